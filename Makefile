@@ -1,0 +1,97 @@
+# Everything a developer types. `make demo` and `make test` each work from nothing but Python 3.11, make and git.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Processes the integration tests are spread over.
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+LIST_DEVELOPMENT := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")
+
+WITH_SERVERS := $(wildcard tests/integration tests/faults)
+
+# Stamps: an install runs again only when what it was made from has changed.
+RUNTIME := $(VENV)/.runtime-installed
+DEVELOPMENT := $(VENV)/.development-installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(DEVELOPMENT) ## Make .venv with the exact, hashed set of packages and Cartbridge itself
+
+.PHONY: demo
+demo: $(RUNTIME) ## Run the main job against a sandbox of the four systems: about a minute, touches nothing of yours
+	@$(BIN)/cartbridge demo
+
+.PHONY: test
+test: $(DEVELOPMENT) ## Run every test: unit, then integration and faults; fails below 95 % line and branch coverage
+	@$(BIN)/coverage erase
+	$(BIN)/pytest tests/unit --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest $(WITH_SERVERS) -n $(JOBS) --cov --cov-append
+
+.PHONY: unit
+unit: $(DEVELOPMENT) ## Run the unit tests alone: seconds, no sockets
+	$(BIN)/pytest tests/unit
+
+.PHONY: integration
+integration: $(DEVELOPMENT) ## Run the integration and fault tests alone, on servers they start themselves
+	$(BIN)/pytest $(WITH_SERVERS) -n $(JOBS)
+
+.PHONY: lint
+lint: $(DEVELOPMENT) check-migrations ## Check format, style, types, import directions and migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEVELOPMENT) ## Format the code and fix what can be fixed without thought
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: check-migrations
+check-migrations: $(DEVELOPMENT) ## Check that the migrations lead to exactly what the models say
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
+	export CARTBRIDGE_DATABASE_URL="sqlite:///$$directory/ledger.db" && \
+	$(BIN)/alembic upgrade head && $(BIN)/alembic check
+
+.PHONY: lock
+lock: $(DEVELOPMENT) ## Write requirements*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest versions
+	$(PIP_COMPILE) $(UPGRADE) --output-file requirements.txt pyproject.toml
+	@# By way of stdin, because pip-compile drops the platform markers of what it reads in an extra.
+	$(BIN)/python -c '$(LIST_DEVELOPMENT)' | \
+		$(PIP_COMPILE) $(UPGRADE) --constraint requirements.txt --output-file requirements-dev.txt -
+
+.PHONY: clean
+clean: ## Remove .venv and everything the tools left behind; the ledger and the settings stay
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what Cartbridge runs on"
+	@$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(PIP_INSTALL) --no-deps -e .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
+	@echo "Installing what tests and checks need"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,13 @@
+"""Unit tests open no network socket: what they test is given its answers, or belongs in `integration`."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_socket import disable_socket
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Close the network before the first fixture; pytest-socket opens it again when the test is over."""
+    # Unix sockets stay: an asyncio event loop wakes itself through a pair of them.
+    disable_socket(allow_unix_socket=True)

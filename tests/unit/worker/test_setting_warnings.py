@@ -1,0 +1,96 @@
+"""`worker.setting_warnings`: each unwise combination is told once, and a wise one is not told at all."""
+
+import pytest
+
+from worker.settings import Settings, load_settings
+
+STUDIOCART_ON = {"STUDIOCART__BASE_URL": "https://shop.example/wp-json/sc/v1", "STUDIOCART__API_KEY": "studiocart-key"}
+
+
+def warnings(values: dict[str, str]) -> list[str]:
+    return load_settings({f"CARTBRIDGE_{name}": value for name, value in values.items()}, env_file=None).warnings()
+
+
+def test_nothing_is_unwise_when_nothing_is_set() -> None:
+    assert Settings().warnings() == []
+
+
+@pytest.mark.parametrize(
+    "wise",
+    [
+        {"DATABASE_URL": "postgresql://h/db", "BROKER_URL": "redis://h", "WORKER__POOL": "prefork"},
+        STUDIOCART_ON,
+        STUDIOCART_ON | {"STUDIOCART__POLL_SECONDS": "0", "STUDIOCART__WEBHOOK_SECRET": "long-enough-secret"},
+        {"STUDIOCART__TRUST_WEBHOOK": "true"},
+        {"LEARNINGCART__BASE_URL": "http://127.0.0.1:8000/CDNService.svc"},
+        {"FRONTCORE__REQUESTS_PER_SECOND": "5"},
+        {"LEARNINGCART__REQUESTS_PER_SECOND": "0"},
+        {"WEB__ADMIN_PASSWORD": "twelve-chars"},
+    ],
+)
+def test_nothing_is_told_when_a_combination_is_wise(wise: dict[str, str]) -> None:
+    assert [text for text in warnings(wise) if "is off" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("unwise", "beginnings"),
+    [
+        (
+            {"SETTLE_SECONDS": "29"},
+            ["CARTBRIDGE_SETTLE_SECONDS (29) is below CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS (30)"],
+        ),
+        (
+            {"SETTLE_SECONDS": "29", "THREEDCART__SECURE_URL": "shop.example"},
+            [
+                "CARTBRIDGE_SETTLE_SECONDS (29) is below CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS (30)",
+                "CARTBRIDGE_SETTLE_SECONDS (29) is below CARTBRIDGE_THREEDCART__READ_TIMEOUT_SECONDS (30)",
+                "threedcart is off:",
+            ],
+        ),
+        (
+            {"LEASE_SECONDS": "34", "THREEDCART__READ_TIMEOUT_SECONDS": "3"},
+            ["CARTBRIDGE_LEASE_SECONDS (34) is below the connect and read timeouts of learningcart together (35)"],
+        ),
+        (
+            {"RETRY__BASE_SECONDS": "20", "RETRY__MAX_SECONDS": "10"},
+            ["CARTBRIDGE_RETRY__BASE_SECONDS (20) is above CARTBRIDGE_RETRY__MAX_SECONDS (10)"],
+        ),
+        ({"DATABASE_URL": "postgresql://h/db"}, ["CARTBRIDGE_BROKER_URL is memory:// beside a PostgreSQL ledger"]),
+        ({"BROKER_URL": "redis://h"}, ["CARTBRIDGE_DATABASE_URL is an SQLite file beside a broker"]),
+        ({"WORKER__POOL": "prefork"}, ["CARTBRIDGE_WORKER__POOL is prefork"]),
+        ({"WEB__API_TOKEN": "elevenchars"}, ["CARTBRIDGE_WEB__API_TOKEN is shorter than 12 characters"]),
+        (
+            {"STUDIOCART__WEBHOOK_SECRET": "short"},
+            ["CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET is shorter than 12 characters"],
+        ),
+        (
+            {"LEARNINGCART__BASE_URL": "http://cdn.example/CDNService.svc"},
+            [
+                "learningcart is off: CARTBRIDGE_LEARNINGCART__SITE_HOSTNAME",
+                "CARTBRIDGE_LEARNINGCART__BASE_URL is http://",
+            ],
+        ),
+        (
+            {"STUDIOCART__API_KEY": "studiocart-key"},
+            ["studiocart is off: CARTBRIDGE_STUDIOCART__BASE_URL not set."],
+        ),
+        (
+            {"FRONTCORE__REQUESTS_PER_SECOND": "6"},
+            ["CARTBRIDGE_FRONTCORE__REQUESTS_PER_SECOND (6) is above the vendor's limit of 5 a second."],
+        ),
+        (
+            {"THREEDCART__REQUESTS_PER_SECOND": "0"},
+            ["CARTBRIDGE_THREEDCART__REQUESTS_PER_SECOND (no limit) is above the vendor's limit of 2 a second."],
+        ),
+        (STUDIOCART_ON | {"STUDIOCART__TRUST_WEBHOOK": "true"}, ["CARTBRIDGE_STUDIOCART__TRUST_WEBHOOK is on"]),
+        (
+            STUDIOCART_ON | {"STUDIOCART__POLL_SECONDS": "0"},
+            ["studiocart is neither polled (CARTBRIDGE_STUDIOCART__POLL_SECONDS is 0)"],
+        ),
+    ],
+)
+def test_a_sentence_is_told_when_a_combination_is_unwise(unwise: dict[str, str], beginnings: list[str]) -> None:
+    told = warnings(unwise)
+    assert len(told) == len(beginnings)
+    assert all(text.startswith(beginning) for text, beginning in zip(told, beginnings, strict=True))
+    assert all(text.endswith(".") for text in told)

@@ -1,0 +1,100 @@
+"""Combinations of settings that run and should not surprise: a sentence each, for `cartbridge check` and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from worker.setting_types import is_clear_text_to_elsewhere
+
+if TYPE_CHECKING:
+    from worker.settings import Settings, SystemSettings
+
+GUESSABLE_LENGTH = 12
+"""Secrets of our own choosing that are shorter can be tried out."""
+
+
+def unwise_combinations(settings: Settings) -> list[str]:
+    """Every warning about `settings`, most far-reaching first. No sentence holds a secret."""
+    return [
+        *_about_timing(settings),
+        *_about_processes(settings),
+        *_about_secrets(settings),
+        *(sentence for system in settings.systems().values() for sentence in _about_system(system)),
+        *_about_sources(settings),
+    ]
+
+
+def _about_timing(settings: Settings) -> Iterator[str]:
+    destinations = (settings.learningcart, settings.threedcart)
+    for system in destinations[: 2 if settings.threedcart.is_begun else 1]:
+        read_timeout, lease = system.read_timeout_seconds, settings.lease_seconds
+        if settings.settle_seconds < read_timeout:
+            yield (
+                f"CARTBRIDGE_SETTLE_SECONDS ({settings.settle_seconds:g}) is below "
+                f"{system.variable('read_timeout_seconds')} ({read_timeout:g}): "
+                "an order still being made may be looked for too early, and be made twice."
+            )
+        if lease < system.connect_timeout_seconds + read_timeout:
+            yield (
+                f"CARTBRIDGE_LEASE_SECONDS ({lease:g}) is below the connect and read timeouts of {system.system} "
+                f"together ({system.connect_timeout_seconds + read_timeout:g}): a slow call cannot be sent under it."
+            )
+    if settings.retry.base_seconds > settings.retry.max_seconds:
+        yield (
+            f"CARTBRIDGE_RETRY__BASE_SECONDS ({settings.retry.base_seconds:g}) is above CARTBRIDGE_RETRY__MAX_SECONDS "
+            f"({settings.retry.max_seconds:g}): every wait has the latter's length."
+        )
+
+
+def _about_processes(settings: Settings) -> Iterator[str]:
+    if settings.embedded and not settings.on_sqlite:
+        yield (
+            "CARTBRIDGE_BROKER_URL is memory:// beside a PostgreSQL ledger: only `cartbridge up` can work so; "
+            "separate web, worker and beat processes need redis:// or amqp://."
+        )
+    if settings.on_sqlite and not settings.embedded:
+        yield (
+            "CARTBRIDGE_DATABASE_URL is an SQLite file beside a broker for several processes: "
+            "all of them must be on one machine; use PostgreSQL for more."
+        )
+    if settings.embedded and settings.worker.pool == "prefork":
+        yield "CARTBRIDGE_WORKER__POOL is prefork, but memory:// reaches no other process: `up` uses threads."
+
+
+def _about_secrets(settings: Settings) -> Iterator[str]:
+    chosen = {
+        "CARTBRIDGE_WEB__ADMIN_PASSWORD": settings.web.admin_password,
+        "CARTBRIDGE_WEB__API_TOKEN": settings.web.api_token,
+        "CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET": settings.studiocart.webhook_secret,
+        "CARTBRIDGE_FRONTCORE__WEBHOOK_SECRET": settings.frontcore.webhook_secret,
+        "CARTBRIDGE_THREEDCART__WEBHOOK_SECRET": settings.threedcart.webhook_secret,
+    }
+    for name, secret in chosen.items():
+        if secret is not None and len(secret.get_secret_value()) < GUESSABLE_LENGTH:
+            yield f"{name} is shorter than {GUESSABLE_LENGTH} characters and can be guessed."
+
+
+def _about_system(system: SystemSettings) -> Iterator[str]:
+    if system.is_begun and not system.is_configured:
+        yield f"{system.system} is off: {', '.join(system.missing())} not set."
+    if system.base_url is not None and is_clear_text_to_elsewhere(system.base_url):
+        yield f"{system.variable('base_url')} is http:// to another machine: passwords and tokens travel in clear. Use https://."
+    limit = system.vendor_requests_per_second
+    if limit is not None and not 0 < system.requests_per_second <= limit:
+        rate = f"{system.requests_per_second:g}" if system.requests_per_second else "no limit"
+        yield f"{system.variable('requests_per_second')} ({rate}) is above the vendor's limit of {limit:g} a second."
+
+
+def _about_sources(settings: Settings) -> Iterator[str]:
+    for source in settings.sources().values():
+        if source.trust_webhook:
+            yield (
+                f"{source.variable('trust_webhook')} is on: whoever knows the webhook's secret can grant access "
+                "to anyone. Leave it off where the order can be fetched."
+            )
+        if source.webhook_secret is None and not source.poll_seconds:
+            yield (
+                f"{source.system} is neither polled ({source.variable('poll_seconds')} is 0) nor has it a "
+                f"{source.variable('webhook_secret')}: its orders come by hand alone."
+            )
