@@ -1,0 +1,164 @@
+"""`worker.clients.base`: what every call goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.worker.clients.stub import StubTransport, answer
+from worker.clients.base import ApiClient, Budget, CallLimits
+from worker.clients.transport import NoAnswer
+from worker.errors import ApiConnectionError, ConfigurationError, LeaseLostError, ServerError, UnexpectedResponseError
+
+
+def client(transport: StubTransport, **options: Any) -> ApiClient:
+    return ApiClient("learningcart", base_url="https://cdn.example.test/Service.svc/", transport=transport, **options)
+
+
+def counting(slots: list[None]) -> Callable[[], None]:
+    return lambda: slots.append(None)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "cdn.example.test",
+        "ftp://cdn.example.test",
+        "https://",
+        "https://u:hunter2@cdn.example.test",
+        "https://cdn.example.test/?key=hunter2",
+        "https://cdn.example.test/#hunter2",
+    ],
+)
+def test_a_client_cannot_be_made_when_its_base_url_is_no_plain_address(base_url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ApiClient("studiocart", base_url=base_url)
+    assert "CARTBRIDGE_STUDIOCART__BASE_URL" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_answer_comes_back_when_a_call_succeeds() -> None:
+    transport = StubTransport(answer([1]))
+    got = client(transport).request(
+        "op",
+        "GET",
+        "/orders/1",
+        params={"q": "a b+c&d=é"},
+        json={"page": 1},
+        headers={"x-api-key": "k"},
+        safe_to_repeat=True,
+    )
+    asked = transport.asked[0]
+    assert got.body == b"[1]"
+    assert (asked.path, asked.query, asked.body) == ("/Service.svc/orders/1", {"q": "a b+c&d=é"}, {"page": 1})
+    assert asked.headers["x-api-key"] == "k"
+    assert asked.headers["Cache-Control"] == "no-cache"
+    assert repr(got) == "Answer(status=200, 3 bytes)"
+
+
+def test_a_space_is_percent_encoded_when_it_is_in_a_parameter() -> None:
+    transport = StubTransport(answer())
+    client(transport).request("op", "GET", "/x", params={"a": "b c+"}, safe_to_repeat=True)
+    assert transport.asked[0].url == "https://cdn.example.test/Service.svc/x?a=b%20c%2B"
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_an_error_is_raised_bare_when_the_server_fails(safe: bool) -> None:
+    api = client(StubTransport(answer({"message": "token=hunter2 refused s3cret"}, 503)), secrets=lambda: ["s3cret"])
+    with pytest.raises(ServerError) as caught:
+        api.request("op", "GET", "/x", params={"password": "hunter2"}, safe_to_repeat=safe)
+    assert str(caught.value) == "learningcart op answered HTTP 503: token=*** refused ***"
+    assert caught.value.outcome_unknown is not safe
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_an_error_is_raised_when_no_answer_came() -> None:
+    api = client(StubTransport(NoAnswer("connection", "ConnectionResetError", sent=True)))
+    with pytest.raises(ApiConnectionError) as caught:
+        api.request("op", "GET", "/x", safe_to_repeat=False)
+    assert caught.value.outcome_unknown
+
+
+def test_the_caller_s_own_redaction_is_used_when_given() -> None:
+    api = client(StubTransport(answer({"message": "abc"}, 500)), redact=str.upper)
+    with pytest.raises(ServerError, match="ABC"):
+        api.request("op", "GET", "/x", safe_to_repeat=True)
+
+
+def test_what_before_send_raises_comes_out_when_it_refuses() -> None:
+    error = LeaseLostError("gone")
+
+    def refuse() -> None:
+        raise error
+
+    transport = StubTransport(answer())
+    with pytest.raises(LeaseLostError) as caught:
+        client(transport).request("op", "GET", "/x", safe_to_repeat=False, limits=CallLimits(before_send=refuse))
+    assert caught.value is error
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize(("slot_taken", "slots_expected"), [(False, 1), (True, 0)])
+def test_a_slot_is_waited_for_when_the_caller_has_not(
+    monkeypatch: pytest.MonkeyPatch, slot_taken: bool, slots_expected: int
+) -> None:
+    slots: list[None] = []
+    api = client(StubTransport(answer()))
+    monkeypatch.setattr(api, "take_slot", counting(slots))
+    api.request("op", "GET", "/x", safe_to_repeat=True, limits=CallLimits(slot_taken=slot_taken))
+    assert len(slots) == slots_expected
+
+
+def test_the_rate_limit_is_asked_when_a_slot_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    api = client(StubTransport(answer()), requests_per_second=1.0, clock=lambda: 0.0, sleep=naps.append)
+    free = [True, False, True]
+    monkeypatch.setattr(api._rate_limit._limiter, "hit", lambda *_: free.pop(0))
+    api.take_slot()
+    api.take_slot()
+    assert len(naps) == 1
+
+
+@pytest.mark.parametrize(("asked_for", "seconds"), [(None, 7.0), (1.5, 1.5)])
+def test_the_deadline_is_both_timeouts_when_none_is_named(asked_for: float | None, seconds: float) -> None:
+    transport = StubTransport(answer())
+    api = client(transport, connect_timeout_seconds=2.0, read_timeout_seconds=5.0)
+    api.request("op", "GET", "/x", safe_to_repeat=False, limits=CallLimits(deadline_seconds=asked_for))
+    exchange = transport.asked[0].exchange
+    assert exchange.deadline - exchange.started == pytest.approx(seconds, abs=0.05)
+    assert (exchange.connect_timeout_seconds, exchange.read_timeout_seconds) == (2.0, 5.0)
+    assert exchange.fresh_connection
+
+
+def test_an_unexpected_answer_is_unknown_when_the_call_is_unsafe() -> None:
+    api = client(StubTransport(answer()))
+    error = api.unexpected("op", "no id", safe_to_repeat=False, answer=answer(b"", 202))
+    assert isinstance(error, UnexpectedResponseError)
+    assert (error.status, error.outcome_unknown) == (202, True)
+    assert api.unexpected("op", "no id", safe_to_repeat=True).status is None
+
+
+def test_a_client_shows_only_its_name_when_printed() -> None:
+    assert repr(client(StubTransport(answer()))) == "ApiClient('learningcart')"
+
+
+def test_the_transport_is_closed_when_the_client_is() -> None:
+    transport = StubTransport(answer())
+    client(transport).close()
+    assert transport.closed
+
+
+def test_a_budget_stands_still_when_it_is_paused() -> None:
+    seconds = [0.0]
+    budget = Budget(10.0, lambda: seconds[0])
+    seconds[0] = 4.0
+    assert budget.left() == 6.0
+    with budget.paused():
+        seconds[0] = 104.0
+    assert budget.left() == 6.0
+    seconds[0] = 120.0
+    assert budget.left() == -10.0

@@ -1,0 +1,410 @@
+"""`worker.clients.frontcore`: what is asked for, what comes back, and the errors that come with status 200."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from limits.storage import MemoryStorage
+from pydantic import SecretStr
+
+from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
+from worker.clients.base import ApiClient, CallLimits
+from worker.clients.frontcore import FrontcoreClient
+from worker.clients.transport import Answer
+from worker.errors import (
+    ApiError,
+    ApiTimeoutError,
+    AuthenticationError,
+    ConfigurationError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedResponseError,
+)
+from worker.redaction import SecretBook
+from worker.sandbox.seeds import seed_records
+from worker.settings import FrontcoreSettings
+
+KEY = "hunter2-frontcore"
+HTML = b"<!DOCTYPE html><html><body>Under maintenance</body></html>"
+SECRET = SecretStr(KEY)
+SAMPLES = seed_records("frontcore", "orders")
+WRONG_KEY = {"error": "Wrong API Key"}
+"""The document's own unsuccessful response."""
+INCLUDES = ["lines.database_relations.course", "lines.database_relations.participants", "campaign"]
+
+
+@dataclass(frozen=True)
+class Access:
+    base_url: str | None = "https://api.example.test/v2"
+    api_key: SecretStr | None = SECRET
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 30.0
+    requests_per_second: float = 0.0
+
+
+def client(account: StubTransport, **options: Any) -> FrontcoreClient:
+    api = ApiClient("frontcore", base_url=str(Access().base_url), transport=account, redact=SecretBook([KEY]).redact)
+    return FrontcoreClient(Access(), api=api, **options)
+
+
+def account_of(ids: list[int], *, cap: int = 250, end: Answer | None = None) -> StubTransport:
+    """An account that pages through orders of these ids, `cap` a page at most."""
+
+    def page(asked: Asked) -> Answer:
+        size = min(int(asked.query["limit"]), cap)
+        first = (int(asked.query["page"]) - 1) * size
+        rows = [{"id": number} for number in ids[first : first + size]]
+        return end if end is not None and not rows else answer(rows)
+
+    return StubTransport(page)
+
+
+def query_of(asked: Asked) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(asked.url).query, keep_blank_values=True)
+
+
+# The client
+
+
+@pytest.mark.parametrize("access", [Access(base_url=None), Access(api_key=None)])
+def test_a_client_cannot_be_made_when_something_is_not_set(access: Access) -> None:
+    with pytest.raises(ConfigurationError, match="CARTBRIDGE_FRONTCORE__API_KEY"):
+        FrontcoreClient(access)
+
+
+def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
+    book = SecretBook()
+    FrontcoreClient(FrontcoreSettings(api_key=SecretStr(KEY)), secrets=book).close()
+    assert book.values() == (KEY,)
+
+
+def test_the_idle_connections_are_closed_when_the_client_is() -> None:
+    account = StubTransport(answer([]))
+    client(account).close()
+    assert account.closed
+
+
+def test_everything_is_asked_for_when_nothing_else_is_said() -> None:
+    account = StubTransport(answer([]))
+    assert list(client(account).list_orders()) == []
+    [asked] = account.asked
+    assert (asked.path, asked.body) == ("/v2/orders", None)
+    assert query_of(asked) == [
+        ("limit", "250"),
+        ("page", "1"),
+        ("exported", "true"),
+        ("user_data", "true"),
+        *(("include[]", each) for each in INCLUDES),
+    ]
+    assert asked.headers["X-API-Key"] == KEY
+    assert asked.headers["Accept"] == "application/json"
+
+
+def test_every_parameter_of_the_document_is_sent_when_it_is_given() -> None:
+    account = StubTransport(answer([]))
+    oslo = timezone(timedelta(hours=1))
+    client(account).retrieve_order_page(
+        3,
+        limit=75,
+        course_id=22353,
+        since_id=1000,
+        created_at_min=date(1999, 3, 31),
+        created_at_max="2020-02-01",
+        updated_at_min=datetime(2026, 1, 1, 0, 30, 59, 999_999, tzinfo=oslo),
+        updated_at_max=datetime(2026, 1, 2, tzinfo=UTC),
+        exported_at_min="2020-01-01 10:00:00",
+        exported_at_max=datetime(2020, 1, 2, 3, 4, 5),  # noqa: DTZ001 -- sent as it stands
+        user_data=False,
+        exported=False,
+        include=["campaign"],
+    )
+    assert dict(query_of(account.asked[0])) == {
+        "limit": "75",
+        "page": "3",
+        "course_id": "22353",
+        "since_id": "1000",
+        "created_at_min": "1999-03-31",
+        "created_at_max": "2020-02-01",
+        "updated_at_min": "2025-12-31 23:30:59",
+        "updated_at_max": "2026-01-02 00:00:00",
+        "exported_at_min": "2020-01-01 10:00:00",
+        "exported_at_max": "2020-01-02 03:04:05",
+        "user_data": "false",
+        "exported": "false",
+        "include[]": "campaign",
+    }
+    assert "2025-12-31%2023%3A30%3A59" in account.asked[0].url
+
+
+def test_filters_go_with_every_page_when_a_list_has_several() -> None:
+    account = account_of(list(range(600, 0, -1)))
+    assert len(list(client(account).list_orders(since_id=5, created_at_min="2026-01-01"))) == 600
+    assert len(account.asked) == 3
+    for asked in account.asked:
+        assert (asked.query["since_id"], asked.query["created_at_min"]) == ("5", "2026-01-01")
+
+
+# Lists
+
+
+def test_both_orders_come_as_they_stand_when_the_document_s_answer_is_read() -> None:
+    account = StubTransport(answer(SAMPLES), answer([]))
+    orders = list(client(account).list_orders())
+    assert [(order.id, order.is_paid, order.updated_at) for order in orders] == [
+        (27244, True, "2026-01-23T03:34:44+01:00"),
+        (27243, False, None),
+    ]
+    assert len(account.asked) == 2
+
+
+@pytest.mark.parametrize("end", [None, answer({"error": "Not found"}, 404), answer({"error": "No orders found"})])
+@pytest.mark.parametrize(("count", "cap"), [(0, 250), (1, 250), (250, 250), (600, 250), (600, 100), (90, 75)])
+def test_all_orders_come_when_an_account_caps_its_pages_and_ends_its_own_way(
+    count: int, cap: int, end: Answer | None
+) -> None:
+    if count == 0 and end is not None and end.status == 404:
+        end = answer({"error": "Orders not found"}, 404)
+    account = account_of(list(range(count, 0, -1)), cap=cap, end=end)
+    assert [order.id for order in client(account).list_orders()] == list(range(count, 0, -1))
+
+
+def test_an_order_is_not_skipped_when_another_vanishes_between_two_pages() -> None:
+    ids = list(range(500, 0, -1))
+    account = account_of(ids)
+    orders = client(account).list_orders()
+    first = next(orders)
+    del ids[:3]
+    assert {first.id, *(order.id for order in orders)} == set(range(1, 501))
+
+
+def test_pages_come_one_by_one_when_they_are_asked_for_as_pages() -> None:
+    account = account_of(list(range(25, 0, -1)))
+    pages: Iterator[Any] = client(account).iter_order_pages(limit=10)
+    assert account.asked == []
+    assert [order.id for order in next(pages)] == list(range(25, 15, -1))
+    assert len(account.asked) == 1
+    assert [order.id for page in pages for order in page] == list(range(15, 0, -1))
+
+
+def test_one_page_comes_as_numbered_when_it_is_asked_for() -> None:
+    account = account_of(list(range(25, 0, -1)))
+    assert [order.id for order in client(account).retrieve_order_page(2, limit=20)] == [5, 4, 3, 2, 1]
+    assert client(account).retrieve_order_page(3, limit=20) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (lambda asked: answer([{"id": number} for number in range(1, 251)]), "alike"),
+        (
+            lambda asked: answer(
+                [{"id": int(asked.query["page"]) * 1000 + n} for n in range(int(asked.query["limit"]))]
+            ),
+            "more than 7 pages",
+        ),
+    ],
+)
+def test_a_list_fails_loudly_when_its_pages_do_not_follow_each_other(reply: Reply, words: str) -> None:
+    with pytest.raises(UnexpectedResponseError, match=words) as caught:
+        list(client(StubTransport(reply), page_limit=7).list_orders())
+    assert caught.value.retryable
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("body", [HTML, b"", None, {}, {"orders": []}, "text", [{"id": 1}, {"is_paid": True}], [None]])
+def test_a_list_is_unexpected_when_it_is_none_or_a_row_has_no_id(body: object) -> None:
+    with pytest.raises(UnexpectedResponseError) as caught:
+        list(client(StubTransport(answer(body))).list_orders())
+    assert (caught.value.retryable, caught.value.status) == (True, 200)
+    assert caught.value.__context__ is None
+
+
+def test_a_list_is_read_when_php_wrote_it_as_an_object() -> None:
+    account = StubTransport(answer({"0": {"id": 2}, "3": {"id": 1}}), answer([]))
+    assert [order.id for order in client(account).list_orders()] == [2, 1]
+
+
+# One order
+
+
+@pytest.mark.parametrize("shape", [lambda record: record, lambda record: [record]])
+def test_an_order_is_retrieved_when_it_comes_alone_or_in_a_list(shape: Any) -> None:
+    account = StubTransport(answer(shape(SAMPLES[0])))
+    assert client(account).retrieve_order(27244).title == "Learn REST API #27244"
+    [asked] = account.asked
+    assert asked.path == "/v2/orders/27244"
+    assert query_of(asked) == [
+        ("exported", "true"),
+        ("user_data", "true"),
+        *(("include[]", each) for each in INCLUDES),
+    ]
+
+
+def test_less_is_asked_for_when_details_are_left_out() -> None:
+    account = StubTransport(answer([SAMPLES[0]]))
+    client(account).retrieve_order(27244, user_data=False, include=())
+    assert query_of(account.asked[0]) == [("exported", "true"), ("user_data", "false")]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer([]),
+        answer({}),
+        answer(None),
+        answer({"error": "Order not found"}),
+        answer([{"error": "The order does not exist"}]),
+        answer({"error": "Order not found"}, 404),
+        answer(b"", 404),
+        answer({"error": {"message": "No such order"}}, 400),
+    ],
+)
+def test_an_order_is_not_found_when_the_account_has_none(reply: Reply) -> None:
+    with pytest.raises(NotFoundError):
+        client(StubTransport(reply)).retrieve_order(1)
+
+
+@pytest.mark.parametrize("body", [{"id": 2}, {"is_paid": True}, SAMPLES, "text", 5, HTML, b"", b'{"id": 1'])
+def test_an_order_is_unexpected_when_it_is_not_the_one_asked_for(body: object) -> None:
+    with pytest.raises(UnexpectedResponseError) as caught:
+        client(StubTransport(answer(body))).retrieve_order(1)
+    assert caught.value.retryable
+    assert caught.value.__context__ is None
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "status"),
+    [
+        ("Wrong API Key", AuthenticationError, 401),
+        ("Unauthorized", AuthenticationError, 401),
+        ("Too many requests", RateLimitedError, 429),
+        ("Rate limit exceeded for this API key", RateLimitedError, 429),
+        ("Access denied", PermissionDeniedError, 403),
+        ("Internal error", ServerError, 503),
+        ("Invalid value: limit", InvalidRequestError, 400),
+        (True, InvalidRequestError, 400),
+    ],
+)
+@pytest.mark.parametrize("told", [200, 400])
+def test_an_error_is_understood_by_its_word_when_its_status_says_nothing(
+    word: Any, kind: type[ApiError], status: int, told: int
+) -> None:
+    account = StubTransport(answer({"error": word}, told))
+    for ask in (lambda: list(client(account).list_orders()), lambda: client(account).retrieve_order(1)):
+        with pytest.raises(kind) as caught:
+            ask()
+        assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, AuthenticationError), (403, PermissionDeniedError), (405, InvalidRequestError), (500, ServerError)],
+)
+def test_an_error_is_understood_by_its_status_when_that_says_enough(status: int, kind: type[ApiError]) -> None:
+    with pytest.raises(kind, match="Wrong API Key"):
+        list(client(StubTransport(answer(WRONG_KEY, status))).list_orders())
+
+
+def test_a_missing_address_is_no_empty_list_when_the_server_says_404() -> None:
+    for reply in (answer(HTML, 404), answer(b"  <html><body>nginx</body></html>", 404)):
+        with pytest.raises(UnexpectedResponseError, match="base URL"):
+            list(client(StubTransport(reply)).list_orders())
+        with pytest.raises(UnexpectedResponseError, match="base URL"):
+            client(StubTransport(reply)).retrieve_order(1)
+    with pytest.raises(NotFoundError):
+        list(client(StubTransport(answer({"error": "Not found"}, 404))).list_orders())
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [
+        (answer({"error": "Too many requests"}, 429), None),
+        (answer(b"", 429, Retry_After="3"), 3.0),
+        (answer({"error": "Too many requests"}, Retry_After="2"), 2.0),
+    ],
+)
+def test_the_wait_asked_for_is_told_when_requests_are_too_many(reply: Reply, seconds: float | None) -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        list(client(StubTransport(reply)).list_orders())
+    assert (caught.value.retry_after_seconds, caught.value.retryable) == (seconds, True)
+
+
+def test_half_an_answer_is_no_order_when_the_deadline_cut_it() -> None:
+    half = replace(answer(b""), broken="the answer was cut short", timed_out=True)
+    with pytest.raises(ApiTimeoutError):
+        client(StubTransport(half)).retrieve_order(1)
+
+
+def test_no_key_shows_when_an_error_quotes_it() -> None:
+    account = StubTransport(answer({"error": f"Wrong API Key {KEY}"}))
+    with pytest.raises(AuthenticationError) as caught:
+        list(client(account).list_orders(since_id=77_777))
+    assert KEY not in f"{caught.value}{caught.value!r}"
+    assert "77777" not in str(caught.value)
+
+
+def test_an_order_is_no_error_when_it_has_a_field_of_that_name() -> None:
+    account = StubTransport(answer([{"id": 1, "error": "none of ours"}]))
+    assert client(account).retrieve_order(1).model_extra == {"error": "none of ours"}
+
+
+# The rate
+
+
+class Waited(Exception):  # noqa: N818 -- it tells of no error
+    """A client would have slept."""
+
+
+def test_two_clients_share_one_limit_when_they_share_storage() -> None:
+    def sleep(seconds: float) -> None:
+        raise Waited
+
+    storage = MemoryStorage()
+    account = StubTransport(answer([{"id": 1}]))
+    options: dict[str, Any] = {"base_url": "https://api.example.test/v2", "transport": account, "sleep": sleep}
+    apis = [ApiClient("frontcore", requests_per_second=5.0, storage=storage, **options) for _ in range(2)]
+    clients = [FrontcoreClient(Access(), api=api) for api in apis]
+    for number in range(5):
+        clients[number % 2].retrieve_order(1)
+    for each in clients:
+        with pytest.raises(Waited):
+            each.retrieve_order(1)
+    assert len(account.asked) == 5
+
+
+def test_the_limit_of_the_settings_holds_when_a_client_makes_its_own_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    class Recorder(ApiClient):
+        def __init__(self, system: str, **options: Any) -> None:
+            given.update(options, system=system)
+            super().__init__(system, **options)
+
+    monkeypatch.setattr("worker.clients.frontcore.ApiClient", Recorder)
+    storage = MemoryStorage()
+    FrontcoreClient(FrontcoreSettings(api_key=SECRET), storage=storage)
+    assert (given["system"], given["requests_per_second"], given["storage"]) == ("frontcore", 4.0, storage)
+    assert given["base_url"] == "https://api.frontcore.com/v2"
+
+
+def test_a_caller_s_limits_reach_every_call_when_it_pages() -> None:
+    sends: list[int] = []
+    limits = CallLimits(deadline_seconds=2.0, before_send=lambda: sends.append(1))
+    account = account_of([2, 1])
+    list(client(account).list_orders(limits=limits))
+    client(StubTransport(answer({"id": 1}))).retrieve_order(1, limits=limits)
+    client(account_of([])).retrieve_order_page(limits=limits)
+    assert len(sends) == 4
+    exchange = account.asked[0].exchange
+    assert exchange.deadline - exchange.started == pytest.approx(2.0, abs=0.05)

@@ -1,0 +1,179 @@
+"""`worker.clients.learningcart` when a token or a call is refused: once more, or never, but never in doubt."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.worker.clients.learningcart_site import (
+    BEGIN,
+    CALLS,
+    GOOD,
+    HTML,
+    ORDER,
+    PASSWORD,
+    Vendor,
+    client,
+    failure,
+    guid,
+)
+from tests.unit.worker.clients.stub import Asked, Reply, answer
+from worker.clients.base import CallLimits
+from worker.clients.transport import Answer, NoAnswer
+from worker.errors import (
+    ApiConnectionError,
+    ApiError,
+    ApiTimeoutError,
+    AuthenticationError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedResponseError,
+)
+from worker.redaction import SecretBook
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer({"Message": "x"}, 401),
+        answer(b"", 401),
+        answer({"Message": "x"}, 403),
+        answer({"Message": "Invalid AuthenticationToken"}, 400),
+        answer("Invalid or expired AuthenticationToken", 200),
+    ],
+)
+def test_a_call_is_repeated_once_with_a_new_token_when_its_token_is_refused(method: str, refusal: Answer) -> None:
+    vendor = Vendor(refusal, answer(GOOD[method]))
+    sends: list[None] = []
+    CALLS[method](client(vendor), CallLimits(before_send=lambda: sends.append(None)))
+    assert [asked.query["AuthenticationToken"] for asked in vendor.calls] == [guid(1), guid(2)]
+    assert len(vendor.token_requests) == 2
+    assert len(sends) == 2
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+def test_the_call_fails_for_good_when_a_new_token_is_refused_too(method: str, status: int) -> None:
+    vendor = Vendor(answer("Invalid token", status))
+    error = failure(method, vendor)
+    assert (type(error), error.status, error.outcome_unknown) == (AuthenticationError, status, False)
+    assert (len(vendor.calls), len(vendor.token_requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_unsafe_call_is_unknown_and_not_repeated_when_a_page_refuses_it(status: int) -> None:
+    vendor = Vendor(answer(HTML, status), answer(ORDER))
+    each = client(vendor)
+    with pytest.raises(UnexpectedResponseError) as caught:
+        each.add_comp_order(7, 501)
+    assert (caught.value.outcome_unknown, caught.value.status) == (True, status)
+    assert len(vendor.calls) == 1
+    each.add_comp_order(7, 501)
+    assert vendor.calls[1].query["AuthenticationToken"] == guid(2)
+
+
+def test_a_safe_call_is_repeated_when_a_page_refuses_it() -> None:
+    vendor = Vendor(answer(HTML, 401), answer([]))
+    assert client(vendor).get_orders_by_date(BEGIN) == []
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_failed_call_is_not_repeated_when_its_page_speaks_of_the_token(method: str, status: int) -> None:
+    vendor = Vendor(answer(b"<html>Invalid or expired AuthenticationToken.</html>", status), answer(GOOD[method]))
+    each = client(vendor)
+    with pytest.raises(ServerError) as caught:
+        CALLS[method](each, CallLimits())
+    assert caught.value.outcome_unknown is (method == "addCompOrder")
+    assert len(vendor.calls) == 1
+    CALLS[method](each, CallLimits())
+    assert vendor.calls[1].query["AuthenticationToken"] == guid(2)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "unknown"),
+    [
+        (answer({"Message": "no such price"}, 400), InvalidRequestError, False),
+        (answer({"Message": "token expired"}, 429, Retry_After="3"), RateLimitedError, False),
+        (answer({}, 408), ApiTimeoutError, True),
+        (answer({}, 302), UnexpectedResponseError, True),
+        (answer(HTML, 502), ServerError, True),
+        (NoAnswer("connection", "X", sent=True), ApiConnectionError, True),
+        (NoAnswer("connection", "X", sent=False), ApiConnectionError, False),
+    ],
+)
+def test_an_unsafe_call_is_made_once_when_it_fails_otherwise(reply: Reply, kind: type[ApiError], unknown: bool) -> None:
+    vendor = Vendor(reply)
+    error = failure("addCompOrder", vendor)
+    assert (type(error), error.outcome_unknown) == (kind, unknown)
+    assert (len(vendor.calls), len(vendor.token_requests)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer({"Message": "no"}, 400),
+        answer(b"", 401),
+        answer(HTML, 403),
+        answer({}, 422),
+        answer(None),
+        answer(""),
+        answer("00000000-0000-0000-0000-000000000000"),
+        answer("Invalid user name"),
+        answer({"d": {"Authentication Token": None}}),
+        answer({"requestTokenResult": {"Message": "Invalid password"}}),
+        answer(False),
+    ],
+)
+def test_the_credentials_are_wrong_when_no_token_is_given(refusal: Answer) -> None:
+    vendor = Vendor(answer(ORDER), tokens=[refusal])
+    error = failure("addCompOrder", vendor)
+    assert (type(error), error.operation, error.outcome_unknown) == (AuthenticationError, "requestToken", False)
+    assert vendor.calls == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (answer({}, 404), NotFoundError),
+        (answer({}, 405), InvalidRequestError),
+        (answer({}, 429), RateLimitedError),
+        (answer(HTML, 500), ServerError),
+        (answer(HTML), UnexpectedResponseError),
+        (answer({"Something": "else"}), UnexpectedResponseError),
+        (answer([]), UnexpectedResponseError),
+        (answer(b"{"), UnexpectedResponseError),
+        (NoAnswer("timeout", "X", sent=True), ApiTimeoutError),
+        (NoAnswer("connection", "X", sent=False), ApiConnectionError),
+    ],
+)
+def test_the_call_itself_was_not_sent_when_its_token_cannot_be_had(reply: Reply, kind: type[ApiError]) -> None:
+    vendor = Vendor(answer(ORDER), tokens=[reply])
+    error = failure("addCompOrder", vendor)
+    assert (type(error), error.retryable, error.outcome_unknown) == (kind, True, False)
+    assert vendor.calls == []
+
+
+def test_the_call_was_not_carried_out_when_the_second_token_cannot_be_had() -> None:
+    vendor = Vendor(answer(b"", 401), tokens=[answer(guid(1)), answer(HTML, 500)])
+    error = failure("addCompOrder", vendor)
+    assert (type(error), error.operation, error.outcome_unknown) == (ServerError, "requestToken", False)
+
+
+def test_a_token_is_asked_for_and_learned_when_the_operator_checks() -> None:
+    book = SecretBook()
+    token = client(Vendor(answer(ORDER)), secrets=book).request_token()
+    assert token.value.get_secret_value() == guid(1)
+    assert token.lifetime == timedelta(hours=1)
+    assert set(book.values()) == {PASSWORD, guid(1)}
+
+
+def test_a_secret_is_masked_when_the_vendor_quotes_it() -> None:
+    def quote(asked: Asked) -> Answer:
+        return answer({"Message": f"at ?AuthenticationToken={asked.query['AuthenticationToken']} by {PASSWORD}"}, 409)
+
+    assert str(failure("getOrderByID", Vendor(quote))).endswith("at ?AuthenticationToken=*** by ***")

@@ -1,0 +1,218 @@
+"""What every call to one of the four systems goes through: rate limit, deadline, and one map from answers to errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+from limits.storage import Storage
+
+from worker.clients.outcomes import error_for_answer, error_for_no_answer, unexpected
+from worker.clients.rate import RateLimit
+from worker.clients.transport import Answer, Exchange, Transport
+from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
+from worker.redaction import redact
+
+__all__ = ["Answer", "ApiClient", "Budget", "CallLimits"]
+
+USER_AGENT = "cartbridge"
+
+
+class Budget:
+    """The seconds that are left of a deadline which spans several requests. Its clock stops while `paused`."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds to the deadline; 0 or less once it is over."""
+        return self._end - self._clock()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what happens meanwhile: waiting for a slot."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._end += self._clock() - began
+
+
+@dataclass(frozen=True)
+class CallLimits:
+    """What a caller asks of one call, beyond its parameters."""
+
+    deadline_seconds: float | None = None
+    """For the whole call: connect, send, every read, a token's renewal and the repeat after it; not for waiting for a
+    slot. None: the connect and the read timeout of the settings together."""
+    before_send: Callable[[], None] | None = None
+    """Called immediately before the request's bytes are written on an already open connection. What it raises comes out
+    of the call as it is, and then nothing was sent. Called again before a repeat; not for a token's own request."""
+    slot_taken: bool = False
+    """The caller already waited for the rate limit's slot."""
+
+
+NO_LIMITS = CallLimits()
+
+
+class ApiClient:
+    """Calls one system over HTTP. Safe to share between threads: each has a keep-alive connection of its own.
+
+    Follows no redirect, repeats nothing by itself, verifies TLS, and uses no proxy. `base_url` is
+    `http(s)://host[/path]`; anything else raises `ConfigurationError`. `secrets` gives what must never show in an
+    error's text; `redact` replaces the default way of taking it out.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        base_url: str,
+        connect_timeout_seconds: float = 5.0,
+        read_timeout_seconds: float = 30.0,
+        requests_per_second: float = 0.0,
+        secrets: Callable[[], Iterable[str]] = tuple,
+        redact: Callable[[str], str] | None = None,
+        storage: Storage | None = None,
+        transport: Transport | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        parts = urlsplit(base_url)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise ConfigurationError(
+                f"The base URL of {system} must be http(s)://host/path, without user name, query or fragment. "
+                f"Set CARTBRIDGE_{system.upper()}__BASE_URL."
+            )
+        self.system = system
+        self.connect_timeout_seconds = connect_timeout_seconds
+        self.read_timeout_seconds = read_timeout_seconds
+        self._base_url = base_url.rstrip("/")
+        self._secrets = secrets
+        self._redact = redact
+        self._now = now
+        self._rate_limit = RateLimit(system, requests_per_second, storage=storage, now=clock, sleep=sleep)
+        self._transport = transport or Transport()
+
+    def __repr__(self) -> str:
+        return f"ApiClient({self.system!r})"
+
+    @property
+    def default_deadline_seconds(self) -> float:
+        """The deadline of a call that names none."""
+        return self.connect_timeout_seconds + self.read_timeout_seconds
+
+    def take_slot(self) -> None:
+        """Wait until the rate limit allows one more request."""
+        self._rate_limit.take()
+
+    def request(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        safe_to_repeat: bool,
+        limits: CallLimits = NO_LIMITS,
+    ) -> Answer:
+        """Send one request, once, and return its whole 2xx answer.
+
+        `path` is appended to the base URL and must be escaped already. Raises the `ApiError` that fits, with
+        `outcome_unknown` set when the request was or may have been sent and is not `safe_to_repeat`; and whatever
+        `limits.before_send` raises.
+        """
+        answer = self.exchange(
+            operation,
+            method,
+            path,
+            params=params,
+            json=json,
+            headers=headers,
+            safe_to_repeat=safe_to_repeat,
+            limits=limits,
+        )
+        error = self.error_for(operation, answer, safe_to_repeat=safe_to_repeat)
+        if error is not None:
+            raise error
+        return answer
+
+    def exchange(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        safe_to_repeat: bool,
+        limits: CallLimits = NO_LIMITS,
+    ) -> Answer:
+        """Do as `request`, but return an answer of any status for `error_for` to judge; raise only where none came."""
+        if not limits.slot_taken:
+            self.take_slot()
+        # %20 and not +: the one form every server's query parser agrees on.
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        request = requests.Request(
+            method,
+            f"{self._base_url}{path}{query}",
+            json=json,
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Cache-Control": "no-cache"}
+            | dict(headers or {}),
+        )
+        deadline_seconds = limits.deadline_seconds
+        outcome = self._transport.send(
+            request,
+            Exchange(
+                connect_timeout_seconds=self.connect_timeout_seconds,
+                read_timeout_seconds=self.read_timeout_seconds,
+                deadline_seconds=self.default_deadline_seconds if deadline_seconds is None else deadline_seconds,
+                before_send=limits.before_send,
+                fresh_connection=not safe_to_repeat,
+            ),
+        )
+        if not isinstance(outcome, Answer):
+            raise error_for_no_answer(outcome, system=self.system, operation=operation, safe_to_repeat=safe_to_repeat)
+        return outcome
+
+    def error_for(self, operation: str, answer: Answer, *, safe_to_repeat: bool) -> ApiError | None:
+        """Return the error an answer stands for; None for a whole 2xx."""
+        return error_for_answer(
+            answer,
+            system=self.system,
+            operation=operation,
+            safe_to_repeat=safe_to_repeat,
+            now=self._now(),
+            redact=self.redact,
+        )
+
+    def redact(self, text: str) -> str:
+        """Return `text` without any secret of this client."""
+        return redact(text, self._secrets()) if self._redact is None else self._redact(text)
+
+    def unexpected(
+        self, operation: str, what: str, *, safe_to_repeat: bool, answer: Answer | None = None
+    ) -> UnexpectedResponseError:
+        """Return the error for an answer that does not say what the operation promises; `what` must not quote it."""
+        status = None if answer is None else answer.status
+        return unexpected(what, system=self.system, operation=operation, safe_to_repeat=safe_to_repeat, status=status)
+
+    def close(self) -> None:
+        """Close the idle connections. The client can be used again."""
+        self._transport.close()
