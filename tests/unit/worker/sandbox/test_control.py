@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.control import Control
+from worker.sandbox.wire import Answer, Request
+from worker.sandbox.world import World
+
+
+class Desk:
+    """The control interface without its socket."""
+
+    def __init__(self) -> None:
+        self.world = World(SandboxConfig())
+        self.control = Control(self.world)
+
+    def send(self, method: str, path: str, body: object = None, query: str = "") -> Answer:
+        text = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.control.answer(Request(method, f"/_sandbox{path}", query_text=query, body=text))
+
+    def value(self, method: str, path: str, body: object = None, query: str = "") -> Any:
+        answer = self.send(method, path, body, query)
+        assert answer.status in (200, 201), answer.body
+        return json.loads(answer.body)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_everything_is_told_when_asked_for_the_state(desk: Desk) -> None:
+    desk.world.log.count_request("studiocart", "list_orders")
+    state = desk.value("GET", "/state")
+    assert state["requests"] == {"studiocart": {"list_orders": 1}}
+    assert state["systems"]["studiocart"]["orders"][0]["id"] == 1109
+    assert state["effects"] == 0
+
+
+def test_effects_after_a_number_come_back_when_asked_for(desk: Desk) -> None:
+    for number in range(3):
+        desk.world.log.record("learningcart", "addCompOrder", order_id=number)
+    assert [effect["number"] for effect in desk.value("GET", "/effects")] == [1, 2, 3]
+    assert [effect["order_id"] for effect in desk.value("GET", "/effects", query="after=2")] == [2]
+
+
+def test_faults_are_put_in_and_out_of_force_when_asked(desk: Desk) -> None:
+    desk.value("POST", "/faults", {"kind": "cut", "operation": "addCompOrder"})
+    assert len(desk.value("POST", "/faults", [{"kind": "hang"}, {"kind": "html"}])) == 3
+    assert [fault["kind"] for fault in desk.value("GET", "/faults")] == ["cut", "hang", "html"]
+    assert desk.value("DELETE", "/faults") == []
+
+
+def test_no_fault_is_put_in_force_when_one_of_a_list_is_wrong(desk: Desk) -> None:
+    answer = desk.send("POST", "/faults", [{"kind": "cut"}, {"kind": "explode"}])
+    assert answer.status == 400
+    assert desk.value("GET", "/faults") == []
+
+
+def test_time_moves_when_shifted_and_comes_back_when_reset(desk: Desk) -> None:
+    desk.value("POST", "/time", {"shift_seconds": 90})
+    assert desk.world.clock.shift_seconds == 90
+    desk.value("POST", "/reset")
+    assert desk.world.clock.shift_seconds == 0
+
+
+def test_settings_change_when_patched(desk: Desk) -> None:
+    desk.value("PATCH", "/config", {"learningcart": {"echo_comments": False, "groups": [12]}})
+    assert desk.world.config.learningcart.echo_comments is False
+    assert desk.world.learningcart.config.groups == frozenset({12})
+
+
+@pytest.mark.parametrize("body", [{"learningcart": {"colour": 1}}, {"paypal": {}}, {"learningcart": 1}])
+def test_settings_stay_when_the_patch_is_wrong(desk: Desk, body: object) -> None:
+    assert desk.send("PATCH", "/config", body).status == 400
+
+
+def test_orders_are_added_changed_and_removed_when_asked(desk: Desk) -> None:
+    assert desk.value("POST", "/studiocart/orders", {"status": "pending-payment"})["id"] == 1131
+    assert [order["id"] for order in desk.value("POST", "/frontcore/orders", [{}, {}])] == [27245, 27246]
+    assert desk.value("POST", "/threedcart/orders", {})["OrderID"] == 1
+    changes = {"status": "paid", "modified_at": "2026-03-01T12:00:00+00:00"}
+    assert desk.value("PATCH", "/studiocart/orders/1131", changes)["status"] == "paid"
+    assert desk.world.studiocart.modified_at(1131).isoformat() == "2026-03-01T12:00:00+00:00"
+    assert desk.value("PATCH", "/frontcore/orders/27245", {"is_paid": False})["is_paid"] is False
+    assert desk.value("PUT", "/studiocart/orders/7", {"status": "failed"})["id"] == 7
+    assert desk.value("DELETE", "/studiocart/orders/7") == {"deleted": 7}
+
+
+def test_learningcart_is_changed_by_hand_when_asked(desk: Desk) -> None:
+    customer_id = desk.value("POST", "/learningcart/customers", {"Email": "jane@example.test", "FirstName": "J"})["id"]
+    order = {"customer_id": customer_id, "price_id": 501, "comments": "by hand"}
+    assert desk.value("POST", "/learningcart/orders", order) == {"id": 90001}
+    completion = {"customer_id": customer_id, "course_id": 77, "completed_at": "2026-03-01T12:00:00Z"}
+    assert desk.value("POST", "/learningcart/completions", completion) == {"course_id": 77}
+    assert desk.world.learningcart.describe()["completions"] == 1
+    assert desk.value("DELETE", "/learningcart/tokens") == {"revoked": True}
+    assert desk.world.log.effects() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "", None, 404),
+        ("GET", "/nothing", None, 404),
+        ("POST", "/state", None, 405),
+        ("GET", "/studiocart/orders", None, 405),
+        ("POST", "/studiocart/orders/7", {}, 405),
+        ("PATCH", "/studiocart/orders/7", {}, 404),
+        ("PATCH", "/studiocart/orders/x", {}, 400),
+        ("PATCH", "/studiocart/orders/1109", {"modified_at": "2026-03-01"}, 400),
+        ("POST", "/studiocart/orders", {"id": 1109}, 400),
+        ("POST", "/studiocart/orders", [1], 400),
+        ("POST", "/faults", b"{", 400),
+        ("POST", "/time", {}, 400),
+        ("POST", "/time", b'{"shift_seconds": 1e999}', 400),
+        ("GET", "/paypal/orders", None, 404),
+        ("POST", "/learningcart/customers", {"FirstName": "Jane"}, 400),
+        ("POST", "/learningcart/customers", {"Email": "j@example.test", "Colour": "red"}, 400),
+        ("POST", "/learningcart/orders", {"customer_id": 1, "price_id": 501}, 404),
+    ],
+)
+def test_a_request_is_refused_when_it_means_nothing(
+    desk: Desk, method: str, path: str, body: object, status: int
+) -> None:
+    answer = desk.send(method, path, body)
+    assert answer.status == status
+    assert "error" in json.loads(answer.body)
+
+
+def test_an_order_of_learningcart_is_gone_for_good_when_deleted(desk: Desk) -> None:
+    customer = desk.value("POST", "/learningcart/customers", {"Email": "jane@example.test"})
+    order = {"customer_id": customer["id"], "price_id": 501}
+    first, second = (desk.value("POST", "/learningcart/orders", order)["id"] for _ in range(2))
+    assert desk.value("DELETE", f"/learningcart/orders/{second}") == {"deleted": second}
+    assert desk.send("DELETE", f"/learningcart/orders/{second}").status == 404
+    assert desk.value("POST", "/learningcart/orders", order)["id"] == second + 1
+    assert desk.send("PUT", f"/learningcart/orders/{first}").status == 404

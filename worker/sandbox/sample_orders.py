@@ -1,0 +1,138 @@
+"""Plausible Studiocart orders by the dozen, in every shape that planning has to tell apart."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final, NamedTuple
+
+from worker.sandbox.studiocart_records import order_defaults, whole_seconds
+
+_SHOP_ZONE: Final = timezone(timedelta(minutes=330))
+_SITE_URL: Final = "http://studiocart.local"
+_FIRST_NAMES: Final = (
+    "Asha",
+    "Bjørn",
+    "Chidi",
+    "Dagny",
+    "Elif",
+    "Farid",
+    "Grace",
+    "Hanna",
+    "Ines",
+    "Jun",
+    "Kofi",
+    "Léa",
+)
+_LAST_NAMES: Final = ("Adeyemi", "Berg", "Costa", "Dahl", "Eriksen", "Fontaine", "García", "Haug", "Iyer", "Jansen")
+
+
+class SampleProduct(NamedTuple):
+    """A product of the sample shop; the price is in minor units."""
+
+    id: str
+    name: str
+    price: int
+
+
+COURSES: Final = (
+    SampleProduct("1107", "SC Product 1", 500),
+    SampleProduct("1130", "SC Product 2", 400),
+    SampleProduct("1140", "First Aid at Work", 14900),
+)
+"""What is sold as a course; the first two are the document's own products."""
+
+BUMP: Final = SampleProduct("", "Fire Safety Refresher", 2900)
+"""An order bump: Studiocart names it and gives no id."""
+
+UNMAPPED: Final = SampleProduct("1199", "Company T-Shirt", 2500)
+"""A product that no offer is meant to know."""
+
+SHAPES: Final = (
+    "paid",
+    "completed",
+    "bump",
+    "quantity",
+    "free",
+    "unmapped",
+    "pending-payment",
+    "paid",
+    "refunded",
+    "returning",
+    "canceled",
+    "capitals",
+    "failed",
+    "paid",
+)
+"""The shapes `make_orders` goes through, over and over: fourteen orders hold every one of them."""
+
+_STATUSES: Final = frozenset({"completed", "pending-payment", "refunded", "canceled", "failed"})
+
+
+def make_orders(
+    n: int, rng: random.Random, *, first_id: int = 2001, newest_at: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Return `n` whole order records, oldest first, ids counting up from `first_id`, at most seven minutes apart.
+
+    The last one is made at `newest_at` (aware; default: now). The same arguments give the same orders. Emails are
+    distinct, at `example.test`, except for `returning`, who is an earlier buyer. Add them with `Studiocart.add_order`.
+    """
+    newest_at = newest_at or datetime.now(UTC)
+    gaps = [rng.randint(20, 400) for _ in range(n)]
+    created_at = whole_seconds(newest_at) - timedelta(seconds=sum(gaps[1:]))
+    orders: list[dict[str, Any]] = []
+    for index, gap in enumerate(gaps):
+        created_at += timedelta(seconds=gap if index else 0)
+        shape = SHAPES[index % len(SHAPES)]
+        person = _person(index + 1, rng)
+        if shape == "returning":
+            earlier = rng.choice(orders)
+            person = {name: earlier[name] for name in person}
+        if shape == "capitals":
+            person["customer_email"] = person["customer_email"].upper()
+        orders.append(_order(first_id + index, shape, person, rng, created_at))
+    return orders
+
+
+def _person(number: int, rng: random.Random) -> dict[str, str]:
+    first, last = rng.choice(_FIRST_NAMES), rng.choice(_LAST_NAMES)
+    return {
+        "customer_firstname": first,
+        "customer_lastname": last,
+        "customer_name": f"{first} {last}",
+        "customer_email": f"learner-{number:04}@example.test",
+    }
+
+
+def _order(
+    order_id: int, shape: str, person: dict[str, str], rng: random.Random, created_at: datetime
+) -> dict[str, Any]:
+    product = UNMAPPED if shape == "unmapped" else rng.choice(COURSES)
+    quantity = rng.randint(2, 4) if shape == "quantity" else 1
+    items = [_item(product, quantity, 0 if shape == "free" else product.price)]
+    if shape == "bump":
+        items.append(_item(BUMP, 1, BUMP.price))
+    given = {
+        **person,
+        "product_id": product.id,
+        "product_name": product.name,
+        "order_amount": sum(item["total_amount"] for item in items),
+        "status": shape if shape in _STATUSES else "paid",
+        "items": items,
+        "gateway": "manual" if shape == "free" else "stripe",
+        "order_url": f"/products/{product.name.lower().replace(' ', '-')}/",
+    }
+    local = created_at.astimezone(_SHOP_ZONE)
+    return {"id": order_id} | order_defaults(order_id, given, local, _SITE_URL) | given
+
+
+def _item(product: SampleProduct, quantity: int, unit_price: int) -> dict[str, Any]:
+    return {
+        "product_name": f"{product.name} x {quantity}",
+        "quantity": quantity,
+        "subtotal": quantity * unit_price,
+        "total_amount": quantity * unit_price,
+        "tax_amount": 0,
+        "unit_price": unit_price,
+        "sub_summary": "",
+    }
