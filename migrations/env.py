@@ -1,0 +1,35 @@
+"""Alembic's entry: runs the migrations on the connection given by `Ledger.migrate`, or on the configured ledger."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+from worker.ledger.models import LedgerModel
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=LedgerModel.metadata,
+        compare_type=True,
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def main() -> None:
+    """Use the caller's connection where there is one, else the one the settings name (the `alembic` command)."""
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        _run(given)
+        return
+    from worker.ledger.session import Ledger  # noqa: PLC0415
+    from worker.settings import load_settings  # noqa: PLC0415
+
+    with Ledger(load_settings().database_url.get_secret_value()).write() as connection:
+        _run(connection)
+
+
+main()

@@ -1,0 +1,151 @@
+"""Rows for tests of the read side: an order, its delivery, a run, an attempt, an event, with what matters set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, insert, update
+
+from worker.ledger.models import LedgerModel, attempts, cursors, deliveries, orders, pauses, runs
+from worker.ledger.repository import record_event
+from worker.ledger.run_rows import insert_run
+from worker.ledger.states import RunState
+from worker.sources.order import Learner
+from workflows.reasons import advice
+
+NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
+ADVISE = advice
+STEPS = ("add_customer", "add_customer_to_group", "add_comped_order")
+
+
+def minutes_ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def add_order(connection: Connection, order_id: str = "1109", at: datetime = NOW, **values: Any) -> None:
+    row = {
+        "source": "studiocart",
+        "order_id": order_id,
+        "state": "planned",
+        "status": "paid",
+        "payment": "paid",
+        "buyer_email": "Jane@Example.com",
+        "buyer_email_key": "jane@example.com",
+        "buyer_name": "Jane Doe",
+        "total_minor_units": 4900,
+        "currency": "USD",
+        "renewal": False,
+        "before_start": False,
+        "document": {"lines": []},
+        "content_hash": "",
+        "offers_digest": "",
+        "version": 1,
+        "created_at": at,
+        "first_seen_at": at,
+        "fetched_at": at,
+        "updated_at": at,
+    }
+    connection.execute(insert(orders).values(**(row | values)))
+
+
+def add_delivery(connection: Connection, delivery_id: str, at: datetime = NOW, **values: Any) -> str:
+    row = {
+        "id": delivery_id,
+        "source": "studiocart",
+        "order_id": "1109",
+        "via": "webhook",
+        "actor": "source",
+        "state": "planned",
+        "duplicate": False,
+        "attempts": 0,
+        "replan": False,
+        "received_at": at,
+    }
+    connection.execute(insert(deliveries).values(**(row | values)))
+    return delivery_id
+
+
+def add_run(
+    connection: Connection,
+    order_id: str = "1109",
+    at: datetime = NOW,
+    *,
+    seat: str = "buyer",
+    email: str | None = "jane@example.com",
+    price: int | None = 501,
+    workflow: str = "enrolment",
+    source: str = "studiocart",
+    **values: Any,
+) -> str:
+    """Add a run (its order must be there); `values` are set on the row afterwards."""
+    grant = {"price_id": price, "group_ids": [12]} if price is not None else None
+    run_id = insert_run(
+        connection,
+        key=f"{source}/{order_id}/1107/{seat}/{price or 'unmapped'}" + ("" if workflow == "enrolment" else "/revoke"),
+        workflow=workflow,
+        state=RunState.PENDING,
+        source=source,
+        order_id=order_id,
+        line_id="1107",
+        seat_id=seat,
+        now=at,
+        title="First aid",
+        learner=Learner(email=email) if email else None,
+        grant=grant,
+        step_names=STEPS if grant else (),
+    )
+    assert run_id is not None
+    if values:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
+    return run_id
+
+
+def add_attempt(
+    connection: Connection, run_id: str, step: str, number: int = 1, at: datetime = NOW, **values: Any
+) -> None:
+    row = {
+        "run_id": run_id,
+        "step": step,
+        "number": number,
+        "kind": "call",
+        "generation": 0,
+        "fence": 1,
+        "holder": "host:1",
+        "started_at": at,
+        "finished_at": at,
+        "outcome": "ok",
+    }
+    connection.execute(insert(attempts).values(**(row | values)))
+
+
+def add_event(connection: Connection, kind: str, at: datetime = NOW, actor: str = "engine", **values: Any) -> None:
+    record_event(connection, at=at, kind=kind, actor=actor, **({"source": "studiocart", "order_id": "1109"} | values))
+
+
+def add_pause(connection: Connection, kind: str = "operator", reason: str = "", actor: str = "operator:ann") -> None:
+    connection.execute(
+        insert(pauses).values(system="learningcart", kind=kind, reason=reason, actor=actor, since=minutes_ago(5))
+    )
+
+
+def add_cursor(connection: Connection, **values: Any) -> None:
+    connection.execute(insert(cursors).values(**({"source": "studiocart", "position": {}, "failures": 0} | values)))
+
+
+@lru_cache
+def _engine() -> Engine:
+    engine = create_engine("sqlite://")
+    LedgerModel.metadata.create_all(engine)
+    return engine
+
+
+@contextmanager
+def ledger_in_memory() -> Iterator[Connection]:
+    """A connection to an empty ledger; what is written to it is taken back afterwards."""
+    with _engine().connect() as connection:
+        yield connection
+        connection.rollback()

@@ -1,0 +1,266 @@
+"""Finding due work in the ledger: orphaned runs, due runs, due deliveries, orders to be looked at again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, insert, or_, select, update
+
+from worker.ledger import repository
+from worker.ledger.models import attempts, cursors, deliveries, orders, pauses, runs, steps
+from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
+
+DISPATCH_AGAIN_SECONDS = 10.0
+"""A run or delivery that was sent and not taken is sent again after this long, then twice as long, up to a minute."""
+_LONGEST_WAIT_EXPONENT = 3
+_LOOK_AGAIN_SECONDS = 30.0
+
+
+def recover_orphans(
+    connection: Connection, *, now: datetime, settle_seconds: float, max_attempts: int, backoff_seconds: float
+) -> int:
+    """Take runs whose lease has ended from holders that vanished; returns how many.
+
+    A call that may have been sent settles first, counted from the lease's end, and the lane stays shut until then.
+    Where nothing was open the death itself counts as an attempt, so that a run which kills its worker cannot do so
+    for ever.
+    """
+    settle = timedelta(seconds=settle_seconds)
+    orphans = connection.execute(
+        select(runs)
+        .where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now)
+        .order_by(runs.c.lease_until)
+        .limit(500)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for run in orphans:
+        _recover(connection, run, now=now, settle=settle, max_attempts=max_attempts, backoff_seconds=backoff_seconds)
+    return len(orphans)
+
+
+def _recover(
+    connection: Connection,
+    run: Row[Any],
+    *,
+    now: datetime,
+    settle: timedelta,
+    max_attempts: int,
+    backoff_seconds: float,
+) -> None:
+    closed = connection.execute(
+        update(attempts)
+        .where(attempts.c.run_id == run.id, attempts.c.outcome.is_(None))
+        .values(outcome=Outcome.UNKNOWN, finished_at=run.lease_until, error="the worker vanished during the call")
+    ).rowcount
+    values: dict[str, Any] = {"state": RunState.WAITING, "reason": "worker_vanished"}
+    if closed:
+        settled_at = run.lease_until + settle
+        values |= {"next_attempt_at": settled_at, "lane_shut_until": settled_at}
+    else:
+        failures = _count_death(connection, run, now)
+        if failures >= max_attempts and repository.effect_open_runs(connection, [run.id]):
+            # It died at each lookup: what it may have made is a question to a person, and it must not go on dying.
+            values |= {"state": RunState.REVIEW, "reason": "outcome_unknown"}
+        elif failures >= max_attempts:
+            values |= {"state": RunState.FAILED, "reason": "attempts_spent", "finished_at": now}
+        else:
+            wait = timedelta(seconds=backoff_seconds * (failures - 1))
+            values |= {"next_attempt_at": now + wait}
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.state == RunState.RUNNING)
+        .values(
+            **values,
+            lease_holder=None,
+            lease_until=None,
+            dispatched_at=None,
+            dispatches=0,
+            note="The worker vanished while it held the run.",
+            updated_at=now,
+        )
+    )
+    repository.record_event(
+        connection,
+        at=now,
+        kind="run_recovered",
+        actor=Actor.ENGINE,
+        run_id=run.id,
+        source=run.source,
+        order_id=run.order_id,
+        reason="worker_vanished",
+        detail={"holder": run.lease_holder, "open_calls": closed},
+    )
+
+
+def _count_death(connection: Connection, run: Row[Any], now: datetime) -> int:
+    step = connection.execute(
+        select(steps)
+        .where(steps.c.run_id == run.id, steps.c.state == StepState.PENDING)
+        .order_by(steps.c.position)
+        .limit(1)
+    ).one_or_none()
+    if step is None:
+        return 1
+    number = connection.scalar(
+        select(func.coalesce(func.max(attempts.c.number), 0)).where(
+            attempts.c.run_id == run.id, attempts.c.step == step.name
+        )
+    )
+    connection.execute(
+        insert(attempts).values(
+            run_id=run.id,
+            step=step.name,
+            number=(number or 0) + 1,
+            kind="death",
+            generation=run.generation,
+            fence=run.fence,
+            holder=run.lease_holder or "",
+            started_at=run.updated_at,
+            finished_at=now,
+            outcome=Outcome.RETRYABLE,
+            error="the worker vanished; no call was open",
+        )
+    )
+    connection.execute(
+        update(steps)
+        .where(steps.c.run_id == run.id, steps.c.position == step.position)
+        .values(counted=step.counted + 1)
+    )
+    return int(step.counted) + 1
+
+
+def anything_due(connection: Connection, *, now: datetime) -> bool:
+    """Whether a sweep may find something to send; a look that takes no lock."""
+    looks = (
+        select(runs.c.id).where(
+            runs.c.state.in_(sorted(CLAIMABLE)), or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now)
+        ),
+        select(deliveries.c.id).where(
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+            or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
+        ),
+        select(orders.c.order_id).where(orders.c.replan_at <= now),
+        select(runs.c.id).where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now),
+    )
+    return any(connection.execute(look.limit(1)).first() is not None for look in looks)
+
+
+def take_due_runs(connection: Connection, *, now: datetime, system: str, limit: int) -> list[str]:
+    """The ids of runs whose time has come, marked as sent.
+
+    A lane's later runs wait for its first; a paused system's are left.
+    """
+    other = runs.alias("other")
+    lane_taken = (
+        select(other.c.id)
+        .where(
+            other.c.lane == runs.c.lane,
+            other.c.id != runs.c.id,
+            or_(other.c.state == RunState.RUNNING, other.c.lane_shut_until > now),
+        )
+        .exists()
+    )
+    due = (
+        select(runs.c.id)
+        .where(
+            runs.c.state.in_(sorted(CLAIMABLE)),
+            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
+            _not_sent_lately(runs, now),
+            ~select(pauses.c.system).where(pauses.c.system == system).exists(),
+            ~lane_taken,
+        )
+        .order_by(runs.c.next_attempt_at, runs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        update(runs)
+        .where(runs.c.id.in_(due))
+        .values(dispatched_at=now, dispatches=runs.c.dispatches + 1)
+        .returning(runs.c.id)
+    )
+    return sorted(taken.scalars())
+
+
+def _not_sent_lately(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Never sent, or sent so long ago that the message must be taken for lost."""
+    if "dispatches" not in table.c:
+        return or_(
+            table.c.dispatched_at.is_(None), table.c.dispatched_at <= now - timedelta(seconds=DISPATCH_AGAIN_SECONDS)
+        )
+    waits = [
+        and_(
+            table.c.dispatches == dispatches
+            if dispatches < _LONGEST_WAIT_EXPONENT
+            else table.c.dispatches >= dispatches,
+            table.c.dispatched_at <= now - timedelta(seconds=DISPATCH_AGAIN_SECONDS * 2 ** (dispatches - 1)),
+        )
+        for dispatches in range(1, _LONGEST_WAIT_EXPONENT + 1)
+    ]
+    return or_(table.c.dispatched_at.is_(None), *waits)
+
+
+def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """Orders with a hint that is due and that nobody fetches, marked as sent: `(source, order id)`, each once."""
+    due = (
+        select(deliveries.c.id)
+        .where(
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+            deliveries.c.order_id.is_not(None),
+            or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
+            or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
+            _not_sent_lately(deliveries, now),
+        )
+        .order_by(deliveries.c.received_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(due))
+        .values(dispatched_at=now)
+        .returning(deliveries.c.source, deliveries.c.order_id)
+    )
+    return sorted({(row.source, row.order_id) for row in taken})
+
+
+def take_orders_to_replan(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """Orders whose last plan left something for later, put off once more in case this look fails too."""
+    due = connection.execute(
+        select(orders.c.source, orders.c.order_id).where(orders.c.replan_at <= now).limit(limit)
+    ).all()
+    for source, order_id in due:
+        connection.execute(
+            update(orders)
+            .where(orders.c.source == source, orders.c.order_id == order_id)
+            .values(replan_at=now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+        )
+    return [(row.source, row.order_id) for row in due]
+
+
+def break_leases(connection: Connection, *, now: datetime) -> int:
+    """End every lease now, and forget what was sent to workers; returns how many runs were held.
+
+    Only for a process that knows no other can be alive, and whose broker died with the one before. What was sent to a
+    destination still settles first.
+    """
+    count = connection.execute(
+        update(runs).where(runs.c.state == RunState.RUNNING, runs.c.lease_until > now).values(lease_until=now)
+    ).rowcount
+    connection.execute(update(deliveries).where(deliveries.c.lease_until > now).values(lease_until=now))
+    connection.execute(update(cursors).where(cursors.c.lease_until > now).values(lease_until=now))
+    connection.execute(
+        update(runs)
+        .where(runs.c.state.in_(sorted(CLAIMABLE)), runs.c.dispatched_at.is_not(None))
+        .values(dispatched_at=None, dispatches=0)
+    )
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+            deliveries.c.dispatched_at.is_not(None),
+        )
+        .values(dispatched_at=None)
+    )
+    return count

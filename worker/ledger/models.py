@@ -1,0 +1,356 @@
+"""The ledger's tables. The database enforces what it can: keys are unique, and a lane has at most one running run."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
+
+LedgerModel = SQLModel
+LedgerModel.metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in, aware UTC datetimes out, on databases with and without time zones. Naive ones are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC; SQLite has no zones and compares text, so it is given naive UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the ledger takes aware datetimes only")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  (SQLAlchemy calls it so)
+        """Give every value back as aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _json(*, nullable: bool = False) -> Any:
+    return Column(JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"), nullable=nullable)
+
+
+def _at(*, nullable: bool = True) -> Any:
+    return Field(default=None, sa_column=Column(UtcDateTime(), nullable=nullable))
+
+
+class Delivery(SQLModel, table=True):
+    """One arrival of news about an order. Holds the body only where a setting says to plan from it."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("ix_deliveries_due", "state", "next_attempt_at"),
+        Index("ix_deliveries_order", "source", "order_id"),
+        Index("ix_deliveries_received_at", "received_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    source: str
+    order_id: str | None = None
+    """The source's id of the order; None for a lead."""
+    via: str
+    actor: str
+    state: str = DeliveryState.RECEIVED
+    reason: str | None = None
+    note: str | None = None
+    """The last error in one sentence, redacted."""
+    duplicate: bool = False
+    attempts: int = 0
+    replan: bool = False
+    """Plan the order's open seats again by today's offers."""
+    body: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
+    received_at: datetime = _at(nullable=False)
+    next_attempt_at: datetime | None = _at()
+    lease_holder: str | None = None
+    lease_until: datetime | None = _at()
+    dispatched_at: datetime | None = _at()
+    finished_at: datetime | None = _at()
+
+
+class OrderRecord(SQLModel, table=True):
+    """One order of one source, as last seen."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index("ix_orders_state", "state", "source"),
+        Index("ix_orders_buyer_email_key", "buyer_email_key"),
+        Index("ix_orders_updated_at", "updated_at"),
+        Index("ix_orders_replan_at", "replan_at"),
+    )
+
+    source: str = Field(primary_key=True)
+    order_id: str = Field(primary_key=True)
+    state: str = OrderState.WAITING
+    reason: str | None = None
+    status: str = ""
+    """The source's own word."""
+    payment: str
+    buyer_email: str = ""
+    buyer_email_key: str = ""
+    buyer_name: str = ""
+    total_minor_units: int | None = Field(default=None, sa_column=Column(BigInteger(), nullable=True))
+    currency: str | None = None
+    renewal: bool = False
+    document: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    """Our normalised `Order`, without the raw record."""
+    content_hash: str = ""
+    polled_hash: str | None = None
+    """The content a poll last saw: what tells a poll that a row is unchanged."""
+    offers_digest: str = ""
+    """The offers it was last planned by."""
+    version: int = 0
+    before_start: bool = False
+    """It was paid before the source's start: taken as handled unless an operator says otherwise."""
+    created_at: datetime | None = _at()
+    """When the source says it was made."""
+    first_seen_at: datetime = _at(nullable=False)
+    fetched_at: datetime = _at(nullable=False)
+    """When the request for the newest recorded content was sent: an answer to an older request is older news."""
+    updated_at: datetime = _at(nullable=False)
+    replan_at: datetime | None = _at()
+    """When a change that could not be applied to a running run is looked at again."""
+
+
+class OrderVersion(SQLModel, table=True):
+    """One version of an order's content, as the source sent it. Only added to."""
+
+    __tablename__ = "order_versions"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["source", "order_id"], ["orders.source", "orders.order_id"], name="fk_order_versions_orders"
+        ),
+    )
+
+    source: str = Field(primary_key=True)
+    order_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    content_hash: str
+    raw: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    delivery_id: str | None = None
+    seen_at: datetime = _at(nullable=False)
+
+
+class LearnerRecord(SQLModel, table=True):
+    """A learner; its id is the lane, so that lanes hold no personal data."""
+
+    __tablename__ = "learners"
+    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True),)
+
+    id: str = Field(primary_key=True)
+    email: str
+    email_key: str
+
+
+class Run(SQLModel, table=True):
+    """One execution of a workflow: for `enrolment`, one learner × one grant from one order line."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("uq_runs_key", "key", unique=True),
+        Index(
+            "uq_runs_one_running_per_lane",
+            "lane",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+        Index("ix_runs_due", "state", "next_attempt_at"),
+        Index("ix_runs_lane", "lane", "state"),
+        Index("ix_runs_order", "source", "order_id"),
+        Index("ix_runs_email_key", "email_key"),
+        Index("ix_runs_created_at", "created_at"),
+        Index("ix_runs_result_id", "result_id"),
+        ForeignKeyConstraint(["source", "order_id"], ["orders.source", "orders.order_id"], name="fk_runs_orders"),
+    )
+
+    id: str = Field(primary_key=True)
+    key: str
+    workflow: str
+    state: str = RunState.PENDING
+    reason: str | None = None
+    note: str | None = None
+    """The sentence behind the reason for this run, or the last error, redacted."""
+    source: str
+    order_id: str
+    line_id: str
+    seat_id: str
+    title: str = ""
+    email: str | None = None
+    email_key: str | None = None
+    learner: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
+    grant: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
+    lane: str
+    generation: int = 0
+    result_id: str | None = None
+    """The destination's id of the effect: the LearningCart order id."""
+    parent_id: str | None = None
+    """The run whose effect a revocation run is about."""
+    delivery_id: str | None = None
+    """The delivery that caused it."""
+    cancel_reason: str | None = None
+    """Set when the source cancels a run whose effect is open: the lookup decides."""
+    cancelled_by: str | None = None
+    fence: int = 0
+    lease_holder: str | None = None
+    lease_until: datetime | None = _at()
+    lane_shut_until: datetime | None = _at()
+    """Until then no other run of the lane may start: a request of this one may still be under way."""
+    next_attempt_at: datetime | None = _at()
+    dispatched_at: datetime | None = _at()
+    dispatches: int = 0
+    created_at: datetime = _at(nullable=False)
+    updated_at: datetime = _at(nullable=False)
+    finished_at: datetime | None = _at()
+
+
+class Step(SQLModel, table=True):
+    """One call of a run, in its place. `output` holds what later steps need, and nothing secret."""
+
+    __tablename__ = "steps"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_steps_runs"),)
+
+    run_id: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    name: str
+    state: str = StepState.PENDING
+    output: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
+    counted: int = 0
+    """Attempts of this generation that count towards the cap."""
+    finished_at: datetime | None = _at()
+
+
+class Attempt(SQLModel, table=True):
+    """One try of a call or of a lookup.
+
+    A row without an outcome is an intent: the request was or may have been sent.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_attempts_runs"),
+        Index("ix_attempts_started_at", "started_at"),
+    )
+
+    run_id: str = Field(primary_key=True)
+    step: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    kind: str = "call"
+    """`call` or `lookup`."""
+    generation: int = 0
+    fence: int = 0
+    holder: str = ""
+    reference: str | None = None
+    started_at: datetime = _at(nullable=False)
+    finished_at: datetime | None = _at()
+    outcome: str | None = None
+    http_status: int | None = None
+    error: str | None = None
+    result_id: str | None = None
+
+
+class Event(SQLModel, table=True):
+    """One line of the audit trail. The database refuses to change or delete it. Holds no secret and no email."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_run_id", "run_id"),
+        Index("ix_events_order", "source", "order_id"),
+        Index("ix_events_at", "at"),
+    )
+
+    id: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    )
+    at: datetime = _at(nullable=False)
+    kind: str
+    actor: str
+    """`engine`, `source`, or `operator:<name>`."""
+    run_id: str | None = None
+    source: str | None = None
+    order_id: str | None = None
+    delivery_id: str | None = None
+    system: str | None = None
+    reason: str | None = None
+    detail: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+
+
+class Cursor(SQLModel, table=True):
+    """How far a source has been read. Moves only in the transaction that records what it covers."""
+
+    __tablename__ = "cursors"
+
+    source: str = Field(primary_key=True)
+    first_contact_at: datetime | None = _at()
+    start_at: datetime | None = _at()
+    """Orders made before it were there before Cartbridge."""
+    baseline_at: datetime | None = _at()
+    """When the first sweep was complete."""
+    position: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    """The source's own marks, such as the highest order id seen."""
+    deep_swept_at: datetime | None = _at()
+    last_attempt_at: datetime | None = _at()
+    last_success_at: datetime | None = _at()
+    last_error: str | None = None
+    failures: int = 0
+    lease_holder: str | None = None
+    lease_until: datetime | None = _at()
+
+
+class Pause(SQLModel, table=True):
+    """A system nothing is sent to until it is resumed."""
+
+    __tablename__ = "pauses"
+
+    system: str = Field(primary_key=True)
+    kind: str
+    """`operator`, or `authentication` when its credentials were refused."""
+    reason: str
+    actor: str
+    since: datetime = _at(nullable=False)
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The Core table behind a model, for hot statements."""
+    return cast(Table, model.__table__)  # type: ignore[attr-defined]
+
+
+deliveries = table_of(Delivery)
+orders = table_of(OrderRecord)
+order_versions = table_of(OrderVersion)
+learners = table_of(LearnerRecord)
+runs = table_of(Run)
+steps = table_of(Step)
+attempts = table_of(Attempt)
+events = table_of(Event)
+cursors = table_of(Cursor)
+pauses = table_of(Pause)

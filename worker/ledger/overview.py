@@ -1,0 +1,108 @@
+"""The state of the whole in one look: what is done, due, stuck or paused, and how each source is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Table, func, select
+
+from worker.ledger.books import missed_by_webhook
+from worker.ledger.models import cursors, deliveries, orders, pauses, runs
+from worker.ledger.shapes import Advise, Shape, iso
+from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
+
+_CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
+"""Without the marks of backfills and reconciliations."""
+
+
+def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sources: Collection[str] = ()) -> Shape:
+    """Counts by state, what waits for a person and why, what is due, what is paused, and each source's last poll.
+
+    `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
+    successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
+    that is not among `webhook_sources`. Counts every row once, by index.
+    """
+    missed = missed_by_webhook(connection, webhook_sources) if webhook_sources else {}
+    return {
+        "at": iso(now),
+        "runs": _counts(connection, runs, RunState),
+        "orders": _counts(connection, orders, OrderState),
+        "deliveries": _counts(connection, deliveries, DeliveryState),
+        "reviews": _by_reason(connection, runs.c.created_at, RunState.REVIEW, advise),
+        "failures": _by_reason(connection, runs.c.created_at, RunState.FAILED, advise),
+        "delivery_reviews": _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW, advise),
+        "due": _due(connection, runs, sorted(CLAIMABLE), now),
+        "due_deliveries": _due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
+        "pauses": [
+            {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
+            for row in connection.execute(select(pauses).order_by(pauses.c.system))
+        ],
+        "sources": [_cursor(row, now, missed) for row in connection.execute(_CURSORS_OF_SOURCES)],
+    }
+
+
+def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict[str, int]:
+    """Rows by state, with a zero for each state nothing is in."""
+    counted = connection.execute(select(table.c.state, func.count().label("rows")).group_by(table.c.state))
+    return dict.fromkeys(map(str, states), 0) | {row.state: row.rows for row in counted}
+
+
+def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum, advise: Advise) -> list[Shape]:
+    """What is in `state`, by reason, the most frequent first."""
+    table = begun_at.table
+    counted = connection.execute(
+        select(table.c.reason, func.count().label("rows"), func.min(begun_at).label("oldest_at"))
+        .where(table.c.state == state)
+        .group_by(table.c.reason)
+        .order_by(func.count().desc(), table.c.reason)
+    )
+    shown = []
+    for row in counted:
+        found = advise(row.reason)
+        shown.append(
+            {
+                "reason": row.reason,
+                "count": row.rows,
+                "oldest_at": iso(row.oldest_at),
+                "advice": found.sentence if found else None,
+                "action": found.action if found else None,
+            }
+        )
+    return shown
+
+
+def _due(connection: Connection, table: Table, states: Sequence[str], now: datetime) -> Shape:
+    """What should be at work by now and is not."""
+    row = connection.execute(
+        select(func.count().label("rows"), func.min(table.c.next_attempt_at).label("oldest_at")).where(
+            table.c.state.in_(states), table.c.next_attempt_at <= now
+        )
+    ).one()
+    return {
+        "count": row.rows,
+        "oldest_at": iso(row.oldest_at),
+        "oldest_age_seconds": _seconds(row.oldest_at, now),
+    }
+
+
+def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int]) -> Shape:
+    return {
+        "source": row.source,
+        "first_contact_at": iso(row.first_contact_at),
+        "start_at": iso(row.start_at),
+        "baseline_at": iso(row.baseline_at),
+        "position": row.position,
+        "last_attempt_at": iso(row.last_attempt_at),
+        "last_success_at": iso(row.last_success_at),
+        "lag_seconds": _seconds(row.last_success_at, now),
+        "last_error": row.last_error,
+        "failures": row.failures,
+        "missed_by_webhook": missed.get(row.source),
+    }
+
+
+def _seconds(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else max(0.0, (now - moment).total_seconds())

@@ -1,0 +1,79 @@
+"""Reading a table newest first, page by page along an index, however large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, or_
+
+from worker.ledger.states import OrderState, RunState
+
+PAGE_ROWS = 500
+_COMMON_STATES = frozenset({RunState.SUCCEEDED, RunState.CANCELLED, OrderState.PLANNED, OrderState.IGNORED})
+"""States most rows end in: finding them by the state's index and sorting them all is slower than walking by time."""
+
+
+def pages(
+    connection: Connection,
+    query: Select[Any],
+    columns: Sequence[Column[Any]],
+    *,
+    limit: int | None,
+    mark: Sequence[Any] | None,
+) -> Iterator[Sequence[Row[Any]]]:
+    """The rows of `query` by `columns`, highest first, in pages; `limit` bounds their number, None: all.
+
+    `columns` are what orders the rows and tells them apart, and are selected by the query; `mark` is their values in
+    the row to go on after, None from the top. Rows added meanwhile come neither twice nor in the midst.
+    """
+    left = limit
+    ordered = query.order_by(*(column.desc() for column in columns))
+    while left is None or left > 0:
+        size = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
+        bounded = ordered if mark is None else ordered.where(_below(columns, mark))
+        page = connection.execute(bounded.limit(size)).all()
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        mark = _values(page[-1], columns)
+        left = None if left is None else left - len(page)
+
+
+def _values(row: Row[Any], columns: Sequence[Column[Any]]) -> tuple[Any, ...]:
+    """The values of `columns` in a row."""
+    return tuple(getattr(row, column.key) for column in columns)
+
+
+def _below(columns: Sequence[Column[Any]], mark: Sequence[Any]) -> ColumnElement[bool]:
+    """Rows after `mark`. The first column's bound stands alone as well, for the index."""
+    first, *rest = columns
+    strictly: ColumnElement[bool] = first < mark[0]
+    if not rest:
+        return strictly
+    return and_(first <= mark[0], or_(strictly, _below(rest, mark[1:])))
+
+
+def between(column: Column[Any], since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+    """From `since` on, and before `until`; None is no bound."""
+    bounds: list[ColumnElement[bool]] = []
+    if since is not None:
+        bounds.append(column >= since)
+    if until is not None:
+        bounds.append(column < until)
+    return bounds
+
+
+def state_in(connection: Connection, table: Table, states: Sequence[str]) -> ColumnElement[bool]:
+    """The row's state is one of these; by the state's index where few rows are in them."""
+    column = table.c.state
+    return (unindexed(connection, column) if _COMMON_STATES.intersection(states) else column).in_([*states])
+
+
+def unindexed(connection: Connection, column: Column[Any]) -> ColumnElement[Any]:
+    """The column, kept from SQLite's choice of an index: without statistics it prefers any equality to the order asked
+    for, and would sort the whole table. PostgreSQL knows better by itself.
+    """
+    return column.concat("") if connection.dialect.name == "sqlite" else column

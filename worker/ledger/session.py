@@ -1,0 +1,190 @@
+"""The connection to the ledger: one engine a process, write and read transactions, and the schema check."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from worker.errors import ConfigurationError
+
+_WRITE = "cartbridge_write"
+_BUSY_TIMEOUT_MILLISECONDS = 15_000
+_MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+class SchemaMismatchError(ConfigurationError):
+    """The ledger's schema is not the one this version works on. The message names the command to run."""
+
+
+class Ledger:
+    """The ledger at `database_url` (SQLite or PostgreSQL).
+
+    The engine is made on first use and made anew in a forked process, which must not share its parent's sockets. On
+    SQLite a write transaction begins with `BEGIN IMMEDIATE`, so that two writers queue instead of failing, and every
+    commit reaches the disk (`synchronous=FULL`): what was acknowledged outlives a power cut.
+    """
+
+    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+        self._url = make_url(database_url)
+        self._pool_size = pool_size
+        self._engine: Engine | None = None
+        self._process_id = 0
+        self._opening = threading.Lock()
+        # Writers of one process queue here, in order, instead of polling SQLite's file lock.
+        self._writing: Any = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the ledger is one SQLite file."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite ledger, None on PostgreSQL."""
+        return Path(self._url.database) if self.is_sqlite and self._url.database else None
+
+    @property
+    def label(self) -> str:
+        """The ledger's address without its password and its parameters, which may hold one too; for people."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
+
+    @property
+    def engine(self) -> Engine:
+        """This process's engine."""
+        with self._opening:
+            if self._engine is None or self._process_id != os.getpid():
+                self._engine = self._create_engine()
+                self._process_id = os.getpid()
+            return self._engine
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(
+                self._url,
+                hide_parameters=True,
+                pool_size=self._pool_size,
+                max_overflow=self._pool_size,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": 5, "application_name": "cartbridge"},
+            )
+        engine = create_engine(
+            self._url,
+            hide_parameters=True,  # an error's text would quote learners' data
+            pool_size=self._pool_size,
+            max_overflow=self._pool_size,
+            connect_args={"timeout": _BUSY_TIMEOUT_MILLISECONDS / 1000, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that changes something: committed at the end of the block, rolled back on an exception."""
+        with self._writing, self.engine.connect() as connection:
+            writing = connection.execution_options(**{_WRITE: True})
+            with writing.begin():
+                yield writing
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads, from one consistent view on SQLite."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection. The next use opens new ones."""
+        with self._opening:
+            if self._engine is not None and self._process_id == os.getpid():
+                self._engine.dispose()
+            self._engine = None
+
+    def check_schema(self) -> None:
+        """Raise `SchemaMismatchError` unless the ledger's schema is exactly this version's.
+
+        `SQLAlchemyError` if unreachable.
+        """
+        if self.is_sqlite and self.path is not None and not self.path.exists():
+            raise SchemaMismatchError(f"The ledger {self.label} does not exist yet. Run: cartbridge migrate")
+        with self.read() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+        script = ScriptDirectory(str(_MIGRATIONS))
+        head = script.get_current_head()
+        if current == head:
+            return
+        if current is None:
+            raise SchemaMismatchError(f"The ledger {self.label} is empty. Run: cartbridge migrate")
+        if current in {revision.revision for revision in script.walk_revisions()}:
+            raise SchemaMismatchError(
+                f"The ledger's schema {current} is older than this version's {head}. Run: cartbridge migrate"
+            )
+        raise SchemaMismatchError(
+            f"The ledger's schema {current} is newer than this version knows ({head}). Install the newer "
+            f"Cartbridge again."
+        )
+
+    def migrate(self) -> tuple[str | None, str | None]:
+        """Bring the schema to this version's; safe to repeat. Returns the revision before and after.
+
+        Each migration is one transaction: a killed migration leaves the schema it began with.
+        """
+        from alembic import command  # noqa: PLC0415  (the command line of Alembic is slow to import and rarely needed)
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4027110977)")
+            before = MigrationContext.configure(connection).get_current_revision()
+            known = {revision.revision for revision in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+            if before is not None and before not in known:
+                raise SchemaMismatchError(
+                    f"The ledger's schema {before} is newer than this version knows. Install the newer "
+                    f"Cartbridge again."
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            after = MigrationContext.configure(connection).get_current_revision()
+        return before, after
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction control begins too late for BEGIN IMMEDIATE: switch it off and begin ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MILLISECONDS}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def violated_constraint(error: DBAPIError) -> str:
+    """The name of the constraint a database error is about, or on SQLite its `table.column` list.
+
+    '' if it is about none.
+    """
+    diagnostics = getattr(error.orig, "diag", None)
+    if diagnostics is not None:
+        return diagnostics.constraint_name or ""
+    message = str(error.orig)
+    return message.partition("constraint failed: ")[2]
+
+
+LedgerUnavailable = SQLAlchemyError
+"""What a ledger that cannot be reached or cannot commit raises."""

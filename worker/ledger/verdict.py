@@ -1,0 +1,155 @@
+"""The one answer to "why has this learner no access?", and the one thing to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, or_, select
+
+from worker.ledger.models import pauses, runs
+from worker.ledger.shapes import Shape
+from worker.ledger.states import DeliveryState, OrderState, RunState
+from worker.ledger.telling import minute, person, run_label
+
+OVERDUE_SECONDS = 60.0
+"""Due work that nobody has taken for this long means that no worker is at work."""
+_REPLACED = frozenset({"superseded", "settled_by_source"})
+_DESTINATION = "learningcart"
+"""Where every enrolment is sent."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer. The lower its `rank`, the more it explains a missing access."""
+
+    rank: int
+    answer: str
+    tone: str
+    action: str | None = None
+
+
+def judge(
+    connection: Connection, found: list[Shape], orders: list[Shape], deliveries: list[Shape], *, now: datetime
+) -> Verdict:
+    """The verdict on all that is known of a learner or an order: the worst one, and how many more are like it."""
+    verdicts = [_of_run(connection, run, now) for run in found]
+    verdicts += _of_orders(orders, {(run["source"], run["order_id"]) for run in found})
+    verdicts += _of_deliveries(deliveries, {(order["source"], order["order_id"]) for order in orders})
+    # Sorting keeps the newest first among equals.
+    worst, *rest = sorted(verdicts, key=lambda verdict: verdict.rank) or [
+        Verdict(99, "The ledger holds nothing that would give access.", "plain")
+    ]
+    more = sum(1 for verdict in rest if verdict.tone == "bad")
+    if worst.tone == "bad" and more:
+        return Verdict(worst.rank, f"{worst.answer} ({more} more below.)", worst.tone, worst.action)
+    return worst
+
+
+def _of_run(connection: Connection, run: Shape, now: datetime) -> Verdict:
+    who = run["email"] or "The learner"
+    label = run_label(run)
+    because = f" {run['advice']}" if run["advice"] else ""
+    note = f" ({run['note']})" if run["note"] else ""
+    match RunState(run["state"]):
+        case RunState.SUCCEEDED:
+            return _succeeded(run, who, label)
+        case RunState.REVIEW if run["workflow"] != "enrolment":
+            return Verdict(15, f"{who} may still have access to {label}.{because}{note}", "bad", run["action"])
+        case RunState.REVIEW:
+            return Verdict(10, f"{who} has no access to {label} yet.{because}{note}", "bad", run["action"])
+        case RunState.FAILED:
+            return Verdict(11, f"{who} has no access to {label}: it failed.{because}{note}", "bad", run["action"])
+        case RunState.RUNNING:
+            return Verdict(40, f"{who} is being given access to {label} right now.", "wait")
+        case RunState.CANCELLED:
+            rank = 90 if run["reason"] in _REPLACED else 50
+            return Verdict(rank, f"{who} gets no access to {label}: cancelled.{because}", "plain", run["action"])
+        case _:
+            return _due(connection, run, who, label, now)
+
+
+def _succeeded(run: Shape, who: str, label: str) -> Verdict:
+    if run["workflow"] != "enrolment":
+        return Verdict(80, f"The question about {label} was settled.", "plain")
+    when = minute(run["finished_at"])
+    if run["reason"] == "done_by_hand":
+        return Verdict(60, f"{who} was given access to {label} by hand: {run['note'] or 'no note'} ({when}).", "good")
+    made = f", LearningCart order {run['result_id']}" if run["result_id"] else ""
+    return Verdict(60, f"{who} has access to {label} since {when}{made}.", "good")
+
+
+def _due(connection: Connection, run: Shape, who: str, label: str, now: datetime) -> Verdict:
+    """A run that has not got its turn, and what keeps it."""
+    waits = f"{who} has no access to {label} yet"
+    pause = connection.execute(select(pauses).where(pauses.c.system == _DESTINATION)).one_or_none()
+    if pause is not None:
+        resume = f"`cartbridge resume {_DESTINATION}`"
+        if pause.kind == "authentication":
+            resume = f"Correct its credentials, see `cartbridge check`, then {resume}."
+        why = f": {pause.reason}" if pause.reason else ""
+        return Verdict(20, f"{waits}: {_DESTINATION} is paused by {person(pause.actor)}{why}.", "bad", resume)
+    row = connection.execute(select(runs.c.lane, runs.c.next_attempt_at).where(runs.c.id == run["id"])).one()
+    ahead = connection.scalar(
+        select(runs.c.id).where(
+            runs.c.lane == row.lane,
+            runs.c.id != run["id"],
+            or_(runs.c.state == RunState.RUNNING, runs.c.lane_shut_until > now),
+        )
+    )
+    if ahead is not None:
+        return Verdict(32, f"{waits}: another run of the same learner ({ahead}) is first.", "wait")
+    if row.next_attempt_at is not None and row.next_attempt_at > now:
+        because = f" {run['advice']}" if run["advice"] else ""
+        note = f" ({run['note']})" if run["note"] else ""
+        when = minute(run["next_attempt_at"])
+        return Verdict(30, f"{waits}; the next try is at {when}.{because}{note}", "wait", run["action"])
+    since = row.next_attempt_at
+    if since is not None and now - since > timedelta(seconds=OVERDUE_SECONDS):
+        action = "Start a worker (`cartbridge up`, or `cartbridge worker`), see `cartbridge status`."
+        return Verdict(
+            25, f"{waits}: due since {minute(run['next_attempt_at'])}, and no worker took it.", "bad", action
+        )
+    return Verdict(31, f"{waits}: it is due now and starts within seconds.", "wait")
+
+
+def _of_orders(orders: list[Shape], with_runs: set[tuple[str, str]]) -> Iterator[Verdict]:
+    """Orders that have no run at all explain themselves by their state."""
+    for order in orders:
+        if (order["source"], order["order_id"]) in with_runs:
+            continue
+        name = f"Order {order['source']}/{order['order_id']}"
+        because = f" {order['advice']}" if order["advice"] else ""
+        status = f" (status {order['status']!r})" if order["status"] else ""
+        match OrderState(order["state"]):
+            case OrderState.WAITING:
+                yield Verdict(35, f"{name} is not paid yet at {order['source']}{status}.", "wait", order["action"])
+            case OrderState.PLANNED:
+                yield Verdict(70, f"{name} has no seat to give access for{status}.", "plain")
+            case OrderState.REVIEW:
+                yield Verdict(12, f"{name} needs a person{status}.{because}", "bad", order["action"])
+            case OrderState.CANCELLED:
+                yield Verdict(52, f"{name} is cancelled or refunded{status}.{because}", "plain", order["action"])
+            case _:
+                yield Verdict(36, f"{name} gives nothing by rule.{because}", "plain", order["action"])
+
+
+def _of_deliveries(deliveries: list[Shape], known: set[tuple[str, str]]) -> Iterator[Verdict]:
+    """News that could not be read yet; it counts less where the order is known from before."""
+    for delivery in deliveries:
+        name = f"{delivery['source']}/{delivery['order_id']}"
+        later = 0 if (delivery["source"], delivery["order_id"]) not in known else 42
+        note = f" ({delivery['note']})" if delivery["note"] else ""
+        because = f" {delivery['advice']}" if delivery["advice"] else ""
+        match DeliveryState(delivery["state"]):
+            case DeliveryState.REVIEW:
+                yield Verdict(13 + later, f"Order {name} could not be read.{because}{note}", "bad", delivery["action"])
+            case DeliveryState.WAITING:
+                when = minute(delivery["next_attempt_at"])
+                text = f"Order {name} is not read yet; the next try is at {when}.{because}{note}"
+                yield Verdict(26 + later, text, "wait", delivery["action"])
+            case DeliveryState.RECEIVED:
+                yield Verdict(28 + later, f"News of order {name} arrived and is read within seconds.", "wait")
+            case _:
+                continue

@@ -1,0 +1,176 @@
+"""Frontcore's orders as ours, participant by participant, and the walks that find new and changed ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from worker.clients import frontcore_models as records
+from worker.clients.frontcore import FrontcoreClient
+from worker.clients.reading import as_datetime
+from worker.errors import WebhookRejectedError
+from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
+from worker.sources.order import Money, Order, Payment
+from worker.sources.source import Page, Until, Walk
+
+OVERLAP: Final = timedelta(hours=26)
+"""How much earlier than asked a walk begins: the vendor does not say in which zone it reads a filter's date, and zones
+lie at most 26 hours apart."""
+OVERLAP_ORDERS: Final = 100
+"""How far below the highest id seen a look for new orders begins: a row may become visible late."""
+_LARGEST_AMOUNT: Final = Decimal(10) ** 14
+_CURRENCY_CODE: Final = re.compile("[A-Z]{3}")
+_NO_MINOR_UNIT: Final = frozenset(
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 -- reads best so
+)
+_MINOR_UNIT_OF_THREE_DIGITS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+
+ProvisionWhen = Literal["paid", "created"]
+
+
+class FrontcoreSource:
+    """Orders of one Frontcore account, by its REST API.
+
+    `provision_when="created"` takes every order for paid: for companies that are invoiced later.
+    """
+
+    name = "frontcore"
+
+    def __init__(
+        self, client: FrontcoreClient, *, provision_when: ProvisionWhen, clock: Callable[[], datetime]
+    ) -> None:
+        self._client = client
+        self._provision_when: ProvisionWhen = provision_when
+        self._clock = clock
+
+    def fetch(self, order_id: str) -> Order:
+        """One order as it is now; `NotFoundError` if the account does not know it."""
+        return to_order(self._client.retrieve_order(int(order_id)), provision_when=self._provision_when)
+
+    def from_body(self, body: dict[str, Any]) -> Order:
+        """An order from a webhook's body, which must be a whole order with its lines; else `WebhookRejectedError`.
+
+        Frontcore sends no webhooks: one comes from a tool between, and mostly says no more than an order's id.
+        """
+        order_id = next((body[name] for name in ("id", "order_id", "OrderID") if body.get(name)), None)
+        try:
+            record = records.Order.model_validate(body | {"id": order_id})
+        except ValidationError:
+            record = None
+        if record is None or not record.lines:
+            raise WebhookRejectedError("The body is not a Frontcore order with its lines.", status=422)
+        return to_order(record, provision_when=self._provision_when)
+
+    def annotate(self, orders: Sequence[Order]) -> list[Order]:
+        """The same orders: Frontcore knows no renewals."""
+        return list(orders)
+
+    def walks(self, *, polled_at: datetime, highest_id: int) -> Iterator[Walk]:
+        """New orders by their ids, new ones by their dates, and changed ones by theirs.
+
+        None of them finds all: `updated_at` is null until the first change (vendor), an id or a date may become visible
+        late. A poll so finds every version that stays in the account for the whole of it: the client's pages overlap,
+        so that none is stepped over while others come, move and vanish.
+        """
+        yield Walk(self.walk_newest(above_id=highest_id - OVERLAP_ORDERS), Until.KNOWN_ID)
+        yield Walk(self.walk_since(polled_at), Until.END)
+        yield Walk(self.walk_changed(polled_at), Until.END, is_of_changes=True)
+
+    def walk_newest(self, *, above_id: int = 0) -> Iterator[Page]:
+        """Pages of the orders of higher ids, newest first; without one, to the very first order."""
+        return self._walk(since_id=above_id) if above_id > 0 else self._walk()
+
+    def walk_changed(self, since: datetime) -> Iterator[Page]:
+        """Pages of the orders changed since a moment or up to two days before, newest first.
+
+        Leaves out orders that were never changed: their `updated_at` is null (vendor), and `walk_since` finds them.
+        """
+        return self._walk(updated_at_min=since - OVERLAP)
+
+    def walk_since(self, since: datetime) -> Iterator[Page]:
+        """Pages of the orders made since a moment or up to two days before, newest first."""
+        return self._walk(created_at_min=since - OVERLAP)
+
+    def _walk(self, **filters: Any) -> Iterator[Page]:
+        pages = self._client.iter_order_pages(**filters)
+        while True:
+            fetched_at = self._clock()
+            page = next(pages, None)
+            if page is None:
+                return
+            orders = (to_order(record, provision_when=self._provision_when) for record in page)
+            yield Page(tuple(orders), fetched_at)
+
+
+def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -> Order:
+    """Our order from Frontcore's record."""
+    email, name = _buyer(record)
+    return Order(
+        source="frontcore",
+        id=str(record.id),
+        status="paid" if record.is_paid else "unpaid",
+        payment=_payment(record, provision_when),
+        created_at=as_datetime(record.created_at),
+        buyer_email=email,
+        buyer_name=name,
+        total=_total(record),
+        lines=lines_of(record),
+        lines_known=all_seats_told(record),
+        raw=record.model_dump(mode="json"),
+    )
+
+
+def _payment(record: records.Order, provision_when: ProvisionWhen) -> Payment:
+    """Frontcore tells paid from unpaid and nothing else; an order with nothing to pay is never marked as paid."""
+    is_provisioned = record.is_paid or provision_when == "created" or _total_amount(record) == 0
+    return Payment.PAID if is_provisioned else Payment.WAITING
+
+
+def _buyer(record: records.Order) -> tuple[str, str]:
+    """The email and name of who ordered: of the first that has an email, else the first name there is."""
+    people: list[tuple[str, str]] = []
+    if user := record.first_user:
+        people.append((trimmed(user.email), full_name(user.firstname, user.lastname)))
+    if booker := record.booker:
+        name = full_name(booker.firstname, booker.lastname) or trimmed(booker.name)
+        people.append((trimmed(booker.email), name))
+    if customer := record.customer:
+        people.append((trimmed(customer.email) or trimmed(customer.invoice_email), trimmed(customer.title)))
+    people.append((trimmed(record.invoice_email), ""))
+    email, name = next((person for person in people if person[0]), ("", ""))
+    return email, name or next((name for _, name in people if name), "")
+
+
+def _total_amount(record: records.Order) -> Decimal | None:
+    totals = record.calculated_totals
+    return None if totals is None else totals.total_amount_incl_discounts_and_vat
+
+
+def _total(record: records.Order) -> Money | None:
+    """The sum with discounts and VAT; None where it is not told, or its lines do not agree on one currency."""
+    amount = _total_amount(record)
+    currencies = {currency for line in record.lines or () if (currency := _currency(line))}
+    if amount is None or len(currencies) != 1 or abs(amount) > _LARGEST_AMOUNT:
+        return None
+    [currency] = currencies
+    minor_units = amount.scaleb(_minor_digits(currency)).to_integral_value(ROUND_HALF_UP)
+    return Money(minor_units=int(minor_units), currency=currency)
+
+
+def _minor_digits(currency: str) -> int:
+    """How many digits the currency's minor unit has (ISO 4217)."""
+    if currency in _NO_MINOR_UNIT:
+        return 0
+    return 3 if currency in _MINOR_UNIT_OF_THREE_DIGITS else 2
+
+
+def _currency(line: records.Line) -> str | None:
+    of_line = line.currency.title if line.currency else None
+    of_product = line.product.currency if line.product else None
+    codes = (trimmed(code).upper() for code in (of_line, of_product))
+    return next((code for code in codes if _CURRENCY_CODE.fullmatch(code)), None)

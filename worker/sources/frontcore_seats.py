@@ -1,0 +1,252 @@
+"""The lines of a Frontcore order with a seat for each participant, and why a seat cannot be provisioned.
+
+A seat is a participant (a place on a course date) and a user (a person): `participant-124920-user-154420`. Another user
+on the same participant is thus another seat, and the same user with a corrected email the same one. A user whom no
+participant places is `user-154420`; a place that is paid for and names nobody is `seat-2`, counted on the line.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from worker.clients import frontcore_models as records
+from worker.sources.order import Address, Learner, Line, Product, Seat, email_key, is_email
+
+LARGEST_QUANTITY: Final = 1_000
+"""More seats than this on one line is taken for a mistake and looked at by a person."""
+WAITING_LIST: Final = 3
+"""A participant's status (vendor)."""
+COURSE_CANCELLED: Final = 3
+"""A course date's status (vendor)."""
+
+
+@dataclass(frozen=True)
+class _People:
+    """Whom an order names, by user id, and the country they are taken to be in: only the customer has one."""
+
+    by_id: dict[str, records.User]
+    country: str
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A seat, and the course it is for."""
+
+    seat: Seat
+    course_id: str | None = None
+
+
+def lines_of(record: records.Order) -> tuple[Line, ...]:
+    """The order's lines. A line whose participants are on different courses comes in as many parts, under one id."""
+    people = _people(record)
+    lines: list[Line] = []
+    used_ids: set[str] = set()
+    for line in record.lines or ():
+        line_id = _line_id(line, used_ids)
+        used_ids.add(line_id)
+        lines += _parts(line, line_id, people)
+    return _hold_shared_emails(lines)
+
+
+def all_seats_told(record: records.Order) -> bool:
+    """Whether the record says who has a seat; else nobody may be taken as removed."""
+    return record.lines is not None and not any(
+        line.users is None and any(_is_place(relation) for relation in line.database_relations or ())
+        for line in record.lines
+    )
+
+
+def trimmed(text: str | None) -> str:
+    """A text without the space around it; empty for none."""
+    return (text or "").strip()
+
+
+def full_name(*parts: str | None) -> str:
+    """The parts that are not empty, with one space between."""
+    return " ".join(" ".join(part or "" for part in parts).split())
+
+
+def _people(record: records.Order) -> _People:
+    # An add-on's line may leave out who its participant is.
+    everybody = [record.first_user, *(user for line in record.lines or () for user in line.users or ())]
+    country = record.customer.country if record.customer else None
+    return _People(
+        {user.id: user for user in everybody if user is not None and user.id is not None},
+        (trimmed(country.title) or trimmed(country.code)) if country else "",
+    )
+
+
+def _line_id(line: records.Line, used_ids: set[str]) -> str:
+    """The line's own id; without one its product's, since its position changes when another line is removed."""
+    name = line.id or f"product-{(line.product and line.product.id) or 'unknown'}"
+    number, line_id = 1, name
+    while line_id in used_ids:
+        number += 1
+        line_id = f"{name}-{number}"
+    return line_id
+
+
+def _parts(line: records.Line, line_id: str, people: _People) -> Iterator[Line]:
+    product = line.product or records.Product()
+    places = _places(line, people)
+    seats: dict[str | None, list[Seat]] = {}
+    # Only the main product is a course; places that name none go with the first that does.
+    main_course_id = next((place.course_id for place in places if place.course_id and product.is_main_product), None)
+    for place in places:
+        course_id = (place.course_id or main_course_id) if product.is_main_product else None
+        seats.setdefault(course_id, []).append(place.seat)
+    for course_id, taken in (seats or {None: []}).items():
+        yield Line(
+            id=line_id,
+            title=trimmed(product.title) or trimmed(product.title_label),
+            product=Product(product_id=product.id, course_id=course_id),
+            seats=tuple(taken),
+        )
+
+
+def _places(line: records.Line, people: _People) -> list[_Place]:
+    places: dict[str, _Place] = {}
+    users = {user.id: user for user in line.users or () if user.id is not None}
+    unplaced = dict(users)
+    for relation in line.database_relations or ():
+        if _is_place(relation):
+            user_id = relation.user_id or ""
+            unplaced.pop(user_id, None)
+            seat = _participant_seat(relation, users.get(user_id) or people.by_id.get(user_id), people.country)
+            places.setdefault(seat.id, _Place(seat, relation.course_id))
+    for user_id, user in unplaced.items():
+        places.setdefault(f"user-{user_id}", _Place(_named_seat(f"user-{user_id}", user, people.country)))
+    anonymous = sum(user.id is None for user in line.users or ())
+    return _as_many_as_bought(list(places.values()), anonymous, line.quantity)
+
+
+def _is_place(relation: records.Relation) -> bool:
+    is_participant = trimmed(relation.type).casefold() in {"participant", ""}
+    return is_participant and (relation.participant_id is not None or relation.user_id is not None)
+
+
+def _participant_seat(relation: records.Relation, user: records.User | None, country: str) -> Seat:
+    parts = {"participant": relation.participant_id, "user": relation.user_id}
+    seat_id = "-".join(f"{word}-{number}" for word, number in parts.items() if number is not None)
+    if relation.user_id is None:
+        seat = Seat(id=seat_id, hold="unnamed_seat")
+    else:
+        seat = _named_seat(seat_id, user or records.User(), country)
+    return seat.model_copy(update={"hold": _hold_of(relation) or seat.hold, "course_date_id": relation.coursedate_id})
+
+
+def _named_seat(seat_id: str, user: records.User, country: str) -> Seat:
+    email = trimmed(user.email)
+    if not is_email(email):
+        return Seat(id=seat_id, hold="invalid_email" if email else "missing_email")
+    first_name, last_name = full_name(user.firstname), full_name(user.lastname)
+    learner = Learner(email=email, first_name=first_name, last_name=last_name, address=_address(user, country))
+    return Seat(id=seat_id, learner=learner)
+
+
+def _address(user: records.User, country: str) -> Address | None:
+    for given in (user.work_address, user.home_address, user.invoice_address):
+        if given is None:
+            continue
+        lines = [trimmed(line) for line in (given.address, given.address_2, given.address_3)]
+        address = Address(
+            line_1=lines[0],
+            line_2=", ".join(line for line in lines[1:] if line),
+            city=trimmed(given.city),
+            zip=trimmed(given.zipcode),
+        )
+        if address != Address():
+            return address.model_copy(update={"country": country})
+    return None
+
+
+def _as_many_as_bought(places: list[_Place], anonymous: int, quantity: Decimal | None) -> list[_Place]:
+    """The named places, and one for everybody else who was paid for: `seat-N`, N counting the named ones too.
+
+    A line with more people than its quantity keeps them all: a price may be for a group.
+    """
+    named = len(places)
+    people = named + anonymous
+    bought = Decimal(max(people, 1)) if quantity is None else quantity
+    if bought > LARGEST_QUANTITY:
+        return [*places, _nameless(named + 1, "invalid_quantity")]
+    if bought < 0 or bought % 1 != 0 or (bought == 0 and people):
+        held = [_Place(_held(place.seat, "invalid_quantity"), place.course_id) for place in places]
+        return held or [_nameless(1, "invalid_quantity")]
+    last = max(int(bought), people)
+    return [*places, *(_nameless(number, "unnamed_seat") for number in range(named + 1, last + 1))]
+
+
+def _nameless(number: int, hold: str) -> _Place:
+    return _Place(Seat(id=f"seat-{number}", hold=hold))
+
+
+def _held(seat: Seat, hold: str) -> Seat:
+    return seat.model_copy(update={"hold": hold})
+
+
+# Why a seat waits
+
+
+def _hold_of(relation: records.Relation) -> str | None:
+    if any(_status(date) == COURSE_CANCELLED for date in _course_dates(relation)):
+        return "course_cancelled"
+    if any(_status(participant) == WAITING_LIST for participant in _participants(relation)):
+        return "waiting_list"
+    return None
+
+
+def _status(record: records.CourseDate | records.Participant) -> int | None:
+    return record.status_id if record.status is None else record.status
+
+
+def _participants(relation: records.Relation) -> list[records.Participant]:
+    """What is included of the relation's own participant."""
+    own = [relation.participant] if relation.participant else []
+    return [each for each in own if _is(relation.participant_id, each.id, each.participant_id, otherwise=True)] + [
+        each for each in relation.participants or () if _is(relation.participant_id, each.id, each.participant_id)
+    ]
+
+
+def _course_dates(relation: records.Relation) -> list[records.CourseDate]:
+    """What is included of the relation's own course date, wherever it is written."""
+    course = relation.course or records.Course()
+    own = [relation.coursedate, *(each.coursedate for each in _participants(relation)), course.coursedate]
+    wanted = relation.coursedate_id
+    return [each for each in own if each and _is(wanted, each.id, each.coursedate_id, otherwise=True)] + [
+        each for each in course.coursedates or () if _is(wanted, each.id, each.coursedate_id)
+    ]
+
+
+def _is(wanted: str | None, *ids: str | None, otherwise: bool = False) -> bool:
+    """Whether a record that may have its id in several places is the one wanted; `otherwise` if it has none."""
+    known = [each for each in ids if each is not None]
+    return wanted in known if known else otherwise
+
+
+def _hold_shared_emails(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Hold the seats whose email several people share: LearningCart knows one person by an email, the last one named.
+
+    A seat that waits for another reason overwrites nobody's name and holds nobody up.
+    """
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    for learner in (seat.learner for line in lines for seat in line.seats if seat.hold is None):
+        if learner is not None and _name_key(learner):
+            names[email_key(learner.email)].add(_name_key(learner))
+    shared = {email for email, known in names.items() if len(known) > 1}
+    return tuple(
+        line.model_copy(update={"seats": tuple(_unless_shared(seat, shared) for seat in line.seats)}) for line in lines
+    )
+
+
+def _unless_shared(seat: Seat, shared: set[str]) -> Seat:
+    is_shared = seat.hold is None and seat.learner is not None and email_key(seat.learner.email) in shared
+    return _held(seat, "shared_email") if is_shared else seat
+
+
+def _name_key(learner: Learner) -> str:
+    return full_name(learner.first_name, learner.last_name).casefold()

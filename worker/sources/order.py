@@ -1,0 +1,135 @@
+"""Our `Order`: what every source's record becomes before anything is planned.
+
+A source that cannot tell something leaves it None and planning names the gap; nothing here is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Payment(StrEnum):
+    """What an order's status means for provisioning, whatever the source calls it."""
+
+    PAID = "paid"
+    """Provision now."""
+    WAITING = "waiting"
+    """Not paid, not refused: the order waits for news."""
+    CANCELLED = "cancelled"
+    """Cancelled or failed for good: what has not run is cancelled."""
+    REFUNDED = "refunded"
+    """Money given back: what has not run is cancelled, what has run needs a person."""
+    UNKNOWN = "unknown"
+    """A status nobody has ruled on: review."""
+
+
+class Frozen(BaseModel):
+    """A value: equal by content, never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Money(Frozen):
+    """An amount in the currency's minor units (500 INR minor units are 5.00 INR; JPY has none, so 500 is 500 JPY)."""
+
+    minor_units: int
+    currency: str
+    """ISO 4217 code in capitals."""
+
+
+class Address(Frozen):
+    """A postal address as the source wrote it; empty strings where it says nothing."""
+
+    line_1: str = ""
+    line_2: str = ""
+    city: str = ""
+    state: str = ""
+    province: str = ""
+    zip: str = ""
+    country: str = ""
+
+
+class Learner(Frozen):
+    """The person who gets access; known by email, kept as written and compared by `email_key`."""
+
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    address: Address | None = None
+
+
+class Product(Frozen):
+    """What a line sells, by every name an offer may use for it. All compared as text."""
+
+    product_id: str | None = None
+    plan_id: str | None = None
+    product_name: str | None = None
+    course_id: str | None = None
+    sku: str | None = None
+
+
+class Seat(Frozen):
+    """One place on one line.
+
+    `learner` is None when the source names nobody; `hold` then or otherwise says why it cannot be provisioned (a review
+    reason such as `unnamed_seat`), None when it can.
+    """
+
+    id: str
+    """Stable within the line, and free of personal data: `buyer`, `seat-2`, `participant-124920-user-154420`."""
+    learner: Learner | None = None
+    hold: str | None = None
+    course_date_id: str | None = None
+    """The date of the course the place is on, where the source says so: another one is a change of the order."""
+
+
+class Line(Frozen):
+    """One order line and its seats."""
+
+    id: str
+    """Stable within the order, and free of personal data."""
+    title: str = ""
+    product: Product = Product()
+    seats: tuple[Seat, ...] = ()
+
+
+class Order(Frozen):
+    """One order of one source at one moment."""
+
+    source: str
+    id: str
+    """The source's own order id, as text."""
+    status: str = ""
+    """The source's own word."""
+    payment: Payment
+    created_at: datetime | None = None
+    """Aware, UTC."""
+    buyer_email: str = ""
+    buyer_name: str = ""
+    total: Money | None = None
+    lines: tuple[Line, ...] = ()
+    lines_known: bool = True
+    """False when the source did not send its lines: then nothing is taken as removed."""
+    renewal: bool = False
+    """A later payment of a subscription, not its first."""
+    subscription_id: str | None = None
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """The source's record as received, less anything secret."""
+
+
+_EMAIL = re.compile(r"[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s,;<>\"().]+")
+
+
+def is_email(text: str) -> bool:
+    """Whether a text can be an email address. Generous: a mail server knows better than a pattern."""
+    return _EMAIL.fullmatch(text) is not None and len(text) <= 254 and ".." not in text
+
+
+def email_key(email: str) -> str:
+    """The form in which two emails are the same person: trimmed and lower-cased."""
+    return email.strip().casefold()

@@ -1,0 +1,67 @@
+"""What every source offers: its orders as ours, one by one and in walks, and how it is polled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from worker.sources.order import Order
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a walk, in the source's order."""
+
+    orders: tuple[Order, ...]
+    fetched_at: datetime
+    """When the page was asked for."""
+
+
+class Until(StrEnum):
+    """How far a walk of a poll has to go."""
+
+    KNOWN_ID = "known_id"
+    """Highest ids first: to a page that reaches below the highest id seen, by an overlap."""
+    UNCHANGED = "unchanged"
+    """Most recently changed first: to a page without change, below all that was recorded since the last such walk."""
+    END = "end"
+    """To its last page: the source's own filter has made it short."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One of the walks a poll consists of. Nothing is asked for before the first page is."""
+
+    pages: Iterator[Page]
+    until: Until
+    is_of_changes: bool = False
+    """Whether standing in it says that an order was changed lately: with `END` anywhere in it, with `UNCHANGED` above
+    the orders that are known and unchanged."""
+
+
+class Source(Protocol):
+    """A system orders come from. Every method that asks the system raises `ApiError`."""
+
+    name: str
+
+    def fetch(self, order_id: str) -> Order:
+        """One order as it is now; `NotFoundError` if the source does not know it."""
+
+    def from_body(self, body: dict[str, Any]) -> Order:
+        """An order from a webhook's body, where a setting says to trust it; `WebhookRejectedError` if it is none."""
+
+    def annotate(self, orders: Sequence[Order]) -> list[Order]:
+        """The same orders, with what another request tells and planning needs (renewals). Called for paid news."""
+
+    def walks(self, *, polled_at: datetime, highest_id: int) -> Iterator[Walk]:
+        """What one poll walks: together, all orders that are new or changed since `polled_at`.
+
+        `polled_at` is when the last successful poll began, by our clock, and `highest_id` the highest id it had seen:
+        how much wider than that a walk must begin is for the source to know.
+        """
+
+    def walk_since(self, since: datetime) -> Iterator[Page]:
+        """Pages of all orders made since a moment (or somewhat before), newest first."""
