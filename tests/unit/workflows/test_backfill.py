@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.workflows.shop import (
+    NOW,
+    ONE_OFFER,
+    START,
+    Clock,
+    FakeSource,
+    a_line,
+    an_order,
+    put_run,
+    record,
+    rows,
+    states,
+)
+from worker.errors import ApiError, LeaseLostError
+from worker.ledger.models import cursors, deliveries, events, orders, runs
+from worker.ledger.session import Ledger
+from worker.ledger.states import RunState
+from worker.sources.order import Order, Payment
+from worker.sources.source import Page
+from workflows import backfill as backfill_module
+from workflows.backfill import Backfilled, Backfiller, Window
+from workflows.hints import SourcePolicy
+from workflows.ingest import record_order
+from workflows.offers import OffersBook
+from workflows.polling import Poller
+
+SINCE = NOW - timedelta(days=10)
+WINDOW = Window(SINCE, NOW)
+ACTOR = "operator:ann"
+POLICY = SourcePolicy(start_at=START)
+
+New = Callable[..., Backfiller]
+
+
+@pytest.fixture
+def new(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> New:
+    """A backfiller as a process of its own would have it."""
+
+    def make(holder: str = "one") -> Backfiller:
+        return Backfiller(ledger, source, POLICY, book, holder=holder, clock=clock)
+
+    return make
+
+
+def made(order_id: int, *, days_ago: float = 2, **more: Any) -> Order:
+    return an_order(str(order_id), created_at=NOW - timedelta(days=days_ago), **more)
+
+
+def backfill(new: New, window: Window = WINDOW, **options: Any) -> Backfilled:
+    return new().run(window, actor=ACTOR, **options)
+
+
+def contents(ledger: Ledger) -> dict[str, list[Any]]:
+    """Everything but the trace that somebody has backfilled."""
+    tables = (orders, runs, deliveries)
+    found: dict[str, list[Any]] = {table.name: rows(ledger, table) for table in tables}
+    found["events"] = [row for row in rows(ledger, events) if not row.kind.startswith("backfill")]
+    return found
+
+
+def counts(done: Backfilled) -> tuple[int, int, int, int, int]:
+    return done.orders, done.new, done.changed, done.gives_access, done.review
+
+
+def test_orders_from_before_the_start_give_access_when_they_are_in_the_window(
+    ledger: Ledger, source: FakeSource, new: New
+) -> None:
+    source.put(*(made(number) for number in range(1, 9)))
+    ready: list[str] = []
+    done = backfill(new, on_page=lambda _, now_due: ready.extend(now_due))
+    assert counts(done) == (8, 8, 0, 8, 0)
+    assert done.reasons == {"gives_access": 8}
+    assert set(states(ledger).values()) == {("pending", None)}
+    assert sorted(ready) == [row.id for row in rows(ledger, runs)]
+    found = rows(ledger, deliveries)
+    assert {(row.via, row.actor, row.state, row.duplicate) for row in found} == {("manual", ACTOR, "planned", False)}
+
+
+def test_the_second_time_changes_nothing_when_nothing_is_new(
+    ledger: Ledger, source: FakeSource, new: New, clock: Clock
+) -> None:
+    source.put(*(made(number) for number in range(1, 9)), made(9, payment=Payment.WAITING))
+    backfill(new)
+    before = contents(ledger)
+    clock.advance(hours=1)
+    done = backfill(new)
+    assert (counts(done), done.unchanged) == ((9, 0, 0, 0, 0), 9)
+    assert contents(ledger) == before
+    assert source.count("annotate") == 8
+
+
+def test_only_the_window_is_taken_in_when_the_source_shows_more(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(made(1, days_ago=11), made(2, days_ago=10), made(3, days_ago=5), made(4, days_ago=0))
+    done = backfill(new, Window(SINCE, NOW))
+    assert [row.order_id for row in rows(ledger, orders)] == ["2", "3"]
+    assert done.orders == 2
+
+
+def test_an_order_is_left_out_and_named_when_it_has_no_date(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(an_order("1", created_at=None), made(2))
+    done = backfill(new)
+    assert (done.undated, done.orders) == (["1"], 1)
+    assert [row.order_id for row in rows(ledger, orders)] == ["2"]
+
+
+def poll(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> None:
+    assert Poller(ledger, source, POLICY, book, holder="poll", clock=clock).poll().error is None
+
+
+def test_an_order_the_first_sweep_ignored_gives_access_when_it_is_in_the_window(
+    ledger: Ledger, source: FakeSource, book: OffersBook, new: New, clock: Clock
+) -> None:
+    source.put(made(1), made(2, days_ago=20))
+    poll(ledger, source, book, clock)
+    assert states(ledger) == {}
+    clock.advance(minutes=1)
+    done = backfill(new)
+    assert counts(done) == (1, 0, 1, 1, 0)
+    assert states(ledger) == {"1/1107/buyer/501": ("pending", None)}
+    poll(ledger, source, book, clock)
+    assert counts(backfill(new)) == (1, 0, 0, 0, 0)
+    assert states(ledger) == {"1/1107/buyer/501": ("pending", None)}
+    assert [(row.order_id, row.before_start) for row in rows(ledger, orders)] == [("1", False), ("2", True)]
+
+
+def test_it_stays_new_when_it_is_cancelled_and_paid_again(
+    ledger: Ledger, source: FakeSource, book: OffersBook, new: New, clock: Clock
+) -> None:
+    source.put(made(1))
+    poll(ledger, source, book, clock)
+    backfill(new)
+    for payment in (Payment.CANCELLED, Payment.PAID):
+        clock.advance(minutes=1)
+        source.put(made(1, payment=payment))
+        poll(ledger, source, book, clock)
+    assert states(ledger) == {"1/1107/buyer/501": ("pending", None)}
+
+
+def test_a_changed_order_is_planned_again_when_it_is_read(
+    ledger: Ledger, source: FakeSource, new: New, clock: Clock
+) -> None:
+    source.put(made(1))
+    backfill(new)
+    clock.advance(minutes=1)
+    source.put(made(1, payment=Payment.REFUNDED))
+    done = backfill(new)
+    assert (counts(done), done.reasons) == ((1, 0, 1, 0, 0), {"refunded_by_source": 1})
+    assert states(ledger) == {"1/1107/buyer/501": ("cancelled", "refunded_by_source")}
+
+
+def test_an_unmapped_order_is_planned_again_when_the_offers_have_changed(
+    ledger: Ledger, source: FakeSource, new: New, offers_file: Path
+) -> None:
+    source.put(made(1, lines=[a_line("1130")]))
+    done = backfill(new)
+    assert (done.review, done.reasons) == (1, {"unmapped_product": 1})
+    assert backfill(new).changed == 0
+    offers_file.write_text(ONE_OFFER + ONE_OFFER.replace("1107", "1130").replace("501", "601"))
+    assert counts(backfill(new)) == (1, 0, 1, 1, 0)
+
+
+def test_newer_content_stays_when_the_page_is_older(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(made(1))
+
+    def meanwhile(_number: int) -> None:
+        record(ledger, made(1, payment=Payment.REFUNDED), fetched_at=NOW + timedelta(minutes=1))
+
+    source.during_walk = meanwhile
+    assert counts(backfill(new)) == (1, 0, 0, 0, 0)
+    (order,) = rows(ledger, orders)
+    assert order.payment == "refunded"
+
+
+def test_a_renewal_is_told_when_the_order_is_paid(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.renewals.add("1")
+    source.put(made(1), made(2, payment=Payment.WAITING))
+    assert backfill(new).reasons == {"renewal_undecided": 1, "awaiting_payment": 1}
+    assert source.count("annotate") == 1
+
+
+def test_nothing_is_written_when_it_is_a_preview(
+    ledger: Ledger, source: FakeSource, book: OffersBook, new: New, clock: Clock
+) -> None:
+    source.put(made(1), made(2, payment=Payment.WAITING), made(3, quantity=2), made(4, days_ago=30))
+    before = contents(ledger)
+    seen: list[int] = []
+    found = new().preview(WINDOW, lambda done, ready: seen.append(done.orders + len(ready)))
+    assert contents(ledger) == before
+    assert rows(ledger, cursors) == []
+    assert counts(found) == (3, 3, 0, 2, 1)
+    assert found.reasons == {"gives_access": 2, "awaiting_payment": 1, "unnamed_seat": 1}
+    assert [(each.order_id, each.status, each.is_new) for each in found.shown] == [
+        ("3", "paid", True),
+        ("2", "waiting", True),
+        ("1", "paid", True),
+    ]
+    assert found.shown[1].lines == ("waiting: awaiting_payment",)
+    assert found.shown[2].lines[0].startswith("create studiocart/1/1107/buyer/501: add_customer jane@example.test")
+    assert seen == [3]
+    assert counts(backfill(new)) == counts(found)
+
+
+def test_the_preview_tells_some_orders_in_full_when_there_are_many(source: FakeSource, new: New) -> None:
+    source.put(*(made(number) for number in range(1, 40)))
+    found = new().preview(WINDOW)
+    assert (len(found.shown), found.new) == (20, 39)
+
+
+def test_no_order_is_counted_twice_when_pages_shift(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(*(made(number) for number in range(1, 8)))
+    walk = source.walk_since
+
+    def shifting(since: datetime) -> Any:
+        """Each page begins with the last row of the one before."""
+        last: tuple[Order, ...] = ()
+        for page in walk(since):
+            yield Page((*last, *page.orders), page.fetched_at)
+            last = page.orders[-1:]
+
+    source.walk_since = shifting  # type: ignore[method-assign]
+    assert counts(new().preview(WINDOW)) == (7, 7, 0, 7, 0)
+    assert counts(backfill(new)) == (7, 7, 0, 7, 0)
+    assert len(rows(ledger, deliveries)) == 7
+
+
+def test_an_empty_page_is_passed_over_when_the_source_gives_one(source: FakeSource, new: New) -> None:
+    source.put(made(1))
+    walk = source.walk_since
+    source.walk_since = lambda since: iter([Page((), NOW), *walk(since)])  # type: ignore[method-assign]
+    assert counts(backfill(new)) == (1, 1, 0, 1, 0)
+
+
+def test_it_goes_on_with_its_counts_when_it_died_on_the_way(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(*(made(number) for number in range(1, 10)), an_order("10", created_at=None))
+    source.pages_until_broken = 2
+    with pytest.raises(ApiError):
+        backfill(new)
+    assert len(rows(ledger, orders)) == 5
+    assert new().unfinished() == WINDOW
+    source.pages_until_broken = None
+    source.put(made(11))  # on top: later pages shift
+    done = new("two").run(WINDOW, actor=ACTOR)
+    assert (done.resumed, counts(done), done.undated) == (True, (10, 10, 0, 10, 0), ["10"])
+    assert new().unfinished() is None
+    assert source.count("annotate") == 10
+    kinds = [(row.kind, row.actor, row.detail["resumed"]) for row in rows(ledger, events) if "backfill" in row.kind]
+    assert kinds == [
+        ("backfill_begun", ACTOR, False),
+        ("backfill_begun", ACTOR, True),
+        ("backfill_ended", ACTOR, True),
+    ]
+
+
+def test_a_page_counts_for_nothing_when_its_commit_failed(
+    ledger: Ledger, source: FakeSource, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.put(*(made(number) for number in range(1, 7)))
+    recorded: list[str] = []
+
+    def die_at_the_fifth(*arguments: Any, **options: Any) -> Any:
+        recorded.append(arguments[1].id)
+        if len(recorded) == 5:
+            raise RuntimeError("killed")
+        return real(*arguments, **options)
+
+    real = record_order
+    monkeypatch.setattr(backfill_module, "record_order", die_at_the_fifth)
+    with pytest.raises(RuntimeError):
+        backfill(new)
+    assert [row.order_id for row in rows(ledger, orders)] == ["4", "5", "6"]
+    (cursor,) = rows(ledger, cursors, cursors.c.source == "backfill:studiocart")
+    assert (cursor.position["counts"]["new"], cursor.position["finished"]) == (3, False)
+    monkeypatch.setattr(backfill_module, "record_order", real)
+    assert counts(backfill(new)) == (6, 6, 0, 6, 0)
+
+
+def test_an_order_that_slipped_through_is_taken_in_when_it_goes_on(
+    ledger: Ledger, source: FakeSource, new: New
+) -> None:
+    source.put(*(made(number) for number in (1, 2, 3, 4, 6)))
+    source.pages_until_broken = 1
+    with pytest.raises(ApiError):
+        backfill(new)
+    source.pages_until_broken = None
+    source.put(made(5))  # within what the position covers
+    assert [row.order_id for row in rows(ledger, orders)] == ["3", "4", "6"]
+    assert backfill(new).new == 6
+    assert len(rows(ledger, orders)) == 6
+
+
+def test_another_window_begins_anew_when_one_is_unfinished(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(*(made(number) for number in range(1, 7)))
+    source.pages_until_broken = 1
+    with pytest.raises(ApiError):
+        backfill(new)
+    source.pages_until_broken = None
+    done = backfill(new, Window(SINCE - timedelta(days=1), NOW))
+    assert (done.resumed, counts(done)) == (False, (6, 3, 0, 3, 0))
+
+
+def test_the_first_ends_when_a_second_takes_over(ledger: Ledger, source: FakeSource, new: New) -> None:
+    source.put(*(made(number) for number in range(1, 7)))
+
+    def second_begins(number: int) -> None:
+        if number == 2:
+            source.during_walk = lambda _: None
+            new("two").run(WINDOW, actor=ACTOR)
+            source.put(made(1, status="paid again"))
+
+    source.during_walk = second_begins
+    with pytest.raises(LeaseLostError, match="took over"):
+        backfill(new)
+    assert len(rows(ledger, deliveries)) == 6
+
+
+def test_the_reason_is_kept_when_one_is_given(ledger: Ledger, source: FakeSource, new: New) -> None:
+    backfill(new, reason="moved from the old system")
+    found = [row for row in rows(ledger, events) if row.kind == "backfill_ended"]
+    assert [(row.reason, row.source) for row in found] == [("moved from the old system", "studiocart")]
+
+
+def test_a_seat_that_already_ran_is_left_alone_when_its_order_is_met(
+    ledger: Ledger, source: FakeSource, new: New
+) -> None:
+    source.put(made(1))
+    backfill(new)
+    put_run(ledger, "1/1107/buyer/501", RunState.SUCCEEDED)
+    before = contents(ledger)
+    backfill(new)
+    assert contents(ledger) == before

@@ -1,0 +1,299 @@
+"""Compares LearningCart's own orders with what the ledger's runs say they have made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Row
+
+from worker.clients.learningcart_models import Order as LearningCartOrder
+from worker.errors import ApiError, NotFoundError
+from worker.ledger import books, repository
+from worker.ledger.books import Intent
+from worker.ledger.session import Ledger
+from worker.ledger.states import RunState
+from worker.settings import SOURCES
+from worker.sources.order import email_key
+from workflows import keys
+from workflows.enrolment import LEARNINGCART
+from workflows.findings import Cause, Finding, Kind, fix_command, unchecked
+from workflows.plan import ENROLMENT
+from workflows.recording import describe
+
+_WINDOW: Final = timedelta(days=7)
+_ZONE_MARGIN: Final = timedelta(days=1)
+"""LearningCart's time zone is not stated: what is asked for is a day wider on each side."""
+_FAILURES_IN_A_ROW: Final = 3
+"""So many lookups by id that fail one after the other are enough to stop asking."""
+_ORDER_NAMED = re.compile(rf"\b({'|'.join(SOURCES)}) order (\S+)")
+"""How our comments name the source's order behind the reference."""
+
+_COMPED_STEP = "add_comped_order"
+
+
+class OrderReader(Protocol):
+    """What is asked of LearningCart's client. Raises `ApiError`."""
+
+    def get_orders_by_date(self, begin_at: datetime | None, end_at: datetime | None = None) -> list[LearningCartOrder]:
+        """The orders of a window."""
+
+    def get_order_by_id(self, order_id: int) -> LearningCartOrder:
+        """One order; `NotFoundError` when there is none of that id."""
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """One of LearningCart's orders, as far as it matters here."""
+
+    id: str
+    references: frozenset[str]
+    named: str | None
+    """`SOURCE/ORDER`, where its comments name one."""
+    sold: frozenset[tuple[object, ...]]
+    """Who was given what, comped, once for each line; none where the order does not say."""
+
+
+@dataclass
+class EffectBook:
+    """LearningCart's orders of a window, read once, and their comparison with the ledger. Writes nothing."""
+
+    ledger: Ledger
+    client: OrderReader
+    since: datetime
+    should_stop: Callable[[], bool] = lambda: False
+    problem: str | None = None
+    """Why the orders could not be read; then nothing is compared, and nothing is said to be missing."""
+    provisioned: set[str] = field(default_factory=set)
+    """`SOURCE/ORDER` of every effect whose run the ledger does not know."""
+    has_nameless: bool = False
+    """Some effect's run is not known, and its order is not either."""
+    _listed: dict[str, _Listed] = field(default_factory=dict)
+
+    def read(self, *, now: datetime) -> None:
+        """Ask LearningCart for its orders. A failure is kept in `problem`."""
+        with self.ledger.read() as connection:
+            pause = books.pause_of(connection, LEARNINGCART)
+        if pause is not None:
+            self.problem = "LearningCart is paused"
+            return
+        begin_at, end_at = self.since - _ZONE_MARGIN, now + _ZONE_MARGIN
+        try:
+            while begin_at < end_at:
+                self._stop_if_told()
+                for order in self.client.get_orders_by_date(begin_at, min(begin_at + _WINDOW, end_at)):
+                    listed = self._take(order)
+                    self._listed[listed.id] = listed
+                begin_at += _WINDOW
+        except ApiError as error:
+            self.problem = describe(error)
+
+    def _stop_if_told(self) -> None:
+        if self.should_stop():
+            raise ApiError("stopped: the process ends", system=LEARNINGCART, operation="reconcile", retryable=True)
+
+    def _take(self, order: LearningCartOrder) -> _Listed:
+        if order.customer is None:  # a list may leave out what the order itself tells
+            with suppress(ApiError):
+                order = self.client.get_order_by_id(order.order_id)
+        named = _ORDER_NAMED.search(order.customer_comments or "")
+        return _Listed(
+            id=str(order.order_id),
+            references=frozenset(keys.references_in(order.customer_comments)),
+            named=f"{named.group(1)}/{named.group(2)}" if named else None,
+            sold=_sold(order),
+        )
+
+    def compare(self) -> Iterator[Finding]:
+        """Every difference. Call `read` first."""
+        if self.problem is not None:
+            yield unchecked(f"LearningCart's orders could not be checked: {self.problem}")
+            return
+        yield from self._compare_claims()
+        yield from self._compare_references()
+        yield from self._compare_handmade()
+
+    # What runs claim to have made
+
+    def _compare_claims(self) -> Iterator[Finding]:
+        with self.ledger.read() as connection:
+            claims = books.runs_with_effect(connection, ENROLMENT, since=self.since)
+            unseen = [row for row in claims if row.result_id not in self._listed]
+            answered = books.answered_results(connection, {row.id for row in unseen})
+        failures = 0
+        for number, row in enumerate(unseen):
+            if failures == _FAILURES_IN_A_ROW:
+                left = len(unseen) - number
+                yield unchecked(f"{left} further runs could not be checked: LearningCart did not answer.")
+                return
+            try:
+                exists = self._exists(row.result_id)
+            except ApiError as error:
+                failures += 1
+                sentence = f"Whether LearningCart order {row.result_id} exists could not be checked: {describe(error)}"
+                yield unchecked(sentence, run_id=row.id, **_ids(row, row.result_id))
+                continue
+            failures = 0
+            if not exists:
+                yield _gone(row, was_there=(row.id, row.result_id) in answered)
+
+    def _exists(self, order_id: str) -> bool:
+        """Whether LearningCart knows an order, by its own answer alone."""
+        self._stop_if_told()
+        if not (order_id.isascii() and order_id.isdecimal() and int(order_id) > 0):
+            return False
+        try:
+            self.client.get_order_by_id(int(order_id))
+        except NotFoundError:
+            return False
+        return True
+
+    # What carries our reference
+
+    def _compare_references(self) -> Iterator[Finding]:
+        marked = [listed for listed in self._listed.values() if listed.references]
+        references = {reference for listed in marked for reference in listed.references}
+        with self.ledger.read() as connection:
+            intents = books.intents(connection, references, since=self.since - _ZONE_MARGIN)
+            rows = books.runs_by_id(connection, {intent.run_id for intent in intents.values()})
+            accounted = books.accounted_results(connection, {listed.id for listed in marked})
+            waiting = [row.id for row in rows.values() if row.state in {RunState.PENDING, RunState.WAITING}]
+            asked_soon = repository.effect_open_runs(connection, waiting)
+            reported = books.keys_in_use(
+                connection,
+                {
+                    f"{rows[intents[reference].run_id].key}/{keys.DUPLICATE}/{listed.id}"
+                    for listed in marked
+                    for reference in listed.references & intents.keys()
+                },
+            )
+        adopting: set[str] = set()
+        for listed in sorted(marked, key=lambda each: int(each.id)):
+            for reference in sorted(listed.references):
+                intent = intents.get(reference)
+                if listed.id in accounted:
+                    continue
+                if intent is None:
+                    yield self._unknown(listed, reference)
+                    continue
+                row = rows[intent.run_id]
+                is_in_hand = row.state == RunState.RUNNING or row.id in asked_soon
+                if not is_in_hand and f"{row.key}/{keys.DUPLICATE}/{listed.id}" not in reported:
+                    yield self._unclaimed(listed, reference, intent, row, adopting)
+
+    def _unknown(self, listed: _Listed, reference: str) -> Finding:
+        source, _, order_id = (listed.named or "").partition("/")
+        if listed.named is None:
+            self.has_nameless = True
+        else:
+            self.provisioned.add(listed.named)
+        about = f" of order {listed.named}" if listed.named else ""
+        return Finding(
+            Kind.EXTRA,
+            Cause.UNKNOWN_REFERENCE,
+            f"LearningCart order {listed.id}{about} carries a reference of ours that no run of this ledger has. Was "
+            "the ledger restored from an older copy, or does another installation use this LearningCart?",
+            f"cartbridge why {listed.named}" if listed.named else fix_command(self.since).removesuffix(" --fix"),
+            source=source or None,
+            order_id=order_id or None,
+            effect_ids=(listed.id,),
+            reference=reference,
+        )
+
+    def _unclaimed(self, listed: _Listed, reference: str, intent: Intent, row: Row[Any], adopting: set[str]) -> Finding:
+        """An effect of one of our runs that the run does not know of."""
+        has_another = row.result_id is not None or row.state == RunState.SUCCEEDED or row.id in adopting
+        if has_another or intent.generation != row.generation:
+            other = f" beside order {row.result_id}" if row.result_id else ""
+            sentence = f"LearningCart order {listed.id} is a second effect of run {row.id} ({row.state}){other}."
+            kind, cause = Kind.DUPLICATE, Cause.SECOND_EFFECT
+        else:
+            adopting.add(row.id)
+            sentence = (
+                f"LearningCart order {listed.id} was made by run {row.id}, which is {row.state} and does not know."
+            )
+            kind, cause = Kind.EXTRA, Cause.LANDED_EFFECT
+        return Finding(
+            kind,
+            cause,
+            sentence,
+            fix_command(self.since),
+            run_id=row.id,
+            reference=reference,
+            is_safe_to_fix=True,
+            **_ids(row, listed.id),
+        )
+
+    # What was made by hand
+
+    def _compare_handmade(self) -> Iterator[Finding]:
+        """One customer who was given one thing twice, once at least by hand. It may be meant: it is a question."""
+        by_gift: dict[tuple[object, ...], list[_Listed]] = {}
+        for listed in self._listed.values():
+            for gift in listed.sold:
+                by_gift.setdefault(gift, []).append(listed)
+        groups = sorted(
+            {tuple(sorted((each.id for each in group), key=int)) for group in by_gift.values() if len(group) > 1}
+        )
+        with self.ledger.read() as connection:
+            mine = {order_id for group in groups for order_id in group}
+            accounted = books.accounted_results(connection, mine)
+            claiming = books.runs_by_result(connection, mine)
+        for group in groups:
+            by_hand = [each for each in group if not self._listed[each].references and each not in accounted]
+            if not by_hand:
+                continue
+            run = next((claiming[each] for each in group if each in claiming), None)
+            yield Finding(
+                Kind.DUPLICATE,
+                Cause.HANDMADE_TWIN,
+                f"LearningCart orders {_listing(group)} give one customer the same thing, and {_listing(by_hand)} "
+                f"{'was' if len(by_hand) == 1 else 'were'} made by hand. Is one too many? Then cancel it there.",
+                f"cartbridge runs show {run.id}" if run else fix_command(self.since).removesuffix(" --fix"),
+                source=run.source if run else None,
+                order_id=run.order_id if run else None,
+                run_id=run.id if run else None,
+                effect_ids=group,
+            )
+
+
+def _gone(row: Row[Any], *, was_there: bool) -> Finding:
+    """A run whose order LearningCart does not know."""
+    what = "does not exist any more" if was_there else "does not exist, and LearningCart never told of it"
+    why = "was deleted" if was_there else "was never made"
+    return Finding(
+        Kind.MISSING,
+        Cause.EFFECT_GONE if was_there else Cause.EFFECT_NEVER_MADE,
+        f"Run {row.id} has succeeded with LearningCart order {row.result_id}, which {what}.",
+        f'cartbridge replay {row.id} --from-step {_COMPED_STEP} --again --reason "order {row.result_id} {why}"',
+        run_id=row.id,
+        **_ids(row, row.result_id),
+    )
+
+
+def _ids(row: Row[Any], effect_id: str) -> dict[str, Any]:
+    return {"source": row.source, "order_id": row.order_id, "effect_ids": (effect_id,)}
+
+
+def _sold(order: LearningCartOrder) -> frozenset[tuple[object, ...]]:
+    """Who was given what for nothing, line by line. LearningCart's orders name a product and a price, not its id."""
+    customer = order.customer
+    if customer is None or order.grand_total:
+        return frozenset()
+    who = email_key(customer.email) if customer.email else customer.customer_id
+    products = [line.product for line in order.order_details if line.product is not None]
+    return frozenset(
+        (who, product.product_id or product.product_name, product.price_name)
+        for product in products
+        if product.product_id or product.product_name
+    )
+
+
+def _listing(order_ids: tuple[str, ...] | list[str]) -> str:
+    """`7`, `7 and 8`, `7, 8 and 9`."""
+    *most, last = order_ids
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,224 @@
+"""Hints: what a webhook or an operator says of an order is looked up at its source, recorded and planned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from sqlalchemy import Row
+
+from worker.errors import ApiError, NotFoundError, WebhookRejectedError
+from worker.ledger import order_rows
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, DeliveryState, Via
+from worker.retry import backoff_seconds
+from worker.sources.order import Order, Payment
+from worker.sources.source import Source
+from workflows.ingest import Look, Recorded, preview, record_order
+from workflows.offers import OffersBook, OffersError
+from workflows.plan import Plan
+from workflows.reasons import Reason
+from workflows.recording import describe
+
+log = logging.getLogger(__name__)
+
+HOOK_OUTRAN_ROW = timedelta(minutes=15)
+"""A hook may arrive before its order can be read.
+
+For this long a 404 is asked again, then it is a question for a person.
+"""
+NEXT_FETCH_SECONDS = 1.0
+"""Hints that arrive during a fetch, or right after it, share the next one."""
+_FETCH_LEASE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class SourcePolicy:
+    """The settings of one source that ingest works by."""
+
+    start_at: datetime | None = None
+    baseline_days: int = 90
+    trust_webhook: bool = False
+
+
+@dataclass
+class Looked:
+    """What looking at one order came to."""
+
+    recorded: Recorded | None = None
+    error: str | None = None
+    taken: int = 0
+    """How many deliveries this look answered."""
+    ready: list[str] = field(default_factory=list)
+
+
+class HintReader:
+    """Answers open deliveries: one fetch for all of an order's."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sources: Mapping[str, Source],
+        policies: Mapping[str, SourcePolicy],
+        offers: OffersBook,
+        *,
+        holder: str,
+        retry_base_seconds: float,
+        retry_max_seconds: float,
+        clock: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        self._ledger = ledger
+        self._sources = sources
+        self._policies = policies
+        self._offers = offers
+        self._holder = holder
+        self._retry_base_seconds = retry_base_seconds
+        self._retry_max_seconds = retry_max_seconds
+        self._clock = clock
+        self._rng = rng
+
+    def look(self, source_name: str, order_id: str) -> Looked:
+        """Fetch, record and plan one order if a hint of it is due; otherwise do nothing.
+
+        Commits the deliveries' lease, then the order with its plan and the deliveries' end. Killed in between, the
+        lease runs out and the hint is due again. An order that cannot be fetched leaves its hints waiting, with a
+        time; only the reasons a person must act on put them into review.
+        """
+        with self._ledger.write() as connection:
+            taken = order_rows.take_deliveries(
+                connection,
+                source_name,
+                order_id,
+                holder=self._holder,
+                now=self._clock(),
+                lease_seconds=_FETCH_LEASE_SECONDS,
+            )
+        if not taken:
+            return Looked()
+        try:
+            offers = self._offers.current()
+            order, fetched_at = self._read(source_name, order_id, taken)
+        except (ApiError, OffersError, WebhookRejectedError) as error:
+            return self._put_off(source_name, order_id, taken, error)
+        actors = [row.actor for row in taken if row.via == Via.MANUAL]
+        look = Look(
+            fetched_at=fetched_at,
+            actor=actors[0] if actors else Actor.SOURCE,
+            manual=bool(actors),
+            replan=any(row.replan for row in taken),
+            delivery_ids=tuple(row.id for row in taken),
+        )
+        now = self._clock()
+        with self._ledger.write() as connection:
+            recorded = record_order(
+                connection, order, offers, look, now=now, start_at=self._policies[source_name].start_at
+            )
+            # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
+            order_rows.put_off_received(
+                connection, source_name, order_id, until=now + timedelta(seconds=NEXT_FETCH_SECONDS)
+            )
+        return Looked(recorded, taken=len(taken), ready=recorded.ready)
+
+    def _read(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> tuple[Order, datetime]:
+        """The order, and when what is known of it was true: a trusted body is as old as its arrival."""
+        source = self._sources.get(source_name)
+        if source is None:
+            raise NotFoundError(f"the source {source_name} is not configured", system=source_name, operation="fetch")
+        bodies = [row for row in taken if row.body is not None]
+        if self._policies[source_name].trust_webhook and bodies and all(row.via == Via.WEBHOOK for row in taken):
+            # The id was read where a setting says it stands, which the source need not know.
+            return source.from_body({**bodies[-1].body, "id": order_id}), bodies[-1].received_at
+        fetched_at = self._clock()
+        order = source.fetch(order_id)
+        return (source.annotate([order])[0] if order.payment is Payment.PAID else order), fetched_at
+
+    def _put_off(self, source_name: str, order_id: str, taken: list[Row[Any]], error: Exception) -> Looked:
+        now = self._clock()
+        failures = max(row.attempts for row in taken) + 1
+        oldest = min(row.received_at for row in taken)
+        wait = backoff_seconds(
+            failures,
+            base_seconds=self._retry_base_seconds,
+            max_seconds=min(self._retry_max_seconds, 900.0),
+            rng=self._rng,
+            retry_after_seconds=getattr(error, "retry_after_seconds", None),
+        )
+        state, reason = DeliveryState.WAITING, _reason(error, is_known=source_name in self._sources)
+        if reason is Reason.ORDER_NOT_FOUND and (
+            now - oldest >= HOOK_OUTRAN_ROW or all(row.via == Via.MANUAL for row in taken)
+        ):
+            state = DeliveryState.REVIEW
+        if isinstance(error, WebhookRejectedError):
+            state = DeliveryState.REVIEW
+        note = str(error) if isinstance(error, OffersError | WebhookRejectedError) else describe(error)
+        with self._ledger.write() as connection:
+            order_rows.release_deliveries(
+                connection,
+                [row.id for row in taken],
+                state=state,
+                reason=reason,
+                note=note[:500],
+                now=now,
+                next_attempt_at=now + timedelta(seconds=wait) if state is DeliveryState.WAITING else None,
+                failed=True,
+            )
+        log.warning("%s order %s: %s", source_name, order_id, note)
+        return Looked(error=note, taken=len(taken))
+
+    def replan(
+        self, source_name: str, order_id: str, *, replan: bool = False, actor: str = Actor.SOURCE
+    ) -> Recorded | None:
+        """Plan an order again from its last recorded content; None if the ledger does not hold it.
+
+        Raises `OffersError`.
+        """
+        offers = self._offers.current()
+        now = self._clock()
+        with self._ledger.write() as connection:
+            order = order_rows.load_order(connection, source_name, order_id)
+            if order is None:
+                return None
+            look = Look(fetched_at=order_rows.fetched_at(connection, source_name, order_id), actor=actor, replan=replan)
+            return record_order(connection, order, offers, look, now=now, start_at=self._policies[source_name].start_at)
+
+    def preview(self, source_name: str, order_id: str, *, replan: bool = False) -> Plan | None:
+        """What `replan` would do, without doing it; None if the ledger does not hold the order."""
+        offers = self._offers.current()
+        with self._ledger.read() as connection:
+            order = order_rows.load_order(connection, source_name, order_id)
+            if order is None:
+                return None
+            look = Look(fetched_at=order_rows.fetched_at(connection, source_name, order_id), replan=replan)
+            return preview(connection, order, offers, look, start_at=self._policies[source_name].start_at)
+
+    def preview_fetched(self, source_name: str, order_id: str) -> tuple[Order, Plan]:
+        """Fetch an order and tell what ingesting it by name would do, without doing it.
+
+        Raises `ApiError`, `OffersError`.
+        """
+        offers = self._offers.current()
+        source = self._sources[source_name]
+        fetched_at = self._clock()
+        order = source.fetch(order_id)
+        if order.payment is Payment.PAID:
+            [order] = source.annotate([order])
+        with self._ledger.read() as connection:
+            look = Look(fetched_at=fetched_at, manual=True)
+            return order, preview(connection, order, offers, look, start_at=self._policies[source_name].start_at)
+
+
+def _reason(error: Exception, *, is_known: bool) -> Reason:
+    if isinstance(error, OffersError):
+        return Reason.OFFERS_INVALID
+    if not is_known:
+        return Reason.SOURCE_OFF
+    if isinstance(error, NotFoundError | WebhookRejectedError):
+        return Reason.ORDER_NOT_FOUND
+    if isinstance(error, ApiError) and not error.retryable:
+        return Reason.SOURCE_REFUSED
+    return Reason.SOURCE_UNREACHABLE

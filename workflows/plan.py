@@ -1,0 +1,171 @@
+"""What planning works with and what it gives: known runs, the situation, the actions, the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.ledger.states import OrderState, RunState
+from worker.sources.order import Learner, Money
+from workflows import keys
+from workflows.offers import Grant
+from workflows.reasons import Reason
+
+ENROLMENT = "enrolment"
+REVOCATION = "revocation"
+WHOLE_ORDER = "-"
+"""The line and seat of a run that is about the whole order."""
+
+PLACEHOLDERS = frozenset({keys.UNMAPPED, keys.UNNAMED, keys.HELD, keys.RENEWAL, keys.UNKNOWN_STATUS})
+PLACE_HOLDS = frozenset({Reason.WAITING_LIST, Reason.COURSE_CANCELLED})
+"""Holds that say the learner has no place: also a question once access was given."""
+HOLDS = PLACE_HOLDS | {
+    Reason.SHARED_EMAIL,
+    Reason.MISSING_EMAIL,
+    Reason.INVALID_EMAIL,
+    Reason.INVALID_QUANTITY,
+    Reason.UNNAMED_SEAT,
+}
+"""Why a source says that a seat cannot be provisioned."""
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """What planning needs to know of an existing run."""
+
+    id: str
+    key: str
+    workflow: str
+    state: RunState
+    line_id: str
+    seat_id: str
+    reason: str | None = None
+    learner: Learner | None = None
+    grant: Grant | None = None
+    cancelled_by: str | None = None
+    """`source`, `operator` or `superseded`."""
+    effect_open: bool = False
+    """A call that is not safe to repeat was or may have been sent, and its outcome is not known."""
+    cancel_requested: bool = False
+    fence: int = 0
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether it only holds a seat's place until it can be planned."""
+        return self.key.rpartition("/")[2] in PLACEHOLDERS
+
+    @property
+    def is_untouchable(self) -> bool:
+        """Whether somebody is working on it, or its effect must be looked up first."""
+        return self.state is RunState.RUNNING or self.effect_open
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known of the order besides its content."""
+
+    seen_before: bool = False
+    """The ledger held this order before this look."""
+    paid_before: bool = False
+    """It was paid when the ledger last looked."""
+    before_start: bool = False
+    """It was found paid by the first sweep, and taken as handled."""
+    baseline: bool = False
+    """This look is part of the source's first sweep."""
+    start_at: datetime | None = None
+    """Orders made before it were there before Cartbridge."""
+    manual: bool = False
+    """The operator named this order."""
+    replan: bool = False
+    """The operator wants its seats planned again by today's offers."""
+    paid_total_before: Money | None = None
+    """What had been paid for it when the ledger last looked; None where nothing was, or nobody said how much."""
+
+
+@dataclass(frozen=True)
+class Create:
+    """A new run."""
+
+    key: str
+    workflow: str
+    line_id: str
+    seat_id: str
+    title: str
+    state: RunState
+    reason: Reason | None = None
+    learner: Learner | None = None
+    grant: Grant | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """The run is never to run. `by` is `source`, `superseded`, or `operator` where the source repeats his decision."""
+
+    run_id: str
+    reason: Reason
+    by: str = "source"
+
+
+@dataclass(frozen=True)
+class RequestCancel:
+    """Cancel the run unless its open effect turns out to have taken place."""
+
+    run_id: str
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class WithdrawCancel:
+    """Forget a cancellation that was requested and not yet carried out."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Revive:
+    """A cancelled run becomes `pending`, or `review` when a reason says so.
+
+    With today's grant and learner where given.
+    """
+
+    run_id: str
+    reason: Reason | None = None
+    learner: Learner | None = None
+    grant: Grant | None = None
+
+
+@dataclass(frozen=True)
+class ChangeLearner:
+    """The seat's learner is another or is spelled otherwise, and nothing has taken effect.
+
+    Start over with the new one.
+    """
+
+    run_id: str
+    learner: Learner
+
+
+@dataclass(frozen=True)
+class ChangeGrant:
+    """A replan gives other groups for the same price, and nothing has taken effect."""
+
+    run_id: str
+    grant: Grant
+
+
+Action = Create | Cancel | RequestCancel | WithdrawCancel | Revive | ChangeLearner | ChangeGrant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an order comes to, and what to do about it.
+
+    `look_again`: a change waits until a run is no longer worked on.
+    """
+
+    state: OrderState
+    reason: Reason | None = None
+    actions: tuple[Action, ...] = ()
+    before_start: bool = False
+    look_again: bool = False

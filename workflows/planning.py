@@ -1,0 +1,400 @@
+"""Planning: a pure function of an order, the offers and the existing runs to the actions that bring them in line.
+
+Nothing here reads a clock, a database or a network. The same inputs give the same plan, and a plan applied once leaves
+nothing for the next: planning an unchanged order again gives no action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from worker.ledger.states import OrderState, RunState
+from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
+from workflows import keys, refunds
+from workflows.offers import Grant, Offers
+from workflows.plan import (
+    ENROLMENT,
+    HOLDS,
+    PLACE_HOLDS,
+    REVOCATION,
+    WHOLE_ORDER,
+    Action,
+    Cancel,
+    ChangeGrant,
+    ChangeLearner,
+    Create,
+    KnownRun,
+    Plan,
+    RequestCancel,
+    Revive,
+    Situation,
+    WithdrawCancel,
+)
+from workflows.questions import closed_by_operator, last_asked
+from workflows.reasons import Reason
+from workflows.seats import seating
+from workflows.wanted import held_placeholder, wanted_runs
+
+_CANCEL_REASONS = {
+    Payment.CANCELLED: (Reason.CANCELLED_BY_SOURCE, Reason.CANCELLED_AFTER_PROVISIONING),
+    Payment.REFUNDED: (Reason.REFUNDED_BY_SOURCE, Reason.REFUNDED_AFTER_PROVISIONING),
+}
+_REVOCATION_REASONS = frozenset(
+    {
+        Reason.CANCELLED_AFTER_PROVISIONING,
+        Reason.REFUNDED_AFTER_PROVISIONING,
+        Reason.REMOVED_AFTER_PROVISIONING,
+        Reason.PLACE_LOST_AFTER_PROVISIONING,
+    }
+)
+
+
+def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
+    """Plan one order. `runs` are all runs of this order, in any state."""
+    return _Planner(order, offers, tuple(runs), situation).plan()
+
+
+class _Planner:
+    def __init__(self, order: Order, offers: Offers, runs: tuple[KnownRun, ...], situation: Situation) -> None:
+        self.order = order
+        self.offers = offers
+        self.runs = runs
+        self.by_key = {run.key: run for run in runs}
+        self.situation = situation
+        self.seating = seating(order, offers, runs)
+        self.actions: list[Action] = []
+        self.look_again = False
+        self.hold: Reason | None = None
+        """What keeps seats of an order from before the start in review."""
+
+    def plan(self) -> Plan:
+        before_start = self.situation.before_start
+        if self.order.payment is Payment.UNKNOWN:
+            state, reason = self._plan_unknown_status()
+        else:
+            self._settle_unknown_status()
+            if self.order.payment is Payment.PAID:
+                state, reason, before_start = self._plan_paid()
+            elif self.order.payment is Payment.WAITING:
+                state, reason = self._plan_waiting()
+            else:
+                state, reason = self._plan_cancelled()
+        return Plan(state, reason, tuple(self.actions), before_start, self.look_again)
+
+    # Statuses that do not provision
+
+    def _unknown_status_key(self) -> str:
+        return keys.run_key(self.order.source, self.order.id, WHOLE_ORDER, WHOLE_ORDER, keys.UNKNOWN_STATUS)
+
+    def _plan_unknown_status(self) -> tuple[OrderState, Reason | None]:
+        self._ensure(
+            Create(
+                key=self._unknown_status_key(),
+                workflow=ENROLMENT,
+                line_id=WHOLE_ORDER,
+                seat_id=WHOLE_ORDER,
+                title=f"status {self.order.status!r}",
+                state=RunState.REVIEW,
+                reason=Reason.UNKNOWN_STATUS,
+            )
+        )
+        return OrderState.REVIEW, Reason.UNKNOWN_STATUS
+
+    def _settle_unknown_status(self) -> None:
+        run = self.by_key.get(self._unknown_status_key())
+        if run is not None and run.state is RunState.REVIEW:
+            self.actions.append(Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded"))
+
+    def _plan_waiting(self) -> tuple[OrderState, Reason | None]:
+        planned = any(run.workflow == ENROLMENT and run.state is not RunState.CANCELLED for run in self._seat_runs())
+        return (OrderState.PLANNED, None) if planned else (OrderState.WAITING, Reason.AWAITING_PAYMENT)
+
+    def _plan_cancelled(self) -> tuple[OrderState, Reason | None]:
+        before, after = _CANCEL_REASONS[self.order.payment]
+        for run in self._seat_runs():
+            self._withdraw(run, before, after)
+        if asked := refunds.open_question(self.order, self.by_key):  # what is asked of each seat now takes its place
+            self.actions.append(Cancel(asked.id, Reason.SETTLED_BY_SOURCE))
+        return OrderState.CANCELLED, before
+
+    def _withdraw(self, run: KnownRun, before: Reason, after: Reason) -> None:
+        """Take one enrolment back.
+
+        Cancelled before its effect, a revocation after it, a question to LearningCart between.
+        """
+        if run.state is RunState.SUCCEEDED:
+            self._ensure_revocation(run, after)
+        elif run.state is RunState.CANCELLED:
+            return
+        elif run.is_untouchable:
+            if not run.cancel_requested:
+                self.actions.append(RequestCancel(run.id, before))
+        else:
+            # What the operator cancelled stays his when the source cancels it too: paid again, it is a question again.
+            by = "operator" if run.reason == Reason.PAID_AFTER_CANCEL else "source"
+            self.actions.append(Cancel(run.id, before, by))
+
+    def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
+        self._ensure(self._about(run, keys.REVOKE, reason))
+
+    def _about(self, run: KnownRun, word: str, reason: Reason) -> Create:
+        """A run that asks a person about another run's effect."""
+        return Create(
+            key=f"{run.key}/{word}",
+            workflow=REVOCATION,
+            line_id=run.line_id,
+            seat_id=run.seat_id,
+            title=str(reason).replace("_", " "),
+            state=RunState.REVIEW,
+            reason=reason,
+            learner=run.learner,
+            grant=run.grant,
+            parent_id=run.id,
+        )
+
+    # Paid
+
+    def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
+        older = self._is_older_than_start()
+        found_older = not self.situation.seen_before and bool(older or self.situation.baseline)
+        if older is None or not (self.situation.before_start or found_older):
+            return self._plan_seats()
+        sweeping = self.situation.before_start or self.situation.baseline
+        if older and sweeping and not self.situation.manual and not self.runs:
+            return OrderState.IGNORED, Reason.BEFORE_START, True
+        self.hold = Reason.OLDER_THAN_START
+        return self._plan_seats()
+
+    def _is_older_than_start(self) -> bool | None:
+        """True: made before the start. False: cannot be told. None: not older."""
+        if self.situation.start_at is None:
+            return None
+        if self.order.created_at is None:
+            return False
+        return True if self.order.created_at < self.situation.start_at else None
+
+    def _plan_seats(self) -> tuple[OrderState, Reason | None, bool]:
+        outcomes = [self._plan_seat(line, seat) for line in self.order.lines for seat in line.seats]
+        removed = self._withdraw_removed_seats() if self.order.lines_known else False
+        if not removed and refunds.is_partial(self.order, self.situation) and self._has_enrolments():
+            self._ensure(refunds.question(self.order, self.by_key))
+        ignored = [reason for reason in outcomes if reason is not None]
+        before_start = self.situation.before_start or self.hold is not None
+        if outcomes and len(ignored) == len(outcomes):
+            return OrderState.IGNORED, ignored[0], before_start
+        return OrderState.PLANNED, None, before_start
+
+    def _plan_seat(self, line: Line, seat: Seat) -> Reason | None:
+        """Plan one seat; the reason it needs no run, or None when it has one."""
+        mine = [run for run in self._seat_runs() if self.seating.place_of(run) == (line.id, seat.id)]
+        fixed = [run for run in mine if not run.is_placeholder and run.cancelled_by != "superseded"]
+        open_placeholders = [run for run in mine if run.is_placeholder and run.state is RunState.REVIEW]
+        closed = [run for run in mine if run.is_placeholder and closed_by_operator(run)]
+        was_paid_again = any(run.reason == Reason.PAID_AFTER_CANCEL for run in open_placeholders)
+        if closed and not fixed and not open_placeholders and not self.situation.replan:
+            was_paid_again = self._is_paid_again() and all(run.state is RunState.CANCELLED for run in closed)
+            if not was_paid_again:
+                return None
+        wanted = self._wanted(line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(mine))
+        has_rule = isinstance(wanted, Reason) or any(create.grant is not None for create in wanted)
+        if fixed and not (self.situation.replan and has_rule):
+            self._follow_all(line, seat, fixed, open_placeholders, is_closed=bool(closed))
+            return None
+        if isinstance(wanted, Reason):
+            self._supersede(open_placeholders)
+            self._replace_fixed(fixed, set(), seat)
+            return None if any(run.state is RunState.SUCCEEDED for run in fixed) else wanted
+        if was_paid_again and not has_rule:
+            for run in closed:
+                self._review_if_paid_again(run, seat.learner)
+            return None
+        wanted_keys = {create.key for create in wanted}
+        self._supersede(run for run in open_placeholders if run.key not in wanted_keys)
+        self._replace_fixed(fixed, wanted_keys, seat)
+        for create in wanted:
+            self._ensure(create)
+        return None
+
+    def _hold_of(self, mine: list[KnownRun]) -> Reason | None:
+        """A seat that joins an order already planned is news, whatever the order's age; all others share its hold."""
+        is_planned = any(not run.is_placeholder and run.line_id != WHOLE_ORDER for run in self.runs)
+        return None if is_planned and not mine else self.hold
+
+    def _wanted(self, line: Line, seat: Seat, hold: Reason | None) -> list[Create] | Reason:
+        """The runs a seat should have by today's offers, or why it needs none."""
+        if refunds.is_credit(self.order, seat, self.situation, self.by_key):
+            return Reason.PARTIALLY_REFUNDED
+        covered = self.seating.covered.get((line.id, seat.id), frozenset())
+        return wanted_runs(self.order, self.offers, line, seat, hold=hold, covered=covered)
+
+    def _ensure(self, create: Create) -> None:
+        """Create the run, or bring the one that has its key back if it was cancelled by the source or superseded."""
+        run = self.by_key.get(create.key)
+        if run is None:
+            self.actions.append(create)
+            return
+        if run.state is not RunState.CANCELLED:
+            if create.grant is not None and run.workflow == ENROLMENT:
+                self._change_grant(run, create.grant)
+            elif run.state is RunState.REVIEW and run.reason not in {None, create.reason}:
+                # Another cause is another question: the one before is settled, and asked no more.
+                self.actions.append(Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded"))
+                self.actions.append(Revive(run.id, create.reason, create.learner, create.grant))
+            elif create.learner not in {None, run.learner} and run.state is RunState.REVIEW:
+                self.actions.append(ChangeLearner(run.id, create.learner))
+            return
+        if run.cancelled_by == "operator" and not (self.situation.replan and create.grant is not None):
+            self._reopen(run, create)
+            return
+        self.actions.append(Revive(run.id, create.reason, create.learner, create.grant))
+
+    def _reopen(self, run: KnownRun, create: Create) -> None:
+        """What the operator closed is a question again only once the order's payment has changed since."""
+        if self.order.payment is Payment.PAID:
+            if run.workflow == ENROLMENT:
+                self._review_if_paid_again(run, create.learner)
+        elif self.situation.paid_before:
+            self.actions.append(Revive(run.id, create.reason, create.learner, create.grant))
+
+    def _change_grant(self, run: KnownRun, grant: Grant) -> None:
+        if run.grant == grant or run.state is RunState.SUCCEEDED:
+            return
+        if run.is_untouchable:
+            self.look_again = True
+        else:
+            self.actions.append(ChangeGrant(run.id, grant))
+
+    def _replace_fixed(self, fixed: list[KnownRun], wanted_keys: set[str], seat: Seat) -> None:
+        """On a replan: runs that today's offers no longer want make room, unless they have run."""
+        for run in fixed:
+            if run.key in wanted_keys:
+                if run.state is not RunState.CANCELLED:  # `_ensure` revives it
+                    self._follow(run, seat)
+            elif run.state in {RunState.SUCCEEDED, RunState.CANCELLED}:
+                continue
+            elif run.is_untouchable:
+                self.look_again = True
+            else:
+                self.actions.append(Cancel(run.id, Reason.SUPERSEDED, by="superseded"))
+
+    def _supersede(self, placeholders: Iterable[KnownRun]) -> None:
+        self.actions += [Cancel(run.id, Reason.SUPERSEDED, by="superseded") for run in placeholders]
+
+    def _follow_all(
+        self, line: Line, seat: Seat, fixed: list[KnownRun], placeholders: list[KnownRun], *, is_closed: bool
+    ) -> None:
+        """Keep a seat's planned runs in step with the order, and stop those that its source now holds."""
+        stopped = False
+        for run in fixed:
+            if seat.hold is not None:
+                stopped = self._stop(run, seat, Reason(seat.hold)) or stopped
+            elif is_closed and run.state is RunState.CANCELLED and run.reason in HOLDS:
+                self._review_if_paid_again(run, seat.learner)  # the operator dealt with the seat while it was held
+            else:
+                self._follow(run, seat)
+        held = held_placeholder(self.order, line, seat) if stopped else None
+        self._supersede(run for run in placeholders if held is None or run.key != held.key)
+        if held is not None:
+            self._ensure(held)
+
+    def _stop(self, run: KnownRun, seat: Seat, hold: Reason) -> bool:
+        """Let a run whose seat is held go no further. True: a placeholder takes its place until the hold is gone.
+
+        After the effect only a lost place is a question. With an open effect, or while it is worked on, the lookup or
+        the worker decides, and the seat is looked at again. A record that merely leaves the learner out says nothing
+        against the one it named before.
+        """
+        if run.state is RunState.SUCCEEDED:
+            if hold in PLACE_HOLDS:
+                self._ensure_revocation(run, Reason.PLACE_LOST_AFTER_PROVISIONING)
+            else:
+                self._follow(run, seat)
+            return False
+        if run.state is RunState.CANCELLED:
+            if run.cancelled_by == "operator":
+                self._review_if_paid_again(run, seat.learner)
+            return run.cancelled_by != "operator"
+        if hold in {Reason.MISSING_EMAIL, Reason.UNNAMED_SEAT}:
+            self._follow(run, seat)
+            return False
+        if run.is_untouchable:
+            self.look_again = True
+            if not run.cancel_requested:
+                self.actions.append(RequestCancel(run.id, hold))
+            return False
+        if run.reason == Reason.PAID_AFTER_CANCEL:
+            return False  # it waits for the operator's word in any case
+        self.actions.append(Cancel(run.id, hold))
+        return True
+
+    def _follow(self, run: KnownRun, seat: Seat) -> None:
+        """Keep a planned run in step with a paid order: withdraw cancellations, revive, follow the learner."""
+        if run.cancel_requested:
+            self.actions.append(WithdrawCancel(run.id))
+        if run.state is RunState.SUCCEEDED:
+            revocation = self.by_key.get(f"{run.key}/{keys.REVOKE}")
+            if (
+                revocation is not None
+                and revocation.state is RunState.REVIEW
+                and revocation.reason in _REVOCATION_REASONS
+            ):
+                self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
+        if run.state is RunState.CANCELLED:
+            if run.cancelled_by == "operator":
+                self._review_if_paid_again(run, seat.learner)
+            else:
+                self.actions.append(Revive(run.id, self.hold, learner=seat.learner))
+            return
+        self._follow_learner(run, seat)
+
+    def _follow_learner(self, run: KnownRun, seat: Seat) -> None:
+        if seat.learner is None or run.learner is None:
+            return
+        is_same_person = email_key(seat.learner.email) == email_key(run.learner.email)
+        if run.state is RunState.SUCCEEDED:
+            self._ask_about_learner(run, None if is_same_person else seat.learner)
+        elif seat.learner == run.learner:
+            return
+        elif run.is_untouchable:
+            self.look_again = self.look_again or not is_same_person
+        else:
+            self.actions.append(ChangeLearner(run.id, seat.learner))
+
+    def _ask_about_learner(self, run: KnownRun, learner: Learner | None) -> None:
+        """Ask, once, whether the seat's new learner gets access.
+
+        None, the one before, settles an open question. Another takes the place of the one asked about, or is asked
+        about anew where that was answered.
+        """
+        create = self._about(run, keys.LEARNER, Reason.LEARNER_CHANGED)
+        asked, next_key = last_asked(self.by_key, create.key)
+        if learner is None:
+            if asked is not None and asked.state is RunState.REVIEW:
+                self.actions.append(Cancel(asked.id, Reason.SETTLED_BY_SOURCE))
+        elif asked is None or not closed_by_operator(asked):
+            self._ensure(replace(create, key=asked.key if asked is not None else create.key, learner=learner))
+        elif asked.learner is None or email_key(asked.learner.email) != email_key(learner.email):
+            self._ensure(replace(create, key=next_key, learner=learner))
+
+    def _review_if_paid_again(self, run: KnownRun, learner: Learner | None) -> None:
+        if run.state is RunState.CANCELLED and self._is_paid_again():
+            self.actions.append(Revive(run.id, Reason.PAID_AFTER_CANCEL, learner))
+
+    def _is_paid_again(self) -> bool:
+        return self.situation.seen_before and not self.situation.paid_before
+
+    def _withdraw_removed_seats(self) -> bool:
+        """Take back what seats had that are gone; True if there was anything to take back."""
+        before = len(self.actions)
+        present = {(line.id, seat.id) for line in self.order.lines for seat in line.seats}
+        for run in self._seat_runs():
+            if self.seating.place_of(run) not in present:
+                self._withdraw(run, Reason.REMOVED_FROM_ORDER, Reason.REMOVED_AFTER_PROVISIONING)
+        return len(self.actions) > before
+
+    def _seat_runs(self) -> list[KnownRun]:
+        return [run for run in self.runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
+
+    def _has_enrolments(self) -> bool:
+        return any(run.state is not RunState.CANCELLED and not run.is_placeholder for run in self._seat_runs())

@@ -1,0 +1,306 @@
+"""Polling: walks a source for new and changed orders, and records each page with what it covers.
+
+The cursor moves only in a transaction after every page it covers was committed. A poll that dies midway is begun again
+from the old cursor; the pages it had recorded are then recognised by their content and cost nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, or_, select, update
+
+from worker.errors import ApiError
+from worker.ledger import order_rows
+from worker.ledger.models import cursors
+from worker.ledger.run_rows import add_learners, insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, DeliveryState, Via
+from worker.sources.order import Order, Payment
+from worker.sources.source import Page, Source, Until, Walk
+from workflows.hints import SourcePolicy
+from workflows.ingest import Look, note_contact, record_order, start_of
+from workflows.offers import Offers, OffersBook, OffersError
+from workflows.recording import describe
+from workflows.walks import Position, Progress, Steps
+
+log = logging.getLogger(__name__)
+
+DEEP_SWEEP_EVERY = timedelta(days=1)
+_LEASE_SECONDS = 300.0
+
+
+@dataclass
+class Polled:
+    """What one poll came to."""
+
+    source: str
+    pages: int = 0
+    orders: int = 0
+    changed: int = 0
+    ready: list[str] = field(default_factory=list)
+    error: str | None = None
+    busy: bool = False
+    """Another poll of the source is under way: nothing was done."""
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A poll under way: what it began with, and what it has come to."""
+
+    cursor: Row[Any]
+    offers: Offers
+    progress: Progress
+    polled: Polled
+
+
+class Poller:
+    """Polls one source. Harmless when two run: the cursor's lease lets one in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        policy: SourcePolicy,
+        offers: OffersBook,
+        *,
+        holder: str,
+        clock: Callable[[], datetime],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._ledger = ledger
+        self._should_stop = should_stop
+        self._source = source
+        self._policy = policy
+        self._offers = offers
+        self._holder = holder
+        self._clock = clock
+
+    def poll(self) -> Polled:
+        """Look for new and changed orders once; on the first time, and once a day, at all of the last days' orders.
+
+        Never raises for what the source does: the failure is recorded at the cursor, and the next poll begins again.
+        """
+        polled = Polled(self._source.name)
+        cursor = self._take_cursor()
+        if cursor is None:
+            polled.busy = True
+            return polled
+        try:
+            progress = Progress(Position.read(cursor.position), self._clock())
+            poll = _UnderWay(cursor, self._offers.current(), progress, polled)
+            if cursor.baseline_at is None:
+                self._sweep_baseline(poll)
+            else:
+                self._look_for_news(poll)
+                self._sweep_deep(poll)
+        except (ApiError, OffersError) as error:
+            polled.error = str(error) if isinstance(error, OffersError) else describe(error)
+            self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
+            log.warning("polling %s failed: %s", self._source.name, polled.error)
+        return polled
+
+    def _take_cursor(self) -> Row[Any] | None:
+        now = self._clock()
+        with self._ledger.write() as connection:
+            insert_ignoring(connection, cursors, {"source": self._source.name, "position": {}, "failures": 0})
+            return connection.execute(
+                update(cursors)
+                .where(
+                    cursors.c.source == self._source.name,
+                    or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now),
+                )
+                .values(
+                    lease_holder=self._holder,
+                    lease_until=now + timedelta(seconds=_LEASE_SECONDS),
+                    last_attempt_at=now,
+                )
+                .returning(cursors)
+            ).one_or_none()
+
+    def _let_go(self, **values: Any) -> None:
+        with self._ledger.write() as connection:
+            self._write_cursor(connection, lease_holder=None, lease_until=None, **values)
+
+    def _write_cursor(self, connection: Connection, **values: Any) -> bool:
+        changed = connection.execute(
+            update(cursors)
+            .where(cursors.c.source == self._source.name, cursors.c.lease_holder == self._holder)
+            .values(**values)
+        )
+        return changed.rowcount == 1
+
+    def _sweep_baseline(self, poll: _UnderWay) -> None:
+        """Record what exists: the first sweep, over the last `baseline_days`, and what the next poll meets first."""
+        progress = poll.progress
+        since = progress.began_at - timedelta(days=self._policy.baseline_days)
+        self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END), baseline=True))
+        for walk in self._source.walks(polled_at=progress.began_at, highest_id=progress.seen_id):
+            if walk.is_of_changes:
+                self._walk(poll, Steps(walk, swept_since=since, baseline=True))
+        now = self._clock()
+        with self._ledger.write() as connection:  # a contact, even where the shop is empty
+            note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+        self._let_go(
+            baseline_at=now,
+            deep_swept_at=now,
+            position=progress.position_of_first_sweep().document(),
+            last_success_at=now,
+            last_error=None,
+            failures=0,
+        )
+
+    def _look_for_news(self, poll: _UnderWay) -> None:
+        """Record what is new or changed since the last successful poll, and only then move the cursor."""
+        cursor, progress = poll.cursor, poll.progress
+        swept_since = cursor.baseline_at - timedelta(days=self._policy.baseline_days)
+        polled_at = progress.before.polled_at or cursor.baseline_at
+        for walk in self._source.walks(polled_at=polled_at, highest_id=progress.before.highest_id):
+            self._walk(poll, Steps(walk, swept_since=swept_since))
+        position = progress.position_of_poll()
+        with self._ledger.write() as connection:
+            self._write_cursor(
+                connection,
+                position=position.document(),
+                last_success_at=self._clock(),
+                last_error=None,
+                failures=0,
+            )
+
+    def _sweep_deep(self, poll: _UnderWay) -> None:
+        """Once a day, record what the lists of news never showed; then let go of the cursor."""
+        now = poll.progress.began_at
+        last_at = poll.cursor.deep_swept_at
+        if last_at is not None and now - last_at < DEEP_SWEEP_EVERY:
+            self._let_go()
+            return
+        since = now - timedelta(days=self._policy.baseline_days)
+        self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END)))
+        self._let_go(deep_swept_at=now, last_success_at=self._clock())
+
+    def _walk(self, poll: _UnderWay, steps: Steps) -> None:
+        """Record a walk page by page, as far as it has to go."""
+        progress = poll.progress
+        steps.unsettled = progress.unsettled
+        is_first = True
+        for page in self._pages(steps.walk.pages, poll.polled):
+            self._record(page, poll, steps)
+            progress.see(page)
+            if is_first and steps.walk.until is Until.UNCHANGED:
+                # What this very page showed was changed before it was asked for: the next poll need not look above it.
+                progress.settled = progress.recorded
+            is_first = False
+            if steps.is_far_enough(page, highest_id=progress.before.highest_id):
+                return
+
+    def _pages(self, walk: Iterator[Page], polled: Polled) -> Iterator[Page]:
+        for page in walk:
+            if self._should_stop():
+                raise ApiError("stopped: the process ends", system=self._source.name, operation="poll", retryable=True)
+            polled.pages += 1
+            polled.orders += len(page.orders)
+            yield page
+
+    def _record(self, page: Page, poll: _UnderWay, steps: Steps) -> None:
+        """Record a page in one transaction, with the count of what it recorded."""
+        news, old = self._sort(page, poll.offers, steps)
+        taken = [*news, *old]
+        was_there = {order.id for order in (taken if steps.baseline else old)}
+        planned = [order for order in taken if self._will_be_planned(order, poll.cursor, order.id in was_there)]
+        annotated = {order.id: order for order in (self._source.annotate(planned) if planned else [])}
+        now = self._clock()
+        poll.progress.recorded += len(taken)
+        with self._ledger.write() as connection:
+            # A long walk keeps its lease alive with every page; one that lost it stops before it writes.
+            position = poll.progress.position_of_page().document()
+            lease_until = now + timedelta(seconds=_LEASE_SECONDS)
+            if not self._write_cursor(connection, lease_until=lease_until, position=position):
+                raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
+            note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            self._lock(connection, taken, planned, fetched_at=page.fetched_at, now=now)
+            for order in taken:
+                told = annotated.get(order.id, order)
+                baseline = order.id in was_there
+                self._record_order(connection, told, page.fetched_at, poll, baseline=baseline, now=now)
+        poll.polled.changed += len(taken)
+
+    def _sort(self, page: Page, offers: Offers, steps: Steps) -> tuple[list[Order], list[Order]]:
+        """A page's news, and what nobody has met but was there before the last poll."""
+        with self._ledger.read() as connection:
+            known = order_rows.known_rows(connection, self._source.name, [order.id for order in page.orders])
+        news: list[Order] = []
+        old: list[Order] = []
+        for order in page.orders:
+            if not self._is_news(order, known.get(order.id), offers):
+                steps.settled.add(order.id)
+            elif order.id in known or not steps.is_beyond(order):
+                news.append(order)
+            elif steps.walk.is_of_changes and steps.is_old_news(page):
+                old.append(order)
+                steps.settled.add(order.id)
+            elif steps.walk.is_of_changes:
+                news.append(order)
+        steps.has_news = bool(news)
+        return news, old
+
+    @staticmethod
+    def _lock(
+        connection: Connection, orders: list[Order], planned: list[Order], *, fetched_at: datetime, now: datetime
+    ) -> None:
+        """Take what a page needs in the order in which a hint takes it: first orders, then learners.
+
+        Taken one by one, a page and a hint of one of its orders can wait for each other on PostgreSQL.
+        """
+        for order in sorted(orders, key=lambda order: order.id):
+            order_rows.lock_order(connection, order, fetched_at=fetched_at, now=now)
+        seats = [seat for order in planned for line in order.lines for seat in line.seats]
+        add_learners(connection, [seat.learner for seat in seats if seat.learner is not None], now=now)
+
+    def _will_be_planned(self, order: Order, cursor: Row[Any], was_there: bool) -> bool:  # noqa: FBT001
+        """Whether what else the source can tell of an order matters.
+
+        Not for what the first sweep only takes note of.
+        """
+        start_at = start_of(cursor, self._policy.start_at, now=self._clock())
+        is_old = was_there and order.created_at is not None and order.created_at < start_at
+        return order.payment is Payment.PAID and not is_old
+
+    @staticmethod
+    def _is_news(order: Order, known: Row[Any] | None, offers: Offers) -> bool:
+        if known is None or known.polled_hash != order_rows.content_hash(order):
+            return True
+        # A look at an order with open placeholders plans it anew once the offers have changed.
+        return bool(known.has_placeholders) and known.offers_digest != offers.digest
+
+    def _record_order(
+        self,
+        connection: Connection,
+        order: Order,
+        fetched_at: datetime,
+        poll: _UnderWay,
+        *,
+        baseline: bool,
+        now: datetime,
+    ) -> None:
+        delivery_id = order_rows.insert_delivery(
+            connection,
+            source=order.source,
+            order_id=order.id,
+            via=Via.POLL,
+            actor=Actor.SOURCE,
+            now=now,
+            state=DeliveryState.WAITING,
+        )
+        look = Look(fetched_at=fetched_at, baseline=baseline, delivery_ids=(delivery_id,), polled=True)
+        recorded = record_order(connection, order, poll.offers, look, now=now, start_at=self._policy.start_at)
+        poll.polled.ready += recorded.ready
+
+
+def poll_due(connection: Connection, source: str, *, now: datetime, poll_seconds: float) -> bool:
+    """Whether a source's last poll is at least `poll_seconds` ago: what makes a doubled beat harmless."""
+    last = connection.scalar(select(cursors.c.last_attempt_at).where(cursors.c.source == source))
+    return last is None or now - last >= timedelta(seconds=poll_seconds)

@@ -1,0 +1,272 @@
+"""Every reason a run, order or delivery can carry: a sentence a person understands, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The codes. Stable: they are shown, filtered by and alerted on."""
+
+    # A seat that cannot be provisioned as it stands
+    UNMAPPED_PRODUCT = "unmapped_product"
+    UNNAMED_SEAT = "unnamed_seat"
+    MISSING_EMAIL = "missing_email"
+    INVALID_EMAIL = "invalid_email"
+    INVALID_QUANTITY = "invalid_quantity"
+    SHARED_EMAIL = "shared_email"
+    WAITING_LIST = "waiting_list"
+    COURSE_CANCELLED = "course_cancelled"
+    RENEWAL_UNDECIDED = "renewal_undecided"
+    UNKNOWN_STATUS = "unknown_status"
+    OLDER_THAN_START = "older_than_start"
+    PAID_AFTER_CANCEL = "paid_after_cancel"
+    # An effect that needs a person
+    OUTCOME_UNPROVABLE = "outcome_unprovable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    DUPLICATE_EFFECT = "duplicate_effect"
+    REFUNDED_AFTER_PROVISIONING = "refunded_after_provisioning"
+    CANCELLED_AFTER_PROVISIONING = "cancelled_after_provisioning"
+    REMOVED_AFTER_PROVISIONING = "removed_after_provisioning"
+    PLACE_LOST_AFTER_PROVISIONING = "place_lost_after_provisioning"
+    LEARNER_CHANGED = "learner_changed"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    # A call that did not work
+    REFUSED = "refused"
+    TLS_FAILURE = "tls_failure"
+    ATTEMPTS_SPENT = "attempts_spent"
+    UNEXPECTED_ERROR = "unexpected_error"
+    AUTHENTICATION = "authentication"
+    RETRYING = "retrying"
+    SETTLING = "settling"
+    WORKER_VANISHED = "worker_vanished"
+    LEASE_SHORT = "lease_short"
+    # Why something needs nothing more
+    SUPERSEDED = "superseded"
+    CANCELLED_BY_SOURCE = "cancelled_by_source"
+    REFUNDED_BY_SOURCE = "refunded_by_source"
+    REMOVED_FROM_ORDER = "removed_from_order"
+    CANCELLED_BY_OPERATOR = "cancelled_by_operator"
+    DONE_BY_HAND = "done_by_hand"
+    SETTLED_BY_SOURCE = "settled_by_source"
+    BEFORE_START = "before_start"
+    IGNORED_PRODUCT = "ignored_product"
+    RENEWAL_IGNORED = "renewal_ignored"
+    COVERED_BY_OTHER_LINE = "covered_by_other_line"
+    AWAITING_PAYMENT = "awaiting_payment"
+    LEAD = "lead"
+    # Deliveries
+    ORDER_NOT_FOUND = "order_not_found"
+    SOURCE_UNREACHABLE = "source_unreachable"
+    SOURCE_REFUSED = "source_refused"
+    SOURCE_OFF = "source_off"
+    OFFERS_INVALID = "offers_invalid"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a reason means and what to do: one sentence each. `action` may name a command with RUN, SOURCE and ORDER."""
+
+    sentence: str
+    action: str
+
+
+ADVICE: dict[Reason, Advice] = {
+    Reason.UNMAPPED_PRODUCT: Advice(
+        "No offer and no ignore matches this product, so nobody knows which course it sells.",
+        "Add an [[offer]] or [[ignore]] for it to the offers file, run `cartbridge offers check`, then "
+        "`cartbridge replay RUN`.",
+    ),
+    Reason.UNNAMED_SEAT: Advice(
+        "The seat was bought, but the order names nobody for it.",
+        "Ask the buyer for the learner, give access in LearningCart by hand, then `cartbridge runs resolve "
+        "RUN --note WHO`.",
+    ),
+    Reason.MISSING_EMAIL: Advice(
+        "The learner has no email address, and LearningCart knows people by email.",
+        "Add the email in the source system; the next look at the order provisions the seat.",
+    ),
+    Reason.INVALID_EMAIL: Advice(
+        "The learner's email address cannot be one.",
+        "Correct the email in the source system; the next look at the order provisions the seat.",
+    ),
+    Reason.INVALID_QUANTITY: Advice(
+        "The line's quantity is not a number of seats that can be provisioned.",
+        "Look at the order in the source system, provision by hand, then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.SHARED_EMAIL: Advice(
+        "Several learners of the order share this email under different names, and LearningCart knows one person by "
+        "an email: the last name would overwrite the others.",
+        "Give each learner an email of their own in the source system; the next look at the order provisions the "
+        "seats. Else give access by hand, then `cartbridge runs resolve RUN --note WHO`.",
+    ),
+    Reason.WAITING_LIST: Advice(
+        "The learner is on the course's waiting list.",
+        "Confirm the place in the source system, or remove it; the next look at the order provisions a confirmed seat.",
+    ),
+    Reason.COURSE_CANCELLED: Advice(
+        "The course date of this place was cancelled.",
+        "Move the learner to another date in the source system, or remove the place; the next look at the order "
+        "provisions a seat on a date that takes place.",
+    ),
+    Reason.RENEWAL_UNDECIDED: Advice(
+        "The order renews a subscription, and its offer does not say whether a renewal grants access again.",
+        'Add renewals = "grant" or renewals = "ignore" to the offer, then `cartbridge replay RUN`.',
+    ),
+    Reason.UNKNOWN_STATUS: Advice(
+        "The source gives the order a status nobody has ruled on.",
+        "Look at the order in the source system; a status we know settles this by itself, else provision by "
+        "hand and resolve.",
+    ),
+    Reason.OLDER_THAN_START: Advice(
+        "The order was made before Cartbridge started and was never seen before, so it may have been "
+        "provisioned by hand.",
+        "Check in LearningCart whether the learner has access: `cartbridge runs resolve RUN --note TEXT` if so, else "
+        "`cartbridge replay RUN`.",
+    ),
+    Reason.PAID_AFTER_CANCEL: Advice(
+        "An operator cancelled this run, and the order was paid again afterwards.",
+        "`cartbridge replay RUN` to provision it after all, or `cartbridge runs cancel RUN` to leave it cancelled.",
+    ),
+    Reason.OUTCOME_UNPROVABLE: Advice(
+        "LearningCart may already have made the comped order, and an order without our reference keeps us "
+        "from proving it did not.",
+        "Look at the learner's orders in LearningCart. "
+        "Made: `cartbridge runs resolve RUN --note found --order-id ID` with LearningCart's order id. "
+        'Not made: `cartbridge replay RUN --from-step add_comped_order --again --reason "not made"`.',
+    ),
+    Reason.OUTCOME_UNKNOWN: Advice(
+        "LearningCart's answers stayed unknown until the attempts were spent.",
+        "When LearningCart works again, `cartbridge replay RUN`: it asks LearningCart first and sends only "
+        "if nothing was made.",
+    ),
+    Reason.DUPLICATE_EFFECT: Advice(
+        "LearningCart holds two comped orders for one enrolment.",
+        "Cancel the second order in LearningCart by hand, then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.REFUNDED_AFTER_PROVISIONING: Advice(
+        "The order was refunded after access was given, and no API call can take access back.",
+        "Take the access back in LearningCart by hand if that is your rule, then `cartbridge runs resolve "
+        "RUN --note TEXT`.",
+    ),
+    Reason.CANCELLED_AFTER_PROVISIONING: Advice(
+        "The order was cancelled after access was given, and no API call can take access back.",
+        "Take the access back in LearningCart by hand if that is your rule, then `cartbridge runs resolve "
+        "RUN --note TEXT`.",
+    ),
+    Reason.REMOVED_AFTER_PROVISIONING: Advice(
+        "The seat was removed from the order after access was given, and no API call can take access back.",
+        "Take the access back in LearningCart by hand if that is your rule, then `cartbridge runs resolve "
+        "RUN --note TEXT`.",
+    ),
+    Reason.PLACE_LOST_AFTER_PROVISIONING: Advice(
+        "The learner's place went to the waiting list, or its course date was cancelled, after access was given, and "
+        "no API call can take access back.",
+        "Nothing if the learner gets another place: that settles it. Else take the access back in LearningCart by "
+        "hand if that is your rule, then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.PARTIALLY_REFUNDED: Advice(
+        "The order is still paid, but for less than before, and nothing tells which seat the refund is for.",
+        "Look at the order in the source system. If a learner is to lose access, remove the seat there or take the "
+        "access back in LearningCart by hand; then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.LEARNER_CHANGED: Advice(
+        "The seat's learner was changed in the source after access was given to the one named before.",
+        "Give the new learner access by hand if the seat moved, then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.REFUSED: Advice(
+        "The destination refused the call, and would refuse it again.",
+        "Read the error, correct the destination, then `cartbridge replay RUN`; where you correct the offer, "
+        "`cartbridge replay RUN --replan`.",
+    ),
+    Reason.TLS_FAILURE: Advice(
+        "The destination's TLS certificate could not be verified, so nothing was sent.",
+        "Correct the address or the certificate, see `cartbridge check`, then `cartbridge replay RUN`.",
+    ),
+    Reason.ATTEMPTS_SPENT: Advice(
+        "The call failed as often as the settings allow.",
+        "See `cartbridge check`; when the destination works again, `cartbridge replay RUN`.",
+    ),
+    Reason.UNEXPECTED_ERROR: Advice(
+        "Cartbridge itself failed in a way it does not know.",
+        "`cartbridge runs show RUN`, and report the error it names; `cartbridge replay RUN` tries again.",
+    ),
+    Reason.AUTHENTICATION: Advice(
+        "The destination refuses our credentials, so it is paused and the run waits.",
+        "Correct the credentials, see `cartbridge check`, then `cartbridge resume learningcart`.",
+    ),
+    Reason.RETRYING: Advice(
+        "The last attempt failed and is tried again at the time shown.", "Nothing: it goes on by itself."
+    ),
+    Reason.SETTLING: Advice(
+        "The last attempt's outcome is unknown: after the settle time the destination is asked whether it "
+        "was carried out.",
+        "Nothing: it goes on by itself.",
+    ),
+    Reason.WORKER_VANISHED: Advice(
+        "The worker vanished while it held the run; what it may have sent settles first, then the run goes on.",
+        "Nothing: it goes on by itself.",
+    ),
+    Reason.LEASE_SHORT: Advice(
+        "The lease would have ended before the call could, so nothing was sent.", "Nothing: it goes on by itself."
+    ),
+    Reason.SUPERSEDED: Advice("It was replaced by the runs that were planned once its cause was gone.", "Nothing."),
+    Reason.CANCELLED_BY_SOURCE: Advice(
+        "The order was cancelled or failed before access was given.", "Nothing: a later payment revives it."
+    ),
+    Reason.REFUNDED_BY_SOURCE: Advice(
+        "The order was refunded before access was given.", "Nothing: a later payment revives it."
+    ),
+    Reason.REMOVED_FROM_ORDER: Advice("The seat was removed from the order before access was given.", "Nothing."),
+    Reason.CANCELLED_BY_OPERATOR: Advice("An operator cancelled it.", "`cartbridge replay RUN` starts it after all."),
+    Reason.DONE_BY_HAND: Advice("An operator did it by hand.", "Nothing."),
+    Reason.SETTLED_BY_SOURCE: Advice("News from the source removed its cause.", "Nothing."),
+    Reason.BEFORE_START: Advice(
+        "The order was paid before Cartbridge started here (START_AT), so it is taken as already handled.",
+        "If it was not: `cartbridge ingest SOURCE ORDER` puts its seats into review, and `cartbridge replay "
+        "RUN` provisions them.",
+    ),
+    Reason.IGNORED_PRODUCT: Advice("Every product in it is on the ignore list.", "Nothing."),
+    Reason.RENEWAL_IGNORED: Advice("It renews a subscription whose offer ignores renewals.", "Nothing."),
+    Reason.COVERED_BY_OTHER_LINE: Advice(
+        "The same participant gets the same access by another line of the order.", "Nothing."
+    ),
+    Reason.AWAITING_PAYMENT: Advice(
+        "The order is not paid; it waits for news from the source.", "Nothing: payment starts it."
+    ),
+    Reason.LEAD: Advice("A lead has no order.", "Nothing."),
+    Reason.ORDER_NOT_FOUND: Advice(
+        "The source does not know this order.", "Check the number; `cartbridge ingest SOURCE ORDER` looks again."
+    ),
+    Reason.SOURCE_UNREACHABLE: Advice(
+        "The source did not answer; it is asked again at the time shown.", "See `cartbridge check`."
+    ),
+    Reason.SOURCE_REFUSED: Advice(
+        "The source refuses our key, or the request; it is asked again at the time shown.",
+        "Correct the key, see `cartbridge check`.",
+    ),
+    Reason.SOURCE_OFF: Advice("The source is not configured.", "Set its variables, see `cartbridge check`."),
+    Reason.OFFERS_INVALID: Advice(
+        "The offers file cannot be read, so nothing can be planned.",
+        "Run `cartbridge offers check` and correct it; planning goes on by itself.",
+    ),
+}
+"""One entry for every reason."""
+_KNOWN = {str(reason): reason for reason in Reason}
+
+
+def advice(code: str | None, *, run_id: str = "RUN", source: str = "SOURCE", order_id: str = "ORDER") -> Advice | None:
+    """The advice for a reason code with the ids filled in; None for no code or one this version does not know."""
+    reason = _KNOWN.get(code or "")
+    if reason is None:
+        return None
+    found = ADVICE[reason]
+    action = found.action
+    for word, value in (("RUN", run_id), ("SOURCE", source), ("ORDER", order_id)):
+        action = _replace_word(action, word, value)
+    return Advice(found.sentence, action)
+
+
+def _replace_word(text: str, word: str, value: str) -> str:
+    return " ".join(part.replace(word, value) if part.strip("`.,:;'\"") == word else part for part in text.split(" "))

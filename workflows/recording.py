@@ -1,0 +1,304 @@
+"""The recorder: every write a holder makes while it works a run. Each public method is one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.errors import ApiError, LeaseLostError
+from worker.ledger import repository
+from worker.ledger.models import pauses
+from worker.ledger.repository import HeldRun, HeldStep
+from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, Outcome, RunState, StepState
+from workflows import late_answers
+from workflows.failure import Patience, Verdict, judge
+from workflows.steps import PlannedStep, StepResult
+
+log = logging.getLogger(__name__)
+
+
+class CancelledMeanwhileError(LeaseLostError):
+    """The source cancelled the order before the call was sent: the run is cancelled, and nobody holds it any more."""
+
+
+class AdoptedMeanwhileError(LeaseLostError):
+    """An earlier holder reported the effect before the call was sent: the run has succeeded, and nobody holds it."""
+
+
+class Recorder:
+    """Writes what happens to held runs.
+
+    Raises `LeaseLostError` where the holder lost its run, having kept what it knew.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        lease_seconds: float,
+        patience: Patience,
+        clock: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        self._ledger = ledger
+        self._lease_seconds = lease_seconds
+        self._patience = patience
+        self._clock = clock
+        self._rng = rng
+
+    def renew(self, held: HeldRun) -> None:
+        """Commit what was done so far, and hold the run for a whole lease from now."""
+        with self._ledger.write() as connection:
+            repository.write_progress(connection, held, now=self._clock(), lease_seconds=self._lease_seconds)
+
+    def commit_intent(self, held: HeldRun, step: HeldStep, reference: str) -> None:
+        """Commit what was done so far with the intent to send a call that is not safe to repeat, and a whole lease.
+
+        Raises `AdoptedMeanwhileError` when an earlier holder's answer has come in: then that is the effect; and
+        `CancelledMeanwhileError` when the source cancelled the run: then it is cancelled instead.
+        """
+        now = self._clock()
+        with self._ledger.write() as connection:
+            cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            # Asked under the row's lock, which whoever reports late takes too: no answer slips in between.
+            adopted = self._adopt_late(connection, held, now)
+            if not adopted and cancelled is not None:
+                repository.end_hold(connection, held, state=RunState.CANCELLED, reason=cancelled, now=now)
+            elif not adopted:
+                repository.insert_intent(connection, held, step, reference=reference, now=now)
+        if adopted:
+            raise AdoptedMeanwhileError(f"the effect of run {held.id} was reported late, and is adopted")
+        if cancelled is not None:
+            raise CancelledMeanwhileError(f"run {held.id} was cancelled by the source")
+
+    def complete(self, held: HeldRun, step: HeldStep, result: StepResult) -> None:
+        """Note a done step, to be written with the next commit."""
+        step.state = StepState.DONE
+        step.output = result.output
+        step.finished_at = self._clock()
+        held.dirty.append(step)
+
+    def record_effect(
+        self, held: HeldRun, step: HeldStep, result: StepResult, outcome: Outcome, others: tuple[str, ...] = ()
+    ) -> bool:
+        """Commit an effect that took place: the step is done, and so is the run if it was the last."""
+        now = self._clock()
+        is_last = held.next_step is step and held.steps[-1] is step
+        self.complete(held, step, result)
+        try:
+            with self._ledger.write() as connection:
+                if outcome is Outcome.OK:
+                    repository.close_attempt(
+                        connection, held, step, outcome=outcome, finished_at=now, result_id=result.result_id
+                    )
+                if is_last:
+                    cancelled = repository.end_hold(
+                        connection,
+                        held,
+                        state=RunState.SUCCEEDED,
+                        now=now,
+                        result_id=result.result_id,
+                        detail={"outcome": outcome, "result_id": result.result_id},
+                    )
+                    if cancelled is not None:
+                        late_answers.open_revocation(connection, held.id, cancelled, now=now)
+                else:
+                    repository.write_progress(connection, held, now=now)
+                late_answers.report_duplicates(connection, held, result.result_id, others, now=now)
+        except LeaseLostError:
+            self._append_late(held, step, outcome, result.result_id)
+            raise
+        return not is_last
+
+    def fail(
+        self,
+        held: HeldRun,
+        step: HeldStep,
+        planned: PlannedStep,
+        error: Exception,
+        started_at: datetime,
+        *,
+        lookup: bool = False,
+        sent: bool = True,
+    ) -> None:
+        """Record a failed attempt that left nothing open, and let go of the run. `sent`: it got as far as the call."""
+        now = self._clock()
+        verdict = judge(
+            error,
+            safe_to_repeat=planned.definition.safe_to_repeat or not sent,
+            lookup=lookup,
+            failures=(step.counted if sent else step.attempts) + 1,
+            patience=self._patience,
+            now=now,
+            rng=self._rng,
+            sent=sent,
+        )
+        step.attempts += 1
+        if verdict.counted:
+            step.counted += 1
+        held.dirty.append(step)
+        held.outcomes.append(
+            ended_attempt(held, step, started_at=started_at, finished_at=now, outcome=verdict.outcome, error=error)
+            | {"kind": "lookup" if lookup else "call"}
+        )
+        self._end_by(held, planned, verdict, error, now)
+
+    def fail_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, error: Exception) -> None:
+        """Give the open attempt its outcome, and let go of the run."""
+        now = self._clock()
+        verdict = judge(
+            error,
+            safe_to_repeat=False,
+            lookup=False,
+            failures=step.counted,
+            patience=self._patience,
+            now=now,
+            rng=self._rng,
+        )
+        if not verdict.counted:
+            step.counted -= 1
+            held.dirty.append(step)
+        closing = {
+            "outcome": verdict.outcome,
+            "finished_at": now,
+            "error": describe(error),
+            "http_status": getattr(error, "status", None),
+        }
+        try:
+            self._end_by(held, planned, verdict, error, now, closing=(step, closing))
+        except LeaseLostError:
+            self._append_late(held, step, verdict.outcome, None)
+            raise
+
+    def _end_by(
+        self,
+        held: HeldRun,
+        planned: PlannedStep,
+        verdict: Verdict,
+        error: Exception,
+        now: datetime,
+        *,
+        closing: tuple[HeldStep, dict[str, Any]] | None = None,
+    ) -> None:
+        system = planned.definition.system
+        if not isinstance(error, ApiError | LeaseLostError):
+            log.error("run %s: %s failed in a way we do not know", held.id, planned.name, exc_info=error)
+        with self._ledger.write() as connection:
+            if closing is not None:
+                repository.close_attempt(connection, held, closing[0], **closing[1])
+            if verdict.pause:
+                _pause(connection, system, describe(error), now)
+            cancelled = repository.write_progress(connection, held, now=now)
+            if self._adopt_late(connection, held, now):
+                return
+            if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
+                cancelled = None  # only the destination can tell whether there is anything left to cancel
+            repository.end_hold(
+                connection,
+                held,
+                state=RunState.CANCELLED if cancelled else verdict.state,
+                reason=cancelled or verdict.reason,
+                note=describe(error),
+                now=now,
+                next_attempt_at=verdict.next_attempt_at,
+                lane_shut_until=verdict.lane_shut_until,
+                detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error)},
+            )
+
+    def end(
+        self,
+        held: HeldRun,
+        *,
+        state: RunState,
+        reason: str | None = None,
+        note: str | None = None,
+        result_id: str | None = None,
+        next_attempt_at: datetime | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> None:
+        """Let go of a run that needs no attempt recorded beyond what is noted."""
+        now = self._clock()
+        with self._ledger.write() as connection:
+            if state is not RunState.SUCCEEDED and held.fence > 1:
+                repository.write_progress(connection, held, now=now)
+                if self._adopt_late(connection, held, now):
+                    return
+            repository.end_hold(
+                connection,
+                held,
+                state=state,
+                reason=reason,
+                note=note,
+                result_id=result_id,
+                next_attempt_at=next_attempt_at,
+                now=now,
+                detail=detail,
+            )
+
+    def _adopt_late(self, connection: Connection, held: HeldRun, now: datetime) -> bool:
+        """End the run with the effect that an earlier holder reported meanwhile, if one did.
+
+        Asked after a fenced write: it locks the run's row, which whoever reports late locks too.
+        """
+        result_id = late_answers.result_of(connection, held) if held.fence > 1 else None
+        if result_id is None:
+            return False
+        late_answers.adopt_held(connection, held, result_id, now=now)
+        return True
+
+    def _append_late(self, held: HeldRun, step: HeldStep, outcome: Outcome, result_id: str | None) -> None:
+        """What a holder learns after it lost the run is added to the ledger, never thrown away."""
+        with self._ledger.write() as connection:
+            late_answers.append(connection, held, step, outcome, result_id, now=self._clock())
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line for the ledger and the page. An `ApiError`'s text is safe; any other's may not be."""
+    if isinstance(error, ApiError | LeaseLostError):
+        return f"{type(error).__name__}: {error}"[:500]
+    return f"{type(error).__name__} in Cartbridge itself"
+
+
+def ended_attempt(
+    held: HeldRun,
+    step: HeldStep,
+    *,
+    started_at: datetime,
+    finished_at: datetime,
+    outcome: Outcome | None,
+    kind: str = "call",
+    error: BaseException | None = None,
+) -> dict[str, Any]:
+    """The row of an attempt that has an outcome, or is given one by the caller."""
+    return {
+        "run_id": held.id,
+        "step": step.name,
+        "number": step.attempts,
+        "kind": kind,
+        "generation": held.generation,
+        "fence": held.fence,
+        "holder": held.holder,
+        "reference": None,
+        "started_at": started_at,
+        "finished_at": finished_at,
+        "outcome": outcome,
+        "http_status": getattr(error, "status", None),
+        "error": describe(error) if error is not None else None,
+        "result_id": None,
+    }
+
+
+def _pause(connection: Connection, system: str, reason: str, now: datetime) -> None:
+    """Pause a destination that refuses our credentials, once, however many workers find out at the same moment."""
+    values = {"system": system, "kind": "authentication", "reason": reason, "actor": Actor.ENGINE, "since": now}
+    if not insert_ignoring(connection, pauses, values):
+        return
+    repository.record_event(connection, at=now, kind="system_paused", actor=Actor.ENGINE, system=system, reason=reason)
+    log.error("%s refuses our credentials and is paused: %s", system, reason)

@@ -1,0 +1,169 @@
+"""Compares a source's own list of orders with what the ledger holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from worker.errors import ApiError, NotFoundError
+from worker.ledger import books, order_rows
+from worker.ledger.session import Ledger
+from worker.sources.order import Order, Payment
+from worker.sources.source import Page, Source
+from workflows.findings import Cause, Finding, Kind, unchecked
+from workflows.hints import SourcePolicy
+from workflows.ingest import Look, preview, start_of
+from workflows.offers import Offers
+from workflows.plan import Create
+from workflows.recording import describe
+
+
+class SourceBook:
+    """One source against the ledger, for the orders made in [since, until). Reads only."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        policy: SourcePolicy,
+        offers: Offers | None,
+        *,
+        provisioned: Collection[str] | None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`offers` None: they cannot be read, so that no seat is missed. `provisioned`: the orders (`SOURCE/ORDER`)
+        that have an effect this ledger does not know; None: nobody can tell, and nothing is safe to take in.
+        """
+        self._ledger = ledger
+        self._source = source
+        self._policy = policy
+        self._offers = offers
+        self._provisioned = provisioned
+        self._should_stop = should_stop
+        self._met: set[str] = set()
+
+    def compare(self, *, since: datetime, until: datetime) -> Iterator[Finding]:
+        """Every difference. A source that fails is one finding, `unchecked`."""
+        name = self._source.name
+        with self._ledger.read() as connection:
+            start_at = start_of(books.cursor_of(connection, name), self._policy.start_at, now=until)
+        try:
+            for page in self._source.walk_since(since):
+                if self._should_stop():
+                    raise ApiError("stopped: the process ends", system=name, operation="reconcile", retryable=True)
+                yield from self._compare_page(page, since=max(since, start_at), until=until)
+        except ApiError as error:
+            yield unchecked(f"The orders of {name} could not be checked to the end: {describe(error)}", source=name)
+            return
+        yield from self._compare_absent(since=since, until=until)
+
+    def _compare_page(self, page: Page, *, since: datetime, until: datetime) -> Iterator[Finding]:
+        fresh = [order for order in page.orders if order.id not in self._met]
+        self._met |= {order.id for order in fresh}
+        # Older ones are ignored by name, or were never looked at: they were there before Cartbridge.
+        orders = [order for order in fresh if order.created_at is not None and since <= order.created_at < until]
+        ids = [order.id for order in orders]
+        with self._ledger.read() as connection:
+            known = books.known_content(connection, self._source.name, ids)
+            in_hand = books.orders_in_hand(connection, self._source.name, ids)
+            seats = books.seats_with_runs(connection, self._source.name, ids)
+        for order in orders:
+            row = known.get(order.id)
+            if order.id in in_hand:
+                continue  # news of it waits to be looked at
+            if row is None:
+                yield self._not_ingested(order)
+            elif row.content_hash != order_rows.content_hash(order):
+                yield from self._compare_content(order, row, page)
+            else:
+                yield from self._compare_seats(order, row, seats)
+
+    def _not_ingested(self, order: Order) -> Finding:
+        name = f"{order.source}/{order.id}"
+        sentence = f"Order {name} ({order.status or order.payment}) was never ingested."
+        command = f"cartbridge ingest {order.source} {order.id}"
+        if self._provisioned is not None and name in self._provisioned:
+            sentence += (
+                " LearningCart holds a comped order of it that this ledger does not know: ingested as it is, the order "
+                "would get a second one. Pause first, ingest, resolve its run with that order's id, and resume."
+            )
+            command = "cartbridge pause learningcart"
+        return Finding(
+            Kind.MISSING,
+            Cause.ORDER_NOT_INGESTED,
+            sentence,
+            command,
+            source=order.source,
+            order_id=order.id,
+            is_safe_to_fix=self._provisioned is not None and name not in self._provisioned,
+        )
+
+    def _compare_content(self, order: Order, row: Row[Any], page: Page) -> Iterator[Finding]:
+        """A list may show an order otherwise than the order itself does: only what a fetch confirms is told."""
+        if row.fetched_at >= page.fetched_at:
+            return
+        name = f"{order.source}/{order.id}"
+        ids: dict[str, Any] = {"source": order.source, "order_id": order.id}
+        command = f"cartbridge ingest {order.source} {order.id}"
+        try:
+            fetched = self._source.fetch(order.id)
+        except ApiError as error:
+            yield unchecked(f"Whether order {name} has changed could not be checked: {describe(error)}", command, **ids)
+            return
+        if order_rows.content_hash(fetched) == row.content_hash:
+            return
+        now, then = fetched.status or fetched.payment, row.status or row.payment
+        told = f"it is {now} there, {then} here" if now != then else "its content has changed"
+        yield Finding(
+            Kind.MISSING, Cause.ORDER_OUTDATED, f"The ledger holds order {name} as it was: {told}.", command, **ids
+        )
+
+    def _compare_seats(self, order: Order, row: Row[Any], seats: set[tuple[str, str, str]]) -> Iterator[Finding]:
+        """A paid seat that has no run, though planning the order as it is would give it one."""
+        if order.payment is not Payment.PAID or row.before_start or row.replan_at is not None or self._offers is None:
+            return
+        lacking = {
+            (line.id, seat.id)
+            for line in order.lines
+            for seat in line.seats
+            if (order.id, line.id, seat.id) not in seats
+        }
+        if not lacking:
+            return
+        with self._ledger.read() as connection:
+            wanted = self._wanted(connection, order, row, self._offers)
+        for line_id, seat_id in sorted(lacking & wanted):
+            yield Finding(
+                Kind.MISSING,
+                Cause.SEAT_WITHOUT_RUN,
+                f"Seat {seat_id} on line {line_id} of the paid order {order.source}/{order.id} has no run.",
+                f"cartbridge ingest {order.source} {order.id}",
+                source=order.source,
+                order_id=order.id,
+            )
+
+    def _wanted(self, connection: Connection, order: Order, row: Row[Any], offers: Offers) -> set[tuple[str, str]]:
+        annotated = order.model_copy(update={"renewal": row.renewal})
+        plan = preview(connection, annotated, offers, Look(fetched_at=row.fetched_at), start_at=self._policy.start_at)
+        return {(action.line_id, action.seat_id) for action in plan.actions if isinstance(action, Create)}
+
+    def _compare_absent(self, *, since: datetime, until: datetime) -> Iterator[Finding]:
+        """Orders that gave access and are not in the source's list any more; each is asked for by name."""
+        name = self._source.name
+        with self._ledger.read() as connection:
+            gave = books.orders_with_access(connection, name, since=since, until=until)
+        for order_id in gave:
+            if order_id in self._met:
+                continue
+            command = f"cartbridge why {name}/{order_id}"
+            try:
+                self._source.fetch(order_id)
+            except NotFoundError:
+                sentence = f"Order {name}/{order_id} gave access, and {name} does not know it any more."
+                yield Finding(Kind.STALE, Cause.ORDER_GONE, sentence, command, source=name, order_id=order_id)
+            except ApiError as error:
+                sentence = f"Whether order {name}/{order_id} still exists could not be checked: {describe(error)}"
+                yield unchecked(sentence, command, source=name, order_id=order_id)
