@@ -1,0 +1,64 @@
+"""The task that keeps everything going: `dispatch_due` finds what is due in the ledger and sends it."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import Task, shared_task
+
+from tasks.process import runtime_of
+from tasks.runtime import Runtime
+from worker.errors import ConfigurationError
+from worker.ledger import due
+from workflows.enrolment import LEARNINGCART
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+
+
+@shared_task(name="cartbridge.dispatch_due", bind=True)
+def dispatch_due(self: Task) -> None:
+    """Take over runs whose worker vanished, and send what is due: hints, runs, and orders to look at again.
+
+    Safe to repeat and to double: what was sent lately is not sent again, and a message for work that is not due does
+    nothing.
+    """
+    sweep(runtime_of(self.app))
+
+
+def sweep(runtime: Runtime) -> None:
+    """One sweep of the ledger. Commits before it sends."""
+    settings = runtime.settings
+    now = runtime.clock()
+    with runtime.ledger.read() as connection:
+        if not due.anything_due(connection, now=now):
+            return
+    with runtime.ledger.write() as connection:
+        recovered = due.recover_orphans(
+            connection,
+            now=now,
+            settle_seconds=settings.settle_seconds,
+            max_attempts=settings.retry.max_attempts,
+            backoff_seconds=settings.retry.base_seconds,
+        )
+        order_ids = due.take_due_orders(connection, now=now, limit=BATCH)
+        run_ids = due.take_due_runs(connection, now=now, system=LEARNINGCART, limit=BATCH)
+        again = due.take_orders_to_replan(connection, now=now, limit=BATCH)
+    if recovered:
+        log.warning("took over %d runs whose worker vanished", recovered)
+    for source, order_id in order_ids:
+        runtime.doorbell.ring_order(source, order_id)
+    runtime.doorbell.ring_runs(run_ids)
+    for source, order_id in again:
+        _look_again(runtime, source, order_id)
+
+
+def _look_again(runtime: Runtime, source: str, order_id: str) -> None:
+    try:
+        recorded = runtime.hints.replan(source, order_id)
+    except ConfigurationError as error:
+        log.warning("%s order %s cannot be planned: %s", source, order_id, error)
+        return
+    if recorded is not None:
+        runtime.doorbell.ring_runs(recorded.ready)

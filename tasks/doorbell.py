@@ -1,0 +1,123 @@
+"""The doorbell: tells the workers that something is due. Losing a ring loses nothing, so it never raises."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from celery import Celery, chain
+from sqlalchemy import select
+
+from worker.celery_app import CONTROL_QUEUE, INGEST_QUEUE
+from worker.ledger.models import runs, steps
+from worker.ledger.session import Ledger
+from worker.ledger.states import StepState
+from workflows.enrolment import WORKFLOWS
+from workflows.offers import Grant
+
+log = logging.getLogger(__name__)
+
+_QUIET_SECONDS = 1.0
+"""After a failed ring no other is tried for this long: a dead broker must cost a request nothing."""
+
+
+class Doorbell:
+    """Sends messages that hold ids only. True where it was rung, False where the broker is away."""
+
+    def __init__(self, app: Celery, ledger: Ledger, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._ledger = ledger
+        self._now = now
+        self._lock = threading.Lock()
+        self._quiet_until = 0.0
+
+    def ring_order(self, source: str, order_id: str) -> bool:
+        """Say that a hint of an order is due."""
+        return self._send(
+            lambda: self._app.signature(
+                "cartbridge.ingest", args=(source, order_id), immutable=True, queue=INGEST_QUEUE
+            ).apply_async(retry=False)
+        )
+
+    def ring_poll(self, source: str) -> bool:
+        """Say that a source should be polled now."""
+        return self._send(
+            lambda: self._app.signature(
+                "cartbridge.poll", args=(source,), immutable=True, queue=INGEST_QUEUE
+            ).apply_async(retry=False)
+        )
+
+    def ring_sweep(self) -> bool:
+        """Say that the ledger should be looked through for due work now."""
+        return self._send(
+            lambda: self._app.signature("cartbridge.dispatch_due", immutable=True, queue=CONTROL_QUEUE).apply_async(
+                retry=False
+            )
+        )
+
+    def ring_runs(self, run_ids: Sequence[str]) -> bool:
+        """Send runs to the workers, each as the chain of the steps the ledger says it still has to do."""
+        rung = True
+        for run_id, planned in self._positions(run_ids).items():
+            rung = self._send(lambda run_id=run_id, planned=planned: self._chain(run_id, planned)) and rung  # type: ignore[misc]
+        return rung
+
+    def _chain(self, run_id: str, planned: list[tuple[str, str, str]]) -> None:
+        links = [
+            self._app.signature(f"cartbridge.{workflow}.{kind}", args=(run_id,), immutable=True, queue=system)
+            for workflow, kind, system in planned
+        ]
+        (chain(*links) if len(links) > 1 else links[0]).apply_async(retry=False)
+
+    def _positions(self, run_ids: Sequence[str]) -> dict[str, list[tuple[str, str, str]]]:
+        """The steps left of each run: `(workflow, kind, system)` in order."""
+        if not run_ids:
+            return {}
+        with self._ledger.read() as connection:
+            rows = connection.execute(
+                select(runs.c.id, runs.c.workflow, runs.c.grant, steps.c.name)
+                .join(steps, steps.c.run_id == runs.c.id)
+                .where(runs.c.id.in_(list(run_ids)), steps.c.state == StepState.PENDING)
+                .order_by(runs.c.id, steps.c.position)
+            ).all()
+        left: dict[str, set[str]] = {}
+        about = {}
+        for row in rows:
+            left.setdefault(row.id, set()).add(row.name)
+            about[row.id] = (row.workflow, row.grant)
+        positions = {}
+        for run_id in run_ids:  # in the order given
+            if run_id in about:
+                workflow, grant = about[run_id]
+                positions[run_id] = [
+                    (workflow, step.definition.kind, step.definition.system)
+                    for step in WORKFLOWS[workflow].sequence(Grant.model_validate(grant))
+                    if step.name in left[run_id]
+                ]
+        return positions
+
+    def _send(self, send: Callable[[], object]) -> bool:
+        with self._lock:
+            if self._now() < self._quiet_until:
+                return False
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001  (whatever the broker does, the ledger sends it again)
+            with self._lock:
+                self._quiet_until = self._now() + _QUIET_SECONDS
+            log.warning(
+                "the broker cannot be reached (%s); the ledger sends what is due when it is back", type(error).__name__
+            )
+            return False
+        return True
+
+    def broker_ok(self) -> bool:
+        """Whether the broker answers right now."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=1)
+        except Exception:  # noqa: BLE001  (any failure means no)
+            return False
+        return True

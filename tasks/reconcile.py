@@ -1,0 +1,45 @@
+"""The task that compares the three books every night, and settles what needs no person."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import Task, shared_task
+
+from tasks.process import runtime_of
+from tasks.runtime import Runtime
+from worker.ledger.states import Actor
+from workflows.enrolment import LEARNINGCART
+from workflows.reconcile import NIGHTLY_WINDOW, Reconciler, take_night
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="cartbridge.reconcile", bind=True)
+def reconcile(self: Task) -> None:
+    """Reconcile the last days, once a night. Safe to double: the ledger knows whose this night is."""
+    runtime = runtime_of(self.app)
+    now = runtime.clock()
+    if not take_night(runtime.ledger, now=now, holder=runtime.holder):
+        return
+    reconciler = reconciler_of(runtime)
+    reconciled = reconciler.find(now - NIGHTLY_WINDOW)
+    reconciler.fix(reconciled, actor=Actor.ENGINE)
+    reconciler.keep(reconciled, actor=Actor.ENGINE)
+    runtime.doorbell.ring_runs(reconciled.ready)
+    for finding in reconciled.remaining:
+        log.warning("reconcile: %s (%s)", finding.sentence, finding.command)
+
+
+def reconciler_of(runtime: Runtime) -> Reconciler:
+    """What compares the books of a process's systems."""
+    return Reconciler(
+        runtime.ledger,
+        runtime.sources,
+        runtime.policies,
+        runtime.offers,
+        hints=runtime.hints,
+        learningcart=runtime.clients.get(LEARNINGCART),
+        clock=runtime.clock,
+        should_stop=runtime.stopping.is_set,
+    )

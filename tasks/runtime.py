@@ -1,0 +1,212 @@
+"""What a process works with: the ledger, the clients, the sources and the operations, made once from the settings."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from celery import Celery
+
+from tasks.doorbell import Doorbell
+from worker.celery_app import create_celery
+from worker.clients.frontcore import FrontcoreClient
+from worker.clients.learningcart import LearningCartClient
+from worker.clients.studiocart import StudiocartClient
+from worker.errors import ConfigurationError
+from worker.ledger import order_rows
+from worker.ledger.session import Ledger
+from worker.ledger.states import DeliveryState, Via
+from worker.logs import known_secrets
+from worker.settings import Settings
+from worker.sources.frontcore import FrontcoreSource
+from worker.sources.source import Source
+from worker.sources.studiocart import StudiocartSource
+from workflows.enrolment import WORKFLOWS
+from workflows.execution import Executor, Timing
+from workflows.failure import Patience
+from workflows.hints import HintReader, SourcePolicy
+from workflows.offers import OffersBook
+from workflows.operations import Operations
+from workflows.polling import Poller
+from workflows.wording import describe_plan
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What ingesting one order by name came to."""
+
+    source: str
+    order_id: str
+    state: str
+    """The order's state, or the delivery's when the order could not be read."""
+    ok: bool
+    delivery_id: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    plan_lines: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+
+
+def utc_now() -> datetime:
+    """The clock of a process."""
+    return datetime.now(UTC)
+
+
+class Runtime:
+    """One process's parts. Threads may share it; a forked child makes its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        app: Celery | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        rng: Random | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.stopping = threading.Event()
+        """Set when the process should end: long work stops at its next commit."""
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        """Names this process as a lease's holder."""
+        self.app = app or create_celery(settings)
+        self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
+        self.offers = OffersBook(settings.offers_file)
+        self.clients: dict[str, Any] = {}
+        self.sources: dict[str, Source] = {}
+        self._connect_systems()
+        self.policies = {
+            system.system: SourcePolicy(system.start_at, system.baseline_days, system.trust_webhook)
+            for system in (settings.studiocart, settings.frontcore, settings.threedcart)
+        }
+        rng = rng or Random()  # noqa: S311  (jitter, not a secret)
+        self.hints = HintReader(
+            self.ledger,
+            self.sources,
+            self.policies,
+            self.offers,
+            holder=self.holder,
+            retry_base_seconds=settings.retry.base_seconds,
+            retry_max_seconds=settings.retry.max_seconds,
+            clock=clock,
+            rng=rng,
+        )
+        self.executor = Executor(
+            self.ledger,
+            WORKFLOWS,
+            self.clients,
+            timing=Timing(
+                lease_seconds=settings.lease_seconds,
+                call_seconds={
+                    system.system: system.connect_timeout_seconds + system.read_timeout_seconds
+                    for system in (settings.learningcart, settings.threedcart)
+                },
+            ),
+            patience=Patience(
+                base_seconds=settings.retry.base_seconds,
+                max_seconds=settings.retry.max_seconds,
+                max_attempts=settings.retry.max_attempts,
+                settle_seconds=settings.settle_seconds,
+            ),
+            holder=self.holder,
+            clock=clock,
+            rng=rng,
+        )
+        self.operations = Operations(self.ledger, self.hints, clock=clock)
+        self.doorbell = Doorbell(self.app, self.ledger)
+
+    def _connect_systems(self) -> None:
+        settings = self.settings
+        if settings.learningcart.is_configured:
+            self.clients["learningcart"] = LearningCartClient(settings.learningcart, secrets=known_secrets)
+        if settings.studiocart.is_configured:
+            client = StudiocartClient(settings.studiocart, secrets=known_secrets)
+            self.clients["studiocart"] = client
+            self.sources["studiocart"] = StudiocartSource(client, clock=self.clock)
+        if settings.frontcore.is_configured:
+            account = FrontcoreClient(settings.frontcore, secrets=known_secrets)
+            self.clients["frontcore"] = account
+            self.sources["frontcore"] = FrontcoreSource(
+                account, provision_when=settings.frontcore.provision_when, clock=self.clock
+            )
+
+    def poller(self, source: str) -> Poller:
+        """What polls a source; `ConfigurationError` if it is not configured."""
+        if source not in self.sources:
+            raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
+        return Poller(
+            self.ledger,
+            self.sources[source],
+            self.policies[source],
+            self.offers,
+            holder=f"{self.holder}:{secrets.token_hex(4)}",
+            clock=self.clock,
+            should_stop=self.stopping.is_set,
+        )
+
+    def ingest(self, source: str, order_id: str, *, actor: str, dry_run: bool = False) -> IngestResult:
+        """Fetch and plan one order by name, in this process, and send its runs to the workers.
+
+        Commits a `manual` delivery first, so that even a crash in between leaves the order to be looked at. With
+        `dry_run` nothing is written. Raises `ConfigurationError`; on `dry_run` also `ApiError`.
+        """
+        if source not in self.sources:
+            raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
+        if dry_run:
+            order, plan = self.hints.preview_fetched(source, order_id)
+            return IngestResult(
+                source, order.id, plan.state, ok=True, reason=plan.reason, plan_lines=describe_plan(plan)
+            )
+        now = self.clock()
+        with self.ledger.write() as connection:
+            delivery_id = order_rows.insert_delivery(
+                connection, source=source, order_id=order_id, via=Via.MANUAL, actor=actor, now=now, sent=True
+            )
+        looked = self.hints.look(source, order_id)
+        if looked.recorded is None:
+            return self._unread(source, order_id, delivery_id, looked.error)
+        self.doorbell.ring_runs(looked.ready)
+        return IngestResult(
+            source,
+            order_id,
+            looked.recorded.plan.state,
+            ok=True,
+            delivery_id=delivery_id,
+            reason=looked.recorded.plan.reason,
+            plan_lines=describe_plan(looked.recorded.plan),
+            created=tuple(looked.recorded.created),
+        )
+
+    def _unread(self, source: str, order_id: str, delivery_id: str, error: str | None) -> IngestResult:
+        """The order was not read.
+
+        Its source failed, or another process is reading it for all its deliveries, ours too.
+        """
+        with self.ledger.read() as connection:
+            row = order_rows.delivery_state(connection, delivery_id)
+        state = DeliveryState(row.state)
+        return IngestResult(
+            source,
+            order_id,
+            state,
+            ok=error is None,
+            delivery_id=delivery_id,
+            reason=row.reason,
+            note=error
+            or row.note
+            or "the order is being read for another delivery right now; this one shares the answer",
+        )
+
+    def close(self) -> None:
+        """Let go of connections. The runtime cannot be used afterwards."""
+        for client in self.clients.values():
+            client.close()
+        self.app.close()
+        self.ledger.close()

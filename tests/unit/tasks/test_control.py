@@ -1,0 +1,104 @@
+"""`dispatch_due`: what a sweep finds, what it sends, and that doubling it harms nothing."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tasks.control import sweep
+from tasks.runtime import Runtime
+from tests.unit.workflows.academy import KEY, LEASE_SECONDS, a_run, claimed
+from tests.unit.workflows.shop import NOW, Clock, rows, run_of
+from worker.ledger import order_rows
+from worker.ledger.models import orders, pauses, runs
+from worker.ledger.states import Via
+
+Published = list[tuple[str, tuple[str, ...]]]
+
+
+def test_nothing_is_sent_when_nothing_is_due(runtime: Runtime, published: Published) -> None:
+    runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
+    assert published == []
+
+
+def test_due_run_is_sent_once_when_sweeps_are_doubled(runtime: Runtime, published: Published, clock: Clock) -> None:
+    run_id = a_run(runtime.ledger)
+    for _ in range(2):
+        runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
+    assert published == [("cartbridge.enrolment.add_customer", (run_id,))]
+    clock.advance(seconds=10)
+    sweep(runtime)
+    assert len(published) == 2
+
+
+def test_hint_is_sent_when_it_is_due(runtime: Runtime, published: Published, clock: Clock) -> None:
+    with runtime.ledger.write() as connection:
+        for _ in range(3):
+            order_rows.insert_delivery(
+                connection, source="studiocart", order_id="1109", via=Via.WEBHOOK, actor="source", now=clock()
+            )
+    sweep(runtime)
+    assert published == [("cartbridge.ingest", ("studiocart", "1109"))]
+
+
+def test_run_is_taken_over_when_its_lease_has_ended(
+    runtime: Runtime, published: Published, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = a_run(runtime.ledger)
+    claimed(runtime.executor, run_id)
+    clock.advance(seconds=LEASE_SECONDS)
+    with caplog.at_level(logging.WARNING):
+        sweep(runtime)
+    assert published == [("cartbridge.enrolment.add_customer", (run_id,))]
+    assert run_of(runtime.ledger, KEY).state == "waiting"
+    assert "took over 1 runs" in caplog.text
+
+
+def test_nothing_is_sent_to_a_destination_when_it_is_paused(runtime: Runtime, published: Published) -> None:
+    a_run(runtime.ledger)
+    with runtime.ledger.write() as connection:
+        connection.execute(
+            pauses.insert().values(system="learningcart", kind="operator", reason="", actor="operator:ann", since=NOW)
+        )
+    sweep(runtime)
+    assert published == []
+
+
+def put_off(runtime: Runtime) -> None:
+    with runtime.ledger.write() as connection:
+        connection.execute(orders.update().values(replan_at=NOW))
+        connection.execute(runs.update().values(state="cancelled", cancelled_by="source", next_attempt_at=None))
+
+
+def test_order_is_looked_at_again_when_its_last_plan_left_something(runtime: Runtime, published: Published) -> None:
+    run_id = a_run(runtime.ledger)
+    put_off(runtime)
+    sweep(runtime)
+    assert published == [("cartbridge.enrolment.add_customer", (run_id,))]
+    (order,) = rows(runtime.ledger, orders)
+    assert order.replan_at is None
+
+
+def test_order_is_put_off_once_more_when_the_offers_file_is_broken(
+    runtime: Runtime, published: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_run(runtime.ledger)
+    put_off(runtime)
+    runtime.settings.offers_file.write_text("[[offer]]\nnonsense = 1\n")
+    with caplog.at_level(logging.WARNING):
+        sweep(runtime)
+    assert published == []
+    assert "studiocart order 1109 cannot be planned" in caplog.text
+    (order,) = rows(runtime.ledger, orders)
+    assert order.replan_at > NOW
+
+
+def test_nothing_happens_when_an_order_to_look_at_is_gone(
+    runtime: Runtime, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(runtime.ledger)
+    put_off(runtime)
+    monkeypatch.setattr(runtime.hints, "replan", lambda *_: None)
+    sweep(runtime)
+    assert published == []

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from sqlalchemy.exc import OperationalError
+from typer.testing import CliRunner
+
+from tests.unit.worker.cli.conftest import Run
+from worker.cli import failures
+from worker.cli.app import main
+from worker.cli.failures import ExplainingGroup
+from worker.cli.opening import Opening, current_actor
+from worker.errors import LedgerError
+from worker.ledger.session import Ledger
+
+COMMANDS = {
+    "demo", "up", "web", "worker", "beat", "sandbox", "migrate", "check", "status", "deliveries", "orders", "runs",
+    "why", "ingest", "backfill", "reconcile", "replay", "pause", "resume", "offers",
+}  # fmt: skip
+
+
+def test_every_command_is_named_and_no_other_when_help_is_asked_for(run: Run) -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert f" {command} " in result.output
+    assert "forget" not in result.output
+
+
+def test_the_version_is_printed_when_asked_for(run: Run) -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, "cartbridge 0.1.0\n")
+
+
+def test_nothing_heavy_is_imported_when_only_help_is_asked_for() -> None:
+    code = (
+        "import sys\nfrom worker.cli.app import app\n"
+        "heavy = {'sqlalchemy', 'celery', 'pydantic', 'fastapi', 'requests', 'alembic'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    root = Path(__file__).parents[4]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False, env=os.environ.copy()
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_exit_code_is_2_when_a_command_is_misused(run: Run) -> None:
+    for arguments in (("no-such",), ("runs", "show"), ("runs", "list", "--state", "odd"), ("pause", "studiocart")):
+        assert run(*arguments).exit_code == 2, arguments
+
+
+def test_the_settings_problem_is_told_without_a_traceback_when_a_variable_is_unknown(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_LEASE_SECOND", "1")
+    result = run("status")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "CARTBRIDGE_LEASE_SECONDS" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_settings_come_from_the_named_file_when_one_is_given(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+    env_file = tmp_path / "other.env"
+    env_file.write_text("CARTBRIDGE_DATABASE_URL=sqlite:///elsewhere.db\n")
+    result = run("--env-file", str(env_file), "status")
+    assert result.exit_code == 2
+    assert "elsewhere.db does not exist yet. Run: cartbridge migrate" in result.stderr
+    assert run("status").exit_code == 0
+    assert run("--env-file", "missing.env", "status").exit_code == 2
+
+
+def test_the_command_to_run_is_named_when_the_ledger_is_not_migrated(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "cartbridge.db").touch()
+    for command in (("status",), ("runs", "list"), ("replay", "abcd"), ("why", "a@b.example"), ("orders", "list")):
+        result = run(*command)
+        assert result.exit_code == 2, command
+        assert "Run: cartbridge migrate" in result.stderr
+
+
+def test_the_ledger_is_named_without_its_password_when_it_cannot_be_reached(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_DATABASE_URL", "postgresql://me:s3cret-pass@127.0.0.1:1/ledger")
+
+    def fail(self: Ledger) -> None:
+        raise OperationalError("SELECT s3cret-row", {}, OSError("password s3cret-pass refused"))
+
+    monkeypatch.setattr(Ledger, "check_schema", fail)
+    result = run("status")
+    assert result.exit_code == 1
+    assert "127.0.0.1:1/ledger cannot be reached (OSError). Is the database running" in result.stderr
+    assert "s3cret" not in result.output
+
+
+def test_a_broken_ledger_file_is_told_when_it_is_no_database(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "cartbridge.db").write_bytes(b"this is no database" * 100)
+    result = run("runs", "list")
+    assert result.exit_code == 1
+    assert "sqlite:///cartbridge.db cannot be reached (DatabaseError). Is the file writable" in result.stderr
+
+
+def test_an_error_of_ours_exits_1_and_any_other_is_raised_when_a_command_fails() -> None:
+    failing = typer.Typer(cls=ExplainingGroup)
+
+    @failing.callback()
+    def root(context: typer.Context) -> None:
+        context.obj = Opening()
+
+    @failing.command()
+    def ours() -> None:
+        raise LedgerError("the rule")
+
+    @failing.command()
+    def foreign() -> None:
+        raise ZeroDivisionError
+
+    result = CliRunner().invoke(failing, ["ours"])
+    assert (result.exit_code, result.stderr) == (1, "the rule\n")
+    assert isinstance(CliRunner().invoke(failing, ["foreign"]).exception, ZeroDivisionError)
+
+
+def test_sqlalchemy_is_not_asked_for_when_no_command_has_loaded_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "sqlalchemy.exc")
+    assert not failures._is_ledger_failure(ZeroDivisionError())
+
+
+def test_main_runs_the_command_line_of_the_process_when_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cartbridge", "--version"])
+    hook = sys.excepthook
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "cartbridge 0.1.0\n"
+    assert sys.excepthook is hook
+
+
+def test_the_actor_is_the_user_of_the_operating_system_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert current_actor() == "operator:bob"
+
+    def nobody(*_: Any) -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert current_actor() == "operator:unknown"

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tasks.doorbell import Doorbell
+from tests.unit.worker.cli.conftest import Run
+from worker.cli import probes
+from worker.errors import (
+    ApiError,
+    ApiTimeoutError,
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    ServerError,
+)
+from worker.ledger.session import Ledger
+
+OFFERS = '[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{ price_id = 501 }]\n'
+
+
+class FakeClient:
+    """Answers as `answers` says; an exception there is raised."""
+
+    answers: dict[str, Any]
+    closed = 0
+
+    def __init__(self, settings: Any, secrets: Any) -> None:
+        self.system = settings.system
+
+    def _answer(self) -> Any:
+        answer = FakeClient.answers[self.system]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def request_token(self) -> Any:
+        return self._answer()
+
+    def list_orders(self, *, per_page: int) -> Any:
+        assert per_page == 1
+        return iter(self._answer())
+
+    def close(self) -> None:
+        FakeClient.closed += 1
+
+
+@pytest.fixture(autouse=True)
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    FakeClient.answers = {
+        "learningcart": SimpleNamespace(expires_at=datetime(2025, 3, 4, 12, tzinfo=UTC)),
+        "studiocart": [SimpleNamespace(id=1109)],
+    }
+    FakeClient.closed = 0
+    monkeypatch.setattr(probes, "LearningCartClient", FakeClient)
+    monkeypatch.setattr(probes, "StudiocartClient", FakeClient)
+    return FakeClient.answers
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {
+        "LEARNINGCART__SITE_HOSTNAME": "academy.example.test",
+        "LEARNINGCART__USERNAME": "api@example.test",
+        "LEARNINGCART__PASSWORD": "planted-password",
+        "STUDIOCART__BASE_URL": "https://shop.example.test/wp-json/sc/v1",
+        "STUDIOCART__API_KEY": "planted-key",
+    }.items():
+        monkeypatch.setenv(f"CARTBRIDGE_{name}", value)
+    (tmp_path / "offers.toml").write_text(OFFERS)
+
+
+def checked(run: Run, exit_code: int) -> dict[str, Any]:
+    result = run("check", "--json")
+    assert result.exit_code == exit_code, result.output
+    document = json.loads(result.stdout)
+    return {"ok": document["ok"], "verdict": document["verdict"]} | {
+        finding["name"]: finding for finding in document["findings"]
+    }
+
+
+def marks(finding: dict[str, Any]) -> tuple[bool, bool | None, bool | None]:
+    return finding["configured"], finding["reachable"], finding["accepted"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_everything_is_ready_when_all_of_it_answers(run: Run, ledger: Ledger) -> None:
+    found = checked(run, 0)
+    assert found["ok"] is True
+    assert "cartbridge up" in found["verdict"]
+    for name in ("learningcart", "studiocart", "ledger", "offers"):
+        assert marks(found[name]) == (True, True, True), name
+    assert found["learningcart"]["detail"] == "token until 2025-03-04 12:00 UTC"
+    assert found["studiocart"]["detail"] == "listed order 1109"
+    assert marks(found["frontcore"]) == (False, None, None)
+    assert found["frontcore"]["missing"] == ["CARTBRIDGE_FRONTCORE__API_KEY"]
+    assert marks(found["broker"]) == (True, None, None)
+    assert FakeClient.closed == 2
+    table = run("check")
+    assert table.exit_code == 0
+    assert "✓" in table.stdout
+    assert "Asking each system" in table.stderr
+    assert "planted" not in table.output
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_bare_answer_is_enough_when_it_tells_nothing_more(run: Run, answers: dict[str, Any]) -> None:
+    answers["learningcart"] = SimpleNamespace(expires_at=None)
+    answers["studiocart"] = []
+    found = checked(run, 0)
+    assert found["learningcart"]["detail"] == "gave a token"
+    assert found["studiocart"]["detail"] == "has no orders yet"
+    assert marks(found["ledger"]) == (True, None, None)
+    assert "cartbridge migrate" in found["ledger"]["next_step"]
+
+
+def test_the_missing_variables_are_named_when_nothing_is_configured(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text("")
+    result = run("check")
+    assert result.exit_code == 1
+    assert "CARTBRIDGE_STUDIOCART__API_KEY" in result.stdout
+    assert "no source and no destination is configured" in result.stdout
+    assert "It grants nothing yet" in result.stdout
+
+
+def test_a_beginning_is_told_when_a_system_is_half_configured(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "offers.toml").write_text(OFFERS)
+    monkeypatch.setenv("CARTBRIDGE_STUDIOCART__API_KEY", "planted-key")
+    found = checked(run, 1)
+    assert found["studiocart"]["next_step"] == "Set CARTBRIDGE_STUDIOCART__BASE_URL."
+    assert "! studiocart is off" in run("check").stdout
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    ("error", "expected", "step"),
+    [
+        (AuthenticationError("no", status=401), (True, True, False), "Correct CARTBRIDGE_STUDIOCART__API_KEY."),
+        (PermissionDeniedError("no", status=403), (True, True, False), "Correct CARTBRIDGE_STUDIOCART__API_KEY."),
+        (ApiTimeoutError("late"), (True, False, None), "Is https://shop.example.test/wp-json/sc/v1 right"),
+        (ServerError("HTTP 500", status=500), (True, True, False), "CARTBRIDGE_STUDIOCART__BASE_URL name the API"),
+        (ConfigurationError("odd"), (True, False, None), "Correct its settings."),
+    ],
+)
+def test_the_next_step_is_named_when_a_system_does_not_accept_us(
+    run: Run, answers: dict[str, Any], error: ApiError, expected: tuple[bool, bool, bool | None], step: str
+) -> None:
+    answers["studiocart"] = error
+    found = checked(run, 1)
+    assert marks(found["studiocart"]) == expected
+    assert step in found["studiocart"]["next_step"]
+    assert found["studiocart"]["failed"] is True
+    assert found["verdict"] == "Not ready: studiocart needs attention."
+    assert "✗" in run("check").stdout
+
+
+@pytest.mark.usefixtures("configured")
+def test_several_are_named_when_several_fail(run: Run, answers: dict[str, Any]) -> None:
+    answers["studiocart"] = answers["learningcart"] = ApiTimeoutError("late")
+    assert checked(run, 1)["verdict"] == "Not ready: learningcart, studiocart need attention."
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_system_is_not_asked_when_this_version_does_not_speak_to_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SECURE_URL", "PRIVATE_KEY", "TOKEN"):
+        monkeypatch.setenv(f"CARTBRIDGE_THREEDCART__{name}", "planted.example")
+    found = checked(run, 0)
+    assert marks(found["threedcart"]) == (True, None, None)
+    assert "does not speak to it yet" in found["threedcart"]["detail"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_ledgers_trouble_is_told_when_it_has_some(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ledger.write() as connection:
+        connection.exec_driver_sql("DELETE FROM alembic_version")
+    found = checked(run, 1)
+    assert marks(found["ledger"]) == (True, True, False)
+    assert "cartbridge migrate" in found["ledger"]["next_step"]
+
+    def fail(self: Ledger) -> None:
+        raise OperationalError("SELECT 1", {}, ConnectionError("refused"))
+
+    monkeypatch.setattr(Ledger, "check_schema", fail)
+    found = checked(run, 1)
+    assert marks(found["ledger"]) == (True, False, None)
+    assert found["ledger"]["detail"] == "sqlite:///cartbridge.db: ConnectionError"
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(("answers_now", "exit_code"), [(True, 0), (False, 1)])
+def test_the_broker_is_asked_when_there_is_one(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, answers_now: bool, exit_code: int
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_BROKER_URL", "redis://:planted-word@127.0.0.1:1/0")
+    monkeypatch.setattr(Doorbell, "broker_ok", lambda self: answers_now)
+    found = checked(run, exit_code)
+    assert found["broker"]["reachable"] is answers_now
+    assert "planted" not in str(found)
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_offers_problem_is_told_when_there_is_one(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text(OFFERS + OFFERS.replace("501", "502") + OFFERS)
+    found = checked(run, 1)
+    assert marks(found["offers"]) == (True, True, False)
+    assert "offers.toml:5" in found["offers"]["detail"]
+    assert "more)" in found["offers"]["detail"]
+    (tmp_path / "offers.toml").unlink()
+    assert marks(checked(run, 1)["offers"]) == (True, False, False)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from worker.cli.demo_facts import Facts
+from worker.cli.demo_proof import Check
+from worker.cli.demo_report import Result, kept, print_report
+from worker.cli.demo_story import Score
+
+FOLDER = Path("/tmp/cartbridge-demo-x")
+
+
+def attempt(number: int, second: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "number": number,
+        "kind": "call",
+        "started_at": f"2026-03-04T12:00:0{second}Z",
+        "outcome": "ok",
+        "error": None,
+        "reference": None,
+        "result_id": None,
+    } | fields
+
+
+def run(**fields: Any) -> dict[str, Any]:
+    calls = [
+        attempt(1, 1, outcome="unknown", error="the connection was cut", reference="cb-aaaa"),
+        attempt(2, 3, kind="lookup", outcome="adopted", result_id="90001"),
+    ]
+    return {
+        "id": "r1",
+        "workflow": "enrolment",
+        "state": "succeeded",
+        "reason": None,
+        "order_id": "3201",
+        "email": "kim@example.test",
+        "grant": {"price_id": 502},
+        "steps": [{"name": "add_comped_order", "attempts": calls}, {"name": "add_customer", "attempts": []}],
+        "events": [
+            {"at": "2026-03-04T12:00:00Z", "kind": "run_planned", "actor": "source", "reason": None},
+            {"at": "2026-03-04T12:00:02Z", "kind": "run_recovered", "actor": "engine", "reason": "worker_vanished"},
+            {"at": "2026-03-04T12:00:04Z", "kind": "run_succeeded", "actor": "engine", "reason": "a word of its own"},
+        ],
+    } | fields
+
+
+def result(*checks: Check, reviews: int = 8, trail: bool = True) -> Result:
+    waiting = [
+        run(id=f"w{number}", order_id=str(number), state="review", reason="unnamed_seat", grant=None, steps=[])
+        for number in range(reviews)
+    ]
+    facts = Facts(
+        runs=(run(), *waiting),
+        orders=({"state": "planned"}, {"state": "planned"}, {"state": "ignored"}),
+        deliveries=({"via": "webhook", "duplicate": True}, {"via": "poll", "duplicate": False}),
+    )
+    score = Score(
+        seconds=12.34,
+        orders=3,
+        webhooks=Counter(accepted=1, lost=2),
+        comped_orders=1,
+        comped_orders_expected=1,
+        faults={"a cut": 1},
+        kills=1,
+        facts=facts,
+    )
+    return Result(score, checks, run() if trail else None)
+
+
+def printed(found: Result, folder: Path | None) -> str:
+    stream = StringIO()
+    print_report(Console(file=stream, width=200), found, folder)
+    return stream.getvalue()
+
+
+def test_everything_is_told_when_all_holds() -> None:
+    text = printed(result(Check("all is well")), None)
+    assert "3 sold: 2 planned, 1 ignored" in text
+    assert "1 succeeded, 8 review" in text
+    assert "unnamed_seat" in text
+    assert "0, 1, 2, 3, 4, 5 and 2 more" in text
+    assert "Audit trail of run r1: order 3201, kim@example.test, price 502" in text
+    assert "the connection was cut, under cb-aaaa" in text
+    assert "LearningCart order 90001" in text
+    assert "a word of its own" in text
+    assert text.index("run_planned") < text.index("add_comped_order") < text.index("run_recovered")
+    assert text.index("run_recovered") < text.index("(lookup)") < text.index("run_succeeded")
+    assert " ✓ all is well" in text
+    assert "Everything agrees, after 12.3 s." in text
+    assert "kept" not in text
+
+
+def test_disagreement_and_place_are_told_when_something_does_not_hold() -> None:
+    found = result(Check("all is well", ("it is [not]",)), Check("and this"), reviews=0, trail=False)
+    text = printed(found, FOLDER)
+    assert " ✗ all is well" in text
+    assert "     it is [not]" in text
+    assert "1 claim of 2 not proven." in text
+    assert str(FOLDER) in text
+    assert "What needs a person" not in text
+    assert "Audit trail" not in text
+
+
+def test_way_to_look_is_a_command_when_kept() -> None:
+    assert [line.plain for line in kept(FOLDER)][1] == (
+        f"Look into it: cartbridge --env-file {FOLDER / '.env'} runs list"
+    )
+
+
+def test_summary_is_one_object_when_asked_for_json() -> None:
+    found = json.loads(json.dumps(result(Check("a", ("b",))).to_json(FOLDER)))
+    assert found["ok"] is False
+    assert found["orders"] == {"sold": 3, "planned": 2, "ignored": 1}
+    assert found["deliveries"] == {"webhook": 1, "poll": 1, "duplicates": 1}
+    assert found["adopted"] == 1
+    assert found["reviews"][0]["runs"] == 8
+    assert found["checks"] == [{"claim": "a", "holds": False, "disagreements": ["b"]}]
+    assert found["folder"] == str(FOLDER)
+    assert found["trail"]["id"] == "r1"
+    assert result().to_json(None)["folder"] is None

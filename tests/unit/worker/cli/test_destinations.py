@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from tasks.doorbell import Doorbell
+from tests.unit.worker.cli.conftest import Run
+from worker.ledger.models import pauses
+from worker.ledger.session import Ledger
+
+
+def test_a_destination_is_paused_and_resumed_when_asked_for(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[Doorbell] = []
+
+    def sweep(doorbell: Doorbell) -> bool:
+        swept.append(doorbell)
+        return True
+
+    monkeypatch.setattr(Doorbell, "ring_sweep", sweep)
+    assert "would pause learningcart" in run("pause", "learningcart", "--dry-run").stdout
+    assert "paused learningcart" in run("pause", "learningcart", "--reason", "maintenance", "--yes").stdout
+    with ledger.read() as connection:
+        pause = connection.execute(select(pauses)).one()
+    assert (pause.system, pause.actor, pause.reason) == ("learningcart", "operator:ann", "maintenance")
+    assert "would resume" in run("resume", "learningcart", "--dry-run").stdout
+    assert swept == []
+    result = run("resume", "learningcart")
+    assert (result.exit_code, "resumed learningcart" in result.stdout) == (0, True)
+    assert len(swept) == 1
+    with ledger.read() as connection:
+        assert connection.execute(select(pauses)).all() == []

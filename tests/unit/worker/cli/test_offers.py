@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.unit.worker.cli.conftest import Run
+
+GOOD = """
+[[offer]]
+source = "studiocart"
+product_id = "1107"
+grants = [{ price_id = 501, group_ids = [12, 13] }, { price_id = 502 }]
+
+[[ignore]]
+source = "studiocart"
+product_id = "1200"
+"""
+
+
+def test_the_offers_are_told_when_the_file_is_good(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text(GOOD)
+    result = run("offers", "check")
+    assert result.exit_code == 0
+    assert "price 501, groups 12, 13; price 502, groups none" in result.stdout
+    assert "ignored" in result.stdout
+    assert "offers.toml is good: 1 offer, 1 ignore, 0 follow-ons." in result.stdout
+    assert json.loads(run("offers", "check", "--json").stdout) == {
+        "file": "offers.toml",
+        "ok": True,
+        "problems": [],
+        "offers": 1,
+        "ignores": 1,
+        "follow_ons": 0,
+    }
+
+
+def test_every_problem_is_named_with_its_line_when_the_file_is_not_good(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text(
+        GOOD + '\n[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = []\n'
+    )
+    result = run("offers", "check")
+    assert result.exit_code == 2
+    assert "offers.toml:14" in result.stderr
+    as_json = run("offers", "check", "--json")
+    assert as_json.exit_code == 2
+    assert json.loads(as_json.stdout)["problems"][0].startswith("offers.toml:14")
+
+
+def test_a_file_without_rules_is_good_when_it_is_empty(run: Run, tmp_path: Path) -> None:
+    assert run("offers", "check").exit_code == 2
+    (tmp_path / "offers.toml").touch()
+    assert "0 offers" in run("offers", "check").stdout

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tasks.doorbell import Doorbell
+from tests.unit.worker.cli.conftest import Run
+from worker.cli import asking
+from worker.ledger.session import Ledger
+from workflows.findings import Cause, Finding, Kind, unchecked
+from workflows.reconcile import Reconciled, Reconciler
+
+SAFE = Finding(
+    Kind.MISSING,
+    Cause.ORDER_NOT_INGESTED,
+    "Order studiocart/1109 was never ingested.",
+    "cartbridge ingest studiocart 1109",
+    source="studiocart",
+    order_id="1109",
+    is_safe_to_fix=True,
+)
+QUESTION = Finding(
+    Kind.DUPLICATE, Cause.HANDMADE_TWIN, "Is one too many?", "cartbridge runs show r1", effect_ids=("90001", "90002")
+)
+
+
+class Books:
+    """What is found, and what was done about it."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.since: list[datetime] = []
+        self.done: list[tuple[str | None, ...]] = []
+
+
+@pytest.fixture
+def books(monkeypatch: pytest.MonkeyPatch) -> Books:
+    told = Books()
+
+    def find(_: Reconciler, since: datetime) -> Reconciled:
+        told.since.append(since)
+        return Reconciled(since, datetime.now(UTC), list(told.findings))
+
+    def fix(_: Reconciler, found: Reconciled, *, actor: str, reason: str | None = None) -> None:
+        told.done.append(("fix", actor, reason))
+        found.findings = [
+            each.with_result("ingested: planned", is_settled=True) if each.is_safe_to_fix else each
+            for each in found.findings
+        ]
+        found.ready.append("r9")
+
+    def keep(_: Reconciler, found: Reconciled, *, actor: str, reason: str | None = None) -> None:
+        told.done.append(("keep", actor, reason))
+
+    def ring(_: Doorbell, run_ids: Sequence[str]) -> bool:
+        told.done.append(("ring", *run_ids, None))
+        return True
+
+    for name, act in (("find", find), ("fix", fix), ("keep", keep)):
+        monkeypatch.setattr(Reconciler, name, act)
+    monkeypatch.setattr(Doorbell, "ring_runs", ring)
+    return told
+
+
+def test_it_is_said_when_the_books_agree(run: Run, ledger: Ledger, books: Books) -> None:
+    result = run("reconcile")
+    assert (result.exit_code, "The books agree" in result.stdout) == (0, True)
+    assert books.done == [("keep", "operator:ann", None)]
+    assert timedelta(days=6.9) < datetime.now(UTC) - books.since[0] < timedelta(days=7.1)
+
+
+def test_each_finding_comes_with_its_command_when_the_books_differ(run: Run, ledger: Ledger, books: Books) -> None:
+    books.findings = [SAFE, QUESTION, unchecked("LearningCart is paused.")]
+    result = run("reconcile", "--since", "2d", "--reason", "look")
+    assert result.exit_code == 1
+    assert "3 findings" in result.stdout
+    for text in (SAFE.sentence, SAFE.command, QUESTION.command, "LearningCart is paused.", "cartbridge check"):
+        assert text in result.stdout
+    assert books.done == [("keep", "operator:ann", "look")]
+
+
+def test_one_object_is_printed_when_json_is_asked_for(run: Run, ledger: Ledger, books: Books) -> None:
+    books.findings = [SAFE, QUESTION]
+    result = run("reconcile", "--since", "2d", "--json")
+    told: dict[str, Any] = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert (told["counts"], told["remaining"]) == ({"duplicate": 1, "missing": 1}, 2)
+    assert told["findings"][0] == {
+        "kind": "missing",
+        "cause": "order_not_ingested",
+        "sentence": SAFE.sentence,
+        "command": SAFE.command,
+        "source": "studiocart",
+        "order_id": "1109",
+        "run_id": None,
+        "learningcart_order_ids": [],
+        "reference": None,
+        "fixable": True,
+        "done": None,
+        "settled": False,
+    }
+    assert told["findings"][1]["learningcart_order_ids"] == ["90001", "90002"]
+
+
+def test_what_is_safe_is_settled_when_the_operator_says_yes(run: Run, ledger: Ledger, books: Books) -> None:
+    books.findings = [SAFE]
+    result = run("reconcile", "--fix", "--yes", "--reason", "night")
+    assert result.exit_code == 0
+    assert "ingested: planned" in result.stdout
+    assert SAFE.command not in result.stdout
+    assert "1 settled, 0 left." in result.stderr
+    assert books.done == [("fix", "operator:ann", "night"), ("ring", "r9", None), ("keep", "operator:ann", "night")]
+    books.findings = [SAFE, QUESTION]
+    assert run("reconcile", "--fix", "--yes").exit_code == 1
+
+
+def test_the_operator_decides_when_he_has_seen_the_findings(
+    run: Run, ledger: Ledger, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.findings = [SAFE]
+    nobody = run("reconcile", "--fix")
+    assert (nobody.exit_code, books.since) == (2, [])
+    monkeypatch.setattr(asking, "is_terminal", lambda: True)
+    refused = run("reconcile", "--fix", input="n\n")
+    assert (refused.exit_code, SAFE.sentence in refused.stderr, books.done) == (1, True, [])
+    agreed = run("reconcile", "--fix", input="y\n")
+    assert (agreed.exit_code, len(books.done)) == (0, 3)
+    books.findings = [QUESTION]
+    assert run("reconcile", "--fix").exit_code == 1  # nothing to ask about
+
+
+def test_nothing_is_written_when_it_is_a_dry_run(run: Run, ledger: Ledger, books: Books) -> None:
+    books.findings = [SAFE, QUESTION]
+    result = run("reconcile", "--fix", "--dry-run")
+    assert (result.exit_code, books.done) == (1, [])
+    assert f"would settle: {SAFE.sentence}" in result.stdout
+    assert f"would settle: {QUESTION.sentence}" not in result.stdout
+
+
+def test_it_is_misuse_when_the_window_is_not_in_the_past(run: Run, ledger: Ledger, books: Books) -> None:
+    assert run("reconcile", "--since", "2999-01-01").exit_code == 2
+
+
+def test_what_is_off_is_said_so_when_nothing_is_configured(run: Run, ledger: Ledger) -> None:
+    result = run("reconcile", "--json")
+    assert result.exit_code == 1
+    assert {each["cause"] for each in json.loads(result.stdout)["findings"]} == {"not_checked"}

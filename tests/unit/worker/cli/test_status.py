@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+
+from tests.unit.worker.cli.conftest import Run
+from tests.unit.worker.ledger.filling import (
+    add_cursor,
+    add_delivery,
+    add_order,
+    add_pause,
+    add_run,
+    minutes_ago,
+)
+from worker.ledger.session import Ledger
+
+
+def test_status_is_calm_when_there_is_nothing_to_do(run: Run, ledger: Ledger) -> None:
+    result = run("status")
+    assert result.exit_code == 0
+    assert "Nothing needs a person." in result.stdout
+    assert "none" in result.stdout
+    assert json.loads(run("status", "--json").stdout)["runs"]["succeeded"] == 0
+
+
+def test_status_says_what_needs_a_person_when_something_does(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, state="review", reason="unmapped_product", next_attempt_at=None)
+        add_run(connection, seat="seat-2", state="failed", reason=None, next_attempt_at=None)
+        add_run(connection, seat="seat-3", at=minutes_ago(90))
+        add_delivery(connection, "d1", state="waiting", next_attempt_at=minutes_ago(1))
+        add_pause(connection, reason="maintenance")
+        add_cursor(connection, last_error="boom", failures=3, last_success_at=minutes_ago(5))
+        add_cursor(connection, source="frontcore")
+    result = run("status")
+    for text in (
+        "review: unmapped_product",
+        "failed: no reason",
+        "No offer and no ignore",
+        "runs: 1, the oldest for",
+        "deliveries: 1",
+        "is a worker running?",
+        "learningcart is paused since",
+        "maintenance",
+        "cartbridge resume learningcart",
+        "boom",
+        "never",
+    ):
+        assert text in result.stdout

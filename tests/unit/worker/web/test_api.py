@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import insert
+from structlog.testing import capture_logs
+
+from tests.unit.worker.web.asking import BEARER, NOW, AppClient, Bell, ClientMaker, assert_problem, settings_with
+from worker.ledger import listing
+from worker.ledger.models import attempts, cursors, events, orders, runs, steps
+from worker.ledger.order_rows import insert_delivery
+from worker.ledger.session import Ledger
+from worker.ledger.states import DeliveryState, Via
+from worker.web import api_models
+from worker.web.app import create_app
+from workflows.reasons import advice
+
+EMAIL = "ada+x@learner.example"
+PATHS = ["runs", "runs/x", "orders", "orders/studiocart/1", "deliveries", "deliveries/x", "status"]
+"""Of every route one address."""
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    """Two orders, three runs (one of them tried), and five deliveries."""
+    with ledger.write() as connection:
+        for number in (1109, 1110):
+            connection.execute(
+                insert(orders).values(
+                    source="studiocart",
+                    order_id=str(number),
+                    state="planned",
+                    status="paid",
+                    payment="paid",
+                    buyer_email=EMAIL,
+                    buyer_email_key=EMAIL,
+                    buyer_name="Ada",
+                    renewal=False,
+                    document={"lines": [{"id": "1107"}]},
+                    content_hash="",
+                    offers_digest="",
+                    version=1,
+                    before_start=False,
+                    first_seen_at=NOW,
+                    fetched_at=NOW,
+                    updated_at=NOW + timedelta(seconds=number),
+                )
+            )
+        for number, state in enumerate(["succeeded", "review", "waiting"]):
+            connection.execute(
+                insert(runs).values(
+                    id=f"run{number}",
+                    key=f"studiocart/1109/1107/buyer/{number}",
+                    workflow="enrolment",
+                    state=state,
+                    reason="unnamed_seat" if state == "review" else None,
+                    source="studiocart",
+                    order_id="1109",
+                    line_id="1107",
+                    seat_id="buyer",
+                    title="",
+                    email=EMAIL,
+                    email_key=EMAIL,
+                    lane=f"lane{number}",
+                    generation=0,
+                    fence=0,
+                    dispatches=0,
+                    created_at=NOW + timedelta(seconds=number),
+                    updated_at=NOW,
+                )
+            )
+        step = {"position": 0, "name": "add_customer", "state": "done", "counted": 1}
+        connection.execute(insert(steps).values(run_id="run0", **step))
+        connection.execute(
+            insert(attempts).values(
+                run_id="run0",
+                step="add_customer",
+                number=1,
+                kind="call",
+                generation=0,
+                fence=1,
+                holder="w",
+                started_at=NOW,
+                outcome="ok",
+            )
+        )
+        connection.execute(insert(events).values(at=NOW, kind="run_planned", actor="source", run_id="run0", detail={}))
+        connection.execute(insert(cursors).values(source="studiocart", position={}, failures=0, last_success_at=NOW))
+        for number in range(5):
+            insert_delivery(
+                connection,
+                source="studiocart",
+                order_id=str(1107 + number),
+                via=Via.WEBHOOK,
+                actor="source",
+                now=NOW + timedelta(seconds=number),
+                state=DeliveryState.PLANNED,
+            )
+    return ledger
+
+
+def ask(client: AppClient, path: str, **parameters: Any) -> Any:
+    answer = client.get(f"/api/v1/{path}", headers=BEARER, params=parameters)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    return answer.json()
+
+
+def test_api_is_closed_when_no_token_is_set(client_with: ClientMaker) -> None:
+    client = client_with(web={"api_token": None})
+    for path in PATHS:
+        with capture_logs() as lines:
+            answer = client.get(f"/api/v1/{path}", headers=BEARER)
+        assert "CARTBRIDGE_WEB__API_TOKEN" in assert_problem(answer, 401)
+        assert "CARTBRIDGE_WEB__API_TOKEN" in str(lines)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("presented", [None, "Bearer", "Bearer wrong", "Bearer \xe9", "Basic cGxhbnRlZC1hcGk="])
+def test_api_is_401_when_the_token_is_another(client: AppClient, presented: str | None) -> None:
+    headers = {} if presented is None else {"Authorization": presented.encode()}
+    for path in PATHS:
+        answer = client.get(f"/api/v1/{path}?limit=x", headers=headers)
+        assert_problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_api_is_closed_when_the_token_is_of_spaces(client_with: ClientMaker) -> None:
+    client = client_with(web={"api_token": SecretStr("  ")})
+    for header in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer"}):
+        assert_problem(client.get("/api/v1/status", headers=header), 401)
+
+
+def test_token_is_accepted_when_it_is_not_ascii(client_with: ClientMaker, ledger: Ledger) -> None:
+    client = client_with(web={"api_token": SecretStr("schlüssel")})
+    headers: Any = {"Authorization": "bearer schlüssel".encode()}
+    assert client.get("/api/v1/runs", headers=headers).status_code == 200
+
+
+def test_stranger_is_429_when_it_keeps_failing(client: AppClient, ledger: Ledger) -> None:
+    for _ in range(30):
+        assert_problem(client.get("/api/v1/runs"), 401)
+    answer = client.get("/api/v1/runs")
+    assert_problem(answer, 429)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert ask(client, "runs") == []
+
+
+def test_listings_are_the_command_lines_when_they_are_read(client: AppClient, filled: Ledger) -> None:
+    with filled.read() as connection:
+        assert ask(client, "runs") == list(listing.list_runs(connection, advise=advice))
+        assert ask(client, "orders") == list(listing.list_orders(connection, advise=advice))
+        assert ask(client, "deliveries") == list(listing.list_deliveries(connection, advise=advice))
+        assert ask(client, "runs/run0") == listing.show_run(connection, "run0", advise=advice)
+        shown = listing.show_order(connection, "studiocart", "1109", advise=advice)
+        assert ask(client, "orders/studiocart/1109") == shown
+        shown = listing.status(connection, NOW, advise=advice, webhook_sources=["studiocart"])
+        assert ask(client, "status") == shown
+        delivery_id = next(listing.list_deliveries(connection, advise=advice))["id"]
+        shown = listing.show_delivery(connection, delivery_id, advise=advice)
+        assert ask(client, f"deliveries/{delivery_id}") == shown
+
+
+def test_shapes_are_the_documented_ones_when_they_are_read(client: AppClient, filled: Ledger) -> None:
+    api_models.RunDetail.model_validate(ask(client, "runs/run0"))
+    api_models.OrderDetail.model_validate(ask(client, "orders/studiocart/1109"))
+    api_models.DeliveryDetail.model_validate(ask(client, f"deliveries/{ask(client, 'deliveries')[0]['id']}"))
+    api_models.Status.model_validate(ask(client, "status"))
+    for run in ask(client, "runs"):
+        api_models.RunItem.model_validate(run)
+
+
+def test_listing_is_filtered_when_it_is_asked_to(client: AppClient, filled: Ledger) -> None:
+    asked: list[tuple[str, dict[str, Any], int]] = [
+        ("runs", {"state": "review"}, 1),
+        ("runs", {"state": ["review", "waiting"]}, 2),
+        ("runs", {"reason": "unnamed_seat"}, 1),
+        ("runs", {"email": EMAIL.upper(), "source": "studiocart", "order_id": "1109"}, 3),
+        ("runs", {"source": "frontcore"}, 0),
+        ("runs", {"since": (NOW + timedelta(seconds=1)).isoformat()}, 2),
+        ("runs", {"until": "2026-03-04T05:06:08"}, 1),
+        ("orders", {"state": "planned", "email": EMAIL}, 2),
+        ("orders", {"state": "waiting"}, 0),
+        ("deliveries", {"via": "webhook", "state": "planned"}, 5),
+        ("deliveries", {"order_id": "1108"}, 1),
+        ("deliveries", {"via": "poll"}, 0),
+    ]
+    for path, parameters, count in asked:
+        assert len(ask(client, path, **parameters)) == count, (path, parameters)
+
+
+def pages(client: AppClient, path: str) -> Iterator[list[Any]]:
+    while True:
+        answer = client.get(path, headers=BEARER)
+        assert answer.status_code == 200, answer.text
+        yield answer.json()
+        link = re.fullmatch(r'<(\?[^>]+)>; rel="next"', answer.headers.get("link", ""))
+        if link is None:
+            return
+        path = path.partition("?")[0] + link[1]
+
+
+@pytest.mark.parametrize(("path", "total"), [("runs", 3), ("orders", 2), ("deliveries", 5)])
+def test_every_row_comes_once_when_pages_are_followed(client: AppClient, filled: Ledger, path: str, total: int) -> None:
+    for limit in (1, 2, 5, 500):
+        found = list(pages(client, f"/api/v1/{path}?limit={limit}"))
+        assert [row for page in found for row in page] == ask(client, path)
+        assert sum(len(page) for page in found) == total
+        assert all(len(page) == limit for page in found[:-1])
+        assert found[-1]
+
+
+def test_filters_stay_when_pages_are_followed(client: AppClient, filled: Ledger) -> None:
+    email = EMAIL.replace("+", "%2B")
+    path = f"/api/v1/runs?limit=1&state=review&state=succeeded&email={email}&since=2020-01-01"
+    assert [[row["state"] for row in page] for page in pages(client, path)] == [["review"], ["succeeded"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=501",
+        "limit=planted",
+        "state=planted",
+        "source=planted",
+        "since=planted",
+        "planted=1",
+        "after=planted",
+        "after=%00",
+        "email=planted%00",
+    ],
+)
+def test_listing_is_422_when_a_parameter_is_wrong(client: AppClient, ledger: Ledger, query: str) -> None:
+    for path in ("runs", "orders", "deliveries"):
+        answer = client.get(f"/api/v1/{path}?{query}", headers=BEARER)
+        assert assert_problem(answer, 422)
+        assert "planted" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["runs/planted", "orders/planted/1", "orders/studiocart/planted", "deliveries/planted"]
+)
+def test_detail_is_404_when_the_ledger_does_not_hold_it(client: AppClient, path: str, ledger: Ledger) -> None:
+    answer = client.get(f"/api/v1/{path}", headers=BEARER)
+    assert_problem(answer, 404)
+    assert "planted" not in answer.text
+
+
+def test_detail_is_422_when_its_id_holds_a_nul(client: AppClient, ledger: Ledger) -> None:
+    assert_problem(client.get("/api/v1/runs/%00", headers=BEARER), 422)
+
+
+def test_api_is_503_when_the_ledger_cannot_be_read(tmp_path: Path, bell: Bell) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}")
+    client = AppClient(create_app(settings_with(), ledger, bell, clock=lambda: NOW))
+    for path in PATHS:
+        answer = client.get(f"/api/v1/{path}", headers=BEARER)
+        assert_problem(answer, 503)
+        assert answer.headers["retry-after"] == "5"
+    client.close()
+    ledger.close()

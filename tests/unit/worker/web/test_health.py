@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.worker.web.asking import AppClient, Bell, assert_problem, settings_with
+from worker.ledger.session import Ledger
+from worker.web.app import create_app
+
+
+@pytest.fixture
+def migrated(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "check_schema", lambda: None)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_process_is_alive_when_everything_else_is_down(
+    client: AppClient, ledger: Ledger, bell: Bell, method: str
+) -> None:
+    bell.is_there = False
+    with ledger.write() as connection:
+        connection.exec_driver_sql("DROP TABLE deliveries")
+    assert client.request(method, "/livez").status_code == 200
+
+
+@pytest.mark.usefixtures("migrated")
+@pytest.mark.parametrize(("is_there", "broker"), [(True, "ok"), (False, "unreachable")])
+def test_broker_is_reported_and_not_required_when_readiness_is_asked(
+    client: AppClient, bell: Bell, is_there: bool, broker: str
+) -> None:
+    bell.is_there = is_there
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "ledger": "ok", "schema": "ok", "broker": broker}
+
+
+def test_app_is_not_ready_when_the_schema_is_another(client: AppClient) -> None:
+    with capture_logs() as lines:
+        answer = client.get("/readyz")
+    assert "cartbridge migrate" in assert_problem(answer, 503)
+    assert answer.json() | {"ready": False, "ledger": "ok", "schema": "mismatch", "broker": "ok"} == answer.json()
+    assert "web.db" not in answer.text
+    assert "web.db" in str(lines)
+
+
+def test_app_is_not_ready_when_the_ledger_cannot_be_reached(tmp_path: Path, bell: Bell) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    ledger = Ledger(f"sqlite:///{path}")
+    client = AppClient(create_app(settings_with(), ledger, bell, clock=lambda: pytest.fail("needs no time")))
+    answer = client.get("/readyz")
+    assert "cannot be reached" in assert_problem(answer, 503)
+    assert answer.headers["retry-after"] == "5"
+    assert (answer.json()["ledger"], answer.json()["schema"]) == ("unreachable", "unknown")
+    assert "folder" not in answer.text
+    client.close()
+    ledger.close()

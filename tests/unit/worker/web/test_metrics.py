@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import insert
+from structlog.testing import capture_logs
+
+from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, post, settings_with
+from worker.ledger.models import cursors, deliveries, orders, pauses, runs
+from worker.ledger.session import Ledger
+from worker.web.app import create_app
+from worker.web.metrics import LedgerCollector
+
+EMAIL = "planted@learner.example"
+
+
+def samples(client: AppClient) -> dict[tuple[str, tuple[str, ...]], float]:
+    """The values, by name and labels; labels come in the order of their names."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def add_run(ledger: Ledger, number: int, state: str, **values: Any) -> None:
+    with ledger.write() as connection:
+        if number == 1:
+            connection.execute(
+                insert(orders).values(
+                    source="studiocart",
+                    order_id="1109",
+                    state="planned",
+                    status="paid",
+                    payment="paid",
+                    buyer_email=EMAIL,
+                    buyer_email_key=EMAIL,
+                    buyer_name="",
+                    renewal=False,
+                    document={},
+                    content_hash="",
+                    offers_digest="",
+                    version=1,
+                    before_start=False,
+                    first_seen_at=NOW,
+                    fetched_at=NOW,
+                    updated_at=NOW,
+                )
+            )
+        row = {
+            "id": f"run{number}",
+            "key": f"studiocart/1109/{number}",
+            "workflow": "enrolment",
+            "state": state,
+            "source": "studiocart",
+            "order_id": "1109",
+            "line_id": "1",
+            "seat_id": "buyer",
+            "title": "",
+            "email": EMAIL,
+            "lane": f"lane{number}",
+            "generation": 0,
+            "fence": 0,
+            "dispatches": 0,
+            "created_at": NOW,
+            "updated_at": NOW,
+        }
+        connection.execute(insert(runs).values(**{**row, **values}))
+
+
+def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) -> None:
+    add_run(ledger, 1, "succeeded")
+    add_run(ledger, 2, "waiting", next_attempt_at=NOW - timedelta(seconds=90))
+    add_run(ledger, 3, "waiting", next_attempt_at=NOW + timedelta(seconds=90))
+    add_run(ledger, 4, "review", workflow="revocation")
+    add_run(ledger, 5, "pending", created_at=NOW - timedelta(seconds=30))
+    with ledger.write() as connection:
+        connection.execute(insert(cursors).values(source="studiocart", position={}, failures=0, last_success_at=NOW))
+        connection.execute(insert(cursors).values(source="frontcore", position={}, failures=3))
+        connection.execute(
+            insert(pauses).values(system="learningcart", kind="operator", reason="x", actor=EMAIL, since=NOW)
+        )
+        connection.execute(
+            insert(deliveries).values(
+                id="d", source="studiocart", via="poll", actor="source", state="planned", received_at=NOW
+            )
+        )
+
+    found = samples(client)
+
+    assert found["cartbridge_ledger_up", ()] == 1
+    assert found["cartbridge_runs", ("succeeded", "enrolment")] == 1
+    assert found["cartbridge_runs", ("waiting", "enrolment")] == 2
+    assert found["cartbridge_runs", ("review", "revocation")] == 1
+    assert found["cartbridge_deliveries", ("planned",)] == 1
+    assert found["cartbridge_oldest_due_run_seconds", ()] == 90
+    assert found["cartbridge_last_successful_poll_timestamp_seconds", ("studiocart",)] == NOW.timestamp()
+    assert ("cartbridge_last_successful_poll_timestamp_seconds", ("frontcore",)) not in found
+    assert found["cartbridge_system_paused", ("operator", "learningcart")] == 1
+    assert EMAIL not in client.get("/metrics").text
+    assert "1109" not in client.get("/metrics").text
+
+
+def test_pending_run_is_due_since_it_was_made_when_it_has_no_time(client: AppClient, ledger: Ledger) -> None:
+    add_run(ledger, 1, "pending", created_at=NOW - timedelta(seconds=30))
+    assert samples(client)["cartbridge_oldest_due_run_seconds", ()] == 30
+
+
+def test_nothing_is_due_when_the_ledger_is_empty(client: AppClient) -> None:
+    assert samples(client)["cartbridge_oldest_due_run_seconds", ()] == 0
+
+
+def test_webhooks_are_counted_when_they_were_answered(client_with: ClientMaker, ledger: Ledger) -> None:
+    client = client_with()
+    post(client, {"id": 1})
+    post(client, {"event": "lead"})
+    post(client, {"id": 1}, headers={})
+    post(client, {"id": 1}, source="planted")
+    post(client, {"id": "planted"})
+    client.post("/webhooks/studiocart", content=b"{", headers={"Content-Type": "application/json"})
+    found = samples(client)
+    counted = {labels: value for (name, labels), value in found.items() if name == "cartbridge_webhooks_total"}
+    assert counted == {
+        ("accepted", "studiocart"): 1,
+        ("ignored", "studiocart"): 1,
+        ("unauthenticated", "studiocart"): 1,
+        ("unknown_source", "unknown"): 1,
+        ("no_order_id", "studiocart"): 1,
+        ("malformed", "studiocart"): 1,
+    }
+    assert "planted" not in client.get("/metrics").text
+    names = {name for name, _ in found}
+    assert "cartbridge_http_request_duration_seconds_count" in names
+
+
+def test_refusals_are_counted_when_a_stranger_or_the_ledger_causes_them(client: AppClient, ledger: Ledger) -> None:
+    for _ in range(31):
+        post(client, {"id": 1}, headers={})
+    with ledger.write() as connection:
+        connection.exec_driver_sql("DROP TABLE deliveries")
+    post(client, {"id": 1})
+    text = client.get("/metrics").text
+    assert 'cartbridge_webhooks_total{outcome="limited",source="studiocart"} 1.0' in text
+    assert 'cartbridge_webhooks_total{outcome="ledger_unavailable",source="studiocart"} 1.0' in text
+
+
+def test_counters_are_told_when_the_ledger_is_down(tmp_path: Path, bell: Bell) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}")
+    client = AppClient(create_app(settings_with(), ledger, bell, clock=lambda: NOW))
+    client.get("/livez")
+    with capture_logs() as lines:
+        found = samples(client)
+    assert found["cartbridge_ledger_up", ()] == 0
+    assert not any(name == "cartbridge_runs" for name, _ in found)
+    assert any(name == "cartbridge_http_request_duration_seconds_count" for name, _ in found)
+    assert lines[0]["event"] == "ledger unavailable"
+    client.close()
+    ledger.close()
+
+
+def test_ledger_is_read_once_when_it_is_scraped_often(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, took, reads = 100.0, 0.0, 0
+    collector = LedgerCollector(ledger, clock=lambda: NOW, monotonic=lambda: now)
+    read = collector._read
+
+    def count() -> list[Metric]:
+        nonlocal reads, now
+        reads, now = reads + 1, now + took
+        return read()
+
+    monkeypatch.setattr(collector, "_read", count)
+    first = list(collector.collect())
+    now = 109.0
+    assert list(collector.collect()) == first
+    assert reads == 1
+    now, took = 110.0, 1.0
+    list(collector.collect())
+    assert reads == 2
+    # A ledger that takes long is given rest.
+    now = 129.0
+    list(collector.collect())
+    assert reads == 2
+    now = 130.0
+    list(collector.collect())
+    assert reads == 3
+
+
+def test_apps_do_not_share_their_counters_when_there_are_two(client_with: ClientMaker) -> None:
+    first, second = client_with(), client_with()
+    post(first, {"id": 1})
+    assert "accepted" in first.get("/metrics").text
+    assert "accepted" not in second.get("/metrics").text
+
+
+def test_orders_no_webhook_told_of_are_counted_when_webhooks_are_expected(ledger: Ledger) -> None:
+    collector = LedgerCollector(ledger, clock=lambda: NOW, webhook_sources=["studiocart"])
+    found = {metric.name: metric.samples for metric in collector.collect()}
+    (sample,) = found["cartbridge_orders_missed_by_webhook"]
+    assert (sample.labels, sample.value) == ({"source": "studiocart"}, 0)
+    without = LedgerCollector(ledger, clock=lambda: NOW)
+    assert "cartbridge_orders_missed_by_webhook" not in {metric.name for metric in without.collect()}

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.errors import WebhookRejectedError
+from worker.web.webhook_fields import Storable, is_lead, order_id_of
+
+SECRET = "a-planted-secret"
+SHORT = "4711"
+
+
+@pytest.mark.parametrize(
+    ("fields", "order_id"),
+    [
+        ({"id": 1109}, "1109"),
+        ({"id": "1109"}, "1109"),
+        ({"id": "0001109"}, "1109"),
+        ({"id": 1109.0}, "1109"),
+        ({"id": 2**63 - 1}, "9223372036854775807"),
+        ({"id": str(2**63 - 1)}, "9223372036854775807"),
+        ({"order_id": 5}, "5"),
+        ({"OrderID": 6}, "6"),
+        ({"id": None, "order_id": "", "OrderID": 6}, "6"),
+        ({"OrderID": 7, "order_id": 6, "id": 5}, "5"),
+        ({"id": 5, "event": "lead"}, "5"),
+    ],
+)
+def test_order_is_named_when_the_body_holds_its_id(fields: dict[str, Any], order_id: str) -> None:
+    assert order_id_of(fields, None) == order_id
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(True, False, [], [1], {}, {"id": 1}),
+        *(-1, 0, 2**63, 1.5, -0.0, 1e300, 9007199254740994.0),
+        *("0", "-1", "+1", " 1", "1 ", "1\n", "1.0", "1e3", "x", "lead", "١٢", str(2**63), "9" * 5000),
+    ],
+)
+def test_id_is_refused_when_it_is_no_positive_whole_number(value: Any) -> None:
+    with pytest.raises(WebhookRejectedError) as refusal:
+        order_id_of({"id": value, "order_id": 5}, None)
+    assert refusal.value.status == 422
+
+
+@pytest.mark.parametrize("fields", [{}, {"id": None}, {"id": ""}, {"Id": 1}, {"event": "leads"}, {"events": ["lead"]}])
+def test_body_is_refused_when_it_names_no_order(fields: dict[str, Any]) -> None:
+    with pytest.raises(WebhookRejectedError, match="id, order_id, OrderID") as refusal:
+        order_id_of(fields, None)
+    assert refusal.value.status == 422
+
+
+def test_operators_field_comes_first_when_it_is_there() -> None:
+    assert order_id_of({"id": 1, "bestellnr": "22"}, "bestellnr") == "22"
+    assert order_id_of({"id": 1}, "bestellnr") == "1"
+    assert order_id_of({"id": 1, "OrderID": 2}, "OrderID") == "2"
+    with pytest.raises(WebhookRejectedError):
+        order_id_of({"id": 1, "bestellnr": "x"}, "bestellnr")
+
+
+@pytest.mark.parametrize("value", ["lead", "Lead", "LEAD"])
+def test_lead_is_no_order_when_a_member_says_so(value: str) -> None:
+    assert order_id_of({"event": value}, None) is None
+    assert is_lead({"event": value, "x": 1})
+
+
+def test_secrets_are_left_out_when_a_body_is_to_be_stored() -> None:
+    fields = {
+        "id": 7,
+        "order_id": "1109",
+        "studiocart_secret": "anything",
+        "copy": SECRET,
+        SECRET: "x",
+        "pin": 4711,
+        "text": SHORT,
+        "n": 47110,
+        "link": f"https://shop.example/?key={SECRET}&x={SHORT}",
+        "items": [{"studiocart_secret": 1, "key": SECRET, "name": "Ada"}, SECRET, 4711.5, None, True],
+    }
+    assert Storable([SECRET, SHORT]).fields(fields, "1109") == {
+        "id": "1109",
+        "order_id": "1109",
+        "n": 47110,
+        "link": f"https://shop.example/?key=***&x={SHORT}",
+        "items": [{"name": "Ada"}, 4711.5, None, True],
+    }
+
+
+def test_characters_are_replaced_when_a_ledger_would_refuse_them() -> None:
+    stored = Storable([]).fields({"a\0": "b\0", "c": ["\ud800x", "\U0001f600"]}, "1")
+    assert stored == {"id": "1", "a\ufffd": "b\ufffd", "c": ["\ufffdx", "\U0001f600"]}

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
+from standardwebhooks.webhooks import Webhook
+from structlog.testing import capture_logs
+
+from tests.unit.worker.web.asking import (
+    API_KEY,
+    HOOK_SECRET,
+    NOW,
+    SECRET,
+    AppClient,
+    Bell,
+    ClientMaker,
+    assert_problem,
+    post,
+    rows,
+)
+from worker.ledger.session import Ledger
+from worker.ledger.states import DeliveryState
+from worker.web import webhook_body
+from worker.web.webhook_body import LARGEST_BODY_BYTES
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON = {"Content-Type": "application/json"}
+
+
+def signed(key: bytes, body: bytes) -> dict[str, str]:
+    now = datetime.now(tz=UTC)
+    return {
+        **JSON,
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(key).sign("msg_1", now, body.decode()),
+    }
+
+
+def test_delivery_is_committed_and_the_worker_rung_when_a_webhook_is_accepted(
+    client: AppClient, ledger: Ledger, bell: Bell
+) -> None:
+    answer = post(client, {"id": 1109, "customer_email": "a@b.example"})
+
+    assert answer.status_code == 202
+    [row] = rows(ledger)
+    assert answer.json() == {"delivery_id": row.id}
+    assert (row.source, row.order_id, row.via, row.actor) == ("studiocart", "1109", "webhook", "source")
+    assert (row.state, row.received_at, row.dispatched_at) == (DeliveryState.RECEIVED, NOW, NOW)
+    assert row.body is None
+    assert bell.rung == [("studiocart", "1109")]
+
+
+def test_webhook_is_accepted_when_the_broker_is_away(client: AppClient, ledger: Ledger, bell: Bell) -> None:
+    bell.is_there = False
+    assert post(client, {"id": 1}).status_code == 202
+    assert len(rows(ledger)) == 1
+
+
+def test_answer_is_given_before_the_ring_when_the_broker_hangs(client: AppClient, bell: Bell) -> None:
+    # The test client ends a request with its background task, so the order is told by what the thread sees.
+    threads: list[str] = []
+    ring = bell.ring_order
+
+    def ring_order(source: str, order_id: str) -> bool:
+        threads.append(threading.current_thread().name)
+        return ring(source, order_id)
+
+    bell.ring_order = ring_order  # type: ignore[method-assign]
+    assert post(client, {"id": 1}).status_code == 202
+    assert len(threads) == 1
+    assert "AnyIO worker" in threads[0]
+
+
+@pytest.mark.parametrize("source", ["nobody", "threedcart", "learningcart", "STUDIOCART", "%00"])
+def test_webhook_is_404_when_the_source_is_unknown_or_off(client: AppClient, source: str, ledger: Ledger) -> None:
+    assert_problem(post(client, {"id": 1}, source=source), 404)
+    assert rows(ledger) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_webhook_is_405_when_it_is_not_a_post(client: AppClient, method: str) -> None:
+    answer = client.request(method, "/webhooks/studiocart")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_webhook_is_413_when_it_announces_too_much(client: AppClient) -> None:
+    answer = client.post("/webhooks/studiocart", content=b"x" * (LARGEST_BODY_BYTES + 1), headers=JSON)
+    assert_problem(answer, 413)
+
+
+def test_webhook_is_413_when_it_sends_more_than_it_announced(client: AppClient) -> None:
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(40):
+            sent += 1
+            yield b" " * 65536
+
+    assert_problem(client.post("/webhooks/studiocart", content=chunks(), headers={**JSON, **SECRET}), 413)
+
+
+def test_webhook_is_accepted_when_it_is_exactly_as_large_as_allowed(client: AppClient) -> None:
+    body = b'{"id": 5, "x": "' + b"y" * (LARGEST_BODY_BYTES - 18) + b'"}'
+    assert len(body) == LARGEST_BODY_BYTES
+    assert client.post("/webhooks/studiocart", content=body, headers={**JSON, **SECRET}).status_code == 202
+
+
+def test_webhook_is_read_all_the_same_when_its_content_length_is_nonsense(client: AppClient) -> None:
+    headers = {**JSON, **SECRET, "Content-Length": "9" * 5000}
+    assert client.post("/webhooks/studiocart", content=b'{"id": 5}', headers=headers).status_code == 202
+
+
+def test_webhook_is_408_when_its_body_does_not_end(client: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_body, "BODY_TIMEOUT_SECONDS", 0.01)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    assert_problem(client.post("/webhooks/studiocart", content=endless(), headers={**JSON, **SECRET}), 408)
+
+
+def test_webhook_is_415_when_its_media_type_is_not_taken(client: AppClient) -> None:
+    answer = client.post("/webhooks/studiocart", content=b'{"id": 1}', headers={**SECRET, "Content-Type": "text/plain"})
+    assert_problem(answer, 415)
+    assert_problem(client.post("/webhooks/studiocart", content=b'{"id": 1}', headers=SECRET), 415)
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"id": 1, "x": ' + b"[" * 200_000])
+def test_webhook_is_400_when_its_body_is_malformed(client: AppClient, ledger: Ledger, body: bytes) -> None:
+    assert_problem(client.post("/webhooks/studiocart", content=body, headers={**JSON, **SECRET}), 400)
+    assert rows(ledger) == []
+
+
+@pytest.mark.parametrize("body", [{"id": -1}, {"id": True}, {}])
+def test_webhook_is_422_when_it_names_no_order(client: AppClient, ledger: Ledger, body: dict[str, Any]) -> None:
+    assert_problem(post(client, body), 422)
+    assert rows(ledger) == []
+
+
+def test_form_is_read_when_it_is_urlencoded(client: AppClient, ledger: Ledger) -> None:
+    body = f"name=%C3%85se&order_id=1109&studiocart_secret={API_KEY}"
+    assert client.post("/webhooks/studiocart", content=body, headers=FORM).status_code == 202
+    assert [row.order_id for row in rows(ledger)] == ["1109"]
+
+
+def test_form_is_read_when_it_is_multipart(client: AppClient, ledger: Ledger) -> None:
+    answer = client.post(
+        "/webhooks/studiocart",
+        data={"id": "1109", "studiocart_secret": HOOK_SECRET, "name": "Åse"},
+        files={"id": ("id.txt", b"77"), "upload": ("a.txt", b"x" * 100_000)},
+    )
+    assert answer.status_code == 202
+    assert [row.order_id for row in rows(ledger)] == ["1109"]
+
+
+def test_operators_own_field_comes_first_when_it_is_set(client_with: ClientMaker, ledger: Ledger) -> None:
+    client = client_with(studiocart={"webhook_id_field": "bestellnr"})
+    assert post(client, {"id": 1, "bestellnr": "22"}).status_code == 202
+    assert post(client, {"id": 1}).status_code == 202
+    assert_problem(post(client, {"id": 1, "bestellnr": "x"}), 422)
+    assert {row.order_id for row in rows(ledger)} == {"22", "1"}
+
+
+def test_lead_is_accepted_and_ignored_when_it_names_no_order(client: AppClient, ledger: Ledger, bell: Bell) -> None:
+    answer = post(client, {"event": "Lead", "email": "a@b.example"})
+    assert answer.status_code == 202
+    [row] = rows(ledger)
+    assert answer.json() == {"delivery_id": row.id}
+    assert (row.state, row.reason, row.order_id, row.body) == (DeliveryState.IGNORED, "lead", None, None)
+    assert (row.finished_at, row.dispatched_at) == (NOW, None)
+    assert bell.rung == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Webhook-Secret": "wrong"},
+        {"X-Webhook-Secret": b"\xe9\xff"},
+        {"webhook-signature": "v1,x"},
+        {"Authorization": f"Bearer {HOOK_SECRET}"},
+    ],
+)
+def test_webhook_is_401_when_its_headers_do_not_prove_the_sender(
+    client: AppClient, ledger: Ledger, headers: dict[str, Any]
+) -> None:
+    answer = post(client, {"id": 1}, headers=headers)
+    assert_problem(answer, 401)
+    assert "www-authenticate" in answer.headers
+    assert rows(ledger) == []
+
+
+@pytest.mark.parametrize("secret", [API_KEY, HOOK_SECRET])
+def test_webhook_is_accepted_when_studiocarts_body_holds_the_secret(client: AppClient, secret: str) -> None:
+    assert post(client, {"id": 1, "studiocart_secret": secret}, headers={}).status_code == 202
+    # A custom header of the operator's that is no longer right does not outweigh it.
+    assert post(client, {"id": 1, "studiocart_secret": secret}, headers={"X-Webhook-Secret": "old"}).status_code == 202
+
+
+def test_webhook_is_401_when_another_source_uses_studiocarts_field(client_with: ClientMaker) -> None:
+    client = client_with(frontcore={"webhook_secret": SecretStr("frontcore-hook")})
+    body = {"id": 1, "studiocart_secret": "frontcore-hook"}
+    assert_problem(post(client, body, source="frontcore", headers={}), 401)
+    assert post(client, body, source="frontcore", headers={"X-Webhook-Secret": "frontcore-hook"}).status_code == 202
+
+
+def test_secret_is_accepted_when_it_is_not_ascii(client_with: ClientMaker) -> None:
+    client = client_with(studiocart={"webhook_secret": SecretStr("schlüssel ")})
+    headers: Any = {"X-Webhook-Secret": "schlüssel".encode()}
+    assert post(client, {"id": 1}, headers=headers).status_code == 202
+
+
+def test_log_names_the_variable_when_no_secret_is_set(client: AppClient) -> None:
+    with capture_logs() as lines:
+        assert_problem(post(client, {"id": 1}, source="frontcore"), 401)
+    assert "CARTBRIDGE_FRONTCORE__WEBHOOK_SECRET" in str(lines)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b""])
+def test_stranger_learns_nothing_of_the_body_when_its_headers_are_wrong(client: AppClient, body: bytes) -> None:
+    headers = {**JSON, "X-Webhook-Secret": "wrong"}
+    assert_problem(client.post("/webhooks/studiocart", content=body, headers=headers), 401)
+    assert_problem(client.post("/webhooks/frontcore", content=body, headers=headers), 401)
+    # Without a claim in the headers the secret would have to be in the body, which cannot be read.
+    assert_problem(client.post("/webhooks/studiocart", content=body, headers=JSON), 400)
+
+
+def test_signature_is_accepted_when_it_is_standard_webhooks(client: AppClient) -> None:
+    key, body = HOOK_SECRET.encode(), b'{"id": 1}'
+    assert client.post("/webhooks/studiocart", content=body, headers=signed(key, body)).status_code == 202
+    assert_problem(client.post("/webhooks/studiocart", content=b'{"id": 2}', headers=signed(key, body)), 401)
+
+
+def test_webhook_is_401_when_the_signed_body_is_not_utf_8(client: AppClient) -> None:
+    headers = signed(b"planted-hook-secret", b"{}")
+    assert_problem(client.post("/webhooks/studiocart", content=b"\xff", headers=headers), 401)
+
+
+def test_stranger_is_429_when_it_keeps_failing(client: AppClient, ledger: Ledger) -> None:
+    for _ in range(30):
+        assert_problem(post(client, {"id": 1}, headers={}), 401)
+    answer = post(client, {"id": 1}, headers={})
+    assert_problem(answer, 429)
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    # Who proves who they are is never refused, wherever they come from.
+    assert post(client, {"id": 1}).status_code == 202
+    assert len(rows(ledger)) == 1
+
+
+def test_connection_is_let_go_when_the_sender_leaves_in_the_midst(client: AppClient, ledger: Ledger) -> None:
+    async def cut() -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+        messages: Iterator[dict[str, Any]] = iter(
+            [{"type": "http.request", "body": b'{"id"', "more_body": True}, {"type": "http.disconnect"}]
+        )
+
+        async def receive() -> dict[str, Any]:
+            return next(messages)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"content-type", b"application/json"), (b"x-webhook-secret", HOOK_SECRET.encode())]
+        path = "/webhooks/studiocart"
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        await client.app(scope, receive, send)
+        return sent
+
+    assert asyncio.run(cut())[0]["status"] == 400
+    assert rows(ledger) == []
+
+
+def test_webhook_is_503_when_the_ledger_cannot_commit(client: AppClient, ledger: Ledger, bell: Bell) -> None:
+    with ledger.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE deliveries RENAME TO gone")
+    with capture_logs() as lines:
+        answer = post(client, {"id": 1, "customer_email": "who@learner.example"})
+    assert_problem(answer, 503)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert bell.rung == []
+    assert "no such table" in str(lines)
+    assert "who@learner.example" not in str(lines)
+
+
+def test_nothing_is_half_done_when_the_commit_fails(
+    client: AppClient, ledger: Ledger, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = type(ledger.engine.dialect)
+
+    def refuse(*_: Any) -> None:
+        raise OperationalError("COMMIT", {}, Exception("disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "do_commit", refuse)
+        assert_problem(post(client, {"id": 1}), 503)
+    assert rows(ledger) == []
+    assert bell.rung == []
+    assert post(client, {"id": 1}).status_code == 202
+
+
+def test_body_is_kept_without_secrets_when_it_is_trusted(client_with: ClientMaker, ledger: Ledger) -> None:
+    client = client_with(studiocart={"trust_webhook": True, "webhook_id_field": "order_id"})
+    body = {
+        "id": 7,
+        "order_id": "1109",
+        "studiocart_secret": API_KEY,
+        "copy": HOOK_SECRET,
+        HOOK_SECRET: "x",
+        "link": f"https://shop.example/?key={API_KEY}&x=1",
+        "items": [{"name": "A\0B\ud800", "key": API_KEY}, API_KEY, 5, None, True, 1.5],
+    }
+    content = json.dumps(body)
+    assert client.post("/webhooks/studiocart", content=content, headers={**JSON, **SECRET}).status_code == 202
+    [row] = rows(ledger)
+    assert row.order_id == "1109"
+    assert row.body == {
+        "id": "1109",
+        "order_id": "1109",
+        "link": "https://shop.example/?key=***&x=1",
+        "items": [{"name": "A\ufffdB\ufffd"}, 5, None, True, 1.5],
+    }

@@ -1,0 +1,91 @@
+"""The command line: every command by its name, and what all of them share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli import (
+    backfill,
+    check,
+    deliveries,
+    destinations,
+    ingest,
+    offers,
+    orders,
+    reconcile,
+    replay,
+    runs,
+    sandbox,
+    services,
+    status,
+    why,
+)
+from worker.cli.failures import ExplainingGroup
+from worker.cli.opening import Opening
+
+app = typer.Typer(
+    name="cartbridge",
+    cls=ExplainingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # it would print local variables, secrets among them
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turns a paid order in one system into course access in another, exactly once, and can prove it.",
+)
+
+START, LOOK, ACT = "Start", "Look", "Act"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cartbridge {version('cartbridge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file", exists=True, dir_okay=False, help="Read settings from this file too. Default: .env here."
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 -- acted on when it is read
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Keep what every command opens its settings by."""
+    context.obj = Opening(env_file)
+
+
+app.command("demo", rich_help_panel=START)(services.demo_command)
+app.command("check", rich_help_panel=START)(check.check_command)
+app.command("migrate", rich_help_panel=START)(services.migrate_command)
+app.command("up", rich_help_panel=START)(services.up_command)
+app.command("web", rich_help_panel=START)(services.web_command)
+app.command("worker", rich_help_panel=START)(services.worker_command)
+app.command("beat", rich_help_panel=START)(services.beat_command)
+app.command("sandbox", rich_help_panel=START)(sandbox.sandbox_command)
+app.command("status", rich_help_panel=LOOK)(status.status_command)
+app.command("why", rich_help_panel=LOOK)(why.why_command)
+app.add_typer(runs.app, name="runs", rich_help_panel=LOOK)
+app.add_typer(orders.app, name="orders", rich_help_panel=LOOK)
+app.add_typer(deliveries.app, name="deliveries", rich_help_panel=LOOK)
+app.add_typer(offers.app, name="offers", rich_help_panel=LOOK)
+app.command("ingest", rich_help_panel=ACT)(ingest.ingest_command)
+app.command("backfill", rich_help_panel=ACT)(backfill.backfill_command)
+app.command("reconcile", rich_help_panel=ACT)(reconcile.reconcile_command)
+app.command("replay", rich_help_panel=ACT)(replay.replay_command)
+app.command("pause", rich_help_panel=ACT)(destinations.pause_command)
+app.command("resume", rich_help_panel=ACT)(destinations.resume_command)
+
+
+def main() -> None:
+    """Run the command line of this process; ends it with the exit code."""
+    # Not `app()`: that would take the hook for uncaught exceptions, and with it the masking of secrets.
+    typer.main.get_command(app).main(prog_name="cartbridge")

@@ -1,0 +1,70 @@
+"""The arguments and options that commands share, so that one name means one thing everywhere."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+_AGO = re.compile(r"(\d{1,6})\s*([smhdw])(?:\s+ago)?")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+DEFAULT_LIMIT = 50
+"""Rows of a table for people; JSON gives everything unless it is told less."""
+
+
+class SourceName(StrEnum):
+    """The systems orders come from."""
+
+    STUDIOCART = "studiocart"
+    FRONTCORE = "frontcore"
+    THREEDCART = "threedcart"
+
+
+class DestinationName(StrEnum):
+    """The systems that are changed."""
+
+    LEARNINGCART = "learningcart"
+    THREEDCART = "threedcart"
+
+
+def parse_moment(text: str) -> datetime:
+    """A moment: ISO 8601 (a day begins at midnight, no zone means UTC), or how long ago: `90s`, `2h`, `3d`, `1w`."""
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
+        moment = datetime.fromisoformat(text.strip())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no moment: give 2025-03-04, 2025-03-04T14:05Z, or 2h for two hours ago"
+        ) from None
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything unless --limit says less.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help=f"At most this many. Default: {DEFAULT_LIMIT}, with --json all.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since", parser=parse_moment, metavar="TIME", help="From then on: 2025-03-04, or 2h for two hours ago."
+    ),
+]
+Until = Annotated[
+    datetime | None, typer.Option("--until", parser=parse_moment, metavar="TIME", help="Before then; as --since.")
+]
+OfSource = Annotated[SourceName | None, typer.Option("--source", help="Of this source.")]
+OfReason = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="With this reason code.")]
+OfEmail = Annotated[str | None, typer.Option("--email", help="Of this learner.")]
+OfOrder = Annotated[str | None, typer.Option("--order-id", metavar="ORDER_ID", help="Of this order of the source.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, call by call, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's id, the beginning of it, or its key.", show_default=False)
+]

@@ -1,0 +1,84 @@
+"""`cartbridge check`: system by system, what is configured, reachable and accepted, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from worker.cli.arguments import AsJson
+from worker.cli.failures import FAILED
+from worker.cli.opening import opening_of
+from worker.cli.printing import cell, console, note, print_json, table
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from worker.cli.probes import Finding
+
+
+def check_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """Ask every configured system for real: reachable, accepted, and what the next step is.
+
+    Exits 1 if something configured does not work, or if no source and no destination do.
+    """
+    from worker.cli.probes import probe_all
+
+    settings = opening_of(context).settings
+    if not as_json:
+        note("Asking each system…")
+    findings = list(probe_all(settings))
+    warnings = settings.warnings()
+    verdict, ok = _verdict(findings)
+    if as_json:
+        print_json(
+            {"ok": ok, "verdict": verdict, "findings": [_shape(finding) for finding in findings], "warnings": warnings}
+        )
+    else:
+        _print_findings(findings, warnings, verdict, ok=ok)
+    if not ok:
+        raise typer.Exit(FAILED)
+
+
+def _verdict(findings: list[Finding]) -> tuple[str, bool]:
+    failed = [finding.name for finding in findings if finding.failed]
+    if failed:
+        verb = "needs" if len(failed) == 1 else "need"
+        return f"Not ready: {', '.join(failed)} {verb} attention.", False
+    lacking = [
+        kind
+        for kind in ("source", "destination")
+        if not any(finding.works for finding in findings if finding.kind == kind)
+    ]
+    if lacking:
+        return f"Not ready: no {' and no '.join(lacking)} is configured. See .env.example.", False
+    return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
+
+
+def _shape(finding: Finding) -> dict[str, Any]:
+    return {**asdict(finding), "missing": list(finding.missing), "failed": finding.failed}
+
+
+def _print_findings(findings: list[Finding], warnings: list[str], verdict: str, *, ok: bool) -> None:
+    out = console()
+    rows = []
+    for finding in findings:
+        told = cell(finding.detail)
+        if finding.next_step:
+            told.append("\n" if finding.detail else "")
+            told.append(cell(finding.next_step, "bold" if finding.failed else "dim"))
+        marks = [_mark(finding.configured or None), _mark(finding.reachable), _mark(finding.accepted)]
+        rows.append([cell(finding.name, "" if finding.configured else "dim"), *marks, told])
+    last = "found, and the next step"
+    out.print(table(("what", "configured", "reachable", "accepted", last), rows, wrapped=(last,)))
+    for warning in warnings:
+        out.print(cell(f"! {warning}", "yellow"))
+    out.print(cell(verdict, "green" if ok else "bold red"))
+
+
+def _mark(value: bool | None) -> Text:
+    """✓ for yes, ✗ for no, – for not asked."""
+    if value is None:
+        return cell("–", "dim")
+    return cell("✓", "green") if value else cell("✗", "bold red")

@@ -1,0 +1,191 @@
+"""How results look: JSON for programs; tables for people, coloured by state, on a terminal of any width."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from worker.cli.arguments import DEFAULT_LIMIT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from worker.ledger.shapes import Shape
+
+NARROWEST = 6
+"""No column is cut to fewer characters."""
+PIPED_WIDTH = 200
+"""Columns when stdout is no terminal: wide enough that nothing is cut."""
+
+STATE_STYLES = {
+    "pending": "blue",
+    "running": "bold blue",
+    "waiting": "cyan",
+    "received": "blue",
+    "succeeded": "green",
+    "planned": "green",
+    "failed": "bold red",
+    "review": "bold yellow",
+    "cancelled": "dim",
+    "ignored": "dim",
+    "done": "green",
+    "ok": "green",
+    "adopted": "green",
+    "absent": "green",
+    "retryable": "cyan",
+    "unknown": "yellow",
+    "final": "red",
+}
+_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Stdout, or stderr, for people."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
+
+
+def print_json(value: Any) -> None:
+    """One object on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_array(values: Iterable[Any]) -> None:
+    """One array on stdout, a line for each member, written as they are read."""
+    separator = "[\n"
+    for value in values:
+        typer.echo(separator + json.dumps(value, ensure_ascii=False), nl=False)
+        separator = ",\n"
+    typer.echo("[]" if separator == "[\n" else "\n]")
+
+
+def note(text: str) -> None:
+    """A remark beside the result, on stderr."""
+    typer.secho(text, dim=True, err=True)
+
+
+def cell(value: object, style: str = "") -> Text:
+    """A value from outside as it is: no markup is read in it, and nothing in it moves the cursor."""
+    from rich.text import Text
+
+    return Text("" if value is None else str(value).translate(_CONTROL_CHARACTERS), style=style)
+
+
+def state_cell(state: str) -> Text:
+    """A state in its colour."""
+    return cell(state, STATE_STYLES.get(state, ""))
+
+
+def ago(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago, or ahead, a shown moment is: `4m ago`, `in 2h`; empty for None."""
+    if moment is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    text = duration(abs(seconds))
+    return f"in {text}" if seconds < 0 else f"{text} ago"
+
+
+def age(moment: str | None) -> str:
+    """How long ago a shown moment is, for a narrow column: `4m`; empty for None."""
+    return ago(moment).removesuffix(" ago")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit: `45s`, `12m`, `3h`, `9d`."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
+
+
+def clock(moment: str | None) -> str:
+    """A shown moment to the second, without its zone: the heading says UTC."""
+    return "" if moment is None else f"{moment[:10]} {moment[11:19]}"
+
+
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    *,
+    shortened: Collection[str] = (),
+    wrapped: Collection[str] = (),
+    title: str | None = None,
+) -> Table:
+    """A table that fits the terminal: `shortened` columns are cut where it is too narrow, `wrapped` ones take several
+    lines, and all others keep their whole width, so that an id can always be copied.
+    """
+    from rich import box
+    from rich.table import Table
+
+    built = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0), pad_edge=False
+    )
+    natural = [
+        max([len(heading), *(_widest_line(row[index]) for row in rows)]) for index, heading in enumerate(headings)
+    ]
+    widths = _fit(natural, [heading in shortened or heading in wrapped for heading in headings], console().width)
+    for heading, width in zip(headings, widths, strict=True):
+        is_wrapped = heading in wrapped
+        built.add_column(heading, no_wrap=not is_wrapped, overflow="fold" if is_wrapped else "ellipsis", width=width)
+    for row in rows:
+        built.add_row(*row)
+    return built
+
+
+def _widest_line(text: Text) -> int:
+    return max((line.cell_len for line in text.split("\n")), default=0)
+
+
+def _fit(natural: list[int], flexible: list[bool], terminal_width: int) -> list[int]:
+    """Widths that fit: the widest of the flexible columns give way, down to a few characters."""
+    widths = list(natural)
+    room = terminal_width - (len(widths) - 1) * 2 - 2  # the gaps between, and the edges
+    while sum(widths) > room:
+        widest = max(
+            (index for index, may_shrink in enumerate(flexible) if may_shrink), key=widths.__getitem__, default=None
+        )
+        if widest is None or widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def fields(rows: Iterable[tuple[str, Text | str | None]]) -> Table:
+    """Names and values below each other, without the empty ones."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        if value not in (None, "", cell("")):
+            grid.add_row(name, cell(value) if isinstance(value, str) else value)
+    return grid
+
+
+def first_rows(rows: Iterator[Shape], limit: int | None) -> tuple[list[Shape], bool]:
+    """The rows a table shows, and whether there are more."""
+    size = limit or DEFAULT_LIMIT
+    shown = list(islice(rows, size + 1))
+    return shown[:size], len(shown) > size
+
+
+def say_more(limit: int | None) -> None:
+    """Tell that a table is not all there is."""
+    size = limit or DEFAULT_LIMIT
+    note(f"These are the newest {size}; there are more. --limit {size * 10} shows more, --json all.")

@@ -1,0 +1,181 @@
+"""Asking each part of an installation whether it works: the systems for real, the ledger, the broker, the offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks.doorbell import Doorbell
+from worker.celery_app import create_celery
+from worker.cli.printing import counted
+from worker.clients.frontcore import FrontcoreClient
+from worker.clients.learningcart import LearningCartClient
+from worker.clients.studiocart import StudiocartClient
+from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
+from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.logs import known_secrets
+from worker.settings import DESTINATIONS, Settings, SystemSettings
+from workflows.offers import OffersError, load_offers
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a probe found. None: not asked, or no matter."""
+
+    name: str
+    kind: str
+    """`destination`, `source`, `ledger`, `broker` or `offers`."""
+    configured: bool
+    reachable: bool | None = None
+    accepted: bool | None = None
+    detail: str = ""
+    next_step: str = ""
+    missing: tuple[str, ...] = ()
+    """The variables that are not set."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that is configured does not work."""
+        return self.configured and (self.reachable is False or self.accepted is False)
+
+    @property
+    def works(self) -> bool:
+        """Whether it was asked and answered as it should."""
+        return self.configured and self.accepted is True
+
+
+def probe_all(settings: Settings) -> Iterator[Finding]:
+    """Every part, one finding each, as they are found. Sends a real token request and a real list of one order."""
+    for name, system in settings.systems().items():
+        yield _probe_system(name, system)
+    yield _probe_ledger(settings)
+    yield _probe_broker(settings)
+    yield _probe_offers(settings)
+
+
+def _ask_learningcart(settings: Any) -> str:
+    client = LearningCartClient(settings, secrets=known_secrets)
+    try:
+        token = client.request_token()
+    finally:
+        client.close()
+    return f"token until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at is not None else "gave a token"
+
+
+def _ask_studiocart(settings: Any) -> str:
+    client = StudiocartClient(settings, secrets=known_secrets)
+    try:
+        order = next(client.list_orders(per_page=1), None)
+    finally:
+        client.close()
+    return "has no orders yet" if order is None else f"listed order {order.id}"
+
+
+def _ask_frontcore(settings: Any) -> str:
+    client = FrontcoreClient(settings, secrets=known_secrets)
+    try:
+        order = next(client.list_orders(limit=1), None)
+    finally:
+        client.close()
+    return "has no orders yet" if order is None else f"listed order {order.id}"
+
+
+_ASK: dict[str, Callable[[Any], str]] = {
+    "learningcart": _ask_learningcart,
+    "studiocart": _ask_studiocart,
+    "frontcore": _ask_frontcore,
+}
+"""How to ask each system something harmless that shows both the way and the credentials."""
+
+
+def _probe_system(name: str, system: SystemSettings) -> Finding:
+    kind = "destination" if name in DESTINATIONS else "source"
+    missing = tuple(system.missing())
+    if missing:
+        step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
+        return Finding(name, kind, configured=False, next_step=step, missing=missing)
+    ask = _ASK.get(name)
+    if ask is None:
+        return Finding(name, kind, configured=True, detail="this version does not speak to it yet")
+    try:
+        return Finding(name, kind, configured=True, reachable=True, accepted=True, detail=ask(system))
+    except ApiError as error:
+        return _refused(name, kind, system, error)
+    except CartbridgeError as error:
+        return Finding(
+            name, kind, configured=True, reachable=False, detail=str(error), next_step="Correct its settings."
+        )
+
+
+def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> Finding:
+    credentials = ", ".join(system.variable(attribute) for attribute in system.required if attribute != "base_url")
+    address = system.variable("base_url")
+    if isinstance(error, AuthenticationError | PermissionDeniedError):
+        step = f"Correct {credentials}."
+        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    if error.status is None:
+        step = f"Is {system.base_url} right ({address}), and the network open?"
+        return Finding(name, kind, configured=True, reachable=False, detail=str(error), next_step=step)
+    step = f"Does {address} name the API itself? Else try again later."
+    return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+
+
+def _probe_ledger(settings: Settings) -> Finding:
+    label = settings.shown_database_url
+    ledger = Ledger(settings.database_url.get_secret_value())
+    if ledger.path is not None and not ledger.path.exists():
+        # `up` makes its own file: not there yet is no fault.
+        step = "Run: cartbridge migrate (or `cartbridge up`, which makes it)"
+        return Finding("ledger", "ledger", configured=True, detail=f"{label} does not exist yet", next_step=step)
+    try:
+        ledger.check_schema()
+    except SchemaMismatchError as error:
+        return Finding(
+            "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=str(error)
+        )
+    except SQLAlchemyError as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        step = "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
+        return Finding("ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step)
+    finally:
+        ledger.close()
+    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=label)
+
+
+def _probe_broker(settings: Settings) -> Finding:
+    label = settings.shown_broker_url
+    if settings.embedded:
+        return Finding("broker", "broker", configured=True, detail=f"{label}, inside `cartbridge up`")
+    ledger = Ledger(settings.database_url.get_secret_value())
+    celery = create_celery(settings)
+    try:
+        if Doorbell(celery, ledger).broker_ok():
+            return Finding("broker", "broker", configured=True, reachable=True, accepted=True, detail=label)
+    finally:
+        celery.close()
+    step = "Is it running, and CARTBRIDGE_BROKER_URL right? Webhooks are taken all the same; runs wait."
+    return Finding("broker", "broker", configured=True, reachable=False, detail=label, next_step=step)
+
+
+def _probe_offers(settings: Settings) -> Finding:
+    path = settings.offers_file
+    try:
+        offers = load_offers(path)
+    except OffersError as error:
+        problem = error.problems[0]
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        return Finding(
+            "offers",
+            "offers",
+            configured=True,
+            reachable=path.exists(),
+            accepted=False,
+            detail=f"{problem}{more}",
+            next_step="See: cartbridge offers check",
+        )
+    detail = f"{path}: {counted(len(offers.offers), 'offer')}, {counted(len(offers.ignores), 'ignore')}"
+    step = "" if offers.offers else "It grants nothing yet: add an [[offer]]."
+    return Finding("offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step)

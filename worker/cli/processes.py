@@ -1,0 +1,180 @@
+"""The long-running processes: `web`, `worker`, `beat`, and `up`, which is all three in one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import Any
+
+from celery import signals
+from celery.beat import EmbeddedService
+from celery.worker import state as worker_state
+
+from tasks.process import adopt_runtime
+from tasks.runtime import Runtime
+from worker.celery_app import QUEUES, LedgerScheduler
+from worker.errors import ConfigurationError
+from worker.ledger import due
+from worker.ledger.lock import ProcessLock
+from worker.logs import configure_logging
+from worker.settings import Settings
+from worker.web.app import create_app
+from worker.web.server import WebServer
+
+log = logging.getLogger(__name__)
+
+
+def run_up(settings: Settings) -> int:
+    """Web, worker and beat in this process until SIGTERM or SIGINT; returns the exit code.
+
+    Migrates a SQLite ledger first. Nobody else works on it (a lock says so), so whatever an earlier process held is
+    taken over at once. Raises `ConfigurationError` before anything is started.
+    """
+    configure_logging(settings)
+    runtime = Runtime(settings)
+    lock = ProcessLock(runtime.ledger.path) if runtime.ledger.path is not None else None
+    try:
+        is_alone = lock.acquire() if lock is not None else False
+        if runtime.ledger.is_sqlite:
+            runtime.ledger.migrate()
+        runtime.ledger.check_schema()
+        _check_offers(runtime)
+        _say_what_is_off(runtime)
+        if is_alone:
+            _take_over(runtime)
+        adopt_runtime(runtime)
+        return _run_all(runtime)
+    finally:
+        runtime.close()
+        if lock is not None:
+            lock.release()
+
+
+def run_web(settings: Settings) -> int:
+    """The HTTP server alone, until SIGTERM or SIGINT; returns the exit code."""
+    configure_logging(settings)
+    runtime = Runtime(settings)
+    try:
+        runtime.ledger.check_schema()
+        app = create_app(settings, runtime.ledger, runtime.doorbell, clock=runtime.clock)
+        WebServer(settings, app).serve()
+    finally:
+        runtime.close()
+    return 0
+
+
+def run_worker(settings: Settings) -> int:
+    """A Celery worker on every queue, until SIGTERM or SIGINT (calls under way end first); returns the exit code."""
+    _refuse_memory(settings, "worker")
+    configure_logging(settings)
+    runtime = Runtime(settings)
+    runtime.ledger.check_schema()
+    _check_offers(runtime)
+    _say_what_is_off(runtime)
+    if settings.worker.pool != "prefork":
+        # A forked child must not inherit connections: there each child makes a runtime of its own.
+        adopt_runtime(runtime)
+    _note_stopping(runtime)
+    try:
+        return _work(runtime, settings.worker.pool)
+    finally:
+        runtime.close()
+
+
+def run_beat(settings: Settings) -> int:
+    """The scheduler alone, until SIGTERM or SIGINT. Two of them are harmless; returns the exit code."""
+    _refuse_memory(settings, "beat")
+    configure_logging(settings)
+    runtime = Runtime(settings)
+    runtime.ledger.check_schema()
+    _ring_first(runtime)
+    runtime.app.Beat(loglevel="INFO", quiet=True).run()
+    return 0
+
+
+def _run_all(runtime: Runtime) -> int:
+    settings = runtime.settings
+    _note_stopping(runtime)
+    server = WebServer(settings, create_app(settings, runtime.ledger, runtime.doorbell, clock=runtime.clock))
+    server.start()
+    threading.Thread(target=_end_with_web, args=(runtime, server), name="web-watch", daemon=True).start()
+    # Named here: the service in a thread does not ask the configuration, and would keep its schedule in a file.
+    beat = EmbeddedService(runtime.app, thread=True, scheduler_cls=LedgerScheduler)
+    beat.start()
+    _ring_first(runtime)
+    try:
+        # A forked pool would not share the memory broker: one process is one process.
+        return _work(runtime, "threads" if settings.worker.pool == "prefork" else settings.worker.pool)
+    finally:
+        beat.stop()
+        server.stop()
+
+
+def _end_with_web(runtime: Runtime, server: WebServer) -> None:
+    """A process without its web server would take no webhooks and look alive: it ends, to be started again."""
+    server.join()
+    if not runtime.stopping.is_set():
+        log.critical("the web server ended by itself; the process ends too")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _work(runtime: Runtime, pool: str) -> int:
+    worker = runtime.app.Worker(
+        pool=pool,
+        concurrency=runtime.settings.worker.concurrency,
+        queues=",".join(QUEUES),
+        loglevel=logging.INFO,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    if runtime.stopping.is_set() and not worker_state.should_terminate:
+        return 0  # Celery takes Ctrl-C for a failure, though it ends as calmly as by SIGTERM
+    return int(worker.exitcode or 0)
+
+
+def _ring_first(runtime: Runtime) -> None:
+    """Begin at once, not after the first interval: what is due, and a look at every source."""
+    runtime.doorbell.ring_sweep()
+    for name, source in runtime.settings.sources().items():
+        if source.poll_seconds > 0:
+            runtime.doorbell.ring_poll(name)
+
+
+def _note_stopping(runtime: Runtime) -> None:
+    def stop(**_: Any) -> None:
+        runtime.stopping.set()
+
+    signals.worker_shutting_down.connect(stop, weak=False)
+
+
+def _take_over(runtime: Runtime) -> None:
+    with runtime.ledger.write() as connection:
+        held = due.break_leases(connection, now=runtime.clock())
+    if held:
+        log.warning("took over %d runs of a process that ended without finishing them", held)
+
+
+def _check_offers(runtime: Runtime) -> None:
+    offers = runtime.offers.current()
+    log.info("%d offers, %d ignores", len(offers.offers), len(offers.ignores))
+
+
+def _say_what_is_off(runtime: Runtime) -> None:
+    for warning in runtime.settings.warnings():
+        log.warning(warning)
+    for name, system in runtime.settings.systems().items():
+        if not system.is_configured:
+            log.info("%s is off: %s not set", name, ", ".join(system.missing()))
+
+
+def _refuse_memory(settings: Settings, command: str) -> None:
+    if settings.embedded:
+        raise ConfigurationError(
+            f"`cartbridge {command}` needs a broker that processes share, and CARTBRIDGE_BROKER_URL is memory://. "
+            "Set it to redis://… or amqp://…, or run `cartbridge up`."
+        )

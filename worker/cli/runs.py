@@ -1,0 +1,247 @@
+"""`cartbridge runs`: list, show, resolve, cancel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import (
+    AsJson,
+    DryRun,
+    Limit,
+    OfEmail,
+    OfOrder,
+    OfReason,
+    OfSource,
+    RunName,
+    Since,
+    Until,
+    Why,
+    Yes,
+)
+from worker.cli.opening import current_actor, opening_of
+from worker.cli.printing import (
+    STATE_STYLES,
+    age,
+    ago,
+    cell,
+    clock,
+    console,
+    fields,
+    first_rows,
+    print_json,
+    print_json_array,
+    say_more,
+    state_cell,
+    table,
+)
+from worker.ledger.states import RunState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from tasks.runtime import Runtime
+    from worker.ledger.shapes import Shape
+
+app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
+
+OfState = Annotated[list[RunState] | None, typer.Option("--state", help="In this state; may be given several times.")]
+
+
+@app.command("list")
+def list_command(
+    context: typer.Context,
+    *,
+    state: OfState = None,
+    source: OfSource = None,
+    reason: OfReason = None,
+    email: OfEmail = None,
+    order_id: OfOrder = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    from worker.ledger.listing import list_runs
+    from workflows.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        size = limit if as_json else None
+        rows = list_runs(
+            connection,
+            advise=advice,
+            states=state or (),
+            source=source,
+            reason=reason,
+            email=email,
+            order_id=order_id,
+            since=since,
+            until=until,
+            limit=size,
+        )
+        if as_json:
+            print_json_array(rows)
+            return
+        shown, more = first_rows(rows, limit)
+    console().print(runs_table(shown) if shown else "No runs.")
+    if more:
+        say_more(limit)
+
+
+@app.command("show")
+def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) -> None:
+    """Show one run: what it is about, its steps with every attempt, and its audit trail."""
+    from worker.ledger.finding import one_run
+    from worker.ledger.listing import show_run
+    from workflows.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        found = show_run(connection, one_run(connection, run), advise=advice)
+    if as_json:
+        print_json(found)
+    else:
+        _print_run(found)
+
+
+@app.command("resolve")
+def resolve_command(
+    context: typer.Context,
+    run: RunName,
+    *,
+    note: Annotated[
+        str | None,
+        typer.Option("--note", "--reason", metavar="TEXT", help="What was done, and by whom.", show_default=False),
+    ] = None,
+    order_id: Annotated[
+        str | None,
+        typer.Option("--order-id", "--result-id", metavar="ID", help="The LearningCart order, where there is one."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- one run, named: nothing is asked
+) -> None:
+    """Record that a person did the run by hand: it has succeeded."""
+    if note is None or not note.strip():
+        raise typer.BadParameter("say what was done", param_hint="--note")
+    with opening_of(context).runtime() as runtime:
+        run_id = named_run(runtime, run)
+        sentence = runtime.operations.resolve(
+            run_id, actor=current_actor(), note=note.strip(), result_id=order_id, dry_run=dry_run
+        )
+    typer.echo(sentence)
+
+
+@app.command("cancel")
+def cancel_command(
+    context: typer.Context,
+    run: RunName,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- one run, named: nothing is asked
+) -> None:
+    """Cancel a run that has had no effect."""
+    with opening_of(context).runtime() as runtime:
+        run_id = named_run(runtime, run)
+        sentence = runtime.operations.cancel(run_id, actor=current_actor(), reason=reason, dry_run=dry_run)
+    typer.echo(sentence)
+
+
+def named_run(runtime: Runtime, text: str) -> str:
+    """The id of the run the operator named. Raises `NotInLedgerError`."""
+    from worker.ledger.finding import one_run
+
+    with runtime.ledger.read() as connection:
+        return one_run(connection, text)
+
+
+def runs_table(runs: list[Shape], *, title: str | None = None) -> Table:
+    """Runs for people, one a line."""
+    rows = []
+    for run in runs:
+        due = run["next_attempt_at"] if run["state"] == RunState.WAITING else None
+        rows.append(
+            [
+                cell(run["id"]),
+                state_cell(run["state"]),
+                cell(f"{run['reason'] or ''}{', ' + ago(due) if due else ''}"),
+                cell(f"{run['source']}/{run['order_id']}"),
+                cell(run["email"] or "-"),
+                cell(run["attempts"] or ""),
+                cell(age(run["created_at"])),
+            ]
+        )
+    headings = ("run", "state", "reason", "order", "learner", "tries", "age")
+    return table(headings, rows, shortened=("reason", "learner"), title=title)
+
+
+def _print_run(run: Shape) -> None:
+    out = console()
+    grant = run["grant"] or {}
+    groups = ", ".join(str(group) for group in grant.get("group_ids", ()))
+    out.print(
+        fields(
+            [
+                ("run", run["id"]),
+                ("key", run["key"]),
+                ("workflow", run["workflow"]),
+                ("state", state_cell(run["state"])),
+                ("reason", run["reason"]),
+                ("meaning", run["advice"]),
+                ("note", run["note"]),
+                ("to do", cell(run["action"], "bold") if run["action"] else None),
+                ("learner", run["email"]),
+                ("product", run["title"]),
+                ("grant", f"price {grant['price_id']}, groups {groups or 'none'}" if grant else None),
+                ("LearningCart order", run["result_id"]),
+                ("about run", run["parent_id"]),
+                (
+                    "held by",
+                    f"{run['lease_holder']} until {clock(run['lease_until'])}" if run["lease_holder"] else None,
+                ),
+                ("next attempt", _moment(run["next_attempt_at"])),
+                ("created", _moment(run["created_at"])),
+                ("finished", _moment(run["finished_at"])),
+            ]
+        )
+    )
+    if run["steps"]:
+        out.print(_steps_table(run))
+    if run["events"]:
+        out.print(events_table(run["events"]))
+
+
+def _moment(moment: str | None) -> str | None:
+    return None if moment is None else f"{clock(moment)} UTC ({ago(moment)})"
+
+
+def _steps_table(run: Shape) -> Table:
+    rows = []
+    for step in run["steps"]:
+        # A step without an attempt has one line all the same.
+        for number, attempt in enumerate(step["attempts"] or [None]):
+            name = cell(step["name"], STATE_STYLES.get(step["state"], "")) if number == 0 else cell("")
+            rows.append([name, *(_attempt_cells(attempt) if attempt else [cell("")] * 6)])
+    headings = ("step", "try", "kind", "began (UTC)", "outcome", "HTTP", "what happened")
+    return table(headings, rows, wrapped=("what happened",), title="Steps")
+
+
+def _attempt_cells(attempt: Shape) -> list[Text]:
+    found = f"order {attempt['result_id']}" if attempt["result_id"] else ""
+    return [
+        cell(attempt["number"]),
+        cell(attempt["kind"]),
+        cell(clock(attempt["started_at"])[5:]),
+        state_cell(attempt["outcome"] or "open"),
+        cell(attempt["http_status"]),
+        cell(attempt["error"] or found),
+    ]
+
+
+def events_table(events: list[Shape]) -> Table:
+    """The audit trail for people, oldest first."""
+    rows = [
+        [cell(clock(event["at"])), cell(event["kind"]), cell(event["actor"]), cell(event["reason"])] for event in events
+    ]
+    return table(("at (UTC)", "event", "by", "reason"), rows, wrapped=("reason",), title="Audit trail")

@@ -1,0 +1,113 @@
+"""`cartbridge status`: the state of the whole on one screen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from worker.cli.arguments import AsJson
+from worker.cli.opening import opening_of
+from worker.cli.printing import STATE_STYLES, ago, cell, console, duration, print_json, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from worker.ledger.shapes import Shape
+
+
+def status_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what is done, what waits, what needs a person, and how the sources are doing."""
+    from worker.ledger.listing import status
+    from workflows.reasons import advice
+
+    opening = opening_of(context)
+    with opening.reading() as connection:
+        found = status(connection, datetime.now(UTC), advise=advice, webhook_sources=opening.settings.webhook_sources())
+    if as_json:
+        print_json(found)
+    else:
+        _print_status(found)
+
+
+def _print_status(found: Shape) -> None:
+    from rich.table import Table
+
+    out = console()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column()
+    for name in ("runs", "orders", "deliveries"):
+        grid.add_row(name, _counts(found[name]))
+    grid.add_row("due", _due(found))
+    out.print(grid)
+    for pause in found["pauses"]:
+        why = f": {pause['reason']}" if pause["reason"] else ""
+        out.print(
+            cell(f"{pause['system']} is paused since {ago(pause['since'])}, by {pause['actor']}{why}", "bold red")
+        )
+        out.print(cell(f"  go on with: cartbridge resume {pause['system']}"))
+    if any(found[name] for name in ("reviews", "failures", "delivery_reviews")):
+        out.print(_needs_table(found))
+    else:
+        out.print(cell("Nothing needs a person.", "green"))
+    if found["sources"]:
+        out.print(_sources_table(found["sources"]))
+
+
+def _counts(counts: dict[str, int]) -> Text:
+    from rich.text import Text
+
+    parts = [cell(f"{count} {state}", STATE_STYLES.get(state, "")) for state, count in counts.items() if count]
+    return Text("  ").join(parts) if parts else cell("none", "dim")
+
+
+def _due(found: Shape) -> Text:
+    parts = []
+    for name, what in (("due", "runs"), ("due_deliveries", "deliveries")):
+        if found[name]["count"]:
+            parts.append(
+                f"{what}: {found[name]['count']}, the oldest for {duration(found[name]['oldest_age_seconds'])}"
+            )
+    late = any((found[name]["oldest_age_seconds"] or 0) > 60 for name in ("due", "due_deliveries"))
+    hint = " (is a worker running?)" if late else ""
+    return cell("; ".join(parts) + hint if parts else "nothing", "yellow" if late else "")
+
+
+def _needs_table(found: Shape) -> Table:
+    rows = []
+    for name, what, style in (
+        ("failures", "failed", "bold red"),
+        ("reviews", "review", "bold yellow"),
+        ("delivery_reviews", "delivery", "bold yellow"),
+    ):
+        rows += [
+            [
+                cell(f"{what}: {row['reason'] or 'no reason'}", style),
+                cell(row["count"]),
+                cell(ago(row["oldest_at"])),
+                cell(f"{row['advice']}\n{row['action']}" if row["advice"] else ""),
+            ]
+            for row in found[name]
+        ]
+    headings = ("what", "count", "oldest", "meaning, and what to do")
+    return table(headings, rows, wrapped=("meaning, and what to do",), title="Needs a person")
+
+
+def _sources_table(sources: list[Shape]) -> Table:
+    rows = [
+        [
+            cell(source["source"], "red" if source["last_error"] else "green"),
+            cell(ago(source["last_success_at"]) or "never"),
+            cell(ago(source["last_attempt_at"]) or "never"),
+            cell(source["failures"] or ""),
+            cell((source["start_at"] or "")[:10]),
+            cell(source["missed_by_webhook"]),
+            cell(source["last_error"]),
+        ]
+        for source in sources
+    ]
+    headings = ("source", "last good poll", "last try", "failures", "starts at", "no webhook", "last error")
+    return table(headings, rows, wrapped=("last error",), title="Sources")

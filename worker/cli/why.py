@@ -1,0 +1,69 @@
+"""`cartbridge why`: why a learner has access or has none, as a story with one thing to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import AsJson
+from worker.cli.opening import opening_of
+from worker.cli.printing import cell, console, note, print_json
+
+if TYPE_CHECKING:
+    from worker.ledger.shapes import Shape
+
+_MARKS = {"good": ("✓", "green"), "wait": ("…", "cyan"), "bad": ("✗", "bold red"), "plain": ("·", "")}
+
+
+def why_command(
+    context: typer.Context,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="EMAIL|SOURCE/ORDER", help="A learner's or buyer's email, an order, or a run.", show_default=False
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Tell why a learner has access or has none, and the one thing to do about it."""
+    from worker.ledger.story import why
+    from workflows.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        story = why(connection, subject, advise=advice, now=datetime.now(UTC))
+    if as_json:
+        print_json(story)
+    else:
+        _print_story(story)
+
+
+def _print_story(story: Shape) -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    mark, style = _MARKS[story["tone"]]
+    answer = Text.assemble((f"{mark} ", style), cell(story["answer"], style))
+    if story["action"]:
+        answer.append("\n\nTo do: ", "bold")
+        answer.append(cell(story["action"]))
+    out.print(
+        Panel(answer, title=cell(story["subject"]), title_align="left", border_style=style, width=min(out.width, 120))
+    )
+    if story["omitted"]:
+        note(f"{story['omitted']} older lines are left out.")
+    timeline = Table.grid(padding=(0, 1))
+    timeline.add_column(style="dim", no_wrap=True)
+    timeline.add_column(no_wrap=True)
+    timeline.add_column(overflow="fold")
+    day = ""
+    for line in story["timeline"]:
+        if line["at"][:10] != day:
+            day = line["at"][:10]
+            timeline.add_row(cell(day), "", cell("UTC", "dim"))
+        mark, style = _MARKS[line["tone"]]
+        timeline.add_row(cell(f"  {line['at'][11:19]}"), cell(mark, style), cell(line["text"], style))
+    out.print(timeline)

@@ -1,0 +1,73 @@
+"""The parameters of the JSON API's listings. One that is not known is refused, not ignored."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.ledger.listing import Shape
+from worker.ledger.states import DeliveryState, OrderState, RunState, Via
+from worker.setting_types import UtcDatetime
+
+LARGEST_PAGE = 500
+DEFAULT_PAGE = 50
+
+_STATES = "Only these states; may be given several times."
+
+
+class ListingQuery(BaseModel):
+    """What every listing is asked with. All but `limit` and `after` are filters, named as the listings name them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Literal["studiocart", "frontcore", "threedcart"] | None = None
+    reason: str | None = Field(None, description="Only this reason code.")
+    since: UtcDatetime | None = Field(None, description="From this moment on; ISO 8601, without a zone it is UTC.")
+    until: UtcDatetime | None = Field(None, description="Before this moment.")
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=LARGEST_PAGE, description="Rows of a page.")
+    after: str | None = Field(None, description="The last row of the page before: the Link header holds it.")
+
+    def filters(self) -> dict[str, Any]:
+        """The arguments for a listing, without those that say which page."""
+        return self.model_dump(exclude={"limit", "after"})
+
+    def next_link(self, last: Shape) -> str:
+        """The `Link` header to the page after the row `last`; relative, so that it holds behind any proxy."""
+        filters = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"limit", "after"})
+        query = urlencode({**filters, "limit": self.limit, "after": self.mark(last)}, doseq=True)
+        return f'<?{query}>; rel="next"'
+
+    @staticmethod
+    def mark(row: Shape) -> str:
+        """What names a row in `after`."""
+        return str(row["id"])
+
+
+class RunQuery(ListingQuery):
+    """Runs; `since` and `until` are about when they were created."""
+
+    states: list[RunState] = Field([], alias="state", description=_STATES)
+    email: str | None = Field(None, description="The learner's.")
+    order_id: str | None = None
+
+
+class OrderQuery(ListingQuery):
+    """Orders; `since` and `until` are about their latest news."""
+
+    states: list[OrderState] = Field([], alias="state", description=_STATES)
+    email: str | None = Field(None, description="The buyer's.")
+
+    @staticmethod
+    def mark(row: Shape) -> str:
+        """An order's id is its source's own."""
+        return f"{row['source']}/{row['order_id']}"
+
+
+class DeliveryQuery(ListingQuery):
+    """Deliveries; `since` and `until` are about when they arrived."""
+
+    states: list[DeliveryState] = Field([], alias="state", description=_STATES)
+    order_id: str | None = None
+    via: Via | None = None

@@ -1,0 +1,51 @@
+"""The web application, put together: webhooks, health, metrics and the JSON API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from worker.ledger.session import Ledger
+from worker.settings import Settings
+from worker.web.api import api_routes
+from worker.web.doorbell import Doorbell
+from worker.web.health import health_routes
+from worker.web.metrics import Metrics, metrics_routes
+from worker.web.middleware import AnswerMiddleware
+from worker.web.problems import add_problem_handlers
+from worker.web.strangers import Strangers
+from worker.web.webhook_intake import WebhookIntake
+from worker.web.webhooks import webhook_routes
+
+OPENAPI_PATH = "/api/v1/openapi.json"
+
+
+def create_app(settings: Settings, ledger: Ledger, doorbell: Doorbell, *, clock: Callable[[], datetime]) -> FastAPI:
+    """The app on one ledger. Opens no connection before the first request; `clock` gives aware UTC moments.
+
+    Closing the ledger is the caller's. An app is for one process: counters and the limit on strangers are in memory.
+    """
+    app = FastAPI(
+        title="Cartbridge",
+        version=version("cartbridge"),
+        description="What the ledger holds: the same listings, in the same shapes, as the command line's `--json`.",
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # FastAPI's own would send queries, which hold emails, and exceptions' texts to wherever the environment says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    metrics = Metrics(ledger, clock=clock, webhook_sources=settings.webhook_sources())
+    strangers = Strangers()
+    intake = WebhookIntake(settings, ledger, clock=clock)
+    app.add_middleware(AnswerMiddleware, metrics=metrics)
+    add_problem_handlers(app)
+    app.include_router(webhook_routes(intake, doorbell, strangers, metrics))
+    app.include_router(health_routes(ledger, doorbell))
+    app.include_router(metrics_routes(metrics))
+    app.include_router(api_routes(settings, ledger, strangers, clock=clock))
+    return app

@@ -1,0 +1,52 @@
+"""`GET /livez` and `GET /readyz`: whether this process answers, and whether it can take a webhook."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.web.doorbell import Doorbell
+from worker.web.problems import problem, report_ledger_error
+
+log = structlog.get_logger(__name__)
+
+_METHODS = ["GET", "HEAD"]
+
+
+def health_routes(ledger: Ledger, doorbell: Doorbell) -> APIRouter:
+    """The routes. Neither tells where a server is or why it does not answer: that is in the log."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.api_route("/livez", methods=_METHODS)
+    async def show_life() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @router.api_route("/readyz", methods=_METHODS)
+    def show_readiness() -> JSONResponse:
+        """503 unless the ledger can be used. The broker is reported only: a webhook must get in while it is away."""
+        state = _ledger_state(ledger)
+        is_ready = set(state.values()) == {"ok"}
+        report = {"ready": is_ready, **state, "broker": "ok" if doorbell.broker_ok() else "unreachable"}
+        if is_ready:
+            return JSONResponse(report)
+        detail = "The ledger cannot be reached."
+        if state["ledger"] == "ok":
+            detail = "The ledger's schema is not this version's. Run: cartbridge migrate"
+        return problem(503, detail, headers={"Retry-After": "5"}, members=report)
+
+    return router
+
+
+def _ledger_state(ledger: Ledger) -> dict[str, str]:
+    try:
+        ledger.check_schema()
+    except SchemaMismatchError as error:
+        log.warning("not ready", why=str(error))
+        return {"ledger": "ok", "schema": "mismatch"}
+    except SQLAlchemyError as error:
+        report_ledger_error(error)
+        return {"ledger": "unreachable", "schema": "unknown"}
+    return {"ledger": "ok", "schema": "ok"}
