@@ -1,0 +1,219 @@
+"""Two sources in memory that behave as Studiocart and Frontcore do, and histories of what happens to them.
+
+The clients above them are the real ones but for the wire, so that their paging is part of what is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
+from random import Random
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, delete, event, text
+
+from worker.clients import frontcore
+from worker.clients.base import Answer
+from worker.clients.frontcore import FrontcoreClient
+from worker.clients.frontcore_models import Order as FrontcoreOrder
+from worker.clients.studiocart import StudiocartClient
+from worker.errors import ApiConnectionError
+from worker.ledger.models import cursors, deliveries, events, order_versions, orders
+from worker.ledger.session import Ledger
+
+BEGIN = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+_IDS_APART = 12
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@dataclass
+class Kept:
+    """One order as the source keeps it, and since when its version is to be seen."""
+
+    id: int
+    version: int
+    created_at: datetime
+    modified_at: datetime
+    updated_at: datetime | None
+    visible_at: int
+    exported: bool = False
+
+
+@dataclass
+class World:
+    """Orders that come, change and go. `moment` counts what happened; `now` is the true time."""
+
+    rng: Random
+    page_size: int
+    zone: timezone
+    lists_from: bool
+    """Whether `date_after` lists the day it names too."""
+    orders: dict[int, Kept] = field(default_factory=dict)
+    now: datetime = BEGIN
+    moment: int = 0
+    highest_id: int = 1000
+    deletions: int = 0
+    touches: int = 0
+    during_request: Callable[[], None] = lambda: None
+
+    def pass_time(self, *choices: timedelta) -> None:
+        self.now += self.rng.choice(choices)
+
+    def happen(self, kinds: Sequence[str]) -> None:
+        """Let one thing happen, most often within the second of the one before."""
+        self.moment += 1
+        self.pass_time(timedelta(), timedelta(), timedelta(seconds=1), timedelta(minutes=3))
+        kind = self.rng.choice(kinds)
+        kept = self.orders[self.rng.choice(list(self.orders))] if self.orders else None
+        if kind == "create" or kept is None:
+            self.highest_id += self.rng.randint(1, _IDS_APART)
+            self.create(self.highest_id, self.now)
+        elif kind == "late":
+            free = [each for each in range(self.highest_id - 30, self.highest_id) if each not in self.orders]
+            self.create(self.rng.choice(free), self.now - timedelta(seconds=self.rng.choice([1, 60, 1800])))
+        elif kind == "update":
+            kept.version, kept.visible_at = kept.version + 1, self.moment
+            kept.modified_at = kept.updated_at = self.now.replace(microsecond=0)
+        elif kind == "touch":
+            self.touches += 1
+            kept.modified_at = self.now.replace(microsecond=0)
+        elif kind == "export":
+            kept.exported = True
+        elif kind == "delete":
+            self.deletions += 1
+            del self.orders[kept.id]
+
+    def create(self, order_id: int, created_at: datetime) -> None:
+        second = created_at.replace(microsecond=0)
+        self.orders[order_id] = Kept(order_id, 1, second, second, None, self.moment)
+
+    def local(self, moment: datetime | None) -> str | None:
+        return None if moment is None else moment.astimezone(self.zone).isoformat(timespec="seconds")
+
+    def read_moment(self, text: str) -> datetime:
+        """A filter's date, in the zone the account happens to read it in."""
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=self.zone) if moment.tzinfo is None else moment
+
+
+class _NeverWrong:
+    def error_for(self, *_: object, **__: object) -> None:
+        return None
+
+
+class ModelStudiocart(StudiocartClient):
+    """A site whose host serves few orders a page. Its changed list has the one changed last on top."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._in_query = False
+        self._page_limit = 500
+        self._api: Any = _NeverWrong()
+
+    def _exchange(self, operation: str, path: str, parameters: Mapping[str, Any], limits: object) -> Answer:
+        world = self._world
+        world.during_request()
+        found = list(world.orders.values())
+        if after := parameters.get("date_after"):
+            first = date.fromisoformat(after) + timedelta(days=0 if world.lists_from else 1)
+            found = [each for each in found if each.created_at.astimezone(world.zone).date() >= first]
+        by_change = parameters["orderby"] == "date_modified"
+        found.sort(key=lambda each: (each.modified_at if by_change else BEGIN, each.id), reverse=True)
+        size = min(parameters["per_page"], world.page_size)
+        start = (parameters["page"] - 1) * size
+        page = [self._shown(each) for each in found[start : start + size]]
+        return Answer(200, {}, json.dumps(page).encode())
+
+    @staticmethod
+    def _shown(kept: Kept) -> dict[str, Any]:
+        created_at = kept.created_at.replace(tzinfo=None).isoformat(sep=" ")
+        return {"id": kept.id, "status": "pending", "date_time": created_at, "customer_name": f"v{kept.version}"}
+
+
+class ModelFrontcore(FrontcoreClient):
+    """An account that lists newest first, leaves out what is exported, and knows `updated_at` of changed orders."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._page_limit = 500
+
+    def _page(self, filters: Mapping[str, Any], limits: object, page: int, limit: int) -> list[FrontcoreOrder]:
+        world = self._world
+        world.during_request()
+        asked = dict(frontcore._parameters(filters))
+        found = list(world.orders.values())
+        if asked.get("exported") != "true":
+            found = [each for each in found if not each.exported]
+        if since_id := asked.get("since_id"):
+            found = [each for each in found if each.id > int(since_id)]
+        if text := asked.get("created_at_min"):
+            least = world.read_moment(text)
+            found = [each for each in found if each.created_at >= least]
+        if text := asked.get("updated_at_min"):
+            least = world.read_moment(text)
+            found = [each for each in found if each.updated_at is not None and each.updated_at >= least]
+        found.sort(key=lambda each: (each.created_at, each.id), reverse=True)
+        size = min(limit, world.page_size)
+        return [self._shown(each) for each in found[(page - 1) * size : page * size]]
+
+    def _shown(self, kept: Kept) -> FrontcoreOrder:
+        return FrontcoreOrder.model_validate(
+            {
+                "id": kept.id,
+                "is_paid": False,
+                "booker": {"name": f"v{kept.version}"},
+                "lines": [],
+                "created_at": self._world.local(kept.created_at),
+                "updated_at": self._world.local(kept.updated_at),
+            }
+        )
+
+
+class Fate(Protocol):
+    """Decides whether the process dies now."""
+
+    def __call__(self) -> bool: ...
+
+
+class MortalLedger(Ledger):
+    """The real ledger, in a process that may die before or after any commit. It does not wait for the disk."""
+
+    dies: Fate = staticmethod(lambda: False)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+            if self.dies():
+                raise Crash
+        if self.dies():
+            raise Crash
+
+    def hurry(self) -> None:
+        """Give up what only a power cut would show."""
+        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+
+    def prepare(self) -> None:
+        """Let the tables of a history be emptied for the next: some are only added to."""
+        self.migrate()
+        with self.write() as connection:
+            guards = connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all()
+            for guard in guards:
+                connection.execute(text(f"DROP TRIGGER {guard}"))
+
+    def empty(self) -> None:
+        """Forget everything."""
+        self.dies = lambda: False
+        with self.write() as connection:
+            for table in (events, deliveries, order_versions, orders, cursors):
+                connection.execute(delete(table))
+
+
+def cut() -> ApiConnectionError:
+    return ApiConnectionError("the connection was cut", system="model", operation="list")

@@ -1,0 +1,347 @@
+"""A product in one process against a sandbox, with a clock that moves only when a test moves it.
+
+What beat, broker and workers do is done here by hand and in order: `sweep` is beat's, `work` is a worker's. So a test
+says at which point something goes wrong, and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sqlalchemy import event, text
+
+from tasks.control import sweep
+from tasks.doorbell import Doorbell
+from tasks.process import adopt_runtime
+from tasks.runtime import Runtime
+from worker.clients.base import CallLimits
+from worker.ledger.models import attempts, events, pauses, runs, steps
+from worker.ledger.repository import HeldRun
+from worker.sandbox import Effect, Sandbox
+from worker.settings import load_settings
+
+SETTLE_SECONDS = 45.0
+LEASE_SECONDS = 120.0
+MAX_ATTEMPTS = 4
+READ_TIMEOUT_SECONDS = 0.3
+"""The only real time a test spends: how long a hanging call hangs."""
+CONNECT_TIMEOUT_SECONDS = 0.1
+
+OFFERS = """
+[[offer]]
+source = "studiocart"
+product_id = "1107"
+grants = [{ price_id = 501, group_ids = [12] }]
+
+[[offer]]
+source = "studiocart"
+product_id = "1130"
+grants = [{ price_id = 601, group_ids = [21, 22] }, { price_id = 602 }]
+"""
+"""One course, and a bundle of two."""
+
+Row = Mapping[str, Any]
+
+
+class Killed(BaseException):
+    """The process is killed here: nothing below catches it, and nothing more is written."""
+
+
+def die() -> None:
+    raise Killed
+
+
+class HandClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def move(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+    def move_to(self, moment: datetime) -> None:
+        self._now = max(self._now, moment)
+
+
+def _let_power_cuts_hurt(connection: Any, _record: Any) -> None:
+    """Waiting for the disk would be most of these tests' time; no power is cut here."""
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+class SilentDoorbell(Doorbell):
+    """Sends nothing: every message is lost, and remembered."""
+
+    def __init__(self) -> None:
+        self.rung: list[str] = []
+        self._remembering = threading.Lock()
+
+    def ring_order(self, source: str, order_id: str) -> bool:
+        return False
+
+    def ring_runs(self, run_ids: Sequence[str]) -> bool:
+        with self._remembering:
+            self.rung += run_ids
+        return False
+
+
+class Rig:
+    """One process: a runtime of its own on a ledger that exists, against a running sandbox."""
+
+    def __init__(
+        self, sandbox: Sandbox, ledger_url: str, folder: Path, *, clock: HandClock | None = None, **overrides: str
+    ) -> None:
+        offers = folder / "offers.toml"
+        offers.write_text(OFFERS)
+        variables = {
+            "CARTBRIDGE_DATABASE_URL": ledger_url,
+            "CARTBRIDGE_OFFERS_FILE": str(offers),
+            "CARTBRIDGE_SETTLE_SECONDS": str(SETTLE_SECONDS),
+            "CARTBRIDGE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "CARTBRIDGE_RETRY__MAX_ATTEMPTS": str(MAX_ATTEMPTS),
+            "CARTBRIDGE_STUDIOCART__START_AT": "2020-01-01",
+            "CARTBRIDGE_STUDIOCART__REQUESTS_PER_SECOND": "0",
+            "CARTBRIDGE_LEARNINGCART__REQUESTS_PER_SECOND": "0",
+            "CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS": str(READ_TIMEOUT_SECONDS),
+            "CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS": str(CONNECT_TIMEOUT_SECONDS),
+        }
+        environment = sandbox.environment(systems=("learningcart", "studiocart"), **(variables | overrides))
+        self.sandbox = sandbox
+        self.clock = clock or HandClock()
+        self.settings = load_settings(environment, env_file=None)
+        self.runtime = Runtime(self.settings, clock=self.clock, rng=Random(1))
+        self.doorbell = self.runtime.doorbell = SilentDoorbell()
+        self.ledger = self.runtime.ledger
+        self.executor = self.runtime.executor
+        if self.ledger.is_sqlite:
+            event.listen(self.ledger.engine, "connect", _let_power_cuts_hurt)
+        adopt_runtime(self.runtime)
+
+    def close(self) -> None:
+        self.runtime.close()
+
+    # Orders
+
+    def sell(
+        self, order_id: int, *, email: str = "jane@example.test", product_id: str = "1107", status: str = "paid"
+    ) -> None:
+        """Put an order into the shop, or change the one that has this id."""
+        order = {
+            "customer_firstname": "Jane",
+            "customer_lastname": "Doe",
+            "customer_email": email,
+            "product_id": product_id,
+            "product_name": "Course",
+            "status": status,
+            "order_amount": 500,
+            "currency": "INR",
+            "items": [{"product_name": "Course x 1", "quantity": 1}],
+        }
+        self.sandbox.studiocart.replace_order(order_id, order)
+
+    def ingest(self, order_id: int) -> list[str]:
+        """Look at an order; the ids of its enrolments that can be worked, oldest first."""
+        result = self.runtime.ingest("studiocart", str(order_id), actor="operator:test")
+        assert result.ok, result
+        return [
+            row["id"]
+            for row in self.rows("runs")
+            if row["order_id"] == str(order_id) and row["workflow"] == "enrolment" and row["grant"] is not None
+        ]
+
+    def enrol(self, order_id: int = 7001, **order: str) -> str:
+        """Sell one seat and plan it; the id of its run."""
+        self.sell(order_id, **order)
+        (run_id,) = self.ingest(order_id)
+        return run_id
+
+    # What beat and the workers do
+
+    def sweep(self) -> list[str]:
+        """One `dispatch_due`; the runs it sent."""
+        before = len(self.doorbell.rung)
+        sweep(self.runtime)
+        return self.doorbell.rung[before:]
+
+    def sweep_quietly(self) -> None:
+        """One `dispatch_due`, whatever doorbell the runtime has."""
+        sweep(self.runtime)
+
+    def work(self, run_id: str) -> None:
+        """What a worker does with the message about a run."""
+        self.runtime.app.tasks["cartbridge.enrolment.add_customer"].apply(args=(run_id,), throw=True)
+
+    def go_on(self) -> None:
+        """Let beat and a worker work until nothing is due now."""
+        for _ in range(100):
+            due = self.sweep()
+            if not due:
+                return
+            for run_id in due:
+                self.work(run_id)
+        raise AssertionError("the work never ends")
+
+    def finish(self) -> None:
+        """Let time go by until nothing is left that time alone could bring forward."""
+        self.go_on()
+        for _ in range(100):
+            moments = [
+                moment
+                for row in self.rows("runs")
+                for moment in (row["next_attempt_at"], row["lease_until"])
+                if moment is not None
+            ]
+            later = [moment for moment in moments if moment > self.clock()]
+            if not later:
+                if not moments or self.rows("pauses"):
+                    return
+                self.clock.move(60)  # sent lately: long enough for a lost message to be sent again
+            else:
+                self.clock.move_to(min(later))
+            self.go_on()
+        raise AssertionError("it never ends")
+
+    def claim(self, run_id: str) -> HeldRun:
+        held = self.executor.claim(run_id, "learningcart")
+        assert held is not None
+        return held
+
+    def perform(self, held: HeldRun) -> bool:
+        """Perform the held run's next step."""
+        planned = self.executor.planned_step(held)
+        assert planned is not None
+        return self.executor.perform(held, planned)
+
+    def claim_before_order(self, run_id: str) -> HeldRun:
+        """A run whose safe steps are done, and whose comped order is next."""
+        held = self.claim(run_id)
+        while (step := held.next_step) is not None and step.name != "add_comped_order":
+            assert self.perform(held)
+        return held
+
+    # What happens at a point of a call
+
+    def before_call(self, method: str, action: Callable[[], object]) -> None:
+        """Do something once when the client's method is entered: before the last check, and before anything is sent."""
+        self._once(method, lambda call, arguments, options: (action(), call(*arguments, **options))[1])
+
+    def after_last_check(self, method: str, action: Callable[[], object]) -> None:
+        """Do something once between the last check and the first byte: the process is frozen there, or dies."""
+
+        def froze(call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+            limits: CallLimits = options.pop("limits")
+            check = limits.before_send or (lambda: None)
+            return call(*arguments, **options, limits=replace(limits, before_send=lambda: (check(), action())[0]))
+
+        self._once(method, froze)
+
+    def after_call(self, method: str, action: Callable[[], object]) -> None:
+        """Do something once when the answer of the client's method is there, and the caller does not know it yet."""
+
+        def answered(call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+            try:
+                return call(*arguments, **options)
+            finally:
+                action()
+
+        self._once(method, answered)
+
+    def _once(self, method: str, around: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]) -> None:
+        client = self.runtime.clients["learningcart"]
+        call = getattr(client, method)
+
+        def only_once(*arguments: Any, **options: Any) -> Any:
+            setattr(client, method, call)
+            return around(call, arguments, options)
+
+        setattr(client, method, only_once)
+
+    # What is left
+
+    def rows(self, table: str) -> list[Row]:
+        order = {
+            "runs": runs.c.id,
+            "steps": (steps.c.run_id, steps.c.position),
+            "attempts": (attempts.c.run_id, attempts.c.step, attempts.c.number),
+            "events": events.c.id,
+            "pauses": pauses.c.system,
+        }[table]
+        table_of = {"runs": runs, "steps": steps, "attempts": attempts, "events": events, "pauses": pauses}[table]
+        columns = order if isinstance(order, tuple) else (order,)
+        with self.ledger.read() as connection:
+            return [dict(row) for row in connection.execute(table_of.select().order_by(*columns)).mappings()]
+
+    def run(self, run_id: str) -> Row:
+        (row,) = [row for row in self.rows("runs") if row["id"] == run_id]
+        return row
+
+    def state(self, run_id: str) -> tuple[str, str | None]:
+        row = self.run(run_id)
+        return row["state"], row["reason"]
+
+    def outcomes(self, run_id: str, step: str = "add_comped_order") -> list[tuple[str, str | None]]:
+        """A step's attempts as `(kind, outcome)`, in order."""
+        return [
+            (row["kind"], row["outcome"])
+            for row in self.rows("attempts")
+            if row["run_id"] == run_id and row["step"] == step
+        ]
+
+    def reviews(self, *, about: str | None = None) -> list[Row]:
+        """The runs that ask a person about another run's effect."""
+        return [
+            row
+            for row in self.rows("runs")
+            if row["workflow"] == "revocation" and (about is None or row["parent_id"] == about)
+        ]
+
+    def kinds_of_events(self, run_id: str) -> list[str]:
+        return [row["kind"] for row in self.rows("events") if row["run_id"] == run_id]
+
+    @property
+    def comped_orders(self) -> list[Effect]:
+        """Every comped order that was made through the API."""
+        return self.sandbox.effects_of("learningcart", "addCompOrder")
+
+    def count(self, operation: str) -> int:
+        """How many requests of a LearningCart method arrived."""
+        return self.sandbox.requests("learningcart", operation)
+
+    def everything_stored(self) -> str:
+        """Every value of every column of every table, as text."""
+        with self.ledger.read() as connection:
+            names = connection.dialect.get_table_names(connection)
+            return "\n".join(
+                repr(tuple(row))
+                for name in names
+                for row in connection.execute(text(f'SELECT * FROM "{name}"'))  # noqa: S608
+            )
+
+
+def let_lease_end(rig: Rig) -> None:
+    rig.clock.move(LEASE_SECONDS + 1)
+
+
+def let_outcome_settle(rig: Rig) -> None:
+    rig.clock.move(SETTLE_SECONDS + 1)
+
+
+def assert_succeeded_once(rig: Rig, run_id: str) -> None:
+    """The run has succeeded with the one comped order there is, and nobody is asked anything."""
+    assert rig.state(run_id) == ("succeeded", None)
+    (effect,) = rig.comped_orders
+    assert rig.run(run_id)["result_id"] == str(effect.facts["order_id"])
+    assert rig.reviews() == []
+
+
+NewRig = Callable[..., Rig]
+"""Makes another process on the same ledger: its keywords are settings, and a `clock` to share."""
