@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
 from worker.clients import rate
-from worker.clients.rate import RateLimit, window
+from worker.clients.rate import RateLimit, shared_storage, window
 
 
 class Time:
@@ -85,3 +86,44 @@ def test_two_clients_share_a_window_when_they_share_a_storage(time: Time) -> Non
 def test_no_storage_is_made_when_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate, "MemoryStorage", None)
     RateLimit("frontcore", 0).take()
+
+
+class Failing(MemoryStorage):
+    """A shared storage whose server is away."""
+
+    away = True
+    asked = 0
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        self.asked += 1
+        if self.away:
+            raise StorageError(ConnectionError("away"))
+        return super().acquire_entry(key, limit, expiry, amount)
+
+
+def test_this_process_keeps_the_rate_by_itself_when_the_shared_storage_is_away(time: Time) -> None:
+    storage = Failing()
+    limited = limit(time, 2, storage)
+    began = time.seconds
+    for _ in range(5):
+        limited.take()
+    assert time.seconds - began >= 2.0
+    assert storage.asked == 1
+
+
+def test_the_shared_storage_is_asked_again_when_some_seconds_have_passed(time: Time) -> None:
+    storage = Failing()
+    limited = limit(time, 2, storage)
+    limited.take()
+    storage.away = False
+    time.seconds += 6
+    limited.take()
+    assert storage.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "shared"),
+    [("memory://", False), ("amqp://h", False), ("redis://127.0.0.1:1/0", True), ("rediss://127.0.0.1:1/0", True)],
+)
+def test_processes_share_the_rate_when_their_broker_is_redis(broker_url: str, shared: bool) -> None:
+    assert (shared_storage(broker_url) is not None) is shared
