@@ -6,6 +6,7 @@ How LearningCart spells countries, and which of them it gives a state, is not do
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -57,7 +58,7 @@ _ALSO_CALLED: Final = {
     "wales": "GB",
     "österreich": "AT",
 }
-"""What people and shops write that ISO does not list; compared without dots and case."""
+"""What people and shops write that ISO does not list; compared as `_plain` has it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def _part_of_country(address: Address) -> tuple[str, str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.replace(".", "").split()).casefold()
+    """A name without what people leave out: dots, accents, case and further space."""
+    letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return " ".join("".join(letters).replace(".", "").casefold().split())
 
 
 @cache
@@ -123,7 +126,7 @@ def _countries() -> dict[str, _Country]:
         by_code[country.code] = country
         names = (record.name, common_name, getattr(record, "official_name", ""), country.name)
         countries |= {_plain(name): country for name in (*names, record.alpha_2, record.alpha_3) if name}
-    return countries | {name: by_code[code] for name, code in _ALSO_CALLED.items()}
+    return countries | {_plain(name): by_code[code] for name, code in _ALSO_CALLED.items()}
 
 
 def _country(plain: str) -> _Country | None:

@@ -157,7 +157,7 @@ def _versions_table(versions: list[Shape]) -> Table:
         [cell(str(each["number"])), cell(f"{clock(each['seen_at'])} UTC"), cell("\n".join(each["changes"]) or "-")]
         for each in versions
     ]
-    return table(("version", "seen", "changed"), rows, shortened=(), title="Versions")
+    return table(("version", "seen", "changed"), rows, wrapped=("changed",), title="Versions")
 
 
 def _lines_table(lines: list[Shape]) -> Table:

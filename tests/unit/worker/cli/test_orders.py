@@ -4,7 +4,9 @@ import json
 
 from tests.unit.worker.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_delivery, add_order, add_run, minutes_ago
+from tests.unit.workflows.shop import an_order, record
 from worker.ledger.session import Ledger
+from worker.sources.order import Payment
 
 SEATS = [
     {"id": "buyer", "learner": {"email": "jane@example.com"}, "hold": None},
@@ -56,3 +58,17 @@ def test_the_nearest_is_offered_when_an_order_is_not_there(run: Run, ledger: Led
     result = run("orders", "show", "1109")
     assert result.exit_code == 1
     assert "There is no order '1109' in the ledger. Did you mean studiocart/1109?" in result.stderr
+
+
+def test_versions_tell_what_changed_when_an_order_was_seen_twice(run: Run, ledger: Ledger) -> None:
+    record(ledger, an_order(payment=Payment.WAITING))
+    record(ledger, an_order())
+    result = run("orders", "show", "studiocart/1109")
+    assert "Versions" in result.stdout
+    assert "payment" in result.stdout
+    assert [
+        each["changes"] for each in json.loads(run("orders", "show", "studiocart/1109", "--json").stdout)["versions"]
+    ] == [
+        [],
+        ["payment", "status"],
+    ]

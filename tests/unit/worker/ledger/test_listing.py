@@ -296,6 +296,7 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
     add_pause(connection, reason="maintenance")
     add_cursor(connection, last_success_at=minutes_ago(3), failures=2, last_error="boom")
     add_cursor(connection, source="frontcore")
+    add_cursor(connection, source="watch:frontcore", position={"silent_since": "2025-03-04T11:00:00+00:00"})
 
     found = status(connection, NOW, advise=ADVISE)
 
@@ -322,6 +323,8 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
     assert found["pauses"][0]["system"] == "learningcart"
     frontcore, studiocart = found["sources"]
     assert (frontcore["lag_seconds"], frontcore["last_success_at"]) == (None, None)
+    assert (frontcore["late_since"], frontcore["silent_since"]) == (None, "2025-03-04T11:00:00Z")
+    assert (studiocart["late_since"], studiocart["silent_since"]) == (None, None)
     assert (studiocart["lag_seconds"], studiocart["failures"], studiocart["last_error"]) == (180.0, 2, "boom")
 
 
