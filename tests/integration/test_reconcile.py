@@ -26,13 +26,13 @@ LATE_SECONDS = 0.4
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    url = f"sqlite:///{tmp_path / 'cartbridge.db'}"
-    ledger = Ledger(url)
+def rig(database_url: str, tmp_path: Path) -> Iterator[Rig]:
+    """One attempt is all a call gets: an effect that lands late finds its run given up."""
+    ledger = Ledger(database_url)
     ledger.migrate()
     ledger.close()
     with Sandbox.start() as sandbox:
-        rig = Rig(sandbox, url, tmp_path, CARTBRIDGE_RETRY__MAX_ATTEMPTS="1")
+        rig = Rig(sandbox, database_url, tmp_path, CARTBRIDGE_RETRY__MAX_ATTEMPTS="1")
         yield rig
         rig.close()
 
@@ -201,7 +201,7 @@ def test_a_late_effect_is_a_revocation_when_its_run_was_cancelled(rig: Rig) -> N
     assert causes(find(rig)) == ["revocation_open"]
 
 
-def test_a_late_effect_is_a_second_one_when_its_run_sent_again(rig: Rig, tmp_path: Path) -> None:
+def test_a_late_effect_is_a_second_one_when_its_run_sent_again(rig: Rig) -> None:
     run_id = land_late(rig)
     rig.runtime.operations.replay(run_id, actor="operator:test")
     rig.work(run_id)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.workflows.polled_shop import Shop
 from tests.unit.workflows.shop import ONE_OFFER, Clock, FakeSource, a_hint_reader
+from tests.unit.workflows.three_books import SINCE, FakeCart, NewReconciler
 from worker.ledger.session import Ledger
-from workflows.hints import HintReader
+from workflows.hints import HintReader, SourcePolicy
 from workflows.offers import OffersBook
+from workflows.reconcile import Reconciled, Reconciler
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +71,35 @@ def hints(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) ->
 @pytest.fixture
 def shop(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> Shop:
     return Shop(ledger, source, book, clock)
+
+
+@pytest.fixture
+def cart() -> FakeCart:
+    return FakeCart()
+
+
+@pytest.fixture
+def new_reconciler(
+    ledger: Ledger, source: FakeSource, book: OffersBook, hints: HintReader, clock: Clock
+) -> NewReconciler:
+    """Makes reconcilers of the one shop; `learningcart` is to be given."""
+
+    def make(**options: Any) -> Reconciler:
+        policies = {"studiocart": SourcePolicy(start_at=SINCE)}
+        return Reconciler(ledger, {"studiocart": source}, policies, book, hints=hints, clock=clock, **options)
+
+    return make
+
+
+@pytest.fixture
+def reconciler(new_reconciler: NewReconciler, cart: FakeCart) -> Reconciler:
+    return new_reconciler(learningcart=cart)
+
+
+@pytest.fixture
+def find(reconciler: Reconciler, clock: Clock) -> Callable[[], Reconciled]:
+    def reconcile() -> Reconciled:
+        clock.advance(minutes=1)
+        return reconciler.find(SINCE)
+
+    return reconcile
