@@ -1,7 +1,7 @@
 # Everything a developer types. `make demo` and `make test` each work from nothing but Python 3.11, make and git.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-# Processes the integration tests are spread over.
+# Processes the tests are spread over.
 JOBS ?= 2
 
 VENV := .venv
@@ -36,12 +36,12 @@ demo: $(RUNTIME) ## Run the main job against a sandbox of the four systems: abou
 .PHONY: test
 test: $(DEVELOPMENT) ## Run every test: unit, then integration and faults; fails below 95 % line and branch coverage
 	@$(BIN)/coverage erase
-	$(BIN)/pytest tests/unit --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest tests/unit -n $(JOBS) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest $(WITH_SERVERS) -n $(JOBS) --cov --cov-append
 
 .PHONY: unit
 unit: $(DEVELOPMENT) ## Run the unit tests alone: seconds, no sockets
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n $(JOBS)
 
 .PHONY: integration
 integration: $(DEVELOPMENT) ## Run the integration and fault tests alone, on servers they start themselves

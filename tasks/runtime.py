@@ -18,6 +18,7 @@ from tasks.doorbell import Doorbell
 from worker.celery_app import create_celery
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
+from worker.clients.rate import shared_storage
 from worker.clients.studiocart import StudiocartClient
 from worker.errors import ConfigurationError
 from worker.ledger import order_rows
@@ -115,6 +116,7 @@ class Runtime:
                 max_attempts=settings.retry.max_attempts,
                 settle_seconds=settings.settle_seconds,
             ),
+            keep_profiles=settings.learningcart.existing_customers == "keep",
             holder=self.holder,
             clock=clock,
             rng=rng,
@@ -124,14 +126,17 @@ class Runtime:
 
     def _connect_systems(self) -> None:
         settings = self.settings
+        storage = shared_storage(settings.broker_url.get_secret_value())
         if settings.learningcart.is_configured:
-            self.clients["learningcart"] = LearningCartClient(settings.learningcart, secrets=known_secrets)
+            self.clients["learningcart"] = LearningCartClient(
+                settings.learningcart, secrets=known_secrets, storage=storage
+            )
         if settings.studiocart.is_configured:
-            client = StudiocartClient(settings.studiocart, secrets=known_secrets)
+            client = StudiocartClient(settings.studiocart, secrets=known_secrets, storage=storage)
             self.clients["studiocart"] = client
             self.sources["studiocart"] = StudiocartSource(client, clock=self.clock)
         if settings.frontcore.is_configured:
-            account = FrontcoreClient(settings.frontcore, secrets=known_secrets)
+            account = FrontcoreClient(settings.frontcore, secrets=known_secrets, storage=storage)
             self.clients["frontcore"] = account
             self.sources["frontcore"] = FrontcoreSource(
                 account, provision_when=settings.frontcore.provision_when, clock=self.clock

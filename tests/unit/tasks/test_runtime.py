@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import UTC
 
 import pytest
+from pydantic import SecretStr
 
 from tasks.runtime import Runtime, utc_now
 from tests.unit.workflows.shop import FakeSource, an_order, rows
 from worker.errors import ApiTimeoutError, ConfigurationError
 from worker.ledger.models import deliveries, orders, runs
 from worker.settings import Settings, load_settings
+from worker.sources.frontcore import FrontcoreSource
 from worker.sources.order import Payment
 
 ME = "operator:ann"
@@ -36,6 +38,21 @@ def test_systems_are_on_when_they_are_configured(new_runtime: Callable[[], Runti
     assert sorted(runtime.clients) == ["learningcart", "studiocart"]
     assert list(runtime.sources) == ["studiocart"]
     assert runtime.poller("studiocart") is not runtime.poller("studiocart")
+
+
+def test_frontcore_is_a_source_when_it_is_configured(settings: Settings) -> None:
+    account = settings.frontcore.model_copy(
+        update={"api_key": SecretStr("not-a-key"), "provision_when": "created", "baseline_days": 7}
+    )
+    runtime = Runtime(settings.model_copy(update={"frontcore": account}))
+    try:
+        source = runtime.sources["frontcore"]
+        assert isinstance(source, FrontcoreSource)
+        assert source.from_body({"id": 1, "lines": [{"id": 2}]}).payment is Payment.PAID
+        assert runtime.policies["frontcore"].baseline_days == 7
+        assert runtime.poller("frontcore") is not runtime.poller("frontcore")
+    finally:
+        runtime.close()
 
 
 def test_holders_differ_when_processes_do(new_runtime: Callable[[], Runtime]) -> None:
