@@ -31,23 +31,10 @@ from workflows.plan import (
     Situation,
     WithdrawCancel,
 )
-from workflows.questions import closed_by_operator, last_asked
+from workflows.questions import CANCEL_REASONS, REVOCATION_REASONS, closed_by_operator, last_asked
 from workflows.reasons import Reason
 from workflows.seats import seating
 from workflows.wanted import held_placeholder, wanted_runs
-
-_CANCEL_REASONS = {
-    Payment.CANCELLED: (Reason.CANCELLED_BY_SOURCE, Reason.CANCELLED_AFTER_PROVISIONING),
-    Payment.REFUNDED: (Reason.REFUNDED_BY_SOURCE, Reason.REFUNDED_AFTER_PROVISIONING),
-}
-_REVOCATION_REASONS = frozenset(
-    {
-        Reason.CANCELLED_AFTER_PROVISIONING,
-        Reason.REFUNDED_AFTER_PROVISIONING,
-        Reason.REMOVED_AFTER_PROVISIONING,
-        Reason.PLACE_LOST_AFTER_PROVISIONING,
-    }
-)
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -111,7 +98,7 @@ class _Planner:
         return (OrderState.PLANNED, None) if planned else (OrderState.WAITING, Reason.AWAITING_PAYMENT)
 
     def _plan_cancelled(self) -> tuple[OrderState, Reason | None]:
-        before, after = _CANCEL_REASONS[self.order.payment]
+        before, after = CANCEL_REASONS[self.order.payment]
         for run in self._seat_runs():
             self._withdraw(run, before, after)
         if asked := refunds.open_question(self.order, self.by_key):  # what is asked of each seat now takes its place
@@ -136,7 +123,13 @@ class _Planner:
             self.actions.append(Cancel(run.id, before, by))
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
-        self._ensure(self._about(run, keys.REVOKE, reason))
+        """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
+        question = self._about(run, keys.REVOKE, reason)
+        asked, key = last_asked(self.by_key, question.key)
+        is_withdrawn_now = self.order.payment is not Payment.PAID and self.situation.paid_before
+        if asked is not None and not (asked.state is RunState.SUCCEEDED and is_withdrawn_now):
+            key = asked.key
+        self._ensure(replace(question, key=key))
 
     def _about(self, run: KnownRun, word: str, reason: Reason) -> Create:
         """A run that asks a person about another run's effect."""
@@ -333,13 +326,7 @@ class _Planner:
         if run.cancel_requested:
             self.actions.append(WithdrawCancel(run.id))
         if run.state is RunState.SUCCEEDED:
-            revocation = self.by_key.get(f"{run.key}/{keys.REVOKE}")
-            if (
-                revocation is not None
-                and revocation.state is RunState.REVIEW
-                and revocation.reason in _REVOCATION_REASONS
-            ):
-                self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
+            self._follow_revocation(run)
         if run.state is RunState.CANCELLED:
             if run.cancelled_by == "operator":
                 self._review_if_paid_again(run, seat.learner)
@@ -347,6 +334,17 @@ class _Planner:
                 self.actions.append(Revive(run.id, self.hold, learner=seat.learner))
             return
         self._follow_learner(run, seat)
+
+    def _follow_revocation(self, run: KnownRun) -> None:
+        """A paid order settles the question of taking access back; where it was answered, ask of giving it again."""
+        revocation, _ = last_asked(self.by_key, f"{run.key}/{keys.REVOKE}")
+        if revocation is None:
+            return
+        if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
+            self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
+        elif revocation.state is RunState.SUCCEEDED and self.situation.seen_before and not self.situation.paid_before:
+            _, key = last_asked(self.by_key, f"{run.key}/{keys.REGRANT}")
+            self._ensure(replace(self._about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key))
 
     def _follow_learner(self, run: KnownRun, seat: Seat) -> None:
         if seat.learner is None or run.learner is None:

@@ -5,7 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worker.ledger.states import RunState
+from worker.sources.order import Payment
 from workflows.plan import KnownRun
+from workflows.reasons import Reason
+
+CANCEL_REASONS = {
+    Payment.CANCELLED: (Reason.CANCELLED_BY_SOURCE, Reason.CANCELLED_AFTER_PROVISIONING),
+    Payment.REFUNDED: (Reason.REFUNDED_BY_SOURCE, Reason.REFUNDED_AFTER_PROVISIONING),
+}
+"""Why a withdrawn order's runs end: before their effect, and as a question after it."""
+REVOCATION_REASONS = frozenset(
+    {
+        Reason.CANCELLED_AFTER_PROVISIONING,
+        Reason.REFUNDED_AFTER_PROVISIONING,
+        Reason.REMOVED_AFTER_PROVISIONING,
+        Reason.PLACE_LOST_AFTER_PROVISIONING,
+    }
+)
+"""Why access may have to be taken back. The same seat paid for again settles the question."""
 
 
 def closed_by_operator(run: KnownRun) -> bool:

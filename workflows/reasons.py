@@ -30,6 +30,7 @@ class Reason(StrEnum):
     CANCELLED_AFTER_PROVISIONING = "cancelled_after_provisioning"
     REMOVED_AFTER_PROVISIONING = "removed_after_provisioning"
     PLACE_LOST_AFTER_PROVISIONING = "place_lost_after_provisioning"
+    PAID_AFTER_REVOCATION = "paid_after_revocation"
     LEARNER_CHANGED = "learner_changed"
     PARTIALLY_REFUNDED = "partially_refunded"
     # A call that did not work
@@ -170,6 +171,10 @@ ADVICE: dict[Reason, Advice] = {
         "The order is still paid, but for less than before, and nothing tells which seat the refund is for.",
         "Look at the order in the source system. If a learner is to lose access, remove the seat there or take the "
         "access back in LearningCart by hand; then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.PAID_AFTER_REVOCATION: Advice(
+        "The order is paid again after somebody had dealt with taking its access back.",
+        "Give access again in LearningCart by hand if it was taken, then `cartbridge runs resolve RUN --note TEXT`.",
     ),
     Reason.LEARNER_CHANGED: Advice(
         "The seat's learner was changed in the source after access was given to the one named before.",

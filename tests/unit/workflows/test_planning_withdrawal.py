@@ -242,7 +242,19 @@ def test_removed_seats_revocation_stays_closed_when_the_operator_cancelled_it() 
     assert plan(an_order(lines=[]), offers(), runs, PAID_BEFORE).actions == ()
 
 
-@pytest.mark.xfail(reason="an answered revocation is never asked about again, whatever the order does", strict=True)
 def test_order_is_a_question_when_it_is_paid_again_after_its_access_was_taken_back() -> None:
     answered = known("1107/buyer/501/revoke", RunState.SUCCEEDED, workflow=REVOCATION, reason=Reason.DONE_BY_HAND)
-    assert look(Payment.PAID, [known(state=RunState.SUCCEEDED), answered], UNPAID_BEFORE).actions
+    runs = [known(state=RunState.SUCCEEDED), answered]
+    [asked] = look(Payment.PAID, runs, UNPAID_BEFORE).actions
+    assert isinstance(asked, Create)
+    assert (asked.key.rpartition("/")[2], asked.reason) == ("regrant", Reason.PAID_AFTER_REVOCATION)
+    assert look(Payment.PAID, runs, PAID_BEFORE).actions == ()
+
+
+def test_access_is_asked_about_anew_when_the_order_is_refunded_a_second_time() -> None:
+    answered = known("1107/buyer/501/revoke", RunState.SUCCEEDED, workflow=REVOCATION, reason=Reason.DONE_BY_HAND)
+    runs = [known(state=RunState.SUCCEEDED), answered]
+    [asked] = look(Payment.REFUNDED, runs, PAID_BEFORE).actions
+    assert isinstance(asked, Create)
+    assert (asked.key.rpartition("/")[2], asked.reason) == ("revoke-2", Reason.REFUNDED_AFTER_PROVISIONING)
+    assert look(Payment.REFUNDED, runs, UNPAID_BEFORE).actions == ()
