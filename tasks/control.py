@@ -1,4 +1,4 @@
-"""The task that keeps everything going: `dispatch_due` finds what is due in the ledger and sends it."""
+"""The tasks that keep everything going: one sends what is due in the ledger, one watches the sources."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tasks.runtime import Runtime
 from worker.errors import ConfigurationError
 from worker.ledger import due
 from workflows.enrolment import LEARNINGCART
+from workflows.source_watch import check_sources
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,15 @@ def dispatch_due(self: Task) -> None:
     nothing.
     """
     sweep(runtime_of(self.app))
+
+
+@shared_task(name="cartbridge.watch_sources", bind=True)
+def watch_sources(self: Task) -> None:
+    """Look whether every source is polled in time and brings the orders it usually does. Safe to double."""
+    runtime = runtime_of(self.app)
+    settings = runtime.settings.sources()
+    poll_seconds = {name: settings[name].poll_seconds for name in runtime.sources if name in settings}
+    check_sources(runtime.ledger, poll_seconds, now=runtime.clock())
 
 
 def sweep(runtime: Runtime) -> None:

@@ -27,6 +27,7 @@ _VISIBILITY_SECONDS = 300
 _SOFT_SHUTDOWN_SECONDS = 30.0
 _MISSED_SWEEPS = 5
 _RECONCILE_ASK_SECONDS = 1800.0
+_WATCH_SECONDS = 60.0
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -104,6 +105,12 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "options": {"queue": INGEST_QUEUE, "expires": _RECONCILE_ASK_SECONDS},
         },
     }
+    if settings.sources():
+        schedule["watch_sources"] = {
+            "task": "cartbridge.watch_sources",
+            "schedule": timedelta(seconds=_WATCH_SECONDS),
+            "options": {"queue": CONTROL_QUEUE, "expires": _WATCH_SECONDS},
+        }
     for name, source in settings.sources().items():
         if source.poll_seconds > 0:
             schedule[f"poll_{name}"] = {

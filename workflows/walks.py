@@ -125,13 +125,11 @@ class Steps:
 
         `highest_id` is the highest that the last successful poll saw.
         """
-        match self.walk.until:
-            case Until.KNOWN_ID:
-                return min((int(order.id) for order in page.orders), default=0) <= highest_id - OVERLAP_ORDERS
-            case Until.UNCHANGED:
-                return not self.has_news and (self.baseline or self.is_past_what_was_recorded)
-            case Until.END:
-                return False
+        if self.walk.until is Until.KNOWN_ID:
+            return min((int(order.id) for order in page.orders), default=0) <= highest_id - OVERLAP_ORDERS
+        if self.walk.until is Until.UNCHANGED:
+            return not self.has_news and (self.baseline or self.is_past_what_was_recorded)
+        return False
 
     @property
     def is_past_what_was_recorded(self) -> bool:

@@ -6,14 +6,11 @@ The clients above them are the real ones but for the wire, so that their paging 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
-from typing import Any, Protocol
-
-from sqlalchemy import Connection, delete, event, text
+from typing import Any
 
 from worker.clients import frontcore
 from worker.clients.base import Answer
@@ -21,15 +18,8 @@ from worker.clients.frontcore import FrontcoreClient
 from worker.clients.frontcore_models import Order as FrontcoreOrder
 from worker.clients.studiocart import StudiocartClient
 from worker.errors import ApiConnectionError
-from worker.ledger.models import cursors, deliveries, events, order_versions, orders
-from worker.ledger.session import Ledger
 
 BEGIN = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-_IDS_APART = 12
-
-
-class Crash(BaseException):
-    """The process is gone: nothing of it runs any more."""
 
 
 @dataclass
@@ -54,6 +44,8 @@ class World:
     zone: timezone
     lists_from: bool
     """Whether `date_after` lists the day it names too."""
+    ids_apart: int
+    """At most: other things than orders may take numbers too."""
     orders: dict[int, Kept] = field(default_factory=dict)
     now: datetime = BEGIN
     moment: int = 0
@@ -72,11 +64,13 @@ class World:
         kind = self.rng.choice(kinds)
         kept = self.orders[self.rng.choice(list(self.orders))] if self.orders else None
         if kind == "create" or kept is None:
-            self.highest_id += self.rng.randint(1, _IDS_APART)
+            self.highest_id += self.rng.randint(1, self.ids_apart)
             self.create(self.highest_id, self.now)
         elif kind == "late":
             free = [each for each in range(self.highest_id - 30, self.highest_id) if each not in self.orders]
-            self.create(self.rng.choice(free), self.now - timedelta(seconds=self.rng.choice([1, 60, 1800])))
+            if free:
+                delay = timedelta(seconds=self.rng.choice([1, 60, 1800, 7200]))
+                self.create(self.rng.choice(free), self.now - delay)
         elif kind == "update":
             kept.version, kept.visible_at = kept.version + 1, self.moment
             kept.modified_at = kept.updated_at = self.now.replace(microsecond=0)
@@ -173,46 +167,6 @@ class ModelFrontcore(FrontcoreClient):
                 "updated_at": self._world.local(kept.updated_at),
             }
         )
-
-
-class Fate(Protocol):
-    """Decides whether the process dies now."""
-
-    def __call__(self) -> bool: ...
-
-
-class MortalLedger(Ledger):
-    """The real ledger, in a process that may die before or after any commit. It does not wait for the disk."""
-
-    dies: Fate = staticmethod(lambda: False)
-
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with super().write() as connection:
-            yield connection
-            if self.dies():
-                raise Crash
-        if self.dies():
-            raise Crash
-
-    def hurry(self) -> None:
-        """Give up what only a power cut would show."""
-        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-
-    def prepare(self) -> None:
-        """Let the tables of a history be emptied for the next: some are only added to."""
-        self.migrate()
-        with self.write() as connection:
-            guards = connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all()
-            for guard in guards:
-                connection.execute(text(f"DROP TRIGGER {guard}"))
-
-    def empty(self) -> None:
-        """Forget everything."""
-        self.dies = lambda: False
-        with self.write() as connection:
-            for table in (events, deliveries, order_versions, orders, cursors):
-                connection.execute(delete(table))
 
 
 def cut() -> ApiConnectionError:

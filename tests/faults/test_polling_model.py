@@ -2,52 +2,54 @@
 
 What each source is held to, for every successful poll:
 
-- Frontcore: every version visible throughout the poll is in the ledger when it ends, whatever came, went or moved
+- Frontcore: every version in sight throughout the poll is in the ledger when it ends, whatever came, went or moved
   meanwhile, and without any help from the daily sweep.
 - Studiocart: the same, unless orders were deleted during a walk or touched without a change: what these hid is in the
   ledger at the end of the next daily sweep during which none was deleted.
 
-`pytest tests/faults/test_polling_model.py --histories SEED` is not needed: a failure names its seed, and
-`replay("frontcore", seed)` in this file runs it again.
+A failure names its seed; `replay(name, [seed], …)` runs that history again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import select
 
-from tests.faults.polled_models import (
-    BEGIN,
-    Crash,
-    ModelFrontcore,
-    ModelStudiocart,
-    MortalLedger,
-    World,
-    cut,
-)
-from worker.ledger.models import cursors, order_versions
+from tests.faults.polled_ledgers import Crash, MemoryLedger, MortalLedger
+from tests.faults.polled_models import BEGIN, ModelFrontcore, ModelStudiocart, World, cut
+from worker.clients import frontcore as frontcore_client
+from worker.sources import frontcore as frontcore_source
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.studiocart import StudiocartSource
-from workflows import polling
+from workflows import polling, walks
 from workflows.hints import SourcePolicy
 from workflows.offers import OffersBook
-from workflows.polling import Polled, Poller
+from workflows.polling import Polled
+from workflows.walks import Position, Progress, Steps
 
 pytestmark = pytest.mark.faults
 
 Name = Literal["studiocart", "frontcore"]
+AnyLedger = MortalLedger | MemoryLedger
 HISTORIES = 2000
 PARTS = 4
 """So that two processes share the work."""
-BASELINE_DAYS = 30
-_GAPS = tuple(timedelta(minutes=each) for each in (6, 6, 60, 60 * 26, 60 * 40))
+REAL_HISTORIES = 20
+"""Of each source, on the real ledger: it takes twenty times as long."""
+BASELINE_DAYS = 60
+SEEDS_TO_FIND_A_BUG = 2000
+_GAPS = {
+    "studiocart": [timedelta(minutes=each) for each in (6, 6, 6, 60, 60 * 26)],
+    "frontcore": [timedelta(minutes=each) for each in (6, 6, 60 * 30, 60 * 50, 60 * 70)],
+}
+"""Within Studiocart's day between two sweeps, and beyond Frontcore's overlap, a bug has nothing to hide behind."""
 
 
 class MissedError(AssertionError):
@@ -57,8 +59,8 @@ class MissedError(AssertionError):
 class History:
     """One random history of one source, polled by the real poller into the real ledger."""
 
-    def __init__(self, name: Name, seed: int, ledger: MortalLedger, book: OffersBook, *, calm: bool = False) -> None:
-        """`calm`: the clocks agree and the account reads dates as they are meant."""
+    def __init__(self, name: Name, seed: int, ledger: AnyLedger, book: OffersBook, *, calm: bool = False) -> None:
+        """`calm`: the clocks agree, the account reads dates as they are meant, and no order shows itself late."""
         self.name = name
         self.seed = seed
         self.rng = rng = Random(f"{name}-{seed}")
@@ -66,22 +68,23 @@ class History:
         self.book = book
         zone = timezone(timedelta(hours=0 if calm else rng.choice([-12, -5, 0, 1, 2, 5.5, 14])))
         size = rng.choice([4, 5, 6]) if name == "studiocart" else rng.choice([6, 7, 9])
-        self.world = World(rng, size, zone, lists_from=rng.random() < 0.5)
+        self.world = World(rng, size, zone, lists_from=rng.random() < 0.5, ids_apart=rng.choice([2, 12, 90]))
         self.skew = timedelta() if calm else timedelta(minutes=rng.choice([-90, -1, 0, 0, 1, 90]))
-        self.kinds = ["create", "create", "late", "update", "update", "update", "delete"]
+        self.kinds = ["create", "create", "update", "update", "update", "delete"] + ["late"] * (not calm)
         self.kinds += ["touch"] * (name == "studiocart" and rng.random() < 0.3) + ["export"] * (name == "frontcore")
+        self.kinds += [rng.choice(self.kinds)] * rng.choice([0, 4, 12])
         self.unrest = rng.choice([0.0, 0.2, 0.6])
-        self.trouble = rng.choice([0.0, 0.0, 0.1])
+        self.trouble = rng.choice([0.0, 0.1, 0.3])
         self.mortality = rng.choice([0.0, 0.0, 0.04])
         self.is_disturbed = False
         self.source = self._source()
         self.world.during_request = self._during_request
         ledger.dies = lambda: rng.random() < self.mortality
-        for _ in range(rng.randint(0, 14)):
-            self.world.highest_id += rng.randint(1, 12)
+        for _ in range(rng.choice([0, 5, 12, 20])):
+            self.world.highest_id += rng.randint(1, self.world.ids_apart)
             self.world.create(self.world.highest_id, BEGIN - timedelta(minutes=rng.randint(1, 60 * 24 * 20)))
 
-    def clock(self) -> Any:
+    def clock(self) -> datetime:
         return self.world.now + self.skew
 
     def _source(self) -> Any:
@@ -91,7 +94,7 @@ class History:
 
     def _during_request(self) -> None:
         """Between two requests: fewer orders move than a page holds."""
-        self.world.pass_time(timedelta(), timedelta(seconds=1))
+        self.world.pass_time(timedelta(), timedelta(), timedelta(seconds=1))
         for _ in range(2):
             if self.rng.random() < self.unrest:
                 self.world.happen(self.kinds)
@@ -101,11 +104,13 @@ class History:
             raise Crash
 
     def run(self) -> None:
-        for _ in range(self.rng.randint(2, 5)):
-            for _ in range(self.rng.choice([0, 1, 3, 6, 12])):
-                self.world.happen(self.kinds)
+        for _ in range(self.rng.randint(4, 8)):
+            for _ in range(self.rng.choice([0, 0, 0, 1, 2, 2, 5])):
+                kind = self.rng.choice(self.kinds)
+                for _ in range(self.rng.choice([1, 1, 1, 4, 5, 6, 9])):
+                    self.world.happen([kind])
             self.poll()
-            self.world.pass_time(*_GAPS)
+            self.world.pass_time(*_GAPS[self.name])
         self.unrest = self.trouble = self.mortality = 0.0
         self.world.pass_time(timedelta(hours=25))
         self.poll()
@@ -113,17 +118,18 @@ class History:
     def poll(self) -> None:
         world = self.world
         began, deletions = world.moment, world.deletions
-        swept_at = self._swept_at()
+        swept_at = self.ledger.swept_at()
         holder = f"{self.seed}-{world.moment}-{world.now.isoformat()}"
         policy = SourcePolicy(baseline_days=BASELINE_DAYS)
-        poller = Poller(self.ledger, self.source, policy, self.book, holder=holder, clock=self.clock)
+        ledger: Any = self.ledger
+        poller = self.ledger.poller(ledger, self.source, policy, self.book, holder=holder, clock=self.clock)
         polled = Polled(self.name, error="died")
         with suppress(Crash):
             polled = poller.poll()
         if polled.error is not None or polled.busy:
             return
         deleted = world.deletions > deletions
-        swept = self._swept_at() != swept_at
+        swept = self.ledger.swept_at() != swept_at
         if self.name == "studiocart":
             if swept and not deleted:
                 self.is_disturbed = False
@@ -132,29 +138,23 @@ class History:
         if not self.is_disturbed:
             self.check(began)
 
-    def _swept_at(self) -> Any:
-        with self.ledger.read() as connection:
-            return connection.scalar(select(cursors.c.deep_swept_at).where(cursors.c.source == self.name))
-
     def check(self, began: int) -> None:
         """Every version in sight since before the poll began is recorded."""
-        with self.ledger.read() as connection:
-            found = connection.execute(select(order_versions.c.order_id, order_versions.c.raw))
-            recorded = {(row.order_id, _version(row.raw)) for row in found}
+        recorded = self.ledger.versions()
         for kept in self.world.orders.values():
             if kept.visible_at <= began and (str(kept.id), f"v{kept.version}") not in recorded:
                 raise MissedError(f"{self.name}, seed {self.seed}: order {kept.id} v{kept.version} was missed")
 
 
-def _version(raw: dict[str, Any]) -> str:
-    return str(raw["customer_name"] if "customer_name" in raw else raw["booker"]["name"])
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryLedger:
+    MemoryLedger.serve(monkeypatch)
+    return MemoryLedger()
 
 
-@pytest.fixture(scope="module")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalLedger]:
-    ledger = MortalLedger(f"sqlite:///{tmp_path_factory.mktemp('polled')}/ledger.db")
-    ledger.hurry()
-    ledger.prepare()
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[MortalLedger]:
+    ledger = MortalLedger(f"sqlite:///{tmp_path}/ledger.db")
     yield ledger
     ledger.close()
 
@@ -166,25 +166,101 @@ def book(tmp_path: Path) -> OffersBook:
     return OffersBook(path)
 
 
-def replay(name: Name, seed: int, ledger: MortalLedger, book: OffersBook, **options: bool) -> None:
-    """Run one history, in a ledger that was emptied for it."""
-    ledger.empty()
-    History(name, seed, ledger, book, **options).run()
-
-
-def replay_all(
-    name: Name, seeds: range, ledger: MortalLedger, book: OffersBook, monkeypatch: pytest.MonkeyPatch, **options: bool
-) -> None:
-    if name == "frontcore":
+@pytest.fixture(autouse=True)
+def _no_help(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Frontcore's promise stands without the daily sweep. Thousands of polls fail on purpose: no line for each."""
+    caplog.set_level(logging.ERROR, "workflows.polling")
+    if "frontcore" in request.node.name:
         monkeypatch.setattr(polling, "DEEP_SWEEP_EVERY", timedelta(days=3650))
+
+
+def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, book: OffersBook, **options: bool) -> None:
+    """Run histories, each in a ledger that was emptied for it."""
     for seed in seeds:
-        replay(name, seed, ledger, book, **options)
+        ledger.empty()
+        History(name, seed, ledger, book, **options).run()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", ["studiocart", "frontcore"])
 def test_every_version_that_stays_in_sight_is_recorded_when_anything_happens(
-    name: Name, part: int, empty_ledger: MortalLedger, book: OffersBook, monkeypatch: pytest.MonkeyPatch
+    name: Name, part: int, memory: MemoryLedger, book: OffersBook
 ) -> None:
     share = HISTORIES // PARTS
-    replay_all(name, range(part * share, (part + 1) * share), empty_ledger, book, monkeypatch)
+    replay(name, range(part * share, (part + 1) * share), memory, book)
+
+
+@pytest.mark.parametrize("name", ["studiocart", "frontcore"])
+def test_the_real_ledger_records_as_much_when_anything_happens(
+    name: Name, real: MortalLedger, book: OffersBook
+) -> None:
+    replay(name, range(HISTORIES, HISTORIES + REAL_HISTORIES), real, book)
+
+
+# Planted bugs: each is caught
+
+
+def move_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor stands behind what was not walked yet, from the first page on."""
+    monkeypatch.setattr(Progress, "position_of_page", lambda self: Position(self.seen_id, self.began_at))
+
+
+def leave_out_known_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`>` for `>=`: only ids above the highest one seen are looked for."""
+    monkeypatch.setattr(walks, "OVERLAP_ORDERS", 0)
+
+
+def leave_out_equality(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`>` for `>=`: what was changed in the very second of the last poll is not asked for."""
+    monkeypatch.setattr(frontcore_source, "OVERLAP", timedelta(seconds=-1))
+
+
+def ignore_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page without change ends a walk, though new orders may have pushed changed ones below it."""
+    monkeypatch.setattr(Steps, "is_past_what_was_recorded", property(lambda self: True))
+
+
+def page_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page, though rows that vanish pull others to pages that were walked before."""
+
+    def walk(fetch: Callable[[int, int], list[Any]], *, largest_page: int, page_limit: int) -> Iterator[list[Any]]:
+        for number in range(1, page_limit):
+            page = fetch(number, largest_page)
+            if not page:
+                return
+            yield page
+
+    monkeypatch.setattr(frontcore_client, "walk_newest_first", walk)
+
+
+@pytest.mark.parametrize(
+    ("name", "plant", "calm"),
+    [
+        ("studiocart", move_early, False),
+        ("studiocart", leave_out_known_ids, False),
+        ("studiocart", ignore_shift, False),
+        ("frontcore", move_early, False),
+        ("frontcore", leave_out_equality, True),
+        ("frontcore", page_by_numbers, False),
+    ],
+)
+def test_bug_is_caught_when_one_is_planted(
+    *,
+    name: Name,
+    plant: Callable[[pytest.MonkeyPatch], None],
+    calm: bool,
+    memory: MemoryLedger,
+    book: OffersBook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(MissedError):
+        replay(name, range(SEEDS_TO_FIND_A_BUG), memory, book, calm=calm)
+
+
+def test_frontcore_needs_no_overlap_when_the_clocks_agree(
+    memory: MemoryLedger, book: OffersBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `leave_out_equality` is caught for is the equality, not the overlap it takes away."""
+    monkeypatch.setattr(frontcore_source, "OVERLAP", timedelta())
+    replay("frontcore", range(SEEDS_TO_FIND_A_BUG // 2), memory, book, calm=True)

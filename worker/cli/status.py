@@ -49,6 +49,15 @@ def _print_status(found: Shape) -> None:
             cell(f"{pause['system']} is paused since {ago(pause['since'])}, by {pause['actor']}{why}", "bold red")
         )
         out.print(cell(f"  go on with: cartbridge resume {pause['system']}"))
+    for source in found["sources"]:
+        if source["late_since"]:
+            out.print(
+                cell(f"No poll of {source['source']} has succeeded since {ago(source['late_since'])}", "bold red")
+            )
+            out.print(cell("  see: cartbridge check"))
+        if source["silent_since"]:
+            quiet = f"No new order from {source['source']} since {ago(source['silent_since'])}: unusually long"
+            out.print(cell(quiet, "bold yellow"))
     if any(found[name] for name in ("reviews", "failures", "delivery_reviews")):
         out.print(_needs_table(found))
     else:

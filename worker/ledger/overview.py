@@ -13,6 +13,7 @@ from worker.ledger.books import missed_by_webhook
 from worker.ledger.models import cursors, deliveries, orders, pauses, runs
 from worker.ledger.shapes import Advise, Shape, iso
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
+from worker.ledger.watching import Watch, watches
 
 _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
 """Without the marks of backfills and reconciliations."""
@@ -23,8 +24,10 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
 
     `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
     successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
-    that is not among `webhook_sources`. Counts every row once, by index.
+    that is not among `webhook_sources`. `late_since` is set when no poll has succeeded for three intervals, and
+    `silent_since`, to its last order, when a source is unusually quiet. Counts every row once, by index.
     """
+    watched = watches(connection)
     missed = missed_by_webhook(connection, webhook_sources) if webhook_sources else {}
     return {
         "at": iso(now),
@@ -40,7 +43,10 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
             {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
             for row in connection.execute(select(pauses).order_by(pauses.c.system))
         ],
-        "sources": [_cursor(row, now, missed) for row in connection.execute(_CURSORS_OF_SOURCES)],
+        "sources": [
+            _cursor(row, now, missed, watched.get(row.source, Watch()))
+            for row in connection.execute(_CURSORS_OF_SOURCES)
+        ],
     }
 
 
@@ -88,7 +94,7 @@ def _due(connection: Connection, table: Table, states: Sequence[str], now: datet
     }
 
 
-def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int]) -> Shape:
+def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watch) -> Shape:
     return {
         "source": row.source,
         "first_contact_at": iso(row.first_contact_at),
@@ -101,6 +107,8 @@ def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int]) -> Shape:
         "last_error": row.last_error,
         "failures": row.failures,
         "missed_by_webhook": missed.get(row.source),
+        "late_since": iso(watch.late_since),
+        "silent_since": iso(watch.silent_since),
     }
 
 

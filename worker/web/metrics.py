@@ -21,6 +21,7 @@ from worker.ledger.books import missed_by_webhook
 from worker.ledger.models import cursors, deliveries, pauses, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE
+from worker.ledger.watching import watches
 from worker.web.problems import report_ledger_error
 
 LEDGER_READ_SECONDS = 10.0
@@ -151,6 +152,17 @@ def _systems(connection: Connection) -> Iterator[Metric]:
     ):
         polled.add_metric([source], moment.timestamp())
     yield polled
+    late = GaugeMetricFamily(
+        "cartbridge_source_poll_late", "1 while no poll has succeeded for three intervals.", labels=["source"]
+    )
+    silent = GaugeMetricFamily(
+        "cartbridge_source_silent", "1 while a source brings no new orders for unusually long.", labels=["source"]
+    )
+    for source, watch in sorted(watches(connection).items()):
+        late.add_metric([source], watch.late_since is not None)
+        silent.add_metric([source], watch.silent_since is not None)
+    yield late
+    yield silent
     paused = GaugeMetricFamily(
         "cartbridge_system_paused", "1 for each system nothing is sent to.", labels=["system", "kind"]
     )

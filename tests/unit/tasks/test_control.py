@@ -10,9 +10,12 @@ from tasks.control import sweep
 from tasks.runtime import Runtime
 from tests.unit.workflows.academy import KEY, LEASE_SECONDS, a_run, claimed
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
+from worker.celery_app import create_celery
 from worker.ledger import order_rows
 from worker.ledger.models import orders, pauses, runs
 from worker.ledger.states import Via
+from worker.ledger.watching import watches
+from worker.settings import load_settings
 
 Published = list[tuple[str, tuple[str, ...]]]
 
@@ -102,3 +105,15 @@ def test_nothing_happens_when_an_order_to_look_at_is_gone(
     monkeypatch.setattr(runtime.hints, "replan", lambda *_: None)
     sweep(runtime)
     assert published == []
+
+
+def test_sources_are_watched_when_they_are_on(runtime: Runtime) -> None:
+    for _ in range(2):
+        runtime.app.tasks["cartbridge.watch_sources"].apply(throw=True)
+    with runtime.ledger.read() as connection:
+        assert list(watches(connection)) == ["studiocart"]
+    assert runtime.app.conf.beat_schedule["watch_sources"]["task"] == "cartbridge.watch_sources"
+
+
+def test_nothing_is_watched_when_no_source_is_on() -> None:
+    assert "watch_sources" not in create_celery(load_settings({}, env_file=None)).conf.beat_schedule

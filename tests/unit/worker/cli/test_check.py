@@ -43,8 +43,8 @@ class FakeClient:
     def request_token(self) -> Any:
         return self._answer()
 
-    def list_orders(self, *, per_page: int) -> Any:
-        assert per_page == 1
+    def list_orders(self, *, per_page: int = 1, limit: int = 1) -> Any:
+        assert (per_page, limit) == (1, 1)
         return iter(self._answer())
 
     def close(self) -> None:
@@ -56,10 +56,12 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     FakeClient.answers = {
         "learningcart": SimpleNamespace(expires_at=datetime(2025, 3, 4, 12, tzinfo=UTC)),
         "studiocart": [SimpleNamespace(id=1109)],
+        "frontcore": [SimpleNamespace(id=27244)],
     }
     FakeClient.closed = 0
     monkeypatch.setattr(probes, "LearningCartClient", FakeClient)
     monkeypatch.setattr(probes, "StudiocartClient", FakeClient)
+    monkeypatch.setattr(probes, "FrontcoreClient", FakeClient)
     return FakeClient.answers
 
 
@@ -177,6 +179,21 @@ def test_a_system_is_not_asked_when_this_version_does_not_speak_to_it(
     found = checked(run, 0)
     assert marks(found["threedcart"]) == (True, None, None)
     assert "does not speak to it yet" in found["threedcart"]["detail"]
+
+
+@pytest.mark.usefixtures("configured", "ledger")
+def test_frontcore_is_asked_for_one_order_when_it_is_configured(
+    run: Run, monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_FRONTCORE__API_KEY", "planted-key")
+    found = checked(run, 0)
+    assert marks(found["frontcore"]) == (True, True, True)
+    assert found["frontcore"]["detail"] == "listed order 27244"
+    answers["frontcore"] = []
+    assert checked(run, 0)["frontcore"]["detail"] == "has no orders yet"
+    answers["frontcore"] = AuthenticationError("Wrong API Key", status=401)
+    assert "CARTBRIDGE_FRONTCORE__API_KEY" in checked(run, 1)["frontcore"]["next_step"]
+    assert FakeClient.closed == 9
 
 
 @pytest.mark.usefixtures("configured")

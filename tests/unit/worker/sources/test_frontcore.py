@@ -16,8 +16,9 @@ from worker.clients.frontcore import FrontcoreClient
 from worker.clients.frontcore_models import Order as Record
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sandbox.seeds import seed_records
-from worker.sources.frontcore import FrontcoreSource, ProvisionWhen, to_order
+from worker.sources.frontcore import OVERLAP_ORDERS, FrontcoreSource, ProvisionWhen, to_order
 from worker.sources.order import Address, Learner, Line, Money, Order, Payment, Product, Seat
+from worker.sources.source import Until
 from workflows import keys
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -585,6 +586,30 @@ def test_a_walk_begins_wider_than_any_zone_offset_before_when_it_has_a_beginning
     assert [len(page.orders) for page in source(account).walk_changed(NOON)] == [2]
     assert len(list(source(account).walk_since(NOON))) == 1
     assert account.asked == [{"updated_at_min": NOON - 26 * HOUR}, {"created_at_min": NOON - 26 * HOUR}]
+
+
+def test_a_poll_is_three_walks_when_nothing_is_asked_for_yet() -> None:
+    account = Account(SAMPLES)
+    walks = list(source(account).walks(polled_at=NOON, highest_id=27244))
+    assert account.asked == []
+    assert [(walk.until, walk.is_of_changes) for walk in walks] == [
+        (Until.KNOWN_ID, False),
+        (Until.END, False),
+        (Until.END, True),
+    ]
+    assert [len(list(walk.pages)) for walk in walks] == [1, 1, 1]
+    assert account.asked == [
+        {"since_id": 27244 - OVERLAP_ORDERS},
+        {"created_at_min": NOON - 26 * HOUR},
+        {"updated_at_min": NOON - 26 * HOUR},
+    ]
+
+
+def test_all_orders_are_new_when_none_was_seen_before() -> None:
+    account = Account(SAMPLES)
+    newest = next(source(account).walks(polled_at=NOON, highest_id=0))
+    assert len(list(newest.pages)) == 1
+    assert account.asked == [{}]
 
 
 def test_orders_are_as_before_when_they_are_annotated() -> None:

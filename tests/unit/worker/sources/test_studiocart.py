@@ -12,6 +12,7 @@ from worker.clients import studiocart_models as records
 from worker.errors import ApiError, NotFoundError, ServerError, WebhookRejectedError
 from worker.ledger.order_rows import content_hash
 from worker.sources.order import Learner, Money, Order, Payment
+from worker.sources.source import Until
 from worker.sources.studiocart import LARGEST_QUANTITY, PAGE_SIZE, PAYMENTS, StudiocartSource, to_order
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -445,6 +446,13 @@ def test_pages_carry_the_moment_they_were_asked_for(client: FakeClient, source: 
         (PAGE_SIZE, NOW),
         (1, NOW + timedelta(seconds=1)),
     ]
+
+
+def test_a_poll_walks_by_id_and_by_change(client: FakeClient, source: StudiocartSource) -> None:
+    walks = list(source.walks(polled_at=NOW, highest_id=1109))
+    assert [(walk.until, walk.is_of_changes) for walk in walks] == [(Until.KNOWN_ID, False), (Until.UNCHANGED, True)]
+    assert [list(walk.pages) for walk in walks] == [[], []]
+    assert [asked["orderby"] for asked in client.asked] == ["id", "date_modified"]
 
 
 def test_walks_ask_for_their_order(client: FakeClient, source: StudiocartSource) -> None:

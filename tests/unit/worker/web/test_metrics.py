@@ -85,6 +85,8 @@ def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) ->
     with ledger.write() as connection:
         connection.execute(insert(cursors).values(source="studiocart", position={}, failures=0, last_success_at=NOW))
         connection.execute(insert(cursors).values(source="frontcore", position={}, failures=3))
+        watch = {"silent_since": NOW.isoformat()}
+        connection.execute(insert(cursors).values(source="watch:studiocart", position=watch, failures=0))
         connection.execute(
             insert(pauses).values(system="learningcart", kind="operator", reason="x", actor=EMAIL, since=NOW)
         )
@@ -104,6 +106,8 @@ def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) ->
     assert found["cartbridge_oldest_due_run_seconds", ()] == 90
     assert found["cartbridge_last_successful_poll_timestamp_seconds", ("studiocart",)] == NOW.timestamp()
     assert ("cartbridge_last_successful_poll_timestamp_seconds", ("frontcore",)) not in found
+    assert found["cartbridge_source_poll_late", ("studiocart",)] == 0
+    assert found["cartbridge_source_silent", ("studiocart",)] == 1
     assert found["cartbridge_system_paused", ("operator", "learningcart")] == 1
     assert EMAIL not in client.get("/metrics").text
     assert "1109" not in client.get("/metrics").text

@@ -1,0 +1,173 @@
+"""Ledgers that die: the real one, and a stand-in that keeps what polling asks of it in memory, for many histories.
+
+Both run the real poller. The stand-in takes the place of the statements below it, one for one, with transactions that
+are rolled back as the real ones are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, event, select, text
+
+from worker.ledger import order_rows
+from worker.ledger.models import cursors, deliveries, events, order_versions, orders
+from worker.ledger.session import Ledger
+from worker.sources.order import Order
+from workflows import polling
+from workflows.ingest import Look
+from workflows.polling import Poller
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+def never() -> bool:
+    return False
+
+
+class MortalLedger(Ledger):
+    """The real ledger, in a process that may die before or after any commit. It does not wait for the disk."""
+
+    poller = Poller
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.dies: Callable[[], bool] = never
+        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+        self.migrate()
+        with self.write() as connection:  # some tables are only added to: here they are emptied for the next history
+            for guard in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+                connection.execute(text(f"DROP TRIGGER {guard}"))
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+            if self.dies():
+                raise Crash
+        if self.dies():
+            raise Crash
+
+    def empty(self) -> None:
+        self.dies = never
+        with self.write() as connection:
+            for table in (events, deliveries, order_versions, orders, cursors):
+                connection.execute(delete(table))
+
+    def versions(self) -> set[tuple[str, str]]:
+        """Every version recorded, as the order's id and the name it then had."""
+        with self.read() as connection:
+            found = connection.execute(select(order_versions.c.order_id, order_versions.c.raw))
+            return {(row.order_id, row.raw.get("customer_name") or row.raw["booker"]["name"]) for row in found}
+
+    def swept_at(self) -> datetime | None:
+        with self.read() as connection:
+            return connection.scalar(select(cursors.c.deep_swept_at))
+
+
+@dataclass
+class Books:
+    """What the stand-in holds."""
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    versions: set[tuple[str, str]] = field(default_factory=set)
+    cursor: dict[str, Any] = field(default_factory=dict)
+
+    def __copy__(self) -> Books:
+        return Books(dict(self.hashes), set(self.versions), dict(self.cursor))
+
+
+class MemoryPoller(Poller):
+    """The poller, with its two statements about the cursor carried out in memory."""
+
+    def _take_cursor(self) -> Any:
+        now = self._clock()
+        with self._ledger.write() as books:
+            cursor: dict[str, Any] = books.cursor  # type: ignore[attr-defined]
+            for name in ("baseline_at", "deep_swept_at", "lease_until", "lease_holder", "start_at"):
+                cursor.setdefault(name, None)
+            cursor.setdefault("position", {})
+            cursor.setdefault("failures", 0)
+            if cursor["lease_until"] is not None and cursor["lease_until"] > now:
+                return None
+            cursor.update(lease_holder=self._holder, lease_until=now + timedelta(seconds=300), last_attempt_at=now)
+            return SimpleNamespace(**cursor)
+
+    def _write_cursor(self, connection: Any, **values: Any) -> bool:
+        if connection.cursor["lease_holder"] != self._holder:
+            return False
+        connection.cursor.update(values)
+        return True
+
+
+class MemoryLedger:
+    """The stand-in. `serve` puts it below the poller."""
+
+    poller = MemoryPoller
+
+    def __init__(self) -> None:
+        self.dies: Callable[[], bool] = never
+        self.books = Books()
+
+    @staticmethod
+    def serve(monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = SimpleNamespace(
+            content_hash=order_rows.content_hash,
+            known_rows=_known_rows,
+            lock_order=lambda *_, **__: None,
+            insert_delivery=lambda *_, **__: "",
+        )
+        monkeypatch.setattr(polling, "order_rows", rows)
+        monkeypatch.setattr(polling, "record_order", _record_order)
+        monkeypatch.setattr(polling, "note_contact", lambda *_, **__: None)
+        monkeypatch.setattr(polling, "add_learners", lambda *_, **__: None)
+
+    @contextmanager
+    def write(self) -> Iterator[Books]:
+        books = copy(self.books)
+        yield books
+        if self.dies():
+            raise Crash
+        self.books = books
+        if self.dies():
+            raise Crash
+
+    @contextmanager
+    def read(self) -> Iterator[Books]:
+        yield self.books
+
+    def empty(self) -> None:
+        self.dies = never
+        self.books = Books()
+
+    def versions(self) -> set[tuple[str, str]]:
+        return self.books.versions
+
+    def swept_at(self) -> datetime | None:
+        found: datetime | None = self.books.cursor.get("deep_swept_at")
+        return found
+
+
+def _known_rows(books: Books, source: str, order_ids: list[str]) -> dict[str, Any]:
+    return {
+        each: SimpleNamespace(polled_hash=books.hashes[each], has_placeholders=False, offers_digest="")
+        for each in order_ids
+        if each in books.hashes
+    }
+
+
+def _record_order(
+    books: Books, order: Order, offers: object, look: Look, *, now: datetime, start_at: datetime | None
+) -> SimpleNamespace:
+    books.hashes[order.id] = order_rows.content_hash(order)
+    books.versions.add((order.id, order.buyer_name))
+    return SimpleNamespace(ready=[])
