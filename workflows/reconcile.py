@@ -26,6 +26,7 @@ from workflows.findings import Cause, Finding, Kind, unchecked
 from workflows.hints import HintReader, SourcePolicy
 from workflows.offers import Offers, OffersBook, OffersError
 from workflows.plan import REVOCATION
+from workflows.questions import REVOCATION_REASONS
 from workflows.reasons import Reason, advice
 from workflows.source_book import SourceBook
 
@@ -37,11 +38,6 @@ NIGHT_BEGINS_HOUR_UTC = 2
 _NIGHTLY = "reconcile:nightly"
 _KEPT_AGAIN_AFTER = timedelta(days=7)
 """A finding that stays is written to the audit trail once in this time, not every night."""
-_REVOCATIONS = (
-    Reason.REFUNDED_AFTER_PROVISIONING,
-    Reason.CANCELLED_AFTER_PROVISIONING,
-    Reason.REMOVED_AFTER_PROVISIONING,
-)
 
 
 @dataclass
@@ -123,7 +119,7 @@ class Reconciler:
     def _open_questions(self) -> Iterator[Finding]:
         """What the ledger itself knows to be wrong, and a person has not settled yet; however old."""
         with self._ledger.read() as connection:
-            rows = books.open_questions(connection, REVOCATION, {*_REVOCATIONS, Reason.DUPLICATE_EFFECT})
+            rows = books.open_questions(connection, REVOCATION, {*REVOCATION_REASONS, Reason.DUPLICATE_EFFECT})
         for row in rows:
             is_duplicate = row.reason == Reason.DUPLICATE_EFFECT
             found = advice(row.reason)
