@@ -198,7 +198,7 @@ class WebSettings(Section):
     host: Text = Field("127.0.0.1", description="Address the HTTP server listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port the HTTP server listens on; 0: any free one.")
     admin_password: Secret | None = Field(
-        None, description="Password of the operator's page; the page is closed until set."
+        None, description="Password of the operator's page, which comes in a later version."
     )
     api_token: Secret | None = Field(None, description="Bearer token of /api/v1; closed until set.")
 

@@ -268,7 +268,8 @@ def _gone(row: Row[Any], *, was_there: bool) -> Finding:
     return Finding(
         Kind.MISSING,
         Cause.EFFECT_GONE if was_there else Cause.EFFECT_NEVER_MADE,
-        f"Run {row.id} has succeeded with LearningCart order {row.result_id}, which {what}.",
+        f"Run {row.id} has succeeded with LearningCart order {row.result_id}, which {what}. "
+        "Look at the learner's orders there first: the id may have been mistyped, and the command makes a new order.",
         f'cartbridge replay {row.id} --from-step {_COMPED_STEP} --again --reason "order {row.result_id} {why}"',
         run_id=row.id,
         **_ids(row, row.result_id),

@@ -149,9 +149,9 @@ class HintReader:
             retry_after_seconds=getattr(error, "retry_after_seconds", None),
         )
         state, reason = DeliveryState.WAITING, _reason(error, is_known=source_name in self._sources)
-        if reason is Reason.ORDER_NOT_FOUND and (
-            now - oldest >= HOOK_OUTRAN_ROW or all(row.via == Via.MANUAL for row in taken)
-        ):
+        if reason is Reason.ORDER_NOT_FOUND and all(row.via == Via.MANUAL for row in taken):
+            state = DeliveryState.IGNORED  # somebody mistyped it, and is told so
+        elif reason is Reason.ORDER_NOT_FOUND and now - oldest >= HOOK_OUTRAN_ROW:
             state = DeliveryState.REVIEW
         if isinstance(error, WebhookRejectedError):
             state = DeliveryState.REVIEW

@@ -23,14 +23,14 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
 
     Exits 1 if something configured does not work, or if no source and no destination do.
     """
-    from worker.cli.probes import probe_all
+    from worker.cli.probes import paused_systems, probe_all
 
     settings = opening_of(context).settings
     if not as_json:
         note("Asking each system…")
     findings = list(probe_all(settings))
     warnings = settings.warnings()
-    verdict, ok = _verdict(findings)
+    verdict, ok = _verdict(findings, paused_systems(settings))
     if as_json:
         print_json(
             {"ok": ok, "verdict": verdict, "findings": [_shape(finding) for finding in findings], "warnings": warnings}
@@ -41,7 +41,7 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _verdict(findings: list[Finding]) -> tuple[str, bool]:
+def _verdict(findings: list[Finding], paused: list[str]) -> tuple[str, bool]:
     failed = [finding.name for finding in findings if finding.failed]
     if failed:
         verb = "needs" if len(failed) == 1 else "need"
@@ -53,6 +53,9 @@ def _verdict(findings: list[Finding]) -> tuple[str, bool]:
     ]
     if lacking:
         return f"Not ready: no {' and no '.join(lacking)} is configured. See .env.example.", False
+    if paused:
+        resume = " and ".join(f"cartbridge resume {system}" for system in paused)
+        return f"Not ready: {' and '.join(paused)} answers, but is paused here. Go on with: {resume}", False
     return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
 
 

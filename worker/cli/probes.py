@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.doorbell import Doorbell
@@ -15,6 +16,7 @@ from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.studiocart import StudiocartClient
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
+from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.logs import known_secrets
 from worker.settings import DESTINATIONS, Settings, SystemSettings
@@ -143,6 +145,19 @@ def _probe_ledger(settings: Settings) -> Finding:
     finally:
         ledger.close()
     return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=label)
+
+
+def paused_systems(settings: Settings) -> list[str]:
+    """The systems nothing is sent to until they are resumed; none where the ledger cannot tell."""
+    ledger = Ledger(settings.database_url.get_secret_value())
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            return sorted(connection.scalars(select(pauses.c.system)))
+    except (SchemaMismatchError, SQLAlchemyError):
+        return []
+    finally:
+        ledger.close()
 
 
 def _probe_broker(settings: Settings) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ class Ledger:
                 pool_pre_ping=True,
                 connect_args={"connect_timeout": 5, "application_name": "cartbridge"},
             )
+        if self.path is not None and not self.path.exists():
+            with suppress(OSError):  # a folder that is not there is SQLite's to tell
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold names and emails
         engine = create_engine(
             self._url,
             hide_parameters=True,  # an error's text would quote learners' data

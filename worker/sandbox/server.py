@@ -37,6 +37,8 @@ class SandboxServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Bind without the reverse name look-up of the base class, which can take seconds."""
+        # A sandbox that was just stopped leaves connections behind that would keep the port for a minute.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         socket.socket.bind(self.socket, self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])

@@ -114,9 +114,9 @@ def test_delivery_waits_with_a_reason_when_the_source_is_down(runtime: Runtime, 
     assert "no answer in time" in (result.note or "")
 
 
-def test_delivery_is_in_review_when_the_source_knows_no_such_order(runtime: Runtime) -> None:
+def test_delivery_is_ignored_by_name_when_the_source_knows_no_such_order(runtime: Runtime) -> None:
     result = runtime.ingest("studiocart", "4711", actor=ME)
-    assert (result.ok, result.state, result.reason) == (False, "review", "order_not_found")
+    assert (result.ok, result.state, result.reason) == (False, "ignored", "order_not_found")
 
 
 def test_delivery_shares_the_answer_when_another_process_reads_the_order(runtime: Runtime, source: FakeSource) -> None:

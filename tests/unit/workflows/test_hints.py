@@ -169,13 +169,13 @@ def test_hook_is_planned_when_its_order_appears_after_a_while(
     assert (row.state, row.reason, row.note, row.duplicate) == ("planned", None, None, False)
 
 
-def test_order_named_by_the_operator_is_in_review_at_once_when_there_is_none(
+def test_order_named_by_the_operator_is_ignored_by_name_when_there_is_none(
     ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock
 ) -> None:
     hint = arrive(ledger, clock, Via.MANUAL, actor="operator:ann")
     looked = hints.look("studiocart", "1109")
     row = delivery(ledger, hint)
-    assert (row.state, row.reason) == ("review", "order_not_found")
+    assert (row.state, row.reason) == ("ignored", "order_not_found")
     assert looked.error == row.note != ""
 
 

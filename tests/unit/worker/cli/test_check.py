@@ -236,3 +236,14 @@ def test_the_offers_problem_is_told_when_there_is_one(run: Run, ledger: Ledger, 
     assert "more)" in found["offers"]["detail"]
     (tmp_path / "offers.toml").unlink()
     assert marks(checked(run, 1)["offers"]) == (True, False, False)
+
+
+@pytest.mark.usefixtures("configured")
+def test_it_is_not_ready_when_a_system_is_paused(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO pauses (system, kind, reason, actor, since) "
+            "VALUES ('learningcart', 'authentication', '', 'engine', '2025-03-04 12:00:00.000000')"
+        )
+    found = checked(run, 1)
+    assert found["verdict"].endswith("cartbridge resume learningcart")
