@@ -132,7 +132,7 @@ def test_destination_is_paused_once_when_many_workers_find_out_at_the_same_momen
             try:
                 _ready(*arguments, **options)
             finally:
-                together.wait(20)
+                together.wait(60)
 
         worker.runtime.clients["learningcart"].ready = all_find_out
     with ThreadPoolExecutor(8) as pool:
