@@ -98,6 +98,7 @@ class Runtime:
             retry_max_seconds=settings.retry.max_seconds,
             clock=clock,
             rng=rng,
+            lease_seconds=self._reading_lease_seconds(),
         )
         self.executor = Executor(
             self.ledger,
@@ -142,6 +143,15 @@ class Runtime:
                 account, provision_when=settings.frontcore.provision_when, clock=self.clock
             )
 
+    def _reading_lease_seconds(self) -> float:
+        """How long a process that vanished while it read a source is waited for.
+
+        A walk renews its lease with every page, so it must outlast a page: its own request and one more about it.
+        """
+        sources = self.settings.sources().values()
+        slowest = max((each.connect_timeout_seconds + each.read_timeout_seconds for each in sources), default=0.0)
+        return max(self.settings.lease_seconds, 3 * slowest)
+
     def poller(self, source: str) -> Poller:
         """What polls a source; `ConfigurationError` if it is not configured."""
         if source not in self.sources:
@@ -154,6 +164,7 @@ class Runtime:
             holder=f"{self.holder}:{secrets.token_hex(4)}",
             clock=self.clock,
             should_stop=self.stopping.is_set,
+            lease_seconds=self._reading_lease_seconds(),
         )
 
     def ingest(self, source: str, order_id: str, *, actor: str, dry_run: bool = False) -> IngestResult:

@@ -33,7 +33,6 @@ For this long a 404 is asked again, then it is a question for a person.
 """
 NEXT_FETCH_SECONDS = 1.0
 """Hints that arrive during a fetch, or right after it, share the next one."""
-_FETCH_LEASE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,9 @@ class HintReader:
         retry_max_seconds: float,
         clock: Callable[[], datetime],
         rng: Random,
+        lease_seconds: float = 120.0,
     ) -> None:
+        self._lease_seconds = lease_seconds
         self._ledger = ledger
         self._sources = sources
         self._policies = policies
@@ -96,7 +97,7 @@ class HintReader:
                 order_id,
                 holder=self._holder,
                 now=self._clock(),
-                lease_seconds=_FETCH_LEASE_SECONDS,
+                lease_seconds=self._lease_seconds,
             )
         if not taken:
             return Looked()

@@ -89,6 +89,12 @@ class Operations:
             lines = describe_plan(plan) if plan is not None else ()
             return Replayed(row.id, PLANNED, f"would plan {row.source}/{row.order_id} again", calls=lines)
         recorded = self._hints.replan(row.source, row.order_id, replan=replan, actor=actor)
+        if recorded is not None and not recorded.plan.actions and recorded.plan.look_again:
+            return Replayed(
+                row.id,
+                REFUSED,
+                "A call of its present run may be under way or have taken effect. Replay it again when that is settled.",
+            )
         if recorded is None or not recorded.plan.actions:
             found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
             why = f" {found.sentence} {found.action}" if found is not None and known.state is RunState.REVIEW else ""

@@ -203,6 +203,9 @@ class _Planner:
                 self._review_if_paid_again(run, seat.learner)
             return None
         wanted_keys = {create.key for create in wanted}
+        if any(run.is_untouchable and run.key not in wanted_keys for run in fixed):
+            self.look_again = True  # it may have taken effect: another beside it could be a second one
+            return None
         self._supersede(run for run in open_placeholders if run.key not in wanted_keys)
         self._replace_fixed(fixed, wanted_keys, seat)
         for create in wanted:
@@ -269,10 +272,10 @@ class _Planner:
             elif run.is_untouchable:
                 self.look_again = True
             else:
-                self.actions.append(Cancel(run.id, Reason.SUPERSEDED, by="superseded"))
+                self._supersede([run])
 
     def _supersede(self, placeholders: Iterable[KnownRun]) -> None:
-        self.actions += [Cancel(run.id, Reason.SUPERSEDED, by="superseded") for run in placeholders]
+        self.actions += (Cancel(run.id, Reason.SUPERSEDED, by="superseded") for run in placeholders)
 
     def _follow_all(
         self, line: Line, seat: Seat, fixed: list[KnownRun], placeholders: list[KnownRun], *, is_closed: bool

@@ -31,7 +31,6 @@ from workflows.walks import Position, Progress, Steps
 log = logging.getLogger(__name__)
 
 DEEP_SWEEP_EVERY = timedelta(days=1)
-_LEASE_SECONDS = 300.0
 
 
 @dataclass
@@ -71,7 +70,9 @@ class Poller:
         holder: str,
         clock: Callable[[], datetime],
         should_stop: Callable[[], bool] = lambda: False,
+        lease_seconds: float = 300.0,
     ) -> None:
+        self._lease_seconds = lease_seconds
         self._ledger = ledger
         self._should_stop = should_stop
         self._source = source
@@ -116,7 +117,7 @@ class Poller:
                 )
                 .values(
                     lease_holder=self._holder,
-                    lease_until=now + timedelta(seconds=_LEASE_SECONDS),
+                    lease_until=now + timedelta(seconds=self._lease_seconds),
                     last_attempt_at=now,
                 )
                 .returning(cursors)
@@ -217,7 +218,7 @@ class Poller:
         with self._ledger.write() as connection:
             # A long walk keeps its lease alive with every page; one that lost it stops before it writes.
             position = poll.progress.position_of_page().document()
-            lease_until = now + timedelta(seconds=_LEASE_SECONDS)
+            lease_until = now + timedelta(seconds=self._lease_seconds)
             if not self._write_cursor(connection, lease_until=lease_until, position=position):
                 raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
             note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)

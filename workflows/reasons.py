@@ -121,8 +121,7 @@ ADVICE: dict[Reason, Advice] = {
         "hand and resolve.",
     ),
     Reason.OLDER_THAN_START: Advice(
-        "The order was made before Cartbridge started here and is paid now, so it may have been "
-        "provisioned by hand.",
+        "The order was made before Cartbridge started here and is paid now, so it may have been provisioned by hand.",
         "Check in LearningCart whether the learner has access: `cartbridge runs resolve RUN --note TEXT` if so, else "
         "`cartbridge replay RUN`.",
     ),

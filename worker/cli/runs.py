@@ -106,6 +106,13 @@ def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) 
         _print_run(found)
 
 
+def _whole_number(order_id: str | None) -> str | None:
+    """LearningCart's order ids are whole numbers; anything else is a slip of the finger."""
+    if order_id is not None and not (order_id.isascii() and order_id.isdecimal()):
+        raise typer.BadParameter("LearningCart's order ids are whole numbers", param_hint="--order-id")
+    return order_id
+
+
 @app.command("resolve")
 def resolve_command(
     context: typer.Context,
@@ -128,7 +135,7 @@ def resolve_command(
     with opening_of(context).runtime() as runtime:
         run_id = named_run(runtime, run)
         sentence = runtime.operations.resolve(
-            run_id, actor=current_actor(), note=note.strip(), result_id=order_id, dry_run=dry_run
+            run_id, actor=current_actor(), note=note.strip(), result_id=_whole_number(order_id), dry_run=dry_run
         )
     typer.echo(sentence)
 

@@ -151,3 +151,9 @@ def test_a_run_is_cancelled_when_it_had_no_effect(run: Run, ledger: Ledger, reas
         event = connection.execute(select(events).where(events.c.run_id == planned)).one()
     assert (event.kind, event.reason) == ("run_cancelled", reason[1] if reason else None)
     assert run("runs", "cancel", "nobody").exit_code == 1
+
+
+def test_an_order_id_is_refused_when_it_is_no_number(run: Run) -> None:
+    result = run("runs", "resolve", "01abc", "--note", "by hand", "--order-id", "abc")
+    assert result.exit_code == 2
+    assert "whole numbers" in result.output
