@@ -93,7 +93,7 @@ class Operations:
             return Replayed(
                 row.id,
                 REFUSED,
-                "A call of its present run may be under way or have taken effect. Replay it again when that is settled.",
+                "A call of its present run may have taken effect. Replay it again when that is settled.",
             )
         if recorded is None or not recorded.plan.actions:
             found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)

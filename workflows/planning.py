@@ -126,10 +126,9 @@ class _Planner:
         """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
         question = self._about(run, keys.REVOKE, reason)
         asked, key = last_asked(self.by_key, question.key)
-        is_withdrawn_now = self.order.payment is not Payment.PAID and self.situation.paid_before
-        if asked is not None and not (asked.state is RunState.SUCCEEDED and is_withdrawn_now):
-            key = asked.key
-        self._ensure(replace(question, key=key))
+        is_anew = self.order.payment is not Payment.PAID and self.situation.paid_before
+        keeps_key = asked is not None and not (asked.state is RunState.SUCCEEDED and is_anew)
+        self._ensure(replace(question, key=asked.key if asked is not None and keeps_key else key))
 
     def _about(self, run: KnownRun, word: str, reason: Reason) -> Create:
         """A run that asks a person about another run's effect."""
@@ -204,7 +203,7 @@ class _Planner:
             return None
         wanted_keys = {create.key for create in wanted}
         if any(run.is_untouchable and run.key not in wanted_keys for run in fixed):
-            self.look_again = True  # it may have taken effect: another beside it could be a second one
+            self.look_again = True  # it may have taken effect: one beside it could be a second
             return None
         self._supersede(run for run in open_placeholders if run.key not in wanted_keys)
         self._replace_fixed(fixed, wanted_keys, seat)

@@ -132,10 +132,11 @@ def resolve_command(
     """Record that a person did the run by hand: it has succeeded."""
     if note is None or not note.strip():
         raise typer.BadParameter("say what was done", param_hint="--note")
+    result_id = _whole_number(order_id)
     with opening_of(context).runtime() as runtime:
         run_id = named_run(runtime, run)
         sentence = runtime.operations.resolve(
-            run_id, actor=current_actor(), note=note.strip(), result_id=_whole_number(order_id), dry_run=dry_run
+            run_id, actor=current_actor(), note=note.strip(), result_id=result_id, dry_run=dry_run
         )
     typer.echo(sentence)
 
