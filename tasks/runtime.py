@@ -78,6 +78,8 @@ class Runtime:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         """Names this process as a lease's holder."""
         self.app = app or create_celery(settings)
+        # Now, by one thread: a worker and a beat that finalize it at the same moment can leave it without its tasks.
+        self.app.finalize()
         self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
         self.offers = OffersBook(settings.offers_file)
         self.clients: dict[str, Any] = {}

@@ -6,6 +6,7 @@ the servers.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -31,6 +32,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         os.environ.update(hidden)
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector forget the thousands of collected tests, which it would go through time and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as `integration` whatever asks for a server, so that nobody has to remember to."""
     for item in items:
@@ -48,10 +55,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(scope="session")
+def nobodys_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory for the tests that ask for none: making one for each costs seconds in all."""
+    return tmp_path_factory.mktemp("nobodys")
+
+
 @pytest.fixture(autouse=True)
-def own_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_working_directory(
+    request: pytest.FixtureRequest, nobodys_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run in an empty directory: no `.env` is read by accident, and no ledger is left behind."""
-    monkeypatch.chdir(tmp_path)
+    asks = "tmp_path" in request.fixturenames
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if asks else nobodys_directory)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from workflows.reconcile import Reconciled
 
 pytestmark = pytest.mark.integration
 
-LATE_SECONDS = 0.4
+LATE_SECONDS = 3.0
 """Real time between the cut connection and the late effect; the settle time is over before that, by the hand clock."""
 
 

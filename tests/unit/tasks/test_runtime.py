@@ -141,3 +141,10 @@ def test_parts_are_let_go_when_it_is_closed(new_runtime: Callable[[], Runtime]) 
         client.close = lambda name=name: closed.append(name)
     runtime.close()
     assert sorted(closed) == ["learningcart", "studiocart"]
+
+
+def test_every_task_is_there_before_a_thread_is_started(runtime: Runtime) -> None:
+    """Celery finalizes an application on first use; two threads at once could leave it without its tasks."""
+    assert runtime.app.finalized
+    names = {name for name in runtime.app.tasks if name.startswith("cartbridge.")}
+    assert {"cartbridge.dispatch_due", "cartbridge.ingest", "cartbridge.poll"} <= names
