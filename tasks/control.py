@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 
 from celery import Task, shared_task
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.errors import ConfigurationError
 from worker.ledger import due
-from workflows.enrolment import LEARNINGCART
+from worker.ledger.breaker import PROBE_SECONDS
+from workflows.enrolment import LEARNINGCART, WORKFLOWS
 from workflows.source_watch import check_sources
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
+RISKY_STEPS = frozenset(
+    step.kind for workflow in WORKFLOWS.values() for step in workflow.definitions if not step.safe_to_repeat
+)
+"""What a destination that is down is not asked first: an order it may have made would have to be looked up."""
 
 
 @shared_task(name="cartbridge.dispatch_due", bind=True)
@@ -23,9 +29,13 @@ def dispatch_due(self: Task) -> None:
     """Take over runs whose worker vanished, and send what is due: hints, runs, and orders to look at again.
 
     Safe to repeat and to double: what was sent lately is not sent again, and a message for work that is not due does
-    nothing.
+    nothing. A ledger that cannot be used (a full disk, a lost server, one that only reads) is one line in the log.
     """
-    sweep(runtime_of(self.app))
+    try:
+        sweep(runtime_of(self.app))
+    except (InterfaceError, InternalError, OperationalError) as error:
+        why = " ".join(str(error.orig).split())  # of these kinds, none quotes a value
+        log.error("the ledger cannot be used (%s): nothing was sent, and the next sweep tries again", why)  # noqa: TRY400  (no traceback: it would come every two seconds)
 
 
 @shared_task(name="cartbridge.watch_sources", bind=True)
@@ -53,7 +63,14 @@ def sweep(runtime: Runtime) -> None:
             backoff_seconds=settings.retry.base_seconds,
         )
         order_ids = due.take_due_orders(connection, now=now, limit=BATCH)
-        run_ids = due.take_due_runs(connection, now=now, system=LEARNINGCART, limit=BATCH)
+        run_ids = due.take_due_runs(
+            connection,
+            now=now,
+            system=LEARNINGCART,
+            limit=BATCH,
+            probe_seconds=min(PROBE_SECONDS, settings.retry.max_seconds),
+            risky_steps=RISKY_STEPS,
+        )
         again = due.take_orders_to_replan(connection, now=now, limit=BATCH)
     if recovered:
         log.warning("took over %d runs whose worker vanished", recovered)

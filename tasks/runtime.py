@@ -55,8 +55,12 @@ class IngestResult:
     created: tuple[str, ...] = ()
 
 
+Clock = Callable[[], datetime]
+"""Tells the time, aware and in UTC."""
+
+
 def utc_now() -> datetime:
-    """The clock of a process."""
+    """The machine's clock."""
     return datetime.now(UTC)
 
 
@@ -68,11 +72,10 @@ class Runtime:
         settings: Settings,
         *,
         app: Celery | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock | None = None,
         rng: Random | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock
         self.stopping = threading.Event()
         """Set when the process should end: long work stops at its next commit."""
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -81,6 +84,7 @@ class Runtime:
         # Now, by one thread: a worker and a beat that finalize it at the same moment can leave it without its tasks.
         self.app.finalize()
         self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
+        self.clock = clock = clock or self.ledger.clock(utc_now)
         self.offers = OffersBook(settings.offers_file)
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}

@@ -22,6 +22,11 @@ SERVER_FIXTURES = {"postgres_server", "postgres_url", "redis_server", "redis_url
 NEEDS_SERVERS = ("integration", "faults")
 
 
+def pytest_configure() -> None:
+    """Look for no garbage while everything is imported: there is none, and it would be looked for time and again."""
+    gc.disable()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Hide the operator's settings from every test and fixture, and from the processes they start."""
@@ -36,6 +41,7 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector forget the thousands of collected tests, which it would go through time and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,18 +62,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def nobodys_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nobodys_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty directory for the tests that ask for none: making one for each costs seconds in all."""
-    return tmp_path_factory.mktemp("nobodys")
+    before = Path.cwd()
+    yield tmp_path_factory.mktemp("nobodys")
+    os.chdir(before)
 
 
 @pytest.fixture(autouse=True)
-def own_working_directory(
-    request: pytest.FixtureRequest, nobodys_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def own_working_directory(request: pytest.FixtureRequest, nobodys_directory: Path) -> None:
     """Run in an empty directory: no `.env` is read by accident, and no ledger is left behind."""
     asks = "tmp_path" in request.fixturenames
-    monkeypatch.chdir(request.getfixturevalue("tmp_path") if asks else nobodys_directory)
+    os.chdir(request.getfixturevalue("tmp_path") if asks else nobodys_directory)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.beat import Scheduler, SchedulingError
 
+from worker import redis_transport
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def create_celery(settings: Settings) -> Celery:
 
     Its tasks are those of the `tasks` package; `app.settings` are the settings it was made with.
     """
+    redis_transport.install()
     broker_url = "memory://localhost//" if settings.embedded else settings.broker_url.get_secret_value()
     app = Celery("cartbridge", broker=broker_url, set_as_current=True)
     app.settings = settings

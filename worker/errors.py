@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
+
 
 class CartbridgeError(Exception):
     """The root: catch it to catch everything Cartbridge raises on purpose."""
@@ -28,7 +30,7 @@ class ApiError(CartbridgeError):
     `system` and `operation` name the call (`learningcart`, `addCompOrder`); `status` is the HTTP status, or None when
     no status line was read. `retryable`: the same call may succeed later. `outcome_unknown`: the request was or may
     have been sent and the call is not safe to repeat, so the destination must be asked before anything is sent again.
-    `retry_after_seconds`: the least the server asked us to wait, or None.
+    `retry_after_seconds`: the least the server asked us to wait, or None. `sent`: a byte of the request may have left.
     """
 
     retryable_by_default = False
@@ -43,6 +45,7 @@ class ApiError(CartbridgeError):
         retryable: bool | None = None,
         outcome_unknown: bool = False,
         retry_after_seconds: float | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -52,6 +55,15 @@ class ApiError(CartbridgeError):
         self.retryable = self.retryable_by_default if retryable is None else retryable
         self.outcome_unknown = outcome_unknown
         self.retry_after_seconds = retry_after_seconds
+        self.sent = sent
+
+    @property
+    def unreachable(self) -> bool:
+        """The system as a whole could not be reached: no connection, or a gateway in front of it says so.
+
+        It says nothing about this one request, which would have fared no better.
+        """
+        return self.retryable and (not self.sent or self.status in _GATEWAY_STATUSES)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild from the message alone, then restore the attributes, so that a subclass may add its own."""

@@ -7,6 +7,7 @@ is not safe to repeat; and that call's outcome. Killed between any two, the run 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from typing import Any
 
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
-from worker.ledger import repository
+from worker.ledger import due, repository
 from worker.ledger.repository import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
@@ -60,7 +61,9 @@ class Executor:
         clock: Callable[[], datetime],
         rng: Random,
         keep_profiles: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._keep_profiles = keep_profiles
         self._ledger = ledger
         self._workflows = workflows
@@ -75,6 +78,7 @@ class Executor:
         """Take a due run for work on `system`; None when there is nothing to do for us. Commits the claim."""
         if system not in self._clients:
             return None  # not configured: its runs wait
+        asked_at_seconds = self._monotonic()
         try:
             with self._ledger.write() as connection:
                 held = repository.claim_run(
@@ -88,6 +92,7 @@ class Executor:
         except LeaseHeldError as error:
             log.debug("not claimed: %s", error)
             return None
+        held.lease_end_seconds = asked_at_seconds + self._timing.lease_seconds
         return held
 
     def planned_step(self, held: HeldRun) -> PlannedStep | None:
@@ -181,12 +186,14 @@ class Executor:
         """What is checked immediately before the request's bytes leave: the lease outlasts the call's whole deadline.
 
         A whole deadline from then on, whatever came before: the client's own may have begun only then (a process that
-        was frozen, a slot waited for after a refused token).
+        was frozen, a slot waited for after a refused token). By two clocks: one that was set back makes the lease look
+        longer than it is, and one that never goes back may stand still while the machine sleeps.
         """
-        deadline = timedelta(seconds=self._timing.deadline_seconds(planned.definition.system))
+        deadline_seconds = self._timing.deadline_seconds(planned.definition.system)
 
         def check() -> None:
-            if self._clock() + deadline > held.lease_until:
+            left_seconds = (held.lease_until - self._clock()).total_seconds()
+            if min(left_seconds, held.lease_end_seconds - self._monotonic()) < deadline_seconds:
                 raise LeaseShortError("the lease would have ended before the call could; nothing was sent")
 
         return check
@@ -303,4 +310,4 @@ class Executor:
     def next_in_lane(self, held: HeldRun) -> str | None:
         """The due run that waited for the held run's lane, to be sent on at once."""
         with self._ledger.read() as connection:
-            return repository.due_in_lane(connection, held.lane, now=self._clock())
+            return due.due_in_lane(connection, held.lane, now=self._clock())

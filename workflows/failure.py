@@ -13,8 +13,10 @@ from worker.errors import (
     LeaseLostError,
     PermissionDeniedError,
 )
+from worker.ledger.breaker import PROBE_SECONDS
 from worker.ledger.states import Outcome, RunState
 from worker.retry import LONGEST_WISH_SECONDS, backoff_seconds
+from workflows.breaker import Evidence, evidence_of
 from workflows.reasons import Reason
 
 
@@ -30,6 +32,11 @@ class Patience:
     max_seconds: float
     max_attempts: int
     settle_seconds: float
+
+    @property
+    def probe_seconds(self) -> float:
+        """The time between two probes of a destination that is down."""
+        return min(PROBE_SECONDS, self.max_seconds)
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,16 @@ def judge(
     now: datetime,
     rng: Random,
     sent: bool = True,
+    probing: bool = False,
 ) -> Verdict:
     """Decide what a failed attempt means.
 
     `failures` counts this step's failures that count, this one included. A lookup's failures do not count and never
     end a run: without an answer nothing may be sent, so it is asked again. Nor do failures to get ready (`sent` is
     False: no token could be had, say): a rotated password must not fail every order, whatever form its refusal takes.
+    Nor does a probe's failure that only says that the destination is still down (`probing`): the run is soon due again,
+    as it is the breaker it waits for. Nor a destination that cannot be reached at all: no order must fail for a night's
+    outage, be it the only one.
     An error that is not an `ApiError` is a fault of our own: on a call that is not safe to repeat its outcome is
     unknown.
     """
@@ -74,11 +85,13 @@ def judge(
     is_api_error = isinstance(error, ApiError)
     unknown = error.outcome_unknown if isinstance(error, ApiError) else not safe_to_repeat
     retryable = error.retryable if isinstance(error, ApiError) else True
+    still_down = probing and evidence_of(error) is Evidence.DOWN
+    unreachable = isinstance(error, ApiError) and error.unreachable
     wait = timedelta(
         seconds=backoff_seconds(
             failures,
             base_seconds=patience.base_seconds,
-            max_seconds=patience.max_seconds,
+            max_seconds=patience.probe_seconds if still_down else patience.max_seconds,
             rng=rng,
             retry_after_seconds=_wish_seconds(error),
         )
@@ -92,6 +105,8 @@ def judge(
         return Verdict(
             Outcome.UNKNOWN, RunState.WAITING, Reason.SETTLING, next_attempt_at=asked_at, lane_shut_until=settled_at
         )
+    if still_down or unreachable:
+        return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait)
     if not retryable:
         reason = Reason.TLS_FAILURE if isinstance(error, ApiConnectionError) else Reason.REFUSED
         return Verdict(Outcome.FINAL, RunState.FAILED, reason)

@@ -116,6 +116,7 @@ class HintReader:
         )
         now = self._clock()
         with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, source_name, order_id)
             recorded = record_order(
                 connection, order, offers, look, now=now, start_at=self._policies[source_name].start_at
             )
@@ -158,6 +159,7 @@ class HintReader:
             state = DeliveryState.REVIEW
         note = str(error) if isinstance(error, OffersError | WebhookRejectedError) else describe(error)
         with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, source_name, order_id)
             order_rows.release_deliveries(
                 connection,
                 [row.id for row in taken],

@@ -163,6 +163,8 @@ def record_order(
     }
     if look.polled:
         values["polled_hash"] = hashed
+    elif changed:
+        values["polled_hash"] = None  # what a poll saw last is not what is recorded: seen again, it is news
     if look.fetched_at > row.fetched_at:
         values["fetched_at"] = look.fetched_at
     order_rows.update_order(connection, order.source, order.id, **values)

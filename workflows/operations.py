@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
-from worker.ledger import repository
+from worker.ledger import breaker, repository
 from worker.ledger.models import orders, pauses, runs, steps
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
@@ -256,17 +256,23 @@ class Operations:
         return f"paused {system}: its runs wait"
 
     def resume(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
-        """Send to a system again; what waited for it is sent within seconds. Safe to repeat."""
+        """Send to a system again; what waited for it is sent within seconds. Safe to repeat.
+
+        One that is down is probed at once. Its runs follow when it answers and not before: if the operator is wrong,
+        they would all be sent into the same failure.
+        """
         if dry_run:
             return f"would resume {system}"
         now = self._clock()
         with self._ledger.write() as connection:
-            if not connection.execute(delete(pauses).where(pauses.c.system == system)).rowcount:
-                return f"{system} is not paused"
-            repository.record_event(
-                connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason
-            )
-        return f"resumed {system}"
+            paused = bool(connection.execute(delete(pauses).where(pauses.c.system == system)).rowcount)
+            down = breaker.probe_now(connection, system, now=now)
+            if paused or down is not None:
+                repository.record_event(
+                    connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason
+                )
+        resumed = f"resumed {system}" if paused else f"{system} is not paused"
+        return resumed if down is None else f"{resumed}. {down.sentence(now)}"
 
 
 def _load(connection: Connection, run_id: str) -> tuple[Row[Any], KnownRun]:

@@ -304,4 +304,5 @@ class Poller:
 def poll_due(connection: Connection, source: str, *, now: datetime, poll_seconds: float) -> bool:
     """Whether a source's last poll is at least `poll_seconds` ago: what makes a doubled beat harmless."""
     last = connection.scalar(select(cursors.c.last_attempt_at).where(cursors.c.source == source))
-    return last is None or now - last >= timedelta(seconds=poll_seconds)
+    # One in the future was written by a clock that was ahead, and is not waited for.
+    return last is None or abs(now - last) >= timedelta(seconds=poll_seconds)

@@ -17,7 +17,8 @@ from worker.ledger.repository import HeldRun, HeldStep
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
-from workflows import late_answers
+from workflows import breaker, late_answers
+from workflows.breaker import Evidence
 from workflows.failure import Patience, Verdict, judge
 from workflows.steps import PlannedStep, StepResult
 
@@ -112,6 +113,8 @@ class Recorder:
                 else:
                     repository.write_progress(connection, held, now=now)
                 late_answers.report_duplicates(connection, held, result.result_id, others, now=now)
+                if is_last:
+                    self._tell_breaker(connection, held, Evidence.ANSWERED, now)
         except LeaseLostError:
             self._append_late(held, step, outcome, result.result_id)
             raise
@@ -134,11 +137,12 @@ class Recorder:
             error,
             safe_to_repeat=planned.definition.safe_to_repeat or not sent,
             lookup=lookup,
-            failures=(step.counted if sent else step.attempts) + 1,
+            failures=(step.counted if sent and not _unreachable(error) else step.attempts) + 1,
             patience=self._patience,
             now=now,
             rng=self._rng,
             sent=sent,
+            probing=held.probing,
         )
         step.attempts += 1
         if verdict.counted:
@@ -157,10 +161,11 @@ class Recorder:
             error,
             safe_to_repeat=False,
             lookup=False,
-            failures=step.counted,
+            failures=step.attempts if _unreachable(error) else step.counted,
             patience=self._patience,
             now=now,
             rng=self._rng,
+            probing=held.probing,
         )
         if not verdict.counted:
             step.counted -= 1
@@ -196,21 +201,21 @@ class Recorder:
             if verdict.pause:
                 _pause(connection, system, describe(error), now)
             cancelled = repository.write_progress(connection, held, now=now)
-            if self._adopt_late(connection, held, now):
-                return
-            if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
-                cancelled = None  # only the destination can tell whether there is anything left to cancel
-            repository.end_hold(
-                connection,
-                held,
-                state=RunState.CANCELLED if cancelled else verdict.state,
-                reason=cancelled or verdict.reason,
-                note=describe(error),
-                now=now,
-                next_attempt_at=verdict.next_attempt_at,
-                lane_shut_until=verdict.lane_shut_until,
-                detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error)},
-            )
+            if not self._adopt_late(connection, held, now):
+                if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
+                    cancelled = None  # only the destination can tell whether there is anything left to cancel
+                repository.end_hold(
+                    connection,
+                    held,
+                    state=RunState.CANCELLED if cancelled else verdict.state,
+                    reason=cancelled or verdict.reason,
+                    note=describe(error),
+                    now=now,
+                    next_attempt_at=verdict.next_attempt_at,
+                    lane_shut_until=verdict.lane_shut_until,
+                    detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error)},
+                )
+            self._tell_breaker(connection, held, breaker.evidence_of(error), now, error=error)
 
     def end(
         self,
@@ -241,6 +246,27 @@ class Recorder:
                 now=now,
                 detail=detail,
             )
+            if state is RunState.SUCCEEDED:
+                self._tell_breaker(connection, held, Evidence.ANSWERED, now)
+
+    def _tell_breaker(
+        self,
+        connection: Connection,
+        held: HeldRun,
+        evidence: Evidence,
+        now: datetime,
+        *,
+        error: Exception | None = None,
+    ) -> None:
+        breaker.tell(
+            connection,
+            held,
+            evidence,
+            error="" if error is None else describe(error),
+            unreachable=error is not None and _unreachable(error),
+            now=now,
+            probe_seconds=self._patience.probe_seconds,
+        )
 
     def _adopt_late(self, connection: Connection, held: HeldRun, now: datetime) -> bool:
         """End the run with the effect that an earlier holder reported meanwhile, if one did.
@@ -257,6 +283,11 @@ class Recorder:
         """What a holder learns after it lost the run is added to the ledger, never thrown away."""
         with self._ledger.write() as connection:
             late_answers.append(connection, held, step, outcome, result_id, now=self._clock())
+
+
+def _unreachable(error: BaseException) -> bool:
+    """Whether a failure costs no attempt, so that the wait grows with all attempts and not with those that count."""
+    return isinstance(error, ApiError) and error.unreachable
 
 
 def describe(error: BaseException) -> str:

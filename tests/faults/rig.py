@@ -98,8 +98,16 @@ class Rig:
     """One process: a runtime of its own on a ledger that exists, against a running sandbox."""
 
     def __init__(
-        self, sandbox: Sandbox, ledger_url: str, folder: Path, *, clock: HandClock | None = None, **overrides: str
+        self,
+        sandbox: Sandbox,
+        ledger_url: str,
+        folder: Path,
+        *,
+        clock: HandClock | None = None,
+        shared_clock: bool = False,
+        **overrides: str,
     ) -> None:
+        """With `shared_clock` the time is the ledger's own, as in a real process, and cannot be moved."""
         offers = folder / "offers.toml"
         offers.write_text(OFFERS)
         variables = {
@@ -118,7 +126,7 @@ class Rig:
         self.sandbox = sandbox
         self.clock = clock or HandClock()
         self.settings = load_settings(environment, env_file=None)
-        self.runtime = Runtime(self.settings, clock=self.clock, rng=Random(1))
+        self.runtime = Runtime(self.settings, clock=None if shared_clock else self.clock, rng=Random(1))
         self.doorbell = self.runtime.doorbell = SilentDoorbell()
         self.ledger = self.runtime.ledger
         self.executor = self.runtime.executor

@@ -113,12 +113,15 @@ class ServerProcess(ABC):
                 raise ServerUnavailableError(msg)
             time.sleep(POLL_SECONDS)
 
-    def stop(self) -> None:
-        """Stop in order and return when it is gone; its connections are cut, its port and data kept for `start`."""
+    def stop(self, stop_signal: signal.Signals | None = None) -> None:
+        """Stop in order and return when it is gone; its connections are cut, its port and data kept for `start`.
+
+        Another signal is another way to stop: SIGQUIT is PostgreSQL's immediate mode, after which it has to recover.
+        """
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(self.stop_signal)
+            self._process.send_signal(stop_signal or self.stop_signal)
         try:
             self._process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -168,12 +171,19 @@ class ServerProcess(ABC):
 
 
 class PostgresServer(ServerProcess):
-    """A PostgreSQL cluster in a private directory; the superuser `postgres` needs no password. Durability is off."""
+    """A PostgreSQL cluster in a private directory; the superuser `postgres` needs no password.
+
+    Unless it is to be `durable`, what was committed is not forced to the disk.
+    """
 
     name = "postgresql"
     refuses_root = True
     death_signal = signal.SIGQUIT  # an immediate shutdown, which takes the backends along
     stop_signal = signal.SIGINT  # a fast shutdown: does not wait for clients
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
+        super().__init__()
 
     def _prepare(self) -> None:
         self.data = self.directory / "data"
@@ -208,16 +218,15 @@ class PostgresServer(ServerProcess):
         raise ServerUnavailableError(msg)
 
     def _command(self) -> Sequence[str | Path]:
-        options = {
+        options: dict[str, str | int] = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": 200,
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
             "shared_buffers": "64MB",
         }
+        if not self._durable:
+            options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return [self.programs / "postgres", "-D", self.data, *flags]
 

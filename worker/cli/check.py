@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from worker.cli.probes import Finding
+    from worker.settings import Settings
 
 
 def check_command(context: typer.Context, as_json: AsJson = False) -> None:
@@ -29,7 +30,7 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
     if not as_json:
         note("Asking each system…")
     findings = list(probe_all(settings))
-    warnings = settings.warnings()
+    warnings = [*settings.warnings(), *_outages(settings)]
     verdict, ok = _verdict(findings, paused_systems(settings))
     if as_json:
         print_json(
@@ -57,6 +58,28 @@ def _verdict(findings: list[Finding], paused: list[str]) -> tuple[str, bool]:
         resume = " and ".join(f"cartbridge resume {system}" for system in paused)
         return f"Not ready: {' and '.join(paused)} answers, but is paused here. Go on with: {resume}", False
     return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
+
+
+def _outages(settings: Settings) -> list[str]:
+    """What the ledger says of destinations that did not answer; nothing where it cannot tell."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from tasks.runtime import utc_now
+    from worker.ledger import breaker
+    from worker.ledger.session import Ledger, SchemaMismatchError
+
+    ledger = Ledger(settings.database_url.get_secret_value())
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            return [
+                f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
+                for found in breaker.disturbed(connection)
+            ]
+    except (SchemaMismatchError, SQLAlchemyError):
+        return []
+    finally:
+        ledger.close()
 
 
 def _shape(finding: Finding) -> dict[str, Any]:

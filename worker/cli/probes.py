@@ -140,7 +140,11 @@ def _probe_ledger(settings: Settings) -> Finding:
         )
     except SQLAlchemyError as error:
         kind = type(getattr(error, "orig", None) or error).__name__
-        step = "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
+        step = (
+            f"Can the file {ledger.path} be written, and is there room on its disk?"
+            if ledger.is_sqlite
+            else "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
+        )
         return Finding("ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step)
     finally:
         ledger.close()

@@ -49,6 +49,10 @@ def _print_status(found: Shape) -> None:
             cell(f"{pause['system']} is paused since {ago(pause['since'])}, by {pause['actor']}{why}", "bold red")
         )
         out.print(cell(f"  go on with: cartbridge resume {pause['system']}"))
+    for breaker in found["breakers"]:
+        out.print(cell(breaker["sentence"], "bold red" if breaker["state"] == "open" else "bold yellow"))
+        if breaker["state"] == "open":
+            out.print(cell(f"  it is asked at once by: cartbridge resume {breaker['system']}"))
     for source in found["sources"]:
         if source["late_since"]:
             out.print(
@@ -81,7 +85,7 @@ def _due(found: Shape) -> Text:
                 f"{what}: {found[name]['count']}, the oldest for {duration(found[name]['oldest_age_seconds'])}"
             )
     late = any((found[name]["oldest_age_seconds"] or 0) > 60 for name in ("due", "due_deliveries"))
-    hint = " (is a worker running?)" if late else ""
+    hint = " (is a worker running?)" if late and not found["breakers"] else ""
     return cell("; ".join(parts) + hint if parts else "nothing", "yellow" if late else "")
 
 

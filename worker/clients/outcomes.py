@@ -113,14 +113,15 @@ def error_for_no_answer(failure: NoAnswer, *, system: str, operation: str, safe_
         )
     if failure.kind == "timeout":
         message = f"{call}: not sent, no connection in time ({failure.cause})"
-        return ApiTimeoutError(message, system=system, operation=operation)
+        return ApiTimeoutError(message, system=system, operation=operation, sent=False)
     if failure.kind == "tls":
         message = f"{call}: not sent, the server's TLS certificate or protocol is not accepted ({failure.cause})"
-        return ApiConnectionError(message, system=system, operation=operation, retryable=False)
+        return ApiConnectionError(message, system=system, operation=operation, retryable=False, sent=False)
     if failure.kind == "malformed":
         message = f"{call}: not sent, the request cannot be written as it stands ({failure.cause})"
-        return InvalidRequestError(message, system=system, operation=operation)
-    return ApiConnectionError(f"{call}: not sent, no connection ({failure.cause})", system=system, operation=operation)
+        return InvalidRequestError(message, system=system, operation=operation, sent=False)
+    message = f"{call}: not sent, no connection ({failure.cause})"
+    return ApiConnectionError(message, system=system, operation=operation, sent=False)
 
 
 def unexpected(

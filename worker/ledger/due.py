@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, insert, or_, select, update
 
-from worker.ledger import repository
-from worker.ledger.models import attempts, cursors, deliveries, orders, pauses, runs, steps
+from worker.ledger import breaker, repository
+from worker.ledger.breaker import PROBE_SECONDS, Breaker, BreakerState
+from worker.ledger.models import attempts, breakers, cursors, deliveries, orders, pauses, runs, steps
 from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
 
 DISPATCH_AGAIN_SECONDS = 10.0
 """A run or delivery that was sent and not taken is sent again after this long, then twice as long, up to a minute."""
 _LONGEST_WAIT_EXPONENT = 3
 _LOOK_AGAIN_SECONDS = 30.0
+_CLOCK_MARGIN_SECONDS = 60.0
+"""What was sent later than this from now was sent by a clock that was ahead, and is taken for lost."""
+_PROBE_CANDIDATES = 50
 
 
 def recover_orphans(
@@ -22,9 +27,9 @@ def recover_orphans(
 ) -> int:
     """Take runs whose lease has ended from holders that vanished; returns how many.
 
-    A call that may have been sent settles first, counted from the lease's end, and the lane stays shut until then.
-    Where nothing was open the death itself counts as an attempt, so that a run which kills its worker cannot do so
-    for ever.
+    A call that may have been sent settles first, counted from the lease's end (from now where that was long ago), and
+    the lane stays shut until then. Where nothing was open the death itself counts as an attempt, so that a run which
+    kills its worker cannot do so for ever.
     """
     settle = timedelta(seconds=settle_seconds)
     orphans = connection.execute(
@@ -56,6 +61,9 @@ def _recover(
     values: dict[str, Any] = {"state": RunState.WAITING, "reason": "worker_vanished"}
     if closed:
         settled_at = run.lease_until + settle
+        if settled_at < now:
+            # Nobody looked for long, or the clock jumped ahead while the call was under way: that may be so still.
+            settled_at = now + settle
         values |= {"next_attempt_at": settled_at, "lane_shut_until": settled_at}
     else:
         failures = _count_death(connection, run, now)
@@ -130,8 +138,9 @@ def _count_death(connection: Connection, run: Row[Any], now: datetime) -> int:
     return int(step.counted) + 1
 
 
-def anything_due(connection: Connection, *, now: datetime) -> bool:
-    """Whether a sweep may find something to send; a look that takes no lock."""
+def _looks() -> tuple[Select[Any], ...]:
+    """The questions of `anything_due`, made once: every sweep asks them, and mostly in vain."""
+    now = bindparam("now", type_=runs.c.next_attempt_at.type)
     looks = (
         select(runs.c.id).where(
             runs.c.state.in_(sorted(CLAIMABLE)), or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now)
@@ -142,15 +151,67 @@ def anything_due(connection: Connection, *, now: datetime) -> bool:
         ),
         select(orders.c.order_id).where(orders.c.replan_at <= now),
         select(runs.c.id).where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now),
+        select(breakers.c.system).where(breakers.c.state == BreakerState.RAMPING),
     )
-    return any(connection.execute(look.limit(1)).first() is not None for look in looks)
+    return tuple(look.limit(1) for look in looks)
 
 
-def take_due_runs(connection: Connection, *, now: datetime, system: str, limit: int) -> list[str]:
+_LOOKS = _looks()
+
+
+def anything_due(connection: Connection, *, now: datetime) -> bool:
+    """Whether a sweep may find something to send; a look that takes no lock."""
+    return any(connection.execute(look, {"now": now}).first() is not None for look in _LOOKS)
+
+
+def take_due_runs(
+    connection: Connection,
+    *,
+    now: datetime,
+    system: str,
+    limit: int,
+    probe_seconds: float = PROBE_SECONDS,
+    risky_steps: Collection[str] = (),
+) -> list[str]:
     """The ids of runs whose time has come, marked as sent.
 
-    A lane's later runs wait for its first; a paused system's are left.
+    A lane's later runs wait for its first; a paused system's are left. Of a system that is down one run is taken every
+    `probe_seconds`, rather none whose next call is one of `risky_steps`; of one that recovers, as many as it may have.
     """
+    found = breaker.read(connection, system)
+    if found is not None and found.state is BreakerState.OPEN:
+        return _take_probe(connection, found, now=now, probe_seconds=probe_seconds, risky_steps=risky_steps)
+    if found is not None and found.state is BreakerState.RAMPING:
+        if connection.execute(select(runs.c.id).where(*_is_due(now)).limit(1)).first() is None:
+            breaker.close(connection, found, now=now)
+            return []
+        sent_since = now - timedelta(seconds=DISPATCH_AGAIN_SECONDS)
+        limit = min(limit, breaker.room(connection, found, now=now, sent_since=sent_since))
+    due = (
+        select(runs.c.id)
+        .where(*_may_start(system, now), _not_sent_lately(runs, now))
+        .order_by(runs.c.next_attempt_at, runs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return sorted(_mark_sent(connection, runs.c.id.in_(due), now))
+
+
+def due_in_lane(connection: Connection, lane: str, *, now: datetime) -> str | None:
+    """The oldest due run of a lane: the one to go on with when the lane is let go."""
+    return connection.scalar(
+        select(runs.c.id).where(runs.c.lane == lane, *_is_due(now)).order_by(runs.c.created_at, runs.c.id).limit(1)
+    )
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        runs.c.state.in_(sorted(CLAIMABLE)),
+        or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
+    )
+
+
+def _may_start(system: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
     other = runs.alias("other")
     lane_taken = (
         select(other.c.id)
@@ -161,33 +222,64 @@ def take_due_runs(connection: Connection, *, now: datetime, system: str, limit: 
         )
         .exists()
     )
-    due = (
-        select(runs.c.id)
-        .where(
-            runs.c.state.in_(sorted(CLAIMABLE)),
-            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
-            _not_sent_lately(runs, now),
-            ~select(pauses.c.system).where(pauses.c.system == system).exists(),
-            ~lane_taken,
-        )
-        .order_by(runs.c.next_attempt_at, runs.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    return *_is_due(now), ~select(pauses.c.system).where(pauses.c.system == system).exists(), ~lane_taken
+
+
+def _mark_sent(connection: Connection, which: ColumnElement[bool], now: datetime) -> list[str]:
     taken = connection.execute(
-        update(runs)
-        .where(runs.c.id.in_(due))
-        .values(dispatched_at=now, dispatches=runs.c.dispatches + 1)
-        .returning(runs.c.id)
+        update(runs).where(which).values(dispatched_at=now, dispatches=runs.c.dispatches + 1).returning(runs.c.id)
     )
-    return sorted(taken.scalars())
+    return list(taken.scalars())
+
+
+def _take_probe(
+    connection: Connection, found: Breaker, *, now: datetime, probe_seconds: float, risky_steps: Collection[str]
+) -> list[str]:
+    """The one run that asks a system whether it is back, if it is time to: its id, marked as sent."""
+    if not found.probe_is_due(now, probe_seconds):
+        return []
+    next_step = (
+        select(steps.c.name)
+        .where(steps.c.run_id == runs.c.id, steps.c.state == StepState.PENDING)
+        .order_by(steps.c.position)
+        .limit(1)
+        .scalar_subquery()
+    )
+    candidates = connection.execute(
+        select(runs.c.id, next_step.label("step"))
+        .where(*_may_start(found.system, now))
+        .order_by(runs.c.updated_at, runs.c.id)
+        .limit(_PROBE_CANDIDATES)
+    ).all()
+    risky = {row.id for row in candidates if row.step in risky_steps}
+    looked_up = repository.effect_open_runs(connection, sorted(risky))
+    failed_at = {run_id: place for place, run_id in enumerate(found.failing_run_ids)}
+
+    def harm(run_id: str) -> tuple[int, bool, bool]:
+        """Rather one that has not failed for longest: the run that fails for its own sake must not be asked for ever.
+
+        Then one whose call does no harm when it is repeated, or is asked about first.
+        """
+        return failed_at.get(run_id, -1), run_id in risky - looked_up, run_id in risky
+
+    chosen = min((row.id for row in candidates), key=harm, default=None)
+    # The run's row before the breaker's, as everywhere; one that somebody else has locked is left for the next sweep.
+    locked = select(runs.c.id).where(runs.c.id == chosen, *_is_due(now)).with_for_update(skip_locked=True)
+    if chosen is None or connection.execute(locked).first() is None:
+        return []
+    if not breaker.take_probe(connection, found, chosen, now=now, probe_seconds=probe_seconds):
+        return []
+    return _mark_sent(connection, runs.c.id == chosen, now)
 
 
 def _not_sent_lately(table: Table, now: datetime) -> ColumnElement[bool]:
     """Never sent, or sent so long ago that the message must be taken for lost."""
+    ahead = table.c.dispatched_at > now + timedelta(seconds=_CLOCK_MARGIN_SECONDS)
     if "dispatches" not in table.c:
         return or_(
-            table.c.dispatched_at.is_(None), table.c.dispatched_at <= now - timedelta(seconds=DISPATCH_AGAIN_SECONDS)
+            table.c.dispatched_at.is_(None),
+            ahead,
+            table.c.dispatched_at <= now - timedelta(seconds=DISPATCH_AGAIN_SECONDS),
         )
     waits = [
         and_(
@@ -198,7 +290,7 @@ def _not_sent_lately(table: Table, now: datetime) -> ColumnElement[bool]:
         )
         for dispatches in range(1, _LONGEST_WAIT_EXPONENT + 1)
     ]
-    return or_(table.c.dispatched_at.is_(None), *waits)
+    return or_(table.c.dispatched_at.is_(None), ahead, *waits)
 
 
 def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
@@ -227,8 +319,12 @@ def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> lis
 
 def take_orders_to_replan(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
     """Orders whose last plan left something for later, put off once more in case this look fails too."""
+    # One that is locked is being looked at: waiting for it here could be for each other, as it wants the deliveries.
     due = connection.execute(
-        select(orders.c.source, orders.c.order_id).where(orders.c.replan_at <= now).limit(limit)
+        select(orders.c.source, orders.c.order_id)
+        .where(orders.c.replan_at <= now)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
     ).all()
     for source, order_id in due:
         connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -30,7 +31,13 @@ class ProcessLock:
         """
         if fcntl is None:
             return False
-        file = self._path.open("a+", encoding="utf-8")
+        try:
+            file = self._path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"The ledger's lock {self._path} cannot be written ({error.strerror}). Is there room on its disk, and "
+                "may this user write there?"
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -41,9 +48,9 @@ class ProcessLock:
                 f"Another `cartbridge up` (process {holder or 'unknown'}) works on this ledger. Stop it first; "
                 "for several processes use PostgreSQL and Redis."
             ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with suppress(OSError):  # a full disk: the lock holds all the same, and what is written in it is for people
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
         self._file = file
         return True
 

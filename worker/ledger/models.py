@@ -220,6 +220,8 @@ class Run(SQLModel, table=True):
     """Set when the source cancels a run whose effect is open: the lookup decides."""
     cancelled_by: str | None = None
     fence: int = 0
+    system: str | None = None
+    """The destination it was last claimed for."""
     lease_holder: str | None = None
     lease_until: datetime | None = _at()
     lane_shut_until: datetime | None = _at()
@@ -339,6 +341,23 @@ class Pause(SQLModel, table=True):
     since: datetime = _at(nullable=False)
 
 
+class BreakerRecord(SQLModel, table=True):
+    """A destination whose calls failed lately; see `worker.ledger.breaker`. No row: nothing is wrong with it."""
+
+    __tablename__ = "breakers"
+
+    system: str = Field(primary_key=True)
+    state: str
+    opened_at: datetime | None = _at()
+    probe_at: datetime | None = _at()
+    probe_run_id: str | None = None
+    allowance: int = 0
+    failures: int = 0
+    failing_run_ids: list[str] = Field(default_factory=list, sa_column=_json())
+    last_error: str | None = None
+    """Redacted."""
+
+
 def table_of(model: type[SQLModel]) -> Table:
     """The Core table behind a model, for hot statements."""
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
@@ -354,3 +373,4 @@ attempts = table_of(Attempt)
 events = table_of(Event)
 cursors = table_of(Cursor)
 pauses = table_of(Pause)
+breakers = table_of(BreakerRecord)

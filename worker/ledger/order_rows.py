@@ -94,6 +94,23 @@ def take_deliveries(
     return list(rows)
 
 
+def lock_open_deliveries(connection: Connection, source: str, order_id: str) -> None:
+    """Lock an order's open deliveries until the transaction ends, in the order in which `take_deliveries` does.
+
+    Taken in another order, a look that ends and one that begins can wait for each other on PostgreSQL.
+    """
+    connection.execute(
+        select(deliveries.c.id)
+        .where(
+            deliveries.c.source == source,
+            deliveries.c.order_id == order_id,
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+        )
+        .order_by(deliveries.c.received_at, deliveries.c.id)
+        .with_for_update()
+    ).all()
+
+
 def release_deliveries(
     connection: Connection,
     delivery_ids: list[str],
@@ -264,16 +281,22 @@ def update_order(connection: Connection, source: str, order_id: str, **values: A
 
 
 def put_off_received(connection: Connection, source: str, order_id: str, *, until: datetime) -> None:
-    """Let the hints nobody has taken yet wait a moment, so that a storm of them shares one fetch."""
-    connection.execute(
-        update(deliveries)
+    """Let the hints nobody has taken yet wait a moment, so that a storm of them shares one fetch.
+
+    One that is being taken right now is left to whoever takes it: waiting for it could be for each other.
+    """
+    open_ones = (
+        select(deliveries.c.id)
         .where(
             deliveries.c.source == source,
             deliveries.c.order_id == order_id,
             deliveries.c.state == DeliveryState.RECEIVED,
             deliveries.c.next_attempt_at.is_(None),
         )
-        .values(next_attempt_at=until, dispatched_at=None)
+        .with_for_update(skip_locked=True)
+    )
+    connection.execute(
+        update(deliveries).where(deliveries.c.id.in_(open_ones)).values(next_attempt_at=until, dispatched_at=None)
     )
 
 

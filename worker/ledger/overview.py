@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, func, select
 
+from worker.ledger import breaker
 from worker.ledger.books import missed_by_webhook
+from worker.ledger.breaker import Breaker
 from worker.ledger.models import cursors, deliveries, orders, pauses, runs
 from worker.ledger.shapes import Advise, Shape, iso
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
@@ -20,7 +22,7 @@ _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).or
 
 
 def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sources: Collection[str] = ()) -> Shape:
-    """Counts by state, what waits for a person and why, what is due, what is paused, and each source's last poll.
+    """Counts by state, what waits for a person and why, what is due, paused or down, and each source's last poll.
 
     `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
     successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
@@ -43,6 +45,7 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
             {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
             for row in connection.execute(select(pauses).order_by(pauses.c.system))
         ],
+        "breakers": [_breaker(found, now) for found in breaker.disturbed(connection)],
         "sources": [
             _cursor(row, now, missed, watched.get(row.source, Watch()))
             for row in connection.execute(_CURSORS_OF_SOURCES)
@@ -91,6 +94,18 @@ def _due(connection: Connection, table: Table, states: Sequence[str], now: datet
         "count": row.rows,
         "oldest_at": iso(row.oldest_at),
         "oldest_age_seconds": _seconds(row.oldest_at, now),
+    }
+
+
+def _breaker(found: Breaker, now: datetime) -> Shape:
+    return {
+        "system": found.system,
+        "state": found.state,
+        "since": iso(found.opened_at),
+        "probe_at": iso(found.probe_at),
+        "allowance": found.allowance,
+        "last_error": found.last_error,
+        "sentence": found.sentence(now),
     }
 
 

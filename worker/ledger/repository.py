@@ -5,6 +5,7 @@ Each function works inside the transaction it is given and commits nothing itsel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, exists, insert, or_, se
 from sqlalchemy.exc import IntegrityError
 
 from worker.errors import LeaseHeldError, LeaseLostError
+from worker.ledger import breaker
 from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import violated_constraint
 from worker.ledger.states import CLAIMABLE, FINISHED, Actor, Outcome, RunState, StepState, check_transition
@@ -45,6 +47,8 @@ class HeldRun:
     id: str
     key: str
     workflow: str
+    system: str
+    """The destination it was claimed for."""
     source: str
     order_id: str
     lane: str
@@ -61,6 +65,12 @@ class HeldRun:
     """Ended attempts of safe steps that are not committed yet."""
     dirty: list[HeldStep] = field(default_factory=list)
     """Steps whose state is not committed yet."""
+    breaker: str | None = None
+    """The state of the destination's breaker when it was last looked at, None where it has none."""
+    probing: bool = False
+    """It was claimed to find out whether a destination that is down answers again."""
+    lease_end_seconds: float = math.inf
+    """The lease's end on the holder's own clock that never goes back."""
 
     @property
     def next_step(self) -> HeldStep | None:
@@ -78,8 +88,8 @@ def claim_run(
 ) -> HeldRun:
     """Take a due run under a lease, together with its lane.
 
-    Raises `LeaseHeldError` when it is not due, its destination is paused, or its lane is taken. The partial unique
-    index on the lane decides between two claims at the same moment.
+    Raises `LeaseHeldError` when it is not due, its lane is taken, or its destination is paused, down, or recovering and
+    busy enough. The partial unique index on the lane decides between two claims at the same moment.
     """
     other = runs.alias("other")
     lane_taken = exists().where(
@@ -99,13 +109,14 @@ def claim_run(
         .values(
             state=RunState.RUNNING,
             fence=runs.c.fence + 1,
+            system=system,
             lease_holder=holder,
             lease_until=now + timedelta(seconds=lease_seconds),
             lane_shut_until=None,
             next_attempt_at=None,
             updated_at=now,
         )
-        .returning(runs)
+        .returning(runs, breaker.state_of(system).label("breaker"))
     )
     try:
         row = connection.execute(statement).one_or_none()
@@ -115,6 +126,8 @@ def claim_run(
         raise
     if row is None:
         raise LeaseHeldError(f"run {run_id} is not due, or it, its lane or its destination is taken")
+    if row.breaker is not None and not breaker.admits(connection, system, run_id, now=now):
+        raise LeaseHeldError(f"run {run_id} must wait: {system} is down or recovering")
     return _held(connection, row, holder, now)
 
 
@@ -129,6 +142,7 @@ def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> 
         id=row.id,
         key=row.key,
         workflow=row.workflow,
+        system=row.system,
         source=row.source,
         order_id=row.order_id,
         lane=row.lane,
@@ -141,6 +155,8 @@ def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> 
         lease_until=row.lease_until,
         cancel_reason=row.cancel_reason,
         steps=held_steps,
+        breaker=row.breaker,
+        probing=row.breaker == breaker.BreakerState.OPEN,
     )
 
 
@@ -203,13 +219,15 @@ def write_progress(
     """
     values: dict[str, Any] = {"updated_at": now}
     if lease_seconds is not None:
-        values["lease_until"] = now + timedelta(seconds=lease_seconds)
+        # Never shorter than it is: a clock that was set back would end it for everybody else at once.
+        values["lease_until"] = max(held.lease_until, now + timedelta(seconds=lease_seconds))
     row = connection.execute(
         update(runs).where(*_fenced(held)).values(**values).returning(runs.c.cancel_reason, runs.c.lease_until)
     ).one_or_none()
     if row is None:
         raise LeaseLostError(f"run {held.id} is held by somebody else by now")
     _flush(connection, held)
+    held.lease_end_seconds += (row.lease_until - held.lease_until).total_seconds()
     held.lease_until = row.lease_until
     held.cancel_reason = row.cancel_reason
     return held.cancel_reason
@@ -326,10 +344,14 @@ def end_hold(
     if state is RunState.CANCELLED:
         values["cancelled_by"] = "source"
     row = connection.execute(
-        update(runs).where(*_fenced(held)).values(**values).returning(runs.c.cancel_reason)
+        update(runs)
+        .where(*_fenced(held))
+        .values(**values)
+        .returning(runs.c.cancel_reason, breaker.state_of(held.system).label("breaker"))
     ).one_or_none()
     if row is None:
         raise LeaseLostError(f"run {held.id} is held by somebody else by now")
+    held.breaker = row.breaker
     _flush(connection, held)
     record_event(
         connection,
@@ -365,17 +387,3 @@ def accounted_results(connection: Connection, result_ids: list[str]) -> set[str]
     known = set(connection.scalars(select(runs.c.result_id).where(runs.c.result_id.in_(result_ids))))
     known |= set(connection.scalars(select(attempts.c.result_id).where(attempts.c.result_id.in_(result_ids))))
     return known
-
-
-def due_in_lane(connection: Connection, lane: str, *, now: datetime) -> str | None:
-    """The oldest due run of a lane: the one to go on with when the lane is let go."""
-    return connection.scalar(
-        select(runs.c.id)
-        .where(
-            runs.c.lane == lane,
-            runs.c.state.in_(sorted(CLAIMABLE)),
-            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
-        )
-        .order_by(runs.c.created_at, runs.c.id)
-        .limit(1)
-    )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +20,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
+from worker.ledger.clock import ServerClock, server_time
 
 _WRITE = "cartbridge_write"
 _BUSY_TIMEOUT_MILLISECONDS = 15_000
+_LOCKED_WAIT_SECONDS = 0.02
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -40,6 +46,7 @@ class Ledger:
         self._engine: Engine | None = None
         self._process_id = 0
         self._opening = threading.Lock()
+        self._clock: ServerClock | None = None
         # Writers of one process queue here, in order, instead of polling SQLite's file lock.
         self._writing: Any = threading.Lock() if self.is_sqlite else nullcontext()
 
@@ -97,6 +104,8 @@ class Ledger:
         with self._writing, self.engine.connect() as connection:
             writing = connection.execution_options(**{_WRITE: True})
             with writing.begin():
+                if self._clock is not None:
+                    self._clock.note(writing)
                 yield writing
 
     @contextmanager
@@ -104,6 +113,17 @@ class Ledger:
         """A transaction that only reads, from one consistent view on SQLite."""
         with self.engine.connect() as connection, connection.begin():
             yield connection
+
+    def clock(self, local: Callable[[], datetime]) -> Callable[[], datetime]:
+        """The clock that every process on this ledger shares: the server's, or on SQLite the one machine's, `local`."""
+        if self.is_sqlite:
+            return local
+        self._clock = ServerClock(self._ask_time, local=local)
+        return self._clock
+
+    def _ask_time(self) -> datetime:
+        with self.engine.connect() as connection:
+            return server_time(connection)
 
     def close(self) -> None:
         """Close every pooled connection. The next use opens new ones."""
@@ -121,13 +141,12 @@ class Ledger:
             raise SchemaMismatchError(f"The ledger {self.label} does not exist yet. Run: cartbridge migrate")
         with self.read() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-        script = ScriptDirectory(str(_MIGRATIONS))
-        head = script.get_current_head()
+        head, known = _revisions(_MIGRATIONS)
         if current == head:
             return
         if current is None:
             raise SchemaMismatchError(f"The ledger {self.label} is empty. Run: cartbridge migrate")
-        if current in {revision.revision for revision in script.walk_revisions()}:
+        if current in known:
             raise SchemaMismatchError(
                 f"The ledger's schema {current} is older than this version's {head}. Run: cartbridge migrate"
             )
@@ -149,7 +168,7 @@ class Ledger:
             if not self.is_sqlite:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4027110977)")
             before = MigrationContext.configure(connection).get_current_revision()
-            known = {revision.revision for revision in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+            _, known = _revisions(_MIGRATIONS)
             if before is not None and before not in known:
                 raise SchemaMismatchError(
                     f"The ledger's schema {before} is newer than this version knows. Install the newer "
@@ -161,15 +180,36 @@ class Ledger:
         return before, after
 
 
+@cache
+def _revisions(migrations: Path) -> tuple[str | None, frozenset[str]]:
+    """The newest revision of the schema and all that this version knows; read from the disk once a process."""
+    script = ScriptDirectory(str(migrations))
+    return script.get_current_head(), frozenset(revision.revision for revision in script.walk_revisions())
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction control begins too late for BEGIN IMMEDIATE: switch it off and begin ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MILLISECONDS}")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch a new file to WAL, which SQLite refuses at once, busy timeout or not, while another process does it."""
+    give_up_at = time.monotonic() + _BUSY_TIMEOUT_MILLISECONDS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_LOCKED_WAIT_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

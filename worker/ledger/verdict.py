@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, or_, select
 
+from worker.ledger import breaker
+from worker.ledger.breaker import BreakerState
 from worker.ledger.models import pauses, runs
 from worker.ledger.shapes import Shape
 from worker.ledger.states import DeliveryState, OrderState, RunState
@@ -90,6 +92,10 @@ def _due(connection: Connection, run: Shape, who: str, label: str, now: datetime
             resume = f"Correct its credentials, see `cartbridge check`, then {resume}."
         why = f": {pause.reason}" if pause.reason else ""
         return Verdict(20, f"{waits}: {_DESTINATION} is paused by {person(pause.actor)}{why}.", "bad", resume)
+    outage = breaker.read(connection, _DESTINATION)
+    if outage is not None and outage.state is not BreakerState.CLOSED:
+        action = f"Nothing: it goes on by itself. `cartbridge resume {_DESTINATION}` asks it at once."
+        return Verdict(21, f"{waits}: {outage.sentence(now)}", "wait", action)
     row = connection.execute(select(runs.c.lane, runs.c.next_attempt_at).where(runs.c.id == run["id"])).one()
     ahead = connection.scalar(
         select(runs.c.id).where(

@@ -26,9 +26,9 @@ PREFIXES: Mapping[str, str] = {
 class World:
     """The four systems and what surrounds them."""
 
-    def __init__(self, config: SandboxConfig) -> None:
+    def __init__(self, config: SandboxConfig, *, clock: Clock | None = None) -> None:
         self.config = config
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.log = EffectLog(self.clock.now, config.effects_path)
         self.faults = FaultPlan(config.random_seed)
         self.waits = Waits()

@@ -17,7 +17,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.ledger import breaker
 from worker.ledger.books import missed_by_webhook
+from worker.ledger.breaker import BreakerState
 from worker.ledger.models import cursors, deliveries, pauses, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE
@@ -169,6 +171,12 @@ def _systems(connection: Connection) -> Iterator[Metric]:
     for system, kind in connection.execute(select(pauses.c.system, pauses.c.kind)):
         paused.add_metric([system, kind], 1)
     yield paused
+    down = GaugeMetricFamily(
+        "cartbridge_breaker_open", "1 for each system that is down, 0 while it recovers.", labels=["system"]
+    )
+    for found in breaker.disturbed(connection):
+        down.add_metric([found.system], found.state is BreakerState.OPEN)
+    yield down
 
 
 def metrics_routes(metrics: Metrics) -> APIRouter:

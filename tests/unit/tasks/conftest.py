@@ -13,19 +13,9 @@ from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
 from tests.unit.workflows.academy import Academy
 from tests.unit.workflows.shop import NOW, ONE_OFFER, Clock, FakeSource
-from worker.ledger.session import Ledger
 from worker.settings import Settings, load_settings
 from workflows.execution import Executor
 from workflows.hints import HintReader
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ledger") / "template.db"
-    ledger = Ledger(f"sqlite:///{path}")
-    ledger.migrate()
-    ledger.close()
-    return path
 
 
 @pytest.fixture

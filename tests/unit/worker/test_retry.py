@@ -32,7 +32,7 @@ def test_wait_is_spread_over_the_whole_range_when_many_failed_together() -> None
     assert 7.5 < mean(drawn) < 8.5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(min_value=-5, max_value=10**9),
     st.floats(min_value=0, max_value=1e6),

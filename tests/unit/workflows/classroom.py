@@ -15,6 +15,7 @@ from workflows import refunds
 from workflows.offers import Offers
 from workflows.plan import KnownRun, Plan, Situation
 from workflows.planning import plan
+from workflows.reasons import Reason
 
 COURSE_OFFER = """
 [[offer]]
@@ -22,6 +23,16 @@ source = "frontcore"
 course_id = "77"
 grants = [{ price_id = 601, group_ids = [12] }]
 """
+
+PENDING, SUCCEEDED, REVIEW, CANCELLED = RunState.PENDING, RunState.SUCCEEDED, RunState.REVIEW, RunState.CANCELLED
+DUE = (PENDING, None)
+DONE = (SUCCEEDED, None)
+REPLACED = (CANCELLED, Reason.SUPERSEDED)
+SETTLED = Reason.SETTLED_BY_SOURCE
+ONE = "500/participant-1-user-1"
+"""Where `one` participant's seat is."""
+WAITING_LIST: dict[str, Any] = {"participants": [{"id": 1, "status": 3}]}
+CANCELLED_DATE: dict[str, Any] = {"course": {"id": 77, "coursedates": [{"id": 9, "status": 3}]}}
 
 
 def a_user(user_id: int, **more: Any) -> dict[str, Any]:
@@ -63,6 +74,12 @@ def a_course_order(*lines: dict[str, Any], total: int = 1500, is_paid: bool = Tr
         "lines": list(lines),
     }
     return to_order(Record.model_validate(record | more))
+
+
+def one(*, user: dict[str, Any] | None = None, **place: Any) -> Order:
+    """An order of one participant."""
+    users = [a_user(1) if user is None else user]
+    return a_course_order(a_course_line(places=[a_place(1, 1, **place)], users=users))
 
 
 @dataclass

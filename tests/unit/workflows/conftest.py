@@ -1,15 +1,14 @@
-"""A ledger, a clock, a source and an offers file of each test's own."""
+"""A clock, a source and an offers file of each test's own."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.workflows.classroom import Desk
 from tests.unit.workflows.polled_shop import Shop
 from tests.unit.workflows.shop import ONE_OFFER, Clock, FakeSource, a_hint_reader
 from tests.unit.workflows.three_books import SINCE, FakeCart, NewReconciler
@@ -17,28 +16,6 @@ from worker.ledger.session import Ledger
 from workflows.hints import HintReader, SourcePolicy
 from workflows.offers import OffersBook
 from workflows.reconcile import Reconciled, Reconciler
-
-
-@pytest.fixture(scope="session")
-def session_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, Path]]:
-    """The session's SQLite ledger, and a copy of its file from when it was empty."""
-    folder = tmp_path_factory.mktemp("ledger")
-    ledger = Ledger(f"sqlite:///{folder}/ledger.db")
-    ledger.migrate()
-    with closing(sqlite3.connect(folder / "ledger.db")) as made, closing(sqlite3.connect(folder / "empty.db")) as empty:
-        made.backup(empty)
-    yield ledger, folder / "empty.db"
-    ledger.close()
-
-
-@pytest.fixture
-def ledger(session_ledger: tuple[Ledger, Path]) -> Ledger:
-    """An empty ledger. One engine serves all tests, since each new one compiles every statement anew."""
-    ledger, empty_path = session_ledger
-    assert ledger.path is not None
-    with closing(sqlite3.connect(empty_path)) as empty, closing(sqlite3.connect(ledger.path)) as mine:
-        empty.backup(mine)
-    return ledger
 
 
 @pytest.fixture
@@ -71,6 +48,11 @@ def hints(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) ->
 @pytest.fixture
 def shop(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> Shop:
     return Shop(ledger, source, book, clock)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_part_of_a_country_has_its_place_when_the_country_is_known(
     assert {name: value for name, value in found.items() if name in {"State", "Province"}} == fields
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(addresses, text, text)
 def test_nothing_empty_or_invented_is_sent_whatever_the_address(address: Address, first: str, last: str) -> None:
     fields = customer_fields(Learner(email="kari@example.test", first_name=first, last_name=last, address=address))
@@ -100,7 +100,7 @@ def test_nothing_empty_or_invented_is_sent_whatever_the_address(address: Address
     assert not ("State" in found and "Province" in found) or country_name(address.country) == address.country.strip()
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(text)
 def test_name_of_a_country_is_its_own_name_when_read_again(written: str) -> None:
     assert country_name(country_name(written)) == country_name(written)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.academy import (
     CALL_SECONDS,
     KEY,
@@ -50,8 +51,14 @@ def executor(ledger: Ledger, academy: Academy, clock: Clock) -> Executor:
 
 
 @pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    """The ledger with one planned run in it."""
+    return session_ledger.filled_by(a_run)
+
+
+@pytest.fixture
 def run_id(ledger: Ledger) -> str:
-    return a_run(ledger)
+    return str(run_of(ledger, KEY).id)
 
 
 def state(ledger: Ledger) -> tuple[str, str | None]:

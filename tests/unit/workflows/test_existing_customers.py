@@ -141,7 +141,7 @@ def test_second_call_has_its_own_slot_and_what_is_left_of_the_deadline() -> None
 values = st.text(max_size=6)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.none() | st.dictionaries(st.sampled_from([*WHOLE, "state"]), values), st.booleans(), values, values)
 def test_no_field_is_ever_overwritten_when_profiles_are_kept(
     before: dict[str, str] | None, is_named: bool, first: str, city: str

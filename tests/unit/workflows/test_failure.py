@@ -132,6 +132,23 @@ def test_lookup_is_asked_again_uncounted_when_it_fails_in_any_way(error: Excepti
     assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.RETRYABLE, RunState.WAITING, Reason.SETTLING)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        api_error(ApiConnectionError, sent=False),
+        api_error(ApiTimeoutError, sent=False),
+        api_error(ServerError, status=502),
+        api_error(ServerError, status=503),
+        api_error(ServerError, status=504),
+    ],
+)
+def test_run_waits_uncounted_when_the_destination_cannot_be_reached_at_all(error: Exception) -> None:
+    verdict = judged(error, failures=PATIENCE.max_attempts + 10)
+    assert (verdict.outcome, verdict.state, verdict.counted) == (Outcome.RETRYABLE, RunState.WAITING, False)
+    assert verdict.next_attempt_at is not None
+    assert verdict.next_attempt_at > NOW
+
+
 def test_run_fails_when_the_attempts_are_spent() -> None:
     assert judged(api_error(ServerError), failures=PATIENCE.max_attempts - 1).state is RunState.WAITING
     verdict = judged(api_error(ServerError), failures=PATIENCE.max_attempts)

@@ -146,6 +146,16 @@ def test_polled_hash_is_kept_only_when_a_poll_saw_the_order(ledger: Ledger) -> N
     assert rows(ledger, orders)[0].polled_hash == order_rows.content_hash(an_order())
 
 
+def test_order_is_news_to_the_next_poll_when_a_hint_brought_other_content_than_the_last_poll_saw(
+    ledger: Ledger,
+) -> None:
+    record(ledger, an_order(), polled=True)
+    record(ledger, an_order(payment=Payment.REFUNDED), now=NOW + timedelta(minutes=1))
+    assert rows(ledger, orders)[0].polled_hash is None  # paid again, it would look to a poll as it did before
+    record(ledger, an_order(payment=Payment.REFUNDED), now=NOW + timedelta(minutes=2), polled=True)
+    assert rows(ledger, orders)[0].polled_hash == order_rows.content_hash(an_order(payment=Payment.REFUNDED))
+
+
 def test_renewal_is_kept_when_only_a_later_look_can_tell(ledger: Ledger) -> None:
     record(ledger, an_order(), rules=Offers())
     record(ledger, an_order(renewal=True, subscription_id="1108"), rules=Offers())

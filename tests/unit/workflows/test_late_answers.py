@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.academy import (
     KEY,
     Academy,
@@ -25,9 +26,15 @@ from workflows import late_answers
 
 
 @pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    """The ledger with one planned run in it."""
+    return session_ledger.filled_by(a_run)
+
+
+@pytest.fixture
 def held(ledger: Ledger, clock: Clock) -> HeldRun:
     """A run whose order was sent by a holder that then lost it."""
-    held = before_the_order(an_executor(ledger, Academy(), clock), a_run(ledger))
+    held = before_the_order(an_executor(ledger, Academy(), clock), run_of(ledger, KEY).id)
     a_recorder(ledger, clock).commit_intent(held, step_of(held), "cb-reference")
     return held
 

@@ -71,7 +71,7 @@ def test_nothing_is_named_when_nothing_changed() -> None:
 seats = st.lists(st.sampled_from(["buyer", "seat-2", "seat-3"]), unique=True, max_size=3)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(seats, seats, st.emails(), st.emails())
 def test_paths_tell_every_difference_and_nobody_s_email_when_orders_differ(
     before: list[str], after: list[str], email: str, other: str

@@ -59,7 +59,7 @@ def enrolled(runs: list[KnownRun], user_id: int) -> list[str]:
     ]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(orders(), st.lists(st.sampled_from(FATES), min_size=3, max_size=3)), min_size=1, max_size=6))
 def test_nobody_is_enrolled_twice_when_places_come_go_and_are_renamed(
     history: list[tuple[Order, list[RunState]]],

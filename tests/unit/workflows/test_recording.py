@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.academy import (
     KEY,
     LEASE_SECONDS,
@@ -42,6 +43,12 @@ MADE = StepResult({"order_id": "90001"}, "90001")
 
 
 @pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    """The ledger with one planned run in it."""
+    return session_ledger.filled_by(a_run)
+
+
+@pytest.fixture
 def recorder(ledger: Ledger, clock: Clock) -> Recorder:
     return a_recorder(ledger, clock)
 
@@ -49,7 +56,7 @@ def recorder(ledger: Ledger, clock: Clock) -> Recorder:
 @pytest.fixture
 def held(ledger: Ledger, clock: Clock) -> HeldRun:
     """A run whose comped order is next, its safe steps not committed yet."""
-    return before_the_order(an_executor(ledger, Academy(), clock), a_run(ledger))
+    return before_the_order(an_executor(ledger, Academy(), clock), run_of(ledger, KEY).id)
 
 
 def lose(ledger: Ledger, **values: Any) -> None:

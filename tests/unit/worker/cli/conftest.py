@@ -38,15 +38,6 @@ def untouched_process() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ledger") / "cartbridge.db"
-    ledger = Ledger(f"sqlite:///{path}")
-    ledger.migrate()
-    ledger.close()
-    return path
-
-
 @pytest.fixture
 def ledger(migrated_file: Path, tmp_path: Path) -> Iterator[Ledger]:
     """The ledger of the default settings, in the test's own directory."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from tasks.doorbell import Doorbell
 from tests.unit.worker.cli.conftest import Run
+from tests.unit.worker.ledger.filling import add_breaker
 from worker.cli import probes
 from worker.errors import (
     ApiError,
@@ -247,3 +248,15 @@ def test_it_is_not_ready_when_a_system_is_paused(run: Run, ledger: Ledger) -> No
         )
     found = checked(run, 1)
     assert found["verdict"].endswith("cartbridge resume learningcart")
+
+
+def test_outage_is_told_and_keeps_nothing_from_starting_when_the_system_answers_now(
+    run: Run, ledger: Ledger, configured: None
+) -> None:
+    with ledger.write() as connection:
+        add_breaker(connection)
+    result = run("check")
+    shown = " ".join(result.stdout.split())
+    assert "learningcart is down since 2025-03-04 11:30 UTC" in shown
+    assert "To ask it at once: cartbridge resume learningcart" in shown
+    assert result.exit_code == 0

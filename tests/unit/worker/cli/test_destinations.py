@@ -5,7 +5,8 @@ from sqlalchemy import select
 
 from tasks.doorbell import Doorbell
 from tests.unit.worker.cli.conftest import Run
-from worker.ledger.models import pauses
+from tests.unit.worker.ledger.filling import NOW, add_breaker
+from worker.ledger.models import breakers, events, pauses
 from worker.ledger.session import Ledger
 
 
@@ -31,3 +32,16 @@ def test_a_destination_is_paused_and_resumed_when_asked_for(
     assert len(swept) == 1
     with ledger.read() as connection:
         assert connection.execute(select(pauses)).all() == []
+
+
+def test_destination_that_is_down_is_probed_at_once_when_it_is_resumed(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Doorbell, "ring_sweep", lambda _: True)
+    with ledger.write() as connection:
+        add_breaker(connection)
+    shown = run("resume", "learningcart").stdout
+    assert shown.startswith("learningcart is not paused. learningcart is down since 2025-03-04 11:30 UTC")
+    with ledger.read() as connection:
+        assert connection.execute(select(breakers.c.probe_at)).scalar_one() > NOW
+        assert [row.kind for row in connection.execute(select(events))] == ["system_resumed"]

@@ -4,6 +4,7 @@ import json
 
 from tests.unit.worker.cli.conftest import Run
 from tests.unit.worker.ledger.filling import (
+    add_breaker,
     add_cursor,
     add_delivery,
     add_order,
@@ -57,3 +58,25 @@ def test_status_says_when_polls_are_late_and_orders_stay_away(run: Run, ledger: 
     shown = run("status").stdout
     assert "No poll of studiocart has succeeded since" in shown
     assert "No new order from studiocart since" in shown
+
+
+def test_status_says_since_when_a_destination_is_down_and_blames_no_worker(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, at=minutes_ago(90))
+        add_breaker(connection)
+    shown = " ".join(run("status").stdout.split())
+    assert "learningcart is down since 2025-03-04 11:30 UTC" in shown
+    assert "it is asked at once by: cartbridge resume learningcart" in shown
+    assert "is a worker running?" not in shown
+    (found,) = json.loads(run("status", "--json").stdout)["breakers"]
+    assert (found["system"], found["state"], found["since"]) == ("learningcart", "open", "2025-03-04T11:30:00Z")
+    assert found["sentence"].startswith("learningcart is down since")
+
+
+def test_status_says_how_many_run_when_a_destination_recovers(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_breaker(connection, state="ramping", allowance=4)
+    shown = " ".join(run("status").stdout.split())
+    assert "answers again: its runs go on, 4 at once at most" in shown
+    assert "asked at once by" not in shown

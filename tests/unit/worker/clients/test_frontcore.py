@@ -1,75 +1,37 @@
-"""`worker.clients.frontcore`: what is asked for, what comes back, and the errors that come with status 200."""
+"""`worker.clients.frontcore`: what is asked for, what comes back, and how fast."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from limits.storage import MemoryStorage
 from pydantic import SecretStr
 
-from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
+from tests.unit.worker.clients.frontcore_account import (
+    HTML,
+    INCLUDES,
+    KEY,
+    SAMPLES,
+    SECRET,
+    Access,
+    account_of,
+    client,
+    query_of,
+)
+from tests.unit.worker.clients.stub import Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.transport import Answer
 from worker.errors import (
-    ApiError,
-    ApiTimeoutError,
-    AuthenticationError,
     ConfigurationError,
-    InvalidRequestError,
     NotFoundError,
-    PermissionDeniedError,
-    RateLimitedError,
-    ServerError,
     UnexpectedResponseError,
 )
 from worker.redaction import SecretBook
-from worker.sandbox.seeds import seed_records
 from worker.settings import FrontcoreSettings
-
-KEY = "hunter2-frontcore"
-HTML = b"<!DOCTYPE html><html><body>Under maintenance</body></html>"
-SECRET = SecretStr(KEY)
-SAMPLES = seed_records("frontcore", "orders")
-WRONG_KEY = {"error": "Wrong API Key"}
-"""The document's own unsuccessful response."""
-INCLUDES = ["lines.database_relations.course", "lines.database_relations.participants", "campaign"]
-
-
-@dataclass(frozen=True)
-class Access:
-    base_url: str | None = "https://api.example.test/v2"
-    api_key: SecretStr | None = SECRET
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 30.0
-    requests_per_second: float = 0.0
-
-
-def client(account: StubTransport, **options: Any) -> FrontcoreClient:
-    api = ApiClient("frontcore", base_url=str(Access().base_url), transport=account, redact=SecretBook([KEY]).redact)
-    return FrontcoreClient(Access(), api=api, **options)
-
-
-def account_of(ids: list[int], *, cap: int = 250, end: Answer | None = None) -> StubTransport:
-    """An account that pages through orders of these ids, `cap` a page at most."""
-
-    def page(asked: Asked) -> Answer:
-        size = min(int(asked.query["limit"]), cap)
-        first = (int(asked.query["page"]) - 1) * size
-        rows = [{"id": number} for number in ids[first : first + size]]
-        return end if end is not None and not rows else answer(rows)
-
-    return StubTransport(page)
-
-
-def query_of(asked: Asked) -> list[tuple[str, str]]:
-    return parse_qsl(urlsplit(asked.url).query, keep_blank_values=True)
-
 
 # The client
 
@@ -278,85 +240,6 @@ def test_an_order_is_unexpected_when_it_is_not_the_one_asked_for(body: object) -
         client(StubTransport(answer(body))).retrieve_order(1)
     assert caught.value.retryable
     assert caught.value.__context__ is None
-
-
-# Errors
-
-
-@pytest.mark.parametrize(
-    ("word", "kind", "status"),
-    [
-        ("Wrong API Key", AuthenticationError, 401),
-        ("Unauthorized", AuthenticationError, 401),
-        ("Too many requests", RateLimitedError, 429),
-        ("Rate limit exceeded for this API key", RateLimitedError, 429),
-        ("Access denied", PermissionDeniedError, 403),
-        ("Internal error", ServerError, 503),
-        ("Invalid value: limit", InvalidRequestError, 400),
-        (True, InvalidRequestError, 400),
-    ],
-)
-@pytest.mark.parametrize("told", [200, 400])
-def test_an_error_is_understood_by_its_word_when_its_status_says_nothing(
-    word: Any, kind: type[ApiError], status: int, told: int
-) -> None:
-    account = StubTransport(answer({"error": word}, told))
-    for ask in (lambda: list(client(account).list_orders()), lambda: client(account).retrieve_order(1)):
-        with pytest.raises(kind) as caught:
-            ask()
-        assert caught.value.status == status
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(401, AuthenticationError), (403, PermissionDeniedError), (405, InvalidRequestError), (500, ServerError)],
-)
-def test_an_error_is_understood_by_its_status_when_that_says_enough(status: int, kind: type[ApiError]) -> None:
-    with pytest.raises(kind, match="Wrong API Key"):
-        list(client(StubTransport(answer(WRONG_KEY, status))).list_orders())
-
-
-def test_a_missing_address_is_no_empty_list_when_the_server_says_404() -> None:
-    for reply in (answer(HTML, 404), answer(b"  <html><body>nginx</body></html>", 404)):
-        with pytest.raises(UnexpectedResponseError, match="base URL"):
-            list(client(StubTransport(reply)).list_orders())
-        with pytest.raises(UnexpectedResponseError, match="base URL"):
-            client(StubTransport(reply)).retrieve_order(1)
-    with pytest.raises(NotFoundError):
-        list(client(StubTransport(answer({"error": "Not found"}, 404))).list_orders())
-
-
-@pytest.mark.parametrize(
-    ("reply", "seconds"),
-    [
-        (answer({"error": "Too many requests"}, 429), None),
-        (answer(b"", 429, Retry_After="3"), 3.0),
-        (answer({"error": "Too many requests"}, Retry_After="2"), 2.0),
-    ],
-)
-def test_the_wait_asked_for_is_told_when_requests_are_too_many(reply: Reply, seconds: float | None) -> None:
-    with pytest.raises(RateLimitedError) as caught:
-        list(client(StubTransport(reply)).list_orders())
-    assert (caught.value.retry_after_seconds, caught.value.retryable) == (seconds, True)
-
-
-def test_half_an_answer_is_no_order_when_the_deadline_cut_it() -> None:
-    half = replace(answer(b""), broken="the answer was cut short", timed_out=True)
-    with pytest.raises(ApiTimeoutError):
-        client(StubTransport(half)).retrieve_order(1)
-
-
-def test_no_key_shows_when_an_error_quotes_it() -> None:
-    account = StubTransport(answer({"error": f"Wrong API Key {KEY}"}))
-    with pytest.raises(AuthenticationError) as caught:
-        list(client(account).list_orders(since_id=77_777))
-    assert KEY not in f"{caught.value}{caught.value!r}"
-    assert "77777" not in str(caught.value)
-
-
-def test_an_order_is_no_error_when_it_has_a_field_of_that_name() -> None:
-    account = StubTransport(answer([{"id": 1, "error": "none of ours"}]))
-    assert client(account).retrieve_order(1).model_extra == {"error": "none of ours"}
 
 
 # The rate

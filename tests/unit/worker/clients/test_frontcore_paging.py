@@ -71,9 +71,9 @@ def newest_first(count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("cap", [1, 2, 3, 7, 24, 25, 1000])
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 24, 25, 26, 50, 75, 130])
-def test_every_row_comes_once_and_in_order_when_nothing_moves(count: int, cap: int) -> None:
-    assert walked(Account(newest_first(count), cap)) == newest_first(count)
+def test_every_row_comes_once_and_in_order_when_nothing_moves(cap: int) -> None:
+    for count in (0, 1, 2, 3, 24, 25, 26, 50, 75, 130):
+        assert walked(Account(newest_first(count), cap)) == newest_first(count)
 
 
 def test_few_requests_are_made_when_the_list_is_short() -> None:
@@ -103,7 +103,7 @@ happenings = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     count=st.integers(0, 120),
     cap=st.integers(7, 40),
@@ -171,7 +171,7 @@ def test_the_walk_fails_loudly_when_the_list_never_ends() -> None:
         list(walk_newest_first(fetch, largest_page=25, page_limit=5))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(position=st.integers(0, 20_000), largest_page=st.integers(1, 250))
 def test_a_page_overlaps_and_advances_when_any_size_allows_it(position: int, largest_page: int) -> None:
     page, limit = overlapping_page(position, largest_page)

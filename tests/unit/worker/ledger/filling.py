@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, insert, update
 
-from worker.ledger.models import LedgerModel, attempts, cursors, deliveries, orders, pauses, runs
+from worker.ledger.models import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
 from worker.ledger.repository import record_event
 from worker.ledger.run_rows import insert_run
 from worker.ledger.states import RunState
@@ -130,6 +130,20 @@ def add_pause(connection: Connection, kind: str = "operator", reason: str = "", 
     connection.execute(
         insert(pauses).values(system="learningcart", kind=kind, reason=reason, actor=actor, since=minutes_ago(5))
     )
+
+
+def add_breaker(connection: Connection, state: str = "open", **values: Any) -> None:
+    row = {
+        "system": "learningcart",
+        "state": state,
+        "opened_at": minutes_ago(30),
+        "probe_at": NOW + timedelta(seconds=20),
+        "allowance": 0,
+        "failures": 5,
+        "failing_run_ids": [],
+        "last_error": "ServerError: learningcart addCustomer answered HTTP 503",
+    }
+    connection.execute(insert(breakers).values(**(row | values)))
 
 
 def add_cursor(connection: Connection, **values: Any) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.workflows.shop import JOHN, NOW, an_order, open_effect, put_run, record, rows, run_of
 from worker.ledger import due, order_rows
-from worker.ledger.models import attempts, cursors, deliveries, events, orders, pauses, runs, steps
+from worker.ledger.breaker import BreakerState
+from worker.ledger.models import attempts, breakers, cursors, deliveries, events, orders, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, StepState, Via
 
@@ -109,6 +110,75 @@ def test_no_more_runs_are_taken_than_asked_for_and_the_longest_due_first(ledger:
     assert len(taken(ledger, limit=2)) == 2
 
 
+# A destination that is down, or recovers
+
+
+def put_breaker(ledger: Ledger, state: BreakerState, **values: Any) -> None:
+    row = {"system": "learningcart", "state": state, "allowance": 0, "failures": 5, "failing_run_ids": []}
+    with ledger.write() as connection:
+        connection.execute(breakers.insert().values(**(row | {"opened_at": NOW} | values)))
+
+
+def test_one_run_an_interval_is_taken_when_the_destination_is_down(ledger: Ledger) -> None:
+    for number in (1110, 1111):
+        record(ledger, an_order(str(number), learner=JOHN.model_copy(update={"email": f"{number}@example.test"})))
+    put_breaker(ledger, BreakerState.OPEN, probe_at=NOW + timedelta(seconds=60))
+    assert [len(taken(ledger, NOW + timedelta(seconds=seconds))) for seconds in (0, 59, 60, 61, 119, 120)] == [
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]
+
+
+def test_none_is_taken_when_the_destination_is_down_and_nothing_is_due(ledger: Ledger) -> None:
+    put_run(ledger, SEAT, RunState.WAITING, next_attempt_at=NOW + timedelta(seconds=1))
+    put_breaker(ledger, BreakerState.OPEN, probe_at=NOW)
+    assert taken(ledger) == []
+    assert len(taken(ledger, NOW + timedelta(seconds=1))) == 1
+
+
+@pytest.mark.parametrize("is_asked_about", [False, True])
+def test_probe_makes_no_order_when_another_run_can_be_it(ledger: Ledger, *, is_asked_about: bool) -> None:
+    record(ledger, an_order("1111", learner=JOHN))
+    before_the_order = steps.c.position < 2
+    if is_asked_about:
+        open_effect(ledger, OTHER_LANE, outcome="unknown")
+    else:
+        before_the_order &= steps.c.run_id == run_of(ledger, SEAT).id
+    with ledger.write() as connection:
+        connection.execute(steps.update().where(before_the_order).values(state=StepState.DONE))
+    put_breaker(ledger, BreakerState.OPEN, probe_at=NOW)
+    with ledger.write() as connection:
+        (probe,) = due.take_due_runs(
+            connection, now=NOW, system="learningcart", limit=9, risky_steps={"add_comped_order"}
+        )
+    assert probe == run_of(ledger, OTHER_LANE).id
+
+
+def test_no_more_are_taken_than_a_recovering_destination_may_have(ledger: Ledger) -> None:
+    for number in range(1110, 1114):
+        record(ledger, an_order(str(number), learner=JOHN.model_copy(update={"email": f"{number}@example.test"})))
+    put_breaker(ledger, BreakerState.RAMPING, allowance=3)
+    hold(ledger, until=NOW + timedelta(seconds=60))
+    with ledger.write() as connection:
+        connection.execute(runs.update().where(runs.c.state == RunState.RUNNING).values(system="learningcart"))
+    assert len(taken(ledger)) == 2
+    assert taken(ledger) == []
+    assert len(taken(ledger, NOW + timedelta(seconds=10))) == 2  # lost messages are sent again
+
+
+def test_breaker_is_closed_when_nothing_due_is_left(ledger: Ledger) -> None:
+    put_run(ledger, SEAT, RunState.SUCCEEDED)
+    put_breaker(ledger, BreakerState.RAMPING, allowance=3)
+    assert anything(ledger)
+    assert taken(ledger) == []
+    assert rows(ledger, breakers) == []
+    assert not anything(ledger)
+
+
 # Orphans
 
 
@@ -123,7 +193,7 @@ def test_open_call_settles_from_the_leases_end_with_the_lane_shut(ledger: Ledger
     lease_end = NOW + timedelta(seconds=60)
     open_effect(ledger, SEAT)
     hold(ledger, until=lease_end)
-    assert recover(ledger, lease_end + timedelta(hours=1)) == 1
+    assert recover(ledger, lease_end + timedelta(seconds=2)) == 1
     row = run_of(ledger, SEAT)
     settled_at = lease_end + timedelta(seconds=45)
     assert (row.state, row.reason, row.next_attempt_at, row.lane_shut_until) == (
@@ -137,6 +207,24 @@ def test_open_call_settles_from_the_leases_end_with_the_lane_shut(ledger: Ledger
     assert (attempt.outcome, attempt.finished_at) == ("unknown", lease_end)
     event = rows(ledger, events)[-1]
     assert (event.kind, event.detail) == ("run_recovered", {"holder": "gone", "open_calls": 1})
+
+
+def test_open_call_settles_from_now_when_the_lease_ended_long_ago(ledger: Ledger) -> None:
+    """A clock that jumped ahead ends the lease of a call that is under way."""
+    open_effect(ledger, SEAT)
+    hold(ledger)
+    later = NOW + timedelta(hours=1)
+    recover(ledger, later)
+    assert run_of(ledger, SEAT).lane_shut_until == later + timedelta(seconds=45)
+
+
+def test_run_is_sent_again_when_a_clock_that_was_ahead_had_sent_it(ledger: Ledger) -> None:
+    put_run(ledger, SEAT, RunState.PENDING, dispatched_at=NOW + timedelta(hours=1), dispatches=1)
+    hint(ledger)
+    with ledger.write() as connection:
+        connection.execute(deliveries.update().values(dispatched_at=NOW + timedelta(hours=1)))
+    assert (taken(ledger), hinted(ledger)) == (["1109"], [("studiocart", "1109")])
+    assert (taken(ledger), hinted(ledger)) == ([], [])
 
 
 def test_death_counts_as_an_attempt_when_nothing_was_open(ledger: Ledger) -> None:

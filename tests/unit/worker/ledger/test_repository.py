@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.shop import JOHN, NOW, an_order, put_run, record, rows, run_of
 from worker.errors import IllegalTransitionError, LeaseHeldError, LeaseLostError
 from worker.ledger import repository
+from worker.ledger.due import due_in_lane
 from worker.ledger.models import attempts, events, pauses, steps
 from worker.ledger.repository import HeldRun
 from worker.ledger.session import Ledger
@@ -21,12 +23,16 @@ SAME_LANE = "1110/1107/buyer/501"
 OTHER_LANE = "1111/1107/buyer/501"
 
 
-@pytest.fixture(autouse=True)
-def three_runs(ledger: Ledger) -> None:
+def plan_three_runs(ledger: Ledger) -> None:
     """Two runs of one learner, and one of another."""
     record(ledger, an_order())
     record(ledger, an_order("1110"))
     record(ledger, an_order("1111", learner=JOHN))
+
+
+@pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    return session_ledger.filled_by(plan_three_runs)
 
 
 def claim(ledger: Ledger, key: str = SEAT, *, holder: str = "worker-1", now: datetime = NOW) -> HeldRun:
@@ -364,7 +370,7 @@ def test_oldest_due_run_of_a_lane_goes_on(ledger: Ledger) -> None:
 
     def due() -> str | None:
         with ledger.read() as connection:
-            return repository.due_in_lane(connection, lane, now=NOW)
+            return due_in_lane(connection, lane, now=NOW)
 
     assert due() == min(run_of(ledger, SEAT).id, run_of(ledger, SAME_LANE).id)
     put_run(ledger, SEAT, RunState.WAITING, next_attempt_at=NOW + timedelta(seconds=1))

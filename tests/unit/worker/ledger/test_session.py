@@ -5,12 +5,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from worker.errors import ConfigurationError
+from worker.ledger import session
 from worker.ledger.models import cursors, pauses
 from worker.ledger.session import Ledger, SchemaMismatchError, violated_constraint
 
@@ -65,12 +67,17 @@ def test_writers_queue_and_none_fails_when_twenty_come_at_once(ledger: Ledger) -
         assert connection.scalar(select(cursors.c.failures)) == 40
 
 
-def test_every_commit_reaches_the_disk(ledger: Ledger) -> None:
+def test_every_commit_reaches_the_disk(
+    tmp_path: Path, prepared_by_the_product: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_prepare_sqlite", prepared_by_the_product)
+    ledger = Ledger(f"sqlite:///{tmp_path}/durable.db")
     with ledger.read() as connection:
         values = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
+    ledger.close()
     assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 15_000}
 
 
@@ -119,8 +126,8 @@ def test_schema_is_empty_when_nothing_was_migrated(tmp_path: Path) -> None:
 
 def test_schema_is_accepted_when_it_was_migrated_and_twice_is_as_good_as_once(tmp_path: Path) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/l.db")
-    assert ledger.migrate() == (None, "0001")
-    assert ledger.migrate() == ("0001", "0001")
+    assert ledger.migrate() == (None, "0002")
+    assert ledger.migrate() == ("0002", "0002")
     ledger.check_schema()
 
 
@@ -143,7 +150,7 @@ def test_migration_is_done_once_when_four_start_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         found = sorted(before or "" for before, _ in pool.map(migrate, ledgers))
-    assert found == ["", "0001", "0001", "0001"]
+    assert found == ["", "0002", "0002", "0002"]
 
 
 # Words for people

@@ -5,7 +5,20 @@ from itertools import product
 import pytest
 
 from worker.errors import IllegalTransitionError
-from worker.ledger.states import CLAIMABLE, FINISHED, RUN_TRANSITIONS, Actor, RunState, check_transition
+from worker.ledger.states import (
+    CLAIMABLE,
+    FINISHED,
+    NEXT_ATTEMPTS,
+    RUN_BEGINNINGS,
+    RUN_TRANSITIONS,
+    STEP_TRANSITIONS,
+    Actor,
+    AttemptKind,
+    Outcome,
+    RunState,
+    StepState,
+    check_transition,
+)
 
 
 def allowed(actor: Actor) -> set[tuple[str, str]]:
@@ -80,3 +93,32 @@ def test_work_is_claimed_only_from_pending_and_waiting() -> None:
 def test_refusal_names_the_actor_and_both_states() -> None:
     with pytest.raises(IllegalTransitionError, match="the source may not move a run from succeeded to cancelled"):
         check_transition(RunState.SUCCEEDED, RunState.CANCELLED, Actor.SOURCE)
+
+
+def test_step_is_done_by_the_engine_alone_and_begun_anew_by_others_alone() -> None:
+    assert set(STEP_TRANSITIONS) == set(StepState)
+    assert STEP_TRANSITIONS[StepState.PENDING] == {StepState.DONE: {Actor.ENGINE}}
+    assert STEP_TRANSITIONS[StepState.DONE] == {StepState.PENDING: {Actor.SOURCE, Actor.OPERATOR}}
+
+
+def test_every_kind_and_every_outcome_is_in_the_table_of_attempts() -> None:
+    assert set(NEXT_ATTEMPTS) == set(AttemptKind)
+    assert {outcome for ends in NEXT_ATTEMPTS.values() for outcome in ends} == set(Outcome)
+
+
+def test_nothing_is_sent_after_an_unknown_outcome_until_absence_is_proven() -> None:
+    """Followed from an unknown call to whatever may be tried next, a call is reached by a proof of absence alone."""
+    proofs = {
+        outcome for outcome, following in NEXT_ATTEMPTS[AttemptKind.LOOKUP].items() if AttemptKind.CALL in following
+    }
+    assert NEXT_ATTEMPTS[AttemptKind.CALL][Outcome.UNKNOWN] == {AttemptKind.LOOKUP}
+    assert proofs == {Outcome.ABSENT}
+
+
+def test_nothing_is_tried_after_an_effect_is_known() -> None:
+    assert not NEXT_ATTEMPTS[AttemptKind.CALL][Outcome.OK]
+    assert not NEXT_ATTEMPTS[AttemptKind.LOOKUP][Outcome.ADOPTED]
+
+
+def test_run_is_never_planned_as_if_it_had_been_worked_on() -> None:
+    assert {RunState.PENDING, RunState.REVIEW} == RUN_BEGINNINGS

@@ -10,6 +10,7 @@ from tests.unit.worker.ledger.filling import (
     ADVISE,
     NOW,
     add_attempt,
+    add_breaker,
     add_delivery,
     add_event,
     add_order,
@@ -144,6 +145,23 @@ def test_the_answer_names_the_cause_when_a_run_is_in_a_state(
     assert found["tone"] == tone
     assert answer in found["answer"]
     assert found["action"] is None if action is None else action in found["action"]
+
+
+def test_an_outage_is_the_answer_when_it_is_what_keeps_a_run(connection: Connection) -> None:
+    add_order(connection)
+    add_run(connection, at=minutes_ago(20))
+    add_breaker(connection)
+    found = ask(connection)
+    assert "learningcart is down since 2025-03-04 11:30 UTC (ServerError: learningcart addCustomer" in found["answer"]
+    assert "asks it again at 12:00:20 UTC" in found["answer"]
+    assert "cartbridge resume learningcart" in found["action"]
+
+
+def test_an_outage_is_no_answer_when_calls_only_failed_now_and_then(connection: Connection) -> None:
+    add_order(connection)
+    add_run(connection)
+    add_breaker(connection, state="closed")
+    assert "starts within seconds" in ask(connection)["answer"]
 
 
 @pytest.mark.parametrize(

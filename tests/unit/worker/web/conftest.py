@@ -1,40 +1,39 @@
-"""An app on a ledger of the test's own, asked without a socket."""
+"""An app on an empty ledger, asked without a socket."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from tests.unit.session_ledger import SessionLedger
 from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, settings_with
-from worker.ledger.models import LedgerModel
 from worker.ledger.session import Ledger
 from worker.web.app import create_app
 
+strangers = count(1)
+"""Whom the next client is to be for the limit on failures, which is counted by address."""
+
 
 @pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a ledger with nothing in it: copying it is faster than making its tables."""
-    path = tmp_path_factory.mktemp("ledger") / "empty.db"
-    ledger = Ledger(f"sqlite:///{path}")
-    LedgerModel.metadata.create_all(ledger.engine)
-    ledger.close()
-    return path
-
-
-@pytest.fixture
-def ledger(empty_ledger: Path, tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{shutil.copy(empty_ledger, tmp_path / 'web.db')}")
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def bell() -> Bell:
+def session_bell() -> Bell:
     return Bell()
+
+
+@pytest.fixture
+def bell(session_bell: Bell) -> Bell:
+    session_bell.rung.clear()
+    session_bell.is_there = True
+    return session_bell
+
+
+@pytest.fixture(scope="session")
+def session_app(session_ledger: SessionLedger, session_bell: Bell) -> FastAPI:
+    """The app that nothing was changed in: making one takes longer than asking it."""
+    return create_app(settings_with(), session_ledger.ledger, session_bell, clock=lambda: NOW)
 
 
 @pytest.fixture
@@ -52,5 +51,8 @@ def client_with(ledger: Ledger, bell: Bell) -> Iterator[ClientMaker]:
 
 
 @pytest.fixture
-def client(client_with: ClientMaker) -> AppClient:
-    return client_with()
+def client(session_app: FastAPI, ledger: Ledger, bell: Bell) -> Iterator[AppClient]:
+    """A client, of an address of its own, of an app that has counted other tests' requests."""
+    client = AppClient(session_app, f"2001:db8:0:{next(strangers):x}::7")
+    yield client
+    client.close()

@@ -11,12 +11,18 @@ from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, post, settings_with
-from worker.ledger.models import cursors, deliveries, orders, pauses, runs
+from worker.ledger.models import breakers, cursors, deliveries, orders, pauses, runs
 from worker.ledger.session import Ledger
 from worker.web.app import create_app
 from worker.web.metrics import LedgerCollector
 
 EMAIL = "planted@learner.example"
+
+
+@pytest.fixture
+def client(client_with: ClientMaker) -> AppClient:
+    """A client of an app that has counted nothing yet."""
+    return client_with()
 
 
 def samples(client: AppClient) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -111,6 +117,16 @@ def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) ->
     assert found["cartbridge_system_paused", ("operator", "learningcart")] == 1
     assert EMAIL not in client.get("/metrics").text
     assert "1109" not in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(("state", "value"), [("open", 1), ("ramping", 0), ("closed", None)])
+def test_system_is_told_to_be_down_when_its_breaker_is_open(
+    client: AppClient, ledger: Ledger, state: str, value: int | None
+) -> None:
+    row = {"system": "learningcart", "state": state, "allowance": 0, "failures": 5, "failing_run_ids": []}
+    with ledger.write() as connection:
+        connection.execute(insert(breakers).values(**row))
+    assert samples(client).get(("cartbridge_breaker_open", ("learningcart",))) == value
 
 
 def test_pending_run_is_due_since_it_was_made_when_it_has_no_time(client: AppClient, ledger: Ledger) -> None:
