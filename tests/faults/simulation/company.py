@@ -1,0 +1,255 @@
+"""The company of a simulation: a shop that sells, a web process, workers, two beats, an operator, and bad luck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from sqlalchemy import select
+
+from tests.faults.simulation import boundaries
+from tests.faults.simulation.boundaries import Boundary
+from tests.faults.simulation.messages import Message
+from tests.faults.simulation.network import SMOOTH, Fate
+from tests.faults.simulation.schedule import Actor, Schedule
+from tests.faults.simulation.stage import LEASE_SECONDS, SOURCE, Process, Stage
+from tests.faults.simulation.weather import Weather
+from worker.errors import IllegalTransitionError
+from worker.ledger.models import runs
+
+_PRODUCTS = ("1107", "1107", "1130")
+
+
+@dataclass
+class Sold:
+    """One order, as the shop knows it."""
+
+    order_id: int
+    email: str
+    product_id: str
+    status: str
+    was_ever_withdrawn: bool = False
+    """It was cancelled or refunded at some time, whatever it is now."""
+
+
+@dataclass
+class Company:
+    """Everybody of one seed. `accepted` are the delivery ids that the web process confirmed to the shop."""
+
+    stage: Stage
+    schedule: Schedule
+    weather: Weather
+    rng: Random
+    sold: dict[int, Sold] = field(default_factory=dict)
+    accepted: list[str] = field(default_factory=list)
+    operated: set[str] = field(default_factory=set)
+    """Runs that an operator has cancelled."""
+    is_calm: bool = False
+    """Nothing goes wrong any more."""
+    failures: list[str] = field(default_factory=list)
+    _hooks: list[int] = field(default_factory=list)
+    _living: dict[str, Actor] = field(default_factory=dict)
+    _restarts: dict[str, Callable[[], None]] = field(default_factory=dict)
+    _in_shop: set[int] = field(default_factory=set)
+    _cut_until: float = 0.0
+    _planned: int = 0
+    """How many things are set down to happen, messages and webhooks on their way among them."""
+
+    def open(self) -> None:
+        """Start every process, and set down what will happen when."""
+        self.stage.broker.post = self._post
+        self.stage.network.fate_of = self._fate
+        self.stage.network.on_sent = lambda operation: self.reach(Boundary(boundaries.SENT, operation))
+        self._start("web", self._web)
+        for number in range(self.weather.workers):
+            self._start(f"worker-{number}", self._work)
+        for number in range(2):
+            self._start(f"beat-{number}", self._beat)
+        span = self.weather.span_seconds
+        for number in range(self.weather.orders):
+            self._at(self.rng.uniform(0, span * 0.7), lambda number=number: self._sell(7001 + number))  # type: ignore[misc]
+        for count, act in (
+            (self.weather.kills, self._kill_one),
+            (self.weather.freezes, self._freeze_one),
+            (self.weather.outages, self._cut_off),
+            (self.weather.flushes, self.stage.broker.waiting.clear),
+            (self.weather.operator_acts, self._operate),
+        ):
+            for _ in range(count):
+                self._at(self.rng.uniform(1, span), act)
+        self._at(span, self._calm_down)
+
+    def reach(self, boundary: Boundary) -> None:
+        """Where a process comes to a boundary, the others may go on; inside a transaction they cannot."""
+        if boundary.kind == boundaries.COMMIT or self.schedule.current() is None:
+            return
+        draw = self.rng.random()
+        self.schedule.wait(0.001 + 0.01 * draw if draw < 0.97 or self.is_calm else self.rng.uniform(0.1, 8.0))
+
+    # The processes
+
+    def _start(self, name: str, body: Callable[[Process], None], after_seconds: float = 0.0) -> None:
+        def live() -> None:
+            skew = self.rng.uniform(-self.weather.skew_seconds, self.weather.skew_seconds)
+            process = Process(self.stage, skew_seconds=skew)
+            actor.runtime = process.runtime
+            body(process)
+
+        actor = self._living[name] = self.schedule.spawn(name, live, after_seconds=after_seconds)
+        self._restarts[name] = lambda: self._start(name, body, self.rng.uniform(1, 30))
+
+    def _web(self, process: Process) -> None:
+        while True:
+            if not self._hooks:
+                self.schedule.park()
+                continue
+            order_id = self._hooks.pop(0)
+            self.accepted.append(process.take_webhook(order_id).delivery_id)
+
+    def _work(self, process: Process) -> None:
+        while True:
+            message = self.stage.broker.take()
+            if message is None:
+                self.schedule.park()
+                continue
+            self.reach(Boundary(boundaries.RECEIVED, message.task))
+            process.perform(message)
+            self.reach(Boundary(boundaries.ACKNOWLEDGE, message.task))
+
+    def _beat(self, process: Process) -> None:
+        polled_at = -self.rng.uniform(0, self.weather.poll_seconds)
+        while True:
+            process.runtime.doorbell.ring_sweep()
+            if self.stage.timeline.seconds() - polled_at >= self.weather.poll_seconds:
+                polled_at = self.stage.timeline.seconds()
+                process.runtime.doorbell.ring_poll(SOURCE)
+            self.schedule.wait(self.weather.sweep_seconds)
+
+    # The wires
+
+    def _post(self, message: Message) -> None:
+        times = 1 if self.is_calm else self.rng.choices((1, 0, 2), (10, 10 * self.weather.lost_messages, 1))[0]
+        for _ in range(times):
+            slow = not self.is_calm and self.rng.random() < 0.1
+            self._at(self.rng.uniform(1, 60) if slow else self.rng.uniform(0.001, 0.05), lambda: self._deliver(message))
+
+    def _deliver(self, message: Message) -> None:
+        if message.task == "cartbridge.dispatch_due" and message in self.stage.broker.waiting:
+            return  # it expires
+        self.stage.broker.waiting.append(message)
+        parked = [each for name, each in sorted(self._living.items()) if name.startswith("worker") and each.is_parked]
+        if parked:
+            self.schedule.unpark(self.rng.choice(parked))
+
+    def _fate(self, operation: str) -> Fate:
+        system = operation.partition(" ")[0]
+        if self.is_calm:
+            return SMOOTH
+        if system == "learningcart" and self.stage.timeline.seconds() < self._cut_until:
+            return Fate(refused=True)
+        return self.weather.fate(self.rng, operation)
+
+    # The shop
+
+    def _sell(self, order_id: int) -> None:
+        email = f"learner-{self.rng.randrange(self.weather.learners)}@example.test"
+        status = self.rng.choice(["paid", "paid", "completed", "pending-payment"])
+        self.sold[order_id] = Sold(order_id, email, self.rng.choice(_PRODUCTS), status)
+        self._tell(order_id)
+        if status == "pending-payment":
+            self._at(self.rng.uniform(5, 200), lambda: self._change(order_id, "paid"))
+        if self.rng.random() < 0.25:
+            after = self.rng.uniform(0, 400)
+            self._at(after, lambda: self._change(order_id, self.rng.choice(["canceled", "refunded"])))
+            if self.rng.random() < 0.4:
+                self._at(after + self.rng.uniform(1, 200), lambda: self._change(order_id, "paid"))
+
+    def _change(self, order_id: int, status: str) -> None:
+        sold = self.sold[order_id]
+        sold.status = status
+        sold.was_ever_withdrawn = sold.was_ever_withdrawn or status in {"canceled", "refunded"}
+        self._tell(order_id)
+
+    def _tell(self, order_id: int) -> None:
+        """The shop's own record at once; its webhooks when they come, if they do."""
+        sold = self.sold[order_id]
+        if order_id in self._in_shop:
+            self.stage.world.studiocart.update_order(order_id, status=sold.status)
+        else:
+            self._in_shop.add(order_id)
+            self.stage.sell(order_id, email=sold.email, product_id=sold.product_id, status=sold.status)
+        for _ in range(self.rng.choice([0, 1, 1, 2, 4])):
+            self._at(self.rng.choice([0.1, 1.0, self.rng.uniform(1, 60)]), lambda: self._hook(order_id))
+
+    def _hook(self, order_id: int) -> None:
+        self._hooks.append(order_id)
+        self.schedule.unpark(self._living["web"])
+
+    # Bad luck, and the operator
+
+    def _kill_one(self) -> None:
+        name = self.rng.choice(sorted(self._living))
+        if self._living[name].is_alive and not self.is_calm:
+            self.schedule.kill(self._living[name])
+            self._restarts[name]()
+
+    def _freeze_one(self) -> None:
+        actor = self.rng.choice([each for _, each in sorted(self._living.items())])
+        if not self.is_calm:
+            beyond_its_lease = LEASE_SECONDS + self.rng.uniform(0, 200)
+            self.schedule.freeze(actor, self.rng.choice([self.rng.uniform(1, 40), beyond_its_lease]))
+
+    def _cut_off(self) -> None:
+        self._cut_until = self.stage.timeline.seconds() + self.rng.uniform(10, 300)
+
+    def _operate(self) -> None:
+        self.schedule.spawn("operator", self._act)
+
+    def _act(self) -> None:
+        """An operator does something to some run that is not done, as `cartbridge replay` or `runs cancel` would."""
+        process = Process(self.stage)
+        with self.stage.book.engine.connect() as connection:
+            rows = connection.execute(
+                select(runs.c.id, runs.c.state).where(runs.c.workflow == "enrolment").order_by(runs.c.key)
+            ).all()
+        if not rows:
+            return
+        row = self.rng.choice(rows)
+        operations = process.runtime.operations
+        try:
+            if self.rng.random() < 0.75:
+                replayed = operations.replay(row.id, actor="operator:test", reason="a learner called")
+                process.runtime.doorbell.ring_runs(replayed.ready)
+            else:
+                self.operated.add(row.id)
+                operations.cancel(row.id, actor="operator:test", reason="sold by mistake")
+        except IllegalTransitionError:
+            return  # refused, with a sentence: nothing was changed
+
+    def _calm_down(self) -> None:
+        self.is_calm = True
+        self._cut_until = 0.0
+
+    def is_under_way(self) -> bool:
+        """Whether somebody has something to do yet: a process at work or frozen, a webhook or message on its way."""
+        frozen = any(each.frozen_until > self.stage.timeline.seconds() for each in self._living.values())
+        busy = any(not each.is_parked for name, each in self._living.items() if not name.startswith("beat"))
+        return frozen or busy or bool(self._planned or self._hooks or self.stage.broker.waiting)
+
+    def bury_the_dead(self) -> None:
+        """Bring back what died of a fault of its own, which is a finding all the same."""
+        for name, actor in sorted(self._living.items()):
+            if actor.failure is not None:
+                self.failures.append(f"{name} died of {actor.failure!r}")
+                self._restarts[name]()
+
+    def _at(self, seconds: float, act: Callable[[], None]) -> None:
+        """Let somebody do something later."""
+
+        def happen() -> None:
+            self._planned -= 1
+            act()
+
+        self._planned += 1
+        self.stage.timeline.after(seconds, happen)
