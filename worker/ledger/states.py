@@ -1,4 +1,4 @@
-"""The states of deliveries, orders, runs, steps and attempts, and which actor may move a run from one to another."""
+"""The states of deliveries, orders, runs, steps and attempts, and how each may become another."""
 
 from __future__ import annotations
 
@@ -85,6 +85,8 @@ RUN_TRANSITIONS: dict[RunState, dict[RunState, frozenset[Actor]]] = {
 }
 """From each state: the states it may become, and by whom. Everything not in here is refused."""
 
+RUN_BEGINNINGS = frozenset({RunState.PENDING, RunState.REVIEW})
+"""The states a run may be planned in."""
 FINISHED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 """The states in which a run has a `finished_at`."""
 CLAIMABLE = frozenset(state for state, after in RUN_TRANSITIONS.items() if RunState.RUNNING in after)
@@ -131,7 +133,19 @@ class StepState(StrEnum):
     """Where one step of a run stands."""
 
     PENDING = "pending"
+    """Not known to be done, whatever was tried. A crash leaves it so; the next holder goes on with the first such."""
     DONE = "done"
+    """Its result is committed. No holder performs it again."""
+
+
+STEP_TRANSITIONS: dict[StepState, dict[StepState, frozenset[Actor]]] = {
+    StepState.PENDING: {StepState.DONE: frozenset({_E})},
+    StepState.DONE: {StepState.PENDING: frozenset({_S, _O})},
+}
+"""From each state of a step: the states it may become, and by whom.
+
+A done step is begun anew when the source corrects the learner before the effect, or the operator repeats it on purpose.
+"""
 
 
 class Outcome(StrEnum):
@@ -148,6 +162,39 @@ class Outcome(StrEnum):
     """Refused: the same call would be refused again."""
     ABSENT = "absent"
     """A lookup's answer: it was proven that no earlier attempt took effect."""
+
+
+class AttemptKind(StrEnum):
+    """What was tried."""
+
+    CALL = "call"
+    """The step's own call. Only that of a step which is not safe to repeat is in the ledger before it has ended."""
+    LOOKUP = "lookup"
+    """The destination was asked for the effect of a call whose outcome is unknown. It changes nothing there."""
+    DEATH = "death"
+    """The holder vanished while no call was open. It counts, so that a run cannot kill workers for ever."""
+
+
+NEXT_ATTEMPTS: dict[AttemptKind, dict[Outcome, frozenset[AttemptKind]]] = {
+    AttemptKind.CALL: {
+        Outcome.OK: frozenset(),
+        Outcome.RETRYABLE: frozenset({AttemptKind.CALL}),
+        Outcome.UNKNOWN: frozenset({AttemptKind.LOOKUP}),
+        Outcome.FINAL: frozenset({AttemptKind.CALL}),
+    },
+    AttemptKind.LOOKUP: {
+        Outcome.ADOPTED: frozenset(),
+        Outcome.ABSENT: frozenset({AttemptKind.CALL}),
+        Outcome.UNKNOWN: frozenset({AttemptKind.LOOKUP}),
+        Outcome.RETRYABLE: frozenset({AttemptKind.LOOKUP}),
+    },
+    AttemptKind.DEATH: {Outcome.RETRYABLE: frozenset({AttemptKind.CALL, AttemptKind.LOOKUP})},
+}
+"""How an attempt of each kind may end, and what may be tried next on a step that is not safe to repeat.
+
+For one generation of one run. After a death that is what it was before it. A step that is safe to repeat has calls and
+deaths alone, and a call may follow any of them.
+"""
 
 
 class Via(StrEnum):
