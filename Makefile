@@ -3,6 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Processes the tests are spread over.
 JOBS ?= 2
+# How much `make prove` and its parts do.
+MINUTES ?= 3
+SEEDS ?= 2000
+FIRST ?= 1
+TRIALS ?= 500
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,12 +55,29 @@ unit: $(DEVELOPMENT) ## Run the unit tests alone: seconds, no sockets
 integration: $(DEVELOPMENT) ## Run the integration and fault tests alone, on servers they start themselves
 	$(BIN)/pytest $(WITH_SERVERS) -n $(JOBS)
 
+.PHONY: prove
+prove: $(DEVELOPMENT) ## Prove it: crash points, simulation, planted bugs, races, chaos; prints what each counted (ONLY=races)
+	@$(BIN)/python -m tests.faults.prove --minutes $(MINUTES) --seeds $(SEEDS) --trials $(TRIALS) $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: simulate
+simulate: $(DEVELOPMENT) ## Play the simulation: SEEDS= how many, FIRST= the first, SEED= one alone with everything it does
+	@$(BIN)/python -m tests.faults.simulation --seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--replay $(SEED))
+
+.PHONY: chaos
+chaos: $(DEVELOPMENT) ## Run it all as real processes and break something every few seconds: MINUTES= SEED= JSON=
+	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+
+.PHONY: diagrams
+diagrams: $(DEVELOPMENT) ## Draw the state machines of docs/guarantees.md anew from the code's own tables
+	@$(BIN)/python docs/state_diagrams.py
+
 .PHONY: lint
 lint: $(DEVELOPMENT) check-migrations ## Check format, style, types, import directions and migrations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/state_diagrams.py --check
 
 .PHONY: format
 format: $(DEVELOPMENT) ## Format the code and fix what can be fixed without thought

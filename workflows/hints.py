@@ -169,6 +169,7 @@ class HintReader:
                 now=now,
                 next_attempt_at=now + timedelta(seconds=wait) if state is DeliveryState.WAITING else None,
                 failed=True,
+                holder=self._holder,
             )
         log.warning("%s order %s: %s", source_name, order_id, note)
         return Looked(error=note, taken=len(taken))

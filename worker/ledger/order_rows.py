@@ -122,8 +122,12 @@ def release_deliveries(
     duplicate: bool | None = None,
     next_attempt_at: datetime | None = None,
     failed: bool = False,
+    holder: str | None = None,
 ) -> None:
-    """Give leased deliveries their next state. A finished one forgets its body."""
+    """Give leased deliveries their next state. A finished one forgets its body.
+
+    With `holder`, only those it still holds: what another has answered since stays answered.
+    """
     finished = state not in {DeliveryState.RECEIVED, DeliveryState.WAITING}
     values: dict[str, Any] = {
         "state": state,
@@ -141,7 +145,10 @@ def release_deliveries(
         values["duplicate"] = duplicate
     if failed:
         values["attempts"] = deliveries.c.attempts + 1
-    connection.execute(update(deliveries).where(deliveries.c.id.in_(delivery_ids)).values(**values))
+    mine = update(deliveries).where(deliveries.c.id.in_(delivery_ids))
+    if holder is not None:
+        mine = mine.where(deliveries.c.lease_holder == holder)
+    connection.execute(mine.values(**values))
 
 
 def settle_reviews(connection: Connection, source: str, order_id: str, *, now: datetime) -> None:

@@ -22,7 +22,7 @@ ALLOWED = {
     ("succeeded", "pending"),
     ("failed", "pending"), ("failed", "succeeded"), ("failed", "cancelled"), ("failed", "review"),
     ("review", "pending"), ("review", "succeeded"), ("review", "cancelled"),
-    ("cancelled", "pending"), ("cancelled", "review"), ("cancelled", "succeeded"),
+    ("cancelled", "pending"), ("cancelled", "review"),
 }  # fmt: skip
 WITHDRAWN = {"canceled", "refunded"}
 SKEW_SECONDS = 5.0

@@ -128,6 +128,10 @@ class FakeSource:
             self._changed.pop(order.id, None)
             self._changed[order.id] = order
 
+    def forget(self, order_id: str) -> None:
+        """Have no such order any more."""
+        del self._changed[order_id]
+
     def fetch(self, order_id: str) -> Order:
         self.asked.append(f"fetch {order_id}")
         self.during_fetch(order_id)

@@ -84,6 +84,27 @@ def test_one_fetch_answers_all_when_twenty_hints_came(
     assert [row.duplicate for row in found].count(False) == 1
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_delivery_stays_planned_when_a_reader_that_was_frozen_fails_to_fetch_it(
+    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, book: OffersBook, *, found: bool
+) -> None:
+    source.put(an_order())
+    hint = arrive(ledger, clock)
+
+    def freeze(_order_id: str) -> None:
+        source.during_fetch = lambda _: None
+        clock.advance(hours=1)
+        assert a_hint_reader(ledger, source, book, clock, holder="another").look("studiocart", "1109").taken == 1
+        if found:
+            source.broken = ApiConnectionError("cut", system="studiocart", operation="fetch")
+        else:
+            source.forget("1109")
+
+    source.during_fetch = freeze
+    hints.look("studiocart", "1109")
+    assert delivery(ledger, hint).state == DeliveryState.PLANNED
+
+
 def test_hints_share_one_more_fetch_when_they_came_during_one(
     ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock
 ) -> None:
