@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from celery import Task, shared_task
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
+from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.errors import ConfigurationError
@@ -24,21 +24,17 @@ RISKY_STEPS = frozenset(
 """What a destination that is down is not asked first: an order it may have made would have to be looked up."""
 
 
-@shared_task(name="cartbridge.dispatch_due", bind=True)
+@shared_task(name="cartbridge.dispatch_due", base=LedgerTask, bind=True)
 def dispatch_due(self: Task) -> None:
     """Take over runs whose worker vanished, and send what is due: hints, runs, and orders to look at again.
 
     Safe to repeat and to double: what was sent lately is not sent again, and a message for work that is not due does
-    nothing. A ledger that cannot be used (a full disk, a lost server, one that only reads) is one line in the log.
+    nothing.
     """
-    try:
-        sweep(runtime_of(self.app))
-    except (InterfaceError, InternalError, OperationalError) as error:
-        why = " ".join(str(error.orig).split())  # of these kinds, none quotes a value
-        log.error("the ledger cannot be used (%s): nothing was sent, and the next sweep tries again", why)  # noqa: TRY400  (no traceback: it would come every two seconds)
+    sweep(runtime_of(self.app))
 
 
-@shared_task(name="cartbridge.watch_sources", bind=True)
+@shared_task(name="cartbridge.watch_sources", base=LedgerTask, bind=True)
 def watch_sources(self: Task) -> None:
     """Look whether every source is polled in time and brings the orders it usually does. Safe to double."""
     runtime = runtime_of(self.app)

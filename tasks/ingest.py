@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
+from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from worker.logs import log_context
 from workflows.polling import poll_due
@@ -12,7 +13,7 @@ _EARLIEST_SHARE = 0.5
 """A poll that comes sooner than half its interval after the last is a doubled beat's."""
 
 
-@shared_task(name="cartbridge.ingest", bind=True)
+@shared_task(name="cartbridge.ingest", base=LedgerTask, bind=True)
 def ingest(self: Task, source: str, order_id: str) -> None:
     """Look at an order of which a hint is due. Safe to repeat: without a due hint it does nothing."""
     runtime = runtime_of(self.app)
@@ -21,7 +22,7 @@ def ingest(self: Task, source: str, order_id: str) -> None:
         runtime.doorbell.ring_runs(looked.ready)
 
 
-@shared_task(name="cartbridge.poll", bind=True)
+@shared_task(name="cartbridge.poll", base=LedgerTask, bind=True)
 def poll(self: Task, source: str) -> None:
     """Look for a source's new and changed orders. Safe to double: the cursor's lease and its last look decide."""
     runtime = runtime_of(self.app)

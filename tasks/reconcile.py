@@ -6,6 +6,7 @@ import logging
 
 from celery import Task, shared_task
 
+from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.states import Actor
@@ -15,7 +16,7 @@ from workflows.reconcile import NIGHTLY_WINDOW, Reconciler, take_night
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="cartbridge.reconcile", bind=True)
+@shared_task(name="cartbridge.reconcile", base=LedgerTask, bind=True)
 def reconcile(self: Task) -> None:
     """Reconcile the last days, once a night. Safe to double: the ledger knows whose this night is."""
     runtime = runtime_of(self.app)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import Task
-
+from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.repository import HeldRun
@@ -13,7 +12,7 @@ from worker.logs import log_context
 from workflows.steps import PlannedStep, StepDefinition
 
 
-class StepTask(Task):  # type: ignore[misc]
+class StepTask(LedgerTask):
     """A workflow step as a Celery task. `definition` is the step's."""
 
     abstract = True

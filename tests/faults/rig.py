@@ -185,8 +185,8 @@ class Rig:
         sweep(self.runtime)
 
     def work(self, run_id: str) -> None:
-        """What a worker does with the message about a run."""
-        self.runtime.app.tasks["cartbridge.enrolment.add_customer"].apply(args=(run_id,), throw=True)
+        """What a worker does with the message about a run; a ledger that cannot be used is told, not logged."""
+        self.runtime.app.tasks["cartbridge.enrolment.add_customer"].run(run_id)
 
     def go_on(self) -> None:
         """Let beat and a worker work until nothing is due now."""

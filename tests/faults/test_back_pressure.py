@@ -180,7 +180,7 @@ def test_sweep_says_so_in_one_line_when_the_ledger_takes_no_writes(
     with caplog.at_level(logging.ERROR):
         rig.runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
     (told,) = caplog.records
-    assert told.message.startswith("the ledger cannot be used (")
+    assert told.message.startswith("cartbridge.dispatch_due: the ledger cannot be used (")
     assert "read" in told.message
     assert "\n" not in told.message
     assert told.exc_info is None
