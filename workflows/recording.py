@@ -231,10 +231,13 @@ class Recorder:
         """Let go of a run that needs no attempt recorded beyond what is noted."""
         now = self._clock()
         with self._ledger.write() as connection:
-            if state is not RunState.SUCCEEDED and held.fence > 1:
-                repository.write_progress(connection, held, now=now)
+            if state is RunState.CANCELLED or (state is not RunState.SUCCEEDED and held.fence > 1):
+                asked = repository.write_progress(connection, held, now=now)
                 if self._adopt_late(connection, held, now):
                     return
+                if state is RunState.CANCELLED and asked is None:
+                    # Paid again since the run was claimed: nobody would look at a cancelled one any more.
+                    state, reason, next_attempt_at = RunState.WAITING, None, now
             repository.end_hold(
                 connection,
                 held,

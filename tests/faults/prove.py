@@ -99,7 +99,8 @@ def _simulation(counts: Counts) -> str:
 
 def _crash_points(counts: Counts) -> str:
     by_engine = [
-        f"{sum(each['singles'] for each in shares)} single kills and {sum(each['pairs'] for each in shares)} pairs on "
+        f"{sum(each['singles'] for each in shares)} single kills and {sum(each['pairs'] for each in shares)} pairs "
+        f"({sum(each['known_worlds'] for each in shares)} of them to a world that was told before) on "
         f"{engine}, {sum(len(each['failures']) for each in shares)} failed"
         for engine in ("sqlite", "postgresql")
         if (shares := [each for each in counts if each["engine"] == engine])

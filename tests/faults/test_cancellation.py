@@ -291,3 +291,15 @@ def test_seat_is_cancelled_when_it_leaves_the_order_before_its_call(rig: Rig) ->
     rig.after_call("add_customer", other_product)
     rig.work(run_id)
     assert rig.state(run_id) == ("cancelled", "removed_from_order")
+
+
+def test_order_is_provisioned_once_when_it_is_paid_again_during_the_lookup(rig: Rig) -> None:
+    run_id = rig.enrol()
+    rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="cut", when="before"))
+    rig.work(run_id)
+    cancel(rig)()
+    rig.after_call("get_orders_by_date", lambda: pay_again(rig))
+    rig.finish()
+    assert rig.state(run_id) == ("succeeded", None)
+    assert len(rig.comped_orders) == 1
+    assert rig.reviews() == []

@@ -75,6 +75,7 @@ def test_run_is_finished_by_another_when_its_worker_is_killed(rig: Rig, other: R
 def test_nobody_touches_the_run_when_its_lease_has_not_ended(rig: Rig, other: Rig) -> None:
     run_id = rig.enrol()
     die_at(rig, run_id, "made")
+    rig.enrol(7002, email="other@example.test")  # a sweep that finds nothing due looks no further
     rig.clock.move(LEASE_SECONDS - 0.001)
     other.go_on()
     other.work(run_id)

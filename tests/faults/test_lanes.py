@@ -6,8 +6,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from tests.faults.rig import LEASE_SECONDS, SETTLE_SECONDS, NewRig, Rig
+from tests.faults.waiting import wait_until
+from worker.ledger import repository
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
@@ -120,6 +123,26 @@ def test_one_customer_is_made_when_many_workers_take_one_learners_runs_at_once(r
     assert [rig.state(run_id) for run_id in run_ids] == [("succeeded", None)] * 6
     assert len(rig.sandbox.learningcart.customers) == 1
     assert len(rig.comped_orders) == 6
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_index_decides_when_two_claims_each_see_the_lane_free(rig: Rig) -> None:
+    first, second = sell_bundle(rig)
+
+    def waits_for_a_lock() -> bool:
+        with rig.ledger.read() as connection:
+            return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with ThreadPoolExecutor(1) as pool:
+        with rig.ledger.write() as connection:
+            repository.claim_run(
+                connection, first, system="learningcart", holder="one", now=rig.clock(), lease_seconds=LEASE_SECONDS
+            )
+            claimed = pool.submit(rig.executor.claim, second, "learningcart")
+            wait_until(lambda: claimed.done() or waits_for_a_lock())
+        assert claimed.result(20) is None
+    assert [rig.run(run_id)["state"] for run_id in (first, second)] == ["running", "pending"]
 
 
 def test_run_is_worked_once_when_many_messages_about_it_arrive_at_once(rig: Rig, new_rig: NewRig) -> None:

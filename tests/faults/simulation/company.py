@@ -18,6 +18,7 @@ from tests.faults.simulation.weather import Weather
 from worker.errors import IllegalTransitionError
 from worker.ledger.models import runs
 
+_INTENT = Boundary(boundaries.COMMITTED, "workflows.recording.commit_intent")
 _PRODUCTS = ("1107", "1107", "1130")
 
 
@@ -83,6 +84,9 @@ class Company:
     def reach(self, boundary: Boundary) -> None:
         """Where a process comes to a boundary, the others may go on; inside a transaction they cannot."""
         if boundary.kind == boundaries.COMMIT or self.schedule.current() is None:
+            return
+        if boundary == _INTENT and not self.is_calm and self.rng.random() < self.weather.held_up:
+            self.schedule.wait(LEASE_SECONDS + self.rng.uniform(-40, 250))
             return
         draw = self.rng.random()
         self.schedule.wait(0.001 + 0.01 * draw if draw < 0.97 or self.is_calm else self.rng.uniform(0.1, 8.0))

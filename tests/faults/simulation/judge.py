@@ -60,6 +60,7 @@ class Judge:
         self._count_holders()
         self._count_seats()
         self._find_accepted()
+        self._find_acknowledged()
 
     def _violated(self, what: str) -> None:
         if what not in self.violations:
@@ -120,6 +121,14 @@ class Judge:
         self._confirmed_seen = len(accepted)
         if lost:
             self._violated(f"{len(lost)} webhooks were accepted and are not recorded")
+
+    def _find_acknowledged(self) -> None:
+        """News is acknowledged in the commit that records its order, and not before."""
+        for (order_id,) in self.eyes.execute(
+            "SELECT order_id FROM deliveries WHERE state = 'planned' AND NOT EXISTS (SELECT 1 FROM orders "
+            "WHERE orders.order_id = deliveries.order_id AND version > 0)"
+        ):
+            self._violated(f"news of order {order_id} is acknowledged, and the order is not recorded")
 
     # The end
 

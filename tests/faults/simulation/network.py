@@ -81,6 +81,8 @@ class Network:
         """Told the operation when a request has left and its sender begins to wait."""
         self.sendings: list[Sending] = []
         self.requests = 0
+        self.comped_orders_sent: list[float] = []
+        """When each request for a comped order left, carried out or not."""
 
     @contextmanager
     def instead_of_sockets(self) -> Iterator[None]:
@@ -125,6 +127,8 @@ class Network:
         arrived: list[wire.Answer] = []
         sent_at = self.timeline.seconds()
         known = _read(request)
+        if operation == COMPED_ORDER:
+            self.comped_orders_sent.append(sent_at)
 
         def arrive() -> None:
             before = len(self.world.learningcart.orders) if operation == COMPED_ORDER else 0

@@ -44,6 +44,11 @@ class Played:
 
 def play(book: Book, seed: int, *, log: list[str] | None = None) -> Played:
     """Play one seed on an emptied ledger. `log` takes a line for each boundary that is reached, with who and when."""
+    if book.first_sweep is None:  # a seed's story is the same whether it is the first of its process or not
+        book.empty()
+        scout = Stage(book)
+        with scout.playing():
+            scout.sweep_first()
     book.empty()
     rng = Random(seed)
     weather = Weather.draw(rng)

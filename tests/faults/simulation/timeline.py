@@ -30,6 +30,10 @@ class Timeline:
         self._set += 1
         heapq.heappush(self._waiting, (self._seconds + max(seconds, 0.0), self._set, action))
 
+    def due_seconds(self) -> list[float]:
+        """When what is set down will happen."""
+        return [seconds for seconds, _, _ in self._waiting]
+
     def step(self) -> bool:
         """Go to the next moment at which something happens, and let it happen; False if nothing ever will."""
         if not self._waiting:

@@ -29,6 +29,8 @@ class Weather:
     """The share of comped orders that land after the settle time: what no client can prevent."""
     thaws: float
     """The share of comped orders whose sender is frozen between its last check and its first byte, and thawed later."""
+    held_up: float
+    """The share of intents whose holder is stopped before it makes the call, for about as long as its lease or more."""
     lost_messages: float
     kills: int
     freezes: int
@@ -44,22 +46,23 @@ class Weather:
         """Half of the seeds are calm in most respects, so that what remains is seen alone."""
         calm = rng.random() < 0.3
         return cls(
-            span_seconds=rng.choice([300.0, 900.0, 1500.0]),
+            span_seconds=rng.choice([200.0, 500.0, 900.0]),
             workers=rng.randint(2, 3),
             learners=rng.randint(1, 2),
-            orders=rng.randint(1, 4),
+            orders=rng.randint(1, 3),
             skew_seconds=rng.choice([0.0, 0.0, 2.0]),
             bad_requests=0.02 if calm else rng.choice([0.1, 0.3, 0.5]),
             very_late=rng.choice([0.0, 0.0, 0.0, 0.15]),
             thaws=rng.choice([0.0, 0.0, 0.0, 0.1]),
+            held_up=rng.choice([0.0, 0.0, 0.2]),
             lost_messages=rng.choice([0.0, 0.1, 0.5]),
             kills=0 if calm else rng.randint(0, 6),
             freezes=0 if calm else rng.choice([0, 0, 1, 3]),
             outages=rng.choice([0, 0, 1, 2]),
             flushes=rng.choice([0, 0, 1]),
             operator_acts=rng.choice([0, 0, 1, 3]),
-            poll_seconds=rng.choice([240.0, 400.0]),
-            sweep_seconds=rng.choice([15.0, 40.0]),
+            poll_seconds=rng.choice([240.0, 500.0]),
+            sweep_seconds=rng.choice([15.0, 45.0]),
             max_attempts=rng.choice([3, 12]),
         )
 

@@ -255,12 +255,23 @@ def cancel(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_run_is_cancelled_when_it_is_claimed_with_a_cancellation(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+) -> None:
+    held = claimed(executor, run_id)
+    cancel(ledger, clock)
+    held.cancel_reason = "cancelled_by_source"  # as one who claims it after the worker vanished
+    assert not perform(executor, held)
+    assert state(ledger) == ("cancelled", "cancelled_by_source")
+    assert academy.asked == []
+
+
+def test_run_waits_when_the_source_took_its_cancellation_back_since_the_claim(
     executor: Executor, academy: Academy, ledger: Ledger, run_id: str
 ) -> None:
     held = claimed(executor, run_id)
-    held.cancel_reason = "cancelled_by_source"
+    held.cancel_reason = "cancelled_by_source"  # what the claim read; the ledger says no such thing any more
     assert not perform(executor, held)
-    assert state(ledger) == ("cancelled", "cancelled_by_source")
+    assert state(ledger) == ("waiting", None)
     assert academy.asked == []
 
 

@@ -1,0 +1,110 @@
+"""Planted bugs on the way from a source's news to its runs: hints, polls, versions, cancellations."""
+
+from __future__ import annotations
+
+from tests.faults.teeth.bug import Bug, ByTest, Killed, Simulated
+
+_INGEST = "workflows/ingest.py"
+_ORDER_ROWS = "worker/ledger/order_rows.py"
+_WALKS = "workflows/walks.py"
+_MODEL = "test_polling_model.py::test_every_version_that_stays_in_sight_is_recorded_when_anything_happens"
+_ON_STUDIOCART, _ON_FRONTCORE = ByTest(f"{_MODEL}[studiocart-0]"), ByTest(f"{_MODEL}[frontcore-0]")
+
+ORDERS = (
+    Bug(
+        "webhook accepted without a commit",
+        "The shop is told that its news is taken, and it is not.",
+        "worker/web/webhook_intake.py",
+        "        with self._ledger.write() as connection:\n",
+        "        with self._ledger.engine.connect() as connection:\n",
+        Simulated(),
+    ),
+    Bug(
+        "delivery acknowledged before the order",
+        "A hint counts as planned from the moment it is taken: a worker that dies then has lost it.",
+        _ORDER_ROWS,
+        "        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds))\n",
+        "        .values(state=DeliveryState.PLANNED, finished_at=now)\n",
+        Simulated(),
+    ),
+    Bug(
+        "hints' lease never ends",
+        "A hint whose worker was killed is never looked at again.",
+        _ORDER_ROWS,
+        "held = [row for row in rows if row.lease_until is not None and row.lease_until > now]",
+        "held = [row for row in rows if row.lease_until is not None]",
+        Killed("webhook", "committed workflows.hints.look"),
+    ),
+    Bug(
+        "poll's lease never ends",
+        "A source whose poll was killed is never polled again.",
+        "workflows/polling.py",
+        "or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now),",
+        "cursors.c.lease_until.is_(None),",
+        Killed("poll", "committed workflows.polling._take_cursor"),
+    ),
+    Bug(
+        "cursor moved early",
+        "The cursor stands behind pages nobody has walked: a poll that dies has lost what is on them.",
+        _WALKS,
+        "return Position(self.before.highest_id, self.before.polled_at, self.unsettled)",
+        "return Position(self.seen_id, self.began_at)",
+        _ON_STUDIOCART,
+    ),
+    Bug(
+        "overlap dropped",
+        "An order whose row becomes visible late, below the highest id, is never seen.",
+        _WALKS,
+        "OVERLAP_ORDERS = 50",
+        "OVERLAP_ORDERS = 0",
+        _ON_STUDIOCART,
+    ),
+    Bug(
+        "ties lost",
+        "What changed in the second of the last poll, or just before it, is not asked for.",
+        "worker/sources/frontcore.py",
+        "OVERLAP: Final = timedelta(hours=26)",
+        "OVERLAP: Final = timedelta(seconds=-1)",
+        _ON_FRONTCORE,
+    ),
+    Bug(
+        "unchanged page ends a walk",
+        "New orders push a changed one to the second page, and the walk ends above it.",
+        _WALKS,
+        "return len(self.settled) > self.unsettled",
+        "return True",
+        _ON_STUDIOCART,
+    ),
+    Bug(
+        "cancellation does not wait for the lookup",
+        "A run whose call may have taken effect is cancelled, and access that was given is nobody's question.",
+        "workflows/plan.py",
+        "return self.state is RunState.RUNNING or self.effect_open",
+        "return self.state is RunState.RUNNING",
+        Killed("cancelled while open"),
+    ),
+    Bug(
+        "effect counts as open only while the call runs",
+        "An unknown outcome does not keep a cancellation waiting.",
+        "worker/ledger/repository.py",
+        "or_(attempts.c.outcome.is_(None), attempts.c.outcome == Outcome.UNKNOWN),",
+        "attempts.c.outcome.is_(None),",
+        Killed("cancelled while open"),
+    ),
+    Bug(
+        "cancellation ignored at the intent",
+        "An order that was cancelled during the steps before is provisioned all the same.",
+        "workflows/recording.py",
+        "cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)",
+        "cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds) and None",
+        ByTest("test_cancellation.py::test_run_is_cancelled_when_its_order_call_has_not_begun"),
+    ),
+    Bug(
+        "cancelled during the call, and nobody asked",
+        "Access given to an order that was taken back meanwhile is nobody's question.",
+        "workflows/recording.py",
+        "                    if cancelled is not None:\n",
+        "                    if cancelled is None:\n",
+        ByTest("test_cancellation.py::test_person_is_asked_when_it_is_taken_back_during_the_call"),
+    ),
+)

@@ -1,0 +1,9 @@
+"""Every planted bug."""
+
+from __future__ import annotations
+
+from tests.faults.teeth.effects import EFFECTS
+from tests.faults.teeth.holders import HOLDERS
+from tests.faults.teeth.orders import ORDERS
+
+BUGS = (*EFFECTS, *HOLDERS, *ORDERS)
