@@ -1,5 +1,5 @@
 """The Celery tasks. Each is thin: it finds its process's runtime and hands over to `workflows`."""
 
-from tasks import control, enrolment, ingest, reconcile
+from tasks import completions, control, enrolment, ingest, outbox, reconcile
 
-__all__ = ["control", "enrolment", "ingest", "reconcile"]
+__all__ = ["completions", "control", "enrolment", "ingest", "outbox", "reconcile"]

@@ -20,6 +20,7 @@ from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.rate import shared_storage
 from worker.clients.studiocart import StudiocartClient
+from worker.clients.threedcart import ThreedcartClient
 from worker.errors import ConfigurationError
 from worker.ledger import order_rows
 from worker.ledger.session import Ledger
@@ -29,6 +30,7 @@ from worker.settings import Settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.source import Source
 from worker.sources.studiocart import StudiocartSource
+from worker.sources.threedcart import ThreedcartSource
 from workflows.enrolment import WORKFLOWS
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
@@ -148,6 +150,16 @@ class Runtime:
             self.sources["frontcore"] = FrontcoreSource(
                 account, provision_when=settings.frontcore.provision_when, clock=self.clock
             )
+        if settings.threedcart.is_configured:
+            store = ThreedcartClient(settings.threedcart, secrets=known_secrets, storage=storage)
+            self.clients["threedcart"] = store
+            if settings.threedcart.orders_enabled:
+                self.sources["threedcart"] = ThreedcartSource(
+                    store,
+                    zone=settings.threedcart.zone,
+                    paid_statuses=settings.threedcart.paid_status_ids,
+                    clock=self.clock,
+                )
 
     def _reading_lease_seconds(self) -> float:
         """How long a process that vanished while it read a source is waited for.

@@ -10,6 +10,7 @@ from celery import Celery, signals
 from celery.beat import Scheduler, SchedulingError
 
 from worker import redis_transport
+from worker.clients.events import EventsAccess
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _SOFT_SHUTDOWN_SECONDS = 30.0
 _MISSED_SWEEPS = 5
 _RECONCILE_ASK_SECONDS = 1800.0
 _WATCH_SECONDS = 60.0
+_COMPLETIONS_ASK_SECONDS = 60.0
+_OUTBOX_SECONDS = 5.0
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -113,6 +116,21 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "schedule": timedelta(seconds=_WATCH_SECONDS),
             "options": {"queue": CONTROL_QUEUE, "expires": _WATCH_SECONDS},
         }
+    learningcart = settings.learningcart
+    if learningcart.is_configured and learningcart.poll_seconds > 0:
+        # Asked often, as beat begins its interval anew with every restart: the ledger knows when the last poll was.
+        ask_seconds = completions_ask_seconds(learningcart.poll_seconds)
+        schedule["poll_completions"] = {
+            "task": "cartbridge.poll_completions",
+            "schedule": timedelta(seconds=ask_seconds),
+            "options": {"queue": INGEST_QUEUE, "expires": max(ask_seconds, 5.0)},
+        }
+    if events_of(settings) is not None:
+        schedule["deliver_events"] = {
+            "task": "cartbridge.deliver_events",
+            "schedule": timedelta(seconds=_OUTBOX_SECONDS),
+            "options": {"queue": INGEST_QUEUE, "expires": _OUTBOX_SECONDS},
+        }
     for name, source in settings.sources().items():
         if source.poll_seconds > 0:
             schedule[f"poll_{name}"] = {
@@ -122,6 +140,16 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
                 "options": {"queue": INGEST_QUEUE, "expires": max(source.poll_seconds, 5.0)},
             }
     return schedule
+
+
+def completions_ask_seconds(poll_seconds: float) -> float:
+    """How often beat asks whether a poll of the completions is due."""
+    return min(poll_seconds, _COMPLETIONS_ASK_SECONDS)
+
+
+def events_of(settings: Settings) -> EventsAccess | None:
+    """Where events are sent; None while nobody is to be told."""
+    return settings.events if settings.events.is_configured else None
 
 
 class LedgerScheduler(Scheduler):  # type: ignore[misc]

@@ -6,9 +6,10 @@ Every refusal is a `PydanticCustomError` whose sentence holds no part of the val
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -48,6 +49,31 @@ def _store_host(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?", host):
         raise _refuse("should be a bare host name, such as store.example")
     return host
+
+
+def zone_of(text: str) -> tzinfo | None:
+    """The time zone that an offset (`-05:00`) or an IANA name stands for; None where there is none of that name."""
+    offset = re.fullmatch(r"([+-])(0[0-9]|1[0-4]):?([0-5][0-9])", text)
+    if offset:
+        width = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+        return timezone(-width if offset[1] == "-" else width)
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def _time_zone(value: str) -> str:
+    if zone_of(value) is None:
+        raise _refuse("should be an offset, such as -05:00, or a time zone's name, such as America/New_York")
+    return value
+
+
+def _status_ids(value: str) -> str:
+    ids = [part.strip() for part in value.split(",")]
+    if not all(re.fullmatch(r"[1-9][0-9]{0,8}", each) for each in ids):
+        raise _refuse("should be whole numbers with commas between them, such as 2,4,10")
+    return ",".join(dict.fromkeys(ids))
 
 
 def _secret(value: SecretStr) -> SecretStr:
@@ -144,6 +170,8 @@ PollSeconds = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)
 Rate = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 BaseUrl = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_base_url)]
 StoreHost = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_store_host)]
+TimeZone = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_time_zone)]
+StatusIds = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_status_ids)]
 UtcDatetime = Annotated[datetime, BeforeValidator(_utc)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_secret), AfterValidator(_header_secret)]

@@ -22,6 +22,7 @@ def unwise_combinations(settings: Settings) -> list[str]:
         *_about_secrets(settings),
         *(sentence for system in settings.systems().values() for sentence in _about_system(system)),
         *_about_sources(settings),
+        *_about_events(settings),
     ]
 
 
@@ -98,3 +99,15 @@ def _about_sources(settings: Settings) -> Iterator[str]:
                 f"{source.system} is neither polled ({source.variable('poll_seconds')} is 0) nor has it a "
                 f"{source.variable('webhook_secret')}: its orders come by hand alone."
             )
+
+
+def _about_events(settings: Settings) -> Iterator[str]:
+    url, secret = settings.events.webhook_url, settings.events.webhook_secret
+    if (url is None) != (secret is None):
+        missing = "CARTBRIDGE_EVENTS__WEBHOOK_URL" if url is None else "CARTBRIDGE_EVENTS__WEBHOOK_SECRET"
+        yield f"Events are sent to nobody: {missing} is not set."
+    if url is not None and is_clear_text_to_elsewhere(url.get_secret_value()):
+        yield (
+            "CARTBRIDGE_EVENTS__WEBHOOK_URL is http:// to another machine: learners' names and emails travel in clear. "
+            "Use https://."
+        )

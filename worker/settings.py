@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.environment import PREFIX, Problem, read_variables
 from worker.errors import ConfigurationError
+from worker.event_settings import CompletionsSettings, EventsSettings
+from worker.setting_section import Section
 from worker.setting_types import (
     BaseUrl,
     BrokerUrl,
@@ -29,22 +32,19 @@ from worker.setting_types import (
     Rate,
     Seconds,
     Secret,
+    StatusIds,
     StoreHost,
     Text,
+    TimeZone,
     UtcDatetime,
     passwords_in_url,
     without_password,
+    zone_of,
 )
 from worker.setting_warnings import unwise_combinations
 
 SOURCES = ("studiocart", "frontcore", "threedcart")
 DESTINATIONS = ("learningcart", "threedcart")
-
-
-class Section(BaseModel):
-    """A group of settings that share the first part of their names. Never changed after it is read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class SystemSettings(Section):
@@ -177,9 +177,26 @@ class ThreedcartSettings(SourceSettings):
     private_key: HeaderSecret | None = Field(None, description="The app's private key.")
     token: HeaderSecret | None = Field(None, description="The store's token for the app.")
     orders_enabled: bool = Field(default=False, description="Take the store's orders as a source too.")
+    paid_statuses: StatusIds = Field(
+        "2,4,10", description="The numbers of the order statuses that count as paid; 7 (not completed) is no order."
+    )
+    time_zone: TimeZone = Field(
+        "-05:00",
+        description="Time zone of the store's dates, which carry none: an offset, or a name such as America/New_York.",
+    )
     requests_per_second: Rate = Field(
         2.0, description="Requests a second at most; the vendor allows about 2. 0: no limit."
     )
+
+    @property
+    def zone(self) -> tzinfo:
+        """The store's time zone."""
+        return zone_of(self.time_zone) or UTC
+
+    @property
+    def paid_status_ids(self) -> frozenset[int]:
+        """The order statuses that count as paid."""
+        return frozenset(map(int, self.paid_statuses.split(",")))
 
 
 class RetrySettings(Section):
@@ -233,6 +250,8 @@ class Settings(BaseSettings):
     studiocart: StudiocartSettings = StudiocartSettings()
     frontcore: FrontcoreSettings = FrontcoreSettings()
     threedcart: ThreedcartSettings = ThreedcartSettings()
+    completions: CompletionsSettings = CompletionsSettings()
+    events: EventsSettings = EventsSettings()
     retry: RetrySettings = RetrySettings()
     settle_seconds: Seconds = Field(
         45.0, description="Seconds to wait after an unknown outcome before the destination is asked what became of it."

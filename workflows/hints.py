@@ -17,7 +17,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.retry import backoff_seconds
 from worker.sources.order import Order, Payment
-from worker.sources.source import Source
+from worker.sources.source import NoOrderError, Source
 from workflows.ingest import Look, Recorded, preview, record_order
 from workflows.offers import OffersBook, OffersError
 from workflows.plan import Plan
@@ -155,6 +155,8 @@ class HintReader:
             state = DeliveryState.IGNORED  # somebody mistyped it, and is told so
         elif reason is Reason.ORDER_NOT_FOUND and now - oldest >= HOOK_OUTRAN_ROW:
             state = DeliveryState.REVIEW
+        if isinstance(error, NoOrderError) and now - oldest >= HOOK_OUTRAN_ROW:
+            state = DeliveryState.IGNORED  # the source has it, and says that it is none: an abandoned cart
         if isinstance(error, WebhookRejectedError):
             state = DeliveryState.REVIEW
         note = str(error) if isinstance(error, OffersError | WebhookRejectedError) else describe(error)

@@ -95,13 +95,13 @@ def test_schema_is_refused_with_the_command_when_it_is_older(
             target.write_text(path.read_text())
     (later / "9999_later.py").write_text(
         "from alembic import op\nimport sqlalchemy as sa\n"
-        "revision, down_revision, branch_labels, depends_on = '9999', '0002', None, None\n\n\n"
+        "revision, down_revision, branch_labels, depends_on = '9999', '0003', None, None\n\n\n"
         "def upgrade():\n    op.create_table('later', sa.Column('id', sa.Integer()))\n"
     )
     monkeypatch.setattr("worker.ledger.session._MIGRATIONS", tmp_path / "migrations")
-    with pytest.raises(SchemaMismatchError, match=r"0002 is older than this version's 9999\. Run: cartbridge migrate"):
+    with pytest.raises(SchemaMismatchError, match=r"0003 is older than this version's 9999\. Run: cartbridge migrate"):
         ledger.check_schema()
-    assert ledger.migrate() == ("0002", "9999")
+    assert ledger.migrate() == ("0003", "9999")
     ledger.check_schema()
     monkeypatch.undo()
     for refuse in (ledger.check_schema, ledger.migrate):
@@ -119,7 +119,7 @@ def test_schema_is_as_before_when_a_migration_was_killed_midway(
     assert tables(ledger) == set()
     with pytest.raises(SchemaMismatchError):
         ledger.check_schema()
-    assert ledger.migrate() == (None, "0002")
+    assert ledger.migrate() == (None, "0003")
     ledger.check_schema()
 
 
@@ -134,7 +134,7 @@ def test_schema_is_migrated_once_when_several_processes_start_at_once(database_u
         return before
 
     with ThreadPoolExecutor(len(ledgers)) as pool:
-        assert sorted(before or "" for before in pool.map(migrate, ledgers)) == ["", "0002", "0002", "0002"]
+        assert sorted(before or "" for before in pool.map(migrate, ledgers)) == ["", "0003", "0003", "0003"]
 
 
 @pytest.mark.parametrize("name", ["events", "order_versions"])

@@ -10,6 +10,7 @@ import typer
 from worker.cli import (
     backfill,
     check,
+    completions,
     deliveries,
     destinations,
     ingest,
@@ -76,6 +77,7 @@ app.command("why", rich_help_panel=LOOK)(why.why_command)
 app.add_typer(runs.app, name="runs", rich_help_panel=LOOK)
 app.add_typer(orders.app, name="orders", rich_help_panel=LOOK)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=LOOK)
+app.add_typer(completions.app, name="completions", rich_help_panel=LOOK)
 app.add_typer(offers.app, name="offers", rich_help_panel=LOOK)
 app.command("ingest", rich_help_panel=ACT)(ingest.ingest_command)
 app.command("backfill", rich_help_panel=ACT)(backfill.backfill_command)

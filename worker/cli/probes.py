@@ -15,11 +15,12 @@ from worker.cli.printing import counted
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.studiocart import StudiocartClient
+from worker.clients.threedcart import ThreedcartClient
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.logs import known_secrets
-from worker.settings import DESTINATIONS, Settings, SystemSettings
+from worker.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
 from workflows.offers import OffersError, load_offers
 
 
@@ -85,10 +86,20 @@ def _ask_frontcore(settings: Any) -> str:
     return "has no orders yet" if order is None else f"listed order {order.id}"
 
 
+def _ask_threedcart(settings: Any) -> str:
+    client = ThreedcartClient(settings, secrets=known_secrets)
+    try:
+        order = next(client.list_orders(limit=1), None)
+    finally:
+        client.close()
+    return "has no orders yet" if order is None else f"listed order {order.id}"
+
+
 _ASK: dict[str, Callable[[Any], str]] = {
     "learningcart": _ask_learningcart,
     "studiocart": _ask_studiocart,
     "frontcore": _ask_frontcore,
+    "threedcart": _ask_threedcart,
 }
 """How to ask each system something harmless that shows both the way and the credentials."""
 
@@ -100,7 +111,8 @@ def _probe_system(name: str, system: SystemSettings) -> Finding:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
         return Finding(name, kind, configured=False, next_step=step, missing=missing)
     ask = _ASK.get(name)
-    if ask is None:
+    if ask is None or (isinstance(system, ThreedcartSettings) and not system.orders_enabled):
+        # Of carts alone nothing can be listed, and a token for carts may not read orders.
         return Finding(name, kind, configured=True, detail="this version does not speak to it yet")
     try:
         return Finding(name, kind, configured=True, reachable=True, accepted=True, detail=ask(system))

@@ -42,6 +42,10 @@ def _print_status(found: Shape) -> None:
     for name in ("runs", "orders", "deliveries"):
         grid.add_row(name, _counts(found[name]))
     grid.add_row("due", _due(found))
+    if found["completions"]:
+        grid.add_row("completions", _completions(found["completions"]))
+    if found["outbox"]["pending"] or found["outbox"]["failed"]:
+        grid.add_row("events", _events(found["outbox"]))
     out.print(grid)
     for pause in found["pauses"]:
         why = f": {pause['reason']}" if pause["reason"] else ""
@@ -87,6 +91,24 @@ def _due(found: Shape) -> Text:
     late = any((found[name]["oldest_age_seconds"] or 0) > 60 for name in ("due", "due_deliveries"))
     hint = " (is a worker running?)" if late and not found["breakers"] else ""
     return cell("; ".join(parts) + hint if parts else "nothing", "yellow" if late else "")
+
+
+def _completions(poll: Shape) -> Text:
+    text = f"last read {ago(poll['last_success_at']) or 'never'}, last tried {ago(poll['last_attempt_at'])}"
+    if poll["unreadable"]:
+        text += f"; {poll['unreadable']} name no learner or no course"
+    if poll["last_error"]:
+        text += f"; {poll['last_error']}"
+    return cell(text, "red" if poll["last_error"] else "")
+
+
+def _events(outbox: Shape) -> Text:
+    parts = []
+    if outbox["pending"]:
+        parts.append(f"{outbox['pending']} to be sent, the oldest from {ago(outbox['oldest_at'])}")
+    if outbox["failed"]:
+        parts.append(f"{outbox['failed']} given up")
+    return cell("; ".join(parts), "red" if outbox["failed"] else "")
 
 
 def _needs_table(found: Shape) -> Table:

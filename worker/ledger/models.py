@@ -1,66 +1,15 @@
 """The ledger's tables. The database enforces what it can: keys are unique, and a lane has at most one running run."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
-    DateTime,
-    Dialect,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    TypeDecorator,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, Table, text
 from sqlmodel import Field, SQLModel
 
+from worker.ledger.columns import json_column, moment
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
 
 LedgerModel = SQLModel
-LedgerModel.metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware datetimes in, aware UTC datetimes out, on databases with and without time zones. Naive ones are refused."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC; SQLite has no zones and compares text, so it is given naive UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the ledger takes aware datetimes only")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  (SQLAlchemy calls it so)
-        """Give every value back as aware UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _json(*, nullable: bool = False) -> Any:
-    return Column(JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"), nullable=nullable)
-
-
-def _at(*, nullable: bool = True) -> Any:
-    return Field(default=None, sa_column=Column(UtcDateTime(), nullable=nullable))
 
 
 class Delivery(SQLModel, table=True):
@@ -87,13 +36,13 @@ class Delivery(SQLModel, table=True):
     attempts: int = 0
     replan: bool = False
     """Plan the order's open seats again by today's offers."""
-    body: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
-    received_at: datetime = _at(nullable=False)
-    next_attempt_at: datetime | None = _at()
+    body: dict[str, Any] | None = Field(default=None, sa_column=json_column(nullable=True))
+    received_at: datetime = moment(nullable=False)
+    next_attempt_at: datetime | None = moment()
     lease_holder: str | None = None
-    lease_until: datetime | None = _at()
-    dispatched_at: datetime | None = _at()
-    finished_at: datetime | None = _at()
+    lease_until: datetime | None = moment()
+    dispatched_at: datetime | None = moment()
+    finished_at: datetime | None = moment()
 
 
 class OrderRecord(SQLModel, table=True):
@@ -120,7 +69,7 @@ class OrderRecord(SQLModel, table=True):
     total_minor_units: int | None = Field(default=None, sa_column=Column(BigInteger(), nullable=True))
     currency: str | None = None
     renewal: bool = False
-    document: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    document: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     """Our normalised `Order`, without the raw record."""
     content_hash: str = ""
     polled_hash: str | None = None
@@ -130,13 +79,13 @@ class OrderRecord(SQLModel, table=True):
     version: int = 0
     before_start: bool = False
     """It was paid before the source's start: taken as handled unless an operator says otherwise."""
-    created_at: datetime | None = _at()
+    created_at: datetime | None = moment()
     """When the source says it was made."""
-    first_seen_at: datetime = _at(nullable=False)
-    fetched_at: datetime = _at(nullable=False)
+    first_seen_at: datetime = moment(nullable=False)
+    fetched_at: datetime = moment(nullable=False)
     """When the request for the newest recorded content was sent: an answer to an older request is older news."""
-    updated_at: datetime = _at(nullable=False)
-    replan_at: datetime | None = _at()
+    updated_at: datetime = moment(nullable=False)
+    replan_at: datetime | None = moment()
     """When a change that could not be applied to a running run is looked at again."""
 
 
@@ -154,9 +103,9 @@ class OrderVersion(SQLModel, table=True):
     order_id: str = Field(primary_key=True)
     number: int = Field(primary_key=True)
     content_hash: str
-    raw: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    raw: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     delivery_id: str | None = None
-    seen_at: datetime = _at(nullable=False)
+    seen_at: datetime = moment(nullable=False)
 
 
 class LearnerRecord(SQLModel, table=True):
@@ -206,8 +155,8 @@ class Run(SQLModel, table=True):
     title: str = ""
     email: str | None = None
     email_key: str | None = None
-    learner: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
-    grant: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
+    learner: dict[str, Any] | None = Field(default=None, sa_column=json_column(nullable=True))
+    grant: dict[str, Any] | None = Field(default=None, sa_column=json_column(nullable=True))
     lane: str
     generation: int = 0
     result_id: str | None = None
@@ -223,15 +172,15 @@ class Run(SQLModel, table=True):
     system: str | None = None
     """The destination it was last claimed for."""
     lease_holder: str | None = None
-    lease_until: datetime | None = _at()
-    lane_shut_until: datetime | None = _at()
+    lease_until: datetime | None = moment()
+    lane_shut_until: datetime | None = moment()
     """Until then no other run of the lane may start: a request of this one may still be under way."""
-    next_attempt_at: datetime | None = _at()
-    dispatched_at: datetime | None = _at()
+    next_attempt_at: datetime | None = moment()
+    dispatched_at: datetime | None = moment()
     dispatches: int = 0
-    created_at: datetime = _at(nullable=False)
-    updated_at: datetime = _at(nullable=False)
-    finished_at: datetime | None = _at()
+    created_at: datetime = moment(nullable=False)
+    updated_at: datetime = moment(nullable=False)
+    finished_at: datetime | None = moment()
 
 
 class Step(SQLModel, table=True):
@@ -244,10 +193,10 @@ class Step(SQLModel, table=True):
     position: int = Field(primary_key=True)
     name: str
     state: str = StepState.PENDING
-    output: dict[str, Any] | None = Field(default=None, sa_column=_json(nullable=True))
+    output: dict[str, Any] | None = Field(default=None, sa_column=json_column(nullable=True))
     counted: int = 0
     """Attempts of this generation that count towards the cap."""
-    finished_at: datetime | None = _at()
+    finished_at: datetime | None = moment()
 
 
 class Attempt(SQLModel, table=True):
@@ -271,8 +220,8 @@ class Attempt(SQLModel, table=True):
     fence: int = 0
     holder: str = ""
     reference: str | None = None
-    started_at: datetime = _at(nullable=False)
-    finished_at: datetime | None = _at()
+    started_at: datetime = moment(nullable=False)
+    finished_at: datetime | None = moment()
     outcome: str | None = None
     http_status: int | None = None
     error: str | None = None
@@ -293,7 +242,7 @@ class Event(SQLModel, table=True):
         default=None,
         sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     )
-    at: datetime = _at(nullable=False)
+    at: datetime = moment(nullable=False)
     kind: str
     actor: str
     """`engine`, `source`, or `operator:<name>`."""
@@ -303,7 +252,7 @@ class Event(SQLModel, table=True):
     delivery_id: str | None = None
     system: str | None = None
     reason: str | None = None
-    detail: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    detail: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
 
 
 class Cursor(SQLModel, table=True):
@@ -312,20 +261,20 @@ class Cursor(SQLModel, table=True):
     __tablename__ = "cursors"
 
     source: str = Field(primary_key=True)
-    first_contact_at: datetime | None = _at()
-    start_at: datetime | None = _at()
+    first_contact_at: datetime | None = moment()
+    start_at: datetime | None = moment()
     """Orders made before it were there before Cartbridge."""
-    baseline_at: datetime | None = _at()
+    baseline_at: datetime | None = moment()
     """When the first sweep was complete."""
-    position: dict[str, Any] = Field(default_factory=dict, sa_column=_json())
+    position: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     """The source's own marks, such as the highest order id seen."""
-    deep_swept_at: datetime | None = _at()
-    last_attempt_at: datetime | None = _at()
-    last_success_at: datetime | None = _at()
+    deep_swept_at: datetime | None = moment()
+    last_attempt_at: datetime | None = moment()
+    last_success_at: datetime | None = moment()
     last_error: str | None = None
     failures: int = 0
     lease_holder: str | None = None
-    lease_until: datetime | None = _at()
+    lease_until: datetime | None = moment()
 
 
 class Pause(SQLModel, table=True):
@@ -338,7 +287,7 @@ class Pause(SQLModel, table=True):
     """`operator`, or `authentication` when its credentials were refused."""
     reason: str
     actor: str
-    since: datetime = _at(nullable=False)
+    since: datetime = moment(nullable=False)
 
 
 class BreakerRecord(SQLModel, table=True):
@@ -348,14 +297,61 @@ class BreakerRecord(SQLModel, table=True):
 
     system: str = Field(primary_key=True)
     state: str
-    opened_at: datetime | None = _at()
-    probe_at: datetime | None = _at()
+    opened_at: datetime | None = moment()
+    probe_at: datetime | None = moment()
     probe_run_id: str | None = None
     allowance: int = 0
     failures: int = 0
-    failing_run_ids: list[str] = Field(default_factory=list, sa_column=_json())
+    failing_run_ids: list[str] = Field(default_factory=list, sa_column=json_column())
     last_error: str | None = None
     """Redacted."""
+
+
+class CompletionRecord(SQLModel, table=True):
+    """A learner's progress in a course, as LearningCart last told it: one for each customer, course and start."""
+
+    __tablename__ = "completions"
+    __table_args__ = (
+        Index("uq_completions_key", "key", unique=True),
+        Index("ix_completions_email_key", "email_key"),
+        Index("ix_completions_course_id", "course_id"),
+        Index("ix_completions_updated_at", "updated_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    key: str
+    """Customer, course and start, by LearningCart's ids: it holds no personal data."""
+    state: str
+    customer_id: str
+    email: str = ""
+    email_key: str = ""
+    name: str = ""
+    course_id: str
+    course_name: str = ""
+    score: int | None = None
+    started_at: datetime | None = moment()
+    completed_at: datetime | None = moment()
+    first_seen_at: datetime = moment(nullable=False)
+    updated_at: datetime = moment(nullable=False)
+
+
+class OutboxRecord(SQLModel, table=True):
+    """An event that a receiver is told of by webhook. Written in the transaction of the fact it tells of."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_due", "state", "next_attempt_at"),)
+
+    id: str = Field(primary_key=True)
+    """The `webhook-id`, the same at every attempt: by it the receiver tells a repetition."""
+    kind: str
+    payload: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    state: str
+    attempts: int = 0
+    next_attempt_at: datetime | None = moment()
+    last_error: str | None = None
+    """Redacted."""
+    created_at: datetime = moment(nullable=False)
+    sent_at: datetime | None = moment()
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -374,3 +370,5 @@ events = table_of(Event)
 cursors = table_of(Cursor)
 pauses = table_of(Pause)
 breakers = table_of(BreakerRecord)
+completions = table_of(CompletionRecord)
+outbox = table_of(OutboxRecord)

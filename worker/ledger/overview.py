@@ -12,13 +12,15 @@ from sqlalchemy import Column, Connection, Row, Table, func, select
 from worker.ledger import breaker
 from worker.ledger.books import missed_by_webhook
 from worker.ledger.breaker import Breaker
+from worker.ledger.completions import completions_poll
 from worker.ledger.models import cursors, deliveries, orders, pauses, runs
+from worker.ledger.outbox import outbox_shape
 from worker.ledger.shapes import Advise, Shape, iso
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.watching import Watch, watches
 
 _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
-"""Without the marks of backfills and reconciliations."""
+"""Without the marks of backfills, reconciliations and completions."""
 
 
 def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sources: Collection[str] = ()) -> Shape:
@@ -27,7 +29,8 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
     `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
     successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
     that is not among `webhook_sources`. `late_since` is set when no poll has succeeded for three intervals, and
-    `silent_since`, to its last order, when a source is unusually quiet. Counts every row once, by index.
+    `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
+    Counts every row once, by index.
     """
     watched = watches(connection)
     missed = missed_by_webhook(connection, webhook_sources) if webhook_sources else {}
@@ -50,6 +53,8 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
             _cursor(row, now, missed, watched.get(row.source, Watch()))
             for row in connection.execute(_CURSORS_OF_SOURCES)
         ],
+        "completions": completions_poll(connection),
+        "outbox": outbox_shape(connection),
     }
 
 

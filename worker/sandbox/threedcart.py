@@ -196,6 +196,7 @@ class Threedcart:
         on_sale = self.config.catalog_ids is None or catalog_id in self.config.catalog_ids
         if not isinstance(catalog_id, int) or catalog_id < 1 or not on_sale:
             raise _RefusedError("CatalogID is not valid")
+        options = _options(given.get("ItemOptions"))
         self._last_item_id += 1
         item = {
             "CatalogID": catalog_id,
@@ -205,6 +206,8 @@ class Threedcart:
             "ItemDescription": f"Item {catalog_id}",
             "ItemUnitPrice": _UNIT_PRICE,
         }
+        if options:
+            item["ItemOptions"] = options
         cart["CartItemList"].append(item)
         self._item_changed("create_cart_item", cart, item)
         return _done("CartItemID", str(item["CartItemID"]), 201, "Created successfully")
@@ -296,6 +299,18 @@ def _quantity(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise _RefusedError("ItemQuantity is not valid")
     return float(value)
+
+
+def _options(value: object) -> list[dict[str, Any]]:
+    """The choices of an item: two whole numbers each, of an option set and one of its options, and a text."""
+    options = [] if value is None else value
+    kinds = {"OptionSetID": int, "OptionID": int, "OptionValue": str}
+    if not isinstance(options, list) or not all(
+        isinstance(option, dict) and all(isinstance(option.get(name, kind()), kind) for name, kind in kinds.items())
+        for option in options
+    ):
+        raise _RefusedError("ItemOptions is not valid")
+    return options
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:

@@ -8,7 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from worker.errors import NotFoundError
 from worker.sources.order import Order
+
+
+class NoOrderError(NotFoundError):
+    """The source has a record of that id, which is not an order (yet): a checkout that was never completed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Source(Protocol):
     name: str
 
     def fetch(self, order_id: str) -> Order:
-        """One order as it is now; `NotFoundError` if the source does not know it."""
+        """One order as it is now; `NotFoundError` if the source does not know it, or knows it as no order."""
 
     def from_body(self, body: dict[str, Any]) -> Order:
         """An order from a webhook's body, where a setting says to trust it; `WebhookRejectedError` if it is none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -16,12 +17,13 @@ from starlette.exceptions import HTTPException
 
 from worker.errors import NotInLedgerError
 from worker.ledger import listing
+from worker.ledger.completions import list_completions
 from worker.ledger.listing import Shape
 from worker.ledger.session import Ledger
 from worker.settings import Settings
 from worker.web import api_models
 from worker.web.api_access import token_check
-from worker.web.api_queries import DeliveryQuery, ListingQuery, OrderQuery, RunQuery
+from worker.web.api_queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
 from worker.web.problems import MEDIA_TYPE
 from worker.web.strangers import Strangers
 from workflows.reasons import advice
@@ -50,7 +52,7 @@ def api_routes(settings: Settings, ledger: Ledger, strangers: Strangers, *, cloc
     @router.get("/runs", responses=_page_of(api_models.RunItem))
     def list_runs(query: Annotated[RunQuery, Query()]) -> JSONResponse:
         """Runs, newest first."""
-        return _page(ledger, query, listing.list_runs)
+        return _page(ledger, query, partial(listing.list_runs, advise=advice))
 
     @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
     def show_run(run_id: str) -> JSONResponse:
@@ -60,7 +62,7 @@ def api_routes(settings: Settings, ledger: Ledger, strangers: Strangers, *, cloc
     @router.get("/orders", responses=_page_of(api_models.OrderItem))
     def list_orders(query: Annotated[OrderQuery, Query()]) -> JSONResponse:
         """Orders, those with the latest news first."""
-        return _page(ledger, query, listing.list_orders)
+        return _page(ledger, query, partial(listing.list_orders, advise=advice))
 
     @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
     def show_order(source: str, order_id: str) -> JSONResponse:
@@ -70,12 +72,17 @@ def api_routes(settings: Settings, ledger: Ledger, strangers: Strangers, *, cloc
     @router.get("/deliveries", responses=_page_of(api_models.DeliveryItem))
     def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JSONResponse:
         """Deliveries, newest first."""
-        return _page(ledger, query, listing.list_deliveries)
+        return _page(ledger, query, partial(listing.list_deliveries, advise=advice))
 
     @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
     def show_delivery(delivery_id: str) -> JSONResponse:
         """One delivery, with its order and the runs it caused."""
         return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id, advise=advice))
+
+    @router.get("/completions", responses=_page_of(api_models.CompletionItem))
+    def show_completions(query: Annotated[CompletionQuery, Query()]) -> JSONResponse:
+        """Who began and completed which course, those with the latest news first."""
+        return _page(ledger, query, list_completions)
 
     @router.get("/status", responses=_one(api_models.Status))
     def show_status() -> JSONResponse:
@@ -89,11 +96,11 @@ def api_routes(settings: Settings, ledger: Ledger, strangers: Strangers, *, cloc
     return router
 
 
-def _page(ledger: Ledger, query: ListingQuery, read: Callable[..., Iterator[Shape]]) -> JSONResponse:
+def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JSONResponse:
     """One page. One row more is read than shown: it tells whether there is a next page."""
     try:
         with ledger.read() as connection:
-            rows = list(read(connection, advise=advice, limit=query.limit + 1, after=query.after, **query.filters()))
+            rows = list(read(connection, limit=query.limit + 1, after=query.after, **query.filters()))
     except NotInLedgerError as error:
         raise HTTPException(422, "after: there is no such row to go on after.") from error
     shown = rows[: query.limit]

@@ -110,6 +110,23 @@ class DeliveryItem(Open):
     finished_at: datetime | None
 
 
+class CompletionItem(Open):
+    """A learner's progress in a course, as `cartbridge completions list --json` shows it."""
+
+    id: str
+    state: str
+    customer_id: str
+    email: str
+    name: str
+    course_id: str
+    course_name: str
+    score: int | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    first_seen_at: datetime
+    updated_at: datetime
+
+
 class OrderDetail(OrderItem):
     """One order in full."""
 
@@ -139,3 +156,5 @@ class Status(Open):
     due: dict[str, Any]
     pauses: list[dict[str, Any]]
     sources: list[dict[str, Any]]
+    completions: dict[str, Any] | None
+    outbox: dict[str, Any]

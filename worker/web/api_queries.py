@@ -17,13 +17,11 @@ DEFAULT_PAGE = 50
 _STATES = "Only these states; may be given several times."
 
 
-class ListingQuery(BaseModel):
+class PageQuery(BaseModel):
     """What every listing is asked with. All but `limit` and `after` are filters, named as the listings name them."""
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Literal["studiocart", "frontcore", "threedcart"] | None = None
-    reason: str | None = Field(None, description="Only this reason code.")
     since: UtcDatetime | None = Field(None, description="From this moment on; ISO 8601, without a zone it is UTC.")
     until: UtcDatetime | None = Field(None, description="Before this moment.")
     limit: int = Field(DEFAULT_PAGE, ge=1, le=LARGEST_PAGE, description="Rows of a page.")
@@ -43,6 +41,13 @@ class ListingQuery(BaseModel):
     def mark(row: Shape) -> str:
         """What names a row in `after`."""
         return str(row["id"])
+
+
+class ListingQuery(PageQuery):
+    """What the listings of what comes from the sources are asked with."""
+
+    source: Literal["studiocart", "frontcore", "threedcart"] | None = None
+    reason: str | None = Field(None, description="Only this reason code.")
 
 
 class RunQuery(ListingQuery):
@@ -71,3 +76,10 @@ class DeliveryQuery(ListingQuery):
     states: list[DeliveryState] = Field([], alias="state", description=_STATES)
     order_id: str | None = None
     via: Via | None = None
+
+
+class CompletionQuery(PageQuery):
+    """Completions; `since` and `until` are about their latest news."""
+
+    email: str | None = Field(None, description="The learner's.")
+    course_id: str | None = Field(None, description="LearningCart's id of the course.")

@@ -12,6 +12,8 @@ from worker.web.webhook_body import Fields, rejected
 ID_FIELDS = ("id", "order_id", "OrderID")
 """Where an order's id is looked for, in this order, after the operator's own field."""
 BODY_SECRET_FIELD = "studiocart_secret"  # noqa: S105 - the name of a field
+_OF_PAYMENT = ("card", "cvv", "paymenttoken", "transactionlist")
+"""How the names of members begin that tell of a card, whatever their letters' case."""
 _MOST = 2**63
 _MOST_EXACT_FLOAT = 2.0**53
 _DIGITS = re.compile(r"0*([1-9][0-9]{0,18})", re.ASCII)
@@ -53,10 +55,15 @@ def _whole_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _must_not_be_kept(name: str) -> bool:
+    return name == BODY_SECRET_FIELD or name.casefold().replace("_", "").startswith(_OF_PAYMENT)
+
+
 class Storable:
     """Makes a body fit to be kept: without secrets, and of characters every ledger takes.
 
-    A member that is a secret, or is named as one, is left out; inside longer texts long secrets are masked.
+    A member that is a secret, or is named as one, is left out, and so is what a shop tells of the card that paid;
+    inside longer texts long secrets are masked.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -73,7 +80,7 @@ class Storable:
             return {
                 self._text(name): self._kept(member)
                 for name, member in value.items()
-                if name != BODY_SECRET_FIELD and not self._is_secret(name) and not self._is_secret(member)
+                if not _must_not_be_kept(name) and not self._is_secret(name) and not self._is_secret(member)
             }
         if isinstance(value, list):
             return [self._kept(member) for member in value if not self._is_secret(member)]

@@ -94,3 +94,32 @@ def test_a_sentence_is_told_when_a_combination_is_unwise(unwise: dict[str, str],
     assert len(told) == len(beginnings)
     assert all(text.startswith(beginning) for text, beginning in zip(told, beginnings, strict=True))
     assert all(text.endswith(".") for text in told)
+
+
+EVENTS_SECRET = {"EVENTS__WEBHOOK_SECRET": "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLTI0LWJ5dGVz"}
+
+
+@pytest.mark.parametrize(
+    ("values", "beginning"),
+    [
+        (EVENTS_SECRET, "Events are sent to nobody: CARTBRIDGE_EVENTS__WEBHOOK_URL"),
+        (
+            {"EVENTS__WEBHOOK_URL": "https://hooks.example/in"},
+            "Events are sent to nobody: CARTBRIDGE_EVENTS__WEBHOOK_SEC",
+        ),
+        (
+            EVENTS_SECRET | {"EVENTS__WEBHOOK_URL": "http://hooks.example/in"},
+            "CARTBRIDGE_EVENTS__WEBHOOK_URL is http://",
+        ),
+    ],
+)
+def test_events_that_reach_nobody_or_travel_in_clear_are_told_when_set_so(
+    values: dict[str, str], beginning: str
+) -> None:
+    (told,) = warnings(values)
+    assert told.startswith(beginning)
+    assert "whsec_" not in told
+
+
+def test_nothing_is_told_when_events_are_set_well() -> None:
+    assert warnings(EVENTS_SECRET | {"EVENTS__WEBHOOK_URL": "https://hooks.example/in?key=1"}) == []

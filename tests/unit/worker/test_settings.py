@@ -3,6 +3,7 @@
 import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from dotenv import dotenv_values
@@ -42,6 +43,12 @@ DESIGN_DEFAULTS = {
     "THREEDCART__WEBHOOK_SECRET": "",
     "THREEDCART__POLL_SECONDS": "300",
     "THREEDCART__ORDERS_ENABLED": "false",
+    "THREEDCART__PAID_STATUSES": "2,4,10",
+    "THREEDCART__TIME_ZONE": "-05:00",
+    "COMPLETIONS__BASELINE_DAYS": "30",
+    "COMPLETIONS__SPAN_DAYS": "7",
+    "EVENTS__WEBHOOK_URL": "",
+    "EVENTS__WEBHOOK_SECRET": "",
     "RETRY__BASE_SECONDS": "2",
     "RETRY__MAX_SECONDS": "3600",
     "RETRY__MAX_ATTEMPTS": "12",
@@ -75,6 +82,8 @@ SECRETS = {
     "THREEDCART__PRIVATE_KEY",
     "THREEDCART__TOKEN",
     "THREEDCART__WEBHOOK_SECRET",
+    "EVENTS__WEBHOOK_URL",
+    "EVENTS__WEBHOOK_SECRET",
     "WEB__ADMIN_PASSWORD",
     "WEB__API_TOKEN",
     "DATABASE_URL",
@@ -96,6 +105,8 @@ EVERY_SETTING = {
     "THREEDCART__PRIVATE_KEY": "threedcart-key",
     "THREEDCART__TOKEN": "threedcart-token",
     "THREEDCART__WEBHOOK_SECRET": "threedcart-hook",
+    "EVENTS__WEBHOOK_URL": "https://hooks.example/in?key=events-key",
+    "EVENTS__WEBHOOK_SECRET": "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLTI0LWJ5dGVz",
     "WEB__ADMIN_PASSWORD": "admin-password",
     "WEB__API_TOKEN": "api-token-1234",
 }
@@ -177,6 +188,8 @@ def test_values_arrive_at_their_attributes_when_set() -> None:
         FRONTCORE__PROVISION_WHEN="created",
         FRONTCORE__REQUESTS_PER_SECOND="0.5",
         THREEDCART__ORDERS_ENABLED="1",
+        THREEDCART__PAID_STATUSES=" 2, 4,2 ",
+        THREEDCART__TIME_ZONE="Europe/Oslo",
         RETRY__MAX_ATTEMPTS="3",
         SETTLE_SECONDS="0.25",
         WEB__PORT="0",
@@ -198,6 +211,8 @@ def test_values_arrive_at_their_attributes_when_set() -> None:
     assert settings.frontcore.requests_per_second == 0.5
     assert settings.threedcart.orders_enabled
     assert settings.threedcart.secure_url == "store.example"
+    assert settings.threedcart.paid_status_ids == {2, 4}
+    assert settings.threedcart.zone == ZoneInfo("Europe/Oslo")
     assert settings.retry.max_attempts == 3
     assert settings.settle_seconds == 0.25
     assert settings.web.port == 0
@@ -288,6 +303,13 @@ def test_a_whole_group_is_unknown_when_given_as_one_variable() -> None:
     assert "CARTBRIDGE_RETRY (environment): unknown variable." in refusal(RETRY='{"max_attempts": 1}')
 
 
+def test_store_s_zone_and_statuses_are_refused_when_they_are_none() -> None:
+    for zone in ("EST5", "-5", "+15:00", "../../etc/passwd", "Mars/Olympus", "America"):
+        assert "should be an offset, such as -05:00" in refusal(THREEDCART__TIME_ZONE=zone)
+    for statuses in ("2;4", "2,,4", "0", "two", "-2"):
+        assert "should be whole numbers with commas" in refusal(THREEDCART__PAID_STATUSES=statuses)
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "inf", "-inf", "nan", "1e300", "soon", "true"])
 def test_duration_is_refused_when_it_is_no_positive_length_of_time(number: str) -> None:
     assert "CARTBRIDGE_LEASE_SECONDS (environment): should be" in refusal(LEASE_SECONDS=number)
@@ -320,7 +342,7 @@ def test_no_secret_is_shown_when_settings_are_printed_or_dumped() -> None:
 def test_every_secret_is_listed_when_asked_for_redaction() -> None:
     settings = load(**EVERY_SETTING)
     assert set(settings.secret_values()) == {"database-pass", "broker-pass"} | {
-        value for name, value in EVERY_SETTING.items() if name in SECRETS and not name.endswith("_URL")
+        value for name, value in EVERY_SETTING.items() if name in SECRETS - {"DATABASE_URL", "BROKER_URL"}
     }
 
 

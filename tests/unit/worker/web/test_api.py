@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.worker.web.asking import BEARER, NOW, AppClient, Bell, ClientMaker, assert_problem, settings_with
 from worker.ledger import listing
+from worker.ledger.completions import add_completion, list_completions
 from worker.ledger.models import attempts, cursors, events, orders, runs, steps
 from worker.ledger.order_rows import insert_delivery
 from worker.ledger.session import Ledger
@@ -22,7 +23,7 @@ from worker.web.app import create_app
 from workflows.reasons import advice
 
 EMAIL = "ada+x@learner.example"
-PATHS = ["runs", "runs/x", "orders", "orders/studiocart/1", "deliveries", "deliveries/x", "status"]
+PATHS = ["runs", "runs/x", "orders", "orders/studiocart/1", "deliveries", "deliveries/x", "completions", "status"]
 """Of every route one address."""
 
 
@@ -165,6 +166,29 @@ def test_listings_are_the_command_lines_when_they_are_read(client: AppClient, fi
         delivery_id = next(listing.list_deliveries(connection, advise=advice))["id"]
         shown = listing.show_delivery(connection, delivery_id, advise=advice)
         assert ask(client, f"deliveries/{delivery_id}") == shown
+
+
+def test_completions_are_listed_filtered_and_paged_when_there_are_some(client: AppClient, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for number in range(3):
+            values = {
+                "customer_id": "5001",
+                "state": "began",
+                "email": EMAIL,
+                "name": "Ada",
+                "course_name": "First aid",
+            }
+            course = {"key": f"5001/{number}/-", "course_id": str(number)}
+            add_completion(connection, values | course, now=NOW + timedelta(seconds=number))
+        shown = list(list_completions(connection))
+    assert ask(client, "completions") == shown
+    for row in shown:
+        api_models.CompletionItem.model_validate(row)
+    assert [page[0]["course_id"] for page in pages(client, "/api/v1/completions?limit=1")] == ["2", "1", "0"]
+    assert len(ask(client, "completions", email=EMAIL.upper(), course_id="1")) == 1
+    assert ask(client, "completions", until=NOW.isoformat()) == []
+    for query in ("limit=0", "source=studiocart", "after=planted"):
+        assert_problem(client.get(f"/api/v1/completions?{query}", headers=BEARER), 422)
 
 
 def test_shapes_are_the_documented_ones_when_they_are_read(client: AppClient, filled: Ledger) -> None:

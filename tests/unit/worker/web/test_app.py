@@ -26,6 +26,7 @@ def test_answer_has_security_headers_when_it_is_anything(client: AppClient, path
 def test_openapi_describes_the_api_alone_when_it_is_read(client: AppClient) -> None:
     document = client.get("/api/v1/openapi.json").json()
     assert sorted(document["paths"]) == [
+        "/api/v1/completions",
         "/api/v1/deliveries",
         "/api/v1/deliveries/{delivery_id}",
         "/api/v1/orders",

@@ -91,3 +91,16 @@ def test_secrets_are_left_out_when_a_body_is_to_be_stored() -> None:
 def test_characters_are_replaced_when_a_ledger_would_refuse_them() -> None:
     stored = Storable([]).fields({"a\0": "b\0", "c": ["\ud800x", "\U0001f600"]}, "1")
     assert stored == {"id": "1", "a\ufffd": "b\ufffd", "c": ["\ufffdx", "\U0001f600"]}
+
+
+def test_card_is_left_out_when_a_body_is_kept() -> None:
+    body = {
+        "OrderStatusID": 4,
+        "CardNumber": "4111111111111111",
+        "card_name": "Jane",
+        "PaymentTokenID": "t",
+        "Shipments": [{"CVV2": "123", "City": "Pune"}],
+        "discarded": "kept",
+    }
+    kept = Storable([]).fields(body, "9")
+    assert kept == {"OrderStatusID": 4, "Shipments": [{"City": "Pune"}], "discarded": "kept", "id": "9"}

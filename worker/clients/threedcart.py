@@ -1,0 +1,344 @@
+"""3dcart's REST API: carts and their items to change, orders to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, Protocol, TypeVar
+
+from limits.storage import Storage
+from pydantic import SecretStr, ValidationError
+
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.frontcore_paging import EndlessListError
+from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
+from worker.clients.threedcart_models import Cart, CartFields, ItemOption, Order, ThreedcartRecord, Told, told_rows
+from worker.clients.threedcart_paging import walk_by_offset
+from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
+from worker.redaction import SecretBook
+
+SYSTEM: Final = "threedcart"
+PAGE_SIZE: Final = 100
+"""The vendor's maximum is said to be 300; orders are long."""
+PAGE_LIMIT: Final = 10_000
+"""A list of more pages than this is taken for a server that never ends."""
+
+_LIST: Final = "list/orders"
+_RETRIEVE: Final = "retrieve/orders"
+_ORDER_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""The document's own have fifteen characters; at most sixteen are said to come."""
+_TRAILING_COMMA: Final = re.compile(rb'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
+"""The document's samples have them, where JSON has none."""
+_STATUS_DECIDES: Final = frozenset({*range(200, 300), HTTPStatus.BAD_REQUEST})
+"""The HTTP statuses under which the status in the body may say more."""
+_PAST_THE_END: Final = "offset amount exceeds the total number of records"
+_Q = TypeVar("_Q", bound=ThreedcartRecord)
+
+
+class ThreedcartAccess(Protocol):
+    """What the client reads of `worker.settings.ThreedcartSettings`."""
+
+    @property
+    def base_url(self) -> str | None: ...
+    @property
+    def secure_url(self) -> str | None: ...
+    @property
+    def private_key(self) -> SecretStr | None: ...
+    @property
+    def token(self) -> SecretStr | None: ...
+    @property
+    def zone(self) -> tzinfo: ...
+    @property
+    def connect_timeout_seconds(self) -> float: ...
+    @property
+    def read_timeout_seconds(self) -> float: ...
+    @property
+    def requests_per_second(self) -> float: ...
+
+
+class ThreedcartClient:
+    """Speaks to one 3dcart store. Safe to share between threads; make one per process, after it forked.
+
+    Reading, updating and deleting are safe to repeat (what is gone already is a `NotFoundError` then). Creating a cart
+    or an item is not, since the vendor has no idempotency keys: such a call may end in an unknown outcome. No call
+    lists carts, so an unknown cart can never be found again; an unknown item can, by reading its cart.
+
+    The vendor allows about two requests a second: processes that share a store share `storage`. Every method raises
+    `ApiError`, by the HTTP status or by the one in the body where that says more. Raises `ConfigurationError` for
+    settings that lack something. Carts and their items are the document's; all about orders is from public material.
+    """
+
+    def __init__(
+        self,
+        settings: ThreedcartAccess,
+        *,
+        secrets: SecretBook | None = None,
+        storage: Storage | None = None,
+        page_limit: int = PAGE_LIMIT,
+        api: ApiClient | None = None,
+    ) -> None:
+        if not (settings.base_url and settings.secure_url and settings.private_key and settings.token):
+            names = ("BASE_URL", "SECURE_URL", "PRIVATE_KEY", "TOKEN")
+            variables = ", ".join(f"CARTBRIDGE_THREEDCART__{name}" for name in names)
+            raise ConfigurationError(f"3dcart is not configured. Set {variables}.")
+        book = SecretBook() if secrets is None else secrets
+        book.add(settings.private_key.get_secret_value())
+        book.add(settings.token.get_secret_value())
+        self._secure_url = settings.secure_url
+        self._private_key = settings.private_key
+        self._token = settings.token
+        self._zone = settings.zone
+        self._page_limit = page_limit
+        self._api = api or ApiClient(
+            SYSTEM,
+            base_url=settings.base_url,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            read_timeout_seconds=settings.read_timeout_seconds,
+            requests_per_second=settings.requests_per_second,
+            redact=book.redact,
+            storage=storage,
+        )
+
+    # Carts
+
+    def create_cart(self, fields: CartFields, *, limits: CallLimits = NO_LIMITS) -> str:
+        """Create a cart and return its order key. Not safe to repeat."""
+        answer, rows = self._change("create_cart", "POST", "/Cart", fields.document(), is_new=True, limits=limits)
+        key = _value_of(rows, "OrderKey")
+        if not _ORDER_KEY.fullmatch(key):
+            raise self._unexpected("create_cart", "the answer names no order key", answer, safe_to_repeat=False)
+        return key
+
+    def retrieve_cart(self, order_key: str, *, limits: CallLimits = NO_LIMITS) -> Cart:
+        """Return one cart as it is now, its `order_key` set. Raises `NotFoundError` when there is none of that key."""
+        operation = "retrieve_cart"
+        answer, document = self._ask(operation, "GET", _cart_path(operation, order_key), limits=limits)
+        cart = self._record(Cart, operation, self._alone(operation, document, answer), answer)
+        if cart.model_fields_set.isdisjoint(Cart.model_fields):
+            raise self._unexpected(operation, "the answer is no cart", answer)
+        if cart.order_key and cart.order_key.casefold() != order_key.casefold():
+            raise self._unexpected(operation, "another cart was answered", answer)
+        return cart.model_copy(update={"order_key": order_key})
+
+    def update_cart(self, order_key: str, fields: CartFields, *, limits: CallLimits = NO_LIMITS) -> None:
+        """Write the given fields. Safe to repeat. Raises `NotFoundError` when there is no cart of that key."""
+        path = _cart_path("update_cart", order_key)
+        self._change("update_cart", "PUT", path, fields.document(), limits=limits)
+
+    def delete_cart(self, order_key: str, *, limits: CallLimits = NO_LIMITS) -> None:
+        """Delete a cart. Safe to repeat. Raises `NotFoundError` when there is none of that key (any more)."""
+        self._change("delete_cart", "DELETE", _cart_path("delete_cart", order_key), limits=limits)
+
+    # Items of a cart
+
+    def create_cart_item(
+        self,
+        order_key: str,
+        catalog_id: int,
+        *,
+        quantity: int | Decimal = 1,
+        options: Sequence[ItemOption] = (),
+        limits: CallLimits = NO_LIMITS,
+    ) -> int:
+        """Add an item and return its id in the cart. Not safe to repeat: a second call adds it twice."""
+        operation = "create_cart_item"
+        body: dict[str, Any] = {"CatalogID": catalog_id, "ItemQuantity": _number(quantity)}
+        if options:
+            body["ItemOptions"] = [option.document() for option in options]
+        path = f"{_cart_path(operation, order_key)}/Item"
+        answer, rows = self._change(operation, "POST", path, body, is_new=True, limits=limits)
+        item_id = _value_of(rows, "CartItemID")
+        if not (item_id.isascii() and item_id.isdecimal() and len(item_id) <= 18 and int(item_id) > 0):
+            raise self._unexpected(operation, "the answer names no item's id", answer, safe_to_repeat=False)
+        return int(item_id)
+
+    def update_cart_item(
+        self, order_key: str, cart_item_id: int, *, quantity: int | Decimal, limits: CallLimits = NO_LIMITS
+    ) -> None:
+        """Set an item's quantity. Safe to repeat. Raises `NotFoundError` when there is no such cart or item."""
+        path = f"{_cart_path('update_cart_item', order_key)}/Item/{int(cart_item_id)}"
+        self._change("update_cart_item", "PUT", path, {"ItemQuantity": _number(quantity)}, limits=limits)
+
+    def delete_cart_item(self, order_key: str, cart_item_id: int, *, limits: CallLimits = NO_LIMITS) -> None:
+        """Take an item out. Safe to repeat. Raises `NotFoundError` when there is no such cart or item (any more)."""
+        path = f"{_cart_path('delete_cart_item', order_key)}/Item/{int(cart_item_id)}"
+        self._change("delete_cart_item", "DELETE", path, limits=limits)
+
+    # Orders
+
+    def list_orders(
+        self,
+        *,
+        limit: int = PAGE_SIZE,
+        date_start: datetime | None = None,
+        last_update_start: datetime | None = None,
+        limits: CallLimits = NO_LIMITS,
+    ) -> Iterator[Order]:
+        """Iterate over the orders made and changed since moments, which are aware and sent in the store's zone."""
+        for page in self.iter_order_pages(
+            limit=limit, date_start=date_start, last_update_start=last_update_start, limits=limits
+        ):
+            yield from page
+
+    def iter_order_pages(
+        self,
+        *,
+        limit: int = PAGE_SIZE,
+        date_start: datetime | None = None,
+        last_update_start: datetime | None = None,
+        limits: CallLimits = NO_LIMITS,
+    ) -> Iterator[list[Order]]:
+        """Iterate over whole pages of orders, none empty.
+
+        An order that is listed throughout is never stepped over, also when others appear or vanish meanwhile:
+        `threedcart_paging` tells how. One that changes meanwhile may come twice, the later one as it is then.
+        """
+        filters = {"datestart": date_start, "lastupdatestart": last_update_start}
+        query = {name: self._store_time(moment) for name, moment in filters.items() if moment is not None}
+        problem = ""
+        try:
+            yield from walk_by_offset(
+                partial(self._page, query, limits), largest_page=limit, page_limit=self._page_limit
+            )
+        except EndlessListError as endless:
+            problem = f"the list {endless}"
+        if problem:
+            raise self._unexpected(_LIST, problem)
+
+    def retrieve_order(self, order_id: int, *, limits: CallLimits = NO_LIMITS) -> Order:
+        """Return one order as it is now. Raises `NotFoundError` when there is none of that id."""
+        answer, document = self._ask(_RETRIEVE, "GET", f"/Orders/{int(order_id)}", limits=limits)
+        order = self._record(Order, _RETRIEVE, self._alone(_RETRIEVE, document, answer), answer)
+        if order.id != order_id:
+            raise self._unexpected(_RETRIEVE, "another order was answered", answer)
+        return order
+
+    def close(self) -> None:
+        """Close the idle connections. The client can be used again."""
+        self._api.close()
+
+    def _store_time(self, moment: datetime) -> str:
+        return moment.astimezone(self._zone).strftime("%m/%d/%Y %H:%M:%S")
+
+    def _page(self, query: Mapping[str, str], limits: CallLimits, offset: int, limit: int) -> list[Order]:
+        parameters = {**query, "limit": str(limit), "offset": str(offset)}
+        try:
+            answer, document = self._ask(_LIST, "GET", "/Orders", params=parameters, limits=limits)
+        except InvalidRequestError as error:
+            if _PAST_THE_END in error.message.casefold():
+                return []
+            raise
+        except NotFoundError:
+            # Clients in the field read it as no orders, and past the end too; `_ask` lets no other 404 through.
+            return []
+        if not isinstance(document, list):
+            raise self._unexpected(_LIST, "the answer is not a list", answer)
+        return [self._record(Order, _LIST, row, answer) for row in document]
+
+    # What all of them share
+
+    def _change(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        is_new: bool = False,
+        limits: CallLimits,
+    ) -> tuple[Answer, list[Told]]:
+        answer, document = self._ask(operation, method, path, json=body, safe_to_repeat=not is_new, limits=limits)
+        return answer, told_rows(document)
+
+    def _ask(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        safe_to_repeat: bool = True,
+        limits: CallLimits,
+    ) -> tuple[Answer, Any]:
+        """Return a 2xx answer and its document; None for a 204."""
+        answer = self._api.exchange(
+            operation,
+            method,
+            path,
+            params=params,
+            json=json,
+            headers={
+                "SecureURL": self._secure_url,
+                "PrivateKey": self._private_key.get_secret_value(),
+                "Token": self._token.get_secret_value(),
+            },
+            safe_to_repeat=safe_to_repeat,
+            limits=limits,
+        )
+        document, problem = _read(answer)
+        rows = told_rows(document)
+        if operation == _LIST and answer.status == HTTPStatus.NOT_FOUND and not (rows or document == []):
+            raise self._unexpected(operation, "there is no such address; check the base URL", answer)
+        told = next((row.status for row in rows if row.status is not None and 400 <= row.status < 600), None)
+        meant = replace(answer, status=told) if told is not None and answer.status in _STATUS_DECIDES else answer
+        error = self._api.error_for(operation, meant, safe_to_repeat=safe_to_repeat)
+        if error is not None:
+            raise error
+        if problem and answer.status != HTTPStatus.NO_CONTENT:
+            raise self._unexpected(operation, problem, answer, safe_to_repeat=safe_to_repeat)
+        return answer, document
+
+    def _alone(self, operation: str, document: Any, answer: Answer) -> Any:
+        """Return the record of an answer that may be a collection of one, as either reading of the document has it."""
+        if not document:
+            message = f"{SYSTEM} {operation}: there is none"
+            raise NotFoundError(message, system=SYSTEM, operation=operation, status=answer.status)
+        return document[0] if isinstance(document, list) and len(document) == 1 else document
+
+    def _record(self, model: type[_Q], operation: str, row: object, answer: Answer) -> _Q:
+        try:
+            return model.model_validate(row)
+        except ValidationError:
+            pass
+        raise self._unexpected(operation, f"no readable {model.__name__.lower()}", answer)
+
+    def _unexpected(
+        self, operation: str, what: str, answer: Answer | None = None, *, safe_to_repeat: bool = True
+    ) -> UnexpectedResponseError:
+        return self._api.unexpected(operation, what, safe_to_repeat=safe_to_repeat, answer=answer)
+
+
+def _cart_path(operation: str, order_key: str) -> str:
+    if not _ORDER_KEY.fullmatch(order_key):
+        message = f"{SYSTEM} {operation}: not sent, this is no order key"
+        raise InvalidRequestError(message, system=SYSTEM, operation=operation, sent=False)
+    return f"/Cart/{order_key}"
+
+
+def _number(quantity: int | Decimal) -> int | float:
+    return int(quantity) if quantity == int(quantity) else float(quantity)
+
+
+def _value_of(rows: Sequence[Told], key: str) -> str:
+    return next((row.value.strip() for row in rows if row.value and fold(row.key or "") == fold(key)), "")
+
+
+def _read(answer: Answer) -> tuple[Any, str]:
+    """Return an answer's document, and what keeps it from being read, which completes "…: "."""
+    body = answer.body
+    try:
+        return read_document(body), ""
+    except UnreadableError as unreadable:
+        problem = f"the answer {unreadable}"
+    if not is_html(decode(body)):
+        try:
+            return read_document(_TRAILING_COMMA.sub(rb"\1", body)), ""
+        except UnreadableError:
+            pass
+    return None, problem

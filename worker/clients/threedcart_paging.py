@@ -1,0 +1,59 @@
+"""Walks a list that is known by offsets alone, without skipping a row while the list moves.
+
+Rows that vanish pull the others up, and a walk that goes by offsets alone steps over as many. So each page begins a few
+rows before the end of what was walked, and must begin with a row that was: nothing can lie between. Where it does not,
+rows above it vanished or moved, and the walk goes back until one does. A row that was walked and has changed since (a
+list in the order of changes moves it) is given again as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from worker.clients.frontcore_paging import ALIKE_PAGES, EndlessListError, Identified
+
+OVERLAP_ROWS: Final = 10
+"""Rows that a page shares with those before it: as many, less one, may vanish between two requests at no cost."""
+
+_R = TypeVar("_R", bound=Identified)
+
+
+def walk_by_offset(fetch: Callable[[int, int], list[_R]], *, largest_page: int, page_limit: int) -> Iterator[list[_R]]:
+    """Yield the list's rows in pages, none of them empty; each row once, and again where it changed meanwhile.
+
+    `fetch(offset, limit)` asks for one page; the first row's offset is 1, and an empty page is past the end. The server
+    may serve fewer rows than asked for: a page of fewer rows is the last only when a page before held more. Raises
+    `EndlessListError` after `page_limit` requests, or when whole pages are answered alike.
+    """
+    walked: dict[int, _R] = {}
+    position = overlap = served = alike = 0
+    is_first_whole = False
+    before: list[int] = []
+    step_back = OVERLAP_ROWS
+    for number in range(page_limit):
+        start = max(0, position - overlap)
+        rows = fetch(start + 1, largest_page)
+        if 0 < start < position and not (rows and rows[0].id in walked):
+            position, overlap = start, step_back
+            step_back *= 2
+            continue
+        fresh = [row for row in rows if walked.get(row.id) != row]
+        walked.update((row.id, row) for row in rows)
+        if fresh:
+            yield fresh
+        if len(rows) < max(served, 1):
+            return
+        if number == 0:
+            is_first_whole = len(rows) >= largest_page
+        ids = [row.id for row in rows]
+        alike = alike + 1 if not fresh and ids == before else 0
+        if alike == ALIKE_PAGES:
+            if is_first_whole:
+                raise EndlessListError("answers every page alike: later rows cannot be read")
+            return
+        before = ids
+        served = max(served, len(rows))
+        position = start + len(rows)
+        overlap, step_back = min(OVERLAP_ROWS, served // 4), OVERLAP_ROWS
+    raise EndlessListError(f"has more than {page_limit} pages")

@@ -1,0 +1,304 @@
+"""Completions: reads LearningCart's report of who began and completed a course, and keeps each learner's progress.
+
+The cursor moves only in the transaction that records what it covers. A poll that dies midway goes on where it stood;
+what is told twice, or out of order, changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, Self
+
+from sqlalchemy import Connection, Row
+
+from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.errors import ApiError, InvalidRequestError, ServerError, UnexpectedResponseError
+from worker.ledger import books, outbox
+from worker.ledger import completions as completion_rows
+from worker.ledger.completions import CompletionState
+from worker.ledger.repository import record_event
+from worker.ledger.session import Ledger
+from worker.ledger.shapes import iso
+from worker.ledger.states import Actor
+from workflows.recording import describe
+
+log = logging.getLogger(__name__)
+
+SYSTEM: Final = "learningcart"
+OPERATION: Final = "getCompletions"
+ZONE_MARGIN: Final = timedelta(days=1)
+"""The zone in which LearningCart reads a date is not known: wider than any offset, on each side of a window."""
+OVERLAP: Final = timedelta(days=1)
+"""How late LearningCart may report something and still be heard."""
+SHORTEST_SPAN: Final = timedelta(hours=6)
+"""A window that is refused is halved, down to this."""
+_LARGEST_SCORE: Final = 2**31 - 1
+"""What a column holds: a garbled score must not hide the completion."""
+DEFAULT_SPAN: Final = timedelta(days=7)
+DEFAULT_BASELINE: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a learner is in a course that was begun once."""
+
+    key: str
+    state: CompletionState
+    customer_id: str
+    course_id: str
+    email: str = ""
+    name: str = ""
+    course_name: str = ""
+    score: int | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    @classmethod
+    def told(cls, info: CourseCompletionInfo) -> Self | None:
+        """What LearningCart tells; None where it names no learner or course, or a status that is none of the two."""
+        customer, course = info.customer, info.course
+        if customer is None or course is None or course.course_id is None or info.status not in {0, 1, None}:
+            return None
+        is_completed = info.is_completed or (info.status is None and info.completed_at is not None)
+        return cls(
+            key=f"{customer.customer_id}/{course.course_id}/{iso(info.started_at) or '-'}",
+            state=CompletionState.COMPLETED if is_completed else CompletionState.BEGAN,
+            customer_id=str(customer.customer_id),
+            course_id=str(course.course_id),
+            email=_text(customer.email),
+            name=_text(f"{customer.first_name or ''} {customer.last_name or ''}"),
+            course_name=_text(course.course_name),
+            score=None if info.score is None or abs(info.score) > _LARGEST_SCORE else info.score,
+            started_at=info.started_at,
+            completed_at=info.completed_at if is_completed else None,
+        )
+
+    @classmethod
+    def kept(cls, row: Row[Any]) -> Self:
+        """What the ledger holds."""
+        values = {name: getattr(row, name) for name in cls.__dataclass_fields__}
+        return cls(**values | {"state": CompletionState(row.state)})
+
+    def joined_by(self, news: Progress) -> Progress:
+        """This progress and the news of it: nothing goes back, in whatever order and however often both are told.
+
+        Who the learner is follows the news that moves the progress forward, and fills in what was missing.
+        """
+        is_forward = news.state is CompletionState.COMPLETED and self.state is CompletionState.BEGAN
+        leading, other = (news, self) if is_forward else (self, news)
+        return replace(
+            self,
+            state=leading.state,
+            email=leading.email or other.email,
+            name=leading.name or other.name,
+            course_name=leading.course_name or other.course_name,
+            score=max((each for each in (self.score, news.score) if each is not None), default=None),
+            completed_at=min((each for each in (self.completed_at, news.completed_at) if each), default=None),
+        )
+
+
+def advance(before: Progress | None, told: Iterable[Progress]) -> tuple[Progress | None, list[CompletionState]]:
+    """What becomes of one learner's course by what is told of it, and the states it newly came to, in their order."""
+    after, reached = before, []
+    for news in sorted(told, key=lambda each: each.state is CompletionState.COMPLETED):
+        joined = news if after is None else after.joined_by(news)
+        if after is None or joined.state is not after.state:
+            reached.append(joined.state)
+        after = joined
+    return after, reached
+
+
+def is_refusal_of_window(error: ApiError) -> bool:
+    """Whether an error may say that the window is too wide for this API user.
+
+    No document tells how that is said; WCF says most things with a 500. A site that is away says it otherwise.
+    """
+    if isinstance(error, ServerError):
+        return error.status == 500
+    return isinstance(error, InvalidRequestError | UnexpectedResponseError)
+
+
+class CompletionReader(Protocol):
+    """The one call of LearningCart's that this needs; `LearningCartClient` has it."""
+
+    def get_completions(self, begin_at: datetime, end_at: datetime) -> list[CourseCompletionInfo]:
+        """Return who began or completed a course in the window."""
+
+
+@dataclass
+class CompletionsPolled:
+    """What one poll came to."""
+
+    calls: int = 0
+    rows: int = 0
+    changed: int = 0
+    unreadable: int = 0
+    """Rows that name no learner or no course: nobody can be told of them."""
+    error: str | None = None
+    is_left_out: bool = False
+    """LearningCart is paused, or another poll is under way: nothing was done."""
+
+
+class CompletionsPoller:
+    """Polls the completions. Harmless when two run: the cursor's lease lets one in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reader: CompletionReader,
+        *,
+        holder: str,
+        clock: Callable[[], datetime],
+        lease_seconds: float,
+        baseline: timedelta = DEFAULT_BASELINE,
+        span: timedelta = DEFAULT_SPAN,
+        tells: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`baseline`: how far the first poll looks back. `tells`: every fact is also put into the outbox."""
+        self._ledger = ledger
+        self._reader = reader
+        self._holder = holder
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._baseline = baseline
+        self._span = max(span, SHORTEST_SPAN)
+        self._tells = tells
+        self._should_stop = should_stop
+
+    def poll(self) -> CompletionsPolled:
+        """Read what was begun and completed since the last poll, with an overlap; commits window by window.
+
+        Never raises for what LearningCart does: the failure is recorded at the cursor, and the next poll goes on.
+        """
+        polled = CompletionsPolled()
+        now = self._clock()
+        with self._ledger.write() as connection:
+            cursor = None
+            if books.pause_of(connection, SYSTEM) is None:
+                cursor = completion_rows.take_cursor(
+                    connection, holder=self._holder, now=now, lease_seconds=self._lease_seconds
+                )
+        if cursor is None:
+            polled.is_left_out = True
+            return polled
+        ended: dict[str, Any]
+        try:
+            self._read(cursor, polled, now=now)
+            ended = {"last_success_at": self._clock(), "last_error": None, "failures": 0}
+        except ApiError as error:
+            polled.error = describe(error)
+            ended = {"last_error": polled.error, "failures": cursor.failures + 1}
+            log.warning("polling LearningCart's completions failed: %s", polled.error)
+        with self._ledger.write() as connection:
+            completion_rows.write_cursor(connection, holder=self._holder, lease_holder=None, lease_until=None, **ended)
+        if polled.unreadable > cursor.position.get("unreadable", 0):
+            log.warning("%d of LearningCart's completions name no learner or no course", polled.unreadable)
+        return polled
+
+    def _read(self, cursor: Row[Any], polled: CompletionsPolled, *, now: datetime) -> None:
+        covered_until = _moment(cursor.position.get("covered_until"))
+        since = now - self._baseline if covered_until is None else covered_until - OVERLAP
+        # Whole seconds, as they are sent: a window must not come out wider than what the site allows.
+        begin_at = (since - ZONE_MARGIN).replace(microsecond=0)
+        end_at = (now + ZONE_MARGIN).replace(microsecond=0)
+        span = self._span
+        while begin_at < end_at:
+            if self._should_stop():
+                raise ApiError("stopped: the process ends", system=SYSTEM, operation=OPERATION, retryable=True)
+            asked_at = self._clock()
+            upto = min(begin_at + span, end_at)
+            polled.calls += 1
+            try:
+                told = self._reader.get_completions(begin_at, upto)
+            except ApiError as error:
+                if upto - begin_at <= SHORTEST_SPAN or not is_refusal_of_window(error):
+                    raise
+                span = max((upto - begin_at) / 2, SHORTEST_SPAN)
+                span -= timedelta(microseconds=span.microseconds)
+                log.info("LearningCart refused a window of completions; asking for %s at once", span)
+                continue
+            covered_until = max(covered_until or begin_at, min(upto, asked_at))
+            self._record(told, polled, covered_until)
+            begin_at = upto
+
+    def _record(self, told: Sequence[CourseCompletionInfo], polled: CompletionsPolled, covered_until: datetime) -> None:
+        """Commit a window's completions, and that the cursor covers them."""
+        seen = [progress for info in told if (progress := Progress.told(info)) is not None]
+        polled.rows += len(told)
+        polled.unreadable += len(told) - len(seen)
+        now = self._clock()
+        with self._ledger.write() as connection:
+            is_mine = completion_rows.write_cursor(
+                connection,
+                holder=self._holder,
+                lease_until=now + timedelta(seconds=self._lease_seconds),
+                position={"covered_until": covered_until.isoformat(), "unreadable": polled.unreadable},
+            )
+            if not is_mine:
+                raise ApiError("another poll took over", system=SYSTEM, operation=OPERATION, retryable=True)
+            changed = record_progress(connection, seen, now=now, tells=self._tells)
+        polled.changed += changed
+
+
+def record_progress(connection: Connection, seen: Sequence[Progress], *, now: datetime, tells: bool) -> int:
+    """Join what was told to what is kept, with an event for each state newly come to; returns how many rows changed.
+
+    Its caller holds the cursor's row: no two of these run at once.
+    """
+    by_key: dict[str, list[Progress]] = {}
+    for progress in seen:
+        by_key.setdefault(progress.key, []).append(progress)
+    known = completion_rows.known_completions(connection, sorted(by_key))
+    changed = 0
+    for key, told in sorted(by_key.items()):
+        row = known.get(key)
+        before = None if row is None else Progress.kept(row)
+        after, reached = advance(before, told)
+        if after is None or after == before:
+            continue
+        changed += 1
+        if row is None:
+            completion_id = completion_rows.add_completion(connection, asdict(after), now=now)
+        else:
+            completion_id = row.id
+            completion_rows.change_completion(connection, completion_id, asdict(after), now=now)
+        for state in reached:
+            _tell(connection, completion_id, after, state, now=now, tells=tells)
+    return changed
+
+
+def _tell(
+    connection: Connection,
+    completion_id: str,
+    progress: Progress,
+    state: CompletionState,
+    *,
+    now: datetime,
+    tells: bool,
+) -> None:
+    is_completed = state is CompletionState.COMPLETED
+    about = {
+        "completion_id": completion_id,
+        "customer_id": progress.customer_id,
+        "course_id": progress.course_id,
+        "started_at": iso(progress.started_at),
+        "completed_at": iso(progress.completed_at) if is_completed else None,
+        "score": progress.score if is_completed else None,
+    }
+    record_event(connection, at=now, kind=f"completion_{state}", actor=Actor.SOURCE, system=SYSTEM, detail=about)
+    if tells:
+        learner = {"email": progress.email, "name": progress.name, "course_name": progress.course_name}
+        outbox.add_event(connection, f"completion.{state}", about | learner, now=now)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _text(text: str | None) -> str:
+    """A text that either database takes: without NUL, and without half a character."""
+    return (text or "").encode("utf-8", "replace").decode().replace("\0", "").strip()
