@@ -203,7 +203,8 @@ def test_command_names_the_next_step_when_nothing_can_be_written_to_the_disk(
         CARTBRIDGE_DATABASE_URL=ledger_url,
         CARTBRIDGE_OFFERS_FILE=str(rig.settings.offers_file),
     )
-    # A file may not grow beyond nothing: for SQLite the same as a disk that is full.
+    # A file may not grow beyond nothing: for SQLite the same as a disk that is full. Coverage would write one too.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     limited = f"ulimit -f 0; exec {shlex.quote(str(CARTBRIDGE))} {command}"
     ended = subprocess.run(
         ["/bin/sh", "-c", limited],
@@ -211,7 +212,7 @@ def test_command_names_the_next_step_when_nothing_can_be_written_to_the_disk(
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
     )
     said = ended.stdout + ended.stderr
     assert ended.returncode == 1, said
