@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-SIMULATED_SEEDS = 50
+SIMULATED_SEEDS = 250
 """Enough for every bug that is left to the simulation, several times over for most."""
 
 
