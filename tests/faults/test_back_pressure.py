@@ -191,7 +191,8 @@ def test_sweep_says_so_in_one_line_when_the_ledger_takes_no_writes(
 
 @ON_SQLITE
 @pytest.mark.parametrize(
-    "command", ["status", "ingest studiocart 7001", "pause learningcart", "runs list", "replay --state failed", "check"]
+    "command",
+    ["status", "ingest studiocart 7001", "pause learningcart", "runs list", "replay --state failed", "check", "up"],
 )
 def test_command_names_the_next_step_when_nothing_can_be_written_to_the_disk(
     rig: Rig, ledger_url: str, command: str
