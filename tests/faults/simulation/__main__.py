@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -31,14 +30,9 @@ console = Console()
 def play_seeds(first: int, count: int) -> list[Played]:
     """Play a row of seeds on one ledger, in this process."""
     logging.disable(logging.CRITICAL)
-    gc.disable()  # looked for between the rows: what a seed leaves behind is small
-    try:
-        with Book() as book:
-            book.observe()
-            return [play(book, seed) for seed in range(first, first + count)]
-    finally:
-        gc.enable()
-        gc.collect()
+    with Book() as book:
+        book.observe()
+        return [play(book, seed) for seed in range(first, first + count)]
 
 
 def play_all(first: int, seeds: int, jobs: int) -> Iterator[list[Played]]:
