@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.servers import PostgresServer, RedisServer, ServerUnavailableError
+from worker.ledger.session import Ledger
 
 SERVERS_ARE_REQUIRED = os.environ.get("CARTBRIDGE_REQUIRE_SERVERS", "") not in {"", "0"}
 """Set by .ci/run: there, an integration test that would be skipped fails, so that a green run has really run."""
@@ -74,6 +75,16 @@ def own_working_directory(request: pytest.FixtureRequest, nobodys_directory: Pat
     """Run in an empty directory: no `.env` is read by accident, and no ledger is left behind."""
     asks = "tmp_path" in request.fixturenames
     os.chdir(request.getfixturevalue("tmp_path") if asks else nobodys_directory)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty SQLite ledger, to be copied."""
+    path = tmp_path_factory.mktemp("ledger") / "migrated.db"
+    ledger = Ledger(f"sqlite:///{path}")
+    ledger.migrate()
+    ledger.close()
+    return path
 
 
 @pytest.fixture(scope="session")

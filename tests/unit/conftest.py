@@ -47,16 +47,6 @@ def prepared_by_the_product() -> Iterator[Callable[[Any, Any], None]]:
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory, prepared_by_the_product: object) -> Path:
-    """The file of an empty ledger, to be copied."""
-    path = tmp_path_factory.mktemp("ledger") / "migrated.db"
-    ledger = Ledger(f"sqlite:///{path}")
-    ledger.migrate()
-    ledger.close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def session_ledger(migrated_file: Path) -> Iterator[SessionLedger]:
     session_ledger = SessionLedger(migrated_file, migrated_file.with_name("session.db"))
     yield session_ledger

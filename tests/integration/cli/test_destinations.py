@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from tasks.doorbell import Doorbell
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_breaker
 from worker.ledger.models import breakers, events, pauses
 from worker.ledger.session import Ledger

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tasks.doorbell import Doorbell
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_breaker
 from worker.cli import probes
 from worker.errors import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.doorbell import Doorbell
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from worker.cli import asking
 from worker.ledger.session import Ledger
 from workflows.findings import Cause, Finding, Kind, unchecked

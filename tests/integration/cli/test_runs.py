@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import select
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_attempt, add_event, add_order, add_run, minutes_ago
 from worker.ledger.models import events, runs
 from worker.ledger.session import Ledger

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_cursor, minutes_ago
 from worker.ledger.completions import CURSOR, add_completion
 from worker.ledger.outbox import add_event

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger
 
 

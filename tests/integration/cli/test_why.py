@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_delivery, add_order, add_run, minutes_ago
 from worker.ledger import story
 from worker.ledger.session import Ledger

@@ -11,7 +11,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from worker.cli import failures
 from worker.cli.app import main
 from worker.cli.failures import ExplainingGroup

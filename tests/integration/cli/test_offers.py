@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 
 GOOD = """
 [[offer]]

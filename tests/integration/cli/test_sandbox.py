@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from worker.cli.sandbox import parse_fault
 from worker.sandbox import Fault
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from tasks.runtime import IngestResult, Runtime
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from worker.errors import ApiTimeoutError, ConfigurationError
 from worker.ledger.models import events
 from worker.ledger.session import Ledger

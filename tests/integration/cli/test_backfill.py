@@ -10,7 +10,7 @@ import pytest
 
 from tasks.doorbell import Doorbell
 from tasks.runtime import Runtime
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.workflows.shop import ONE_OFFER, FakeSource, an_order
 from worker.cli import asking
 from worker.errors import ApiTimeoutError

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tasks.doorbell import Doorbell
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_order, add_run, minutes_ago
 from worker.cli import replay
 from worker.ledger.models import events, runs

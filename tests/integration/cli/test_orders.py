@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from tests.unit.worker.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_delivery, add_order, add_run, minutes_ago
 from tests.unit.workflows.shop import an_order, record
 from worker.ledger.session import Ledger
