@@ -11,8 +11,10 @@ from typing import Any
 from celery import signals
 from celery.beat import EmbeddedService
 from celery.worker import state as worker_state
+from fastapi import FastAPI
 
 from tasks.process import adopt_runtime
+from tasks.queue_depths import queue_depths
 from tasks.runtime import Runtime
 from worker.celery_app import QUEUES, LedgerScheduler
 from worker.errors import ConfigurationError
@@ -58,8 +60,7 @@ def run_web(settings: Settings) -> int:
     runtime = Runtime(settings)
     try:
         runtime.ledger.check_schema()
-        app = create_app(settings, runtime.ledger, runtime.doorbell, clock=runtime.clock)
-        WebServer(settings, app).serve()
+        WebServer(settings, _web_app(runtime)).serve()
     finally:
         runtime.close()
     return 0
@@ -94,10 +95,20 @@ def run_beat(settings: Settings) -> int:
     return 0
 
 
+def _web_app(runtime: Runtime) -> FastAPI:
+    return create_app(
+        runtime.settings,
+        runtime.ledger,
+        runtime.doorbell,
+        clock=runtime.clock,
+        queue_depths=lambda: queue_depths(runtime.app),
+    )
+
+
 def _run_all(runtime: Runtime) -> int:
     settings = runtime.settings
     _note_stopping(runtime)
-    server = WebServer(settings, create_app(settings, runtime.ledger, runtime.doorbell, clock=runtime.clock))
+    server = WebServer(settings, _web_app(runtime))
     server.start()
     threading.Thread(target=_end_with_web, args=(runtime, server), name="web-watch", daemon=True).start()
     # Named here: the service in a thread does not ask the configuration, and would keep its schedule in a file.

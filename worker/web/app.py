@@ -13,7 +13,7 @@ from worker.settings import Settings
 from worker.web.api import api_routes
 from worker.web.doorbell import Doorbell
 from worker.web.health import health_routes
-from worker.web.metrics import Metrics, metrics_routes
+from worker.web.metrics import Metrics, QueueDepths, metrics_routes
 from worker.web.middleware import AnswerMiddleware
 from worker.web.problems import add_problem_handlers
 from worker.web.strangers import Strangers
@@ -23,7 +23,14 @@ from worker.web.webhooks import webhook_routes
 OPENAPI_PATH = "/api/v1/openapi.json"
 
 
-def create_app(settings: Settings, ledger: Ledger, doorbell: Doorbell, *, clock: Callable[[], datetime]) -> FastAPI:
+def create_app(
+    settings: Settings,
+    ledger: Ledger,
+    doorbell: Doorbell,
+    *,
+    clock: Callable[[], datetime],
+    queue_depths: QueueDepths | None = None,
+) -> FastAPI:
     """The app on one ledger. Opens no connection before the first request; `clock` gives aware UTC moments.
 
     Closing the ledger is the caller's. An app is for one process: counters and the limit on strangers are in memory.
@@ -39,7 +46,7 @@ def create_app(settings: Settings, ledger: Ledger, doorbell: Doorbell, *, clock:
         # FastAPI's own would send queries, which hold emails, and exceptions' texts to wherever the environment says.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    metrics = Metrics(ledger, clock=clock, webhook_sources=settings.webhook_sources())
+    metrics = Metrics(ledger, clock=clock, webhook_sources=settings.webhook_sources(), queue_depths=queue_depths)
     strangers = Strangers()
     intake = WebhookIntake(settings, ledger, clock=clock)
     app.add_middleware(AnswerMiddleware, metrics=metrics)

@@ -11,10 +11,11 @@ from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, post, settings_with
-from worker.ledger.models import breakers, cursors, deliveries, orders, pauses, runs
+from worker.ledger.models import attempts, breakers, cursors, deliveries, orders, outbox, pauses, runs
 from worker.ledger.session import Ledger
+from worker.web.access_latency import AccessLatency
 from worker.web.app import create_app
-from worker.web.metrics import LedgerCollector
+from worker.web.ledger_metrics import LedgerCollector
 
 EMAIL = "planted@learner.example"
 
@@ -211,6 +212,97 @@ def test_ledger_is_read_once_when_it_is_scraped_often(ledger: Ledger, monkeypatc
     now = 130.0
     list(collector.collect())
     assert reads == 3
+
+
+def test_what_needs_a_person_is_told_by_reason_when_runs_wait_for_one(client: AppClient, ledger: Ledger) -> None:
+    add_run(ledger, 1, "review", reason="unmapped_product", updated_at=NOW - timedelta(hours=2))
+    add_run(ledger, 2, "review", reason="unmapped_product")
+    add_run(ledger, 3, "failed", updated_at=NOW - timedelta(seconds=5))
+    add_run(ledger, 4, "succeeded")
+
+    found = samples(client)
+
+    counts = {labels: value for (name, labels), value in found.items() if name == "cartbridge_needs_person"}
+    ages = {labels: value for (name, labels), value in found.items() if name.endswith("_person_oldest_seconds")}
+    assert counts == {("unmapped_product", "review"): 2, ("", "failed"): 1}
+    assert ages == {("unmapped_product", "review"): 7200, ("", "failed"): 5}
+
+
+def test_calls_of_the_last_hour_are_told_by_step_and_outcome_when_they_were_made(
+    client: AppClient, ledger: Ledger
+) -> None:
+    add_run(ledger, 1, "running")
+    rows = [
+        ("add_customer", 1, "ok", 1),
+        ("add_customer_to_group", 1, "ok", 1),
+        ("add_customer_to_group_2", 1, "ok", 1),
+        ("add_comped_order", 1, "unknown", 61),
+        ("add_comped_order", 2, None, 1),
+    ]
+    with ledger.write() as connection:
+        for step, number, outcome, minutes in rows:
+            row = {"run_id": "run1", "step": step, "number": number, "kind": "call", "generation": 0, "fence": 1}
+            at = NOW - timedelta(minutes=minutes)
+            connection.execute(insert(attempts).values(**row, holder="", outcome=outcome, started_at=at))
+
+    found = samples(client)
+
+    assert {labels: value for (name, labels), value in found.items() if name == "cartbridge_calls_last_hour"} == {
+        ("ok", "add_customer"): 1,
+        ("ok", "add_customer_to_group"): 2,
+        ("open", "add_comped_order"): 1,
+    }
+
+
+def test_unsent_events_are_told_when_a_receiver_does_not_take_them(client: AppClient, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for number, state in enumerate(["pending", "pending", "failed", "sent"]):
+            at = NOW - timedelta(seconds=10 * number)
+            row = {"id": str(number), "kind": "x", "payload": {}, "state": state, "attempts": 1, "created_at": at}
+            connection.execute(insert(outbox).values(**row))
+
+    found = samples(client)
+
+    assert found["cartbridge_outbox_events", ("pending",)] == 2
+    assert found["cartbridge_outbox_events", ("failed",)] == 1
+    assert found["cartbridge_outbox_oldest_pending_seconds", ()] == 10
+
+
+def test_latency_counts_each_success_once_when_it_was_seen_to_happen(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for number, seconds in enumerate((7, 4000)):
+            at = NOW - timedelta(seconds=seconds)
+            row = {"id": f"d{number}", "source": "studiocart", "via": "poll", "actor": "source", "state": "planned"}
+            connection.execute(insert(deliveries).values(**row, received_at=at))
+    done: dict[str, Any] = {"result_id": "7", "finished_at": NOW}
+    add_run(ledger, 1, "succeeded", delivery_id="d0", **done)
+    latency = AccessLatency()
+
+    def read(after: timedelta) -> dict[str, float]:
+        with ledger.read() as connection:
+            metric = latency.read(connection, NOW + after)
+        return {sample.labels.get("le", sample.name): sample.value for sample in metric.samples}
+
+    assert read(timedelta(0))["+Inf"] == 0  # it was there before this process
+    add_run(ledger, 2, "succeeded", delivery_id="d0", **done)
+    add_run(ledger, 3, "succeeded", delivery_id="d1", **done)
+    add_run(ledger, 4, "succeeded", delivery_id="d0", finished_at=NOW)  # resolved by hand
+    for seconds in (10, 20):
+        found = read(timedelta(seconds=seconds))
+        assert (found["5.0"], found["10.0"], found["3600.0"], found["14400.0"], found["+Inf"]) == (0, 1, 1, 2, 2)
+        assert found["cartbridge_order_to_access_seconds_sum"] == 4007
+
+
+@pytest.mark.parametrize(("depths", "is_up"), [({"control": 0, "learningcart": 3}, 1), (None, 0)])
+def test_broker_is_told_when_it_can_be_asked(
+    ledger: Ledger, bell: Bell, depths: dict[str, int] | None, is_up: int
+) -> None:
+    app = create_app(settings_with(), ledger, bell, clock=lambda: NOW, queue_depths=lambda: depths)
+    client = AppClient(app)
+    found = samples(client)
+    client.close()
+    assert found["cartbridge_broker_up", ()] == is_up
+    assert found.get(("cartbridge_queue_messages", ("learningcart",))) == (3 if depths else None)
 
 
 def test_apps_do_not_share_their_counters_when_there_are_two(client_with: ClientMaker) -> None:
