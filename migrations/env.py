@@ -5,7 +5,17 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+from worker.ledger import (
+    cart_models,
+    recovery_models,
+    schema_models,
+    sealed_password_models,
+    subscription_models,
+)
 from worker.ledger.models import LedgerModel
+
+_TABLES = (cart_models, recovery_models, schema_models, sealed_password_models, subscription_models)
+"""Modules whose tables stand beside those of `models`: importing them makes them known."""
 
 
 def _run(connection: Connection) -> None:

@@ -1,5 +1,16 @@
 """The Celery tasks. Each is thin: it finds its process's runtime and hands over to `workflows`."""
 
-from tasks import completions, control, enrolment, ingest, outbox, reconcile
+from tasks import alerts, catalog, completions, control, enrolment, follow_on, ingest, outbox, reconcile, welcome_mail
 
-__all__ = ["completions", "control", "enrolment", "ingest", "outbox", "reconcile"]
+__all__ = [
+    "alerts",
+    "catalog",
+    "completions",
+    "control",
+    "enrolment",
+    "follow_on",
+    "ingest",
+    "outbox",
+    "reconcile",
+    "welcome_mail",
+]

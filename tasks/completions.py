@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from celery import Task, shared_task
 
+from tasks import follow_on
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
@@ -48,5 +49,6 @@ def completions_poller(runtime: Runtime) -> CompletionsPoller:
         baseline=timedelta(days=options.baseline_days),
         span=timedelta(days=options.span_days),
         tells=events_of(runtime.settings) is not None,
+        follow_on=follow_on.planner(runtime),
         should_stop=runtime.stopping.is_set,
     )

@@ -12,16 +12,12 @@ from tasks.runtime import Runtime
 from worker.errors import ConfigurationError
 from worker.ledger import due
 from worker.ledger.breaker import PROBE_SECONDS
-from workflows.enrolment import LEARNINGCART, WORKFLOWS
+from workflows.registry import RISKY_STEPS, destinations, share_of
 from workflows.source_watch import check_sources
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
-RISKY_STEPS = frozenset(
-    step.kind for workflow in WORKFLOWS.values() for step in workflow.definitions if not step.safe_to_repeat
-)
-"""What a destination that is down is not asked first: an order it may have made would have to be looked up."""
 
 
 @shared_task(name="cartbridge.dispatch_due", base=LedgerTask, bind=True)
@@ -59,14 +55,20 @@ def sweep(runtime: Runtime) -> None:
             backoff_seconds=settings.retry.base_seconds,
         )
         order_ids = due.take_due_orders(connection, now=now, limit=BATCH)
-        run_ids = due.take_due_runs(
-            connection,
-            now=now,
-            system=LEARNINGCART,
-            limit=BATCH,
-            probe_seconds=min(PROBE_SECONDS, settings.retry.max_seconds),
-            risky_steps=RISKY_STEPS,
-        )
+        run_ids = [
+            run_id
+            for system in destinations()
+            if system in runtime.clients  # the runs of one that is not configured wait
+            for run_id in due.take_due_runs(
+                connection,
+                now=now,
+                system=system,
+                share=share_of(system),
+                limit=BATCH,
+                probe_seconds=min(PROBE_SECONDS, settings.retry.max_seconds),
+                risky_steps=RISKY_STEPS,
+            )
+        ]
         again = due.take_orders_to_replan(connection, now=now, limit=BATCH)
     if recovered:
         log.warning("took over %d runs whose worker vanished", recovered)

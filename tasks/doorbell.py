@@ -14,8 +14,7 @@ from worker.celery_app import CONTROL_QUEUE, INGEST_QUEUE
 from worker.ledger.models import runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
-from workflows.enrolment import WORKFLOWS
-from workflows.offers import Grant
+from workflows.registry import WORKFLOWS
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,10 @@ class Doorbell:
         (chain(*links) if len(links) > 1 else links[0]).apply_async(retry=False)
 
     def _positions(self, run_ids: Sequence[str]) -> dict[str, list[tuple[str, str, str]]]:
-        """The steps left of each run: `(workflow, kind, system)` in order."""
+        """The steps left of each run: `(workflow, kind, system)` in order.
+
+        A run of a workflow that only a newer version knows is left to it.
+        """
         if not run_ids:
             return {}
         with self._ledger.read() as connection:
@@ -89,11 +91,11 @@ class Doorbell:
             about[row.id] = (row.workflow, row.grant)
         positions = {}
         for run_id in run_ids:  # in the order given
-            if run_id in about:
-                workflow, grant = about[run_id]
+            if run_id in about and about[run_id][0] in WORKFLOWS:
+                workflow, planned = about[run_id]
                 positions[run_id] = [
                     (workflow, step.definition.kind, step.definition.system)
-                    for step in WORKFLOWS[workflow].sequence(Grant.model_validate(grant))
+                    for step in WORKFLOWS[workflow].sequence(planned or {})
                     if step.name in left[run_id]
                 ]
         return positions

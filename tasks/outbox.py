@@ -13,6 +13,7 @@ from worker.celery_app import events_of
 from worker.clients.events import EventsClient
 from worker.logs import known_secrets
 from workflows.outbox import deliver_due
+from workflows.run_events import note_run_events
 
 
 @shared_task(name="cartbridge.deliver_events", base=LedgerTask, bind=True)
@@ -22,6 +23,7 @@ def deliver_events(self: Task) -> None:
     access = events_of(runtime.settings)
     if access is None:
         return
+    note_run_events(runtime.ledger, now=runtime.clock())
     with closing(EventsClient(access, secrets=known_secrets)) as messenger:
         deliver_due(
             runtime.ledger,

@@ -25,6 +25,7 @@ def reconcile(self: Task) -> None:
         return
     reconciler = reconciler_of(runtime)
     reconciled = reconciler.find(now - NIGHTLY_WINDOW)
+    reconciler.pause_if_restored(reconciled)
     reconciler.fix(reconciled, actor=Actor.ENGINE)
     reconciler.keep(reconciled, actor=Actor.ENGINE)
     runtime.doorbell.ring_runs(reconciled.ready)

@@ -15,6 +15,7 @@ from typing import Any
 from celery import Celery
 
 from tasks.doorbell import Doorbell
+from tasks.mailroom import make_mailroom
 from worker.celery_app import create_celery
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
@@ -28,16 +29,20 @@ from worker.ledger.states import DeliveryState, Via
 from worker.logs import known_secrets
 from worker.settings import Settings
 from worker.sources.frontcore import FrontcoreSource
-from worker.sources.source import Source
+from worker.sources.source import Source, SubscriptionSource
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.threedcart import ThreedcartSource
-from workflows.enrolment import WORKFLOWS
+from worker.tracing import configure_tracing
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.hints import HintReader, SourcePolicy
+from workflows.mailroom import MAIL
 from workflows.offers import OffersBook
 from workflows.operations import Operations
 from workflows.polling import Poller
+from workflows.registry import WORKFLOWS
+from workflows.standing import SubscriptionRules
+from workflows.subscriptions import SubscriptionPoller
 from workflows.wording import describe_plan
 
 
@@ -82,6 +87,7 @@ class Runtime:
         """Set when the process should end: long work stops at its next commit."""
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         """Names this process as a lease's holder."""
+        self.tracing = configure_tracing(settings.tracing, self.holder)
         self.app = app or create_celery(settings)
         # Now, by one thread: a worker and a beat that finalize it at the same moment can leave it without its tasks.
         self.app.finalize()
@@ -91,8 +97,9 @@ class Runtime:
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}
         self._connect_systems()
+        rules = SubscriptionRules(settings.studiocart.subscription_ends, settings.studiocart.trials)
         self.policies = {
-            system.system: SourcePolicy(system.start_at, system.baseline_days, system.trust_webhook)
+            system.system: SourcePolicy(system.start_at, system.baseline_days, system.trust_webhook, rules)
             for system in (settings.studiocart, settings.frontcore, settings.threedcart)
         }
         rng = rng or Random()  # noqa: S311  (jitter, not a secret)
@@ -117,7 +124,8 @@ class Runtime:
                 call_seconds={
                     system.system: system.connect_timeout_seconds + system.read_timeout_seconds
                     for system in (settings.learningcart, settings.threedcart)
-                },
+                }
+                | {MAIL: settings.mail.connect_timeout_seconds + settings.mail.read_timeout_seconds},
             ),
             patience=Patience(
                 base_seconds=settings.retry.base_seconds,
@@ -143,7 +151,7 @@ class Runtime:
         if settings.studiocart.is_configured:
             client = StudiocartClient(settings.studiocart, secrets=known_secrets, storage=storage)
             self.clients["studiocart"] = client
-            self.sources["studiocart"] = StudiocartSource(client, clock=self.clock)
+            self.sources["studiocart"] = StudiocartSource(client, clock=self.clock, trials=settings.studiocart.trials)
         if settings.frontcore.is_configured:
             account = FrontcoreClient(settings.frontcore, secrets=known_secrets, storage=storage)
             self.clients["frontcore"] = account
@@ -161,6 +169,10 @@ class Runtime:
                     clock=self.clock,
                 )
 
+        mailroom = make_mailroom(settings, storage)
+        if mailroom is not None:
+            self.clients[MAIL] = mailroom
+
     def _reading_lease_seconds(self) -> float:
         """How long a process that vanished while it read a source is waited for.
 
@@ -177,6 +189,22 @@ class Runtime:
         return Poller(
             self.ledger,
             self.sources[source],
+            self.policies[source],
+            self.offers,
+            holder=f"{self.holder}:{secrets.token_hex(4)}",
+            clock=self.clock,
+            should_stop=self.stopping.is_set,
+            lease_seconds=self._reading_lease_seconds(),
+        )
+
+    def subscription_poller(self, source: str) -> SubscriptionPoller | None:
+        """What polls a source's subscriptions; None if it knows none, or is not configured."""
+        found = self.sources.get(source)
+        if not isinstance(found, SubscriptionSource):
+            return None
+        return SubscriptionPoller(
+            self.ledger,
+            found,
             self.policies[source],
             self.offers,
             holder=f"{self.holder}:{secrets.token_hex(4)}",
@@ -244,3 +272,4 @@ class Runtime:
             client.close()
         self.app.close()
         self.ledger.close()
+        self.tracing.close()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
+
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
+from worker.ledger.models import runs
 from worker.ledger.repository import HeldRun
 from worker.logs import log_context
+from worker.tracing import tracing
 from workflows.steps import PlannedStep, StepDefinition
 
 
@@ -29,7 +33,8 @@ class StepTask(LedgerTask):
         if held is None:
             self._end_chain()
             return
-        with log_context(run_id=held.id, order=f"{held.source}/{held.order_id}"):
+        order = f"{held.source}/{held.order_id}" if held.order_id is not None else None
+        with log_context(run_id=held.id, order=order):
             self._carry_on(runtime, held)
         waiting = runtime.executor.next_in_lane(held)
         if waiting is not None:
@@ -49,12 +54,23 @@ class StepTask(LedgerTask):
 
     def perform_in_place(self, runtime: Runtime, held: HeldRun, planned: PlannedStep) -> bool:
         """This task's own step, for a run that is held already. True: go on with the next."""
-        with log_context(step=planned.name):
+        with (
+            log_context(step=planned.name),
+            tracing().within(planned.name, _delivery_of(runtime, held), run=held.id, workflow=held.workflow),
+        ):
             return runtime.executor.perform(held, planned)
 
     def _end_chain(self) -> None:
         """The rest of the chain was done in place, or must wait: the ledger begins the next chain where it stands."""
         self.request.chain = None
+
+
+def _delivery_of(runtime: Runtime, held: HeldRun) -> str | None:
+    """The delivery that caused a run, whose trace its steps belong to; asked for only where there are traces."""
+    if not tracing().is_on:
+        return None
+    with runtime.ledger.read() as connection:
+        return connection.scalar(select(runs.c.delivery_id).where(runs.c.id == held.id))
 
 
 def bind(definition: StepDefinition) -> dict[str, Any]:

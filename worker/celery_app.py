@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 CONTROL_QUEUE = "control"
 INGEST_QUEUE = "ingest"
-SYSTEM_QUEUES = ("learningcart", "threedcart")
+SYSTEM_QUEUES = ("learningcart", "threedcart", "mail")
 """A step's task goes to its destination's queue, so that a slow system does not hold up another."""
 QUEUES = (CONTROL_QUEUE, INGEST_QUEUE, *SYSTEM_QUEUES)
 
@@ -30,8 +30,12 @@ _SOFT_SHUTDOWN_SECONDS = 30.0
 _MISSED_SWEEPS = 5
 _RECONCILE_ASK_SECONDS = 1800.0
 _WATCH_SECONDS = 60.0
+_ALERT_SECONDS = 60.0
+_ERASE_SECONDS = 3600.0
 _COMPLETIONS_ASK_SECONDS = 60.0
+_CATALOG_ASK_SECONDS = 900.0
 _OUTBOX_SECONDS = 5.0
+_UNUSED_CARTS_SECONDS = 3600.0
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -57,7 +61,7 @@ def create_celery(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_send_task_events=False,
+        worker_send_task_events=settings.worker.events,
         worker_enable_remote_control=not settings.embedded,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -116,6 +120,13 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "schedule": timedelta(seconds=_WATCH_SECONDS),
             "options": {"queue": CONTROL_QUEUE, "expires": _WATCH_SECONDS},
         }
+    if settings.studiocart.is_configured:
+        # Asked often and done once a day, as above.
+        schedule["refresh_catalog"] = {
+            "task": "cartbridge.refresh_catalog",
+            "schedule": timedelta(seconds=_CATALOG_ASK_SECONDS),
+            "options": {"queue": INGEST_QUEUE, "expires": _CATALOG_ASK_SECONDS},
+        }
     learningcart = settings.learningcart
     if learningcart.is_configured and learningcart.poll_seconds > 0:
         # Asked often, as beat begins its interval anew with every restart: the ledger knows when the last poll was.
@@ -124,6 +135,26 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "task": "cartbridge.poll_completions",
             "schedule": timedelta(seconds=ask_seconds),
             "options": {"queue": INGEST_QUEUE, "expires": max(ask_seconds, 5.0)},
+        }
+    # Asked more often than daily, as beat begins its interval anew with every restart; also where passwords are
+    # dropped by now, as some may be kept from before.
+    schedule["erase_passwords"] = {
+        "task": "cartbridge.erase_passwords",
+        "schedule": timedelta(seconds=_ERASE_SECONDS),
+        "options": {"queue": CONTROL_QUEUE, "expires": _ERASE_SECONDS},
+    }
+    if settings.alerts.is_configured:
+        schedule["alert"] = {
+            "task": "cartbridge.alert",
+            "schedule": timedelta(seconds=_ALERT_SECONDS),
+            "options": {"queue": CONTROL_QUEUE, "expires": _ALERT_SECONDS},
+        }
+    if settings.threedcart.is_configured:
+        # Asked often, and each cart looked at once a day: the ledger knows when that was.
+        schedule["delete_unused_carts"] = {
+            "task": "cartbridge.delete_unused_carts",
+            "schedule": timedelta(seconds=_UNUSED_CARTS_SECONDS),
+            "options": {"queue": INGEST_QUEUE, "expires": _UNUSED_CARTS_SECONDS},
         }
     if events_of(settings) is not None:
         schedule["deliver_events"] = {

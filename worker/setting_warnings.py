@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from worker.mail_settings import mail_warnings
 from worker.setting_types import is_clear_text_to_elsewhere
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def unwise_combinations(settings: Settings) -> list[str]:
         *(sentence for system in settings.systems().values() for sentence in _about_system(system)),
         *_about_sources(settings),
         *_about_events(settings),
+        *mail_warnings(settings.mail, lease_seconds=settings.lease_seconds),
     ]
 
 

@@ -9,194 +9,57 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.alert_settings import AlertsSettings
 from worker.environment import PREFIX, Problem, read_variables
 from worker.errors import ConfigurationError
 from worker.event_settings import CompletionsSettings, EventsSettings
+from worker.follow_on_settings import FollowOnSettings
+from worker.mail_settings import MailSettings, PasswordsSettings, password_problems
 from worker.setting_section import Section
 from worker.setting_types import (
-    BaseUrl,
     BrokerUrl,
     DatabaseUrl,
-    HeaderSecret,
-    MethodName,
-    PollSeconds,
-    Rate,
     Seconds,
     Secret,
-    StatusIds,
-    StoreHost,
     Text,
-    TimeZone,
-    UtcDatetime,
     passwords_in_url,
     without_password,
-    zone_of,
 )
 from worker.setting_warnings import unwise_combinations
+from worker.system_settings import (
+    DESTINATIONS,
+    SOURCES,
+    FrontcoreSettings,
+    LearningCartSettings,
+    SourceSettings,
+    StudiocartSettings,
+    SystemSettings,
+    ThreedcartSettings,
+)
+from worker.tracing_settings import TracingSettings
 
-SOURCES = ("studiocart", "frontcore", "threedcart")
-DESTINATIONS = ("learningcart", "threedcart")
-
-
-class SystemSettings(Section):
-    """What is set about one of the four systems."""
-
-    system: ClassVar[str]
-    required: ClassVar[tuple[str, ...]]
-    """The attributes without which the system is off."""
-    vendor_requests_per_second: ClassVar[float | None] = None
-    """The vendor's own limit, where one is known (UPSTREAMS: Frontcore 5, 3dcart about 2)."""
-
-    base_url: BaseUrl | None = Field(None, description="Address of the API, without a trailing slash.")
-    poll_seconds: PollSeconds = Field(
-        300.0, description="Seconds between two looks for new and changed orders; 0: never."
-    )
-    connect_timeout_seconds: Seconds = Field(5.0, description="Seconds to wait for a connection.")
-    read_timeout_seconds: Seconds = Field(30.0, description="Seconds to wait for an answer.")
-    requests_per_second: Rate = Field(0.0, description="Requests a second at most; 0: no limit.")
-
-    @property
-    def is_configured(self) -> bool:
-        """True when every required variable is set. A system that is not configured is off."""
-        return not self.missing()
-
-    def missing(self) -> list[str]:
-        """The full names of the required variables that are not set, in the order of the table."""
-        return [self.variable(name) for name in self.required if getattr(self, name) is None]
-
-    @property
-    def is_begun(self) -> bool:
-        """True when the operator has set some required variable by hand, whether or not the rest is there."""
-        return any(name in self.model_fields_set for name in self.required)
-
-    @classmethod
-    def variable(cls, attribute: str) -> str:
-        """The full name of the variable behind an attribute."""
-        return f"{PREFIX}{cls.system}__{attribute}".upper()
-
-
-class SourceSettings(SystemSettings):
-    """What is set about a system that orders come from."""
-
-    webhook_secret: Secret | None = Field(
-        None, description="What a webhook must present (X-Webhook-Secret, or the key of Standard Webhooks)."
-    )
-    trust_webhook: bool = Field(
-        default=False,
-        description="Plan from a webhook's body instead of fetching the order: for a site without REST access.",
-    )
-    webhook_id_field: Text | None = Field(
-        None, description="Field of a webhook that holds the order's id, beside id, order_id and OrderID."
-    )
-    start_at: UtcDatetime | None = Field(
-        None,
-        description="Paid orders older than this are ignored (before_start). ISO 8601; without a zone it is UTC. "
-        "Default: 24 hours before the first successful contact.",
-    )
-    baseline_days: int = Field(
-        90, ge=0, le=36_500, description="How many days back the first sweep records the orders that exist."
-    )
-
-
-class LearningCartSettings(SystemSettings):
-    """LearningCart: the destination of every enrolment."""
-
-    system: ClassVar[str] = "learningcart"
-    required: ClassVar[tuple[str, ...]] = ("base_url", "site_hostname", "username", "password")
-
-    base_url: BaseUrl | None = Field(
-        "https://cdn.learningcart.com/CDNService.svc",
-        description="Address of CDNService.svc; the vendor's support names another one where it applies.",
-    )
-    site_hostname: Text | None = Field(
-        None, description="The site's domain, exactly as given when API access was set up."
-    )
-    username: Text | None = Field(None, description="Email address of the admin account with API access.")
-    password: Secret | None = Field(None, description="Password of that account.")
-    comped_order_method: MethodName = Field("addCompOrder", description="Name of the method that makes a comped order.")
-    existing_customers: Literal["update", "keep"] = Field(
-        "update",
-        description="For a learner LearningCart knows already: update the profile with the order's name and address, "
-        "or keep it as it is.",
-    )
-    poll_seconds: PollSeconds = Field(900.0, description="Seconds between two looks for completions; 0: never.")
-    requests_per_second: Rate = Field(10.0, description="Requests a second at most; 0: no limit.")
-
-
-class StudiocartSettings(SourceSettings):
-    """Studiocart: a source."""
-
-    system: ClassVar[str] = "studiocart"
-    required: ClassVar[tuple[str, ...]] = ("base_url", "api_key")
-
-    base_url: BaseUrl | None = Field(
-        None, description="Address of the site's API: https://your-site.example/wp-json/sc/v1"
-    )
-    api_key: HeaderSecret | None = Field(None, description="The site's Studiocart API key.")
-    parameters_in: Literal["body", "query"] = Field(
-        "body", description="Where list calls carry their parameters: a JSON body, as documented, or the query string."
-    )
-    requests_per_second: Rate = Field(5.0, description="Requests a second at most; 0: no limit.")
-
-
-class FrontcoreSettings(SourceSettings):
-    """Frontcore: a source."""
-
-    system: ClassVar[str] = "frontcore"
-    required: ClassVar[tuple[str, ...]] = ("base_url", "api_key")
-    vendor_requests_per_second: ClassVar[float | None] = 5.0
-
-    base_url: BaseUrl | None = Field("https://api.frontcore.com/v2", description="Address of the API, up to /v2.")
-    api_key: HeaderSecret | None = Field(None, description="The account's API key.")
-    provision_when: Literal["paid", "created"] = Field(
-        "paid", description="Give access when an order is paid, or already when it is created (invoiced customers)."
-    )
-    requests_per_second: Rate = Field(4.0, description="Requests a second at most; the vendor allows 5. 0: no limit.")
-
-
-class ThreedcartSettings(SourceSettings):
-    """3dcart (Shift4Shop): the destination of follow-on carts, and a source where `orders_enabled` says so."""
-
-    system: ClassVar[str] = "threedcart"
-    required: ClassVar[tuple[str, ...]] = ("base_url", "secure_url", "private_key", "token")
-    vendor_requests_per_second: ClassVar[float | None] = 2.0
-
-    base_url: BaseUrl | None = Field(
-        "https://apirest.3dcart.com/3dCartWebAPI/v2", description="Address of the API, up to /v2."
-    )
-    secure_url: StoreHost | None = Field(None, description="The store's secure host name, such as store.example.")
-    private_key: HeaderSecret | None = Field(None, description="The app's private key.")
-    token: HeaderSecret | None = Field(None, description="The store's token for the app.")
-    orders_enabled: bool = Field(default=False, description="Take the store's orders as a source too.")
-    paid_statuses: StatusIds = Field(
-        "2,4,10", description="The numbers of the order statuses that count as paid; 7 (not completed) is no order."
-    )
-    time_zone: TimeZone = Field(
-        "-05:00",
-        description="Time zone of the store's dates, which carry none: an offset, or a name such as America/New_York.",
-    )
-    requests_per_second: Rate = Field(
-        2.0, description="Requests a second at most; the vendor allows about 2. 0: no limit."
-    )
-
-    @property
-    def zone(self) -> tzinfo:
-        """The store's time zone."""
-        return zone_of(self.time_zone) or UTC
-
-    @property
-    def paid_status_ids(self) -> frozenset[int]:
-        """The order statuses that count as paid."""
-        return frozenset(map(int, self.paid_statuses.split(",")))
+__all__ = [
+    "DESTINATIONS",
+    "SOURCES",
+    "FrontcoreSettings",
+    "LearningCartSettings",
+    "Settings",
+    "SourceSettings",
+    "StudiocartSettings",
+    "SystemSettings",
+    "ThreedcartSettings",
+    "Variable",
+    "load_settings",
+    "variables",
+]
 
 
 class RetrySettings(Section):
@@ -215,7 +78,7 @@ class WebSettings(Section):
     host: Text = Field("127.0.0.1", description="Address the HTTP server listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port the HTTP server listens on; 0: any free one.")
     admin_password: Secret | None = Field(
-        None, description="Password of the operator's page, which comes in a later version."
+        None, description="Password of the operator's page, or an argon2 hash of it; closed until set."
     )
     api_token: Secret | None = Field(None, description="Bearer token of /api/v1; closed until set.")
 
@@ -227,6 +90,9 @@ class WorkerSettings(Section):
         "threads", description="Kind of worker pool. Threads suit work that waits on HTTP."
     )
     concurrency: int = Field(8, ge=1, le=1000, description="Threads or processes of one worker.")
+    events: bool = Field(
+        default=False, description="Whether workers tell the broker what they do, for Flower. The ledger knows without."
+    )
 
 
 class Settings(BaseSettings):
@@ -252,6 +118,11 @@ class Settings(BaseSettings):
     threedcart: ThreedcartSettings = ThreedcartSettings()
     completions: CompletionsSettings = CompletionsSettings()
     events: EventsSettings = EventsSettings()
+    follow_on: FollowOnSettings = FollowOnSettings()
+    alerts: AlertsSettings = AlertsSettings()
+    tracing: TracingSettings = TracingSettings()
+    mail: MailSettings = MailSettings()
+    passwords: PasswordsSettings = PasswordsSettings()
     retry: RetrySettings = RetrySettings()
     settle_seconds: Seconds = Field(
         45.0, description="Seconds to wait after an unknown outcome before the destination is asked what became of it."
@@ -365,6 +236,8 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: str | Path
             name = f"{PREFIX}{'__'.join(str(part) for part in detail['loc'][:2])}".upper()
             sentence = detail["msg"].replace("Input should", "should").removesuffix(".") + "."
             problems.append(Problem(name, sentence, reading.places.get(name, "")))
+    if settings is not None:
+        problems += password_problems(settings.mail, settings.passwords)
     # Raised here, not in the handler above: an exception keeps its context, and the ValidationError holds the values.
     if settings is None or problems:
         lines = "".join(f"\n  {problem}" for problem in problems)

@@ -28,6 +28,7 @@ from workflows.hints import SourcePolicy
 from workflows.ingest import Look, preview, record_order
 from workflows.offers import Offers, OffersBook
 from workflows.plan import Create, Plan
+from workflows.standing import keep_subscriptions
 from workflows.wording import describe_plan
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,8 @@ class Backfiller:
             with self._ledger.read() as connection:
                 for order in told:
                     look = Look(fetched_at=page.fetched_at, manual=True, start_at=window.since)
-                    plan = preview(connection, order, offers, look, start_at=self._policy.start_at)
+                    rules = self._policy.subscriptions
+                    plan = preview(connection, order, offers, look, start_at=self._policy.start_at, rules=rules)
                     _count(done, order, plan, is_new=order.id not in known)
             _count_page(done, page, window)
             on_page(done, [])
@@ -190,6 +192,8 @@ class Backfiller:
         now = self._clock()
         ready: list[str] = []
         with self._ledger.write() as connection:
+            rules, start_at = self._policy.subscriptions, self._policy.start_at
+            keep_subscriptions(connection, told, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             for order in told:
                 delivery_id = order_rows.insert_delivery(
                     connection,
@@ -207,7 +211,9 @@ class Backfiller:
                     delivery_ids=(delivery_id,),
                     start_at=window.since,
                 )
-                recorded = record_order(connection, order, offers, look, now=now, start_at=self._policy.start_at)
+                recorded = record_order(
+                    connection, order, offers, look, now=now, start_at=self._policy.start_at, rules=rules
+                )
                 if not recorded.stale:
                     _count(done, order, recorded.plan, is_new=order.id not in known)
                 ready += recorded.ready

@@ -10,12 +10,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol, Self
 
 from sqlalchemy import Connection, Row
 
 from worker.clients.learningcart_models import CourseCompletionInfo
-from worker.errors import ApiError, InvalidRequestError, ServerError, UnexpectedResponseError
+from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
 from worker.ledger import books, outbox
 from worker.ledger import completions as completion_rows
 from worker.ledger.completions import CompletionState
@@ -23,7 +24,9 @@ from worker.ledger.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.shapes import iso
 from worker.ledger.states import Actor
-from workflows.recording import describe
+from worker.sources.order import email_key
+from workflows.attempt_rows import describe
+from workflows.follow_on_planning import FollowOnPlanner
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ SHORTEST_SPAN: Final = timedelta(hours=6)
 """A window that is refused is halved, down to this."""
 _LARGEST_SCORE: Final = 2**31 - 1
 """What a column holds: a garbled score must not hide the completion."""
+_OFFERS_UNUSABLE: Final = "the offers file cannot be used, so what follows on a completed course cannot be planned"
 DEFAULT_SPAN: Final = timedelta(days=7)
 DEFAULT_BASELINE: Final = timedelta(days=30)
 
@@ -156,9 +160,13 @@ class CompletionsPoller:
         baseline: timedelta = DEFAULT_BASELINE,
         span: timedelta = DEFAULT_SPAN,
         tells: bool = False,
+        follow_on: FollowOnPlanner | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`baseline`: how far the first poll looks back. `tells`: every fact is also put into the outbox."""
+        """`baseline`: how far the first poll looks back. `tells`: every fact is also put into the outbox.
+
+        `follow_on`: plans what follows on a completed course, in the transaction that records it.
+        """
         self._ledger = ledger
         self._reader = reader
         self._holder = holder
@@ -167,12 +175,14 @@ class CompletionsPoller:
         self._baseline = baseline
         self._span = max(span, SHORTEST_SPAN)
         self._tells = tells
+        self._follow_on = follow_on
         self._should_stop = should_stop
 
     def poll(self) -> CompletionsPolled:
         """Read what was begun and completed since the last poll, with an overlap; commits window by window.
 
-        Never raises for what LearningCart does: the failure is recorded at the cursor, and the next poll goes on.
+        Never raises for what LearningCart does: the failure is recorded at the cursor, and the next poll goes on. So is
+        an offers file that cannot be used while a course was completed: what follows on it cannot be planned.
         """
         polled = CompletionsPolled()
         now = self._clock()
@@ -189,8 +199,8 @@ class CompletionsPoller:
         try:
             self._read(cursor, polled, now=now)
             ended = {"last_success_at": self._clock(), "last_error": None, "failures": 0}
-        except ApiError as error:
-            polled.error = describe(error)
+        except (ApiError, ConfigurationError) as error:
+            polled.error = describe(error) if isinstance(error, ApiError) else _OFFERS_UNUSABLE
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
             log.warning("polling LearningCart's completions failed: %s", polled.error)
         with self._ledger.write() as connection:
@@ -222,10 +232,16 @@ class CompletionsPoller:
                 log.info("LearningCart refused a window of completions; asking for %s at once", span)
                 continue
             covered_until = max(covered_until or begin_at, min(upto, asked_at))
-            self._record(told, polled, covered_until)
+            self._record(told, polled, covered_until, cursor)
             begin_at = upto
 
-    def _record(self, told: Sequence[CourseCompletionInfo], polled: CompletionsPolled, covered_until: datetime) -> None:
+    def _record(
+        self,
+        told: Sequence[CourseCompletionInfo],
+        polled: CompletionsPolled,
+        covered_until: datetime,
+        cursor: Row[Any],
+    ) -> None:
         """Commit a window's completions, and that the cursor covers them."""
         seen = [progress for info in told if (progress := Progress.told(info)) is not None]
         polled.rows += len(told)
@@ -240,20 +256,40 @@ class CompletionsPoller:
             )
             if not is_mine:
                 raise ApiError("another poll took over", system=SYSTEM, operation=OPERATION, retryable=True)
-            changed = record_progress(connection, seen, now=now, tells=self._tells)
+            changed = record_progress(connection, seen, now=now, tells=self._tells, follow=self._following(cursor))
         polled.changed += changed
 
+    def _following(self, cursor: Row[Any]) -> Follow | None:
+        if self._follow_on is None:
+            return None
+        return partial(
+            self._follow_on.plan_news,
+            first_contact_at=cursor.first_contact_at,
+            is_first_poll=cursor.last_success_at is None,
+        )
 
-def record_progress(connection: Connection, seen: Sequence[Progress], *, now: datetime, tells: bool) -> int:
+
+class Follow(Protocol):
+    """Plans what follows on a completed course, inside the caller's transaction."""
+
+    def __call__(self, connection: Connection, completion_id: str, completed: Progress, /, *, now: datetime) -> object:
+        """Plan it. Raises `ConfigurationError` where it cannot be told what follows."""
+
+
+def record_progress(
+    connection: Connection, seen: Sequence[Progress], *, now: datetime, tells: bool, follow: Follow | None = None
+) -> int:
     """Join what was told to what is kept, with an event for each state newly come to; returns how many rows changed.
 
-    Its caller holds the cursor's row: no two of these run at once.
+    `follow` is called for each course newly seen to be completed. Its caller holds the cursor's row: no two of these
+    run at once.
     """
     by_key: dict[str, list[Progress]] = {}
     for progress in seen:
         by_key.setdefault(progress.key, []).append(progress)
     known = completion_rows.known_completions(connection, sorted(by_key))
     changed = 0
+    completed: list[tuple[str, Progress]] = []
     for key, told in sorted(by_key.items()):
         row = known.get(key)
         before = None if row is None else Progress.kept(row)
@@ -268,6 +304,12 @@ def record_progress(connection: Connection, seen: Sequence[Progress], *, now: da
             completion_rows.change_completion(connection, completion_id, asdict(after), now=now)
         for state in reached:
             _tell(connection, completion_id, after, state, now=now, tells=tells)
+        if CompletionState.COMPLETED in reached:
+            completed.append((completion_id, after))
+    # By email, as everywhere, so that two transactions that add learners never wait for each other.
+    for completion_id, after in sorted(completed, key=lambda each: email_key(each[1].email)):
+        if follow is not None:
+            follow(connection, completion_id, after, now=now)
     return changed
 
 

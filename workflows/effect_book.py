@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -13,17 +13,17 @@ from sqlalchemy import Row
 
 from worker.clients.learningcart_models import Order as LearningCartOrder
 from worker.errors import ApiError, NotFoundError
-from worker.ledger import books, repository
+from worker.ledger import books, recoveries, repository
 from worker.ledger.books import Intent
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.settings import SOURCES
 from worker.sources.order import email_key
 from workflows import keys
+from workflows.attempt_rows import describe
 from workflows.enrolment import LEARNINGCART
 from workflows.findings import Cause, Finding, Kind, fix_command, unchecked
 from workflows.plan import ENROLMENT
-from workflows.recording import describe
 
 _WINDOW: Final = timedelta(days=7)
 _ZONE_MARGIN: Final = timedelta(days=1)
@@ -33,7 +33,8 @@ _FAILURES_IN_A_ROW: Final = 3
 _ORDER_NAMED = re.compile(rf"\b({'|'.join(SOURCES)}) order (\S+)")
 """How our comments name the source's order behind the reference."""
 
-_COMPED_STEP = "add_comped_order"
+COMPED_STEP: Final = "add_comped_order"
+"""The step whose effects carry references."""
 
 
 class OrderReader(Protocol):
@@ -56,6 +57,13 @@ class _Listed:
     """`SOURCE/ORDER`, where its comments name one."""
     sold: frozenset[tuple[object, ...]]
     """Who was given what, comped, once for each line; none where the order does not say."""
+    ordered_at: datetime | None = None
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """The source's order it names."""
+        source, _, order_id = (self.named or "").partition("/")
+        return source, order_id
 
 
 @dataclass
@@ -69,17 +77,17 @@ class EffectBook:
     problem: str | None = None
     """Why the orders could not be read; then nothing is compared, and nothing is said to be missing."""
     provisioned: set[str] = field(default_factory=set)
-    """`SOURCE/ORDER` of every effect whose run the ledger does not know."""
+    """`SOURCE/ORDER` of every effect whose run the ledger does not know, and would make again."""
     has_nameless: bool = False
-    """Some effect's run is not known, and its order is not either."""
+    """Such an effect names no order."""
     _listed: dict[str, _Listed] = field(default_factory=dict)
 
     def read(self, *, now: datetime) -> None:
         """Ask LearningCart for its orders. A failure is kept in `problem`."""
         with self.ledger.read() as connection:
             pause = books.pause_of(connection, LEARNINGCART)
-        if pause is not None:
-            self.problem = "LearningCart is paused"
+        if pause is not None and pause.kind == "authentication":
+            self.problem = "LearningCart refuses our credentials, and is paused"
             return
         begin_at, end_at = self.since - _ZONE_MARGIN, now + _ZONE_MARGIN
         try:
@@ -106,6 +114,7 @@ class EffectBook:
             references=frozenset(keys.references_in(order.customer_comments)),
             named=f"{named.group(1)}/{named.group(2)}" if named else None,
             sold=_sold(order),
+            ordered_at=order.ordered_at,
         )
 
     def compare(self) -> Iterator[Finding]:
@@ -157,8 +166,12 @@ class EffectBook:
     def _compare_references(self) -> Iterator[Finding]:
         marked = [listed for listed in self._listed.values() if listed.references]
         references = {reference for listed in marked for reference in listed.references}
+        named = {listed.order for listed in marked if listed.named is not None}
         with self.ledger.read() as connection:
             intents = books.intents(connection, references, since=self.since - _ZONE_MARGIN)
+            planned = books.runs_of_orders(connection, ENROLMENT, named)
+            # Of a run that never sent anything: the ledger was restored from a copy made before it did.
+            intents = {each: found for run in planned for each, found in _derived(run) if each in references} | intents
             rows = books.runs_by_id(connection, {intent.run_id for intent in intents.values()})
             accounted = books.accounted_results(connection, {listed.id for listed in marked})
             waiting = [row.id for row in rows.values() if row.state in {RunState.PENDING, RunState.WAITING}]
@@ -171,6 +184,7 @@ class EffectBook:
                     for reference in listed.references & intents.keys()
                 },
             )
+            lost = _Lost(books.withdrawn_orders(connection, named), recoveries.read_all(connection))
         adopting: set[str] = set()
         for listed in sorted(marked, key=lambda each: int(each.id)):
             for reference in sorted(listed.references):
@@ -178,36 +192,40 @@ class EffectBook:
                 if listed.id in accounted:
                     continue
                 if intent is None:
-                    yield self._unknown(listed, reference)
+                    yield self._unknown(listed, reference, lost)
                     continue
                 row = rows[intent.run_id]
                 is_in_hand = row.state == RunState.RUNNING or row.id in asked_soon
                 if not is_in_hand and f"{row.key}/{keys.DUPLICATE}/{listed.id}" not in reported:
-                    yield self._unclaimed(listed, reference, intent, row, adopting)
+                    found = self._unclaimed(listed, reference, intent, row, adopting)
+                    is_forgotten = intent.number is None and not lost.explains(listed, since=self.since)
+                    yield replace(found, is_sign_of_restore=is_forgotten)
 
-    def _unknown(self, listed: _Listed, reference: str) -> Finding:
-        source, _, order_id = (listed.named or "").partition("/")
-        if listed.named is None:
+    def _unknown(self, listed: _Listed, reference: str, lost: _Lost) -> Finding:
+        source, order_id = listed.order
+        is_recovered = lost.explains(listed, since=self.since)
+        if not is_recovered and listed.named is None:
             self.has_nameless = True
-        else:
+        elif not is_recovered and listed.named is not None:
             self.provisioned.add(listed.named)
-        about = f" of order {listed.named}" if listed.named else ""
+        kind, cause, sentence, command = lost.told(listed, is_recovered=is_recovered, since=self.since)
         return Finding(
-            Kind.EXTRA,
-            Cause.UNKNOWN_REFERENCE,
-            f"LearningCart order {listed.id}{about} carries a reference of ours that no run of this ledger has. Was "
-            "the ledger restored from an older copy, or does another installation use this LearningCart?",
-            f"cartbridge why {listed.named}" if listed.named else fix_command(self.since).removesuffix(" --fix"),
+            kind,
+            cause,
+            sentence,
+            command,
             source=source or None,
             order_id=order_id or None,
             effect_ids=(listed.id,),
             reference=reference,
+            is_sign_of_restore=not is_recovered,
         )
 
     def _unclaimed(self, listed: _Listed, reference: str, intent: Intent, row: Row[Any], adopting: set[str]) -> Finding:
         """An effect of one of our runs that the run does not know of."""
         has_another = row.result_id is not None or row.state == RunState.SUCCEEDED or row.id in adopting
-        if has_another or intent.generation != row.generation:
+        # A later generation than the run's own is one that a restored ledger forgot.
+        if has_another or intent.generation < row.generation:
             other = f" beside order {row.result_id}" if row.result_id else ""
             sentence = f"LearningCart order {listed.id} is a second effect of run {row.id} ({row.state}){other}."
             kind, cause = Kind.DUPLICATE, Cause.SECOND_EFFECT
@@ -261,6 +279,59 @@ class EffectBook:
             )
 
 
+@dataclass(frozen=True)
+class _Lost:
+    """What is known of effects whose runs are not."""
+
+    withdrawn: Mapping[tuple[str, str], str]
+    """The orders that their source has cancelled or refunded since, with its word for it."""
+    recovered: Sequence[Row[Any]]
+
+    def explains(self, listed: _Listed, *, since: datetime) -> bool:
+        """Whether the operator has said that the ledger forgot the time in which an effect was made."""
+        if listed.ordered_at is None:
+            return any(each.recovered_at >= since for each in self.recovered)
+        return any(
+            each.copied_at - _ZONE_MARGIN <= listed.ordered_at <= each.recovered_at + _ZONE_MARGIN
+            for each in self.recovered
+        )
+
+    def told(self, listed: _Listed, *, is_recovered: bool, since: datetime) -> tuple[Kind, Cause, str, str]:
+        """Kind, cause, sentence and command."""
+        why = f"cartbridge why {listed.named}"
+        status = self.withdrawn.get(listed.order)
+        if status is not None:
+            sentence = (
+                f"LearningCart order {listed.id} gives access for order {listed.named}, which is {status}, and no run "
+                "of this ledger knows it, so nobody was asked: take the access back there by hand."
+            )
+            return Kind.STALE, Cause.LOST_REVOCATION, sentence, why
+        about = f" of order {listed.named}" if listed.named else ""
+        carries = f"LearningCart order {listed.id}{about} carries a reference of ours that no run of this ledger has"
+        look = fix_command(since).removesuffix(" --fix")
+        if is_recovered:
+            sentence = f"{carries}: it was made in the time that the ledger forgot. The run of its seat adopts it."
+            source, order_id = listed.order
+            return (
+                Kind.EXTRA,
+                Cause.UNKNOWN_REFERENCE,
+                sentence,
+                f"cartbridge ingest {source} {order_id}" if source else look,
+            )
+        sentence = (
+            f"{carries}. Was the ledger restored from an older copy? Then: cartbridge recover. Or does another "
+            "installation use this LearningCart?"
+        )
+        return Kind.EXTRA, Cause.UNKNOWN_REFERENCE, sentence, why if listed.named else look
+
+
+def _derived(run: Row[Any]) -> Iterator[tuple[str, Intent]]:
+    """The references that a run's comped orders carry, whether it has sent any or not."""
+    for generation in range(run.generation + keys.GENERATIONS_AHEAD + 1):
+        reference = keys.reference(run.key, COMPED_STEP, generation)
+        yield reference, Intent(run.id, COMPED_STEP, None, generation, None)
+
+
 def _gone(row: Row[Any], *, was_there: bool) -> Finding:
     """A run whose order LearningCart does not know."""
     what = "does not exist any more" if was_there else "does not exist, and LearningCart never told of it"
@@ -270,7 +341,7 @@ def _gone(row: Row[Any], *, was_there: bool) -> Finding:
         Cause.EFFECT_GONE if was_there else Cause.EFFECT_NEVER_MADE,
         f"Run {row.id} has succeeded with LearningCart order {row.result_id}, which {what}. "
         "Look at the learner's orders there first: the id may have been mistyped, and the command makes a new order.",
-        f'cartbridge replay {row.id} --from-step {_COMPED_STEP} --again --reason "order {row.result_id} {why}"',
+        f'cartbridge replay {row.id} --from-step {COMPED_STEP} --again --reason "order {row.result_id} {why}"',
         run_id=row.id,
         **_ids(row, row.result_id),
     )

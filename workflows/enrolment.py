@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from worker.clients.base import CallLimits
 from worker.clients.learningcart import CustomerFields, LearningCartClient
@@ -12,7 +14,8 @@ from worker.clients.learningcart_models import Customer, Order
 from workflows import keys
 from workflows.addresses import customer_fields
 from workflows.offers import Grant
-from workflows.steps import Call, Lookup, PlannedStep, StepDefinition, StepResult, Workflow
+from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, Workflow
+from workflows.welcome_mail import keep_password, welcome_without_password
 
 LEARNINGCART = "learningcart"
 _ZONE_MARGIN = timedelta(days=1)
@@ -37,7 +40,9 @@ def _add_customer(call: Call) -> StepResult:
         customer = _add_customer_keeping(call, wanted)
     else:
         customer = _learningcart(call).add_customer(wanted, limits=call.limits)
-    return StepResult({"customer_id": customer.customer_id, "is_new": bool(customer.is_new)})
+        keep_password(call, customer)
+    output = {"customer_id": customer.customer_id, "is_new": bool(customer.is_new)}
+    return StepResult(output, then=welcome_without_password(call, customer))
 
 
 def _add_customer_keeping(call: Call, wanted: CustomerFields) -> Customer:
@@ -49,6 +54,7 @@ def _add_customer_keeping(call: Call, wanted: CustomerFields) -> Customer:
     client = _learningcart(call)
     started = time.monotonic()
     found = client.add_customer(CustomerFields(email=wanted.email), limits=call.limits)
+    keep_password(call, found)
     missing = {
         name: value
         for name, value in asdict(wanted).items()
@@ -100,12 +106,13 @@ def _look_up_comped_order(call: Call, since: datetime) -> Lookup:
     customer_id = _customer_id(call)
     one_more = replace(call.limits, slot_taken=False)  # the slot that was waited for is the list's
     until = call.now + _ZONE_MARGIN
+    ours = {call.reference, *call.later_references}
     found: list[int] = []
     unreferenced: list[int] = []
     for listed in client.get_orders_by_date(since - _ZONE_MARGIN, until, limits=call.limits):
         order = listed if _names_its_customer(listed) else client.get_order_by_id(listed.order_id, limits=one_more)
         references = keys.references_in(order.customer_comments)
-        if call.reference in references:
+        if references & ours:
             found.append(order.order_id)
         elif not references and (
             not _names_its_customer(order) or (order.customer is not None and order.customer.customer_id == customer_id)
@@ -124,10 +131,13 @@ def _names_its_customer(order: Order) -> bool:
 
 ADD_CUSTOMER = StepDefinition("add_customer", LEARNINGCART, _add_customer)
 ADD_CUSTOMER_TO_GROUP = StepDefinition("add_customer_to_group", LEARNINGCART, _add_customer_to_group)
-ADD_COMPED_ORDER = StepDefinition("add_comped_order", LEARNINGCART, _add_comped_order, _look_up_comped_order)
+ADD_COMPED_ORDER = StepDefinition(
+    "add_comped_order", LEARNINGCART, _add_comped_order, _look_up_comped_order, Repeat.ASK
+)
 
 
-def _sequence(grant: Grant) -> tuple[PlannedStep, ...]:
+def _sequence(planned: Mapping[str, Any]) -> tuple[PlannedStep, ...]:
+    grant = Grant.model_validate(planned)
     groups = tuple(
         PlannedStep(
             "add_customer_to_group" if number == 1 else f"add_customer_to_group_{number}", ADD_CUSTOMER_TO_GROUP
@@ -142,4 +152,3 @@ def _sequence(grant: Grant) -> tuple[PlannedStep, ...]:
 
 
 ENROLMENT = Workflow("enrolment", (ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ADD_COMPED_ORDER), _sequence)
-WORKFLOWS = {ENROLMENT.name: ENROLMENT}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -19,14 +19,14 @@ from worker.errors import LeaseHeldError, LeaseLostError
 from worker.ledger import due, repository
 from worker.ledger.repository import HeldRun, HeldStep
 from worker.ledger.session import Ledger
-from worker.ledger.states import Outcome, RunState
+from worker.ledger.states import Outcome, RunState, StepState
 from worker.sources.order import Learner
 from workflows import keys, late_answers
+from workflows.attempt_rows import ended_attempt, unknown_note
 from workflows.failure import LeaseShortError, Patience
-from workflows.offers import Grant
 from workflows.reasons import Reason
-from workflows.recording import AdoptedMeanwhileError, CancelledMeanwhileError, Recorder, ended_attempt
-from workflows.steps import Call, Lookup, PlannedStep, StepResult, Workflow
+from workflows.recording import AdoptedMeanwhileError, CancelledMeanwhileError, Recorder
+from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepResult, StopError, Workflow
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Executor:
         step = held.next_step
         if step is None:
             return None
-        sequence = self._workflows[held.workflow].sequence(Grant.model_validate(held.grant))
+        sequence = self._workflows[held.workflow].sequence(held.grant)
         return next(planned for planned in sequence if planned.name == step.name)
 
     def perform(self, held: HeldRun, planned: PlannedStep) -> bool:
@@ -136,6 +136,9 @@ class Executor:
             result = planned.definition.call(self._call(held, planned, slot_taken=True))
         except LeaseLostError:
             raise
+        except StopError as stop:
+            self._recorder.stop(held, step, planned, stop, started_at)
+            return False
         except Exception as error:  # noqa: BLE001  (whatever the call raises is an attempt's outcome, and is recorded)
             self._recorder.fail(held, step, planned, error, started_at)
             return False
@@ -145,8 +148,10 @@ class Executor:
         )
         self._recorder.complete(held, step, result)
         if held.next_step is None:
-            self._recorder.end(held, state=RunState.SUCCEEDED, result_id=result.result_id)
+            self._recorder.end(held, state=RunState.SUCCEEDED, result_id=result.result_id, then=result.then)
             return False
+        if result.then is not None:
+            self._recorder.renew(held, then=result.then)
         return True
 
     def _outlast(self, held: HeldRun, planned: PlannedStep) -> None:
@@ -159,8 +164,12 @@ class Executor:
     # Calls that are not
 
     def _perform_once(self, held: HeldRun, step: HeldStep, planned: PlannedStep) -> bool:
+        if planned.definition.repeat is Repeat.HARMLESS:
+            step.unresolved = step.spent_unknown = False  # it has settled, and nothing is owed to it
         if step.unresolved and not self._resolve_unknown(held, step, planned):
             return False
+        if step.state is StepState.DONE:  # adopted
+            return True
         if step.counted >= self._patience.max_attempts:
             spent = (
                 (RunState.REVIEW, Reason.OUTCOME_UNKNOWN)
@@ -177,6 +186,9 @@ class Executor:
             result = planned.definition.call(
                 self._call(held, planned, slot_taken=True, before_send=self._last_check(held, planned))
             )
+        except StopError as stop:
+            self._recorder.stop_intent(held, step, planned, stop)
+            return False
         except Exception as error:  # noqa: BLE001  (whatever the call raises is the attempt's outcome, and is recorded)
             self._recorder.fail_intent(held, step, planned, error)
             return False
@@ -199,18 +211,26 @@ class Executor:
         return check
 
     def _resolve_unknown(self, held: HeldRun, step: HeldStep, planned: PlannedStep) -> bool:
-        """Ask the destination for an earlier attempt's effect. True: proven absent, the call may be sent."""
+        """Ask the destination for an earlier attempt's effect. True: proven absent, the call may be sent; or adopted.
+
+        What can neither be asked about nor repeated is a question to a person.
+        """
+        if planned.definition.look_up is None:
+            self._recorder.end(held, state=RunState.REVIEW, reason=Reason.OUTCOME_UNKNOWN, note=unknown_note(planned))
+            return False
         started_at = self._clock()
         since = step.first_sent_at or started_at
         try:
             self._get_ready(planned)
             self._outlast(held, planned)
-            look_up = planned.definition.look_up
-            if look_up is None:
-                raise ValueError(f"{planned.name} has no lookup")
-            found = look_up(self._call(held, planned, slot_taken=True), since)
+            later = keys.later_references(held.key, planned.name, held.generation)
+            call = replace(self._call(held, planned, slot_taken=True), later_references=later)
+            found = planned.definition.look_up(call, since)
         except LeaseLostError:
             raise
+        except StopError as stop:
+            self._recorder.stop(held, step, planned, stop, started_at, lookup=True)
+            return False
         except Exception as error:  # noqa: BLE001  (without an answer nothing is sent; it is asked again later)
             self._recorder.fail(held, step, planned, error, started_at, lookup=True)
             return False
@@ -224,7 +244,7 @@ class Executor:
         if found.found:
             order_id, *others = found.found
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": order_id})
-            result = StepResult({**found.output, "order_id": order_id}, order_id)
+            result = StepResult({**found.output, found.result_name: order_id}, order_id)
             return self._recorder.record_effect(held, step, result, Outcome.ADOPTED, others=tuple(others))
         with self._ledger.read() as connection:
             # The answer of an earlier holder, come in by now, is this run's effect, and no order to be accounted for.
@@ -232,7 +252,7 @@ class Executor:
             known = repository.accounted_results(connection, list(found.unreferenced))
         if late is not None:
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": late})
-            result = StepResult({**found.output, "order_id": late}, late)
+            result = StepResult({**found.output, found.result_name: late}, late)
             return self._recorder.record_effect(held, step, result, Outcome.ADOPTED)
         unaccounted = [result_id for result_id in found.unreferenced if result_id not in known]
         if unaccounted:
@@ -281,10 +301,11 @@ class Executor:
     ) -> Call:
         return Call(
             clients=self._clients,
+            ledger=self._ledger,
             source=held.source,
             order_id=held.order_id,
             learner=Learner.model_validate(held.learner),
-            grant=Grant.model_validate(held.grant),
+            planned=held.grant,
             step=planned.name,
             reference=self._reference(held, planned),
             outputs=held.outputs,
@@ -295,6 +316,8 @@ class Executor:
                 slot_taken=slot_taken,
             ),
             keep_profiles=self._keep_profiles,
+            run_id=held.id,
+            attempt=held.next_step.attempts if held.next_step is not None else 0,
         )
 
     def _reference(self, held: HeldRun, planned: PlannedStep) -> str:

@@ -64,6 +64,7 @@ def judge(
     rng: Random,
     sent: bool = True,
     probing: bool = False,
+    askable: bool = True,
 ) -> Verdict:
     """Decide what a failed attempt means.
 
@@ -73,6 +74,7 @@ def judge(
     Nor does a probe's failure that only says that the destination is still down (`probing`): the run is soon due again,
     as it is the breaker it waits for. Nor a destination that cannot be reached at all: no order must fail for a night's
     outage, be it the only one.
+    Where an unknown outcome can neither be asked about nor repeated (`askable` is False), it is a question to a person.
     An error that is not an `ApiError` is a fault of our own: on a call that is not safe to repeat its outcome is
     unknown.
     """
@@ -100,6 +102,8 @@ def judge(
         return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.SETTLING, counted=False, next_attempt_at=now + wait)
     if unknown:
         settled_at = now + timedelta(seconds=patience.settle_seconds)
+        if not askable:
+            return Verdict(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, lane_shut_until=settled_at)
         # No backoff, which is for sending again; but a server that asks to be left alone for longer is.
         asked_at = max(settled_at, now + timedelta(seconds=_wish_seconds(error)))
         return Verdict(

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     EFFECT_NEVER_MADE = "effect_never_made"
     LANDED_EFFECT = "landed_effect"
     UNKNOWN_REFERENCE = "unknown_reference"
+    LOST_REVOCATION = "lost_revocation"
     SECOND_EFFECT = "second_effect"
     DUPLICATE_OPEN = "duplicate_open"
     HANDMADE_TWIN = "handmade_twin"
@@ -60,6 +61,8 @@ class Finding:
     is_safe_to_fix: bool = False
     """`--fix` may act: take the order in by the normal rules, adopt an effect that is there, or ask a person. It never
     makes an effect."""
+    is_sign_of_restore: bool = False
+    """An effect of ours that the ledger does not know, and that no recovery explains."""
     done: str | None = None
     """What `--fix` did about it, or why it could not."""
     is_settled: bool = False

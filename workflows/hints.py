@@ -18,11 +18,12 @@ from worker.ledger.states import Actor, DeliveryState, Via
 from worker.retry import backoff_seconds
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, Source
+from workflows.attempt_rows import describe
 from workflows.ingest import Look, Recorded, preview, record_order
 from workflows.offers import OffersBook, OffersError
 from workflows.plan import Plan
 from workflows.reasons import Reason
-from workflows.recording import describe
+from workflows.standing import DEFAULT_RULES, SubscriptionRules, keep_subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class SourcePolicy:
     start_at: datetime | None = None
     baseline_days: int = 90
     trust_webhook: bool = False
+    subscriptions: SubscriptionRules = DEFAULT_RULES
 
 
 @dataclass
@@ -117,8 +119,12 @@ class HintReader:
         now = self._clock()
         with self._ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order_id)
+            policy = self._policies[source_name]
+            keep_subscriptions(
+                connection, [order], policy.subscriptions, fetched_at=fetched_at, now=now, start_at=policy.start_at
+            )
             recorded = record_order(
-                connection, order, offers, look, now=now, start_at=self._policies[source_name].start_at
+                connection, order, offers, look, now=now, start_at=policy.start_at, rules=policy.subscriptions
             )
             # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
             order_rows.put_off_received(
@@ -190,7 +196,10 @@ class HintReader:
             if order is None:
                 return None
             look = Look(fetched_at=order_rows.fetched_at(connection, source_name, order_id), actor=actor, replan=replan)
-            return record_order(connection, order, offers, look, now=now, start_at=self._policies[source_name].start_at)
+            policy = self._policies[source_name]
+            return record_order(
+                connection, order, offers, look, now=now, start_at=policy.start_at, rules=policy.subscriptions
+            )
 
     def preview(self, source_name: str, order_id: str, *, replan: bool = False) -> Plan | None:
         """What `replan` would do, without doing it; None if the ledger does not hold the order."""
@@ -200,7 +209,8 @@ class HintReader:
             if order is None:
                 return None
             look = Look(fetched_at=order_rows.fetched_at(connection, source_name, order_id), replan=replan)
-            return preview(connection, order, offers, look, start_at=self._policies[source_name].start_at)
+            policy = self._policies[source_name]
+            return preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
 
     def preview_fetched(self, source_name: str, order_id: str) -> tuple[Order, Plan]:
         """Fetch an order and tell what ingesting it by name would do, without doing it.
@@ -215,7 +225,9 @@ class HintReader:
             [order] = source.annotate([order])
         with self._ledger.read() as connection:
             look = Look(fetched_at=fetched_at, manual=True)
-            return order, preview(connection, order, offers, look, start_at=self._policies[source_name].start_at)
+            policy = self._policies[source_name]
+            plan = preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
+            return order, plan
 
 
 def _reason(error: Exception, *, is_known: bool) -> Reason:

@@ -12,17 +12,20 @@ from worker.ledger import order_rows, repository
 from worker.ledger.models import cursors, orders, runs, steps
 from worker.ledger.order_changes import told_changes
 from worker.ledger.order_rows import content_hash
-from worker.ledger.run_rows import add_learners, insert_ignoring, insert_run, insert_steps, lane_of
+from worker.ledger.run_rows import add_learners, insert_run, insert_steps, lane_of
 from worker.ledger.states import Actor, DeliveryState, RunState, StepState, check_transition
 from worker.sources.order import Learner, Order, Payment, email_key
 from workflows import plan as plans
 from workflows import planning, refunds
-from workflows.enrolment import WORKFLOWS
+from workflows.known_runs import known_runs
 from workflows.offers import Grant, Offers
-from workflows.plan import KnownRun, Plan, Situation
+from workflows.plan import KnownRun, Plan, Situation, Standing
+from workflows.reasons import Reason
+from workflows.registry import WORKFLOWS
+from workflows.source_start import note_contact, start_of
+from workflows.standing import DEFAULT_RULES, SubscriptionRules, placed
 
 _LOOK_AGAIN_SECONDS = 15.0
-DEFAULT_START_BEFORE_CONTACT = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,11 @@ class Recorded:
 
 
 def situation_of(
-    row: Row[Any] | None, cursor: Row[Any] | None, look: Look, configured_start_at: datetime | None
+    row: Row[Any] | None,
+    cursor: Row[Any] | None,
+    look: Look,
+    configured_start_at: datetime | None,
+    standing: Standing | None = None,
 ) -> Situation:
     """What planning must know besides the order and its runs. A source never read before starts a day before now."""
     start_at = look.start_at or start_of(cursor, configured_start_at, now=look.fetched_at)
@@ -75,59 +82,19 @@ def situation_of(
         manual=look.manual,
         replan=look.replan,
         paid_total_before=refunds.paid_total_of(row),
-    )
-
-
-def start_of(cursor: Row[Any] | None, configured_start_at: datetime | None, *, now: datetime) -> datetime:
-    """When a source starts: as configured, else as its first contact set it, else a day before now."""
-    found = configured_start_at or (cursor.start_at if cursor is not None else None)
-    return now - DEFAULT_START_BEFORE_CONTACT if found is None else found
-
-
-def note_contact(connection: Connection, source: str, *, now: datetime, start_at: datetime | None) -> Row[Any]:
-    """The source's cursor; on its first successful contact the start is set: as configured, else a day before now.
-
-    A start configured later takes the place of the one set before.
-    """
-    row = connection.execute(select(cursors).where(cursors.c.source == source)).one_or_none()
-    if row is None:
-        insert_ignoring(connection, cursors, {"source": source, "position": {}, "failures": 0})
-    if row is None or row.first_contact_at is None:
-        values = {"first_contact_at": now, "start_at": start_at or now - DEFAULT_START_BEFORE_CONTACT}
-        connection.execute(update(cursors).where(cursors.c.source == source).values(**values))
-    elif start_at is not None and row.start_at != start_at:
-        connection.execute(update(cursors).where(cursors.c.source == source).values(start_at=start_at))
-    return connection.execute(select(cursors).where(cursors.c.source == source)).one()
-
-
-def known_runs(connection: Connection, source: str, order_id: str) -> list[KnownRun]:
-    """Every run of an order, as planning sees them."""
-    rows = connection.execute(select(runs).where(runs.c.source == source, runs.c.order_id == order_id)).all()
-    effect_open = repository.effect_open_runs(connection, [row.id for row in rows if row.fence > 0])
-    return [known_run(row, effect_open=row.id in effect_open) for row in rows]
-
-
-def known_run(row: Row[Any], *, effect_open: bool) -> KnownRun:
-    """One run's row, as planning sees it."""
-    return KnownRun(
-        id=row.id,
-        key=row.key,
-        workflow=row.workflow,
-        state=RunState(row.state),
-        line_id=row.line_id,
-        seat_id=row.seat_id,
-        reason=row.reason,
-        learner=Learner.model_validate(row.learner) if row.learner else None,
-        grant=Grant.model_validate(row.grant) if row.grant else None,
-        cancelled_by=row.cancelled_by,
-        effect_open=effect_open,
-        cancel_requested=row.cancel_reason is not None,
-        fence=row.fence,
+        standing=standing,
     )
 
 
 def record_order(
-    connection: Connection, order: Order, offers: Offers, look: Look, *, now: datetime, start_at: datetime | None
+    connection: Connection,
+    order: Order,
+    offers: Offers,
+    look: Look,
+    *,
+    now: datetime,
+    start_at: datetime | None,
+    rules: SubscriptionRules = DEFAULT_RULES,
 ) -> Recorded:
     """Record an order as seen, plan it, and apply the plan, inside the caller's transaction.
 
@@ -141,7 +108,10 @@ def record_order(
     if changed and not created and row.version > 0 and look.fetched_at < row.fetched_at:
         _finish_deliveries(connection, look, order, duplicate=True, now=now)
         return Recorded(Plan(row.state), changed=False, stale=True)
-    situation = situation_of(row, cursor, look, start_at)
+    order, standing = placed(
+        connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
+    )
+    situation = situation_of(row, cursor, look, start_at, standing)
     existing = known_runs(connection, order.source, order.id)
     plan = planning.plan(order, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
@@ -153,13 +123,15 @@ def record_order(
         order_rows.write_annotation(connection, order)
     recorded = Recorded(plan, changed=changed)
     _Applier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
-    look_again = plan.look_again or bool(recorded.refused)
+    replan_at = standing.awaited_until if standing and plan.reason is Reason.SUBSCRIPTION_UNLISTED else None
+    if plan.look_again or recorded.refused:
+        replan_at = now + timedelta(seconds=_LOOK_AGAIN_SECONDS)
     values: dict[str, Any] = {
         "state": plan.state,
         "reason": plan.reason,
         "offers_digest": offers.digest,
         "before_start": plan.before_start,
-        "replan_at": now + timedelta(seconds=_LOOK_AGAIN_SECONDS) if look_again else None,
+        "replan_at": replan_at,
     }
     if look.polled:
         values["polled_hash"] = hashed
@@ -245,7 +217,8 @@ class _Applier:
                     self._change_grant(action.run_id, action.grant)
 
     def _create(self, create: plans.Create) -> None:
-        workflow = WORKFLOWS.get(create.workflow) if create.grant is not None else None
+        workflow = WORKFLOWS.get(create.workflow)
+        grant = create.grant.model_dump(mode="json") if create.grant else None
         run_id = insert_run(
             self._connection,
             key=create.key,
@@ -257,9 +230,10 @@ class _Applier:
             seat_id=create.seat_id,
             title=create.title,
             reason=create.reason,
+            note=create.note,
             learner=create.learner,
-            grant=create.grant.model_dump(mode="json") if create.grant else None,
-            step_names=[step.name for step in workflow.sequence(create.grant)] if workflow and create.grant else [],
+            grant=grant,
+            step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
             parent_id=create.parent_id,
             delivery_id=self._cause,
             now=self._now,
@@ -287,6 +261,7 @@ class _Applier:
             revive.run_id,
             state,
             revive.reason,
+            note=revive.note,
             cancelled_by=None,
             cancel_reason=None,
             next_attempt_at=self._now if state is RunState.PENDING else None,
@@ -323,10 +298,10 @@ class _Applier:
         self._start_over_if_failed(run_id)
 
     def _change_grant(self, run_id: str, grant: Grant) -> None:
-        self._set(run_id, "grant_changed", None, grant=grant.model_dump(mode="json"))
+        planned = grant.model_dump(mode="json")
+        self._set(run_id, "grant_changed", None, grant=planned)
         self._connection.execute(steps.delete().where(steps.c.run_id == run_id))
-        names = [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(grant)]
-        insert_steps(self._connection, run_id, names)
+        insert_steps(self._connection, run_id, [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(planned)])
         self._start_over_if_failed(run_id)
 
     def _start_over_if_failed(self, run_id: str) -> None:
@@ -356,7 +331,7 @@ class _Applier:
         changed = self._connection.execute(
             update(runs)
             .where(runs.c.id == run_id, runs.c.state == before, runs.c.fence == self._existing[run_id].fence)
-            .values(state=after, reason=reason, note=None, updated_at=self._now, **values)
+            .values(state=after, reason=reason, updated_at=self._now, **{"note": None, **values})
         ).rowcount
         if not changed:
             self._recorded.refused.append(run_id)
@@ -371,8 +346,7 @@ class _Applier:
         if known.state is not RunState.CANCELLED:
             conditions.append(runs.c.state == known.state)
         statement = update(runs).where(*conditions).values(updated_at=self._now, **values)
-        changed = self._connection.execute(statement).rowcount
-        if changed:
+        if self._connection.execute(statement).rowcount:
             self._event(run_id, kind, reason)
         else:
             self._recorded.refused.append(run_id)
@@ -391,10 +365,22 @@ class _Applier:
         )
 
 
-def preview(connection: Connection, order: Order, offers: Offers, look: Look, *, start_at: datetime | None) -> Plan:
+def preview(
+    connection: Connection,
+    order: Order,
+    offers: Offers,
+    look: Look,
+    *,
+    start_at: datetime | None,
+    rules: SubscriptionRules = DEFAULT_RULES,
+) -> Plan:
     """What `record_order` would do, without doing it."""
     mine = (orders.c.source == order.source, orders.c.order_id == order.id)
     row = connection.execute(select(orders).where(*mine)).one_or_none()
     cursor = connection.execute(select(cursors).where(cursors.c.source == order.source)).one_or_none()
-    situation = situation_of(row, cursor, look, start_at)
+    seen_at = look.fetched_at if row is None else row.first_seen_at
+    order, standing = placed(
+        connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
+    )
+    situation = situation_of(row, cursor, look, start_at, standing)
     return planning.plan(order, offers, known_runs(connection, order.source, order.id), situation)

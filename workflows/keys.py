@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from base64 import b32encode
+
+from worker.ledger import references
 
 UNMAPPED = "unmapped"
 UNNAMED = "unnamed"
@@ -17,7 +17,8 @@ LEARNER = "learner"
 DUPLICATE = "duplicate"
 PARTIALLY_REFUNDED = "partially-refunded"
 
-_REFERENCE_CHARACTERS = 20
+GENERATIONS_AHEAD = 3
+"""So many repetitions on purpose (`--again`) of one run in the time that a restored ledger forgot are still found."""
 REFERENCE_PATTERN = re.compile(r"(?<![A-Za-z0-9-])cb-[a-z2-7]{20}(?![A-Za-z0-9-])")
 """A whole reference, wherever it stands in a text."""
 
@@ -34,8 +35,12 @@ def run_key(source: str, order_id: str, line_id: str, seat_id: str, grant: str) 
 
 def reference(key: str, step: str, generation: int) -> str:
     """Our mark on one effect: `cb-` and 20 characters (100 bits), the same for the same key, step and generation."""
-    digest = hashlib.sha256(f"{key}\n{step}\n{generation}".encode()).digest()
-    return "cb-" + b32encode(digest).decode().lower()[:_REFERENCE_CHARACTERS]
+    return references.reference(key, step, generation)
+
+
+def later_references(key: str, step: str, generation: int) -> frozenset[str]:
+    """The marks of the next generations, which a ledger restored from an older copy may have forgotten."""
+    return frozenset(reference(key, step, generation + ahead) for ahead in range(1, GENERATIONS_AHEAD + 1))
 
 
 def references_in(text: str | None) -> set[str]:

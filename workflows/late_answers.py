@@ -14,7 +14,7 @@ from worker.ledger.run_rows import insert_run
 from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
 from worker.sources.order import Learner
 from workflows import keys
-from workflows.plan import REVOCATION
+from workflows.plan import ENROLMENT, REVOCATION
 from workflows.reasons import Reason
 
 LATE_ANSWER = "late_answer"
@@ -30,12 +30,21 @@ def append(
     """Add what a fenced-out holder learned.
 
     If nobody works on the run and it has no effect yet, the answer is the effect. If it has another one, or was
-    cancelled, a run in review says so. If somebody works on it, that holder finds the answer when it lets go.
+    cancelled, a run in review says so. If somebody works on it, that holder finds the answer when it lets go. The
+    effect of a run is that of its last step: what an earlier one gave is kept with its attempt alone.
     """
     row = repository.lock_run(connection, held.id, now=now)
     if row is not None:
         _append(
-            connection, row, step.name, outcome, result_id, number=step.attempts, generation=held.generation, now=now
+            connection,
+            row,
+            step.name,
+            outcome,
+            result_id,
+            number=step.attempts,
+            generation=held.generation,
+            is_effect=held.steps[-1].name == step.name,
+            now=now,
         )
 
 
@@ -65,6 +74,7 @@ def _append(
     *,
     number: int,
     generation: int,
+    is_effect: bool = True,
     now: datetime,
 ) -> None:
     repository.record_event(
@@ -95,6 +105,8 @@ def _append(
         )
         .values(result_id=result_id)
     )
+    if not is_effect:
+        return
     state = RunState(row.state)
     if row.generation != generation or state is RunState.SUCCEEDED:
         if row.result_id != result_id:
@@ -104,6 +116,11 @@ def _append(
         open_revocation(connection, row.id, row.reason, now=now)
     elif state is not RunState.RUNNING:
         _adopt_free(connection, row, step_name, result_id, now)
+
+
+def _output(workflow: str, result_id: str) -> dict[str, str]:
+    """What a step gave whose answer came late: the id is all that was kept."""
+    return {"order_id" if workflow == ENROLMENT else "result_id": result_id}
 
 
 def _set_result(connection: Connection, run_id: str, result_id: str) -> None:
@@ -118,7 +135,7 @@ def _adopt_free(connection: Connection, row: Row[Any], step_name: str, result_id
     connection.execute(
         update(steps)
         .where(steps.c.run_id == row.id, steps.c.name == step_name)
-        .values(state=StepState.DONE, output={"order_id": result_id}, finished_at=now)
+        .values(state=StepState.DONE, output=_output(row.workflow, result_id), finished_at=now)
     )
     connection.execute(
         update(runs)
@@ -161,7 +178,9 @@ def _late_results(connection: Connection, held: HeldRun) -> list[str]:
     return [
         str(detail["result_id"])
         for detail in found
-        if detail.get("result_id") is not None and detail.get("generation") == held.generation
+        if detail.get("result_id") is not None
+        and detail.get("generation") == held.generation
+        and detail.get("step") == held.steps[-1].name
     ]
 
 
@@ -169,7 +188,7 @@ def adopt_held(connection: Connection, held: HeldRun, result_id: str, *, now: da
     """End a held run with the effect an earlier holder reported late."""
     step = held.next_step
     if step is not None:
-        step.state, step.output, step.finished_at = StepState.DONE, {"order_id": result_id}, now
+        step.state, step.output, step.finished_at = StepState.DONE, _output(held.workflow, result_id), now
         held.dirty.append(step)
     cancelled = repository.end_hold(
         connection,
@@ -220,6 +239,7 @@ def _open(
         state=RunState.REVIEW,
         source=row.source,
         order_id=row.order_id,
+        completion_id=row.completion_id,
         line_id=row.line_id,
         seat_id=row.seat_id,
         title=str(reason).replace("_", " "),

@@ -89,10 +89,17 @@ class Ignore(Rule):
 
 
 class FollowOn(_Entry):
-    """A completion of this LearningCart course prepares a 3dcart cart with this item."""
+    """A completion of this LearningCart course prepares a 3dcart cart with this item.
+
+    Who has the item already gets none: who bought it in the store, and who was given one of the LearningCart prices
+    that the offers grant for it, or that `price_ids` names.
+    """
 
     course_id: Id
     catalog_id: Id
+    sku: Text | None = None
+    """The item's SKU, where offers name it by that."""
+    price_ids: tuple[Id, ...] = ()
 
 
 class _File(_Entry):
@@ -114,6 +121,16 @@ class Offers:
         rules: tuple[Offer | Ignore, ...] = (*self.offers, *self.ignores)
         found = [rule for rule in rules if rule.matches(source, line.product)]
         return max(found, key=lambda rule: rule.specificity, default=None)
+
+    def follow_on_of(self, course_id: str) -> FollowOn | None:
+        """The rule for a completed course, None where there is none."""
+        return next((rule for rule in self.follow_ons if str(rule.course_id) == course_id), None)
+
+    def prices_of(self, rule: FollowOn) -> frozenset[int]:
+        """The LearningCart prices that say, of whoever has one, that the rule's item was bought."""
+        item = Product(product_id=str(rule.catalog_id), sku=rule.sku)
+        granted = (offer.grants for offer in self.offers if offer.matches("threedcart", item))
+        return frozenset(rule.price_ids) | {grant.price_id for grants in granted for grant in grants}
 
     @property
     def digest(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
-from worker.ledger import breaker, repository
+from worker.ledger import breaker, repository, sealed_passwords
 from worker.ledger.models import orders, pauses, runs, steps
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
@@ -21,7 +21,7 @@ from worker.ledger.states import Actor, RunState, StepState, check_transition
 from worker.sources.order import Payment
 from workflows import late_answers
 from workflows.hints import HintReader
-from workflows.ingest import known_run
+from workflows.known_runs import known_run
 from workflows.plan import REVOCATION, KnownRun
 from workflows.reasons import Reason, advice
 from workflows.wording import describe_calls, describe_plan
@@ -60,6 +60,7 @@ class Operations:
         replan: bool = False,
         from_step: str | None = None,
         again: bool = False,
+        seen_generation: int | None = None,
         dry_run: bool = False,
     ) -> Replayed:
         """Start a run again where it stands.
@@ -67,7 +68,8 @@ class Operations:
         Done steps stay done, and a call whose outcome is unknown is looked up before anything is sent; so a replay
         repeats nothing, and one of a finished run does nothing. A placeholder, or `replan`, plans the order's seats
         again by today's offers. `from_step` with `again` and a reason repeats finished effects on purpose, under a new
-        reference. Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).
+        reference; `seen_generation`, the one the operator saw, keeps one wish that was sent twice from making two.
+        Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).
         """
         with self._ledger.read() as connection:
             row, known = _load(connection, run_id)
@@ -76,35 +78,43 @@ class Operations:
                 run_id, NOTHING, "It is a question to a person: take the access back by hand, then resolve it."
             )
         if from_step is not None or again:
-            return self._repeat(row, from_step, again=again, actor=actor, reason=reason, dry_run=dry_run)
-        if replan or known.is_placeholder:
-            return self._plan_again(row, known, actor=actor, replan=replan, dry_run=dry_run)
+            seen = row.generation if seen_generation is None else seen_generation
+            return self._repeat(row, from_step, seen, again=again, actor=actor, reason=reason, dry_run=dry_run)
+        if known.is_placeholder or (replan and row.order_id is not None):
+            return self._plan_again(row, known, actor=actor, reason=reason, replan=replan, dry_run=dry_run)
         return self._restart(run_id, actor=actor, reason=reason, dry_run=dry_run)
 
-    def _plan_again(self, row: Row[Any], known: KnownRun, *, actor: str, replan: bool, dry_run: bool) -> Replayed:
+    def _plan_again(
+        self, row: Row[Any], known: KnownRun, *, actor: str, reason: str | None, replan: bool, dry_run: bool
+    ) -> Replayed:
         if known.state is RunState.SUCCEEDED and not replan:
             return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
-        if dry_run:
-            plan = self._hints.preview(row.source, row.order_id, replan=replan)
-            lines = describe_plan(plan) if plan is not None else ()
-            return Replayed(row.id, PLANNED, f"would plan {row.source}/{row.order_id} again", calls=lines)
-        recorded = self._hints.replan(row.source, row.order_id, replan=replan, actor=actor)
-        if recorded is not None and not recorded.plan.actions and recorded.plan.look_again:
+        name = f"{row.source}/{row.order_id}"
+        recorded = None if dry_run else self._hints.replan(row.source, row.order_id, replan=replan, actor=actor)
+        preview = self._hints.preview(row.source, row.order_id, replan=replan) if dry_run else None
+        plan = preview if recorded is None else recorded.plan
+        if plan is not None and not plan.actions and plan.look_again:
             return Replayed(
                 row.id,
                 REFUSED,
                 "A call of its present run may have taken effect. Replay it again when that is settled.",
             )
-        if recorded is None or not recorded.plan.actions:
+        if plan is None or not plan.actions:
             found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
             why = f" {found.sentence} {found.action}" if found is not None and known.state is RunState.REVIEW else ""
-            return Replayed(row.id, NOTHING, f"Planning {row.source}/{row.order_id} again changes nothing.{why}")
+            return Replayed(row.id, NOTHING, f"Planning {name} again changes nothing.{why}")
+        if recorded is None:
+            return Replayed(row.id, PLANNED, f"would plan {name} again", calls=describe_plan(plan))
+        if reason is not None:
+            now, detail = self._clock(), {"from": known.state}
+            with self._ledger.write() as connection:
+                _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail=detail)
         return Replayed(
             row.id,
             PLANNED,
-            f"planned {row.source}/{row.order_id} again: {len(recorded.created)} new runs",
+            f"planned {name} again: {len(recorded.created)} new runs",
             ready=tuple(recorded.ready),
-            calls=describe_plan(recorded.plan),
+            calls=describe_plan(plan),
         )
 
     def _restart(self, run_id: str, *, actor: str, reason: str | None, dry_run: bool) -> Replayed:
@@ -127,11 +137,21 @@ class Operations:
         return Replayed(run_id, REPLAYED, "replayed", ready=(run_id,), calls=calls)
 
     def _repeat(
-        self, row: Row[Any], from_step: str | None, *, again: bool, actor: str, reason: str | None, dry_run: bool
+        self,
+        row: Row[Any],
+        from_step: str | None,
+        seen: int,
+        *,
+        again: bool,
+        actor: str,
+        reason: str | None,
+        dry_run: bool,
     ) -> Replayed:
         now = self._clock()
         with self._ledger.write() as connection:
             row, known = _load(connection, row.id)
+            if row.generation != seen:
+                return Replayed(row.id, NOTHING, "It has been repeated since you looked; nothing is repeated again.")
             states = _states(connection, row.id)
             first = from_step or next(iter(states), None)
             if first not in states:
@@ -351,6 +371,7 @@ def _set_state(
         .where(runs.c.id == row.id, runs.c.state == known.state, runs.c.fence == row.fence)
         .values(state=state, next_attempt_at=None, lane_shut_until=None, updated_at=now, **values)
     )
+    sealed_passwords.erase(connection, [row.id], now=now)  # resolved or cancelled: nothing is mailed any more
 
 
 def _event(

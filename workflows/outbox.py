@@ -18,7 +18,7 @@ from worker.ledger.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.retry import backoff_seconds
-from workflows.recording import describe
+from workflows.attempt_rows import describe
 
 log = logging.getLogger(__name__)
 

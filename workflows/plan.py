@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from worker.ledger.states import OrderState, RunState
 from worker.sources.order import Learner, Money
@@ -48,6 +49,7 @@ class KnownRun:
     """A call that is not safe to repeat was or may have been sent, and its outcome is not known."""
     cancel_requested: bool = False
     fence: int = 0
+    finished_at: datetime | None = None
 
     @property
     def is_placeholder(self) -> bool:
@@ -58,6 +60,50 @@ class KnownRun:
     def is_untouchable(self) -> bool:
         """Whether somebody is working on it, or its effect must be looked up first."""
         return self.state is RunState.RUNNING or self.effect_open
+
+
+class Role(Enum):
+    """What an order is to its subscription."""
+
+    FIRST = "first"
+    """The purchase itself, or the only payment so far."""
+    LATER = "later"
+    """A later payment."""
+    TRIAL = "trial"
+    """The free order that begins a trial, where the first payment gives access, which has not come."""
+    TRIAL_OVER = "trial_over"
+    """The same, and another order of the subscription is the purchase."""
+    AWAITED = "awaited"
+    """No subscription lists it, though its buyer has one it may renew: that may still come."""
+    UNLISTED = "unlisted"
+    """The same, and it was waited for long enough."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A subscription gives no right any more to the access an order gave."""
+
+    reason: Reason
+    since: datetime
+    """When that was first seen."""
+    note: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an order is to its subscription, and how that stands."""
+
+    role: Role
+    subscription_id: str | None = None
+    is_instalment: bool = False
+    """All payments of the subscription are for one purchase."""
+    is_told: bool = False
+    """The subscription's status says whether it gives a right to access. Else what is asked stays as it is."""
+    ended: Ended | None = None
+    """Only for the order whose access an end is about."""
+    resumed: tuple[datetime, datetime] | None = None
+    """When it last ended and went on again; None while it has ended, or if it never had."""
+    awaited_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +126,8 @@ class Situation:
     """The operator wants its seats planned again by today's offers."""
     paid_total_before: Money | None = None
     """What had been paid for it when the ledger last looked; None where nothing was, or nobody said how much."""
+    standing: Standing | None = None
+    """None: no subscription is known of."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +144,7 @@ class Create:
     learner: Learner | None = None
     grant: Grant | None = None
     parent_id: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +182,7 @@ class Revive:
     reason: Reason | None = None
     learner: Learner | None = None
     grant: Grant | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)

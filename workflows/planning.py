@@ -17,7 +17,6 @@ from workflows.plan import (
     ENROLMENT,
     HOLDS,
     PLACE_HOLDS,
-    REVOCATION,
     WHOLE_ORDER,
     Action,
     Cancel,
@@ -31,10 +30,18 @@ from workflows.plan import (
     Situation,
     WithdrawCancel,
 )
-from workflows.questions import CANCEL_REASONS, REVOCATION_REASONS, closed_by_operator, last_asked
+from workflows.questions import (
+    CANCEL_REASONS,
+    REVOCATION_REASONS,
+    about,
+    closed_by_operator,
+    last_asked,
+    of_learner,
+    of_subscription,
+)
 from workflows.reasons import Reason
 from workflows.seats import seating
-from workflows.wanted import held_placeholder, wanted_runs
+from workflows.wanted import awaits, held_placeholder, wanted_runs
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -94,6 +101,9 @@ class _Planner:
             self.actions.append(Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded"))
 
     def _plan_waiting(self) -> tuple[OrderState, Reason | None]:
+        for run in self._seat_runs():
+            if run.state is RunState.SUCCEEDED:
+                self._follow_subscription(run)
         planned = any(run.workflow == ENROLMENT and run.state is not RunState.CANCELLED for run in self._seat_runs())
         return (OrderState.PLANNED, None) if planned else (OrderState.WAITING, Reason.AWAITING_PAYMENT)
 
@@ -124,26 +134,11 @@ class _Planner:
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
         """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
-        question = self._about(run, keys.REVOKE, reason)
+        question = about(run, keys.REVOKE, reason)
         asked, key = last_asked(self.by_key, question.key)
         is_anew = self.order.payment is not Payment.PAID and self.situation.paid_before
         keeps_key = asked is not None and not (asked.state is RunState.SUCCEEDED and is_anew)
         self._ensure(replace(question, key=asked.key if asked is not None and keeps_key else key))
-
-    def _about(self, run: KnownRun, word: str, reason: Reason) -> Create:
-        """A run that asks a person about another run's effect."""
-        return Create(
-            key=f"{run.key}/{word}",
-            workflow=REVOCATION,
-            line_id=run.line_id,
-            seat_id=run.seat_id,
-            title=str(reason).replace("_", " "),
-            state=RunState.REVIEW,
-            reason=reason,
-            learner=run.learner,
-            grant=run.grant,
-            parent_id=run.id,
-        )
 
     # Paid
 
@@ -167,12 +162,15 @@ class _Planner:
         return True if self.order.created_at < self.situation.start_at else None
 
     def _plan_seats(self) -> tuple[OrderState, Reason | None, bool]:
+        before_start = self.situation.before_start or self.hold is not None
+        is_planned = any(run.state is not RunState.CANCELLED for run in self._seat_runs())
+        if not is_planned and (reason := awaits(self.order, self.offers, self.situation.standing)) is not None:
+            return OrderState.WAITING, reason, before_start
         outcomes = [self._plan_seat(line, seat) for line in self.order.lines for seat in line.seats]
         removed = self._withdraw_removed_seats() if self.order.lines_known else False
         if not removed and refunds.is_partial(self.order, self.situation) and self._has_enrolments():
             self._ensure(refunds.question(self.order, self.by_key))
         ignored = [reason for reason in outcomes if reason is not None]
-        before_start = self.situation.before_start or self.hold is not None
         if outcomes and len(ignored) == len(outcomes):
             return OrderState.IGNORED, ignored[0], before_start
         return OrderState.PLANNED, None, before_start
@@ -221,7 +219,9 @@ class _Planner:
         if refunds.is_credit(self.order, seat, self.situation, self.by_key):
             return Reason.PARTIALLY_REFUNDED
         covered = self.seating.covered.get((line.id, seat.id), frozenset())
-        return wanted_runs(self.order, self.offers, line, seat, hold=hold, covered=covered)
+        return wanted_runs(
+            self.order, self.offers, line, seat, hold=hold, covered=covered, standing=self.situation.standing
+        )
 
     def _ensure(self, create: Create) -> None:
         """Create the run, or bring the one that has its key back if it was cancelled by the source or superseded."""
@@ -235,14 +235,14 @@ class _Planner:
             elif run.state is RunState.REVIEW and run.reason not in {None, create.reason}:
                 # Another cause is another question: the one before is settled, and asked no more.
                 self.actions.append(Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded"))
-                self.actions.append(Revive(run.id, create.reason, create.learner, create.grant))
+                self.actions.append(Revive(run.id, create.reason, create.learner, create.grant, create.note))
             elif create.learner not in {None, run.learner} and run.state is RunState.REVIEW:
                 self.actions.append(ChangeLearner(run.id, create.learner))
             return
         if run.cancelled_by == "operator" and not (self.situation.replan and create.grant is not None):
             self._reopen(run, create)
             return
-        self.actions.append(Revive(run.id, create.reason, create.learner, create.grant))
+        self.actions.append(Revive(run.id, create.reason, create.learner, create.grant, create.note))
 
     def _reopen(self, run: KnownRun, create: Create) -> None:
         """What the operator closed is a question again only once the order's payment has changed since."""
@@ -250,7 +250,7 @@ class _Planner:
             if run.workflow == ENROLMENT:
                 self._review_if_paid_again(run, create.learner)
         elif self.situation.paid_before:
-            self.actions.append(Revive(run.id, create.reason, create.learner, create.grant))
+            self.actions.append(Revive(run.id, create.reason, create.learner, create.grant, create.note))
 
     def _change_grant(self, run: KnownRun, grant: Grant) -> None:
         if run.grant == grant or run.state is RunState.SUCCEEDED:
@@ -338,44 +338,43 @@ class _Planner:
         self._follow_learner(run, seat)
 
     def _follow_revocation(self, run: KnownRun) -> None:
-        """A paid order settles the question of taking access back; where it was answered, ask of giving it again."""
+        """A paid order settles the question of taking access back; where it was answered, ask of giving it again.
+
+        Unless its subscription has ended: then that is the question.
+        """
+        self._follow_subscription(run)
         revocation, _ = last_asked(self.by_key, f"{run.key}/{keys.REVOKE}")
-        if revocation is None:
+        if revocation is None or (self.situation.standing is not None and self.situation.standing.ended is not None):
             return
         if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
             self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
         elif revocation.state is RunState.SUCCEEDED and self.situation.seen_before and not self.situation.paid_before:
             _, key = last_asked(self.by_key, f"{run.key}/{keys.REGRANT}")
-            self._ensure(replace(self._about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key))
+            self._ensure(replace(about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key))
+
+    def _follow_subscription(self, run: KnownRun) -> None:
+        if self.situation.standing is not None:
+            self._ask(of_subscription(run, self.by_key, self.situation.standing))
+
+    def _ask(self, asked: Iterable[Action]) -> None:
+        for action in asked:
+            if isinstance(action, Create):
+                self._ensure(action)
+            else:
+                self.actions.append(action)
 
     def _follow_learner(self, run: KnownRun, seat: Seat) -> None:
         if seat.learner is None or run.learner is None:
             return
         is_same_person = email_key(seat.learner.email) == email_key(run.learner.email)
         if run.state is RunState.SUCCEEDED:
-            self._ask_about_learner(run, None if is_same_person else seat.learner)
+            self._ask(of_learner(run, None if is_same_person else seat.learner, self.by_key))
         elif seat.learner == run.learner:
             return
         elif run.is_untouchable:
             self.look_again = self.look_again or not is_same_person
         else:
             self.actions.append(ChangeLearner(run.id, seat.learner))
-
-    def _ask_about_learner(self, run: KnownRun, learner: Learner | None) -> None:
-        """Ask, once, whether the seat's new learner gets access.
-
-        None, the one before, settles an open question. Another takes the place of the one asked about, or is asked
-        about anew where that was answered.
-        """
-        create = self._about(run, keys.LEARNER, Reason.LEARNER_CHANGED)
-        asked, next_key = last_asked(self.by_key, create.key)
-        if learner is None:
-            if asked is not None and asked.state is RunState.REVIEW:
-                self.actions.append(Cancel(asked.id, Reason.SETTLED_BY_SOURCE))
-        elif asked is None or not closed_by_operator(asked):
-            self._ensure(replace(create, key=asked.key if asked is not None else create.key, learner=learner))
-        elif asked.learner is None or email_key(asked.learner.email) != email_key(learner.email):
-            self._ensure(replace(create, key=next_key, learner=learner))
 
     def _review_if_paid_again(self, run: KnownRun, learner: Learner | None) -> None:
         if run.state is RunState.CANCELLED and self._is_paid_again():

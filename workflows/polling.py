@@ -22,10 +22,12 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Until, Walk
+from workflows.attempt_rows import describe
 from workflows.hints import SourcePolicy
-from workflows.ingest import Look, note_contact, record_order, start_of
+from workflows.ingest import Look, record_order
 from workflows.offers import Offers, OffersBook, OffersError
-from workflows.recording import describe
+from workflows.source_start import note_contact, start_of
+from workflows.standing import keep_subscriptions
 from workflows.walks import Position, Progress, Steps
 
 log = logging.getLogger(__name__)
@@ -222,6 +224,9 @@ class Poller:
             if not self._write_cursor(connection, lease_until=lease_until, position=position):
                 raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
             note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            rules, start_at = self._policy.subscriptions, self._policy.start_at
+            read_with = annotated.values()
+            keep_subscriptions(connection, read_with, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             self._lock(connection, taken, planned, fetched_at=page.fetched_at, now=now)
             for order in taken:
                 told = annotated.get(order.id, order)
@@ -297,7 +302,15 @@ class Poller:
             state=DeliveryState.WAITING,
         )
         look = Look(fetched_at=fetched_at, baseline=baseline, delivery_ids=(delivery_id,), polled=True)
-        recorded = record_order(connection, order, poll.offers, look, now=now, start_at=self._policy.start_at)
+        recorded = record_order(
+            connection,
+            order,
+            poll.offers,
+            look,
+            now=now,
+            start_at=self._policy.start_at,
+            rules=self._policy.subscriptions,
+        )
         poll.polled.ready += recorded.ready
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from worker.ledger.states import RunState
-from worker.sources.order import Payment
-from workflows.plan import KnownRun
+from worker.sources.order import Learner, Payment, email_key
+from workflows import keys
+from workflows.plan import REVOCATION, Action, Cancel, Create, Ended, KnownRun, Standing
 from workflows.reasons import Reason
 
 CANCEL_REASONS = {
@@ -25,6 +27,34 @@ REVOCATION_REASONS = frozenset(
 """Why access may have to be taken back. The same seat paid for again settles the question."""
 
 
+SUBSCRIPTION_REASONS = frozenset(
+    {
+        Reason.SUBSCRIPTION_CANCELED,
+        Reason.SUBSCRIPTION_PAUSED,
+        Reason.SUBSCRIPTION_PAST_DUE,
+        Reason.SUBSCRIPTION_EXPIRED,
+    }
+)
+"""Why access ends though its order was paid. The subscription going on settles the question."""
+
+
+def about(run: KnownRun, word: str, reason: Reason, *, note: str | None = None) -> Create:
+    """A run that asks a person about another run's effect."""
+    return Create(
+        key=f"{run.key}/{word}",
+        workflow=REVOCATION,
+        line_id=run.line_id,
+        seat_id=run.seat_id,
+        title=str(reason).replace("_", " "),
+        state=RunState.REVIEW,
+        reason=reason,
+        learner=run.learner,
+        grant=run.grant,
+        parent_id=run.id,
+        note=note,
+    )
+
+
 def closed_by_operator(run: KnownRun) -> bool:
     """Whether an operator gave the answer: done by hand, or cancelled."""
     return run.state is RunState.SUCCEEDED or (run.state is RunState.CANCELLED and run.cancelled_by == "operator")
@@ -36,3 +66,66 @@ def last_asked(by_key: Mapping[str, KnownRun], key: str) -> tuple[KnownRun | Non
     while (later := by_key.get(f"{key}-{number + 1}")) is not None:
         asked, number = later, number + 1
     return asked, key if asked is None else f"{key}-{number + 1}"
+
+
+def of_learner(run: KnownRun, learner: Learner | None, by_key: Mapping[str, KnownRun]) -> list[Action]:
+    """Whether the seat's new learner gets access, asked once.
+
+    None, the one before, settles an open question. Another takes the place of the one asked about, or is asked about
+    anew where that was answered. Here as in the other questions of a run, a `Create` is one that is to be there: by its
+    key it may have to be made, revived, or only changed.
+    """
+    question = replace(about(run, keys.LEARNER, Reason.LEARNER_CHANGED), learner=learner)
+    asked, next_key = last_asked(by_key, question.key)
+    if learner is None:
+        is_open = asked is not None and asked.state is RunState.REVIEW
+        return [Cancel(asked.id, Reason.SETTLED_BY_SOURCE)] if asked is not None and is_open else []
+    if asked is None or not closed_by_operator(asked):
+        return [question if asked is None else replace(question, key=asked.key)]
+    is_another = asked.learner is None or email_key(asked.learner.email) != email_key(learner.email)
+    return [replace(question, key=next_key)] if is_another else []
+
+
+def of_subscription(run: KnownRun, by_key: Mapping[str, KnownRun], standing: Standing) -> list[Action]:
+    """What the standing of a subscription comes to for one run that gave access: what to ask and what to settle."""
+    asked, _ = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
+    regrant = by_key.get(_regrant_key(asked)) if asked is not None else None
+    if standing.ended is not None:
+        if regrant is not None and not closed_by_operator(regrant):
+            # Nobody gave the access back that was taken, so there is none to ask about.
+            return [Cancel(regrant.id, Reason.SETTLED_BY_SOURCE)] if regrant.state is RunState.REVIEW else []
+        question = _of_end(run, by_key, standing.ended)
+        return [] if question is None else [question]
+    if asked is None or not standing.is_told:
+        return []
+    if asked.state is RunState.REVIEW and asked.reason in SUBSCRIPTION_REASONS:
+        return [Cancel(asked.id, Reason.SETTLED_BY_SOURCE)]
+    return _of_resumption(run, asked, regrant, standing)
+
+
+def _of_end(run: KnownRun, by_key: Mapping[str, KnownRun], ended: Ended) -> Create | None:
+    """The question of an end; anew where it was answered for an end before this one."""
+    asked, next_key = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
+    question = about(run, keys.REVOKE, ended.reason, note=ended.note)
+    if asked is None or not closed_by_operator(asked):
+        return question if asked is None else replace(question, key=asked.key)
+    is_about_this = asked.finished_at is not None and asked.finished_at >= ended.since
+    return None if is_about_this else replace(question, key=next_key)
+
+
+def _of_resumption(run: KnownRun, asked: KnownRun, regrant: KnownRun | None, standing: Standing) -> list[Action]:
+    """Ask of giving access again where its taking back was dealt with during the end that is over now."""
+    if asked.state is not RunState.SUCCEEDED or asked.finished_at is None or standing.resumed is None:
+        return []
+    ended_at, resumed_at = standing.resumed
+    was_during = ended_at <= asked.finished_at <= resumed_at
+    if regrant is None and not was_during:
+        return []
+    question = about(run, keys.REGRANT, Reason.SUBSCRIPTION_RESUMED)
+    return [replace(question, key=_regrant_key(asked))]
+
+
+def _regrant_key(revocation: KnownRun) -> str:
+    """The key of the question that follows an answered revocation: `…/regrant-2` for `…/revoke-2`."""
+    seat, _, word = revocation.key.rpartition("/")
+    return f"{seat}/{word.replace(keys.REVOKE, keys.REGRANT, 1)}"

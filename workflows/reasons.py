@@ -19,6 +19,7 @@ class Reason(StrEnum):
     WAITING_LIST = "waiting_list"
     COURSE_CANCELLED = "course_cancelled"
     RENEWAL_UNDECIDED = "renewal_undecided"
+    SUBSCRIPTION_UNLISTED = "subscription_unlisted"
     UNKNOWN_STATUS = "unknown_status"
     OLDER_THAN_START = "older_than_start"
     PAID_AFTER_CANCEL = "paid_after_cancel"
@@ -33,6 +34,12 @@ class Reason(StrEnum):
     PAID_AFTER_REVOCATION = "paid_after_revocation"
     LEARNER_CHANGED = "learner_changed"
     PARTIALLY_REFUNDED = "partially_refunded"
+    CART_DIFFERS = "cart_differs"
+    SUBSCRIPTION_CANCELED = "subscription_canceled"
+    SUBSCRIPTION_PAUSED = "subscription_paused"
+    SUBSCRIPTION_PAST_DUE = "subscription_past_due"
+    SUBSCRIPTION_EXPIRED = "subscription_expired"
+    SUBSCRIPTION_RESUMED = "subscription_resumed"
     # A call that did not work
     REFUSED = "refused"
     TLS_FAILURE = "tls_failure"
@@ -54,8 +61,11 @@ class Reason(StrEnum):
     BEFORE_START = "before_start"
     IGNORED_PRODUCT = "ignored_product"
     RENEWAL_IGNORED = "renewal_ignored"
+    INSTALMENT = "instalment"
+    ON_TRIAL = "on_trial"
     COVERED_BY_OTHER_LINE = "covered_by_other_line"
     AWAITING_PAYMENT = "awaiting_payment"
+    ALREADY_BOUGHT = "already_bought"
     LEAD = "lead"
     # Deliveries
     ORDER_NOT_FOUND = "order_not_found"
@@ -115,6 +125,12 @@ ADVICE: dict[Reason, Advice] = {
         "The order renews a subscription, and its offer does not say whether a renewal grants access again.",
         'Add renewals = "grant" or renewals = "ignore" to the offer, then `cartbridge replay RUN`.',
     ),
+    Reason.SUBSCRIPTION_UNLISTED: Advice(
+        "The buyer has a subscription to this product, which does not list the order: it may renew that one, or be a "
+        "purchase of its own.",
+        "Nothing if it renews: that settles it once it is listed. A purchase of its own: `cartbridge replay RUN "
+        "--replan`.",
+    ),
     Reason.UNKNOWN_STATUS: Advice(
         "The source gives the order a status nobody has ruled on.",
         "Look at the order in the source system; a status we know settles this by itself, else provision by "
@@ -137,9 +153,11 @@ ADVICE: dict[Reason, Advice] = {
         'Not made: `cartbridge replay RUN --from-step add_comped_order --again --reason "not made"`.',
     ),
     Reason.OUTCOME_UNKNOWN: Advice(
-        "LearningCart's answers stayed unknown until the attempts were spent.",
-        "When LearningCart works again, `cartbridge replay RUN`: it asks LearningCart first and sends only "
-        "if nothing was made.",
+        "Whether the call was carried out is not known: the destination's answers stayed unknown until the attempts "
+        "were spent, or it is a call that cannot be asked about.",
+        "When the destination works again, `cartbridge replay RUN`: it asks first where that can be asked, and sends "
+        "only if nothing was done. Of a mail nobody can be asked but its reader: has it arrived, `cartbridge runs "
+        "resolve RUN --note TEXT`; else `cartbridge replay RUN --again --reason TEXT` sends it anew.",
     ),
     Reason.DUPLICATE_EFFECT: Advice(
         "LearningCart holds two comped orders for one enrolment.",
@@ -171,6 +189,35 @@ ADVICE: dict[Reason, Advice] = {
         "Look at the order in the source system. If a learner is to lose access, remove the seat there or take the "
         "access back in LearningCart by hand; then `cartbridge runs resolve RUN --note TEXT`.",
     ),
+    Reason.SUBSCRIPTION_CANCELED: Advice(
+        "The subscription that pays for this access was canceled.",
+        "Take the access back in LearningCart by hand on that date if that is your rule, then `cartbridge runs "
+        "resolve RUN --note TEXT`. Nothing if it is renewed: that settles it.",
+    ),
+    Reason.SUBSCRIPTION_PAUSED: Advice(
+        "The subscription that pays for this access was paused.",
+        "Take the access back in LearningCart by hand on that date if that is your rule, then `cartbridge runs "
+        "resolve RUN --note TEXT`. Nothing if it goes on: that settles it.",
+    ),
+    Reason.SUBSCRIPTION_PAST_DUE: Advice(
+        "A payment of the subscription that pays for this access is overdue.",
+        "Take the access back in LearningCart by hand on that date if that is your rule, then `cartbridge runs "
+        "resolve RUN --note TEXT`. Nothing if it is paid: that settles it.",
+    ),
+    Reason.SUBSCRIPTION_EXPIRED: Advice(
+        "The subscription that pays for this access came to its end.",
+        "Take the access back in LearningCart by hand on that date if that is your rule, then `cartbridge runs "
+        "resolve RUN --note TEXT`. Nothing if it is renewed: that settles it.",
+    ),
+    Reason.SUBSCRIPTION_RESUMED: Advice(
+        "The subscription goes on after somebody had dealt with taking its access back.",
+        "Give access again in LearningCart by hand if it was taken, then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
+    Reason.CART_DIFFERS: Advice(
+        "The cart in 3dcart is not the one that was to be made: one item, once, with an address for its checkout.",
+        "Look at the cart in 3dcart and correct it, then `cartbridge replay RUN`; or have another one made: "
+        '`cartbridge replay RUN --from-step create_cart --again --reason "new cart"`.',
+    ),
     Reason.PAID_AFTER_REVOCATION: Advice(
         "The order is paid again after somebody had dealt with taking its access back.",
         "Give access again in LearningCart by hand if it was taken, then `cartbridge runs resolve RUN --note TEXT`.",
@@ -198,14 +245,15 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.AUTHENTICATION: Advice(
         "The destination refuses our credentials, so it is paused and the run waits.",
-        "Correct the credentials, see `cartbridge check`, then `cartbridge resume learningcart`.",
+        "Correct the credentials, see `cartbridge check`, then `cartbridge resume learningcart` (or the other "
+        "destination, where that is the paused one).",
     ),
     Reason.RETRYING: Advice(
         "The last attempt failed and is tried again at the time shown.", "Nothing: it goes on by itself."
     ),
     Reason.SETTLING: Advice(
         "The last attempt's outcome is unknown: after the settle time the destination is asked whether it "
-        "was carried out.",
+        "was carried out; a call that does no harm twice is repeated then.",
         "Nothing: it goes on by itself.",
     ),
     Reason.WORKER_VANISHED: Advice(
@@ -233,11 +281,21 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.IGNORED_PRODUCT: Advice("Every product in it is on the ignore list.", "Nothing."),
     Reason.RENEWAL_IGNORED: Advice("It renews a subscription whose offer ignores renewals.", "Nothing."),
+    Reason.INSTALMENT: Advice(
+        "It is a later instalment of a purchase that gave access with its first payment.", "Nothing."
+    ),
+    Reason.ON_TRIAL: Advice(
+        "It begins a trial, and access comes with the first payment.",
+        "Nothing: the first payment starts it. CARTBRIDGE_STUDIOCART__TRIALS=grant gives access with the trial.",
+    ),
     Reason.COVERED_BY_OTHER_LINE: Advice(
         "The same participant gets the same access by another line of the order.", "Nothing."
     ),
     Reason.AWAITING_PAYMENT: Advice(
         "The order is not paid; it waits for news from the source.", "Nothing: payment starts it."
+    ),
+    Reason.ALREADY_BOUGHT: Advice(
+        "The learner has bought the follow-on course already.", "Nothing: `cartbridge replay RUN` looks again."
     ),
     Reason.LEAD: Advice("A lead has no order.", "Nothing."),
     Reason.ORDER_NOT_FOUND: Advice(

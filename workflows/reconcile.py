@@ -14,14 +14,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, update
 
-from worker.ledger import books, order_rows, repository
-from worker.ledger.models import cursors
+from worker.ledger import books, order_rows, recoveries, repository
+from worker.ledger.books import Intent
+from worker.ledger.models import cursors, pauses
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
-from worker.ledger.states import RunState, Via
+from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
 from worker.sources.source import Source
 from workflows import late_answers
-from workflows.effect_book import EffectBook, OrderReader
+from workflows.effect_book import COMPED_STEP, EffectBook, OrderReader
+from workflows.enrolment import LEARNINGCART
 from workflows.findings import Cause, Finding, Kind, unchecked
 from workflows.hints import HintReader, SourcePolicy
 from workflows.offers import Offers, OffersBook, OffersError
@@ -38,6 +40,9 @@ NIGHT_BEGINS_HOUR_UTC = 2
 _NIGHTLY = "reconcile:nightly"
 _KEPT_AGAIN_AFTER = timedelta(days=7)
 """A finding that stays is written to the audit trail once in this time, not every night."""
+
+_DOUBTED_ONCE_IN = timedelta(days=30)
+"""An effect of another ledger that has paused LearningCart does not pause it again for at least so long."""
 
 
 @dataclass
@@ -145,14 +150,16 @@ class Reconciler:
         """
         for index, finding in enumerate(reconciled.findings):
             if finding.is_safe_to_fix and not finding.is_settled:
-                fixed, ready = self._fix(finding, actor=actor, reason=reason)
+                fixed, ready = self._fix(finding, since=reconciled.since, actor=actor, reason=reason)
                 reconciled.findings[index] = fixed
                 reconciled.ready += ready
 
-    def _fix(self, finding: Finding, *, actor: str, reason: str | None) -> tuple[Finding, Sequence[str]]:
+    def _fix(
+        self, finding: Finding, *, since: datetime, actor: str, reason: str | None
+    ) -> tuple[Finding, Sequence[str]]:
         if finding.cause is Cause.ORDER_NOT_INGESTED:
             return self._ingest(finding, actor=actor, reason=reason)
-        return self._note_effect(finding, actor=actor, reason=reason), ()
+        return self._note_effect(finding, since=since, actor=actor, reason=reason), ()
 
     def _ingest(self, finding: Finding, *, actor: str, reason: str | None) -> tuple[Finding, Sequence[str]]:
         source, order_id = finding.source or "", finding.order_id or ""
@@ -175,13 +182,16 @@ class Reconciler:
             self._fixed_event(connection, fixed, actor=actor, reason=reason)
         return fixed, looked.ready
 
-    def _note_effect(self, finding: Finding, *, actor: str, reason: str | None) -> Finding:
+    def _note_effect(self, finding: Finding, *, since: datetime, actor: str, reason: str | None) -> Finding:
         """Tell a run of an effect that is its own: adopted where it has none, a question where it has."""
-        reference, [effect_id] = finding.reference or "", finding.effect_ids
+        [effect_id] = finding.effect_ids
         with self._ledger.write() as connection:
-            intent = books.intents(connection, {reference}, since=self._clock()).get(reference)
+            before = repository.lock_run(connection, finding.run_id or "", now=self._clock())
+            intent = None if before is None else self._intent_of(connection, before, finding, sent_at=since)
             row = None
             if intent is not None:
+                if intent.number is None:  # a holder that knows nothing of it would not ask before it sends
+                    return finding.with_result("its run is being worked on: reconcile again", is_settled=False)
                 row = late_answers.note_found(
                     connection,
                     intent.run_id,
@@ -196,6 +206,19 @@ class Reconciler:
             self._fixed_event(connection, fixed, actor=actor, reason=reason)
         return fixed
 
+    def _intent_of(self, connection: Connection, row: Row[Any], finding: Finding, *, sent_at: datetime) -> Intent:
+        """The call behind a locked run's effect; one that a restored ledger forgot is recorded now, if it can be."""
+        reference, now = finding.reference or "", self._clock()
+        known = books.intents(connection, {reference}, since=now).get(reference)
+        if known is not None:
+            return known
+        number: int | None = 0
+        if row.state == RunState.RUNNING:
+            number = None
+        elif row.state in CLAIMABLE and not repository.effect_open_runs(connection, [row.id]):
+            number = recoveries.doubt_run(connection, row, COMPED_STEP, sent_at=sent_at, now=now)
+        return Intent(row.id, COMPED_STEP, number, row.generation, None)
+
     def _fixed_event(self, connection: Connection, finding: Finding, *, actor: str, reason: str | None) -> None:
         repository.record_event(
             connection,
@@ -208,6 +231,43 @@ class Reconciler:
             reason=reason,
             detail={"mark": finding.mark, "done": finding.done},
         )
+
+    def pause_if_restored(self, reconciled: Reconciled) -> bool:
+        """Pause LearningCart when it holds effects of ours that only another ledger can know of; whether it did.
+
+        This ledger was restored from an older copy and not recovered, or another installation works there: either
+        doubles orders. Each effect pauses once, so that a resume holds.
+        """
+        signs = [finding for finding in reconciled.findings if finding.is_sign_of_restore]
+        effects = sorted({effect_id for finding in signs for effect_id in finding.effect_ids}, key=int)
+        now = self._clock()
+        with self._ledger.write() as connection:
+            news = set(effects) - books.effects_doubted_since(connection, reconciled.since - _DOUBTED_ONCE_IN)
+            if not news:
+                return False
+            why = (
+                f"LearningCart order {effects[0]}{f' and {len(effects) - 1} more' if effects[1:] else ''} carries our "
+                "reference, and this ledger does not know of sending it. It was restored from an older copy (then: "
+                "`cartbridge recover --since TIME_OF_THE_COPY`, and resume), or another installation works on the same "
+                f"orders. See: cartbridge reconcile --since {reconciled.since:%Y-%m-%dT%H:%M}Z"
+            )
+            values = {"system": LEARNINGCART, "kind": "restored", "reason": why, "actor": Actor.ENGINE, "since": now}
+            if not insert_ignoring(connection, pauses, values):
+                return False
+            repository.record_event(
+                connection,
+                at=now,
+                kind=books.DOUBTED,
+                actor=Actor.ENGINE,
+                system=LEARNINGCART,
+                reason=why,
+                detail={"effects": effects},
+            )
+            repository.record_event(
+                connection, at=now, kind="system_paused", actor=Actor.ENGINE, system=LEARNINGCART, reason=why
+            )
+        log.error("learningcart is paused: %s", why)
+        return True
 
     def keep(self, reconciled: Reconciled, *, actor: str, reason: str | None = None) -> None:
         """Write the findings to the audit trail, each at most once a week, and that somebody looked."""

@@ -18,11 +18,15 @@ from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
 from workflows import breaker, late_answers
+from workflows.attempt_rows import describe, ended_attempt, unknown_note
 from workflows.breaker import Evidence
 from workflows.failure import Patience, Verdict, judge
-from workflows.steps import PlannedStep, StepResult
+from workflows.steps import PlannedStep, Repeat, StepResult, StopError
 
 log = logging.getLogger(__name__)
+
+Then = Callable[[Connection, datetime], None]
+"""What a step wants committed together with its result."""
 
 
 class CancelledMeanwhileError(LeaseLostError):
@@ -54,10 +58,13 @@ class Recorder:
         self._clock = clock
         self._rng = rng
 
-    def renew(self, held: HeldRun) -> None:
-        """Commit what was done so far, and hold the run for a whole lease from now."""
+    def renew(self, held: HeldRun, *, then: Then | None = None) -> None:
+        """Commit what was done so far, with `then` if it is given, and hold the run for a whole lease from now."""
+        now = self._clock()
         with self._ledger.write() as connection:
-            repository.write_progress(connection, held, now=self._clock(), lease_seconds=self._lease_seconds)
+            repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            if then is not None:
+                then(connection, now)
 
     def commit_intent(self, held: HeldRun, step: HeldStep, reference: str) -> None:
         """Commit what was done so far with the intent to send a call that is not safe to repeat, and a whole lease.
@@ -112,11 +119,13 @@ class Recorder:
                         late_answers.open_revocation(connection, held.id, cancelled, now=now)
                 else:
                     repository.write_progress(connection, held, now=now)
+                if result.then is not None:
+                    result.then(connection, now)
                 late_answers.report_duplicates(connection, held, result.result_id, others, now=now)
                 if is_last:
                     self._tell_breaker(connection, held, Evidence.ANSWERED, now)
         except LeaseLostError:
-            self._append_late(held, step, outcome, result.result_id)
+            self._append_late(held, step, outcome, result.result_id, then=result.then)
             raise
         return not is_last
 
@@ -166,6 +175,7 @@ class Recorder:
             now=now,
             rng=self._rng,
             probing=held.probing,
+            askable=planned.definition.repeat is not Repeat.NEVER,
         )
         if not verdict.counted:
             step.counted -= 1
@@ -181,6 +191,61 @@ class Recorder:
         except LeaseLostError:
             self._append_late(held, step, verdict.outcome, None)
             raise
+
+    def stop(
+        self,
+        held: HeldRun,
+        step: HeldStep,
+        planned: PlannedStep,
+        stop: StopError,
+        started_at: datetime,
+        *,
+        lookup: bool = False,
+    ) -> None:
+        """Record what a safe call or a lookup found, and end the run as it says."""
+        now = self._clock()
+        step.attempts += 1
+        held.outcomes.append(
+            ended_attempt(
+                held,
+                step,
+                started_at=started_at,
+                finished_at=now,
+                outcome=Outcome.UNKNOWN if lookup else Outcome.FINAL,
+                kind="lookup" if lookup else "call",
+                error=stop,
+            )
+        )
+        self._end_stopped(held, planned, stop, now)
+
+    def stop_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, stop: StopError) -> None:
+        """Close the open attempt, of which nothing was sent, and end the run as what it found says."""
+        now = self._clock()
+        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": describe(stop)}
+        try:
+            self._end_stopped(held, planned, stop, now, closing=(step, closing))
+        except LeaseLostError:
+            self._append_late(held, step, Outcome.FINAL, None)
+            raise
+
+    def _end_stopped(
+        self,
+        held: HeldRun,
+        planned: PlannedStep,
+        stop: StopError,
+        now: datetime,
+        *,
+        closing: tuple[HeldStep, dict[str, Any]] | None = None,
+    ) -> None:
+        with self._ledger.write() as connection:
+            if closing is not None:
+                repository.close_attempt(connection, held, closing[0], **closing[1])
+            repository.write_progress(connection, held, now=now)
+            if not self._adopt_late(connection, held, now):
+                detail = {"step": planned.name}
+                repository.end_hold(
+                    connection, held, state=stop.state, reason=stop.reason, note=stop.note[:500], now=now, detail=detail
+                )
 
     def _end_by(
         self,
@@ -209,7 +274,7 @@ class Recorder:
                     held,
                     state=RunState.CANCELLED if cancelled else verdict.state,
                     reason=cancelled or verdict.reason,
-                    note=describe(error),
+                    note=unknown_note(planned) if verdict.state is RunState.REVIEW else describe(error),
                     now=now,
                     next_attempt_at=verdict.next_attempt_at,
                     lane_shut_until=verdict.lane_shut_until,
@@ -227,8 +292,9 @@ class Recorder:
         result_id: str | None = None,
         next_attempt_at: datetime | None = None,
         detail: dict[str, Any] | None = None,
+        then: Then | None = None,
     ) -> None:
-        """Let go of a run that needs no attempt recorded beyond what is noted."""
+        """Let go of a run that needs no attempt recorded beyond what is noted. `then` is committed with it."""
         now = self._clock()
         with self._ledger.write() as connection:
             if state is RunState.CANCELLED or (state is not RunState.SUCCEEDED and held.fence > 1):
@@ -249,6 +315,8 @@ class Recorder:
                 now=now,
                 detail=detail,
             )
+            if then is not None:
+                then(connection, now)
             if state is RunState.SUCCEEDED:
                 self._tell_breaker(connection, held, Evidence.ANSWERED, now)
 
@@ -282,51 +350,19 @@ class Recorder:
         late_answers.adopt_held(connection, held, result_id, now=now)
         return True
 
-    def _append_late(self, held: HeldRun, step: HeldStep, outcome: Outcome, result_id: str | None) -> None:
+    def _append_late(
+        self, held: HeldRun, step: HeldStep, outcome: Outcome, result_id: str | None, *, then: Then | None = None
+    ) -> None:
         """What a holder learns after it lost the run is added to the ledger, never thrown away."""
         with self._ledger.write() as connection:
             late_answers.append(connection, held, step, outcome, result_id, now=self._clock())
+            if then is not None:
+                then(connection, self._clock())
 
 
 def _unreachable(error: BaseException) -> bool:
     """Whether a failure costs no attempt, so that the wait grows with all attempts and not with those that count."""
     return isinstance(error, ApiError) and error.unreachable
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line for the ledger and the page. An `ApiError`'s text is safe; any other's may not be."""
-    if isinstance(error, ApiError | LeaseLostError):
-        return f"{type(error).__name__}: {error}"[:500]
-    return f"{type(error).__name__} in Cartbridge itself"
-
-
-def ended_attempt(
-    held: HeldRun,
-    step: HeldStep,
-    *,
-    started_at: datetime,
-    finished_at: datetime,
-    outcome: Outcome | None,
-    kind: str = "call",
-    error: BaseException | None = None,
-) -> dict[str, Any]:
-    """The row of an attempt that has an outcome, or is given one by the caller."""
-    return {
-        "run_id": held.id,
-        "step": step.name,
-        "number": step.attempts,
-        "kind": kind,
-        "generation": held.generation,
-        "fence": held.fence,
-        "holder": held.holder,
-        "reference": None,
-        "started_at": started_at,
-        "finished_at": finished_at,
-        "outcome": outcome,
-        "http_status": getattr(error, "status", None),
-        "error": describe(error) if error is not None else None,
-        "result_id": None,
-    }
 
 
 def _pause(connection: Connection, system: str, reason: str, now: datetime) -> None:

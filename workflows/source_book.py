@@ -13,12 +13,13 @@ from worker.ledger import books, order_rows
 from worker.ledger.session import Ledger
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source
+from workflows.attempt_rows import describe
 from workflows.findings import Cause, Finding, Kind, unchecked
 from workflows.hints import SourcePolicy
-from workflows.ingest import Look, preview, start_of
+from workflows.ingest import Look, preview
 from workflows.offers import Offers
 from workflows.plan import Create
-from workflows.recording import describe
+from workflows.source_start import start_of
 
 
 class SourceBook:
@@ -88,9 +89,9 @@ class SourceBook:
         if self._provisioned is not None and name in self._provisioned:
             sentence += (
                 " LearningCart holds a comped order of it that this ledger does not know: ingested as it is, the order "
-                "would get a second one. Pause first, ingest, resolve its run with that order's id, and resume."
+                "would get a second one. Was the ledger restored from an older copy? Then recover it first."
             )
-            command = "cartbridge pause learningcart"
+            command = "cartbridge recover --since TIME_OF_THE_COPY"
         return Finding(
             Kind.MISSING,
             Cause.ORDER_NOT_INGESTED,
@@ -147,7 +148,8 @@ class SourceBook:
 
     def _wanted(self, connection: Connection, order: Order, row: Row[Any], offers: Offers) -> set[tuple[str, str]]:
         annotated = order.model_copy(update={"renewal": row.renewal})
-        plan = preview(connection, annotated, offers, Look(fetched_at=row.fetched_at), start_at=self._policy.start_at)
+        look, policy = Look(fetched_at=row.fetched_at), self._policy
+        plan = preview(connection, annotated, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
         return {(action.line_id, action.seat_id) for action in plan.actions if isinstance(action, Create)}
 
     def _compare_absent(self, *, since: datetime, until: datetime) -> Iterator[Finding]:

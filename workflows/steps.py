@@ -1,15 +1,22 @@
-"""What a workflow is made of: step definitions, what a call is given, and what a lookup may answer."""
+"""What a workflow is made of: step definitions, what a call is given, and what a call or a lookup may answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
+from sqlalchemy import Connection
+
 from worker.clients.base import CallLimits
+from worker.errors import CartbridgeError
+from worker.ledger.session import Ledger
+from worker.ledger.states import RunState
 from worker.sources.order import Learner
 from workflows.offers import Grant
+from workflows.reasons import Reason
 
 
 class Destination(Protocol):
@@ -25,19 +32,33 @@ class Call:
 
     clients: Mapping[str, Any]
     """The clients by system."""
+    ledger: Ledger
+    """To read what has become known since the run was planned, and to note what the step alone knows."""
     source: str
-    order_id: str
+    order_id: str | None
+    """None for a run that belongs to no order."""
     learner: Learner
-    grant: Grant
+    planned: Mapping[str, Any]
+    """What the run was planned with, as JSON."""
     step: str
     reference: str
     """Our mark on this step's effect."""
+    later_references: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """In a lookup: the marks of later generations, which a restored ledger may have forgotten."""
     outputs: Mapping[str, Mapping[str, Any]]
     """What the steps before gave, by step name."""
     now: datetime
     limits: CallLimits = field(default_factory=CallLimits)
     keep_profiles: bool = False
     """Whether the profile of a customer who exists already is left as it is, but for what is empty in it."""
+    run_id: str = ""
+    attempt: int = 0
+    """The number of this try of the step."""
+
+    @property
+    def grant(self) -> Grant:
+        """What an enrolment was planned with."""
+        return Grant.model_validate(self.planned)
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,28 @@ class StepResult:
 
     output: dict[str, Any]
     result_id: str | None = None
+    then: Callable[[Connection, datetime], None] | None = None
+    """What must be committed in one transaction with this result, at once; given the time of the commit.
+
+    Not called when the run was lost to another holder, unless the step is one that is not safe to repeat: what it did
+    is then kept with the late answer. It may be called again after a rollback, so it changes nothing but the ledger.
+    """
+
+
+class StopError(CartbridgeError):
+    """Raised by a call before it sends anything, or by a lookup: what it found ends the run.
+
+    `state` is `review`, where a person must look, or `cancelled`, where nothing is to be done; `note` is a sentence
+    for the ledger, without secrets.
+    """
+
+    def __init__(
+        self, note: str = "", *, reason: Reason = Reason.UNEXPECTED_ERROR, state: RunState = RunState.REVIEW
+    ) -> None:
+        super().__init__(note)
+        self.note = note
+        self.reason = reason
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -57,6 +100,27 @@ class Lookup:
     unreferenced: tuple[str, ...] = ()
     """Ids of this customer, or of nobody named, that carry no reference at all: each must be accounted for."""
     output: dict[str, Any] = field(default_factory=dict)
+    result_name: str = "order_id"
+    """The name of the found id in the step's output."""
+
+
+class Repeat(StrEnum):
+    """What may follow a call whose outcome is unknown: no answer, an unreadable one, or a worker that vanished."""
+
+    SAFE = "safe"
+    """The same call again, at any time: two do what one does. No intent is committed before it."""
+    ASK = "ask"
+    """A lookup, after the settle time, and the call again only on proof of absence. The intent is committed before."""
+    HARMLESS = "harmless"
+    """The call again after the settle time: two leave something behind that hurts nobody, and nothing can be asked.
+
+    The intent is committed before, and every unknown outcome is recorded and counts towards the cap.
+    """
+    NEVER = "never"
+    """Nothing: it can neither be asked about nor repeated, and the run goes to review as `outcome_unknown`.
+
+    The intent is committed before.
+    """
 
 
 @dataclass(frozen=True)
@@ -64,18 +128,26 @@ class StepDefinition:
     """One call of a workflow."""
 
     kind: str
-    """The Celery task's name, and the step's, but for a number where a run has several."""
+    """The Celery task's name, and the step's, but for a number where a run has several.
+
+    Numbered steps are for workflows of one destination: where there are several, a step is found by its whole name.
+    """
     system: str
-    """The destination; also the queue its task is sent to."""
+    """The destination, by the name of its client, breaker and pause; also the queue its task is sent to."""
     call: Callable[[Call], StepResult]
-    """Performs it; raises `ApiError`."""
+    """Performs it; raises `ApiError`, and `StopError` before it sends anything."""
     look_up: Callable[[Call, datetime], Lookup] | None = None
-    """Asks the destination for the effect since a time. None: the call is safe to repeat and needs no asking."""
+    """Asks the destination for the effect since a time; raises as `call`. Just where `repeat` is `ASK`."""
+    repeat: Repeat = Repeat.SAFE
+
+    def __post_init__(self) -> None:
+        if (self.repeat is Repeat.ASK) != (self.look_up is not None):
+            raise ValueError(f"{self.kind}: a step has a lookup just where it is to be asked about")
 
     @property
     def safe_to_repeat(self) -> bool:
         """Whether two calls do what one does."""
-        return self.look_up is None
+        return self.repeat is Repeat.SAFE
 
 
 @dataclass(frozen=True)
@@ -88,8 +160,10 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A named sequence of steps, which depends on the grant alone."""
+    """A named sequence of steps, which depends on what a run was planned with alone."""
 
     name: str
     definitions: tuple[StepDefinition, ...]
-    sequence: Callable[[Grant], tuple[PlannedStep, ...]]
+    """All that its runs may have."""
+    sequence: Callable[[Mapping[str, Any]], tuple[PlannedStep, ...]]
+    """The steps of a run, by the JSON it was planned with (`runs.grant`)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from worker.ledger.states import RunState
 from worker.sources.order import Line, Order, Seat
 from workflows import keys
-from workflows.offers import Ignore, Offers
-from workflows.plan import ENROLMENT, Create
+from workflows.offers import Ignore, Offer, Offers
+from workflows.plan import ENROLMENT, Create, Role, Standing
 from workflows.reasons import Reason
 
 _NAMELESS = frozenset({Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL, Reason.INVALID_EMAIL, Reason.INVALID_QUANTITY})
@@ -20,16 +20,25 @@ def wanted_runs(
     *,
     hold: Reason | None = None,
     covered: frozenset[int] = frozenset(),
+    standing: Standing | None = None,
 ) -> list[Create] | Reason:
     """What a seat of a paid order comes to.
 
-    `hold` keeps its enrolments in review. `covered` are the prices its participant gets by another line.
+    `hold` keeps its enrolments in review. `covered` are the prices its participant gets by another line. `standing` is
+    what the order is to its subscription, where it has one.
     """
+    role = standing.role if standing is not None else None
+    if standing is not None and standing.is_instalment and role is Role.LATER:
+        return Reason.INSTALMENT
+    if role in {Role.TRIAL, Role.TRIAL_OVER}:
+        return Reason.ON_TRIAL
     rule = offers.match(order.source, line)
     if rule is None:
         return [placeholder(order, line, seat, keys.UNMAPPED, Reason.UNMAPPED_PRODUCT)]
     if isinstance(rule, Ignore):
         return Reason.IGNORED_PRODUCT
+    if standing is not None and role in {Role.AWAITED, Role.UNLISTED} and not _grants_in_any_case(rule, standing):
+        return [placeholder(order, line, seat, keys.RENEWAL, Reason.SUBSCRIPTION_UNLISTED)]
     if order.renewal and rule.renewals == "ignore":
         return Reason.RENEWAL_IGNORED
     if order.renewal and rule.renewals is None:
@@ -53,6 +62,22 @@ def wanted_runs(
         )
         for grant in grants
     ]
+
+
+def awaits(order: Order, offers: Offers, standing: Standing | None) -> Reason | None:
+    """What a paid order waits for before any of its seats is planned; None where it need not wait."""
+    if standing is None:
+        return None
+    rules = [offers.match(order.source, line) for line in order.lines]
+    is_decided = all(_grants_in_any_case(rule, standing) for rule in rules if isinstance(rule, Offer))
+    if standing.role is Role.AWAITED and not is_decided:
+        return Reason.SUBSCRIPTION_UNLISTED
+    return Reason.ON_TRIAL if standing.role is Role.TRIAL else None
+
+
+def _grants_in_any_case(rule: Offer, standing: Standing) -> bool:
+    """Whether an order that may renew a subscription comes to the same if it does not."""
+    return rule.renewals == "grant" and not standing.is_instalment
 
 
 def held_placeholder(order: Order, line: Line, seat: Seat) -> Create:

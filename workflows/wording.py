@@ -8,8 +8,8 @@ from sqlalchemy import Row
 
 from worker.ledger.states import RunState, StepState
 from workflows import plan as plans
-from workflows.enrolment import WORKFLOWS
 from workflows.offers import Grant
+from workflows.registry import WORKFLOWS
 from workflows.steps import PlannedStep
 
 
@@ -17,10 +17,11 @@ def describe_calls(row: Row[Any], states: dict[str, StepState], *, effect_open: 
     """The calls a run still has to make, one a line, for people."""
     if row.grant is None:
         return ()
-    grant = Grant.model_validate(row.grant)
-    left = [step for step in WORKFLOWS[row.workflow].sequence(grant) if states.get(step.name) is not StepState.DONE]
-    lines = [_describe_call(step, row, grant) for step in left]
-    if effect_open:
+    workflow = WORKFLOWS.get(row.workflow)
+    sequence = workflow.sequence(row.grant) if workflow is not None else ()
+    left = [step for step in sequence if states.get(step.name) is not StepState.DONE]
+    lines = [_describe_call(step, row) for step in left]
+    if effect_open and row.workflow == plans.ENROLMENT:
         lines.insert(
             -1 if lines else 0, "learningcart getOrdersByDate (look for the reference of the earlier attempt first)"
         )
@@ -53,7 +54,10 @@ def describe_plan(plan: plans.Plan) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _describe_call(step: PlannedStep, row: Row[Any], grant: Grant) -> str:
+def _describe_call(step: PlannedStep, row: Row[Any]) -> str:
+    if row.workflow != plans.ENROLMENT:
+        return f"{step.definition.system} {step.name.replace('_', ' ')}"
+    grant = Grant.model_validate(row.grant)
     if step.definition.kind == "add_customer":
         return f"learningcart addCustomer {row.email}"
     if step.definition.kind == "add_customer_to_group":

@@ -8,7 +8,6 @@ from contextlib import closing
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from tasks.control import RISKY_STEPS
 from worker.ledger.states import (
     NEXT_ATTEMPTS,
     RUN_BEGINNINGS,
@@ -19,6 +18,7 @@ from worker.ledger.states import (
     RunState,
     StepState,
 )
+from workflows.registry import ASKED_STEPS, RISKY_STEPS
 
 OPEN = "open"
 Change = tuple[str, str, str | None, str]
@@ -56,12 +56,12 @@ def changes(eyes: sqlite3.Connection) -> list[Change]:
 
 
 def sequences(eyes: sqlite3.Connection) -> list[Tried]:
-    """What followed what, on the steps that are not safe to repeat. Deaths are left out: they tell nothing."""
+    """What followed what, on the steps that are asked about. Deaths are left out: they tell nothing."""
     rows = eyes.execute(
         "SELECT run_id, step, generation, kind, outcome FROM attempts WHERE kind <> 'death' ORDER BY 1, 2, 3, number"
     ).fetchall()
     found: list[Tried] = []
-    for _, tried in groupby((row for row in rows if row[1] in RISKY_STEPS), key=lambda row: row[:3]):
+    for _, tried in groupby((row for row in rows if row[1] in ASKED_STEPS), key=lambda row: row[:3]):
         for before, after in pairwise(tried):
             outcome = None if before[4] is None else Outcome(before[4])
             found.append((AttemptKind(before[3]), outcome, AttemptKind(after[3])))

@@ -166,7 +166,7 @@ def _known_rows(books: Books, source: str, order_ids: list[str]) -> dict[str, An
 
 
 def _record_order(
-    books: Books, order: Order, offers: object, look: Look, *, now: datetime, start_at: datetime | None
+    books: Books, order: Order, offers: object, look: Look, *, now: datetime, start_at: datetime | None, rules: object
 ) -> SimpleNamespace:
     books.hashes[order.id] = order_rows.content_hash(order)
     books.versions.add((order.id, order.buyer_name))

@@ -6,17 +6,19 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.mail_rig import KEY, LEARNERS_PASSWORD, MailRig
 from tests.faults.rig import NewRig, Rig
 from worker.logs import configure_logging
-from worker.sandbox import SECRET_MARKS, Fault
+from worker.sandbox import SECRET_MARKS, Fault, Sandbox
+from worker.sandbox.mailbox import Mailbox, MailFault
 
 pytestmark = pytest.mark.faults
 
-LEARNERS_PASSWORD = "sandbox-password-learner-"
 PAGES: dict[str, dict[str, Any]] = {
     "hang": {"kind": "hang"},
     "cut": {"kind": "cut"},
@@ -177,3 +179,51 @@ def test_no_secret_shows_when_parts_are_printed(rig: Rig) -> None:
     rig.finish()
     parts = [rig.settings, rig.runtime, rig.ledger, rig.ledger.engine, rig.executor, *rig.runtime.clients.values()]
     assert_no_secret(rig, *(repr(part) + str(part) for part in parts))
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_no_password_shows_when_it_is_mailed_and_everything_goes_wrong(
+    sandbox: Sandbox, ledger_url: str, tmp_path: Path, said: EverythingSaid
+) -> None:
+    """A new customer's password is sealed, mailed and erased; the mail's own login and the seal's key are as secret."""
+    with Mailbox.start() as mailbox:
+        login: dict[str, Any] = {
+            "CARTBRIDGE_MAIL__USERNAME": "courses",
+            "CARTBRIDGE_MAIL__PASSWORD": "sandbox-password-mail",
+        }
+        rig = MailRig(sandbox, ledger_url, tmp_path, mailbox, **login)
+        raised: list[str] = []
+        judge_errors(rig, raised)
+        for method in ("ready", "send"):
+            rig.around("mail", method, lambda call: noting(call, raised))
+        word = "5.7.1 sandbox-password-mail is no password of <jane@example.test>"
+        stages: tuple[Any, ...] = ("connect", "ehlo", "auth", "mail", "rcpt", "data", "content")
+        faults = [MailFault(stage, kind) for stage in stages for kind in ("reply", "cut")]
+        faults += [MailFault("content", "hang", taken=True), MailFault("rcpt", code=550, text=word)]
+        for number, fault in enumerate(faults):
+            mailbox.inject(fault)
+            rig.enrol(7201 + number, email=f"learner-{number}@example.test")
+            rig.go_on()
+            rig.clock.move(3600)
+            rig.runtime.operations.resume("mail", actor="operator:test")
+        (tmp_path / "welcome.txt").write_text("Subject: x\n\n{{ learner[password] }}{{ password / 2 }}")
+        broken = MailRig(
+            sandbox,
+            ledger_url,
+            tmp_path,
+            mailbox,
+            clock=rig.clock,
+            CARTBRIDGE_MAIL__TEMPLATES_DIRECTORY=str(tmp_path),
+            **login,
+        )
+        broken.enrol(7300, email="late@example.test")
+        broken.go_on()
+        assert raised
+        assert len(mailbox.received) > 5
+        assert any(broken.kept)
+        stored = broken.everything_stored()
+        told = [stored, *raised, *said.lines, repr(broken.runtime.clients), repr(broken.settings)]
+        assert_no_secret(rig, *told)
+        assert KEY not in stored
+        rig.close()
+        broken.close()

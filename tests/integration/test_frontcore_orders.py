@@ -21,11 +21,11 @@ from worker.redaction import SecretBook
 from worker.sandbox import Sandbox
 from worker.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
-from workflows.enrolment import WORKFLOWS
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.ingest import Look, record_order
 from workflows.offers import OffersBook
+from workflows.registry import WORKFLOWS
 
 OFFERS = """
 [[offer]]

@@ -8,20 +8,26 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from fastapi import FastAPI
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from tests.unit.worker.web.asking import AppClient, Bell
 from tests.unit.workflows.shop import an_order, record
 from worker.ledger.models import LedgerModel, events, order_versions, runs
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.states import RunState
+from worker.web.health import health_routes
 
 REPOSITORY = Path(__file__).parents[2]
+HEAD = max(path.name for path in (REPOSITORY / "migrations" / "versions").glob("0*.py"))[:4]
 KILLED_MIDWAY = """
 import os, signal, sys
 sys.path.insert(0, {repository!r})
@@ -83,30 +89,102 @@ def test_schema_is_refused_with_the_command_when_it_is_empty(ledger: Ledger) -> 
     ledger.check_schema()
 
 
-def test_schema_is_refused_with_the_command_when_it_is_older(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger.migrate()
-    later = tmp_path / "migrations" / "versions"
-    later.mkdir(parents=True)
+def ready(ledger: Ledger) -> int:
+    """What a load balancer is told."""
+    web = FastAPI()
+    web.include_router(health_routes(ledger, Bell()))
+    with closing(AppClient(web)) as client:
+        return client.get("/readyz").status_code
+
+
+@dataclass(frozen=True)
+class LaterVersion:
+    """A version with one migration more, which is made up."""
+
+    migrations: Path
+
+    def declare(self, **declared: str) -> None:
+        """Write the migration, which says of itself what is given."""
+        lines = [
+            f"{name} = {value!r}" for name, value in ({"revision": "9999", "down_revision": HEAD} | declared).items()
+        ]
+        body = "def upgrade():\n    op.create_table('later', sa.Column('id', sa.Integer()))\n"
+        text = "\n".join(["from alembic import op", "import sqlalchemy as sa", *lines, body])
+        (self.migrations / "versions" / "9999_later.py").write_text(text)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """This process is of that version."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("worker.ledger.session._MIGRATIONS", self.migrations)
+            yield
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> LaterVersion:
     for path in (REPOSITORY / "migrations").glob("**/*.py"):
-        if path.parent.name != "__pycache__":
-            target = tmp_path / path.relative_to(REPOSITORY)
-            target.write_text(path.read_text())
-    (later / "9999_later.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\n"
-        "revision, down_revision, branch_labels, depends_on = '9999', '0003', None, None\n\n\n"
-        "def upgrade():\n    op.create_table('later', sa.Column('id', sa.Integer()))\n"
-    )
-    monkeypatch.setattr("worker.ledger.session._MIGRATIONS", tmp_path / "migrations")
-    with pytest.raises(SchemaMismatchError, match=r"0003 is older than this version's 9999\. Run: cartbridge migrate"):
+        target = tmp_path / path.relative_to(REPOSITORY)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+    return LaterVersion(tmp_path / "migrations")
+
+
+def test_schema_is_refused_with_the_command_when_it_is_older(ledger: Ledger, later: LaterVersion) -> None:
+    ledger.migrate()
+    later.declare()
+    with later.installed():
+        with pytest.raises(
+            SchemaMismatchError, match=rf"{HEAD} is older than this version's 9999\. Run: cartbridge migrate"
+        ):
+            ledger.check_schema()
+        assert ledger.migrate() == (HEAD, "9999")
         ledger.check_schema()
-    assert ledger.migrate() == ("0003", "9999")
-    ledger.check_schema()
-    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("declared", [{}, {"tolerates": "9999"}])
+def test_newer_schema_is_refused_when_it_does_not_tolerate_this_version(
+    ledger: Ledger, later: LaterVersion, declared: dict[str, str]
+) -> None:
+    later.declare(**declared)
+    with later.installed():
+        ledger.migrate()
     for refuse in (ledger.check_schema, ledger.migrate):
         with pytest.raises(SchemaMismatchError, match=r"9999 is newer .* Install the newer Cartbridge"):
             refuse()
+    assert ready(ledger) == 503
+
+
+@pytest.mark.parametrize("oldest", [HEAD, "0001"])
+def test_newer_schema_is_accepted_with_one_line_when_it_tolerates_this_version(
+    ledger: Ledger, later: LaterVersion, oldest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.migrate()
+    ledger.check_schema()
+    later.declare(tolerates=oldest)
+    with later.installed():
+        assert ledger.migrate() == (HEAD, "9999")
+    for _ in range(3):
+        ledger.check_schema()
+    assert [record.getMessage() for record in caplog.records if record.name == "worker.ledger.session"] == [
+        f"the ledger's schema 9999 is newer than this version's {HEAD}, and lets it go on: upgrade this process too"
+    ]
+    assert ready(ledger) == 200
+    record(ledger, an_order())
+    with pytest.raises(SchemaMismatchError, match="9999 is newer"):
+        ledger.migrate()
+
+
+def test_newer_schema_is_refused_when_what_tolerates_was_said_of_another(ledger: Ledger) -> None:
+    """As after a migration by other means than `migrate`."""
+    ledger.migrate()
+    with ledger.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaMismatchError, match="9999 is newer"):
+        ledger.check_schema()
+    with ledger.write() as connection:
+        connection.execute(text("DROP TABLE schema_tolerance"))
+    with pytest.raises(SchemaMismatchError, match="9999 is newer"):
+        ledger.check_schema()
 
 
 @pytest.mark.parametrize("killed_after", [1, 6, 10])
@@ -119,7 +197,7 @@ def test_schema_is_as_before_when_a_migration_was_killed_midway(
     assert tables(ledger) == set()
     with pytest.raises(SchemaMismatchError):
         ledger.check_schema()
-    assert ledger.migrate() == (None, "0003")
+    assert ledger.migrate() == (None, HEAD)
     ledger.check_schema()
 
 
@@ -134,7 +212,7 @@ def test_schema_is_migrated_once_when_several_processes_start_at_once(database_u
         return before
 
     with ThreadPoolExecutor(len(ledgers)) as pool:
-        assert sorted(before or "" for before in pool.map(migrate, ledgers)) == ["", "0003", "0003", "0003"]
+        assert sorted(before or "" for before in pool.map(migrate, ledgers)) == ["", HEAD, HEAD, HEAD]
 
 
 @pytest.mark.parametrize("name", ["events", "order_versions"])

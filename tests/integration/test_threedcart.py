@@ -222,6 +222,7 @@ def test_one_order_is_fetched_as_it_is_now_when_asked_for(sandbox: Sandbox, clie
     order: Order = ours.fetch("7")
     assert (order.payment, order.lines[0].seats[0].learner) == (Payment.PAID, order.lines[0].seats[0].learner)
     assert order.lines[0].product.sku == "FIRST-AID-101"
+    assert client.retrieve_order(7).id == 7
 
 
 def test_check_asks_for_one_order_when_orders_are_enabled(sandbox: Sandbox, tmp_path: Path) -> None:

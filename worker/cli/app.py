@@ -13,10 +13,12 @@ from worker.cli import (
     completions,
     deliveries,
     destinations,
+    forget,
     ingest,
     offers,
     orders,
     reconcile,
+    recover,
     replay,
     runs,
     sandbox,
@@ -82,7 +84,9 @@ app.add_typer(offers.app, name="offers", rich_help_panel=LOOK)
 app.command("ingest", rich_help_panel=ACT)(ingest.ingest_command)
 app.command("backfill", rich_help_panel=ACT)(backfill.backfill_command)
 app.command("reconcile", rich_help_panel=ACT)(reconcile.reconcile_command)
+app.command("recover", rich_help_panel=ACT)(recover.recover_command)
 app.command("replay", rich_help_panel=ACT)(replay.replay_command)
+app.command("forget", rich_help_panel=ACT)(forget.forget_command)
 app.command("pause", rich_help_panel=ACT)(destinations.pause_command)
 app.command("resume", rich_help_panel=ACT)(destinations.resume_command)
 

@@ -29,6 +29,7 @@ class DestinationName(StrEnum):
 
     LEARNINGCART = "learningcart"
     THREEDCART = "threedcart"
+    MAIL = "mail"
 
 
 def parse_moment(text: str) -> datetime:

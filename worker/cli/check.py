@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,21 +15,34 @@ from worker.cli.printing import cell, console, note, print_json, table
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from worker.cli.probes import Finding
+    from worker.cli.finding import Finding
     from worker.settings import Settings
 
 
-def check_command(context: typer.Context, as_json: AsJson = False) -> None:
+def check_command(
+    context: typer.Context,
+    as_json: AsJson = False,
+    mail_to: Annotated[
+        str | None, typer.Option("--mail-to", metavar="ADDRESS", help="Also send a test mail to this address.")
+    ] = None,
+    alert: Annotated[bool, typer.Option("--alert", help="Also send a test alert to every receiver of alerts.")] = False,
+) -> None:
     """Ask every configured system for real: reachable, accepted, and what the next step is.
 
     Exits 1 if something configured does not work, or if no source and no destination do.
     """
+    from worker.cli.alert_probe import send_test_alert
+    from worker.cli.mail_probes import send_test_mail
     from worker.cli.probes import paused_systems, probe_all
 
     settings = opening_of(context).settings
     if not as_json:
         note("Asking each system…")
     findings = list(probe_all(settings))
+    if mail_to is not None:
+        findings.append(send_test_mail(settings, mail_to))
+    if alert:
+        findings.append(send_test_alert(settings))
     warnings = [*settings.warnings(), *_outages(settings)]
     verdict, ok = _verdict(findings, paused_systems(settings))
     if as_json:

@@ -8,8 +8,9 @@ import typer
 
 from worker.cli.arguments import AsJson
 from worker.cli.failures import MISUSED
+from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.opening import opening_of
-from worker.cli.printing import cell, console, counted, print_json, table
+from worker.cli.printing import cell, console, counted, note, print_json, table
 
 if TYPE_CHECKING:
     from workflows.offers import Grant, Offers, Rule
@@ -27,7 +28,8 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Read the offers file and name every problem with its line; exits 2 if there is one."""
     from workflows.offers import OffersError, load_offers
 
-    path = opening_of(context).settings.offers_file
+    settings = opening_of(context).settings
+    path = settings.offers_file
     try:
         found = load_offers(path)
     except OffersError as error:
@@ -37,8 +39,10 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(MISUSED) from None
     if as_json:
         print_json({"file": str(path), "ok": True, "problems": [], **_counts(found)})
-    else:
-        _print_offers(str(path), found)
+        return
+    _print_offers(str(path), found)
+    for warning in follow_on_warnings(settings) if found.follow_ons else ():
+        note(warning)
 
 
 def _counts(found: Offers) -> dict[str, Any]:

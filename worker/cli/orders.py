@@ -135,6 +135,7 @@ def _print_order(order: Shape) -> None:
                 ("buyer", f"{order['buyer_name']} {order['buyer_email']}".strip()),
                 ("total, minor units", _total(order)),
                 ("renewal", "yes" if order["renewal"] else None),
+                ("subscription", order["subscription"]),
                 ("placed", f"{clock(order['created_at'])} UTC" if order["created_at"] else None),
                 ("first seen", f"{clock(order['first_seen_at'])} UTC"),
                 ("versions seen", str(len(order["versions"]))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -11,43 +10,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.doorbell import Doorbell
 from worker.celery_app import create_celery
+from worker.cli.finding import Finding
+from worker.cli.follow_on_warnings import follow_on_warnings
+from worker.cli.mail_probes import probe_mail
 from worker.cli.printing import counted
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.threedcart import ThreedcartClient
-from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
+from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.logs import known_secrets
-from worker.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
+from worker.settings import DESTINATIONS, Settings, SystemSettings
 from workflows.offers import OffersError, load_offers
 
-
-@dataclass(frozen=True)
-class Finding:
-    """What a probe found. None: not asked, or no matter."""
-
-    name: str
-    kind: str
-    """`destination`, `source`, `ledger`, `broker` or `offers`."""
-    configured: bool
-    reachable: bool | None = None
-    accepted: bool | None = None
-    detail: str = ""
-    next_step: str = ""
-    missing: tuple[str, ...] = ()
-    """The variables that are not set."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether something that is configured does not work."""
-        return self.configured and (self.reachable is False or self.accepted is False)
-
-    @property
-    def works(self) -> bool:
-        """Whether it was asked and answered as it should."""
-        return self.configured and self.accepted is True
+__all__ = ["Finding", "paused_systems", "probe_all"]
 
 
 def probe_all(settings: Settings) -> Iterator[Finding]:
@@ -57,6 +35,7 @@ def probe_all(settings: Settings) -> Iterator[Finding]:
     yield _probe_ledger(settings)
     yield _probe_broker(settings)
     yield _probe_offers(settings)
+    yield from probe_mail(settings)
 
 
 def _ask_learningcart(settings: Any) -> str:
@@ -72,9 +51,29 @@ def _ask_studiocart(settings: Any) -> str:
     client = StudiocartClient(settings, secrets=known_secrets)
     try:
         order = next(client.list_orders(per_page=1), None)
+        refused = _refused_lists(client)
     finally:
         client.close()
-    return "has no orders yet" if order is None else f"listed order {order.id}"
+    listed = "has no orders yet" if order is None else f"listed order {order.id}"
+    return f"{listed}; cannot read its {' and '.join(refused)}" if refused else listed
+
+
+def _refused_lists(client: StudiocartClient) -> list[str]:
+    """What else cannot be read: renewals are told by subscriptions, products are named by their list."""
+    asks: dict[str, tuple[Callable[..., Iterator[Any]], Callable[[int], Any]]] = {
+        "subscriptions": (client.list_subscriptions, client.retrieve_subscription),
+        "products": (client.list_products, client.retrieve_product),
+        "customers": (client.list_customers, client.retrieve_customer),
+    }
+    refused = []
+    for name, (list_all, retrieve) in asks.items():
+        try:
+            first = next(list_all(per_page=1), None)
+            if first is not None:
+                retrieve(first.id)
+        except ApiError:
+            refused.append(name)
+    return refused
 
 
 def _ask_frontcore(settings: Any) -> str:
@@ -89,10 +88,23 @@ def _ask_frontcore(settings: Any) -> str:
 def _ask_threedcart(settings: Any) -> str:
     client = ThreedcartClient(settings, secrets=known_secrets)
     try:
+        if not settings.orders_enabled:
+            # A token for carts may not read orders, and carts cannot be listed.
+            return _ask_for_no_cart(client)
         order = next(client.list_orders(limit=1), None)
     finally:
         client.close()
     return "has no orders yet" if order is None else f"listed order {order.id}"
+
+
+def _ask_for_no_cart(client: ThreedcartClient) -> str:
+    """Ask for a cart that there is not: the store says so itself, where anything else on the way has no word for it."""
+    try:
+        client.retrieve_cart("cartbridge-check")
+    except NotFoundError as error:
+        if error.message.endswith(f"HTTP {error.status}"):
+            raise
+    return "looked for a cart"
 
 
 _ASK: dict[str, Callable[[Any], str]] = {
@@ -110,12 +122,8 @@ def _probe_system(name: str, system: SystemSettings) -> Finding:
     if missing:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
         return Finding(name, kind, configured=False, next_step=step, missing=missing)
-    ask = _ASK.get(name)
-    if ask is None or (isinstance(system, ThreedcartSettings) and not system.orders_enabled):
-        # Of carts alone nothing can be listed, and a token for carts may not read orders.
-        return Finding(name, kind, configured=True, detail="this version does not speak to it yet")
     try:
-        return Finding(name, kind, configured=True, reachable=True, accepted=True, detail=ask(system))
+        return Finding(name, kind, configured=True, reachable=True, accepted=True, detail=_ASK[name](system))
     except ApiError as error:
         return _refused(name, kind, system, error)
     except CartbridgeError as error:
@@ -209,4 +217,7 @@ def _probe_offers(settings: Settings) -> Finding:
         )
     detail = f"{path}: {counted(len(offers.offers), 'offer')}, {counted(len(offers.ignores), 'ignore')}"
     step = "" if offers.offers else "It grants nothing yet: add an [[offer]]."
+    if offers.follow_ons:
+        detail = f"{detail}, {counted(len(offers.follow_ons), 'follow-on')}"
+        step = " ".join(filter(None, [step, *follow_on_warnings(settings)]))
     return Finding("offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step)

@@ -23,6 +23,7 @@ from worker.ledger.lock import ProcessLock
 from worker.logs import configure_logging
 from worker.settings import Settings
 from worker.web.app import create_app
+from worker.web.page.desk import Desk
 from worker.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def _web_app(runtime: Runtime) -> FastAPI:
         runtime.doorbell,
         clock=runtime.clock,
         queue_depths=lambda: queue_depths(runtime.app),
+        desk=Desk(runtime.operations, runtime.doorbell),
     )
 
 
@@ -139,7 +141,7 @@ def _work(runtime: Runtime, pool: str) -> int:
         loglevel=logging.INFO,
         without_mingle=True,
         without_gossip=True,
-        without_heartbeat=True,
+        without_heartbeat=not runtime.settings.worker.events,
         quiet=True,
     )
     worker.start()

@@ -174,7 +174,7 @@ def runs_table(runs: list[Shape], *, title: str | None = None) -> Table:
                 cell(run["id"]),
                 state_cell(run["state"]),
                 cell(f"{run['reason'] or ''}{', ' + ago(due) if due else ''}"),
-                cell(f"{run['source']}/{run['order_id']}"),
+                cell(_belongs_to(run)),
                 cell(run["email"] or "-"),
                 cell(run["attempts"] or ""),
                 cell(age(run["created_at"])),
@@ -184,10 +184,31 @@ def runs_table(runs: list[Shape], *, title: str | None = None) -> Table:
     return table(headings, rows, shortened=("reason", "learner"), title=title)
 
 
+def _belongs_to(run: Shape) -> str:
+    """The order or the completion that a run comes from."""
+    return f"{run['source']}/{run['order_id'] or run['completion_id'] or '-'}"
+
+
+def _planned_with(run: Shape) -> str | None:
+    """What a run gives, in a line."""
+    planned = run["grant"]
+    if not planned:
+        return None
+    if "price_id" in planned:
+        groups = ", ".join(str(group) for group in planned.get("group_ids", ()))
+        return f"price {planned['price_id']}, groups {groups or 'none'}"
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items() if value not in (None, []))
+
+
+def _checkout_url(run: Shape) -> str | None:
+    """Where the learner can check the run's cart out."""
+    urls = (step["output"].get("checkout_url") for step in run["steps"])
+    return next((url for url in urls if url), None)
+
+
 def _print_run(run: Shape) -> None:
     out = console()
-    grant = run["grant"] or {}
-    groups = ", ".join(str(group) for group in grant.get("group_ids", ()))
+    effect = "LearningCart order" if run["order_id"] is not None else "result"
     out.print(
         fields(
             [
@@ -201,8 +222,9 @@ def _print_run(run: Shape) -> None:
                 ("to do", cell(run["action"], "bold") if run["action"] else None),
                 ("learner", run["email"]),
                 ("product", run["title"]),
-                ("grant", f"price {grant['price_id']}, groups {groups or 'none'}" if grant else None),
-                ("LearningCart order", run["result_id"]),
+                ("grant", _planned_with(run)),
+                (effect, run["result_id"]),
+                ("checkout", _checkout_url(run)),
                 ("about run", run["parent_id"]),
                 (
                     "held by",

@@ -53,6 +53,9 @@ def _print_story(story: Shape) -> None:
     out.print(
         Panel(answer, title=cell(story["subject"]), title_align="left", border_style=style, width=min(out.width, 120))
     )
+    for order in story["orders"]:
+        if order["subscription"]:
+            out.print(cell(f"Order {order['source']}/{order['order_id']}: {order['subscription']}", "dim"))
     if story["omitted"]:
         note(f"{story['omitted']} older lines are left out.")
     timeline = Table.grid(padding=(0, 1))

@@ -17,6 +17,7 @@ from worker.clients.rate import RateLimit
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
 from worker.redaction import redact
+from worker.tracing import tracing
 
 __all__ = ["Answer", "ApiClient", "Budget", "CallLimits"]
 
@@ -177,16 +178,18 @@ class ApiClient:
             | dict(headers or {}),
         )
         deadline_seconds = limits.deadline_seconds
-        outcome = self._transport.send(
-            request,
-            Exchange(
-                connect_timeout_seconds=self.connect_timeout_seconds,
-                read_timeout_seconds=self.read_timeout_seconds,
-                deadline_seconds=self.default_deadline_seconds if deadline_seconds is None else deadline_seconds,
-                before_send=limits.before_send,
-                fresh_connection=not safe_to_repeat,
-            ),
-        )
+        with tracing().within(f"{self.system} {operation}", None, system=self.system, operation=operation):
+            outcome = self._transport.send(
+                request,
+                Exchange(
+                    connect_timeout_seconds=self.connect_timeout_seconds,
+                    read_timeout_seconds=self.read_timeout_seconds,
+                    deadline_seconds=self.default_deadline_seconds if deadline_seconds is None else deadline_seconds,
+                    before_send=limits.before_send,
+                    fresh_connection=not safe_to_repeat,
+                ),
+            )
+            tracing().note(http_status=getattr(outcome, "status", None))
         if not isinstance(outcome, Answer):
             raise error_for_no_answer(outcome, system=self.system, operation=operation, safe_to_repeat=safe_to_repeat)
         return outcome

@@ -147,8 +147,22 @@ class StudiocartClient:
         limits: CallLimits = NO_LIMITS,
     ) -> Iterator[Subscription]:
         """Iterate over the subscriptions, with their invoices."""
-        parameters = _filters(per_page, date_after, orderby, order)
-        return _once_each(self._pages(Subscription, "/subscriptions", parameters, limits))
+        pages = self.iter_subscription_pages(
+            per_page=per_page, date_after=date_after, orderby=orderby, order=order, limits=limits
+        )
+        return _once_each(pages)
+
+    def iter_subscription_pages(
+        self,
+        *,
+        per_page: int = PAGE_SIZE,
+        date_after: date | str | None = None,
+        orderby: OrderBy | None = None,
+        order: Direction | None = None,
+        limits: CallLimits = NO_LIMITS,
+    ) -> Iterator[list[Subscription]]:
+        """Iterate over whole pages of subscriptions, none empty. One may come again where the list moved meanwhile."""
+        return self._pages(Subscription, "/subscriptions", _filters(per_page, date_after, orderby, order), limits)
 
     def list_products(
         self,

@@ -104,6 +104,11 @@ class ThreedcartClient:
             storage=storage,
         )
 
+    def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
+        """Wait for the rate limit's slot, so that the next call can go out at once: it is made with `slot_taken`."""
+        if not limits.slot_taken:
+            self._api.take_slot()
+
     # Carts
 
     def create_cart(self, fields: CartFields, *, limits: CallLimits = NO_LIMITS) -> str:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, exists, func, or_, select
+from sqlalchemy import Connection, Row, exists, func, or_, select, tuple_
 
 from worker.ledger.models import attempts, cursors, deliveries, events, orders, pauses, runs
-from worker.ledger.states import DeliveryState, RunState, Via
+from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 
 FINDING = "reconcile_finding"
 """The kind of the events that findings are kept as."""
+_Value = TypeVar("_Value")
 _AT_ONCE = 500
 """Values of one `IN (…)`."""
 _SENT_BEFORE = timedelta(days=3)
 """So long before its effect was dated, in whatever zone, a request may have been sent."""
+
+
+DOUBTED = "ledger_doubted"
+"""The kind of the event that effects were found which only another ledger can know of."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Intent:
 
     run_id: str
     step: str
-    number: int
+    number: int | None
+    """The attempt's; None where the ledger has none, and the reference alone says whose call it was."""
     generation: int
     result_id: str | None
     """The effect it is known to have had."""
@@ -130,6 +136,28 @@ def _intent(row: Row[Any]) -> Intent:
     return Intent(row.run_id, row.step, row.number, row.generation, row.result_id)
 
 
+def runs_of_orders(connection: Connection, workflow: str, names: Collection[tuple[str, str]]) -> list[Row[Any]]:
+    """The runs of a workflow that these orders, named `(source, order_id)`, have, but those that never execute."""
+    found: list[Row[Any]] = []
+    for some in _parts(sorted(names)):
+        statement = select(runs).where(
+            tuple_(runs.c.source, runs.c.order_id).in_(some), runs.c.workflow == workflow, runs.c.grant.is_not(None)
+        )
+        found += connection.execute(statement.order_by(runs.c.id))
+    return found
+
+
+def withdrawn_orders(connection: Connection, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Which of these orders are cancelled or refunded at their source, with its own word for it."""
+    found: dict[tuple[str, str], str] = {}
+    for some in _parts(sorted(names)):
+        statement = select(orders.c.source, orders.c.order_id, orders.c.status, orders.c.payment).where(
+            tuple_(orders.c.source, orders.c.order_id).in_(some), orders.c.state == OrderState.CANCELLED
+        )
+        found |= {(row.source, row.order_id): row.status or row.payment for row in connection.execute(statement)}
+    return found
+
+
 def answered_results(connection: Connection, run_ids: Collection[str]) -> set[tuple[str, str]]:
     """The effects that the destination itself has named in an answer, as `(run_id, result_id)`."""
     found: set[tuple[str, str]] = set()
@@ -212,6 +240,12 @@ def missed_by_webhook(connection: Connection, sources: Collection[str]) -> dict[
     return dict.fromkeys(sorted(sources), 0) | found
 
 
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def effects_doubted_since(connection: Connection, since: datetime) -> set[str]:
+    """The effects that a pause was made for since then, because only another ledger can know of them."""
+    found = connection.scalars(select(events.c.detail).where(events.c.at >= since, events.c.kind == DOUBTED))
+    return {str(effect_id) for detail in found for effect_id in detail.get("effects", ())}
+
+
+def _parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
     for start in range(0, len(values), _AT_ONCE):
         yield values[start : start + _AT_ONCE]

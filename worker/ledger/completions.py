@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
 
 from worker.errors import NotInLedgerError
+from worker.ledger.carts import carts_of, follow_ons
 from worker.ledger.ids import new_id
 from worker.ledger.models import completions, cursors
 from worker.ledger.paging import between, pages, unindexed
@@ -59,13 +60,23 @@ def change_completion(connection: Connection, completion_id: str, values: dict[s
 
 
 def take_cursor(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> Row[Any] | None:
-    """Take the cursor for a poll, made first if there is none; None while another poll holds it."""
+    """Take the cursor for a poll, made first if there is none; None while another poll holds it.
+
+    The first one to take it is the first contact.
+    """
     insert_ignoring(connection, cursors, {"source": CURSOR, "position": {}, "failures": 0})
     free = or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now)
     return connection.execute(
         update(cursors)
         .where(cursors.c.source == CURSOR, free)
-        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds), last_attempt_at=now)
+        .values(
+            lease_holder=holder,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            last_attempt_at=now,
+            first_contact_at=func.coalesce(
+                cursors.c.first_contact_at, bindparam("contact_at", now, cursors.c.first_contact_at.type)
+            ),
+        )
         .returning(cursors)
     ).one_or_none()
 
@@ -103,8 +114,32 @@ def list_completions(
         if mark is None:
             raise NotInLedgerError(f"There is no completion {after} to go on after.")
     for page in pages(connection, query, order, limit=limit, mark=mark):
+        followed = follow_ons(connection, [row.id for row in page])
         for row in page:
-            yield completion_shape(row)
+            yield completion_shape(row) | {"follow_ons": followed.get(row.id, [])}
+
+
+def one_completion(connection: Connection, text: str) -> Row[Any]:
+    """The completion that an id, or the beginning of one, names.
+
+    Raises `NotInLedgerError` for none and for several.
+    """
+    wanted = text.strip().lower()
+    beginning = completions.c.id.startswith(wanted, autoescape=True)
+    found = connection.execute(select(completions).where(beginning).limit(2)).all() if len(wanted) >= 4 else []
+    if len(found) != 1:
+        what = f"{text!r} begins the id of more than one completion" if found else f"There is no completion {text!r}"
+        raise NotInLedgerError(f"{what} in the ledger. See: cartbridge completions list --json")
+    return found[0]
+
+
+def show_completion(connection: Connection, text: str) -> Shape:
+    """One completion with what followed on it: its runs, and their carts. Raises as `one_completion`."""
+    row = one_completion(connection, text)
+    followed = follow_ons(connection, [row.id]).get(row.id, [])
+    for run in followed:
+        run["carts"] = carts_of(connection, run["run_id"])
+    return completion_shape(row) | {"follow_ons": followed}
 
 
 def completion_shape(row: Row[Any]) -> Shape:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bind
 from worker.ledger import breaker, repository
 from worker.ledger.breaker import PROBE_SECONDS, Breaker, BreakerState
 from worker.ledger.models import attempts, breakers, cursors, deliveries, orders, pauses, runs, steps
+from worker.ledger.share import Share, next_step
 from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
 
 DISPATCH_AGAIN_SECONDS = 10.0
@@ -170,26 +171,29 @@ def take_due_runs(
     now: datetime,
     system: str,
     limit: int,
+    share: Share | None = None,
     probe_seconds: float = PROBE_SECONDS,
     risky_steps: Collection[str] = (),
 ) -> list[str]:
-    """The ids of runs whose time has come, marked as sent.
+    """The ids of a system's runs whose time has come, marked as sent. Without a `share`, every run is the system's.
 
     A lane's later runs wait for its first; a paused system's are left. Of a system that is down one run is taken every
     `probe_seconds`, rather none whose next call is one of `risky_steps`; of one that recovers, as many as it may have.
     """
     found = breaker.read(connection, system)
     if found is not None and found.state is BreakerState.OPEN:
-        return _take_probe(connection, found, now=now, probe_seconds=probe_seconds, risky_steps=risky_steps)
+        return _take_probe(
+            connection, found, now=now, share=share, probe_seconds=probe_seconds, risky_steps=risky_steps
+        )
     if found is not None and found.state is BreakerState.RAMPING:
-        if connection.execute(select(runs.c.id).where(*_is_due(now)).limit(1)).first() is None:
+        if connection.execute(select(runs.c.id).where(*_is_due(now, share)).limit(1)).first() is None:
             breaker.close(connection, found, now=now)
             return []
         sent_since = now - timedelta(seconds=DISPATCH_AGAIN_SECONDS)
         limit = min(limit, breaker.room(connection, found, now=now, sent_since=sent_since))
     due = (
         select(runs.c.id)
-        .where(*_may_start(system, now), _not_sent_lately(runs, now))
+        .where(*_may_start(system, now, share), _not_sent_lately(runs, now))
         .order_by(runs.c.next_attempt_at, runs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -204,14 +208,15 @@ def due_in_lane(connection: Connection, lane: str, *, now: datetime) -> str | No
     )
 
 
-def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
+def _is_due(now: datetime, share: Share | None = None) -> tuple[ColumnElement[bool], ...]:
+    due = (
         runs.c.state.in_(sorted(CLAIMABLE)),
         or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
     )
+    return due if share is None else (*due, share.condition())
 
 
-def _may_start(system: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _may_start(system: str, now: datetime, share: Share | None) -> tuple[ColumnElement[bool], ...]:
     other = runs.alias("other")
     lane_taken = (
         select(other.c.id)
@@ -222,7 +227,7 @@ def _may_start(system: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
         )
         .exists()
     )
-    return *_is_due(now), ~select(pauses.c.system).where(pauses.c.system == system).exists(), ~lane_taken
+    return *_is_due(now, share), ~select(pauses.c.system).where(pauses.c.system == system).exists(), ~lane_taken
 
 
 def _mark_sent(connection: Connection, which: ColumnElement[bool], now: datetime) -> list[str]:
@@ -233,21 +238,20 @@ def _mark_sent(connection: Connection, which: ColumnElement[bool], now: datetime
 
 
 def _take_probe(
-    connection: Connection, found: Breaker, *, now: datetime, probe_seconds: float, risky_steps: Collection[str]
+    connection: Connection,
+    found: Breaker,
+    *,
+    now: datetime,
+    share: Share | None,
+    probe_seconds: float,
+    risky_steps: Collection[str],
 ) -> list[str]:
     """The one run that asks a system whether it is back, if it is time to: its id, marked as sent."""
     if not found.probe_is_due(now, probe_seconds):
         return []
-    next_step = (
-        select(steps.c.name)
-        .where(steps.c.run_id == runs.c.id, steps.c.state == StepState.PENDING)
-        .order_by(steps.c.position)
-        .limit(1)
-        .scalar_subquery()
-    )
     candidates = connection.execute(
-        select(runs.c.id, next_step.label("step"))
-        .where(*_may_start(found.system, now))
+        select(runs.c.id, next_step().label("step"))
+        .where(*_may_start(found.system, now, share))
         .order_by(runs.c.updated_at, runs.c.id)
         .limit(_PROBE_CANDIDATES)
     ).all()

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from worker.errors import NotInLedgerError
+from worker.ledger.catalog import product_names
 from worker.ledger.models import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.overview import status
 from worker.ledger.paging import between, pages, state_in, unindexed
@@ -28,6 +29,7 @@ from worker.ledger.shapes import (
     order_shape,
     run_shape,
 )
+from worker.ledger.subscription_telling import subscription_line
 from worker.settings import SOURCES
 from worker.sources.order import email_key
 
@@ -193,7 +195,8 @@ def show_order(connection: Connection, source: str, order_id: str, *, advise: Ad
         if "version" in event["detail"]
     }
     return order_shape(row, advise) | {
-        "lines": (row.document or {}).get("lines", []),
+        "subscription": subscription_line(connection, source, order_id),
+        "lines": _named(connection, source, (row.document or {}).get("lines", [])),
         "versions": [
             {
                 "number": version.number,
@@ -208,6 +211,15 @@ def show_order(connection: Connection, source: str, order_id: str, *, advise: Ad
         "deliveries": list(list_deliveries(connection, advise=advise, source=source, order_id=order_id)),
         "events": trail,
     }
+
+
+def _named(connection: Connection, source: str, lines: list[Shape]) -> list[Shape]:
+    """Lines whose source sends a product's number alone, with the name it gives that product elsewhere."""
+    numbers = {
+        line["id"]: (line.get("product") or {}).get("product_id") or "" for line in lines if not line.get("title")
+    }
+    names = product_names(connection, source, set(numbers.values()) - {""})
+    return [line | {"title": names.get(numbers[line["id"]], "")} if line["id"] in numbers else line for line in lines]
 
 
 def list_deliveries(

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer,
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.columns import json_column, moment
+from worker.ledger.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
 
 LedgerModel = SQLModel
@@ -20,6 +21,7 @@ class Delivery(SQLModel, table=True):
         Index("ix_deliveries_due", "state", "next_attempt_at"),
         Index("ix_deliveries_order", "source", "order_id"),
         Index("ix_deliveries_received_at", "received_at"),
+        *DELIVERY_INDEXES,
     )
 
     id: str = Field(primary_key=True)
@@ -54,6 +56,7 @@ class OrderRecord(SQLModel, table=True):
         Index("ix_orders_buyer_email_key", "buyer_email_key"),
         Index("ix_orders_updated_at", "updated_at"),
         Index("ix_orders_replan_at", "replan_at"),
+        *ORDER_INDEXES,
     )
 
     source: str = Field(primary_key=True)
@@ -112,7 +115,7 @@ class LearnerRecord(SQLModel, table=True):
     """A learner; its id is the lane, so that lanes hold no personal data."""
 
     __tablename__ = "learners"
-    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True),)
+    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True), *LEARNER_INDEXES)
 
     id: str = Field(primary_key=True)
     email: str
@@ -120,7 +123,10 @@ class LearnerRecord(SQLModel, table=True):
 
 
 class Run(SQLModel, table=True):
-    """One execution of a workflow: for `enrolment`, one learner × one grant from one order line."""
+    """One execution of a workflow: for `enrolment`, one learner × one grant from one order line.
+
+    `grant` holds what it was planned with, whatever its workflow; None for a run that is never executed.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -138,7 +144,10 @@ class Run(SQLModel, table=True):
         Index("ix_runs_email_key", "email_key"),
         Index("ix_runs_created_at", "created_at"),
         Index("ix_runs_result_id", "result_id"),
+        *RUN_INDEXES,
+        Index("ix_runs_completion_id", "completion_id"),
         ForeignKeyConstraint(["source", "order_id"], ["orders.source", "orders.order_id"], name="fk_runs_orders"),
+        ForeignKeyConstraint(["completion_id"], ["completions.id"], name="fk_runs_completions"),
     )
 
     id: str = Field(primary_key=True)
@@ -149,7 +158,9 @@ class Run(SQLModel, table=True):
     note: str | None = None
     """The sentence behind the reason for this run, or the last error, redacted."""
     source: str
-    order_id: str
+    order_id: str | None = None
+    """None for a run that belongs to a completion."""
+    completion_id: str | None = None
     line_id: str
     seat_id: str
     title: str = ""
@@ -284,7 +295,8 @@ class Pause(SQLModel, table=True):
 
     system: str = Field(primary_key=True)
     kind: str
-    """`operator`, or `authentication` when its credentials were refused."""
+    """`operator`; `authentication` when its credentials were refused; `restored` when it knows of effects of ours that
+    the ledger does not."""
     reason: str
     actor: str
     since: datetime = moment(nullable=False)

@@ -1,4 +1,4 @@
-"""What changed between two versions of an order: the paths of its fields, and none of their values."""
+"""What changed between two versions of an order: the paths of its fields, for the operator with their values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from worker.sources.order import Order
+
+Difference = tuple[str, Any, Any]
+"""A path, and what stood there before and after; None where nothing did."""
 
 MOST_PATHS = 50
 """How many paths the audit trail keeps of one change; it says how many more there were."""
@@ -19,7 +22,18 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     Lines and seats go by their ids, so that one that was added or removed is one path and moves no other. Values are
     left out: paths hold no personal data, and so may stand in the audit trail.
     """
-    return sorted(set(_differences("", before, after)))
+    return [path for path, _, _ in differences(before, after)]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """The same paths, each with its values: for the operator's eyes, and not to be kept.
+
+    A path at which only the order of records changed has the records on both sides.
+    """
+    found: dict[str, Difference] = {}
+    for path, old, new in _differences("", before, after):
+        found.setdefault(path, (path, old, new))
+    return [found[path] for path in sorted(found)]
 
 
 def told_changes(before: Row[Any], order: Order) -> dict[str, Any]:
@@ -32,7 +46,7 @@ def told_changes(before: Row[Any], order: Order) -> dict[str, Any]:
     return {"version": before.version + 1, "changes": paths[:MOST_PATHS]} | left_out
 
 
-def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
+def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -44,9 +58,9 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
         for key in old.keys() | new.keys():
             yield from _differences(f"{path}[{key}]", old.get(key), new.get(key))
         if shared != [key for key in new if key in old]:
-            yield path
+            yield path, before, after
     else:
-        yield path
+        yield path, before, after
 
 
 def _are_records(value: Any) -> bool:

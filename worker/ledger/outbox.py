@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from worker.ledger.ids import new_id
 from worker.ledger.models import outbox
+from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.shapes import Shape, iso
 
 
@@ -27,18 +28,25 @@ class OutboxState(StrEnum):
 def add_event(connection: Connection, kind: str, data: dict[str, Any], *, now: datetime) -> str:
     """Add an event in the caller's transaction; returns its id, by which a receiver tells a repetition."""
     event_id = new_id(now)
-    connection.execute(
-        insert(outbox).values(
-            id=event_id,
-            kind=kind,
-            payload={"type": kind, "timestamp": iso(now), "data": data},
-            state=OutboxState.PENDING,
-            attempts=0,
-            next_attempt_at=now,
-            created_at=now,
-        )
-    )
+    connection.execute(insert(outbox).values(_fresh(event_id, kind, data, now)))
     return event_id
+
+
+def add_event_once(connection: Connection, event_id: str, kind: str, data: dict[str, Any], *, now: datetime) -> bool:
+    """Add an event under an id of the caller's, unless it was added before; True if it is new."""
+    return insert_ignoring(connection, outbox, _fresh(event_id, kind, data, now))
+
+
+def _fresh(event_id: str, kind: str, data: dict[str, Any], now: datetime) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "kind": kind,
+        "payload": {"type": kind, "timestamp": iso(now), "data": data},
+        "state": OutboxState.PENDING,
+        "attempts": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+    }
 
 
 def is_any_due(connection: Connection, *, now: datetime) -> bool:

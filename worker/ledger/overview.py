@@ -32,30 +32,65 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
     `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
     Counts every row once, by index.
     """
-    watched = watches(connection)
     missed = missed_by_webhook(connection, webhook_sources) if webhook_sources else {}
     return {
         "at": iso(now),
         "runs": _counts(connection, runs, RunState),
         "orders": _counts(connection, orders, OrderState),
         "deliveries": _counts(connection, deliveries, DeliveryState),
-        "reviews": _by_reason(connection, runs.c.created_at, RunState.REVIEW, advise),
-        "failures": _by_reason(connection, runs.c.created_at, RunState.FAILED, advise),
-        "delivery_reviews": _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW, advise),
-        "due": _due(connection, runs, sorted(CLAIMABLE), now),
+        "reviews": reviews(connection, advise),
+        "failures": failures(connection, advise),
+        "delivery_reviews": delivery_reviews(connection, advise),
+        "due": due_runs(connection, now),
         "due_deliveries": _due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
-        "pauses": [
-            {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
-            for row in connection.execute(select(pauses).order_by(pauses.c.system))
-        ],
-        "breakers": [_breaker(found, now) for found in breaker.disturbed(connection)],
-        "sources": [
-            _cursor(row, now, missed, watched.get(row.source, Watch()))
-            for row in connection.execute(_CURSORS_OF_SOURCES)
-        ],
+        "pauses": pauses_shape(connection),
+        "breakers": breakers_shape(connection, now),
+        "sources": sources_shape(connection, now, missed=missed),
         "completions": completions_poll(connection),
         "outbox": outbox_shape(connection),
     }
+
+
+def reviews(connection: Connection, advise: Advise) -> list[Shape]:
+    """The runs that wait for a person, by reason, the most frequent first."""
+    return _by_reason(connection, runs.c.created_at, RunState.REVIEW, advise)
+
+
+def failures(connection: Connection, advise: Advise) -> list[Shape]:
+    """The runs that failed, by reason, the most frequent first."""
+    return _by_reason(connection, runs.c.created_at, RunState.FAILED, advise)
+
+
+def delivery_reviews(connection: Connection, advise: Advise) -> list[Shape]:
+    """The deliveries that wait for a person, by reason, the most frequent first."""
+    return _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW, advise)
+
+
+def due_runs(connection: Connection, now: datetime) -> Shape:
+    """The runs that should be at work by now and are not."""
+    return _due(connection, runs, sorted(CLAIMABLE), now)
+
+
+def pauses_shape(connection: Connection) -> list[Shape]:
+    """The systems nothing is sent to until they are resumed."""
+    return [
+        {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
+        for row in connection.execute(select(pauses).order_by(pauses.c.system))
+    ]
+
+
+def breakers_shape(connection: Connection, now: datetime) -> list[Shape]:
+    """The destinations that are down, or recover."""
+    return [_breaker(found, now) for found in breaker.disturbed(connection)]
+
+
+def sources_shape(connection: Connection, now: datetime, *, missed: Mapping[str, int] | None = None) -> list[Shape]:
+    """Each source's polls; `missed`: how many of its orders no webhook told of."""
+    watched = watches(connection)
+    return [
+        _cursor(row, now, missed or {}, watched.get(row.source, Watch()))
+        for row in connection.execute(_CURSORS_OF_SOURCES)
+    ]
 
 
 def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict[str, int]:

@@ -50,10 +50,12 @@ class HeldRun:
     system: str
     """The destination it was claimed for."""
     source: str
-    order_id: str
+    order_id: str | None
+    """None for a run that belongs to no order."""
     lane: str
     learner: dict[str, Any]
     grant: dict[str, Any]
+    """What it was planned with."""
     generation: int
     fence: int
     holder: str

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, TextClause, bindparam, insert, select, text
 
+from worker.ledger import recoveries
 from worker.ledger.ids import new_id
 from worker.ledger.models import learners, runs, steps
 from worker.ledger.states import RunState
@@ -59,10 +60,11 @@ def insert_run(
     workflow: str,
     state: RunState,
     source: str,
-    order_id: str,
+    order_id: str | None,
     line_id: str,
     seat_id: str,
     now: datetime,
+    completion_id: str | None = None,
     title: str = "",
     reason: str | None = None,
     note: str | None = None,
@@ -73,7 +75,10 @@ def insert_run(
     delivery_id: str | None = None,
     result_id: str | None = None,
 ) -> str | None:
-    """Add a run with its steps; returns its id, or None when its key is taken already (then nothing is written)."""
+    """Add a run with its steps; returns its id, or None when its key is taken already (then nothing is written).
+
+    Where the ledger was restored from a copy, what the run may have done since then is asked about before it is sent.
+    """
     run_id = new_id(now)
     inserted = insert_ignoring(
         connection,
@@ -87,6 +92,7 @@ def insert_run(
             "note": note,
             "source": source,
             "order_id": order_id,
+            "completion_id": completion_id,
             "line_id": line_id,
             "seat_id": seat_id,
             "title": title,
@@ -109,6 +115,17 @@ def insert_run(
     if not inserted:
         return None
     insert_steps(connection, run_id, step_names)
+    if step_names:
+        recoveries.doubt_planned(
+            connection,
+            run_id,
+            key=key,
+            step_names=step_names,
+            source=source,
+            order_id=order_id,
+            completion_id=completion_id,
+            now=now,
+        )
     return run_id
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,11 +18,14 @@ from typing import Any
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, inspect, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
+from worker.ledger.schema_models import schema_tolerance
+
+log = logging.getLogger(__name__)
 
 _WRITE = "cartbridge_write"
 _BUSY_TIMEOUT_MILLISECONDS = 15_000
@@ -47,6 +52,7 @@ class Ledger:
         self._process_id = 0
         self._opening = threading.Lock()
         self._clock: ServerClock | None = None
+        self._tolerated: str | None = None
         # Writers of one process queue here, in order, instead of polling SQLite's file lock.
         self._writing: Any = threading.Lock() if self.is_sqlite else nullcontext()
 
@@ -133,27 +139,39 @@ class Ledger:
             self._engine = None
 
     def check_schema(self) -> None:
-        """Raise `SchemaMismatchError` unless the ledger's schema is exactly this version's.
+        """Raise `SchemaMismatchError` unless this version may work on the ledger's schema: its own, or a newer one that
+        says so, which is logged once.
 
         `SQLAlchemyError` if unreachable.
         """
         if self.is_sqlite and self.path is not None and not self.path.exists():
             raise SchemaMismatchError(f"The ledger {self.label} does not exist yet. Run: cartbridge migrate")
+        chain = _chain(_MIGRATIONS)
         with self.read() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-        head, known = _revisions(_MIGRATIONS)
-        if current == head:
-            return
-        if current is None:
-            raise SchemaMismatchError(f"The ledger {self.label} is empty. Run: cartbridge migrate")
-        if current in known:
+            if current == chain.head or (current is not None and current == self._tolerated):
+                return
+            if current is None:
+                raise SchemaMismatchError(f"The ledger {self.label} is empty. Run: cartbridge migrate")
+            if current in chain.known:
+                raise SchemaMismatchError(
+                    f"The ledger's schema {current} is older than this version's {chain.head}. Run: cartbridge migrate"
+                )
+            tolerates = None
+            if inspect(connection).has_table(schema_tolerance.name):
+                said = select(schema_tolerance.c.tolerates).where(schema_tolerance.c.revision == current)
+                tolerates = connection.scalar(said)
+        if tolerates not in chain.known:
             raise SchemaMismatchError(
-                f"The ledger's schema {current} is older than this version's {head}. Run: cartbridge migrate"
+                f"The ledger's schema {current} is newer than this version knows ({chain.head}). Install the newer "
+                f"Cartbridge again."
             )
-        raise SchemaMismatchError(
-            f"The ledger's schema {current} is newer than this version knows ({head}). Install the newer "
-            f"Cartbridge again."
+        log.warning(
+            "the ledger's schema %s is newer than this version's %s, and lets it go on: upgrade this process too",
+            current,
+            chain.head,
         )
+        self._tolerated = current
 
     def migrate(self) -> tuple[str | None, str | None]:
         """Bring the schema to this version's; safe to repeat. Returns the revision before and after.
@@ -168,8 +186,8 @@ class Ledger:
             if not self.is_sqlite:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4027110977)")
             before = MigrationContext.configure(connection).get_current_revision()
-            _, known = _revisions(_MIGRATIONS)
-            if before is not None and before not in known:
+            chain = _chain(_MIGRATIONS)
+            if before is not None and before not in chain.known:
                 raise SchemaMismatchError(
                     f"The ledger's schema {before} is newer than this version knows. Install the newer "
                     f"Cartbridge again."
@@ -177,14 +195,31 @@ class Ledger:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             after = MigrationContext.configure(connection).get_current_revision()
+            connection.execute(delete(schema_tolerance))
+            connection.execute(insert(schema_tolerance).values(revision=after, tolerates=chain.tolerates))
         return before, after
 
 
+@dataclass(frozen=True)
+class _Chain:
+    """The migrations that this version knows."""
+
+    head: str | None
+    known: frozenset[str]
+    tolerates: str | None
+    """The oldest revision whose code may run on the schema that they lead to."""
+
+
 @cache
-def _revisions(migrations: Path) -> tuple[str | None, frozenset[str]]:
-    """The newest revision of the schema and all that this version knows; read from the disk once a process."""
+def _chain(migrations: Path) -> _Chain:
+    """Read from the disk once a process.
+
+    A migration says in `tolerates` what is the oldest revision whose code may run on it; one that does not, its own.
+    """
     script = ScriptDirectory(str(migrations))
-    return script.get_current_head(), frozenset(revision.revision for revision in script.walk_revisions())
+    revisions = [each.revision for each in script.walk_revisions()][::-1]
+    said = {getattr(each.module, "tolerates", each.revision) for each in script.walk_revisions()}
+    return _Chain(script.get_current_head(), frozenset(revisions), max(said, key=revisions.index, default=None))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

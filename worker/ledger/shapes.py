@@ -47,6 +47,7 @@ RUN_COLUMNS = tuple(
         "reason",
         "source",
         "order_id",
+        "completion_id",
         "line_id",
         "seat_id",
         "title",
@@ -104,8 +105,11 @@ DELIVERY_COLUMNS = tuple(
 
 
 def run_shape(row: Row[Any], attempt_count: int, advise: Advise) -> Shape:
-    """A run, with its reason explained. `attempts` counts every try of every call and lookup."""
-    found = advise(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
+    """A run, with its reason explained. `attempts` counts every try of every call and lookup.
+
+    Either `order_id` or `completion_id` says what it belongs to; the other is None.
+    """
+    found = advise(row.reason, run_id=row.id, source=row.source, order_id=row.order_id or "ORDER")
     return {
         "id": row.id,
         "workflow": row.workflow,
@@ -114,6 +118,7 @@ def run_shape(row: Row[Any], attempt_count: int, advise: Advise) -> Shape:
         "reason": row.reason,
         "source": row.source,
         "order_id": row.order_id,
+        "completion_id": row.completion_id,
         "line_id": row.line_id,
         "seat_id": row.seat_id,
         "title": row.title,

@@ -190,7 +190,7 @@ NEXT_ATTEMPTS: dict[AttemptKind, dict[Outcome, frozenset[AttemptKind]]] = {
     },
     AttemptKind.DEATH: {Outcome.RETRYABLE: frozenset({AttemptKind.CALL, AttemptKind.LOOKUP})},
 }
-"""How an attempt of each kind may end, and what may be tried next on a step that is not safe to repeat.
+"""How an attempt of each kind may end, and what may be tried next on a step whose effect can be asked about.
 
 For one generation of one run. After a death that is what it was before it. A step that is safe to repeat has calls and
 deaths alone, and a call may follow any of them.

@@ -12,6 +12,7 @@ from worker.ledger import finding
 from worker.ledger.listing import list_deliveries, list_runs
 from worker.ledger.models import attempts, events, orders, runs
 from worker.ledger.shapes import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
+from worker.ledger.subscription_telling import subscription_line
 from worker.ledger.telling import Line, attempt_line, delivery_lines, event_line, order_line
 from worker.ledger.verdict import judge
 from worker.settings import SOURCES
@@ -35,6 +36,8 @@ class _Story:
 
 def why(connection: Connection, subject: str, *, advise: Advise, now: datetime) -> Shape:
     """The story of an EMAIL, of a SOURCE/ORDER, or of the order of a run that is named by its id or key.
+
+    A run that belongs to a completion has a story of its own, which is part of its learner's.
 
     `{subject, answer, action, tone, orders[], runs[], timeline[{at, text, tone, order, run_id}], omitted}`: `answer` is
     a sentence or two, `action` the one thing to do, or None; `tone` is `good`, `wait`, `bad` or `plain`. The timeline
@@ -75,7 +78,7 @@ def _of_learner(connection: Connection, email: str, advise: Advise) -> _Story:
         .limit(_MOST_ORDERS)
     )
     names = [(row.source, row.order_id) for row in bought]
-    names += [(run["source"], run["order_id"]) for run in found]
+    names += [(run["source"], run["order_id"]) for run in found if run["order_id"] is not None]
     story = _with_orders(connection, list(dict.fromkeys(names))[:_MOST_ORDERS], found, advise)
     # A seat without a learner's email (its placeholder) belongs to the buyer's story.
     known = {run["id"] for run in found}
@@ -97,7 +100,9 @@ def _of_run(connection: Connection, text: str, advise: Advise) -> _Story:
     found = finding.find_runs(connection, text)
     if len(found) != 1:
         return _Story()
-    row = connection.execute(select(runs.c.source, runs.c.order_id).where(runs.c.id == found[0])).one()
+    row = connection.execute(select(*RUN_COLUMNS).where(runs.c.id == found[0])).one()
+    if row.order_id is None:
+        return _Story(runs=[run_shape(row, 0, advise)])
     return _of_order(connection, row.source, row.order_id, advise)
 
 
@@ -110,7 +115,8 @@ def _with_orders(
             select(*ORDER_COLUMNS).where(orders.c.source == source, orders.c.order_id == order_id)
         ).one_or_none()
         if row is not None:
-            story.orders.append(order_shape(row, advise))
+            subscription = subscription_line(connection, source, order_id)
+            story.orders.append(order_shape(row, advise) | {"subscription": subscription})
         arrivals = list_deliveries(connection, advise=advise, source=source, order_id=order_id, limit=_MOST_DELIVERIES)
         story.deliveries.append(list(arrivals))
     return story

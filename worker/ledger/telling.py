@@ -59,7 +59,12 @@ _STEPS = {
     "add_customer": "customer in LearningCart",
     "add_customer_to_group": "membership of the group",
     "add_comped_order": "comped order",
+    "create_cart": "cart in 3dcart",
+    "add_cart_item": "item in the cart",
+    "check_cart": "check of the cart",
+    "tell": "news of the cart",
 }
+_ASKED = {"add_cart_item": "3dcart was asked for the "}
 
 
 def minute(moment: str | None) -> str:
@@ -127,7 +132,7 @@ def attempt_line(row: Row[Any], run: Shape) -> Line:
     """One try of a call or lookup."""
     kind = row.step.rstrip("0123456789").rstrip("_")
     what = _STEPS.get(kind, kind.replace("_", " "))
-    verb = "LearningCart was asked for the " if row.kind == "lookup" else ""
+    verb = _ASKED.get(kind, "LearningCart was asked for the ") if row.kind == "lookup" else ""
     outcome, tone = _OUTCOMES[Outcome(row.outcome)] if row.outcome else ("sent, no answer yet", "wait")
     if row.kind == "death":
         outcome, tone = "the worker vanished before the call", "wait"
@@ -146,7 +151,7 @@ def event_line(row: Row[Any], run: Shape | None, advise: Advise) -> Line:
         words, tone = _EVENTS["run_review"]
     if row.kind == "run_succeeded" and run["workflow"] != "enrolment":
         words = "done"
-    if row.kind == "run_succeeded" and detail.get("result_id"):
+    if row.kind == "run_succeeded" and run["order_id"] is not None and detail.get("result_id"):
         found = "found" if detail.get("outcome") == Outcome.ADOPTED else "made"
         words = f"{words}, LearningCart order {detail['result_id']} was {found}"
     if row.actor.startswith("operator:") and row.kind != "run_planned":
@@ -183,7 +188,7 @@ def _order_event(row: Row[Any], advise: Advise) -> Line:
 
 
 def _run_line(at: str | None, run: Shape, text: str, tone: str) -> Line:
-    order = f"{run['source']}/{run['order_id']}"
+    order = f"{run['source']}/{run['order_id']}" if run["order_id"] is not None else None
     return _line(at, f"{run_label(run)}: {text}", tone, order=order, run_id=run["id"])
 
 

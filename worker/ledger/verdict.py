@@ -18,6 +18,7 @@ from worker.ledger.telling import minute, person, run_label
 OVERDUE_SECONDS = 60.0
 """Due work that nobody has taken for this long means that no worker is at work."""
 _REPLACED = frozenset({"superseded", "settled_by_source"})
+_UNPAID = frozenset({None, "awaiting_payment"})
 _DESTINATION = "learningcart"
 """Where every enrolment is sent."""
 
@@ -50,6 +51,8 @@ def judge(
 
 
 def _of_run(connection: Connection, run: Shape, now: datetime) -> Verdict:
+    if run["workflow"] not in {"enrolment", "revocation"}:
+        return _beside_access(run)
     who = run["email"] or "The learner"
     label = run_label(run)
     because = f" {run['advice']}" if run["advice"] else ""
@@ -70,6 +73,22 @@ def _of_run(connection: Connection, run: Shape, now: datetime) -> Verdict:
             return Verdict(rank, f"{who} gets no access to {label}: cancelled.{because}", "plain", run["action"])
         case _:
             return _due(connection, run, who, label, now)
+
+
+def _beside_access(run: Shape) -> Verdict:
+    """A run that gives no access: a follow-on cart, a mail. It explains a missing access last of all."""
+    label = f"{run_label(run)} for {run['email'] or 'the learner'}"
+    because = f" {run['advice']}" if run["advice"] else ""
+    note = f" ({run['note']})" if run["note"] else ""
+    match RunState(run["state"]):
+        case RunState.SUCCEEDED:
+            return Verdict(85, f"{label}: done {minute(run['finished_at'])}.", "good")
+        case RunState.CANCELLED:
+            return Verdict(86, f"{label}: cancelled.{because}{note}", "plain", run["action"])
+        case RunState.REVIEW | RunState.FAILED:
+            return Verdict(65, f"{label}: needs a person.{because}{note}", "bad", run["action"])
+        case _:
+            return Verdict(66, f"{label}: under way.{because}{note}", "wait", run["action"])
 
 
 def _succeeded(run: Shape, who: str, label: str) -> Verdict:
@@ -129,6 +148,8 @@ def _of_orders(orders: list[Shape], with_runs: set[tuple[str, str]]) -> Iterator
         because = f" {order['advice']}" if order["advice"] else ""
         status = f" (status {order['status']!r})" if order["status"] else ""
         match OrderState(order["state"]):
+            case OrderState.WAITING if order["reason"] not in _UNPAID:
+                yield Verdict(35, f"{name} waits{status}.{because}", "wait", order["action"])
             case OrderState.WAITING:
                 yield Verdict(35, f"{name} is not paid yet at {order['source']}{status}.", "wait", order["action"])
             case OrderState.PLANNED:

@@ -161,6 +161,21 @@ class Studiocart:
             self._tables["subscriptions"][subscription_id] = Row(record, created_at, created_at)
             return copy.deepcopy(record)
 
+    def update_subscription(self, subscription_id: int, **changes: Any) -> dict[str, Any]:
+        """Change fields of a subscription, and its modification time. `KeyError` when there is none."""
+        with self._lock:
+            row = self._tables["subscriptions"][subscription_id]
+            self._put("subscriptions", row, copy.deepcopy(changes) | {"id": subscription_id})
+            return copy.deepcopy(self._tables["subscriptions"][subscription_id].record)
+
+    def add_product(self, product: dict[str, Any]) -> dict[str, Any]:
+        """Add a product, or put it in another's place: `id`, `name`, `plans`."""
+        with self._lock:
+            now = whole_seconds(self._clock.now())
+            record = copy.deepcopy(product) | {"id": int(product["id"])}
+            self._tables["products"][record["id"]] = Row(record, now, now)
+            return copy.deepcopy(record)
+
     def add_renewal(self, subscription_id: int, **changes: Any) -> dict[str, Any]:
         """Charge a subscription once more: a new order with its own id, listed among the subscription's invoices."""
         with self._lock:

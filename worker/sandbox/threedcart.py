@@ -130,6 +130,18 @@ class Threedcart:
         with self._lock:
             del self._orders[order_id]
 
+    def check_out(self, order_key: str) -> dict[str, Any]:
+        """Let the learner buy what is in a cart: it becomes a new order, and is no cart any more. Returns the order.
+
+        What becomes of a cart that is checked out no document tells. `KeyError` when there is none.
+        """
+        with self._lock:
+            cart = self._carts.pop(order_key)
+            names = ("CatalogID", "ItemID", "ItemQuantity", "ItemUnitPrice", "ItemDescription")
+            items = [{name: item[name] for name in names} for item in cart["CartItemList"]]
+            billing = {name: value for name, value in cart.items() if name.startswith("Billing")}
+            return self.add_order({**billing, "OrderAmount": cart["OrderAmount"], "OrderItemList": items})
+
     def describe(self) -> dict[str, Any]:
         """Return carts and orders as JSON."""
         return {"carts": self.carts, "orders": self.orders}

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.sources.subscription import Subscription
+
 
 class Payment(StrEnum):
     """What an order's status means for provisioning, whatever the source calls it."""
@@ -118,6 +120,8 @@ class Order(Frozen):
     renewal: bool = False
     """A later payment of a subscription, not its first."""
     subscription_id: str | None = None
+    subscription: Subscription | None = Field(default=None, exclude=True, repr=False)
+    """The subscription that lists it, where it was read beside the order. Kept on its own, not with the order."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
     """The source's record as received, less anything secret."""
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from worker.errors import NotFoundError
 from worker.sources.order import Order
+from worker.sources.subscription import Subscription
 
 
 class NoOrderError(NotFoundError):
@@ -70,3 +71,32 @@ class Source(Protocol):
 
     def walk_since(self, since: datetime) -> Iterator[Page]:
         """Pages of all orders made since a moment (or somewhat before), newest first."""
+
+
+@dataclass(frozen=True)
+class SubscriptionPage:
+    """One page of a walk over subscriptions."""
+
+    subscriptions: tuple[Subscription, ...]
+    fetched_at: datetime
+    """When the page was asked for."""
+
+
+@runtime_checkable
+class SubscriptionSource(Protocol):
+    """A source that knows subscriptions."""
+
+    name: str
+
+    def subscription_pages(self) -> Iterator[SubscriptionPage]:
+        """Pages of all subscriptions, most recently changed first; none where the site has none. Raises `ApiError`."""
+
+
+@runtime_checkable
+class CatalogSource(Protocol):
+    """A source that tells the names of its products."""
+
+    name: str
+
+    def product_names(self) -> dict[str, str]:
+        """The names of all products that have one, by the ids that its orders give them. Raises `ApiError`."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -16,7 +16,8 @@ from worker.clients import studiocart_models as records
 from worker.clients.studiocart import StudiocartClient
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat, is_email
-from worker.sources.source import Page, Until, Walk
+from worker.sources.source import Page, SubscriptionPage, Until, Walk
+from worker.sources.studiocart_subscriptions import NEVER_BEGUN, SubscriptionReader
 
 log = logging.getLogger(__name__)
 
@@ -46,27 +47,30 @@ PAYMENTS: dict[str, Payment] = {
 """What each of Studiocart's statuses means for provisioning; any other is `unknown_status`."""
 _NOTHING_TO_PAY = frozenset({"pending-payment", "pending", "unpaid"})
 """Statuses that mean paid when the total is zero: the checkout is finished and there is nothing to pay."""
-_NEVER_BEGUN = frozenset({"failed", "canceled", "initiated", "incomplete", "pending-payment", "trialing"})
-"""Invoices that were never paid do not make the next one a renewal."""
 
 _TRAILING_QUANTITY = re.compile(r"\s+x\s+([0-9]{1,9})\s*$", re.IGNORECASE)
 _SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)
 
 
+Trials = Literal["wait", "grant"]
+
+
 class StudiocartSource:
-    """Orders of one Studiocart site, by its REST API."""
+    """Orders of one Studiocart site, by its REST API. With `trials="grant"` the order that begins a trial is paid."""
 
     name = "studiocart"
 
-    def __init__(self, client: StudiocartClient, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, client: StudiocartClient, *, clock: Callable[[], datetime], trials: Trials = "wait") -> None:
         self._client = client
         self._clock = clock
+        self._trials: Trials = trials
+        self._subscriptions = SubscriptionReader(client, clock=clock)
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the site does not know it."""
         if not (order_id.isascii() and order_id.isdecimal()):
             raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
-        return to_order(self._client.retrieve_order(int(order_id)))
+        return to_order(self._client.retrieve_order(int(order_id)), trials=self._trials)
 
     def from_body(self, body: dict[str, Any]) -> Order:
         """An order from a webhook's body. Its amounts are decimals of another kind than the API's and are left out."""
@@ -78,7 +82,7 @@ class StudiocartSource:
             )
         except ValidationError:
             raise WebhookRejectedError("The body is not a Studiocart order.", status=422) from None
-        return to_order(record)
+        return to_order(record, trials=self._trials)
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         """Tell renewals from first payments, by the invoices of the site's subscriptions.
@@ -92,18 +96,41 @@ class StudiocartSource:
     def _find_invoices(self, missing: dict[int, bool]) -> dict[int, dict[str, Any]]:
         """What subscriptions say of these order ids, each with whether it says itself that it recurs."""
         found: dict[int, dict[str, Any]] = {}
-        for number, subscription in enumerate(self._subscriptions(), start=1):
+        for number, subscription in enumerate(self._list_subscriptions(), start=1):
             statuses = {invoice.id: invoice.status for invoice in subscription.invoices or [] if invoice.id is not None}
-            begun = [invoice_id for invoice_id, status in statuses.items() if status not in _NEVER_BEGUN]
-            for order_id in missing.keys() & statuses.keys():
+            begun = [invoice_id for invoice_id, status in statuses.items() if status not in NEVER_BEGUN]
+            listed = missing.keys() & statuses.keys()
+            read = self._subscriptions.read(subscription) if listed else None
+            for order_id in listed:
                 is_renewal = bool(begun) and order_id > min(begun)
-                found[order_id] = {"renewal": is_renewal, "subscription_id": str(subscription.id)}
+                told = {"renewal": is_renewal, "subscription_id": str(subscription.id), "subscription": read}
+                found[order_id] = told
                 del missing[order_id]
             if not missing or (number >= PAGE_SIZE and not any(missing.values())):
                 break
         return found
 
-    def _subscriptions(self) -> Iterator[records.Subscription]:
+    def subscription_pages(self) -> Iterator[SubscriptionPage]:
+        """Pages of all subscriptions, most recently changed first. A site without the route has none."""
+        pages = self._client.iter_subscription_pages(per_page=PAGE_SIZE, orderby="date_modified", order="desc")
+        while True:
+            fetched_at = self._clock()
+            try:
+                page = next(pages, None)
+            except ApiError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+                return
+            if page is None:
+                return
+            yield SubscriptionPage(tuple(self._subscriptions.read(record) for record in page), fetched_at)
+
+    def product_names(self) -> dict[str, str]:
+        """The names of the site's products, by their ids."""
+        named = ((str(product.id), " ".join((product.name or "").split())) for product in self._client.list_products())
+        return {product_id: name for product_id, name in named if name}
+
+    def _list_subscriptions(self) -> Iterator[records.Subscription]:
         """All subscriptions, most recently changed first. A site without the route has none."""
         try:
             yield from self._client.list_subscriptions(per_page=PAGE_SIZE, orderby="date_modified", order="desc")
@@ -142,7 +169,7 @@ class StudiocartSource:
             page = next(pages, None)
             if page is None:
                 return
-            yield Page(tuple(to_order(record) for record in page), fetched_at)
+            yield Page(tuple(to_order(record, trials=self._trials) for record in page), fetched_at)
 
 
 def _looks_recurring(order: Order) -> bool:
@@ -150,14 +177,14 @@ def _looks_recurring(order: Order) -> bool:
     return any(item.get("sub_summary") for item in order.raw.get("items") or [] if isinstance(item, dict))
 
 
-def to_order(record: records.Order) -> Order:
+def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
     """Our order from Studiocart's record."""
     status = (record.status or "").strip()
     return Order(
         source="studiocart",
         id=str(record.id),
         status=status,
-        payment=_payment(status, record),
+        payment=Payment.PAID if (status, trials) == ("trialing", "grant") else _payment(status, record),
         created_at=_created_at(record),
         buyer_email=(record.customer_email or "").strip(),
         buyer_name=_name(record),

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.ledger import breaker
 from worker.ledger.books import missed_by_webhook
 from worker.ledger.breaker import BreakerState
+from worker.ledger.completions import CURSOR as COMPLETIONS
 from worker.ledger.models import attempts, cursors, deliveries, outbox, pauses, runs
 from worker.ledger.outbox import OutboxState
 from worker.ledger.session import Ledger
@@ -187,9 +188,12 @@ def _systems(connection: Connection) -> Iterator[Metric]:
         labels=["source"],
     )
     for source, moment in connection.execute(
-        select(cursors.c.source, cursors.c.last_success_at).where(cursors.c.last_success_at.is_not(None))
+        select(cursors.c.source, cursors.c.last_success_at).where(
+            cursors.c.last_success_at.is_not(None),
+            or_(cursors.c.source.not_like("%:%"), cursors.c.source == COMPLETIONS),  # the others are nobody's polls
+        )
     ):
-        polled.add_metric([source], moment.timestamp())
+        polled.add_metric([source.partition(":")[0]], moment.timestamp())
     yield polled
     late = GaugeMetricFamily(
         "cartbridge_source_poll_late", "1 while no poll has succeeded for three intervals.", labels=["source"]

@@ -7,6 +7,7 @@ the secret may be in the body, and no header claims to prove the sender, does 40
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import structlog
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.background import BackgroundTask
 
 from worker.errors import WebhookRejectedError
+from worker.tracing import tracing
 from worker.web.doorbell import Doorbell
 from worker.web.metrics import Metrics
 from worker.web.problems import problem
@@ -59,6 +61,7 @@ def webhook_routes(intake: WebhookIntake, doorbell: Doorbell, strangers: Strange
 
     @router.post("/webhooks/{source}")
     async def receive_webhook(source: str, request: Request) -> Response:
+        began_at_ns = time.time_ns()
         label = source if intake.knows(source) else "unknown"
         try:
             taken = await take(source, request)
@@ -67,6 +70,10 @@ def webhook_routes(intake: WebhookIntake, doorbell: Doorbell, strangers: Strange
         except SQLAlchemyError:
             metrics.count_webhook(label, "ledger_unavailable")
             raise
+        with tracing().delivery("webhook", taken.delivery_id, began_at_ns=began_at_ns, source=source):
+            return accept(source, label, taken)
+
+    def accept(source: str, label: str, taken: Taken) -> Response:
         after = None
         if taken.order_id is None:
             metrics.count_webhook(label, "ignored")

@@ -10,6 +10,7 @@ from tests.faults.simulation.network import COMPED_ORDER, NEVER, SMOOTH, Fate
 LATE_SECONDS = 10.0
 """How late an effect may be: well within the settle time."""
 EMAIL = "jane@example.test"
+ITEM = "threedcart create_cart_item"
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,14 @@ class Sale:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One story. `fates`: what becomes of the n-th comped order's request, counted from 0; the others go smoothly."""
+    """One story. `fates`: what becomes of the n-th request of `fated`, counted from 0; the others go smoothly."""
 
     name: str
     sales: tuple[Sale, ...] = (Sale(7001),)
     fates: Mapping[int, Fate] = field(default_factory=dict)
+    fated: str = COMPED_ORDER
+    completes: bool = False
+    """The learner completes the course that a [[follow_on]] rule is for."""
     cancelled_after_seconds: float | None = None
     """The shop cancels the first order so long after the sale, and says so."""
     replayed: bool = False
@@ -40,7 +44,7 @@ class Scenario:
 
         def ask(operation: str) -> Fate:
             nonlocal sent
-            if operation != COMPED_ORDER:
+            if operation != self.fated:
                 return SMOOTH
             sent += 1
             return self.fates.get(sent - 1, SMOOTH)
@@ -60,4 +64,8 @@ SCENARIOS = (
     Scenario("500 after the effect", fates={0: Fate(garbled="500"), 1: Fate(garbled="html")}),
     Scenario("cancelled while open", fates={0: Fate(answer_seconds=NEVER)}, cancelled_after_seconds=40.0),
     Scenario("replayed while open", fates={0: Fate(answer_seconds=NEVER)}, replayed=True),
+    Scenario("follow_on", sales=(), completes=True),
+    Scenario("follow_on, cart lost", (), {0: Fate(answer_seconds=NEVER)}, "threedcart create_cart", completes=True),
+    Scenario("follow_on, item lost", (), {0: Fate(answer_seconds=NEVER)}, ITEM, completes=True),
+    Scenario("follow_on, item late", (), {0: Fate(travel_seconds=LATE_SECONDS, cut_seconds=0.5)}, ITEM, completes=True),
 )

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, literal, select
 
+from tests.faults.crashes import following
 from tests.faults.crashes.scenarios import EMAIL, SCENARIOS, Scenario
 from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
@@ -80,7 +81,8 @@ class Telling:
         self._redelivers = redelivers
         self._known = known
         self._acts = 0
-        self._stage = Stage(book, fate_of=scenario.fate_of())
+        variables = following.variables() if scenario.completes else {}
+        self._stage = Stage(book, seed=1, wait=None, fate_of=scenario.fate_of(), **variables)
         self._stage.network.on_sent = lambda operation: self._reach(Boundary(boundaries.SENT, operation))
         self._process: Process | None = None
         self._accepted = 0
@@ -122,7 +124,9 @@ class Telling:
         stage = self._stage
         with stage.book.engine.connect() as connection:
             rows = [connection.execute(select(table)).all() for table in LedgerModel.metadata.sorted_tables]
-        outside = [stage.world.learningcart.describe(), stage.world.studiocart.describe()]
+        outside = [
+            system.describe() for system in (stage.world.learningcart, stage.world.studiocart, stage.world.threedcart)
+        ]
         outside[0].pop("tokens")  # a new process asks for a token of its own
         under_way = [stage.timeline.seconds(), sorted(stage.timeline.due_seconds()), stage.broker.waiting]
         script = [self._acts, self._accepted, self._replayed, self._redelivers, len(stage.network.comped_orders_sent)]
@@ -139,6 +143,9 @@ class Telling:
             stage.sell(sale.order_id, email=EMAIL, product_id=sale.product_id)
             for _ in range(sale.webhooks):
                 self._accepted += self._hook(sale.order_id)
+        if self._scenario.completes:
+            following.complete(stage, EMAIL)
+            self._as_process(self._read_completions)
         sold_at = polled_at = stage.timeline.seconds()
         cancel_after = self._scenario.cancelled_after_seconds
         while stage.timeline.seconds() < _LONGEST_SECONDS:
@@ -152,7 +159,7 @@ class Telling:
                 self._replayed = self._as_process(self._replay)
             elif stage.timeline.seconds() - polled_at >= _POLL_SECONDS:
                 polled_at = stage.timeline.seconds()
-                self._as_process(_ring_poll)
+                self._as_process(self._read_completions if self._scenario.completes else _ring_poll)
             elif cancel_after is None and self._is_told():
                 return
             else:
@@ -181,6 +188,9 @@ class Telling:
         process.perform(message)
         self._reach(Boundary(boundaries.ACKNOWLEDGE, message.task))
         self._reach(Boundary(boundaries.ACKNOWLEDGED, message.task))
+
+    def _read_completions(self, process: Process) -> None:
+        self._serve(process, Message("cartbridge.poll_completions"))
 
     def _replay(self, process: Process) -> None:
         for row in self._rows(runs):
@@ -217,6 +227,8 @@ class Telling:
 
     def _is_told(self) -> bool:
         """Everything is at rest, and the ledger has heard of every order what the shop says of it."""
+        if self._scenario.completes and not self._rows(runs):
+            return False
         with self._stage.book.engine.connect() as connection:
             heard = dict(connection.execute(select(orders.c.order_id, orders.c.status)).tuples().all())
         shop = {str(order["id"]): order["status"] for order in self._stage.world.studiocart.describe()["orders"]}
@@ -231,6 +243,8 @@ class Telling:
         made = Counter((each.source_order, each.price_id) for each in self._stage.network.sendings)
         problems += [f"{count} comped orders for {seat}" for seat, count in made.items() if count > 1]
         rows = self._rows(runs)
+        if self._scenario.completes:
+            problems += following.problems(self._stage)
         cancelled = self._scenario.cancelled_after_seconds is not None
         for sale in self._scenario.sales:
             for price_id in GRANTS[sale.product_id]:

@@ -50,8 +50,13 @@ grants = [{ price_id = 501, group_ids = [12] }]
 source = "studiocart"
 product_id = "1130"
 grants = [{ price_id = 601, group_ids = [21, 22] }, { price_id = 602 }]
+
+[[follow_on]]
+course_id = 77
+catalog_id = 1234
 """
-"""One course, and a bundle of two."""
+"""One course, a bundle of two, and what follows on another course."""
+COURSE_ID, CATALOG_ID = 77, 1234
 GRANTS = {"1107": ("501",), "1130": ("601", "602")}
 """What each product grants, told once more and not by the product's own reading of the offers."""
 
@@ -174,7 +179,8 @@ class Stage:
         if self.book.first_sweep is None:
             Process(self).perform(Message("cartbridge.poll", (SOURCE,)))
             with self.book.engine.connect() as connection:
-                self.book.first_sweep = dict(connection.execute(select(cursors)).mappings().one())
+                of_orders = select(cursors).where(cursors.c.source == "studiocart")
+                self.book.first_sweep = dict(connection.execute(of_orders).mappings().one())
         else:
             with self.book.engine.begin() as connection:
                 connection.execute(insert(cursors).values(**self.book.first_sweep))

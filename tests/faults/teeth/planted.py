@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tests.faults.teeth.carts import CARTS
 from tests.faults.teeth.effects import EFFECTS
 from tests.faults.teeth.holders import HOLDERS
 from tests.faults.teeth.orders import ORDERS
 
-BUGS = (*EFFECTS, *HOLDERS, *ORDERS)
+BUGS = (*EFFECTS, *HOLDERS, *ORDERS, *CARTS)

@@ -12,7 +12,7 @@ from worker.settings import DESTINATIONS, SOURCES
 
 def test_the_names_are_those_of_the_settings_when_compared() -> None:
     assert tuple(SourceName) == SOURCES
-    assert tuple(DestinationName) == DESTINATIONS
+    assert tuple(DestinationName) == (*DESTINATIONS, "mail")
 
 
 @freeze_time("2025-03-04T12:00:00Z")

@@ -18,6 +18,7 @@ from worker.errors import (
     ApiTimeoutError,
     AuthenticationError,
     ConfigurationError,
+    NotFoundError,
     PermissionDeniedError,
     ServerError,
 )
@@ -44,9 +45,20 @@ class FakeClient:
     def request_token(self) -> Any:
         return self._answer()
 
+    def retrieve_cart(self, order_key: str) -> Any:
+        assert order_key == "cartbridge-check"
+        return self._answer()
+
     def list_orders(self, *, per_page: int = 1, limit: int = 1) -> Any:
         assert (per_page, limit) == (1, 1)
         return iter(self._answer())
+
+    list_subscriptions = list_products = list_customers = list_orders
+
+    def retrieve_subscription(self, record_id: int) -> Any:
+        return next(self.list_orders())
+
+    retrieve_product = retrieve_customer = retrieve_subscription
 
     def close(self) -> None:
         FakeClient.closed += 1
@@ -63,6 +75,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(probes, "LearningCartClient", FakeClient)
     monkeypatch.setattr(probes, "StudiocartClient", FakeClient)
     monkeypatch.setattr(probes, "FrontcoreClient", FakeClient)
+    monkeypatch.setattr(probes, "ThreedcartClient", FakeClient)
     return FakeClient.answers
 
 
@@ -172,14 +185,44 @@ def test_several_are_named_when_several_fail(run: Run, answers: dict[str, Any]) 
 
 
 @pytest.mark.usefixtures("configured")
-def test_a_system_is_not_asked_when_this_version_does_not_speak_to_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("answer", "exit_code", "accepted"),
+    [
+        (
+            NotFoundError("threedcart retrieve_cart answered HTTP 404: The requested Cart does not exist", status=404),
+            0,
+            True,
+        ),
+        (NotFoundError("threedcart retrieve_cart answered HTTP 404", status=404), 1, False),
+        (AuthenticationError("refused", status=401), 1, False),
+    ],
+)
+def test_3dcart_is_asked_for_a_cart_that_there_is_not_when_its_orders_are_off(  # noqa: PLR0917
+    run: Run,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, Any],
+    answer: ApiError,
+    exit_code: int,
+    *,
+    accepted: bool,
 ) -> None:
     for name in ("SECURE_URL", "PRIVATE_KEY", "TOKEN"):
         monkeypatch.setenv(f"CARTBRIDGE_THREEDCART__{name}", "planted.example")
-    found = checked(run, 0)
-    assert marks(found["threedcart"]) == (True, None, None)
-    assert "does not speak to it yet" in found["threedcart"]["detail"]
+    answers["threedcart"] = answer
+    found = checked(run, exit_code)["threedcart"]
+    assert marks(found) == (True, True, accepted)
+    assert found["detail"] == "looked for a cart" or found["next_step"]
+
+
+@pytest.mark.usefixtures("configured", "ledger")
+def test_follow_on_rules_are_warned_of_when_3dcart_is_off(run: Run, tmp_path: Path) -> None:
+    rule = "[[follow_on]]\ncourse_id = 77\ncatalog_id = 1234\n"
+    (tmp_path / "offers.toml").write_text(OFFERS + rule)
+    found = checked(run, 0)["offers"]
+    assert found["detail"].endswith("1 follow-on")
+    assert "needs 3dcart, else its runs wait: set CARTBRIDGE_THREEDCART__SECURE_URL" in found["next_step"]
+    assert "needs 3dcart" in " ".join(run("offers", "check").output.split())
 
 
 @pytest.mark.usefixtures("configured", "ledger")

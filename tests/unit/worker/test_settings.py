@@ -9,107 +9,12 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 
+from tests.unit.worker.setting_table import DESIGN_DEFAULTS, EVERY_SETTING, SECRETS
 from worker.errors import ConfigurationError
 from worker.settings import LearningCartSettings, Settings, StudiocartSettings, load_settings, variables
 
 ROOT = Path(__file__).parents[3]
 PLANTED = "planted-Secret-91"
-
-DESIGN_DEFAULTS = {
-    "DATABASE_URL": "sqlite:///cartbridge.db",
-    "BROKER_URL": "memory://",
-    "OFFERS_FILE": "offers.toml",
-    "LEARNINGCART__BASE_URL": "https://cdn.learningcart.com/CDNService.svc",
-    "LEARNINGCART__SITE_HOSTNAME": "",
-    "LEARNINGCART__USERNAME": "",
-    "LEARNINGCART__PASSWORD": "",
-    "LEARNINGCART__COMPED_ORDER_METHOD": "addCompOrder",
-    "LEARNINGCART__POLL_SECONDS": "900",
-    "LEARNINGCART__EXISTING_CUSTOMERS": "update",
-    "STUDIOCART__BASE_URL": "",
-    "STUDIOCART__API_KEY": "",
-    "STUDIOCART__WEBHOOK_SECRET": "",
-    "STUDIOCART__POLL_SECONDS": "300",
-    "STUDIOCART__PARAMETERS_IN": "body",
-    "FRONTCORE__BASE_URL": "https://api.frontcore.com/v2",
-    "FRONTCORE__API_KEY": "",
-    "FRONTCORE__WEBHOOK_SECRET": "",
-    "FRONTCORE__POLL_SECONDS": "300",
-    "FRONTCORE__PROVISION_WHEN": "paid",
-    "THREEDCART__BASE_URL": "https://apirest.3dcart.com/3dCartWebAPI/v2",
-    "THREEDCART__SECURE_URL": "",
-    "THREEDCART__PRIVATE_KEY": "",
-    "THREEDCART__TOKEN": "",
-    "THREEDCART__WEBHOOK_SECRET": "",
-    "THREEDCART__POLL_SECONDS": "300",
-    "THREEDCART__ORDERS_ENABLED": "false",
-    "THREEDCART__PAID_STATUSES": "2,4,10",
-    "THREEDCART__TIME_ZONE": "-05:00",
-    "COMPLETIONS__BASELINE_DAYS": "30",
-    "COMPLETIONS__SPAN_DAYS": "7",
-    "EVENTS__WEBHOOK_URL": "",
-    "EVENTS__WEBHOOK_SECRET": "",
-    "RETRY__BASE_SECONDS": "2",
-    "RETRY__MAX_SECONDS": "3600",
-    "RETRY__MAX_ATTEMPTS": "12",
-    "SETTLE_SECONDS": "45",
-    "LEASE_SECONDS": "120",
-    "DISPATCH_SECONDS": "2",
-    "WEB__HOST": "127.0.0.1",
-    "WEB__PORT": "8080",
-    "WEB__ADMIN_PASSWORD": "",
-    "WEB__API_TOKEN": "",
-    "WORKER__POOL": "threads",
-    "WORKER__CONCURRENCY": "8",
-    "LOG_FORMAT": "",
-}
-for _system, _rate in {"LEARNINGCART": "10", "STUDIOCART": "5", "FRONTCORE": "4", "THREEDCART": "2"}.items():
-    DESIGN_DEFAULTS[f"{_system}__CONNECT_TIMEOUT_SECONDS"] = "5"
-    DESIGN_DEFAULTS[f"{_system}__READ_TIMEOUT_SECONDS"] = "30"
-    DESIGN_DEFAULTS[f"{_system}__REQUESTS_PER_SECOND"] = _rate
-for _source in ("STUDIOCART", "FRONTCORE", "THREEDCART"):
-    DESIGN_DEFAULTS[f"{_source}__START_AT"] = ""
-    DESIGN_DEFAULTS[f"{_source}__BASELINE_DAYS"] = "90"
-    DESIGN_DEFAULTS[f"{_source}__TRUST_WEBHOOK"] = "false"
-    DESIGN_DEFAULTS[f"{_source}__WEBHOOK_ID_FIELD"] = ""
-
-SECRETS = {
-    "LEARNINGCART__PASSWORD",
-    "STUDIOCART__API_KEY",
-    "STUDIOCART__WEBHOOK_SECRET",
-    "FRONTCORE__API_KEY",
-    "FRONTCORE__WEBHOOK_SECRET",
-    "THREEDCART__PRIVATE_KEY",
-    "THREEDCART__TOKEN",
-    "THREEDCART__WEBHOOK_SECRET",
-    "EVENTS__WEBHOOK_URL",
-    "EVENTS__WEBHOOK_SECRET",
-    "WEB__ADMIN_PASSWORD",
-    "WEB__API_TOKEN",
-    "DATABASE_URL",
-    "BROKER_URL",
-}
-
-EVERY_SETTING = {
-    "DATABASE_URL": "postgresql+psycopg://user:database-pass@db.example/ledger",
-    "BROKER_URL": "redis://:broker-pass@redis.example:6379/0",
-    "LEARNINGCART__SITE_HOSTNAME": "example.com",
-    "LEARNINGCART__USERNAME": "api@example.com",
-    "LEARNINGCART__PASSWORD": "learningcart-pass",
-    "STUDIOCART__BASE_URL": "https://shop.example/wp-json/sc/v1/",
-    "STUDIOCART__API_KEY": "studiocart-key",
-    "STUDIOCART__WEBHOOK_SECRET": "studiocart-hook",
-    "FRONTCORE__API_KEY": "frontcore-key",
-    "FRONTCORE__WEBHOOK_SECRET": "frontcore-hook",
-    "THREEDCART__SECURE_URL": "https://Store.Example/",
-    "THREEDCART__PRIVATE_KEY": "threedcart-key",
-    "THREEDCART__TOKEN": "threedcart-token",
-    "THREEDCART__WEBHOOK_SECRET": "threedcart-hook",
-    "EVENTS__WEBHOOK_URL": "https://hooks.example/in?key=events-key",
-    "EVENTS__WEBHOOK_SECRET": "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLTI0LWJ5dGVz",
-    "WEB__ADMIN_PASSWORD": "admin-password",
-    "WEB__API_TOKEN": "api-token-1234",
-}
 
 
 def load(**values: str) -> Settings:

@@ -15,10 +15,10 @@ from worker.errors import ApiError, NotFoundError
 from worker.ledger.repository import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
-from workflows.enrolment import WORKFLOWS
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.recording import Recorder
+from workflows.registry import WORKFLOWS
 
 _T = TypeVar("_T")
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from tests.unit.workflows.shop import (
     JANE,
     JOHN,
+    NOW,
     FakeSource,
     an_order,
     put_run,
@@ -29,7 +30,8 @@ from tests.unit.workflows.three_books import (
     told,
 )
 from worker.errors import ApiTimeoutError
-from worker.ledger.models import attempts, events, runs
+from worker.ledger import recoveries
+from worker.ledger.models import attempts, events, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from workflows import keys
@@ -84,7 +86,10 @@ def test_an_effect_is_unknown_when_no_run_has_its_reference(cart: FakeCart, sour
     found = find()
     assert told(found) == [("extra", "unknown_reference"), ("missing", "order_not_ingested")]
     assert (found.findings[0].order_id, found.findings[0].command) == ("1109", "cartbridge why studiocart/1109")
-    assert (found.findings[1].is_safe_to_fix, found.findings[1].command) == (False, "cartbridge pause learningcart")
+    assert (found.findings[1].is_safe_to_fix, found.findings[1].command) == (
+        False,
+        "cartbridge recover --since TIME_OF_THE_COPY",
+    )
     source.put(an_order("1110"))
     cart.orders.clear()
     cart.make(90002, nameless)
@@ -92,6 +97,38 @@ def test_an_effect_is_unknown_when_no_run_has_its_reference(cart: FakeCart, sour
     assert (found.findings[0].order_id, found.findings[0].source) == (None, None)
     assert found.findings[0].command == "cartbridge reconcile --since 2026-02-18T12:00Z"
     assert [finding.is_safe_to_fix for finding in found.findings] == [False, False, False]
+
+
+def recover(ledger: Ledger, *, copied_at: datetime, recovered_at: datetime) -> None:
+    with ledger.write() as connection:
+        recoveries.add(
+            connection,
+            copied_at=copied_at,
+            recovered_at=recovered_at,
+            settled_at=recovered_at,
+            steps_asked=[STEP],
+            actor="operator:ann",
+            reason=None,
+        )
+
+
+@pytest.mark.parametrize(
+    ("made_at", "is_explained"),
+    [
+        (NOW - timedelta(days=8), False),
+        (NOW - timedelta(days=6), True),
+        (NOW - timedelta(days=3), True),
+        (NOW - timedelta(hours=1), False),
+        (None, True),
+    ],
+)
+def test_an_unknown_effect_is_no_sign_of_a_restore_when_a_recovery_explains_it(
+    ledger: Ledger, cart: FakeCart, find: Find, made_at: datetime | None, *, is_explained: bool
+) -> None:
+    recover(ledger, copied_at=NOW - timedelta(days=6), recovered_at=NOW - timedelta(days=3))
+    made = cart.make(90001, keys.reference("a", STEP, 0), at=made_at or NOW)
+    cart.orders[90001] = made.model_copy(update={"ordered_at": made_at})
+    assert only(find()).is_sign_of_restore is not is_explained
 
 
 def test_an_unknown_effect_is_accounted_for_when_a_run_was_resolved_with_it(
@@ -228,7 +265,8 @@ def test_it_is_said_so_when_the_run_of_an_effect_is_gone(
     put_run(ledger, SEAT, RunState.REVIEW)
     found = find()
     with ledger.write() as connection:
-        connection.execute(attempts.delete())
+        for table in (attempts, steps, runs):
+            connection.execute(table.delete())
     reconciler.fix(found, actor="operator:ann")
     assert (only(found).is_settled, only(found).done) == (False, "its run is not in the ledger any more")
 

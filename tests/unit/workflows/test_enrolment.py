@@ -10,22 +10,24 @@ import pytest
 from tests.unit.workflows.academy import Academy, comped_order
 from tests.unit.workflows.shop import JANE, NOW
 from worker.clients.base import CallLimits
+from worker.ledger.session import Ledger
 from workflows import keys
-from workflows.enrolment import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ENROLMENT, WORKFLOWS
-from workflows.offers import Grant
+from workflows.enrolment import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ENROLMENT
+from workflows.registry import WORKFLOWS
 from workflows.steps import Call, Lookup
 
 OURS = keys.reference("studiocart/1109/1107/buyer/501", "add_comped_order", 0)
 ANOTHERS = keys.reference("studiocart/1110/1107/buyer/501", "add_comped_order", 0)
 
 
-def a_call(academy: Academy, step: str = "add_comped_order", *, grant: Grant | None = None, **more: Any) -> Call:
+def a_call(academy: Academy, step: str = "add_comped_order", **more: Any) -> Call:
     return Call(
         clients={"learningcart": academy},
+        ledger=Ledger("sqlite://"),
         source="studiocart",
         order_id="1109",
         learner=JANE,
-        grant=grant or Grant(price_id=501, group_ids=(12, 13)),
+        planned={"price_id": 501, "group_ids": [12, 13]},
         step=step,
         reference=OURS,
         outputs={"add_customer": {"customer_id": 5001}},
@@ -58,14 +60,14 @@ def looked_up(academy: Academy) -> Lookup:
     ],
 )
 def test_run_has_one_step_a_group_when_its_grant_names_some(group_ids: tuple[int, ...], names: list[str]) -> None:
-    planned = ENROLMENT.sequence(Grant(price_id=501, group_ids=group_ids))
+    planned = ENROLMENT.sequence({"price_id": 501, "group_ids": group_ids})
     assert [step.name for step in planned] == names
     assert planned[-1].definition is ADD_COMPED_ORDER
 
 
 def test_only_the_comped_order_needs_asking_when_steps_are_repeated() -> None:
     assert [each.safe_to_repeat for each in ENROLMENT.definitions] == [True, True, False]
-    assert WORKFLOWS == {"enrolment": ENROLMENT}
+    assert WORKFLOWS["enrolment"] is ENROLMENT
 
 
 def test_no_password_is_sent_when_the_customer_is_added() -> None:

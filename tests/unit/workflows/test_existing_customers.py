@@ -17,7 +17,6 @@ from worker.errors import ApiError, ServerError
 from worker.ledger.session import Ledger
 from worker.sources.order import Address, Learner
 from workflows.enrolment import ADD_CUSTOMER
-from workflows.offers import Grant
 from workflows.steps import Call
 
 KARI = Learner(
@@ -61,10 +60,11 @@ class Registry(Academy):
 def keep(registry: Registry, learner: Learner = KARI, *, keep_profiles: bool = True, **limits: Any) -> dict[str, Any]:
     call = Call(
         clients={"learningcart": registry},
+        ledger=Ledger("sqlite://"),
         source="frontcore",
         order_id="1",
         learner=learner,
-        grant=Grant(price_id=601),
+        planned={"price_id": 601},
         step="add_customer",
         reference="cb-x",
         outputs={},

@@ -24,7 +24,8 @@ from worker.ledger.models import cursors, deliveries, events, learners, order_ve
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Payment, Seat
-from workflows.ingest import DEFAULT_START_BEFORE_CONTACT, Look, note_contact, preview, record_order
+from workflows.ingest import Look, preview, record_order
+from workflows.source_start import DEFAULT_START_BEFORE_CONTACT, note_contact
 from workflows.offers import Offers
 
 SEAT = "1109/1107/buyer/501"

@@ -47,10 +47,10 @@ def test_nothing_is_said_to_be_missing_when_learningcart_fails_or_is_paused(
     cart.broken = None
     with ledger.write() as connection:
         connection.execute(
-            pauses.insert().values(system="learningcart", kind="operator", reason="", actor="operator:a", since=NOW)
+            pauses.insert().values(system="learningcart", kind="authentication", reason="", actor="engine", since=NOW)
         )
     asked = len(cart.windows)
-    assert "LearningCart is paused" in find().findings[0].sentence
+    assert "LearningCart refuses our credentials" in find().findings[0].sentence
     assert len(cart.windows) == asked
 
 

@@ -27,14 +27,13 @@ from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.repository import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
+from workflows.attempt_rows import describe, ended_attempt
 from workflows.enrolment import ADD_COMPED_ORDER
 from workflows.failure import LeaseShortError
 from workflows.recording import (
     AdoptedMeanwhileError,
     CancelledMeanwhileError,
     Recorder,
-    describe,
-    ended_attempt,
 )
 from workflows.steps import PlannedStep, StepResult
 
@@ -276,7 +275,7 @@ def tell_late(ledger: Ledger, held: HeldRun) -> None:
                 kind="late_answer",
                 actor="engine",
                 run_id=held.id,
-                detail={"result_id": "90009", "generation": 0},
+                detail={"step": "add_comped_order", "result_id": "90009", "generation": 0},
             )
         )
 

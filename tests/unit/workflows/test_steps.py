@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import pytest
+
 from tests.unit.workflows.academy import Academy
 from tests.unit.workflows.shop import JANE, NOW
 from worker.clients.base import CallLimits
+from worker.ledger.session import Ledger
 from workflows.offers import Grant
-from workflows.steps import Call, Destination, Lookup, StepDefinition, StepResult
+from workflows.steps import Call, Destination, Lookup, Repeat, StepDefinition, StepResult
 
 
-def test_call_is_safe_to_repeat_when_it_has_no_lookup() -> None:
-    def call(_: Call) -> StepResult:
-        return StepResult({})
+def call_nothing(_: Call) -> StepResult:
+    return StepResult({})
 
-    assert StepDefinition("a", "learningcart", call).safe_to_repeat
-    assert not StepDefinition("a", "learningcart", call, lambda _call, _since: Lookup()).safe_to_repeat
+
+def look_up_nothing(_: Call, since: datetime) -> Lookup:
+    return Lookup(output={"since": since})
+
+
+def test_only_a_safe_step_is_safe_to_repeat_when_nothing_is_known_of_its_call() -> None:
+    safe = {
+        repeat
+        for repeat in Repeat
+        if StepDefinition(
+            "a", "learningcart", call_nothing, look_up_nothing if repeat is Repeat.ASK else None, repeat
+        ).safe_to_repeat
+    }
+    assert safe == {Repeat.SAFE}
+
+
+def test_definition_is_refused_when_it_has_a_lookup_and_is_not_to_be_asked_about_or_the_reverse() -> None:
+    with pytest.raises(ValueError, match="just where it is to be asked about"):
+        StepDefinition("a", "learningcart", call_nothing, look_up_nothing)
+    with pytest.raises(ValueError, match="just where it is to be asked about"):
+        StepDefinition("a", "learningcart", call_nothing, repeat=Repeat.ASK)
 
 
 def test_call_has_limits_of_its_own_when_none_are_given() -> None:
-    call = Call({}, "studiocart", "1109", JANE, Grant(price_id=501), "a", "cb-x", {}, NOW)
+    call = Call({}, Ledger("sqlite://"), "studiocart", "1109", JANE, {"price_id": 501}, "a", "cb-x", {}, NOW)
     assert call.limits == CallLimits()
+    assert call.grant == Grant(price_id=501)
 
 
 def test_client_is_a_destination_when_it_can_get_ready() -> None:

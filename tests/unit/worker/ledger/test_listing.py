@@ -20,6 +20,7 @@ from tests.unit.worker.ledger.filling import (
 )
 from worker.errors import NotInLedgerError
 from worker.ledger import paging
+from worker.ledger.catalog import write_names
 from worker.ledger.listing import (
     list_deliveries,
     list_orders,
@@ -211,6 +212,16 @@ def test_orders_of_one_moment_are_paged_by_their_names_when_listed(connection: C
     for place, name in enumerate(names):
         rest = list_orders(connection, advise=ADVISE, after=name)
         assert [f"{row['source']}/{row['order_id']}" for row in rest] == names[place + 1 :]
+
+
+def test_product_is_named_when_its_source_sends_a_number_alone(connection: Connection) -> None:
+    numbered = {"id": "1", "title": "", "product": {"product_id": "1107"}, "seats": []}
+    others = [{"id": "2", "title": "Its own name", "product": {"product_id": "1107"}}, {"id": "3", "title": ""}]
+    add_order(connection, document={"lines": [numbered, *others]})
+    write_names(connection, "studiocart", {"1107": "First aid"}, now=NOW)
+    found = show_order(connection, "studiocart", "1109", advise=ADVISE)
+    assert [line["title"] for line in found["lines"]] == ["First aid", "Its own name", ""]
+    assert found["subscription"] is None
 
 
 def test_an_order_is_shown_with_all_that_hangs_on_it_when_asked_for(connection: Connection) -> None:

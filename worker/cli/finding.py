@@ -1,0 +1,31 @@
+"""What a probe of one part of an installation found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a probe found. None: not asked, or no matter."""
+
+    name: str
+    kind: str
+    """`destination`, `source`, `ledger`, `broker`, `offers` or `mail`."""
+    configured: bool
+    reachable: bool | None = None
+    accepted: bool | None = None
+    detail: str = ""
+    next_step: str = ""
+    missing: tuple[str, ...] = ()
+    """The variables that are not set."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that is configured does not work."""
+        return self.configured and (self.reachable is False or self.accepted is False)
+
+    @property
+    def works(self) -> bool:
+        """Whether it was asked and answered as it should."""
+        return self.configured and self.accepted is True

@@ -1,0 +1,217 @@
+"""Forgets a learner: their name, email and addresses leave the ledger, and everything that was done stays provable.
+
+In the person's place comes a pseudonym, the same wherever they were: keys, states, effects, attempts and the audit
+trail hold no personal data and remain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Text, cast, or_, select, update
+
+from worker.errors import LedgerError
+from worker.ledger import sealed_passwords
+from worker.ledger.cart_models import carts
+from worker.ledger.models import (
+    attempts,
+    completions,
+    deliveries,
+    learners,
+    order_versions,
+    orders,
+    outbox,
+    runs,
+    steps,
+)
+from worker.ledger.repository import record_event
+from worker.ledger.states import RunState
+from worker.ledger.subscription_rows import forget_buyer
+from worker.sources.order import email_key
+
+OPEN = (RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.REVIEW, RunState.FAILED)
+"""These runs still need to know whom they are for."""
+FORGOTTEN = "forgotten"
+
+
+class StillNeededError(LedgerError):
+    """The learner has runs that are not finished."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What the ledger holds of one email."""
+
+    learner_id: str | None
+    email: str
+    run_ids: tuple[str, ...]
+    open_run_ids: tuple[str, ...]
+    orders: tuple[tuple[str, str], ...]
+    completions: int
+    messages: int
+    """Events for the outgoing webhook that name them."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to forget."""
+        return bool(self.learner_id or self.run_ids or self.orders or self.completions or self.messages)
+
+    @property
+    def pseudonym(self) -> str:
+        """An address that no mail reaches (RFC 2606), and that holds nothing of the person."""
+        return f"{FORGOTTEN}-{self.learner_id or 'learner'}@{FORGOTTEN}.invalid".lower()
+
+
+def find_person(connection: Connection, email: str) -> Person:
+    """What the ledger holds of an email, however it is written. Reads only."""
+    key = email_key(email)
+    learner_id = connection.scalar(select(learners.c.id).where(learners.c.email_key == key))
+    rows = connection.execute(
+        select(runs.c.id, runs.c.state, runs.c.source, runs.c.order_id).where(
+            or_(runs.c.email_key == key, *([runs.c.lane == learner_id] if learner_id else []))
+        )
+    ).all()
+    bought = connection.execute(select(orders.c.source, orders.c.order_id).where(orders.c.buyer_email_key == key)).all()
+    involved = {(row.source, row.order_id) for row in [*rows, *bought] if row.order_id is not None}
+    return Person(
+        learner_id=learner_id,
+        email=key,
+        run_ids=tuple(sorted(row.id for row in rows)),
+        open_run_ids=tuple(sorted(row.id for row in rows if row.state in OPEN)),
+        orders=tuple(sorted(involved)),
+        completions=len(connection.execute(select(completions.c.id).where(completions.c.email_key == key)).all()),
+        messages=len(connection.execute(_naming(key)).all()),
+    )
+
+
+def forget(connection: Connection, person: Person, *, now: datetime, actor: str, reason: str | None) -> None:
+    """Replace the person by their pseudonym, in the caller's transaction. Safe to repeat.
+
+    Raises `StillNeededError` where a run is not finished: it would have nobody to give access to.
+    """
+    if person.open_run_ids:
+        raise StillNeededError(f"{len(person.open_run_ids)} runs of this learner are not finished")
+    replace = _replacing(person)
+    for source, order_id in person.orders:
+        _forget_in_order(connection, source, order_id, person, replace)
+    learner = {"email": person.pseudonym}
+    for run in connection.execute(select(runs.c.id, runs.c.note).where(runs.c.id.in_(person.run_ids))):
+        values = {"email": person.pseudonym, "email_key": person.pseudonym, "learner": learner}
+        connection.execute(update(runs).where(runs.c.id == run.id).values(**values, note=replace(run.note)))
+    for attempt in connection.execute(
+        select(attempts.c.run_id, attempts.c.step, attempts.c.number, attempts.c.error).where(
+            attempts.c.run_id.in_(person.run_ids), attempts.c.error.is_not(None)
+        )
+    ):
+        connection.execute(
+            update(attempts)
+            .where(
+                attempts.c.run_id == attempt.run_id,
+                attempts.c.step == attempt.step,
+                attempts.c.number == attempt.number,
+            )
+            .values(error=replace(attempt.error))
+        )
+    connection.execute(
+        update(completions)
+        .where(completions.c.email_key == person.email)
+        .values(email=person.pseudonym, email_key=person.pseudonym, name="")
+    )
+    for event in connection.execute(_naming(person.email)).all():
+        connection.execute(update(outbox).where(outbox.c.id == event.id).values(payload=replace(event.payload)))
+    forget_buyer(connection, person.email)
+    sealed_passwords.erase(connection, person.run_ids, now=now)
+    _forget_checkouts(connection, person)
+    if person.learner_id is not None:
+        connection.execute(
+            update(learners)
+            .where(learners.c.id == person.learner_id)
+            .values(email=person.pseudonym, email_key=person.pseudonym)
+        )
+    record_event(
+        connection,
+        at=now,
+        kind="learner_forgotten",
+        actor=actor,
+        reason=reason,
+        detail={
+            "learner_id": person.learner_id,
+            "runs": len(person.run_ids),
+            "orders": [f"{source}/{order_id}" for source, order_id in person.orders],
+            "completions": person.completions,
+            "messages": person.messages,
+        },
+    )
+
+
+def _forget_in_order(
+    connection: Connection, source: str, order_id: str, person: Person, replace: Callable[[Any], Any]
+) -> None:
+    """Our own document loses the person alone; what the source sent is dropped whole, as its form is not ours."""
+    one = (orders.c.source == source, orders.c.order_id == order_id)
+    row = connection.execute(select(orders).where(*one)).one_or_none()
+    if row is None:  # a completion's run has none
+        return
+    values: dict[str, Any] = {"document": replace(row.document)}
+    if row.buyer_email_key == person.email:
+        values |= {"buyer_email": person.pseudonym, "buyer_email_key": person.pseudonym, "buyer_name": ""}
+    connection.execute(update(orders).where(*one).values(**values))
+    connection.execute(
+        update(order_versions)
+        .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
+        .values(raw={FORGOTTEN: True})
+    )
+    for delivery in connection.execute(
+        select(deliveries.c.id, deliveries.c.note).where(
+            deliveries.c.source == source, deliveries.c.order_id == order_id
+        )
+    ).all():
+        connection.execute(
+            update(deliveries).where(deliveries.c.id == delivery.id).values(body=None, note=replace(delivery.note))
+        )
+
+
+def _forget_checkouts(connection: Connection, person: Person) -> None:
+    """Who knows a checkout's address sees whose cart it is."""
+    theirs = carts.c.run_id.in_(person.run_ids)
+    connection.execute(update(carts).where(theirs).values(checkout_url=None))
+    for step in connection.execute(select(steps).where(steps.c.run_id.in_(person.run_ids))).all():
+        if "checkout_url" in (step.output or {}):
+            output = {name: value for name, value in step.output.items() if name != "checkout_url"}
+            one = (steps.c.run_id == step.run_id, steps.c.position == step.position)
+            connection.execute(update(steps).where(*one).values(output=output))
+
+
+def _replacing(person: Person) -> Callable[[Any], Any]:
+    """What puts the pseudonym for the email, wherever it stands in a text, a list or a mapping.
+
+    A mapping whose own email is the person's (a learner, a buyer, an event) loses whatever else describes them.
+    """
+    pattern = re.compile(re.escape(person.email), re.IGNORECASE)
+    about = {"first_name": "", "last_name": "", "name": "", "buyer_name": "", "address": None}
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub(person.pseudonym, value)
+        if isinstance(value, list):
+            return [replace(each) for each in value]
+        if isinstance(value, dict):
+            is_theirs = any(
+                isinstance(value.get(name), str) and email_key(value[name]) == person.email
+                for name in ("email", "buyer_email")
+            )
+            return {name: about[name] if is_theirs and name in about else replace(each) for name, each in value.items()}
+        return value
+
+    return replace
+
+
+def _naming(key: str) -> Any:
+    """The outgoing events that name an email. Goes through them all: this is asked rarely."""
+    pattern = key.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    text = cast(outbox.c.payload, Text)
+    return select(outbox.c.id, outbox.c.payload).where(text.ilike(f"%{pattern}%", escape="\\"))

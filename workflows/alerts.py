@@ -1,0 +1,259 @@
+"""Alerts: what is wrong now, what of it is news, and how it is told. Grouped, and without learners' data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from sqlalchemy import Connection
+
+from worker.ledger import overview
+from worker.ledger.completions import completions_poll
+from worker.ledger.outbox import outbox_shape
+from worker.ledger.shapes import Shape
+from workflows.reasons import advice
+
+DOWN_AFTER = timedelta(minutes=5)
+"""A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
+BEHIND_AFTER = timedelta(minutes=15)
+FAILED_POLLS = 3
+_WORK = ("review/", "failed/", "delivery/")
+GROWTH_AFTER = timedelta(hours=1)
+"""More of what was told is told again no sooner."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong now."""
+
+    key: str
+    """Stable while it lasts, such as `review/unmapped_product` or `down/learningcart`."""
+    title: str
+    advice: str = ""
+    count: int = 1
+    path: str = ""
+    """Where the operator's page shows it."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was told of a problem."""
+
+    title: str
+    count: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class AlertBook:
+    """What was told of what still lasts."""
+
+    told: Mapping[str, Told]
+    sent_at: datetime | None = None
+    summary_day: str = ""
+    """The last day that was summed up, in the operator's zone."""
+
+    @classmethod
+    def read(cls, position: Mapping[str, Any]) -> Self:
+        """From the ledger's JSON."""
+        told = {
+            key: Told(each["title"], each["count"], datetime.fromisoformat(each["at"]))
+            for key, each in position.get("told", {}).items()
+        }
+        sent_at = position.get("sent_at")
+        return cls(told, datetime.fromisoformat(sent_at) if sent_at else None, position.get("summary_day", ""))
+
+    def document(self) -> dict[str, Any]:
+        """As the ledger's JSON."""
+        return {
+            "told": {
+                key: {"title": each.title, "count": each.count, "at": each.at.isoformat()}
+                for key, each in self.told.items()
+            },
+            "sent_at": self.sent_at.isoformat() if self.sent_at else None,
+            "summary_day": self.summary_day,
+        }
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One message for all that is news."""
+
+    news: tuple[Problem, ...]
+    lasting: tuple[Problem, ...] = ()
+    over: tuple[str, ...] = ()
+    """The titles of conditions that have ended."""
+
+    @property
+    def title(self) -> str:
+        """The message's subject."""
+        if not self.news:
+            return "Cartbridge: " + ("over: " + self.over[0] if len(self.over) == 1 else f"{len(self.over)} are over")
+        first = self.news[0].title
+        return f"Cartbridge: {first}" + (f", and {len(self.news) - 1} more" if len(self.news) > 1 else "")
+
+    def text(self, page_url: str | None) -> str:
+        """The message's body, in plain text."""
+        parts = [_told(problem, page_url) for problem in self.news]
+        if self.over:
+            parts.append("Over:\n" + "\n".join(f"- {title}" for title in self.over))
+        if self.lasting:
+            parts.append("Still so:\n" + "\n".join(f"- {problem.title}" for problem in self.lasting))
+        if page_url:
+            parts.append(f"The page: {page_url}/")
+        return "\n\n".join(parts)
+
+
+def _told(problem: Problem, page_url: str | None) -> str:
+    lines = [problem.title]
+    if problem.advice:
+        lines.append(problem.advice)
+    if page_url and problem.path:
+        lines.append(f"{page_url}{problem.path}")
+    return "\n".join(lines)
+
+
+def problems(connection: Connection, now: datetime) -> list[Problem]:
+    """Everything that is wrong now, the most pressing first. Reads open rows and the systems' few, by index."""
+    systems = list(_systems(connection, now))
+    is_held_up = any(problem.key.startswith(("paused/", "down/")) for problem in systems)
+    return [
+        *systems,
+        *([] if is_held_up else _behind(connection, now)),
+        *_by_reason(overview.failures(connection, advice), "failed", "failed", "/runs?"),
+        *_by_reason(overview.reviews(connection, advice), "review", "in review", "/runs?"),
+        *_deliveries(overview.delivery_reviews(connection, advice)),
+        *_events(connection),
+    ]
+
+
+def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
+    for pause in overview.pauses_shape(connection):
+        if pause["kind"] == "restored":
+            yield Problem(
+                f"paused/{pause['system']}/restored",
+                f"{pause['system']} is paused: it holds effects of ours that the ledger does not know",
+                "Was the ledger restored from an older copy? See: cartbridge status",
+                path="/systems",
+            )
+        elif pause["kind"] != "operator":
+            yield Problem(
+                f"paused/{pause['system']}",
+                f"{pause['system']} refuses our credentials: nothing is sent to it",
+                f"Correct them (`cartbridge check`), then: cartbridge resume {pause['system']}",
+                path="/systems",
+            )
+    for breaker in overview.breakers_shape(connection, now):
+        since = breaker["since"]
+        if breaker["state"] == "open" and since and now - datetime.fromisoformat(since) >= DOWN_AFTER:
+            yield Problem(
+                f"down/{breaker['system']}",
+                f"{breaker['system']} is down since {_shown(since)}",
+                "Runs wait for it and lose nothing; it is asked again by itself.",
+                path="/systems",
+            )
+    for source in overview.sources_shape(connection, now):
+        name, late, silent = source["source"], source["late_since"], source["silent_since"]
+        if late:
+            yield Problem(
+                f"late/{name}",
+                f"no poll of {name} has succeeded since {_shown(late)}",
+                "See: cartbridge check",
+                path="/systems",
+            )
+        elif silent:
+            yield Problem(
+                f"silent/{name}",
+                f"no new order has come from {name} since {_shown(silent)}, which is unusual for it",
+                "Does its shop still sell?",
+                path="/systems",
+            )
+    completions = completions_poll(connection)
+    if completions is not None and completions["failures"] >= FAILED_POLLS:
+        yield Problem(
+            "late/completions", "LearningCart's completions cannot be read", "See: cartbridge status", path="/systems"
+        )
+
+
+def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:
+    due = overview.due_runs(connection, now)
+    age_seconds = due["oldest_age_seconds"]
+    if age_seconds is not None and age_seconds >= BEHIND_AFTER.total_seconds():
+        yield Problem(
+            "behind",
+            f"{due['count']} runs are due and not worked, the oldest since {_shown(due['oldest_at'])}",
+            "Are there enough workers? See: cartbridge status",
+            path="/",
+        )
+
+
+def _by_reason(rows: Sequence[Shape], kind: str, word: str, path: str) -> list[Problem]:
+    return [
+        Problem(
+            f"{kind}/{row['reason'] or ''}",
+            f"{row['count']} {'run' if row['count'] == 1 else 'runs'} {word}: {row['reason'] or 'no reason'}",
+            f"{row['advice']} {row['action']}" if row["advice"] else "",
+            row["count"],
+            path + urlencode({"state": kind, "reason": row["reason"] or ""}),
+        )
+        for row in rows
+    ]
+
+
+def _deliveries(rows: Sequence[Shape]) -> list[Problem]:
+    found = _by_reason(rows, "delivery", "", "/deliveries?")
+    return [
+        replace(each, title=f"{each.count} orders could not be read: {row['reason'] or 'no reason'}", path="/")
+        for each, row in zip(found, rows, strict=True)
+    ]
+
+
+def _events(connection: Connection) -> list[Problem]:
+    failed = outbox_shape(connection)["failed"]
+    if not failed:
+        return []
+    told = "events were given up: their receiver did not take them"
+    return [Problem("events/failed", f"{failed} {told}", "See: cartbridge status", failed)]
+
+
+def judge(
+    found: Sequence[Problem], book: AlertBook, *, now: datetime, group: timedelta, repeat: timedelta
+) -> tuple[Alert | None, AlertBook]:
+    """What is to be told now, if anything, and the book as it is once that is told.
+
+    News is what was not told, what has grown since an hour ago, and what was told `repeat` ago and lasts. Within
+    `group` of the last alert it waits, to be told with what else comes.
+    """
+    if book.sent_at is not None and now - book.sent_at < group:
+        return None, book
+    told = {
+        # What became fewer may become more again, which is news then.
+        problem.key: replace(before, count=min(before.count, problem.count))
+        for problem in found
+        if (before := book.told.get(problem.key)) is not None
+    }
+    over = tuple(
+        before.title
+        for key, before in sorted(book.told.items())
+        if key not in told and not key.startswith(_WORK)  # work that somebody did is no news to them
+    )
+    news = tuple(problem for problem in found if _is_news(problem, told.get(problem.key), now, repeat))
+    if not news and not over:
+        return None, replace(book, told=told)
+    told |= {problem.key: Told(problem.title, problem.count, now) for problem in news}
+    lasting = tuple(problem for problem in found if problem not in news)
+    return Alert(news, lasting, over), replace(book, told=told, sent_at=now)
+
+
+def _is_news(problem: Problem, told: Told | None, now: datetime, repeat: timedelta) -> bool:
+    if told is None:
+        return True
+    has_grown = problem.count > told.count and now - told.at >= GROWTH_AFTER
+    return has_grown or now - told.at >= repeat
+
+
+def _shown(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,41 @@
+"""All workflows by name, and which of their steps are whose."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.ledger.share import Share
+from workflows.enrolment import ENROLMENT
+from workflows.follow_on import FOLLOW_ON
+from workflows.steps import Repeat, Workflow
+from workflows.welcome_mail import WELCOME_MAIL
+
+WORKFLOWS: Final[dict[str, Workflow]] = {workflow.name: workflow for workflow in (ENROLMENT, FOLLOW_ON, WELCOME_MAIL)}
+
+RISKY_STEPS: Final = frozenset(
+    step.kind for workflow in WORKFLOWS.values() for step in workflow.definitions if step.repeat is not Repeat.SAFE
+)
+"""What a destination that is down is not asked first: what it may have done would have to be looked up."""
+
+
+ASKED_STEPS: Final = frozenset(
+    step.kind for workflow in WORKFLOWS.values() for step in workflow.definitions if step.repeat is Repeat.ASK
+)
+"""Those whose attempts follow one another as `worker.ledger.states.NEXT_ATTEMPTS` says."""
+
+
+def destinations() -> tuple[str, ...]:
+    """Every system that some step changes, each once."""
+    return tuple(dict.fromkeys(step.system for workflow in WORKFLOWS.values() for step in workflow.definitions))
+
+
+def share_of(system: str) -> Share:
+    """Which due runs are a destination's: of a workflow that has several, those whose next step is its."""
+    whole, partly = [], {}
+    for name, workflow in WORKFLOWS.items():
+        mine = [step.kind for step in workflow.definitions if step.system == system]
+        if len(mine) == len(workflow.definitions):
+            whole.append(name)
+        elif mine:
+            partly[name] = tuple(mine)
+    return Share(frozenset(whole), partly)

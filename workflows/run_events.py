@@ -1,0 +1,78 @@
+"""Puts what became of runs into the outbox: `enrolment.succeeded`, `enrolment.failed`, `enrolment.review`, and so on.
+
+It is read from the runs themselves, so that no path that ends a run can forget to tell, and none waits for the outbox.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, select, update
+
+from worker.ledger import outbox
+from worker.ledger.models import cursors, runs
+from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.shapes import iso
+from worker.ledger.states import RunState
+from workflows.reasons import advice
+
+MARK: Final = "events:runs"
+OVERLAP: Final = timedelta(minutes=5)
+"""How long a transaction may take from stamping a run to its commit, and still be heard."""
+
+
+def note_run_events(ledger: Ledger, *, now: datetime) -> int:
+    """Put an event into the outbox for each run that newly succeeded, failed or came to wait for a person.
+
+    Returns how many. The first call only begins to listen. Safe to repeat and to double: an event's id follows from the
+    run, its state and how often it was claimed, so each is put there once; the mark moves in the same transaction.
+    """
+    with ledger.read() as connection:
+        mark = connection.scalar(select(cursors.c.last_success_at).where(cursors.c.source == MARK))
+        news = [] if mark is None else _news(connection, since=mark - OVERLAP)
+        if mark is not None and not news and now - mark < OVERLAP / 2:
+            return 0
+    with ledger.write() as connection:
+        if mark is None:
+            insert_ignoring(
+                connection, cursors, {"source": MARK, "position": {}, "failures": 0, "last_success_at": now}
+            )
+            return 0
+        added = sum(_tell(connection, run, now=now) for run in news)
+        connection.execute(update(cursors).where(cursors.c.source == MARK).values(last_success_at=now))
+    return added
+
+
+def _news(connection: Connection, *, since: datetime) -> list[Row[Any]]:
+    ended = and_(runs.c.state.in_([RunState.SUCCEEDED, RunState.FAILED]), runs.c.finished_at >= since)
+    stuck = and_(runs.c.state == RunState.REVIEW, runs.c.updated_at >= since)
+    # Two questions, each by its own index.
+    return [row for condition in (ended, stuck) for row in connection.execute(select(runs).where(condition))]
+
+
+def _tell(connection: Connection, run: Row[Any], *, now: datetime) -> bool:
+    since = run.finished_at or run.updated_at
+    what = f"{run.id}/{run.state}/{run.reason or ''}/{run.generation}/{run.fence}"
+    kind = f"{run.workflow}.{run.state}"
+    found = advice(run.reason, run_id=run.id, source=run.source, order_id=run.order_id or "")
+    learner = run.learner or {}
+    data = {
+        "run_id": run.id,
+        "key": run.key,
+        "source": run.source,
+        "order_id": run.order_id,
+        "email": run.email,
+        "name": " ".join(filter(None, (learner.get("first_name"), learner.get("last_name")))),
+        "title": run.title,
+        "grant": run.grant,
+        "result_id": run.result_id,
+        "reason": run.reason,
+        "sentence": found.sentence if found and run.state != RunState.SUCCEEDED else None,
+        "action": found.action if found and run.state != RunState.SUCCEEDED else None,
+        "at": iso(since),
+    }
+    event_id = f"run-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+    return outbox.add_event_once(connection, event_id, kind, data, now=now)
