@@ -18,7 +18,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 LIST_DEVELOPMENT := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")
 
-WITH_SERVERS := $(wildcard tests/integration tests/faults)
+WITH_SERVERS := $(wildcard tests/integration tests/faults tests/browser)
 
 # Stamps: an install runs again only when what it was made from has changed.
 RUNTIME := $(VENV)/.runtime-installed
@@ -54,6 +54,14 @@ unit: $(DEVELOPMENT) ## Run the unit tests alone: seconds, no sockets
 .PHONY: integration
 integration: $(DEVELOPMENT) ## Run the integration and fault tests alone, on servers they start themselves
 	$(BIN)/pytest $(WITH_SERVERS) -n $(JOBS)
+
+.PHONY: browser
+browser: $(DEVELOPMENT) ## Run the browser tests alone, in Debian's chromium
+	$(BIN)/pytest tests/browser
+
+.PHONY: screenshots
+screenshots: $(DEVELOPMENT) ## Take the pictures of docs/screenshots anew, by way of the browser tests
+	CARTBRIDGE_SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser/test_ways_in.py -k axe
 
 .PHONY: prove
 prove: $(DEVELOPMENT) ## Prove it: crash points, simulation, planted bugs, races, chaos; prints what each counted (ONLY=races)

@@ -32,7 +32,8 @@ class RunItem(Open):
     state: str
     reason: str | None
     source: str
-    order_id: str
+    order_id: str | None
+    completion_id: str | None
     email: str | None
     attempts: int
     next_attempt_at: datetime | None
@@ -112,6 +113,8 @@ class DeliveryItem(Open):
 
 class CompletionItem(Open):
     """A learner's progress in a course, as `cartbridge completions list --json` shows it."""
+
+    follow_ons: list[dict[str, Any]]
 
     id: str
     state: str

@@ -1,4 +1,4 @@
-"""The web application, put together: webhooks, health, metrics and the JSON API."""
+"""The web application, put together: webhooks, health, metrics, the JSON API and the operator's page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from worker.web.doorbell import Doorbell
 from worker.web.health import health_routes
 from worker.web.metrics import Metrics, QueueDepths, metrics_routes
 from worker.web.middleware import AnswerMiddleware
+from worker.web.page.desk import Desk
+from worker.web.page.routes import page_routes
 from worker.web.problems import add_problem_handlers
 from worker.web.strangers import Strangers
 from worker.web.webhook_intake import WebhookIntake
@@ -30,10 +32,12 @@ def create_app(
     *,
     clock: Callable[[], datetime],
     queue_depths: QueueDepths | None = None,
+    desk: Desk | None = None,
 ) -> FastAPI:
     """The app on one ledger. Opens no connection before the first request; `clock` gives aware UTC moments.
 
-    Closing the ledger is the caller's. An app is for one process: counters and the limit on strangers are in memory.
+    `desk` is what the operator's page acts with; without one it only shows. Closing the ledger is the
+    caller's. An app is for one process: counters and the limit on strangers are in memory.
     """
     app = FastAPI(
         title="Cartbridge",
@@ -55,4 +59,5 @@ def create_app(
     app.include_router(health_routes(ledger, doorbell))
     app.include_router(metrics_routes(metrics))
     app.include_router(api_routes(settings, ledger, strangers, clock=clock))
+    app.include_router(page_routes(settings, ledger, clock=clock, desk=desk))
     return app

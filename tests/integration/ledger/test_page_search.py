@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.web.filling import add_learner, add_order, add_run
+from worker.ledger import page_search
+from worker.ledger.page_search import search
+from worker.ledger.session import Ledger
+from workflows.reasons import advice
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    with ledger.write() as connection:
+        add_order(connection, "1109", NOW, buyer_name="Jane Doe", buyer_email_key="jane@doe.example")
+        add_order(connection, "1110", NOW - timedelta(days=1), buyer_name="JANE DOE-SMITH")
+        add_order(connection, "1109", NOW - timedelta(days=2), source="frontcore", buyer_name="Kari Nordmann")
+        add_order(connection, "1111", NOW - timedelta(days=3), buyer_name="100%_sure")
+        add_learner(connection, "lane1", "jane@doe.example")
+        add_learner(connection, "lane2", "jane.smith@doe.example")
+        add_learner(connection, "lane3", "ola@doe.example")
+        for number, (lane, first, last) in enumerate(
+            [("lane1", "Jane", "Doe"), ("lane2", "Jane", "Smith"), ("lane3", "Ola", "Bråten")]
+        ):
+            learner = {"email": "x", "first_name": first, "last_name": last}
+            at = NOW - timedelta(days=number)
+            result_id = f"90000{number}"
+            add_run(connection, f"01abc{number}zyxwvut", at, lane=lane, learner=learner, result_id=result_id)
+    return ledger
+
+
+ONE = {
+    "Jane@Doe.example": ("learners", "lane1"),
+    "ola@": ("learners", "lane3"),
+    "studiocart/1110": ("orders", "studiocart", "1110"),
+    " StudioCart/1110 ": ("orders", "studiocart", "1110"),
+    "1110": ("orders", "studiocart", "1110"),
+    "900002": ("runs", "01abc2zyxwvut"),
+    "01ABC1zyx": ("runs", "01abc1zyxwvut"),
+    "01abc1zyxwvut": ("runs", "01abc1zyxwvut"),
+    "key/01abc1zyxwvut": ("runs", "01abc1zyxwvut"),
+    "nordmann": ("orders", "frontcore", "1109"),
+    "bråten ola": ("learners", "lane3"),
+    "100%_s": ("orders", "studiocart", "1111"),
+}
+SEVERAL: dict[str, tuple[list[str], list[str], list[str]]] = {
+    "jane": (["lane2", "lane1"], ["1109", "1110"], []),
+    "jane@doe.example": (["lane1"], ["1109"], []),
+    "1109": ([], ["1109", "1109"], []),
+    "01abc": ([], [], ["01abc0zyxwvut", "01abc1zyxwvut", "01abc2zyxwvut"]),
+}
+NONE = ("", "  ", "x", "nobody", "studiocart/9", "99", "zzzz", "no@body.example", "%", "__")
+
+
+def test_one_thing_is_gone_to_when_it_alone_is_meant(filled: Ledger) -> None:
+    with filled.read() as connection:
+        assert {wanted: search(connection, wanted, advise=advice).path for wanted in ONE} == ONE
+
+
+def test_several_are_listed_by_kind_newest_first_when_more_than_one_is_meant(filled: Ledger) -> None:
+    with filled.read() as connection:
+        found = {wanted: search(connection, wanted, advise=advice) for wanted in SEVERAL}
+    assert {
+        wanted: (
+            [learner["id"] for learner in hits.learners],
+            [order["order_id"] for order in hits.orders],
+            [run["id"] for run in hits.runs],
+        )
+        for wanted, hits in found.items()
+    } == SEVERAL
+
+
+def test_nothing_is_found_when_nothing_is_called_so(filled: Ledger) -> None:
+    with filled.read() as connection:
+        found = [search(connection, wanted, advise=advice) for wanted in NONE]
+    assert [(len(hits), hits.path) for hits in found] == [(0, None)] * len(NONE)
+
+
+def test_older_buyers_are_found_by_the_names_beginning_when_the_recent_are_others(
+    filled: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_search, "RECENT_ROWS", 1)
+    with filled.read() as connection:
+        assert search(connection, "kari nordmann", advise=advice).path == ("orders", "frontcore", "1109")
+        assert search(connection, "nordmann", advise=advice).path is None
+        assert [order["order_id"] for order in search(connection, "jane doe", advise=advice).orders] == ["1109", "1110"]

@@ -1,0 +1,98 @@
+"""An operator's browser on a whole runtime: what a form does is done to a ledger, and a sandbox tells what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import Row, select
+
+from tests.faults.rig import Rig
+from tests.integration.web.browsing import Browser
+from worker.ledger.models import events, runs
+from worker.web.app import create_app
+from worker.web.page.desk import Desk
+
+PASSWORD: Final = "planted-admin-password"
+
+
+class RememberingBell:
+    """A bell that remembers what was rung."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.sweeps = 0
+
+    def ring_runs(self, run_ids: Sequence[str]) -> bool:
+        self.runs += run_ids
+        return True
+
+    def ring_sweep(self) -> bool:
+        self.sweeps += 1
+        return True
+
+
+class Form(HTMLParser):
+    """The last form of a page that is sent by POST, the one in the content: its address and its hidden fields."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.action = ""
+        self.fields: dict[str, list[str]] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            is_sent = given.get("method") == "post" and given["action"] != "/logout"
+            self.action, self.fields = (given["action"], {}) if is_sent else (self.action, self.fields)
+        elif tag == "input" and given.get("type") == "hidden" and self.action:
+            self.fields.setdefault(given["name"], []).append(given["value"])
+
+
+class Office(Browser):
+    """Ann at the page of a `Rig`."""
+
+    def __init__(self, rig: Rig, *, acts: bool = True) -> None:
+        self.rig = rig
+        self.bell = RememberingBell()
+        desk = Desk(rig.runtime.operations, self.bell) if acts else None
+        super().__init__(create_app(rig.settings, rig.ledger, rig.doorbell, clock=rig.clock, desk=desk))
+        assert self.sign_in("Ann", PASSWORD).status_code == 303
+
+    @property
+    def offers_file(self) -> Path:
+        return self.rig.settings.offers_file
+
+    def form_of(self, path: str) -> Form:
+        """The form of a page that asks."""
+        page = self.get(path)
+        assert page.status_code == 200, page.text
+        form = Form(page.text)
+        assert form.action, page.text
+        return form
+
+    def send(self, form: Form, **fields: str) -> httpx.Response:
+        """Send a form as it is, but for `fields`."""
+        body: dict[str, Any] = form.fields | fields
+        return self.post(form.action, data=body, headers={"Origin": "http://cartbridge.example"})
+
+    def told(self, answer: httpx.Response) -> str:
+        """The page that an action led to."""
+        assert answer.status_code == 303, answer.text
+        page = self.get(answer.headers["location"])
+        assert page.status_code == 200, page.text
+        return page.text
+
+    def run(self, run_id: str) -> Row[Any]:
+        with self.rig.ledger.read() as connection:
+            return connection.execute(select(runs).where(runs.c.id == run_id)).one()
+
+    def trail(self, kind: str) -> list[tuple[str, str | None]]:
+        """Who did it, and why."""
+        with self.rig.ledger.read() as connection:
+            found = connection.execute(select(events).where(events.c.kind == kind).order_by(events.c.id))
+            return [(row.actor, row.reason) for row in found]

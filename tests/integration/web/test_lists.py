@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+
+from tests.integration.web.browsing import Browser, Hour
+from tests.integration.web.filling import add_learner, add_order, add_run
+from worker.ledger.session import Ledger
+
+
+def links(page: str, begins: str) -> list[str]:
+    return re.findall(rf'class="id" href="({begins}[^"]*)"', page)
+
+
+@pytest.fixture
+def filled(ledger: Ledger, hour: Hour) -> Ledger:
+    """Sixty runs of sixty orders, a minute apart; every third is in review."""
+    with ledger.write() as connection:
+        for number in range(60):
+            at = hour.now - timedelta(minutes=number)
+            add_order(connection, f"{2000 + number}", at, total_minor_units=4999, currency="USD")
+            state, reason = ("review", "unnamed_seat") if number % 3 == 0 else ("succeeded", None)
+            values = {"order_id": f"{2000 + number}", "email": f"learner-{number}@x.example"}
+            add_run(connection, f"run{number:02}", at, state=state, reason=reason, **values)
+    return ledger
+
+
+@pytest.mark.parametrize(("path", "begins"), [("/runs", "/runs/"), ("/orders", "/orders/")])
+def test_every_row_is_on_one_page_when_the_pages_are_turned(
+    operator: Browser, filled: Ledger, path: str, begins: str
+) -> None:
+    first = operator.get(path).text
+    (older,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = operator.get(unescape(older)).text
+    assert 'rel="next"' not in second
+    assert len(links(first, begins)) == 50
+    found = links(first, begins) + links(second, begins)
+    assert len(set(found)) == 60
+    assert found == sorted(found)  # the highest number is the oldest
+
+
+def test_filters_stay_when_the_page_is_turned(operator: Browser, filled: Ledger) -> None:
+    page = operator.get("/runs?state=succeeded&reason=&source=studiocart&system=&since=7d").text
+    assert len(links(page, "/runs/")) == 40
+    assert '<option value="succeeded" selected>' in page
+    assert '<option value="7d" selected>' in page
+    assert "Show all" in page
+    assert "Older" not in page
+
+
+def test_rows_name_learner_product_state_and_reason_when_listed(operator: Browser, filled: Ledger) -> None:
+    page = operator.get("/runs?state=review").text
+    assert 'href="/search?q=learner-0%40x.example"' in page
+    assert "Forklift course" in page
+    assert '<span class="badge review">review</span>' in page
+    assert 'title="The seat was bought, but the order names nobody for it."' in page
+    orders = operator.get("/orders").text
+    assert "4999 USD" in orders
+    assert "Bo Buyer" in orders
+
+
+def test_run_without_an_order_is_listed_when_it_belongs_to_a_completion(
+    operator: Browser, ledger: Ledger, hour: Hour
+) -> None:
+    with ledger.write() as connection:
+        add_run(connection, "follow", hour.now, workflow="follow_on", source="learningcart", order_id=None)
+    page = operator.get("/runs").text
+    assert links(page, "/runs/") == ["/runs/follow"]
+    assert "nobody named" in page
+    assert not links(page, "/orders/")
+
+
+def test_list_says_so_when_nothing_matches(operator: Browser) -> None:
+    assert "No runs yet." in operator.get("/runs").text
+    assert "No orders that match these filters." in operator.get("/orders?since=1h").text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/runs?state=nonsense", 422),
+        ("/runs?colour=red", 422),
+        ("/orders?system=learningcart", 422),
+        ("/runs?after=nothing", 404),
+        ("/orders?after=nothing", 404),
+        ("/runs?after=%00", 404),
+    ],
+)
+def test_address_is_refused_as_a_page_when_it_asks_for_what_is_not_there(
+    operator: Browser, path: str, status: int
+) -> None:
+    answer = operator.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert "nonsense" not in answer.text
+
+
+def test_search_goes_straight_there_when_one_thing_is_meant(operator: Browser, filled: Ledger, hour: Hour) -> None:
+    with filled.write() as connection:
+        add_learner(connection, "lane7", "ann@x.example")
+        add_order(connection, "a/b 1", hour.now, source="frontcore")
+    expected = {
+        "ann@x.example": "/learners/lane7",
+        "2007": "/orders/studiocart/2007",
+        "frontcore/a/b 1": "/orders/frontcore/a%2Fb%201",
+        "run07": "/runs/run07",
+    }
+    for wanted, path in expected.items():
+        answer = operator.get("/search", params={"q": wanted})
+        assert (answer.status_code, answer.headers["location"]) == (303, path)
+
+
+def test_search_lists_by_kind_when_several_are_meant(operator: Browser, filled: Ledger) -> None:
+    with filled.write() as connection:
+        add_learner(connection, "lane7", "ann@x.example")
+        add_learner(connection, "lane8", "anna@x.example")
+    people = operator.get("/search", params={"q": "ann@"}).headers
+    assert people["location"] == "/learners/lane7"
+    page = operator.get("/search", params={"q": "buyer"}).text
+    assert len(links(page, "/orders/")) == 20
+    assert "At most 20 of each kind are shown." in page
+    assert len(links(operator.get("/search", params={"q": "run0"}).text, "/runs/")) == 10
+
+
+def test_search_says_what_it_looked_for_when_nothing_is_found(operator: Browser) -> None:
+    page = operator.get("/search", params={"q": "<i>nobody"}).text
+    assert "Nothing in the ledger is called “&lt;i&gt;nobody”." in page
+    assert "LearningCart order" in page
+    assert 'value="&lt;i&gt;nobody"' in page

@@ -1,0 +1,150 @@
+"""The chart of the last hours: where each bar and line of it goes. Pure; a template draws it as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.ledger.page_pace import HourOfWork
+
+WIDTH = 480
+HEIGHT = 130
+_LEFT = 34
+_BOTTOM = 18
+_TOP = 8
+_LABEL_EVERY_HOURS = 6
+_LABEL_ROOM = 16
+"""Half of what a label takes: nearer to the edge it would be cut."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar, in the SVG's units."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label on an axis, and where its line goes."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What the template draws."""
+
+    bars: tuple[Bar, ...]
+    lines: tuple[tuple[str, str], ...]
+    """Kind and points of each unbroken stretch of a line."""
+    dots: tuple[tuple[str, float, float, str], ...]
+    """Kind, place and title of each measured hour."""
+    rows: tuple[Tick, ...]
+    columns: tuple[Tick, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+    floor: int = HEIGHT - _BOTTOM
+
+
+def amounts(hours: Sequence[HourOfWork]) -> Chart:
+    """Orders and enrolments, two bars an hour."""
+    top = nice_ceiling(max((max(hour.orders, hour.enrolments) for hour in hours), default=0))
+    slot = _slot(hours)
+    bars = []
+    for index, hour in enumerate(hours):
+        for offset, kind, count in ((0.14, "orders", hour.orders), (0.52, "enrolments", hour.enrolments)):
+            height = _scale(count, top)
+            title = f"{hour.begins_at:%a %H:%M} UTC: {count:,} {kind}"
+            bars.append(
+                Bar(
+                    round(_LEFT + (index + offset) * slot, 1),
+                    round(HEIGHT - _BOTTOM - height, 1),
+                    round(slot * 0.34, 1),
+                    round(height, 1),
+                    kind,
+                    title,
+                )
+            )
+    rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
+    return Chart(tuple(bars), (), (), rows, _columns(hours))
+
+
+def latencies(hours: Sequence[HourOfWork]) -> Chart:
+    """Half and 95 of a hundred enrolments were done within so long, hour by hour, on a scale of powers of ten."""
+    measured = [seconds for hour in hours for seconds in (hour.median_seconds, hour.p95_seconds) if seconds is not None]
+    top = max((_magnitude(seconds) for seconds in measured), default=1.0)
+    top = float(max(1, math.ceil(top)))
+    slot = _slot(hours)
+    lines, dots = [], []
+    for kind, values in (
+        ("p95", [hour.p95_seconds for hour in hours]),
+        ("median", [hour.median_seconds for hour in hours]),
+    ):
+        stretch: list[str] = []
+        for index, seconds in enumerate(values):
+            if seconds is None:
+                lines.append((kind, " ".join(stretch)))
+                stretch = []
+                continue
+            x, y = round(_LEFT + (index + 0.5) * slot, 1), _y(_magnitude(seconds), top)
+            stretch.append(f"{x},{y}")
+            dots.append((kind, x, y, f"{hours[index].begins_at:%a %H:%M} UTC, {kind}: {spoken(seconds)}"))
+        lines.append((kind, " ".join(stretch)))
+    rows = tuple(Tick(_y(float(power), top), spoken(10.0**power)) for power in range(int(top) + 1))
+    return Chart(
+        (), tuple((kind, points) for kind, points in lines if " " in points), tuple(dots), rows, _columns(hours)
+    )
+
+
+def nice_ceiling(value: float) -> float:
+    """The next round number: 1, 2, 4, 10, 20, 40, …; never less than 2."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1)))
+    return max(2.0, next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value))
+
+
+def spoken(seconds: float) -> str:
+    """A length of time on an axis and in the table: `0.8s`, `12s`, `3m`, `2.5h`, `4d`."""
+    if seconds < 10:
+        return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.1f}".rstrip("0").rstrip(".") + unit
+    return f"{seconds:.0f}s"
+
+
+def _columns(hours: Sequence[HourOfWork]) -> tuple[Tick, ...]:
+    slot = _slot(hours)
+    return tuple(
+        Tick(
+            round(_LEFT + index * slot, 1),
+            f"{hour.begins_at:%a}" if hour.begins_at.hour == 0 else f"{hour.begins_at:%H:%M}",
+        )
+        for index, hour in enumerate(hours)
+        if hour.begins_at.hour % _LABEL_EVERY_HOURS == 0 and _LABEL_ROOM < index * slot < WIDTH - _LEFT - _LABEL_ROOM
+    )
+
+
+def _slot(hours: Sequence[HourOfWork]) -> float:
+    return (WIDTH - _LEFT) / max(1, len(hours))
+
+
+def _scale(value: float, top: float) -> float:
+    return value / top * (HEIGHT - _BOTTOM - _TOP)
+
+
+def _y(value: float, top: float) -> float:
+    return round(HEIGHT - _BOTTOM - _scale(value, top), 1)
+
+
+def _magnitude(seconds: float) -> float:
+    """On the scale of powers of ten; a second and less is its foot."""
+    return math.log10(max(seconds, 1.0))

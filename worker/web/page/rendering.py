@@ -1,0 +1,69 @@
+"""Templates into HTML: everything from outside is escaped, and a name that is not there is an error, not a blank."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from worker.cli.printing import ago, clock, counted, duration
+from worker.ledger.telling import person, run_label
+from worker.web.page.telling import sentence, took
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_COUNTED = 1000
+"""Counts stop here: `1,000+` is as good a reason to act as the number, and costs nothing to find."""
+_COMMAND = re.compile(r"`([^`]+)`")
+
+
+def environment() -> Environment:
+    """The templates of the page, with the words of the command line as filters."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    made.filters.update(
+        ago=ago,
+        capped=capped,
+        clock=clock,
+        commands=commands,
+        counted=counted,
+        duration=duration,
+        person=person,
+        run_label=run_label,
+        sentence=sentence,
+        took=took,
+        words=words,
+    )
+    return made
+
+
+def capped(count: int) -> str:
+    """A count that was cut at `MOST_COUNTED`, for people: `37`, `1,000+`."""
+    return f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
+
+
+def commands(text: str | None) -> Markup:
+    """A sentence in which `commands` stand between backticks."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text or ""))))  # noqa: S704 - escaped before
+
+
+def words(code: str | None) -> str:
+    """A code for people: `unmapped_product` is `unmapped product`."""
+    return (code or "").replace("_", " ")
+
+
+def iso(moment: datetime) -> str:
+    """A moment as the ledger's shapes have it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+Context = dict[str, Any]

@@ -1,0 +1,74 @@
+"""The operator's page, put together: every view, and what stands in the navigation.
+
+A view is one module with one template. It exports a function that takes the `Page` and gives its router, made by
+`guarded_router`, and is added to `_VIEWS`; an entry in the navigation is added to `_NAV`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from fastapi import APIRouter
+
+from worker.ledger.session import Ledger
+from worker.settings import Settings
+from worker.web.page.bulk_replay import bulk_replay_routes
+from worker.web.page.desk import Desk
+from worker.web.page.learner_view import learner_routes
+from worker.web.page.lockout import Lockout
+from worker.web.page.login import login_routes, logout_routes
+from worker.web.page.offers_view import look_again_routes, offers_routes
+from worker.web.page.order_view import order_routes
+from worker.web.page.orders import orders_routes
+from worker.web.page.page import NavItem, Page
+from worker.web.page.run_actions import run_action_routes
+from worker.web.page.run_view import run_routes
+from worker.web.page.runs import runs_routes
+from worker.web.page.search import search_routes
+from worker.web.page.static_files import static_routes
+from worker.web.page.systems_view import system_action_routes, systems_routes
+from worker.web.page.today import today_routes
+
+_NAV = (
+    NavItem("Today", "/"),
+    NavItem("Runs", "/runs"),
+    NavItem("Orders", "/orders"),
+    NavItem("Offers", "/offers"),
+    NavItem("Systems", "/systems"),
+)
+_VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
+    logout_routes,
+    today_routes,
+    search_routes,
+    runs_routes,
+    orders_routes,
+    run_routes,
+    order_routes,
+    learner_routes,
+    offers_routes,
+    systems_routes,
+)
+_ACTIONS: tuple[Callable[[Page, Desk], APIRouter], ...] = (
+    run_action_routes,
+    bulk_replay_routes,
+    look_again_routes,
+    system_action_routes,
+)
+
+
+def page_routes(
+    settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime], desk: Desk | None = None
+) -> APIRouter:
+    """All routes of the page. Closed until a password is set. Without a `desk` it only shows, and changes nothing."""
+    page = Page(settings, ledger, clock=clock, desk=desk)
+    page.nav = _NAV
+    router = APIRouter(include_in_schema=False)
+    router.include_router(static_routes())
+    router.include_router(login_routes(page, Lockout()))
+    for view in _VIEWS:
+        router.include_router(view(page))
+    if desk is not None:
+        for action in _ACTIONS:
+            router.include_router(action(page, desk))
+    return router

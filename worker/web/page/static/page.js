@@ -1,0 +1,31 @@
+// Keeps what is live up to date: parts with hx-trigger="refresh from:body" are asked for anew, while they are seen.
+"use strict";
+
+(() => {
+  const everyMilliseconds = 10000;
+  let refreshedAt = Date.now();
+
+  const refresh = () => {
+    // Whoever is copying an id must not lose the selection.
+    if (document.hidden || String(document.getSelection())) return;
+    refreshedAt = Date.now();
+    htmx.trigger(document.body, "refresh");
+  };
+
+  setInterval(refresh, everyMilliseconds);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && Date.now() - refreshedAt > everyMilliseconds) refresh();
+  });
+
+  // "/" goes to the search box, as in most tools of this kind.
+  document.addEventListener("keydown", (event) => {
+    const field = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key !== "/" || field || event.ctrlKey || event.metaKey || event.altKey) return;
+    const search = document.getElementById("search");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+  });
+})();
