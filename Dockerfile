@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 
-FROM python:3.11-slim AS build
+FROM python:3.11.14-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
@@ -16,7 +16,7 @@ COPY workflows/ workflows/
 RUN /opt/cartbridge/bin/pip install --no-deps . && /opt/cartbridge/bin/pip check
 
 
-FROM python:3.11-slim
+FROM python:3.11.14-slim
 LABEL org.opencontainers.image.title="Cartbridge" \
       org.opencontainers.image.licenses="Apache-2.0"
 # Numbers, so that a platform that forbids root can see that this is not root.
