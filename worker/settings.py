@@ -36,6 +36,7 @@ from worker.setting_types import (
 from worker.setting_warnings import unwise_combinations
 from worker.system_settings import (
     DESTINATIONS,
+    PAUSABLE,
     SOURCES,
     FrontcoreSettings,
     LearningCartSettings,
@@ -48,6 +49,7 @@ from worker.tracing_settings import TracingSettings
 
 __all__ = [
     "DESTINATIONS",
+    "PAUSABLE",
     "SOURCES",
     "FrontcoreSettings",
     "LearningCartSettings",

@@ -28,6 +28,8 @@ from worker.subscription_settings import SubscriptionSettings
 
 SOURCES = ("studiocart", "frontcore", "threedcart")
 DESTINATIONS = ("learningcart", "threedcart")
+PAUSABLE = (*DESTINATIONS, "mail")
+"""What can be held back: the destinations, and the mail server."""
 
 
 class SystemSettings(Section):

@@ -23,7 +23,10 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture
 def rig(sandbox: Sandbox, ledger_url: str, tmp_path: Path, mailbox: Mailbox) -> Iterator[FollowOnRig]:
-    quick: dict[str, Any] = {"CARTBRIDGE_MAIL__CONNECT_TIMEOUT_SECONDS": "0.5", "CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS": "0.5"}
+    quick: dict[str, Any] = {
+        "CARTBRIDGE_MAIL__CONNECT_TIMEOUT_SECONDS": "0.5",
+        "CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS": "0.5",
+    }
     variables: dict[str, Any] = dict(mailbox.environment(**quick))
     rig = FollowOnRig(sandbox, ledger_url, tmp_path, **variables)
     yield rig

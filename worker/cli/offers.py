@@ -1,7 +1,8 @@
-"""`cartbridge offers`: check the offers file."""
+"""`cartbridge offers`: check the offers file, and see what it lacks."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +15,9 @@ from worker.cli.printing import cell, console, counted, note, print_json, table
 
 if TYPE_CHECKING:
     from workflows.offers import Grant, Offers, Rule
+    from workflows.unmapped import Unmapped
+
+_SHOWN_RUNS = 5
 
 app = typer.Typer(no_args_is_help=True, help="Offers: which product grants which course.")
 
@@ -43,6 +47,48 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
     _print_offers(str(path), found)
     for warning in follow_on_warnings(settings) if found.follow_ons else ():
         note(warning)
+
+
+@app.command("unmapped")
+def unmapped_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the products that no offer matches, what waits for each, and the lines to paste into the offers file."""
+    from worker.ledger.page_offers import waiting_for_offer
+    from workflows.offers import OffersError, load_offers
+    from workflows.reasons import Reason
+    from workflows.unmapped import unmapped_products
+
+    opening = opening_of(context)
+    path = opening.settings.offers_file
+    try:
+        offers = load_offers(path)
+    except OffersError:  # `offers check` tells what is wrong with it
+        offers = None
+    with opening.reading() as connection:
+        found = [each for _, each in unmapped_products(waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT), offers)]
+    if as_json:
+        print_json([asdict(each) | {"orders": sorted(each.orders)} for each in found])
+    elif not found:
+        console().print("No product waits for an offer.")
+    else:
+        _print_unmapped(str(path), found)
+
+
+def _print_unmapped(path: str, found: list[Unmapped]) -> None:
+    out = console()
+    for each in found:
+        waits = "waits" if len(each.run_ids) == 1 else "wait"
+        out.print(
+            cell(f"{each.title or 'A product'} of {each.source}: {counted(len(each.run_ids), 'seat')} {waits}", "bold")
+        )
+        if each.is_mapped_now:
+            out.print(cell("A rule matches it by now.", "green"))
+        else:
+            out.print(cell(each.snippet), soft_wrap=True)
+            out.print(cell(f"Paste this into {path} with the price and the groups, then: cartbridge offers check"))
+        out.print(cell(f"Then look again: cartbridge replay {' '.join(each.run_ids[:_SHOWN_RUNS])}"), soft_wrap=True)
+        if len(each.run_ids) > _SHOWN_RUNS:
+            out.print(cell("or all of them: cartbridge replay --state review", "dim"))
+        out.print()
 
 
 def _counts(found: Offers) -> dict[str, Any]:

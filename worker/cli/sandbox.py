@@ -68,7 +68,8 @@ def sandbox_command(
 
     def on_ready(sandbox: Sandbox) -> None:
         sandbox.inject(*faults)
-        for name, value in sandbox.environment().items():
+        # Its one order is years old: without this it would be taken as handled before Cartbridge.
+        for name, value in sandbox.environment(CARTBRIDGE_STUDIOCART__START_AT="2020-01-01").items():
             typer.echo(f"export {name}={shlex.quote(value)}")
         note(f"The sandbox serves on {sandbox.base_url}, its controls on {sandbox.control_url}. Ctrl-C stops it.")
 

@@ -89,7 +89,7 @@ def waiting_for_offer(connection: Connection, reason: str) -> list[Waiting]:
     query = (
         select(runs.c.id, runs.c.source, runs.c.order_id, runs.c.line_id, runs.c.created_at)
         .where(runs.c.state == RunState.REVIEW, runs.c.reason == reason, runs.c.order_id.is_not(None))
-        .order_by(runs.c.created_at)
+        .order_by(runs.c.created_at, runs.c.id)
         .limit(MOST_WAITING)
     )
     return [

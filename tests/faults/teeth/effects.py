@@ -146,7 +146,7 @@ EFFECTS = (
     Bug(
         "one reference for all generations",
         "Repeated on purpose, the run adopts the order of before instead of its own.",
-        "workflows/keys.py",
+        "worker/ledger/references.py",
         r'f"{key}\n{step}\n{generation}"',
         r'f"{key}\n{step}"',
         ByTest("test_unknown_outcomes.py::test_new_reference_is_used_when_an_operator_repeats_on_purpose[sqlite]"),

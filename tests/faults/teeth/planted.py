@@ -6,5 +6,6 @@ from tests.faults.teeth.carts import CARTS
 from tests.faults.teeth.effects import EFFECTS
 from tests.faults.teeth.holders import HOLDERS
 from tests.faults.teeth.orders import ORDERS
+from tests.faults.teeth.restored import RESTORED
 
-BUGS = (*EFFECTS, *HOLDERS, *ORDERS, *CARTS)
+BUGS = (*EFFECTS, *HOLDERS, *ORDERS, *CARTS, *RESTORED)

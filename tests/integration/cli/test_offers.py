@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 from tests.integration.cli.conftest import Run
+from tests.unit.worker.ledger.filling import add_order, add_run
+from worker.ledger.session import Ledger
+from worker.sources.order import Line, Product
 
 GOOD = """
 [[offer]]
@@ -50,3 +53,28 @@ def test_a_file_without_rules_is_good_when_it_is_empty(run: Run, tmp_path: Path)
     assert run("offers", "check").exit_code == 2
     (tmp_path / "offers.toml").touch()
     assert "0 offers" in run("offers", "check").stdout
+
+
+def test_lines_to_paste_are_shown_when_a_product_waits_for_an_offer(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text("")
+    assert "No product waits for an offer." in run("offers", "unmapped").stdout
+    line = Line(id="1107", title="First aid", product=Product(product_id="1107"))
+    with ledger.write() as connection:
+        add_order(connection, document={"lines": [line.model_dump(mode="json")]})
+        ids = [
+            add_run(connection, seat=f"seat-{number}", price=None, state="review", reason="unmapped_product")
+            for number in range(7)
+        ]
+    told = run("offers", "unmapped").stdout
+    assert "First aid of studiocart: 7 seats wait" in told
+    assert 'product_id = "1107"' in told
+    assert f"cartbridge replay {' '.join(sorted(ids)[:5])}" in told
+    (found,) = json.loads(run("offers", "unmapped", "--json").stdout)
+    assert (sorted(found["run_ids"]), found["orders"], found["is_mapped_now"]) == (sorted(ids), ["1109"], False)
+    (tmp_path / "offers.toml").write_text(GOOD)
+    assert "A rule matches it by now." in run("offers", "unmapped").stdout
+
+
+def test_what_waits_is_shown_when_the_offers_file_is_broken(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text("[[offer")
+    assert run("offers", "unmapped").exit_code == 0

@@ -25,8 +25,8 @@ class FakeSandbox:
     def inject(self, *faults: Fault) -> None:
         self.faults += faults
 
-    def environment(self) -> dict[str, str]:
-        return {"CARTBRIDGE_STUDIOCART__API_KEY": "a key"}
+    def environment(self, **overrides: str) -> dict[str, str]:
+        return {"CARTBRIDGE_STUDIOCART__API_KEY": "a key"} | overrides
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def test_the_variables_are_printed_and_it_ends_well_when_told_to_stop(run: Run, 
     before = signal.getsignal(signal.SIGTERM)
     result = run("sandbox", "--latency", "0.5", "--fault", "learningcart:addCompOrder:cut,times=2")
     assert result.exit_code == 0
-    assert result.stdout == "export CARTBRIDGE_STUDIOCART__API_KEY='a key'\n"
+    assert result.stdout == (
+        "export CARTBRIDGE_STUDIOCART__API_KEY='a key'\nexport CARTBRIDGE_STUDIOCART__START_AT=2020-01-01\n"
+    )
     assert "http://127.0.0.1:1/_sandbox" in result.stderr
     assert sandbox.faults == [
         Fault(system="learningcart", operation="addCompOrder", kind="cut", times=2),

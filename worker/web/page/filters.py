@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from worker.ledger.states import OrderState, RunState
-from worker.settings import DESTINATIONS
+from worker.settings import PAUSABLE
 from workflows.reasons import Reason
 
 SPANS = {"1h": "the last hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
@@ -65,6 +65,6 @@ class OrderFilters(Filters):
 
 CHOICES: dict[str, Any] = {
     "reasons": sorted(Reason),
-    "systems": DESTINATIONS,
+    "systems": PAUSABLE,
     "spans": SPANS,
 }

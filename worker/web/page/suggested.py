@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState
-from worker.settings import DESTINATIONS
+from worker.settings import PAUSABLE
 from workflows.plan import ENROLMENT, REVOCATION
 
 _COMMAND = re.compile(r"`cartbridge ([^`]+)`")
@@ -82,7 +82,7 @@ def _of_command(command: str) -> Iterator[Button]:
             yield Button("Resolve", f"{run_path(run_id)}/resolve")
         case ["runs", "cancel", run_id, *_] if _ID.fullmatch(run_id):
             yield Button("Cancel", f"{run_path(run_id)}/cancel")
-        case ["resume", system] if system in DESTINATIONS:
+        case ["resume", system] if system in PAUSABLE:
             yield Button(f"Resume {system}", f"/systems/{system}/resume")
         case ["offers", "check"]:
             yield Button("Offers", "/offers")

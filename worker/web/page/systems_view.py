@@ -1,4 +1,4 @@
-"""The four systems: whether each is set up, when it last answered, what holds it back; pausing and resuming."""
+"""The systems and the mail server: is each set up, when did it last answer, what holds it back; pause and resume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from worker.ledger.page_systems import systems
 from worker.ledger.shapes import Shape
-from worker.settings import DESTINATIONS, SOURCES
+from worker.mail_settings import MailSettings
+from worker.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
 from worker.web.page.confirming import LONGEST_REASON, Outcome, Wish, confirm, tell
 from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router
@@ -17,7 +18,7 @@ from worker.web.page.page import Page, field, operator_of
 PATH = "/systems"
 _PAUSED = "Nothing more is sent to it until it is resumed: its runs wait. Calls under way end; orders still come in."
 _RESUMED = "What waited for it is sent within seconds. If it is down it is asked at once; the rest follows its answer."
-Destination = Literal["learningcart", "threedcart"]
+Destination = Literal["learningcart", "threedcart", "mail"]
 Verb = Literal["pause", "resume"]
 
 
@@ -63,9 +64,9 @@ def _wish(system: str, verb: Verb) -> Wish:
 
 def _listed(page: Page) -> list[dict[str, Any]]:
     settings = page.settings
-    configured = settings.systems()
+    configured: dict[str, SystemSettings | MailSettings] = {**settings.systems(), "mail": settings.mail}
     sources = settings.sources()
-    destinations = [name for name in DESTINATIONS if configured[name].is_configured]
+    destinations = [name for name in PAUSABLE if configured[name].is_configured]
     with page.reading() as connection:
         found: dict[str, Shape] = {
             shape["system"]: shape
@@ -80,7 +81,7 @@ def _listed(page: Page) -> list[dict[str, Any]]:
             ],
             "is_source_on": name in sources,
             "missing": section.missing(),
-            "can_be_paused": name in DESTINATIONS,
+            "can_be_paused": name in PAUSABLE,
             "found": found.get(name),
         }
         for name, section in configured.items()

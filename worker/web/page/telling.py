@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from worker.settings import DESTINATIONS, SOURCES
+from worker.settings import PAUSABLE, SOURCES
 from worker.web.page.suggested import Button, suggested
 
 Line = dict[str, Any]
-_SYSTEMS = frozenset({*SOURCES, *DESTINATIONS})
+_SYSTEMS = frozenset({*SOURCES, *PAUSABLE})
 
 
 def days(lines: Iterable[Line]) -> list[tuple[str, list[Line]]]:

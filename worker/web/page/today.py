@@ -65,4 +65,5 @@ def _pace(page: Page) -> dict[str, Any]:
 def destinations(page: Page) -> list[str]:
     """The destinations that are configured."""
     found = page.settings.systems()
-    return [name for name in DESTINATIONS if found[name].is_configured]
+    mail = ["mail"] if page.settings.mail.is_configured else []
+    return [*(name for name in DESTINATIONS if found[name].is_configured), *mail]
