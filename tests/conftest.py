@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.servers import PostgresServer, RedisServer, ServerUnavailableError
+from tests.unit.session_ledger import SessionLedger
 from worker.ledger.session import Ledger
 
 SERVERS_ARE_REQUIRED = os.environ.get("CARTBRIDGE_REQUIRE_SERVERS", "") not in {"", "0"}
@@ -85,6 +86,14 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger.migrate()
     ledger.close()
     return path
+
+
+@pytest.fixture(scope="session")
+def session_ledger(migrated_file: Path) -> Iterator[SessionLedger]:
+    """One ledger for all tests of a process that ask for `ledger` and change it by the product alone."""
+    session_ledger = SessionLedger(migrated_file, migrated_file.with_name("session.db"))
+    yield session_ledger
+    session_ledger.close()
 
 
 @pytest.fixture(scope="session")

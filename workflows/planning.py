@@ -116,10 +116,7 @@ class _Planner:
         return OrderState.CANCELLED, before
 
     def _withdraw(self, run: KnownRun, before: Reason, after: Reason) -> None:
-        """Take one enrolment back.
-
-        Cancelled before its effect, a revocation after it, a question to LearningCart between.
-        """
+        """Take one enrolment back: cancelled before its effect, a revocation after it, LearningCart asked between."""
         if run.state is RunState.SUCCEEDED:
             self._ensure_revocation(run, after)
         elif run.state is RunState.CANCELLED:
@@ -338,13 +335,11 @@ class _Planner:
         self._follow_learner(run, seat)
 
     def _follow_revocation(self, run: KnownRun) -> None:
-        """A paid order settles the question of taking access back; where it was answered, ask of giving it again.
-
-        Unless its subscription has ended: then that is the question.
-        """
-        self._follow_subscription(run)
+        """Paid, access stays: unless its subscription ended, an answered taking back asks of giving it again."""
+        asks_already = self._follow_subscription(run)
         revocation, _ = last_asked(self.by_key, f"{run.key}/{keys.REVOKE}")
-        if revocation is None or (self.situation.standing is not None and self.situation.standing.ended is not None):
+        has_ended = self.situation.standing is not None and self.situation.standing.ended is not None
+        if revocation is None or has_ended or asks_already:
             return
         if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
             self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
@@ -352,9 +347,13 @@ class _Planner:
             _, key = last_asked(self.by_key, f"{run.key}/{keys.REGRANT}")
             self._ensure(replace(about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key))
 
-    def _follow_subscription(self, run: KnownRun) -> None:
-        if self.situation.standing is not None:
-            self._ask(of_subscription(run, self.by_key, self.situation.standing))
+    def _follow_subscription(self, run: KnownRun) -> bool:
+        """Ask and settle what its subscription comes to; True if there is a question that must be there."""
+        if self.situation.standing is None:
+            return False
+        asked = of_subscription(run, self.by_key, self.situation.standing)
+        self._ask(asked)
+        return any(isinstance(each, Create) for each in asked)
 
     def _ask(self, asked: Iterable[Action]) -> None:
         for action in asked:

@@ -119,8 +119,8 @@ def _of_resumption(run: KnownRun, asked: KnownRun, regrant: KnownRun | None, sta
         return []
     ended_at, resumed_at = standing.resumed
     was_during = ended_at <= asked.finished_at <= resumed_at
-    if regrant is None and not was_during:
-        return []
+    if (regrant is None and not was_during) or (regrant is not None and regrant.state is RunState.REVIEW):
+        return []  # it is asked already, for this cause or for a payment that came back
     question = about(run, keys.REGRANT, Reason.SUBSCRIPTION_RESUMED)
     return [replace(question, key=_regrant_key(asked))]
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.faults.rig import Killed, die
+from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Watched, a_subscription
 from tests.unit.workflows.shop import Clock, rows, states
-from tests.unit.workflows.test_subscriptions import IGNORING_TEXT, Watched, a_subscription
 from worker.ledger.models import events
 from worker.ledger.session import Ledger
 from worker.sources.subscription import Access

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Site, a_subscription
 from tests.unit.workflows.shop import NOW, START, Clock, FakeSource, a_hint_reader, an_order, rows, states
-from tests.unit.workflows.test_subscriptions import IGNORING_TEXT, Site, a_subscription
 from worker.ledger import order_rows
 from worker.ledger.models import deliveries, runs
 from worker.ledger.session import Ledger

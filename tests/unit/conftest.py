@@ -6,7 +6,6 @@ Nor do they wait for the disk, or make a ledger's tables anew: each gets an empt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,13 +43,6 @@ def prepared_by_the_product() -> Iterator[Callable[[Any, Any], None]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_prepare_sqlite", prepare_in_haste)
         yield prepare
-
-
-@pytest.fixture(scope="session")
-def session_ledger(migrated_file: Path) -> Iterator[SessionLedger]:
-    session_ledger = SessionLedger(migrated_file, migrated_file.with_name("session.db"))
-    yield session_ledger
-    session_ledger.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.workflows.shop import (
@@ -384,6 +384,8 @@ NEWS = st.one_of(ENDS, st.sampled_from(["live", "resolve", "cancel", "refund", "
 
 
 @given(st.lists(NEWS, max_size=14))
+@example([Reason.SUBSCRIPTION_PAUSED, "refund", "resolve", "live", "pay"])
+@example([Reason.SUBSCRIPTION_PAUSED, "live", "refund", "resolve", "pay"])
 def test_one_question_at_most_is_open_and_a_plan_repeats_nothing_whatever_comes(news: list[Any]) -> None:
     known_runs: list[KnownRun] = [known(state=RunState.SUCCEEDED)]
     standing, payment, before, now = LIVE, Payment.PAID, Payment.PAID, NOW
