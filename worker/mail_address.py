@@ -10,6 +10,11 @@ from email.headerregistry import Address
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@(?:[\w-]+\.)*[\w-]+")
 _NAMED = re.compile(r"(?P<name>.*?)\s*<(?P<address>[^<>]*)>", re.DOTALL)
 _LONGEST_ADDRESS = 254
+_SPECIAL = re.compile(r"[()<>@,;:\\\"\[\]]|=\?")
+_LONGEST_UNFOLDED = 60
+_LONGEST_ENCODED = 12
+"""What a character beyond ASCII takes at most: four bytes, each as `=F0`."""
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,17 @@ class MailAddress:
 
     @property
     def header(self) -> Address:
-        """The address as a header's value."""
+        """The address as a header's value.
+
+        Python's `email` takes the quotes from a name that it folds (seen with 3.11): a comma or an @ in such a name
+        would make further addresses of it, so they are left out there.
+        """
         local, _, domain = self.wire.rpartition("@")
-        return Address(display_name=self.name, username=local, domain=domain)
+        name = self.name
+        encoded = sum(1 if each.isascii() else _LONGEST_ENCODED for each in name)
+        if "=?" in name or encoded + len(self.wire) > _LONGEST_UNFOLDED:
+            name = one_line(_SPECIAL.sub(" ", name))[:_LONGEST_NAME].strip(" .")
+        return Address(display_name=name, username=local, domain=domain)
 
 
 def one_line(text: str) -> str:

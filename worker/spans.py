@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from worker.tracing import Attribute, Tracing
 
 SERVICE = "cartbridge"
+EXPORT_SECONDS = 3.0
+"""What sending a batch takes at most, its repetitions included: a collector that hangs must not hold up a stop."""
 _forced_ids: ContextVar[tuple[int, int] | None] = ContextVar("forced_ids", default=None)
 
 
@@ -95,7 +97,8 @@ class _Ids(RandomIdGenerator):
 
 def send_spans_to(endpoint: str, process: str) -> SpanTracing:
     """Tracing that sends to an OTLP collector over HTTP, in the background; what it does not take is dropped."""
-    return SpanTracing(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")), process)
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=EXPORT_SECONDS)
+    return SpanTracing(BatchSpanProcessor(exporter), process)
 
 
 def trace_id_of(delivery_id: str) -> int:

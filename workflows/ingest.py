@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from worker.ledger import order_rows, repository
+from worker.ledger.forgotten import as_kept
 from worker.ledger.models import cursors, orders, runs, steps
 from worker.ledger.order_changes import told_changes
-from worker.ledger.order_rows import content_hash
 from worker.ledger.run_rows import add_learners, insert_run, insert_steps, lane_of
 from worker.ledger.states import Actor, DeliveryState, RunState, StepState, check_transition
 from worker.sources.order import Learner, Order, Payment, email_key
@@ -103,7 +103,7 @@ def record_order(
     """
     cursor = note_contact(connection, order.source, now=now, start_at=start_at)
     row, created = order_rows.lock_order(connection, order, fetched_at=look.fetched_at, now=now)
-    hashed = content_hash(order)
+    order, hashed = as_kept(order, row)
     changed = row.content_hash != hashed
     if changed and not created and row.version > 0 and look.fetched_at < row.fetched_at:
         _finish_deliveries(connection, look, order, duplicate=True, now=now)
@@ -379,6 +379,7 @@ def preview(
     row = connection.execute(select(orders).where(*mine)).one_or_none()
     cursor = connection.execute(select(cursors).where(cursors.c.source == order.source)).one_or_none()
     seen_at = look.fetched_at if row is None else row.first_seen_at
+    order, _ = as_kept(order, row)
     order, standing = placed(
         connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
     )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
 from worker.ledger import breaker, repository, sealed_passwords
+from worker.ledger.forgotten import is_pseudonym
 from worker.ledger.models import orders, pauses, runs, steps
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
@@ -77,6 +78,8 @@ class Operations:
             return Replayed(
                 run_id, NOTHING, "It is a question to a person: take the access back by hand, then resolve it."
             )
+        if is_pseudonym(row.email) and not replan:
+            return Replayed(run_id, NOTHING, "Its learner was forgotten: there is nobody to give access to.")
         if from_step is not None or again:
             seen = row.generation if seen_generation is None else seen_generation
             return self._repeat(row, from_step, seen, again=again, actor=actor, reason=reason, dry_run=dry_run)

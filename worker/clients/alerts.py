@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from apprise import Apprise, AppriseAsset, NotifyBase
 
@@ -13,6 +16,8 @@ from worker.redaction import SecretBook
 log = logging.getLogger(__name__)
 
 SYSTEM = "alerts"
+LONGEST_SECONDS = 30.0
+"""What a message takes in all: well within the lease of who tells, and no more of a worker's time."""
 # Apprise's own lines name addresses, some of which hold tokens.
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
@@ -20,9 +25,16 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 class AlertsClient:
     """Tells all receivers. Raises `ConfigurationError` for an address that is none, by its place and never its text."""
 
-    def __init__(self, addresses: Sequence[str], *, secrets: SecretBook | None = None) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        secrets: SecretBook | None = None,
+        longest_seconds: float = LONGEST_SECONDS,
+    ) -> None:
         if not addresses:
             raise ConfigurationError("Alerts have nowhere to go. Set CARTBRIDGE_ALERTS__URLS.")
+        self._longest_seconds = longest_seconds
         asset = AppriseAsset(app_id="Cartbridge", app_desc="Cartbridge", app_url="", secure_logging=True)
         self._receivers: list[tuple[str, NotifyBase]] = []
         for number, address in enumerate(addresses, start=1):
@@ -41,11 +53,22 @@ class AlertsClient:
         return f"AlertsClient({len(self._receivers)} receivers)"
 
     def send(self, title: str, text: str) -> list[str]:
-        """Tell every receiver once; returns which of them, as `2 (slack)`, did not take it.
+        """Tell every receiver once, all at a time; returns which of them, as `2 (slack)`, did not take it.
 
-        Raises `ApiError` where nobody took it. A receiver that is slow is given up after Apprise's four seconds.
+        Raises `ApiError` where nobody took it. Apprise gives up a read after four seconds; a receiver that answers byte
+        by byte is left alone after `longest_seconds`, and counts as one that did not take it.
         """
-        failed = [name for name, receiver in self._receivers if not _told(receiver, title, text)]
+        taken: set[str] = set()
+        told = [
+            threading.Thread(target=_tell, args=(name, receiver, title, text, taken), name="alert", daemon=True)
+            for name, receiver in self._receivers
+        ]
+        for thread in told:
+            thread.start()
+        deadline = time.monotonic() + self._longest_seconds
+        for thread in told:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        failed = [name for name, _ in self._receivers if name not in taken]
         if len(failed) == len(self._receivers):
             raise ApiError(
                 f"no receiver took the alert: {', '.join(failed)}", system=SYSTEM, operation="notify", retryable=True
@@ -55,8 +78,8 @@ class AlertsClient:
         return failed
 
 
-def _told(receiver: NotifyBase, title: str, text: str) -> bool:
-    try:
-        return bool(receiver.notify(body=text, title=title))
-    except Exception:  # noqa: BLE001  (a plugin may raise anything, with the address in it)
-        return False
+def _tell(name: str, receiver: NotifyBase, title: str, text: str, taken: set[str]) -> None:
+    """Put the receiver's name among those that took it. Never raises."""
+    with suppress(Exception):  # a plugin may raise anything, with the address in it
+        if receiver.notify(body=text, title=title):
+            taken.add(name)

@@ -6,17 +6,19 @@ trail hold no personal data and remain.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, or_, select, update
+from sqlalchemy import Column, Connection, Row, Text, cast, or_, select, update
 
 from worker.errors import LedgerError
 from worker.ledger import sealed_passwords
 from worker.ledger.cart_models import carts
+from worker.ledger.forgotten import FORGOTTEN, hold_places, pseudonym
 from worker.ledger.models import (
     attempts,
     completions,
@@ -30,12 +32,13 @@ from worker.ledger.models import (
 )
 from worker.ledger.repository import record_event
 from worker.ledger.states import RunState
-from worker.ledger.subscription_rows import forget_buyer
+from worker.ledger.subscription_rows import forget_buyer, subscriptions_bought
 from worker.sources.order import email_key
 
 OPEN = (RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.REVIEW, RunState.FAILED)
 """These runs still need to know whom they are for."""
-FORGOTTEN = "forgotten"
+_LIKE = {"%": "!%", "_": "!_", "!": "!!", "\\": "%", '"': "%"}
+_IN_AN_EMAIL = r"[^@\s,;<>\"()]"
 
 
 class StillNeededError(LedgerError):
@@ -54,16 +57,18 @@ class Person:
     completions: int
     messages: int
     """Events for the outgoing webhook that name them."""
+    subscriptions: int = 0
 
     @property
     def is_known(self) -> bool:
         """Whether there is anything to forget."""
-        return bool(self.learner_id or self.run_ids or self.orders or self.completions or self.messages)
+        found = (self.learner_id, self.run_ids, self.orders, self.completions, self.messages, self.subscriptions)
+        return any(found)
 
     @property
     def pseudonym(self) -> str:
         """An address that no mail reaches (RFC 2606), and that holds nothing of the person."""
-        return f"{FORGOTTEN}-{self.learner_id or 'learner'}@{FORGOTTEN}.invalid".lower()
+        return pseudonym(self.learner_id)
 
 
 def find_person(connection: Connection, email: str) -> Person:
@@ -76,7 +81,9 @@ def find_person(connection: Connection, email: str) -> Person:
         )
     ).all()
     bought = connection.execute(select(orders.c.source, orders.c.order_id).where(orders.c.buyer_email_key == key)).all()
-    involved = {(row.source, row.order_id) for row in [*rows, *bought] if row.order_id is not None}
+    # A seat that needed no run, of an older order or an ignored product, stands in its order's document alone.
+    seated = _naming(connection, key, orders.c.document, orders.c.source, orders.c.order_id)
+    involved = {(row.source, row.order_id) for row in [*rows, *bought, *seated] if row.order_id is not None}
     return Person(
         learner_id=learner_id,
         email=key,
@@ -84,7 +91,8 @@ def find_person(connection: Connection, email: str) -> Person:
         open_run_ids=tuple(sorted(row.id for row in rows if row.state in OPEN)),
         orders=tuple(sorted(involved)),
         completions=len(connection.execute(select(completions.c.id).where(completions.c.email_key == key)).all()),
-        messages=len(connection.execute(_naming(key)).all()),
+        messages=len(_naming(connection, key, outbox.c.payload, outbox.c.id)),
+        subscriptions=subscriptions_bought(connection, key),
     )
 
 
@@ -119,9 +127,10 @@ def forget(connection: Connection, person: Person, *, now: datetime, actor: str,
     connection.execute(
         update(completions)
         .where(completions.c.email_key == person.email)
-        .values(email=person.pseudonym, email_key=person.pseudonym, name="")
+        # A name that is missing would be filled in by the next poll.
+        .values(email=person.pseudonym, email_key=person.pseudonym, name=FORGOTTEN)
     )
-    for event in connection.execute(_naming(person.email)).all():
+    for event in _naming(connection, person.email, outbox.c.payload, outbox.c.id):
         connection.execute(update(outbox).where(outbox.c.id == event.id).values(payload=replace(event.payload)))
     forget_buyer(connection, person.email)
     sealed_passwords.erase(connection, person.run_ids, now=now)
@@ -156,7 +165,7 @@ def _forget_in_order(
     row = connection.execute(select(orders).where(*one)).one_or_none()
     if row is None:  # a completion's run has none
         return
-    values: dict[str, Any] = {"document": replace(row.document)}
+    values: dict[str, Any] = {"document": hold_places(replace(row.document))}
     if row.buyer_email_key == person.email:
         values |= {"buyer_email": person.pseudonym, "buyer_email_key": person.pseudonym, "buyer_name": ""}
     connection.execute(update(orders).where(*one).values(**values))
@@ -191,7 +200,7 @@ def _replacing(person: Person) -> Callable[[Any], Any]:
 
     A mapping whose own email is the person's (a learner, a buyer, an event) loses whatever else describes them.
     """
-    pattern = re.compile(re.escape(person.email), re.IGNORECASE)
+    pattern = _whole(person.email)
     about = {"first_name": "", "last_name": "", "name": "", "buyer_name": "", "address": None}
 
     def replace(value: Any) -> Any:
@@ -210,8 +219,20 @@ def _replacing(person: Person) -> Callable[[Any], Any]:
     return replace
 
 
-def _naming(key: str) -> Any:
-    """The outgoing events that name an email. Goes through them all: this is asked rarely."""
-    pattern = key.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    text = cast(outbox.c.payload, Text)
-    return select(outbox.c.id, outbox.c.payload).where(text.ilike(f"%{pattern}%", escape="\\"))
+def _whole(key: str) -> re.Pattern[str]:
+    """Finds an email in a text, and not within another's: neither in `jo.ann@…` nor in `ann@example.com.au`."""
+    return re.compile(rf"(?<!{_IN_AN_EMAIL}){re.escape(key)}(?![\w-]|\.\w)", re.IGNORECASE)
+
+
+def _naming(connection: Connection, key: str, document: Column[Any], *columns: Column[Any]) -> list[Row[Any]]:
+    """The rows whose JSON names an email: their `columns`, and the JSON as `payload`. Goes through all: asked rarely.
+
+    What JSON may escape is any text to the database, and looked at here.
+    """
+    pattern = "".join(_LIKE.get(each, each if each.isascii() else "%") for each in key)
+    text = cast(document, Text)
+    found = connection.execute(
+        select(*columns, document.label("payload")).where(text.ilike(f"%{pattern}%", escape="!"))
+    )
+    whole = _whole(key)
+    return [row for row in found if whole.search(json.dumps(row.payload, ensure_ascii=False))]

@@ -18,6 +18,7 @@ from worker.ledger import breaker
 from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import violated_constraint
 from worker.ledger.states import CLAIMABLE, FINISHED, Actor, Outcome, RunState, StepState, check_transition
+from worker.sources.order import without_emails
 
 
 @dataclass
@@ -370,8 +371,13 @@ def end_hold(
 
 
 def record_event(connection: Connection, *, at: datetime, kind: str, actor: str, **values: Any) -> None:
-    """Add one line to the audit trail. `values`: `run_id, source, order_id, delivery_id, system, reason, detail`."""
+    """Add one line to the audit trail. `values`: `run_id, source, order_id, delivery_id, system, reason, detail`.
+
+    The trail cannot be changed when a learner is to be forgotten: an email that stands in a reason is left out.
+    """
     values.setdefault("detail", {})
+    if values.get("reason"):
+        values["reason"] = without_emails(values["reason"])
     connection.execute(insert(events).values(at=at, kind=kind, actor=actor, **values))
 
 

@@ -54,6 +54,16 @@ def why(connection: Connection, subject: str, *, advise: Advise, now: datetime) 
         story = _of_run(connection, subject, advise)
     if not (story.orders or story.runs or any(story.deliveries)):
         raise finding.not_found(connection, "learner" if "@" in subject else "order", subject)
+    return _told(connection, subject, story, advise, now)
+
+
+def story_of_order(connection: Connection, source: str, order_id: str, *, advise: Advise, now: datetime) -> Shape:
+    """As `why`, of an order that is there, whatever its id holds: a slash or an @ names nothing else here."""
+    story = _of_order(connection, source, order_id, advise)
+    return _told(connection, f"{source}/{order_id}", story, advise, now)
+
+
+def _told(connection: Connection, subject: str, story: _Story, advise: Advise, now: datetime) -> Shape:
     verdict = judge(connection, story.runs, story.orders, [row for rows in story.deliveries for row in rows], now=now)
     # Without the Z, after which a whole second would sort behind its fractions.
     lines = sorted(_lines(connection, story, advise), key=lambda line: str(line["at"]).removesuffix("Z"))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
 from worker.ledger.models import cursors, orders, runs
 from worker.ledger.run_rows import insert_ignoring
@@ -225,6 +225,12 @@ def write_cursor(connection: Connection, cursor: str, *, holder: str, **values: 
     """Write to a cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
     mine = update(cursors).where(cursors.c.source == cursor, cursors.c.lease_holder == holder)
     return connection.execute(mine.values(**values)).rowcount == 1
+
+
+def subscriptions_bought(connection: Connection, email: str) -> int:
+    """How many subscriptions name this buyer, of any source."""
+    mine = subscriptions.c.buyer_email_key == email_key(email)
+    return connection.scalar(select(func.count()).select_from(subscriptions).where(mine)) or 0
 
 
 def forget_buyer(connection: Connection, email: str) -> None:

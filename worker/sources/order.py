@@ -134,6 +134,11 @@ def is_email(text: str) -> bool:
     return _EMAIL.fullmatch(text) is not None and len(text) <= 254 and ".." not in text
 
 
+def without_emails(text: str) -> str:
+    """A text with a mark in the place of each email."""
+    return _EMAIL.sub("…", text)
+
+
 def email_key(email: str) -> str:
     """The form in which two emails are the same person: trimmed and lower-cased."""
     return email.strip().casefold()

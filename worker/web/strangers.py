@@ -14,6 +14,8 @@ from starlette.requests import Request
 
 FAILURES_PER_MINUTE = 30
 _IPV6_SITE_BITS = 64
+_LONGEST_HOST = 64
+"""A proxy that passes on what a client says of itself passes on anything: it is kept in memory, trail and log."""
 
 
 class Strangers:
@@ -40,7 +42,7 @@ def address_of(request: Request) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host
+        return "".join(each for each in host[:_LONGEST_HOST] if each.isprintable())
     if address.version == 6:
         return str(ipaddress.ip_network((address.packed, _IPV6_SITE_BITS), strict=False))
     return str(address)

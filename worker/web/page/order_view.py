@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from worker.ledger.listing import show_order
 from worker.ledger.order_versions import compared_versions
-from worker.ledger.story import why
+from worker.ledger.story import story_of_order
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.telling import days, verdict
@@ -24,7 +24,7 @@ def order_routes(page: Page) -> APIRouter:
     def show(request: Request, source: str, order_id: str) -> Response:
         with page.reading() as connection:
             order = show_order(connection, source, order_id, advise=advice)
-            story = why(connection, f"{source}/{order_id}", advise=advice, now=page.clock())
+            story = story_of_order(connection, source, order_id, advise=advice, now=page.clock())
             versions = compared_versions(connection, source, order_id)
         return page.render(
             request,

@@ -118,9 +118,11 @@ _FOR_SHORT_QUESTIONS = text(
 
 def see_other(request: Request, path: str) -> Response:
     """Send the browser to another page of ours, with a GET; what HTMX asked for is left as a whole page too."""
+    answer = RedirectResponse(path, 303, HEADERS)
     if is_fragment(request):
-        return Response(None, 204, {**HEADERS, "HX-Redirect": path})
-    return RedirectResponse(path, 303, HEADERS)
+        # Its address is quoted: a header takes neither a line break nor a letter beyond Latin-1.
+        return Response(None, 204, {**HEADERS, "HX-Redirect": answer.headers["location"]})
+    return answer
 
 
 def is_fragment(request: Request) -> bool:
