@@ -215,7 +215,8 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.CART_DIFFERS: Advice(
         "The cart in 3dcart is not the one that was to be made: one item, once, with an address for its checkout.",
-        "Look at the cart in 3dcart and correct it, then `cartbridge replay RUN`; or have another one made: "
+        "Put it right with `cartbridge completions mend RUN`, which shows what it would do and asks, then "
+        "`cartbridge replay RUN`; or have another one made: "
         '`cartbridge replay RUN --from-step create_cart --again --reason "new cart"`.',
     ),
     Reason.PAID_AFTER_REVOCATION: Advice(

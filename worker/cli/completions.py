@@ -1,4 +1,4 @@
-"""`cartbridge completions`: list, show and follow."""
+"""`cartbridge completions`: list, show, follow and mend."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, Since, Why
-from worker.cli.failures import FAILED, complain
+from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, RunName, Since, Why, Yes
+from worker.cli.asking import ask
+from worker.cli.failures import FAILED, MISUSED, complain
 from worker.cli.opening import current_actor, opening_of
 from worker.cli.printing import (
     age,
     cell,
     clock,
     console,
+    counted,
     fields,
     first_rows,
     print_json,
@@ -122,6 +124,48 @@ def follow_command(
         print_json_array(results)
     if any(result["result"] in _REFUSED for result in results):
         raise typer.Exit(FAILED)
+
+
+@app.command("mend")
+def mend_command(
+    context: typer.Context, run: RunName, *, reason: Why = None, dry_run: DryRun = False, yes: Yes = False
+) -> None:
+    """Put a follow-on run's cart right: the item once, nothing else, and the learner's own billing fields.
+
+    For a run in review as `cart_differs`. Reads the cart, shows each call, and asks; then replay the run.
+    """
+    from worker.clients.threedcart import SYSTEM
+    from worker.ledger.finding import one_run
+    from workflows.cart_mending import mend
+
+    with opening_of(context).runtime() as runtime:
+        with runtime.ledger.read() as connection:
+            run_id = one_run(connection, run)
+        if SYSTEM not in runtime.clients:
+            complain("3dcart is not configured, see: cartbridge check")
+            raise typer.Exit(MISUSED)
+
+        def perform(*, dry_run: bool) -> list[str]:
+            return mend(
+                runtime.ledger,
+                runtime.clients[SYSTEM],
+                run_id,
+                actor=current_actor(),
+                reason=reason,
+                now=runtime.clock(),
+                dry_run=dry_run,
+            )
+
+        wanted = perform(dry_run=True)
+        for sentence in wanted:
+            typer.echo(sentence)
+        if not wanted:
+            typer.echo(f"The cart is as it should be. Go on with: cartbridge replay {run_id}")
+        if dry_run or not wanted:
+            return
+        ask(f"Make {counted(len(wanted), 'call')} to 3dcart?", yes=yes)
+        perform(dry_run=False)
+        typer.echo(f"Mended. Go on with: cartbridge replay {run_id}")
 
 
 def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -> dict[str, Any]:
