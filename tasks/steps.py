@@ -55,7 +55,7 @@ class StepTask(LedgerTask):
     def perform_in_place(self, runtime: Runtime, held: HeldRun, planned: PlannedStep) -> bool:
         """This task's own step, for a run that is held already. True: go on with the next."""
         with (
-            log_context(step=planned.name),
+            log_context(step=planned.name, attempt=_attempt_of(held)),
             tracing().within(planned.name, _delivery_of(runtime, held), run=held.id, workflow=held.workflow),
         ):
             return runtime.executor.perform(held, planned)
@@ -63,6 +63,11 @@ class StepTask(LedgerTask):
     def _end_chain(self) -> None:
         """The rest of the chain was done in place, or must wait: the ledger begins the next chain where it stands."""
         self.request.chain = None
+
+
+def _attempt_of(held: HeldRun) -> int | None:
+    """The number of the attempt that comes now: of a lookup, where the call before must be asked about first."""
+    return None if held.next_step is None else held.next_step.attempts + 1
 
 
 def _delivery_of(runtime: Runtime, held: HeldRun) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import structlog
 
 from tasks.runtime import Runtime
 from tests.unit.workflows.academy import KEY, Academy, a_run, api_error, before_the_order, claimed
@@ -110,3 +111,17 @@ def test_call_under_way_ends_when_the_process_is_to_end(runtime: Runtime, academ
     academy.during = lambda method: runtime.stopping.set() if method == "add_comp_order" else None
     task(runtime).apply(args=(a_run(runtime.ledger),), throw=True)
     assert run_of(runtime.ledger, KEY).state == "succeeded"
+
+
+def test_lines_name_run_step_attempt_and_order_when_a_call_is_made(runtime: Runtime, academy: Academy) -> None:
+    seen: list[dict[str, Any]] = []
+    add = academy.add_customer
+
+    def note(*arguments: Any, **options: Any) -> Any:
+        seen.append(structlog.contextvars.get_contextvars())
+        return add(*arguments, **options)
+
+    academy.add_customer = note  # type: ignore[method-assign]
+    run_id = a_run(runtime.ledger)
+    task(runtime).apply(args=(run_id,), throw=True)
+    assert seen == [{"run_id": run_id, "order": "studiocart/1109", "step": "add_customer", "attempt": 1}]
