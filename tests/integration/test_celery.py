@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery import signals
 from celery.contrib.testing.worker import start_worker
+from kombu.transport.memory import Channel
 
 from tasks.doorbell import Doorbell
 from tests.faults.rig import Rig
@@ -26,6 +27,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One process for all tests here: Celery's worker takes seconds to end. Each test sells orders of its own."""
     folder = tmp_path_factory.mktemp("celery")
     url = f"sqlite:///{folder / 'cartbridge.db'}"
+    # The broker in memory is the whole process's: what other tests left in it is not for this worker.
+    for queue in Channel.queues.values():
+        queue.queue.clear()
     ledger = Ledger(url)
     ledger.migrate()
     ledger.close()

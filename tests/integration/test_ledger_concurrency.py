@@ -305,10 +305,10 @@ def test_page_is_recorded_while_a_hint_of_one_of_its_orders_is(
         first = True
 
         def record_and_let_the_hint_in(
-            connection: Connection, order: object, rules: object, look: Look, **given: object
+            connection: Connection, order: object, by: object, look: Look, **given: object
         ) -> object:
             nonlocal first
-            made = record_order(connection, order, rules, look, **given)  # type: ignore[arg-type]
+            made = record_order(connection, order, by, look, **given)  # type: ignore[arg-type]
             if first:
                 first = False
                 hinted.append(pool.submit(hint))

@@ -236,7 +236,7 @@ def test_check_asks_for_one_order_when_orders_are_enabled(sandbox: Sandbox, tmp_
     refused = found(PRIVATE_KEY="another-key-altogether")
     assert (refused.reachable, refused.accepted) == (True, False)
     assert "CARTBRIDGE_THREEDCART__PRIVATE_KEY" in refused.next_step
-    assert found(ORDERS_ENABLED="false").reachable is None
+    assert found(ORDERS_ENABLED="false").detail == "looked for a cart"
 
 
 # To LearningCart

@@ -155,7 +155,7 @@ def test_the_connect_timeout_is_shared_when_a_host_has_many_addresses(
     began = time.monotonic()
     error = failure(connect(80, connect_timeout_seconds=0.1))
     assert isinstance(error, ApiTimeoutError)
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 0.45  # eight times as long as one would be 0.48
     assert len(tried) == 2
 
 

@@ -26,6 +26,8 @@ def test_messages_are_counted_when_nobody_has_taken_them(app: Celery) -> None:
             connection.SimpleQueue(CONTROL_QUEUE).put({})
     assert queue_depths(app) == before | {CONTROL_QUEUE: before[CONTROL_QUEUE] + 3}
     assert set(before) == set(QUEUES)
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_purge(CONTROL_QUEUE)
 
 
 @pytest.mark.integration
