@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
@@ -19,7 +20,7 @@ from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
 from worker.redaction import redact
 from worker.tracing import tracing
 
-__all__ = ["Answer", "ApiClient", "Budget", "CallLimits"]
+__all__ = ["Answer", "ApiClient", "Budget", "CallAccess", "CallLimits", "SystemAccess"]
 
 USER_AGENT = "cartbridge"
 
@@ -60,6 +61,24 @@ class CallLimits:
 
 
 NO_LIMITS = CallLimits()
+
+
+class CallAccess(Protocol):
+    """What every system's settings say of calling it."""
+
+    @property
+    def connect_timeout_seconds(self) -> float: ...
+    @property
+    def read_timeout_seconds(self) -> float: ...
+    @property
+    def requests_per_second(self) -> float: ...
+
+
+class SystemAccess(CallAccess, Protocol):
+    """What the settings of each of the four systems say, beside what is its own."""
+
+    @property
+    def base_url(self) -> str | None: ...
 
 
 class ApiClient:
@@ -107,6 +126,27 @@ class ApiClient:
         self._now = now
         self._rate_limit = RateLimit(system, requests_per_second, storage=storage, now=clock, sleep=sleep)
         self._transport = transport or Transport()
+
+    @classmethod
+    def of(
+        cls,
+        system: str,
+        access: CallAccess,
+        base_url: str,
+        *,
+        redact: Callable[[str], str],
+        storage: Storage | None,
+    ) -> ApiClient:
+        """One that goes by a system's settings, whose `base_url` is set."""
+        return cls(
+            system,
+            base_url=base_url,
+            connect_timeout_seconds=access.connect_timeout_seconds,
+            read_timeout_seconds=access.read_timeout_seconds,
+            requests_per_second=access.requests_per_second,
+            redact=redact,
+            storage=storage,
+        )
 
     def __repr__(self) -> str:
         return f"ApiClient({self.system!r})"

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_models import Order
 from worker.clients.frontcore_paging import EndlessListError, walk_newest_first
 from worker.clients.reading import UnreadableError, read_document, word_of
@@ -54,19 +54,11 @@ _MEANINGS: Final = tuple(
 _NO_ORDERS: Final = re.compile(r"no (?:orders?|results?)\b|orders? (?:was |were )?not found", re.IGNORECASE)
 
 
-class FrontcoreAccess(Protocol):
+class FrontcoreAccess(SystemAccess, Protocol):
     """What the client reads of `worker.settings.FrontcoreSettings`."""
 
     @property
-    def base_url(self) -> str | None: ...
-    @property
     def api_key(self) -> SecretStr | None: ...
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-    @property
-    def read_timeout_seconds(self) -> float: ...
-    @property
-    def requests_per_second(self) -> float: ...
 
 
 Moment = datetime | date | str
@@ -123,15 +115,7 @@ class FrontcoreClient:
         book.add(settings.api_key.get_secret_value())
         self._api_key = settings.api_key
         self._page_limit = page_limit
-        self._api = api or ApiClient(
-            SYSTEM,
-            base_url=settings.base_url,
-            connect_timeout_seconds=settings.connect_timeout_seconds,
-            read_timeout_seconds=settings.read_timeout_seconds,
-            requests_per_second=settings.requests_per_second,
-            redact=book.redact,
-            storage=storage,
-        )
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
 
     def list_orders(
         self, *, limit: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]

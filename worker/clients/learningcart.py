@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits, SystemAccess
 from worker.clients.learningcart_models import (
     CourseCompletionInfo,
     Customer,
@@ -50,11 +50,9 @@ _R = TypeVar("_R", bound=LearningCartRecord)
 _NOT_REFUSALS: Final = {408, 425, 429}
 
 
-class LearningCartAccess(Protocol):
+class LearningCartAccess(SystemAccess, Protocol):
     """What the client reads of `worker.settings.LearningCartSettings`."""
 
-    @property
-    def base_url(self) -> str | None: ...
     @property
     def site_hostname(self) -> str | None: ...
     @property
@@ -63,12 +61,6 @@ class LearningCartAccess(Protocol):
     def password(self) -> SecretStr | None: ...
     @property
     def comped_order_method(self) -> str: ...
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-    @property
-    def read_timeout_seconds(self) -> float: ...
-    @property
-    def requests_per_second(self) -> float: ...
 
 
 class LearningCartClient:
@@ -100,14 +92,8 @@ class LearningCartClient:
         self._password = settings.password
         self._comped_order_method = settings.comped_order_method
         self._clock = clock
-        self._api = api or ApiClient(
-            SYSTEM,
-            base_url=settings.base_url,
-            connect_timeout_seconds=settings.connect_timeout_seconds,
-            read_timeout_seconds=settings.read_timeout_seconds,
-            requests_per_second=settings.requests_per_second,
-            redact=self._secrets.redact,
-            storage=storage,
+        self._api = api or ApiClient.of(
+            SYSTEM, settings, settings.base_url, redact=self._secrets.redact, storage=storage
         )
         self._tokens = TokenKeeper(self._fetch_token, clock=clock)
 

@@ -18,7 +18,7 @@ from limits.storage import Storage
 from pydantic import SecretStr
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
-from worker.clients.base import NO_LIMITS, CallLimits
+from worker.clients.base import NO_LIMITS, CallAccess, CallLimits
 from worker.clients.mail_message import Mail, content_of, message_id
 from worker.clients.mail_outcomes import (
     SYSTEM,
@@ -44,7 +44,7 @@ _LEADING_DOT = re.compile(rb"(?m)^\.")
 _monotonic: Final = time.monotonic
 
 
-class MailAccess(Protocol):
+class MailAccess(CallAccess, Protocol):
     """What the client reads of `worker.mail_settings.MailSettings`."""
 
     @property
@@ -61,12 +61,6 @@ class MailAccess(Protocol):
     def sender(self) -> str | None: ...
     @property
     def reply_to(self) -> str | None: ...
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-    @property
-    def read_timeout_seconds(self) -> float: ...
-    @property
-    def requests_per_second(self) -> float: ...
 
 
 class MailClient:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.reading import UnreadableError, as_int, read_document
 from worker.clients.studiocart_models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
@@ -37,21 +37,13 @@ _NO_ROUTE: Final = "rest_no_route"
 """The path itself is unknown: the plugin is off, or the base URL wrong. Says nothing about a record."""
 
 
-class StudiocartAccess(Protocol):
+class StudiocartAccess(SystemAccess, Protocol):
     """What the client reads of `worker.settings.StudiocartSettings`."""
 
-    @property
-    def base_url(self) -> str | None: ...
     @property
     def api_key(self) -> SecretStr | None: ...
     @property
     def parameters_in(self) -> str: ...
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-    @property
-    def read_timeout_seconds(self) -> float: ...
-    @property
-    def requests_per_second(self) -> float: ...
 
 
 class StudiocartClient:
@@ -82,15 +74,7 @@ class StudiocartClient:
         self._api_key = settings.api_key
         self._in_query = settings.parameters_in == "query"
         self._page_limit = page_limit
-        self._api = api or ApiClient(
-            SYSTEM,
-            base_url=settings.base_url,
-            connect_timeout_seconds=settings.connect_timeout_seconds,
-            read_timeout_seconds=settings.read_timeout_seconds,
-            requests_per_second=settings.requests_per_second,
-            redact=book.redact,
-            storage=storage,
-        )
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
 
     def list_customers(self, *, per_page: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS) -> Iterator[Customer]:
         """Iterate over the customers. Each page is asked for when it is needed."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_paging import EndlessListError
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart_models import Cart, CartFields, ItemOption, Order, ThreedcartRecord, Told, told_rows
@@ -40,11 +40,9 @@ _PAST_THE_END: Final = "offset amount exceeds the total number of records"
 _Q = TypeVar("_Q", bound=ThreedcartRecord)
 
 
-class ThreedcartAccess(Protocol):
+class ThreedcartAccess(SystemAccess, Protocol):
     """What the client reads of `worker.settings.ThreedcartSettings`."""
 
-    @property
-    def base_url(self) -> str | None: ...
     @property
     def secure_url(self) -> str | None: ...
     @property
@@ -53,12 +51,6 @@ class ThreedcartAccess(Protocol):
     def token(self) -> SecretStr | None: ...
     @property
     def zone(self) -> tzinfo: ...
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-    @property
-    def read_timeout_seconds(self) -> float: ...
-    @property
-    def requests_per_second(self) -> float: ...
 
 
 class ThreedcartClient:
@@ -94,15 +86,7 @@ class ThreedcartClient:
         self._token = settings.token
         self._zone = settings.zone
         self._page_limit = page_limit
-        self._api = api or ApiClient(
-            SYSTEM,
-            base_url=settings.base_url,
-            connect_timeout_seconds=settings.connect_timeout_seconds,
-            read_timeout_seconds=settings.read_timeout_seconds,
-            requests_per_second=settings.requests_per_second,
-            redact=book.redact,
-            storage=storage,
-        )
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
         """Wait for the rate limit's slot, so that the next call can go out at once: it is made with `slot_taken`."""
