@@ -8,6 +8,7 @@ MINUTES ?= 3
 SEEDS ?= 2000
 FIRST ?= 1
 TRIALS ?= 500
+RUNS ?= 1000000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +59,11 @@ integration: $(DEVELOPMENT) ## Run the integration and fault tests alone, on ser
 .PHONY: browser
 browser: $(DEVELOPMENT) ## Run the browser tests alone, in Debian's chromium
 	$(BIN)/pytest tests/browser
+
+.PHONY: bench
+bench: $(DEVELOPMENT) ## Measure every page and listing on a ledger of RUNS= runs (a million: six minutes) in a PostgreSQL of its own
+	$(BIN)/python benchmarks/pages.py --runs $(RUNS)
+	$(BIN)/python benchmarks/listings.py --runs $(RUNS)
 
 .PHONY: screenshots
 screenshots: $(DEVELOPMENT) ## Take the pictures of docs/screenshots anew, by way of the browser tests
