@@ -218,8 +218,8 @@ def findings_since(connection: Connection, since: datetime) -> set[str]:
     return {str(detail.get("mark")) for detail in found}
 
 
-def missed_by_webhook(connection: Connection, sources: Collection[str]) -> dict[str, int]:
-    """By source, how many orders a poll or a reconciliation found and no webhook ever told of.
+def missed_by_webhook(connection: Connection, sources: Collection[str], *, since: datetime) -> dict[str, int]:
+    """By source, how many orders made since then a poll or a reconciliation found and no webhook ever told of.
 
     Orders from before the source's first contact do not count: there was nobody to be told. `sources` are those that
     have webhooks; each has its number, 0 too.
@@ -230,6 +230,9 @@ def missed_by_webhook(connection: Connection, sources: Collection[str]) -> dict[
         .join(cursors, cursors.c.source == orders.c.source)
         .where(
             orders.c.source.in_(sorted(sources)),
+            # What was made since then was seen since then: the index is on that.
+            orders.c.updated_at >= since,
+            orders.c.created_at >= since,
             orders.c.created_at >= cursors.c.first_contact_at,
             exists().where(*mine, or_(deliveries.c.via == Via.POLL, deliveries.c.via == Via.RECONCILE)),
             ~exists().where(*mine, deliveries.c.via == Via.WEBHOOK),

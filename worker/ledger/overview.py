@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +19,8 @@ from worker.ledger.shapes import Advise, Shape, iso
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.watching import Watch, watches
 
+MISSED_WINDOW = timedelta(days=30)
+"""So far back orders are counted of which no webhook told."""
 _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
 """Without the marks of backfills, reconciliations and completions."""
 
@@ -32,7 +34,7 @@ def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sou
     `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
     Counts every row once, by index.
     """
-    missed = missed_by_webhook(connection, webhook_sources) if webhook_sources else {}
+    missed = missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW) if webhook_sources else {}
     return {
         "at": iso(now),
         "runs": _counts(connection, runs, RunState),

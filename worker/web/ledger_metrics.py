@@ -19,6 +19,7 @@ from worker.ledger.breaker import BreakerState
 from worker.ledger.completions import CURSOR as COMPLETIONS
 from worker.ledger.models import attempts, cursors, deliveries, outbox, pauses, runs
 from worker.ledger.outbox import OutboxState
+from worker.ledger.overview import MISSED_WINDOW
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, RunState
 from worker.ledger.watching import watches
@@ -81,7 +82,7 @@ class LedgerCollector(Collector):
                     self._latency.read(connection, now),
                 ]
                 if self._webhook_sources:
-                    found.append(_missed(connection, self._webhook_sources))
+                    found.append(_missed(connection, self._webhook_sources, now))
         except SQLAlchemyError as error:
             report_ledger_error(error)
             up.add_metric([], 0)
@@ -171,12 +172,14 @@ def _oldest_due(connection: Connection, now: datetime) -> Metric:
     return gauge
 
 
-def _missed(connection: Connection, webhook_sources: Collection[str]) -> Metric:
+def _missed(connection: Connection, webhook_sources: Collection[str], now: datetime) -> Metric:
     """Orders that only a poll or a reconciliation found: a rising number says that webhooks do not arrive."""
     gauge = GaugeMetricFamily(
-        "cartbridge_orders_missed_by_webhook", "Orders found though no webhook told of them.", labels=["source"]
+        "cartbridge_orders_missed_by_webhook",
+        "Orders of 30 days found though no webhook told of them.",
+        labels=["source"],
     )
-    for source, count in missed_by_webhook(connection, webhook_sources).items():
+    for source, count in missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW).items():
         gauge.add_metric([source], count)
     return gauge
 
