@@ -261,7 +261,9 @@ def test_run_fails_at_the_cap_when_a_safe_call_never_works(rig: Rig, operation: 
     rig.finish()
     assert rig.state(run_id) == ("failed", "attempts_spent")
     assert rig.comped_orders == []
-    spent = [row for row in rig.rows("attempts") if row["outcome"] == "retryable"]
+    (failing,) = (step for step in rig.rows("steps") if step["counted"] == MAX_ATTEMPTS)
+    # Of this step: on a crowded machine another may have been too slow once.
+    spent = [row for row in rig.rows("attempts") if (row["step"], row["outcome"]) == (failing["name"], "retryable")]
     assert len(spent) == MAX_ATTEMPTS
 
 
