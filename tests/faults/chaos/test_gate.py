@@ -41,3 +41,5 @@ def test_connection_is_refused_when_the_gate_is_shut_and_taken_when_it_is_open_a
 def test_closing_is_harmless_when_repeated(gate: Gate) -> None:
     gate.close()
     gate.close()
+    with requests.Session() as session, pytest.raises(requests.ConnectionError):
+        ask(gate, session)

@@ -88,7 +88,9 @@ def test_error_is_raised_without_the_address_when_the_event_is_not_taken(
 
 
 def test_event_is_taken_when_the_rest_of_the_answer_is_lost() -> None:
-    EventsClient(Access(), transport=FakeTransport(Answer(200, {}, b"", broken="cut short"))).send("01event", "{}")
+    transport = FakeTransport(Answer(200, {}, b"", broken="cut short"))
+    EventsClient(Access(), transport=transport).send("01event", "{}")
+    assert len(transport.requests) == 1
 
 
 def test_address_and_secret_are_known_as_secrets_when_a_client_is_made() -> None:
