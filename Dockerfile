@@ -7,7 +7,7 @@ WORKDIR /src
 RUN python -m venv /opt/cartbridge
 # Before the code: a change of the code leaves this layer as it is.
 COPY requirements.txt ./
-RUN /opt/cartbridge/bin/pip install --require-hashes -r requirements.txt
+RUN /opt/cartbridge/bin/pip install --no-deps --require-hashes -r requirements.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY migrations/ migrations/
 COPY tasks/ tasks/
