@@ -55,6 +55,8 @@ class StudiocartConfig:
     webhook_secret: str = "sandbox-secret-studiocart"  # noqa: S105 -- fake on purpose, see SECRET_MARKS
     site_url: str = "http://studiocart.local"
     bad_key_status: Literal[401, 403] = 401
+    items: Literal["ids", "names"] = "ids"
+    """`names`: an older version, whose items carry no ids, and whose orders name no subscription."""
     empty_list: Literal["list", "404"] = "list"
     """What a page without rows is: `[]`, or WordPress's 404."""
     parameters_in: Literal["both", "body", "query"] = "both"

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 
-from worker.sandbox.studiocart_records import order_defaults, whole_seconds
+from worker.sandbox.studiocart_records import item_of, order_defaults, whole_seconds
 
 _SHOP_ZONE: Final = timezone(timedelta(minutes=330))
 _SITE_URL: Final = "http://studiocart.local"
@@ -42,8 +42,8 @@ COURSES: Final = (
 )
 """What is sold as a course; the first two are the document's own products."""
 
-BUMP: Final = SampleProduct("", "Fire Safety Refresher", 2900)
-"""An order bump: Studiocart names it and gives no id."""
+BUMP: Final = SampleProduct("1150", "Fire Safety Refresher", 2900)
+"""An order bump: a product of its own, which only an order's items name."""
 
 UNMAPPED: Final = SampleProduct("1199", "Company T-Shirt", 2500)
 """A product that no offer is meant to know."""
@@ -109,9 +109,21 @@ def _order(
 ) -> dict[str, Any]:
     product = UNMAPPED if shape == "unmapped" else rng.choice(COURSES)
     quantity = rng.randint(2, 4) if shape == "quantity" else 1
-    items = [_item(product, quantity, 0 if shape == "free" else product.price)]
+    price = 0 if shape == "free" else product.price
+    items = [item_of(order_id, product_id=product.id, product_name=product.name, unit_price=price, quantity=quantity)]
     if shape == "bump":
-        items.append(_item(BUMP, 1, BUMP.price))
+        items.append(
+            item_of(
+                order_id,
+                product_id=BUMP.id,
+                product_name=BUMP.name,
+                unit_price=BUMP.price,
+                item_type="bump",
+                price_id="bump",
+                price_name=BUMP.name,
+                number=2,
+            )
+        )
     given = {
         **person,
         "product_id": product.id,
@@ -124,15 +136,3 @@ def _order(
     }
     local = created_at.astimezone(_SHOP_ZONE)
     return {"id": order_id} | order_defaults(order_id, given, local, _SITE_URL) | given
-
-
-def _item(product: SampleProduct, quantity: int, unit_price: int) -> dict[str, Any]:
-    return {
-        "product_name": f"{product.name} x {quantity}",
-        "quantity": quantity,
-        "subtotal": quantity * unit_price,
-        "total_amount": quantity * unit_price,
-        "tax_amount": 0,
-        "unit_price": unit_price,
-        "sub_summary": "",
-    }

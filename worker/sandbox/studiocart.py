@@ -17,10 +17,14 @@ from worker.sandbox.studiocart_records import (
     Row,
     customer_after,
     invoice,
+    named_item,
+    no_order,
     order_defaults,
+    subscribed,
     subscription_defaults,
     utc_moment,
     whole_seconds,
+    with_titles_as_shown,
 )
 from worker.sandbox.wire import Answer, Call, Request, is_id
 
@@ -49,6 +53,7 @@ class Studiocart:
         """Return to the documents' own records, or to nothing when not seeded."""
         with self._lock:
             self._tables: dict[str, dict[int, Row]] = {name: {} for name in _COLLECTIONS}
+            self._trashed: set[int] = set()
             for collection in _COLLECTIONS if self._seeded else ():
                 for record in seed_records(self.name, collection):
                     created = utc_moment(str(record.get("date_time") or record.get("date_created")))
@@ -108,6 +113,7 @@ class Studiocart:
                 | order_defaults(order_id, given, created_at.astimezone(self._zone), self.config.site_url)
                 | given
             )
+            record = with_titles_as_shown(record)
             self._tables["orders"][order_id] = Row(record, created_at, max(created_at, now))
             self._note_customer(record, created_at)
             return copy.deepcopy(record)
@@ -119,7 +125,9 @@ class Studiocart:
         """
         with self._lock:
             row = self._tables["orders"][order_id]
-            record = row.record | copy.deepcopy(changes) | {"id": order_id}
+            record = with_titles_as_shown(row.record | copy.deepcopy(changes) | {"id": order_id})
+            if "status" in changes and "order_status" in record and "order_status" not in changes:
+                record["order_status"] = record["status"]
             moment = whole_seconds(modified_at or self._clock.now())
             self._tables["orders"][order_id] = Row(record, row.created_at, moment)
             for subscription in list(self._tables["subscriptions"].values()):
@@ -142,6 +150,16 @@ class Studiocart:
         with self._lock:
             del self._tables["orders"][order_id]
 
+    def trash_order(self, order_id: int) -> None:
+        """Move an order to WordPress's trash: no list shows it, and its record stays as it was, `paid` included."""
+        with self._lock:
+            self._trashed.add(self._tables["orders"][order_id].id)
+
+    def restore_order(self, order_id: int) -> None:
+        """Take an order out of the trash."""
+        with self._lock:
+            self._trashed.discard(order_id)
+
     def add_subscription(self, subscription: dict[str, Any]) -> dict[str, Any]:
         """Add a subscription, filled in from the first of its `invoices` (ids of orders, or whole invoices).
 
@@ -157,8 +175,10 @@ class Studiocart:
             created_at = orders[0].created_at if orders else whole_seconds(self._clock.now())
             defaults = subscription_defaults(subscription_id, [row.record for row in orders], self.config.site_url)
             invoices = [invoice(row, self._zone) for row in orders]
-            record = {"id": subscription_id} | defaults | {"invoices": invoices} | given
+            record = with_titles_as_shown({"id": subscription_id} | defaults | {"invoices": invoices} | given)
             self._tables["subscriptions"][subscription_id] = Row(record, created_at, created_at)
+            for row in orders:
+                self._subscribe(row, record)
             return copy.deepcopy(record)
 
     def update_subscription(self, subscription_id: int, **changes: Any) -> dict[str, Any]:
@@ -176,12 +196,26 @@ class Studiocart:
             self._tables["products"][record["id"]] = Row(record, now, now)
             return copy.deepcopy(record)
 
+    def rename_product(self, product_id: str, name: str) -> None:
+        """Give a product another name: every order and item of it, however old, shows the new one."""
+        with self._lock:
+            for collection in ("orders", "subscriptions"):
+                for row in list(self._tables[collection].values()):
+                    record = copy.deepcopy(row.record)
+                    for part in (record, *(record.get("items") or [])):
+                        if str(part.get("product_id")) == product_id:
+                            part["product_name"] = name
+                    renamed = Row(with_titles_as_shown(record), row.created_at, row.modified_at)
+                    self._tables[collection][row.id] = renamed
+
     def add_renewal(self, subscription_id: int, **changes: Any) -> dict[str, Any]:
         """Charge a subscription once more: a new order with its own id, listed among the subscription's invoices."""
         with self._lock:
             subscription = self._tables["subscriptions"][subscription_id]
             first = {name: value for name, value in subscription.record.items() if name in RENEWED_FIELDS}
             order = self.add_order(first | changes)
+            self._subscribe(self._tables["orders"][order["id"]], subscription.record)
+            order = self.order(order["id"])
             invoices = [*subscription.record["invoices"], invoice(self._tables["orders"][order["id"]], self._zone)]
             self._put("subscriptions", subscription, {"invoices": invoices})
             return order
@@ -228,8 +262,7 @@ class Studiocart:
         verb, _, noun = call.operation.partition("_")
         with self._lock:
             if verb == "retrieve":
-                row = self._tables[f"{noun}s"].get(int(call.ids["id"]))
-                return _error(404, "not_found", f"No {noun} found.") if row is None else Answer.of_json(row.record)
+                return self._record(noun, int(call.ids["id"]))
             if noun == "subscription_orders":
                 subscription = self._tables["subscriptions"].get(int(call.ids["id"]))
                 if subscription is None:
@@ -238,10 +271,37 @@ class Studiocart:
                 rows = [self._tables["orders"][order_id] for order_id in ids if order_id in self._tables["orders"]]
             else:
                 rows = list(self._tables[noun].values())
+            rows = [self._shown(row) for row in rows if not (noun == "orders" and row.id in self._trashed)]
         page = listing.page_of(rows, self._zone, inclusive=self.config.date_after_inclusive)
         if not page and self.config.empty_list == "404":
             return _error(404, "not_found", "Nothing found.")
         return Answer.of_json(page)
+
+    def _record(self, noun: str, record_id: int) -> Answer:
+        """Answer one record. `/orders/{id}` takes any post's id: a subscription's, a product's, a trashed order's."""
+        row = self._tables[f"{noun}s"].get(record_id)
+        if row is not None:
+            return Answer.of_json(self._shown(row).record)
+        if noun == "order":
+            if record_id in self._tables["subscriptions"]:
+                subscription = copy.deepcopy(self._tables["subscriptions"][record_id].record)
+                for charge in subscription.get("invoices") or []:
+                    charge.pop("link", None)
+                return Answer.of_json(
+                    subscription | {"link": f"{self.config.site_url}/wp-json/sc/v1/orders/{record_id}"}
+                )
+            if record_id in self._tables["products"]:
+                return Answer.of_json(no_order(record_id, self.config.site_url))
+            return _error(404, "sc_rest_invalid_id", "Invalid ID.")
+        return _error(404, "not_found", f"No {noun} found.")
+
+    def _shown(self, row: Row) -> Row:
+        """Return a row as the shop's version of the plugin shows it."""
+        if self.config.items == "ids" or not isinstance(row.record.get("items"), list):
+            return row
+        items = [named_item(item) if item.get("product_id") else item for item in row.record["items"]]
+        kept = {name: value for name, value in row.record.items() if name not in {"subscription_id", "order_id"}}
+        return Row(kept | {"items": items}, row.created_at, row.modified_at)
 
     def _parameters(self, request: Request) -> dict[str, Any]:
         """Merge query and body as WordPress does: a JSON body counts when it says so, and wins."""
@@ -263,6 +323,13 @@ class Studiocart:
     def _next_id(self) -> int:
         """Return the next post id: in WordPress orders, subscriptions and products share one sequence."""
         return max((max(table, default=0) for table in self._tables.values()), default=0) + 1
+
+    def _subscribe(self, row: Row, subscription: dict[str, Any]) -> None:
+        """Let an order and its items name their subscription, as they did from the first."""
+        if row.record.get("subscription_id"):
+            return
+        record = subscribed(row.record, int(subscription["id"]), subscription)
+        self._tables["orders"][row.id] = Row(record, row.created_at, row.modified_at)
 
     def _put(self, collection: str, row: Row, changes: dict[str, Any]) -> None:
         changed = Row(row.record | changes, row.created_at, whole_seconds(self._clock.now()))

@@ -22,8 +22,8 @@ def test_every_shape_is_there_when_a_dozen_and_two_are_made() -> None:
     statuses = {order["status"] for order in orders}
     assert statuses == {"paid", "completed", "pending-payment", "refunded", "canceled", "failed"}
     assert any(order["product_id"] == UNMAPPED.id for order in orders)
-    assert any(item["product_name"] == f"{BUMP.name} x 1" for order in orders for item in order["items"])
-    assert any(item["quantity"] > 1 for order in orders for item in order["items"])
+    assert any(item["product_id"] == BUMP.id for order in orders for item in order["items"])
+    assert any(int(item["quantity"]) > 1 for order in orders for item in order["items"])
     assert any(order["order_amount"] == 0 and order["status"] == "paid" for order in orders)
     assert any(order["customer_email"].isupper() for order in orders)
     assert len({order["customer_email"] for order in orders}) == len(orders) - 1
@@ -33,7 +33,7 @@ def test_orders_have_all_the_documents_fields_and_add_up_when_made() -> None:
     fields = set(seed_records("studiocart", "orders")[0])
     orders = make_orders(60, random.Random(3), first_id=5000, newest_at=NOON)
     assert [order["id"] for order in orders] == list(range(5000, 5060))
-    assert all(set(order) == fields for order in orders)
+    assert all(set(order) >= fields for order in orders)
     assert all(order["order_amount"] == sum(item["total_amount"] for item in order["items"]) for order in orders)
     assert [order["date_time"] for order in orders] == sorted(order["date_time"] for order in orders)
     assert orders[-1]["date_time"] == "2026-03-01 12:00:00"

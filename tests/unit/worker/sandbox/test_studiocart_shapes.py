@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.sandbox.clock import Clock
+from worker.sandbox.config import StudiocartConfig
+from worker.sandbox.studiocart import Studiocart
+from worker.sandbox.wire import Request
+
+CAPTURES = Path(__file__).parents[3] / "captures" / "studiocart"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def cart() -> Studiocart:
+    return Studiocart(StudiocartConfig(), Clock(lambda: NOON), seeded=False)
+
+
+def get(cart: Studiocart, path: str) -> Any:
+    answer = cart.answer(Request("GET", path, path, headers={"x-api-key": cart.config.api_key}))
+    assert answer.status == 200
+    return json.loads(answer.body)
+
+
+def capture(name: str) -> Any:
+    return json.loads((CAPTURES / name).read_text())
+
+
+def test_an_order_and_its_items_have_the_plugins_fields_when_sold_once(cart: Studiocart) -> None:
+    cart.add_order({"id": 10})
+    order, real = get(cart, "/orders/10"), capture("rest-order-paid.json")
+    assert set(order) - {"transaction_id"} == set(real)
+    assert set(order["items"][0]) == set(real["items"][0])
+    shape = {name: type(value) for name, value in real["items"][0].items()}
+    assert {name: type(value) for name, value in order["items"][0].items()} == shape
+
+
+def test_orders_name_their_subscription_when_they_are_its_charges(cart: Studiocart) -> None:
+    cart.add_order({"id": 15, "currency": "USD", "order_amount": 1999})
+    cart.add_subscription({"id": 14, "invoices": [15], "frequency": "1"})
+    renewal = cart.add_renewal(14, id=33)
+    for order in (get(cart, "/orders/15"), renewal, get(cart, "/orders/33")):
+        assert order["subscription_id"] == "14"
+        assert order["items"][0]["subscription_id"] == "14"
+        assert order["items"][0]["sub_summary"] == "&#36;19.99 / month"
+    assert set(renewal["items"][0]) == set(capture("rest-renewal.json")["items"][0])
+
+
+def test_the_orders_route_answers_a_subscription_when_the_id_is_one(cart: Studiocart) -> None:
+    cart.add_order({"id": 15})
+    cart.add_subscription({"id": 14, "invoices": [15], "next_bill_date": "2026-04-01"})
+    record, real = get(cart, "/orders/14"), capture("rest-orders-of-a-subscription-id.json")
+    assert set(record) == set(real) - {"next_bill_date_time"}
+    assert set(record["invoices"][0]) == set(real["invoices"][0])
+    assert "link" in get(cart, "/subscriptions/14")["invoices"][0]
+
+
+def test_the_orders_route_answers_without_an_id_when_the_post_is_of_another_kind(cart: Studiocart) -> None:
+    cart.add_product({"id": 4, "name": "Onboarding Course", "plans": []})
+    assert "id" not in get(cart, "/orders/4")
+
+
+def test_a_trashed_order_is_in_no_list_and_still_paid_when_asked_for(cart: Studiocart) -> None:
+    cart.add_order({"id": 10})
+    cart.trash_order(10)
+    assert get(cart, "/orders") == []
+    assert get(cart, "/orders/10")["status"] == "paid"
+    cart.restore_order(10)
+    assert [order["id"] for order in get(cart, "/orders")] == [10]
+
+
+def test_old_orders_show_the_new_name_when_a_product_is_renamed(cart: Studiocart) -> None:
+    cart.add_order({"id": 36, "product_id": "35", "product_name": "Tricks"})
+    cart.rename_product("35", 'Tips & "Tricks" - O\'Neil')
+    order = get(cart, "/orders/36")
+    shown = "Tips &#038; &#8220;Tricks&#8221; &#8211; O&#8217;Neil"
+    assert (order["product_name"], order["items"][0]["product_name"]) == (shown, shown)
+    cart.update_order(36, status="refunded")
+    assert cart.order(36)["product_name"] == shown
+
+
+def test_items_have_names_alone_when_the_plugin_is_an_older_one(cart: Studiocart) -> None:
+    cart.config.items = "names"
+    cart.add_order({"id": 10, "product_name": "Onboarding"})
+    cart.add_subscription({"id": 14, "invoices": [10]})
+    order = get(cart, "/orders/10")
+    assert order["items"][0]["product_name"] == "Onboarding x 1"
+    assert order["items"][0]["quantity"] == 1
+    assert not {"product_id", "id", "item_type"} & set(order["items"][0])
+    assert "subscription_id" not in order
