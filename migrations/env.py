@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from worker.ledger import (
     cart_models,
+    offers_in_force,
     recovery_models,
     schema_models,
     sealed_password_models,
@@ -14,7 +15,7 @@ from worker.ledger import (
 )
 from worker.ledger.models import LedgerModel
 
-_TABLES = (cart_models, recovery_models, schema_models, sealed_password_models, subscription_models)
+_TABLES = (cart_models, offers_in_force, recovery_models, schema_models, sealed_password_models, subscription_models)
 """Modules whose tables stand beside those of `models`: importing them makes them known."""
 
 

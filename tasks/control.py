@@ -9,7 +9,6 @@ from celery import Task, shared_task
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
-from worker.errors import ConfigurationError
 from worker.ledger import due
 from worker.ledger.breaker import PROBE_SECONDS
 from workflows.registry import RISKY_STEPS, destinations, share_of
@@ -43,6 +42,7 @@ def sweep(runtime: Runtime) -> None:
     """One sweep of the ledger. Commits before it sends."""
     settings = runtime.settings
     now = runtime.clock()
+    runtime.offers.keep(now)
     with runtime.ledger.read() as connection:
         if not due.anything_due(connection, now=now):
             return
@@ -76,14 +76,6 @@ def sweep(runtime: Runtime) -> None:
         runtime.doorbell.ring_order(source, order_id)
     runtime.doorbell.ring_runs(run_ids)
     for source, order_id in again:
-        _look_again(runtime, source, order_id)
-
-
-def _look_again(runtime: Runtime, source: str, order_id: str) -> None:
-    try:
         recorded = runtime.hints.replan(source, order_id)
-    except ConfigurationError as error:
-        log.warning("%s order %s cannot be planned: %s", source, order_id, error)
-        return
-    if recorded is not None:
-        runtime.doorbell.ring_runs(recorded.ready)
+        if recorded is not None:
+            runtime.doorbell.ring_runs(recorded.ready)

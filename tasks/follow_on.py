@@ -72,7 +72,7 @@ def delete_unused_carts(self: Task) -> None:
 def planner(runtime: Runtime) -> FollowOnPlanner:
     """What plans follow-on carts, by the offers of the moment and the settings of this process."""
     return FollowOnPlanner(
-        runtime.offers.current, notify=notifier(runtime), start_at=runtime.settings.follow_on.start_at
+        runtime.offers.in_force, notify=notifier(runtime), start_at=runtime.settings.follow_on.start_at
     )
 
 

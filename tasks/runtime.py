@@ -37,7 +37,7 @@ from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.hints import HintReader, SourcePolicy
 from workflows.mailroom import MAIL
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.operations import Operations
 from workflows.polling import Poller
 from workflows.registry import WORKFLOWS
@@ -93,7 +93,7 @@ class Runtime:
         self.app.finalize()
         self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
         self.clock = clock = clock or self.ledger.clock(utc_now)
-        self.offers = OffersBook(settings.offers_file)
+        self.offers = OffersBook(settings.offers_file, self.ledger)
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}
         self._connect_systems()

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from worker.ledger import overview
 from worker.ledger.completions import completions_poll
+from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_shape
 from worker.ledger.shapes import Shape
 from workflows.reasons import advice
@@ -121,6 +122,7 @@ def problems(connection: Connection, now: datetime) -> list[Problem]:
     systems = list(_systems(connection, now))
     is_held_up = any(problem.key.startswith(("paused/", "down/")) for problem in systems)
     return [
+        *_offers(connection),
         *systems,
         *([] if is_held_up else _behind(connection, now)),
         *_by_reason(overview.failures(connection, advice), "failed", "failed", "/runs?"),
@@ -128,6 +130,17 @@ def problems(connection: Connection, now: datetime) -> list[Problem]:
         *_deliveries(overview.delivery_reviews(connection, advice)),
         *_events(connection),
     ]
+
+
+def _offers(connection: Connection) -> Iterator[Problem]:
+    row = offers_in_force_row(connection)
+    if row is not None and row.problem is not None:
+        yield Problem(
+            "offers/invalid",
+            "the offers file cannot be used; its last valid rules stay in force",
+            f"{row.problem} See: cartbridge offers check",
+            path="/offers",
+        )
 
 
 def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:

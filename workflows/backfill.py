@@ -26,7 +26,8 @@ from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, preview, record_order
-from workflows.offers import Offers, OffersBook
+from workflows.offers import Offers
+from workflows.offers_file import OffersBook
 from workflows.plan import Create, Plan
 from workflows.standing import keep_subscriptions
 from workflows.wording import describe_plan
@@ -130,7 +131,7 @@ class Backfiller:
 
     def preview(self, window: Window, on_page: OnPage = ignore_page) -> Backfilled:
         """Read everything and tell what a backfill would do; writes nothing. Raises `ApiError`, `OffersError`."""
-        offers = self._offers.current()
+        offers = self._offers.checked()
         done = Backfilled(self._source.name, window.since, window.until)
         for page in self._source.walk_since(window.since):
             with self._ledger.read() as connection:
@@ -156,7 +157,7 @@ class Backfiller:
         very window. Raises `ApiError` (what was recorded stays; begin it again to go on), `OffersError`, and
         `LeaseLostError` when another backfill of the source was begun meanwhile.
         """
-        offers = self._offers.current()
+        offers = self._offers.checked()
         done = self._begin(window, actor, reason)
         for page in self._source.walk_since(window.since):
             on_page(done, self._record(page, window, done, offers=offers, actor=actor))

@@ -20,7 +20,8 @@ from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, Source
 from workflows.attempt_rows import describe
 from workflows.ingest import Look, Recorded, preview, record_order
-from workflows.offers import OffersBook, OffersError
+from workflows.offers import OffersError
+from workflows.offers_file import OffersBook
 from workflows.plan import Plan
 from workflows.reasons import Reason
 from workflows.standing import DEFAULT_RULES, SubscriptionRules, keep_subscriptions
@@ -187,9 +188,9 @@ class HintReader:
     ) -> Recorded | None:
         """Plan an order again from its last recorded content; None if the ledger does not hold it.
 
-        Raises `OffersError`.
+        An operator, who means the file as it stands, is told by `OffersError` when it cannot be used.
         """
-        offers = self._offers.current()
+        offers = self._offers.current() if actor == Actor.SOURCE else self._offers.checked()
         now = self._clock()
         with self._ledger.write() as connection:
             order = order_rows.load_order(connection, source_name, order_id)
@@ -202,8 +203,11 @@ class HintReader:
             )
 
     def preview(self, source_name: str, order_id: str, *, replan: bool = False) -> Plan | None:
-        """What `replan` would do, without doing it; None if the ledger does not hold the order."""
-        offers = self._offers.current()
+        """What `replan` would do, without doing it; None if the ledger does not hold the order.
+
+        Raises `OffersError`.
+        """
+        offers = self._offers.checked()
         with self._ledger.read() as connection:
             order = order_rows.load_order(connection, source_name, order_id)
             if order is None:

@@ -7,7 +7,6 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -152,12 +151,12 @@ def parse_offers(text: str, *, name: str = "offers.toml") -> Offers:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _refuse(name, [_toml_problem(name, error)]) from None
+        raise refuse(name, [_toml_problem(name, error)]) from None
     places = _Places(text)
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
-        raise _refuse(name, _validation_problems(name, places, error)) from None
+        raise refuse(name, _validation_problems(name, places, error)) from None
     problems = [
         *_selector_problems(name, places, "offer", file.offer),
         *_selector_problems(name, places, "ignore", file.ignore),
@@ -166,47 +165,16 @@ def parse_offers(text: str, *, name: str = "offers.toml") -> Offers:
         *_follow_on_problems(name, places, file.follow_on),
     ]
     if problems:
-        raise _refuse(name, problems)
+        raise refuse(name, problems)
     return Offers(file.offer, file.ignore, file.follow_on)
-
-
-def load_offers(path: Path) -> Offers:
-    """Read and check the file at `path`; raises `OffersError`, also when it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before the first letter
-    except FileNotFoundError:
-        problem = f"{path}: there is no such file. Copy offers.example.toml there, or set CARTBRIDGE_OFFERS_FILE."
-        raise OffersError(problem, problems=(problem,)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path}: cannot be read ({type(error).__name__}). It must be a readable UTF-8 file."
-        raise OffersError(problem, problems=(problem,)) from None
-    return parse_offers(text, name=str(path))
-
-
-class OffersBook:
-    """The offers file as it is now: read again when it changes, so that an edit needs no restart."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read: tuple[tuple[int, int, int], Offers] | None = None
-
-    def current(self) -> Offers:
-        """Today's offers; raises `OffersError` while the file cannot be used."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            return load_offers(self._path)
-        mark = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if self._read is None or self._read[0] != mark:
-            self._read = (mark, load_offers(self._path))
-        return self._read[1]
 
 
 def _normal(selector: str, value: str) -> str:
     return " ".join(value.split()).casefold() if selector == "product_name" else value.strip()
 
 
-def _refuse(name: str, problems: list[str]) -> OffersError:
+def refuse(name: str, problems: list[str]) -> OffersError:
+    """The error for a file with these problems, one a line."""
     count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
     return OffersError("\n".join([f"{name} has {count}:", *problems]), problems=tuple(problems))
 

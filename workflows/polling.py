@@ -25,7 +25,8 @@ from worker.sources.source import Page, Source, Until, Walk
 from workflows.attempt_rows import describe
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, record_order
-from workflows.offers import Offers, OffersBook, OffersError
+from workflows.offers import Offers, OffersError
+from workflows.offers_file import OffersBook
 from workflows.source_start import note_contact, start_of
 from workflows.standing import keep_subscriptions
 from workflows.walks import Position, Progress, Steps

@@ -26,7 +26,7 @@ from workflows.effect_book import COMPED_STEP, EffectBook, OrderReader
 from workflows.enrolment import LEARNINGCART
 from workflows.findings import Cause, Finding, Kind, unchecked
 from workflows.hints import HintReader, SourcePolicy
-from workflows.offers import Offers, OffersBook, OffersError
+from workflows.offers_file import OffersBook
 from workflows.plan import REVOCATION
 from workflows.questions import REVOCATION_REASONS
 from workflows.reasons import Reason, advice
@@ -101,13 +101,11 @@ class Reconciler:
             yield from effects.compare()
             if effects.problem is None and not effects.has_nameless:
                 provisioned = effects.provisioned
-        offers: Offers | None = None
-        try:
-            offers = self._offers.current()
-        except OffersError as error:
-            problem = str(error).partition("\n")[0]
+        offers = self._offers.current()
+        if problems := self._offers.problems():
             yield unchecked(
-                f"Whether every paid seat has a run could not be checked: {problem}", "cartbridge offers check"
+                f"Paid seats are held against the last valid offers: the file cannot be used. {problems[0]}",
+                "cartbridge offers check",
             )
         for name, source in sorted(self._sources.items()):
             book = SourceBook(

@@ -30,13 +30,14 @@ class SourceBook:
         ledger: Ledger,
         source: Source,
         policy: SourcePolicy,
-        offers: Offers | None,
+        offers: Offers,
         *,
         provisioned: Collection[str] | None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`offers` None: they cannot be read, so that no seat is missed. `provisioned`: the orders (`SOURCE/ORDER`)
-        that have an effect this ledger does not know; None: nobody can tell, and nothing is safe to take in.
+        """`provisioned`: the orders (`SOURCE/ORDER`) that have an effect this ledger does not know.
+
+        None: nobody can tell, and nothing is safe to take in.
         """
         self._ledger = ledger
         self._source = source
@@ -124,7 +125,7 @@ class SourceBook:
 
     def _compare_seats(self, order: Order, row: Row[Any], seats: set[tuple[str, str, str]]) -> Iterator[Finding]:
         """A paid seat that has no run, though planning the order as it is would give it one."""
-        if order.payment is not Payment.PAID or row.before_start or row.replan_at is not None or self._offers is None:
+        if order.payment is not Payment.PAID or row.before_start or row.replan_at is not None:
             return
         lacking = {
             (line.id, seat.id)

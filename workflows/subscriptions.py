@@ -24,7 +24,8 @@ from worker.sources.source import SubscriptionPage, SubscriptionSource
 from workflows.attempt_rows import describe
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, record_order
-from workflows.offers import Offers, OffersBook, OffersError
+from workflows.offers import Offers, OffersError
+from workflows.offers_file import OffersBook
 from workflows.source_start import note_contact
 from workflows.standing import kept, record_subscription
 

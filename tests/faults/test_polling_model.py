@@ -30,7 +30,7 @@ from worker.sources.frontcore import FrontcoreSource
 from worker.sources.studiocart import StudiocartSource
 from workflows import polling, walks
 from workflows.hints import SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.polling import Polled
 from workflows.walks import Position, Progress, Steps
 

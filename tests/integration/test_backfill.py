@@ -20,7 +20,7 @@ from worker.sandbox import Sandbox, SandboxConfig, make_orders
 from worker.sources.studiocart import to_order
 from workflows.backfill import Backfilled, Backfiller, Window
 from workflows.hints import SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 
 pytestmark = pytest.mark.integration
 

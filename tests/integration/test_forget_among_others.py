@@ -35,7 +35,7 @@ from worker.ledger.subscription_models import subscriptions
 from worker.sources.order import Learner, Order, Payment, Seat
 from worker.sources.subscription import Access, Subscription
 from workflows.completions import Progress, record_progress
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.operations import Operations
 from workflows.reasons import Reason
 from workflows.standing import DEFAULT_RULES, record_subscription

@@ -24,7 +24,7 @@ from worker.sources.frontcore import FrontcoreSource
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.ingest import Look, record_order
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.registry import WORKFLOWS
 
 OFFERS = """

@@ -40,7 +40,7 @@ from worker.sources.order import Learner, Seat
 from workflows import late_answers
 from workflows.hints import HintReader, SourcePolicy
 from workflows.ingest import Look, record_order
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.polling import Polled, Poller
 
 SEAT = "1109/1107/buyer/501"

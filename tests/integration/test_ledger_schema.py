@@ -92,7 +92,7 @@ def test_schema_is_refused_with_the_command_when_it_is_empty(ledger: Ledger) -> 
 def ready(ledger: Ledger) -> int:
     """What a load balancer is told."""
     web = FastAPI()
-    web.include_router(health_routes(ledger, Bell()))
+    web.include_router(health_routes(ledger, Bell(), Path("offers.toml")))
     with closing(AppClient(web)) as client:
         return client.get("/readyz").status_code
 

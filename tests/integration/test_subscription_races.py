@@ -18,7 +18,7 @@ from worker.ledger.subscription_models import subscriptions
 from worker.sources.order import Order
 from worker.sources.subscription import Access
 from workflows.hints import SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.polling import Poller
 from workflows.subscriptions import SubscriptionPoller
 

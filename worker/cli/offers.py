@@ -30,7 +30,8 @@ def offers_group() -> None:
 @app.command("check")
 def check_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Read the offers file and name every problem with its line; exits 2 if there is one."""
-    from workflows.offers import OffersError, load_offers
+    from workflows.offers import OffersError
+    from workflows.offers_file import load_offers
 
     settings = opening_of(context).settings
     path = settings.offers_file
@@ -53,7 +54,8 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
 def unmapped_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the products that no offer matches, what waits for each, and the lines to paste into the offers file."""
     from worker.ledger.page_offers import waiting_for_offer
-    from workflows.offers import OffersError, load_offers
+    from workflows.offers import OffersError
+    from workflows.offers_file import load_offers
     from workflows.reasons import Reason
     from workflows.unmapped import unmapped_products
 

@@ -74,6 +74,13 @@ def note(text: str) -> None:
     typer.secho(text, dim=True, err=True)
 
 
+def warn_of_offers(problem: str) -> None:
+    """Say, before anything else, that the offers file cannot be used, on stdout with the rest of what is shown."""
+    out = console()
+    out.print(cell(f"The offers file cannot be used: {problem}", "bold red"))
+    out.print(cell("  its last valid rules stay in force; see: cartbridge offers check"))
+
+
 def cell(value: object, style: str = "") -> Text:
     """A value from outside as it is: no markup is read in it, and nothing in it moves the cursor."""
     from rich.text import Text

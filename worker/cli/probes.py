@@ -23,18 +23,19 @@ from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.logs import known_secrets
 from worker.settings import DESTINATIONS, Settings, SystemSettings
-from workflows.offers import OffersError, load_offers
+from workflows.offers import OffersError
+from workflows.offers_file import load_offers
 
 __all__ = ["Finding", "paused_systems", "probe_all"]
 
 
 def probe_all(settings: Settings) -> Iterator[Finding]:
     """Every part, one finding each, as they are found. Sends a real token request and a real list of one order."""
+    yield _probe_offers(settings)  # first: with a mistake in it everything else looks well
     for name, system in settings.systems().items():
         yield _probe_system(name, system)
     yield _probe_ledger(settings)
     yield _probe_broker(settings)
-    yield _probe_offers(settings)
     yield from probe_mail(settings)
 
 

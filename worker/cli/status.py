@@ -9,7 +9,7 @@ import typer
 
 from worker.cli.arguments import AsJson
 from worker.cli.opening import opening_of
-from worker.cli.printing import STATE_STYLES, ago, cell, console, duration, print_json, table
+from worker.cli.printing import STATE_STYLES, ago, cell, console, duration, print_json, table, warn_of_offers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,14 +21,24 @@ if TYPE_CHECKING:
 def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is done, what waits, what needs a person, and how the sources are doing."""
     from worker.ledger.listing import status
+    from workflows.offers_file import offers_problem
     from workflows.reasons import advice
 
     opening = opening_of(context)
     with opening.reading() as connection:
-        found = status(connection, datetime.now(UTC), advise=advice, webhook_sources=opening.settings.webhook_sources())
+        settings = opening.settings
+        found = status(
+            connection,
+            datetime.now(UTC),
+            advise=advice,
+            webhook_sources=settings.webhook_sources(),
+            offers_problem=offers_problem(connection, settings.offers_file),
+        )
     if as_json:
         print_json(found)
     else:
+        if found["offers_problem"]:
+            warn_of_offers(found["offers_problem"])
         _print_status(found)
 
 

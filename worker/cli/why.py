@@ -9,7 +9,7 @@ import typer
 
 from worker.cli.arguments import AsJson
 from worker.cli.opening import opening_of
-from worker.cli.printing import cell, console, note, print_json
+from worker.cli.printing import cell, console, note, print_json, warn_of_offers
 
 if TYPE_CHECKING:
     from worker.ledger.shapes import Shape
@@ -29,13 +29,18 @@ def why_command(
 ) -> None:
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.ledger.story import why
+    from workflows.offers_file import offers_problem
     from workflows.reasons import advice
 
-    with opening_of(context).reading() as connection:
+    opening = opening_of(context)
+    with opening.reading() as connection:
+        problem = offers_problem(connection, opening.settings.offers_file)
         story = why(connection, subject, advise=advice, now=datetime.now(UTC))
     if as_json:
         print_json(story)
     else:
+        if problem is not None:
+            warn_of_offers(problem)
         _print_story(story)
 
 

@@ -25,18 +25,27 @@ _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).or
 """Without the marks of backfills, reconciliations and completions."""
 
 
-def status(connection: Connection, now: datetime, *, advise: Advise, webhook_sources: Collection[str] = ()) -> Shape:
+def status(
+    connection: Connection,
+    now: datetime,
+    *,
+    advise: Advise,
+    webhook_sources: Collection[str] = (),
+    offers_problem: str | None = None,
+) -> Shape:
     """Counts by state, what waits for a person and why, what is due, paused or down, and each source's last poll.
 
     `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
     successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
     that is not among `webhook_sources`. `late_since` is set when no poll has succeeded for three intervals, and
     `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
+    `offers_problem` is what the caller knows to be wrong with the offers file.
     Counts every row once, by index.
     """
     missed = missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW) if webhook_sources else {}
     return {
         "at": iso(now),
+        "offers_problem": offers_problem,
         "runs": _counts(connection, runs, RunState),
         "orders": _counts(connection, orders, OrderState),
         "deliveries": _counts(connection, deliveries, DeliveryState),

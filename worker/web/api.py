@@ -26,6 +26,7 @@ from worker.web.api_access import token_check
 from worker.web.api_queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
 from worker.web.problems import MEDIA_TYPE
 from worker.web.strangers import Strangers
+from workflows.offers_file import offers_problem
 from workflows.reasons import advice
 
 _REFUSALS = {
@@ -90,7 +91,13 @@ def api_routes(settings: Settings, ledger: Ledger, strangers: Strangers, *, cloc
         webhook_sources = settings.webhook_sources()
         return _shown(
             ledger,
-            lambda connection: listing.status(connection, clock(), advise=advice, webhook_sources=webhook_sources),
+            lambda connection: listing.status(
+                connection,
+                clock(),
+                advise=advice,
+                webhook_sources=webhook_sources,
+                offers_problem=offers_problem(connection, settings.offers_file),
+            ),
         )
 
     return router

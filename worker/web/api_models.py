@@ -152,6 +152,8 @@ class Status(Open):
     """The state of the whole in one look."""
 
     at: datetime
+    offers_problem: str | None
+    """Why the offers file cannot be used; its last valid rules stay in force."""
     runs: dict[str, int]
     orders: dict[str, int]
     deliveries: dict[str, int]

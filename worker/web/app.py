@@ -56,7 +56,7 @@ def create_app(
     app.add_middleware(AnswerMiddleware, metrics=metrics)
     add_problem_handlers(app)
     app.include_router(webhook_routes(intake, doorbell, strangers, metrics))
-    app.include_router(health_routes(ledger, doorbell))
+    app.include_router(health_routes(ledger, doorbell, settings.offers_file))
     app.include_router(metrics_routes(metrics))
     app.include_router(api_routes(settings, ledger, strangers, clock=clock))
     app.include_router(page_routes(settings, ledger, clock=clock, desk=desk))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import structlog
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -10,13 +12,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.web.doorbell import Doorbell
 from worker.web.problems import problem, report_ledger_error
+from workflows.offers_file import offers_problem
 
 log = structlog.get_logger(__name__)
 
+_OFFERS_INVALID = "The offers file cannot be used; its last valid rules stay in force. Run: cartbridge offers check"
 _METHODS = ["GET", "HEAD"]
 
 
-def health_routes(ledger: Ledger, doorbell: Doorbell) -> APIRouter:
+def health_routes(ledger: Ledger, doorbell: Doorbell, offers_file: Path) -> APIRouter:
     """The routes. Neither tells where a server is or why it does not answer: that is in the log."""
     router = APIRouter(include_in_schema=False)
 
@@ -26,18 +30,31 @@ def health_routes(ledger: Ledger, doorbell: Doorbell) -> APIRouter:
 
     @router.api_route("/readyz", methods=_METHODS)
     def show_readiness() -> JSONResponse:
-        """503 unless the ledger can be used. The broker is reported only: a webhook must get in while it is away."""
+        """503 unless the ledger can be used. Reported only: the broker, for a webhook must get in while it is away, and
+        the offers file, whose last valid rules stay in force.
+        """
         state = _ledger_state(ledger)
         is_ready = set(state.values()) == {"ok"}
         report = {"ready": is_ready, **state, "broker": "ok" if doorbell.broker_ok() else "unreachable"}
         if is_ready:
-            return JSONResponse(report)
+            has_offers = _offers_usable(ledger, offers_file)
+            report["offers"] = "ok" if has_offers else "invalid"
+            return JSONResponse(report if has_offers else {"detail": _OFFERS_INVALID, **report})
         detail = "The ledger cannot be reached."
         if state["ledger"] == "ok":
             detail = "The ledger's schema is not this version's. Run: cartbridge migrate"
         return problem(503, detail, headers={"Retry-After": "5"}, members=report)
 
     return router
+
+
+def _offers_usable(ledger: Ledger, offers_file: Path) -> bool:
+    try:
+        with ledger.read() as connection:
+            return offers_problem(connection, offers_file) is None
+    except SQLAlchemyError as error:
+        report_ledger_error(error)
+        return True
 
 
 def _ledger_state(ledger: Ledger) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tests.faults.follow_on_rig import COURSE, EMAIL, ITEM, FollowOnRig
 from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
+from workflows.offers_file import OffersBook
 
 
 @pytest.fixture
@@ -122,7 +123,8 @@ def test_nothing_is_started_when_nothing_may_follow(run: Run, rig: FollowOnRig) 
 
 def test_poll_waits_and_says_so_when_the_offers_cannot_be_read(rig: FollowOnRig) -> None:
     good = rig.settings.offers_file.read_text()
-    rig.settings.offers_file.write_text("[[offer]")
+    rig.settings.offers_file.unlink()
+    rig.runtime.offers = OffersBook(rig.settings.offers_file)  # as at a first start: no rules were ever valid
     rig.complete(email="john@example.test")
     polled = completions_poller(rig.runtime).poll()
     assert polled.error is not None

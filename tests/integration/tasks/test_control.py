@@ -13,6 +13,7 @@ from tests.unit.workflows.shop import NOW, Clock, rows, run_of
 from worker.celery_app import create_celery
 from worker.ledger import order_rows
 from worker.ledger.models import orders, pauses, runs
+from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.states import Via
 from worker.ledger.watching import watches
 from worker.settings import load_settings
@@ -83,18 +84,21 @@ def test_order_is_looked_at_again_when_its_last_plan_left_something(runtime: Run
     assert order.replan_at is None
 
 
-def test_order_is_put_off_once_more_when_the_offers_file_is_broken(
-    runtime: Runtime, published: Published, caplog: pytest.LogCaptureFixture
+def test_order_is_planned_again_by_the_last_valid_rules_when_the_offers_file_is_broken(
+    runtime: Runtime, published: Published
 ) -> None:
-    a_run(runtime.ledger)
+    sweep(runtime)  # keeps the rules
+    run_id = a_run(runtime.ledger)
     put_off(runtime)
     runtime.settings.offers_file.write_text("[[offer]]\nnonsense = 1\n")
-    with caplog.at_level(logging.WARNING):
-        sweep(runtime)
-    assert published == []
-    assert "studiocart order 1109 cannot be planned" in caplog.text
+    sweep(runtime)
+    assert published == [("cartbridge.enrolment.add_customer", (run_id,))]
     (order,) = rows(runtime.ledger, orders)
-    assert order.replan_at > NOW
+    assert order.replan_at is None
+    with runtime.ledger.read() as connection:
+        row = offers_in_force_row(connection)
+    assert row is not None
+    assert "offers.toml" in (row.problem or "")
 
 
 def test_nothing_happens_when_an_order_to_look_at_is_gone(

@@ -30,7 +30,7 @@ from workflows import backfill as backfill_module
 from workflows.backfill import Backfilled, Backfiller, Window
 from workflows.hints import SourcePolicy
 from workflows.ingest import record_order
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.polling import Poller
 
 SINCE = NOW - timedelta(days=10)

@@ -30,7 +30,7 @@ from worker.sources.order import Product
 from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
 from workflows.hints import SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.standing import SubscriptionRules, keep_subscriptions, record_subscription
 from workflows.subscriptions import SubscriptionPoller, SubscriptionsPolled
 

@@ -14,7 +14,7 @@ from tests.unit.workflows.shop import ONE_OFFER, Clock, FakeSource, a_hint_reade
 from tests.unit.workflows.three_books import SINCE, FakeCart, NewReconciler
 from worker.ledger.session import Ledger
 from workflows.hints import HintReader, SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.reconcile import Reconciled, Reconciler
 
 

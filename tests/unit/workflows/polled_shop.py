@@ -17,7 +17,7 @@ from worker.ledger.models import cursors
 from worker.ledger.session import Ledger
 from worker.sources.order import Order
 from workflows.hints import SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 from workflows.polling import Polled, Poller
 from workflows.walks import Position
 

@@ -18,7 +18,8 @@ from worker.sources.order import Learner, Line, Money, Order, Payment, Product, 
 from worker.sources.source import Page, Until, Walk
 from workflows.hints import HintReader, SourcePolicy
 from workflows.ingest import Look, Recorded, record_order
-from workflows.offers import Grant, Offers, OffersBook, parse_offers
+from workflows.offers import Grant, Offers, parse_offers
+from workflows.offers_file import OffersBook
 from workflows.plan import (
     ENROLMENT,
     Cancel,

@@ -28,7 +28,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Payment
 from workflows.hints import HOOK_OUTRAN_ROW, HintReader
-from workflows.offers import OffersBook, OffersError
+from workflows.offers import OffersError
+from workflows.offers_file import OffersBook
 
 SEAT = "1109/1107/buyer/501"
 
@@ -235,21 +236,32 @@ def test_hint_never_goes_to_review_when_the_source_stays_away_for_a_week(
     assert states(ledger) == {SEAT: ("pending", None)}
 
 
-def test_hint_waits_and_nothing_is_fetched_when_the_offers_are_broken(
+def test_order_is_planned_by_the_last_valid_rules_when_the_offers_are_broken(
     ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, offers_file: Path
 ) -> None:
+    source.put(an_order("1108"))
+    arrive(ledger, clock, order_id="1108")
+    hints.look("studiocart", "1108")
     source.put(an_order())
     offers_file.write_text("[[offer]\n")
     hint = arrive(ledger, clock)
-    looked = hints.look("studiocart", "1109")
-    row = delivery(ledger, hint)
-    assert (row.state, row.reason, source.asked) == ("waiting", "offers_invalid", [])
-    assert looked.error is not None
-    assert "offers.toml" in looked.error
-    offers_file.write_text(ONE_OFFER)
-    clock.now = row.next_attempt_at
     hints.look("studiocart", "1109")
-    assert states(ledger) == {SEAT: ("pending", None)}
+    assert delivery(ledger, hint).state == "planned"
+    assert states(ledger)[SEAT] == ("pending", None)
+
+
+def test_order_waits_for_an_offer_when_the_file_never_was_valid(
+    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, offers_file: Path
+) -> None:
+    source.put(an_order())
+    offers_file.unlink()
+    arrive(ledger, clock)
+    hints.look("studiocart", "1109")
+    assert list(states(ledger).values()) == [("review", "unmapped_product")]
+    offers_file.write_text(ONE_OFFER)
+    arrive(ledger, clock)
+    hints.look("studiocart", "1109")
+    assert states(ledger)[SEAT] == ("pending", None)
 
 
 def test_hint_waits_when_its_source_is_off(ledger: Ledger, hints: HintReader, clock: Clock) -> None:
@@ -331,7 +343,7 @@ def test_planning_again_fails_when_the_offers_are_broken(ledger: Ledger, hints: 
     record(ledger, an_order())
     offers_file.write_text("nonsense")
     with pytest.raises(OffersError):
-        hints.replan("studiocart", "1109")
+        hints.replan("studiocart", "1109", actor="operator:ann")
 
 
 def test_change_is_applied_by_a_replan_when_the_run_was_busy_before(

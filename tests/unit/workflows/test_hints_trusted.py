@@ -20,7 +20,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
 from worker.sources.order import Payment
 from workflows.hints import HintReader, SourcePolicy
-from workflows.offers import OffersBook
+from workflows.offers_file import OffersBook
 
 SEAT = "1109/1107/buyer/501"
 

@@ -8,7 +8,8 @@ import pytest
 
 from worker.errors import ConfigurationError
 from worker.sources.order import Line, Product
-from workflows.offers import Grant, Ignore, Offer, Offers, OffersBook, OffersError, load_offers, parse_offers
+from workflows.offers import Grant, Ignore, Offer, Offers, OffersError, parse_offers
+from workflows.offers_file import OffersBook, load_offers
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -310,22 +311,6 @@ def test_book_is_read_again_only_when_the_file_changes(tmp_path: Path) -> None:
     path.write_text(an_offer(product_id="2"))
     os.utime(path, ns=(1, 1))
     assert book.current().offers[0].product_id == "2"
-
-
-def test_book_refuses_until_the_file_is_usable_again(tmp_path: Path) -> None:
-    path = tmp_path / "offers.toml"
-    book = OffersBook(path)
-    with pytest.raises(OffersError):
-        book.current()
-    path.write_text("nonsense")
-    for _ in range(2):
-        with pytest.raises(OffersError):
-            book.current()
-    path.write_text(an_offer(product_id="1"))
-    assert len(book.current().offers) == 1
-    path.unlink()
-    with pytest.raises(OffersError):
-        book.current()
 
 
 def test_digest_changes_only_with_the_rules() -> None:

@@ -21,7 +21,7 @@ from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.rendering import iso
-from workflows.offers import Offer, Offers, OffersBook, OffersError
+from workflows.offers import Offer, Offers
 from workflows.reasons import Reason, advice
 from workflows.unmapped import product_key, unmapped_products
 
@@ -29,9 +29,8 @@ COUNTED_DAYS = 30
 
 
 def offers_routes(page: Page) -> APIRouter:
-    """The page. A file that cannot be used is shown with its problems, by line; what it said before is not guessed."""
+    """The page. A file that cannot be used is shown with its problems, by line; its last valid rules stay in force."""
     router = guarded_router(page)
-    book = OffersBook(page.settings.offers_file)
 
     @router.get("/offers")
     def show(request: Request) -> Response:
@@ -39,15 +38,15 @@ def offers_routes(page: Page) -> APIRouter:
         with page.reading() as connection:
             found, counted_from = granted(connection, since)
             waiting = waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT)
-        offers, problems = _read(book)
+        offers = page.offers.current()
         return page.render(
             request,
             "offers.html",
             file=page.settings.offers_file,
-            problems=problems,
-            offers=None if offers is None else _counted(offers, found),
-            ignores=() if offers is None else offers.ignores,
-            follow_ons=() if offers is None else offers.follow_ons,
+            problems=page.offers.problems(),
+            offers=_counted(offers, found),
+            ignores=offers.ignores,
+            follow_ons=offers.follow_ons,
             days=COUNTED_DAYS,
             counted_from=None if counted_from is None else iso(counted_from),
             most_granted=MOST_GRANTED,
@@ -75,13 +74,6 @@ def look_again_routes(page: Page, desk: Desk) -> APIRouter:
         return ask_for_all(page, desk, request, found, title=title, back="/offers")
 
     return router
-
-
-def _read(book: OffersBook) -> tuple[Offers | None, tuple[str, ...]]:
-    try:
-        return book.current(), ()
-    except OffersError as error:
-        return None, error.problems
 
 
 def _counted(offers: Offers, found: Iterable[Granted]) -> list[dict[str, Any]]:

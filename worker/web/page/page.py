@@ -22,6 +22,7 @@ from worker.web.page.password import AdminPassword
 from worker.web.page.rendering import environment, iso
 from worker.web.page.session import Session, Sessions
 from worker.web.page.static_files import static_path
+from workflows.offers_file import OffersBook
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -57,6 +58,7 @@ class Page:
         self.sessions = Sessions(lambda: self.password.session_key, clock=clock)
         self.notices = Notices(lambda: self.password.session_key)
         self.nav: tuple[NavItem, ...] = ()
+        self.offers = OffersBook(settings.offers_file, ledger)
         self._templates = environment()
 
     @contextmanager
@@ -82,7 +84,8 @@ class Page:
     ) -> HTMLResponse:
         """A template as an answer.
 
-        Beside `context` it knows `now, now_iso, path, nav, session, notice, form_token, search_text, static`.
+        Beside `context` it knows `now, now_iso, path, nav, session, notice, form_token, search_text, static`,
+        and `offers_problems`, which every page shows first.
         """
         session: Session | None = getattr(request.state, "session", None)
         notice = None if session is None or is_fragment(request) else self.notices.read(request)
@@ -94,6 +97,7 @@ class Page:
             "session": session,
             "notice": notice,
             "form_token": "" if session is None else self.sessions.form_token(session),
+            "offers_problems": self.offers.problems() if session is not None and session.name else (),
             "search_text": "",
             "static": static_path,
         }

@@ -73,7 +73,8 @@ def test_problems_are_shown_with_their_lines_when_the_file_is_invalid(office: Of
     office.offers_file.write_text('[[offer]]\nsource = "studiocart"\nproduct_id = "1"\ngrants = [{ price_id = 0 }]\n')
     page = office.get("/offers").text
     assert "offers.toml:4: [[offer]] grants.0.price_id" in page
-    assert "Today’s offers" not in page
+    assert "last valid rules stay in force" in page
+    assert "cannot be used" in office.get("/").text
     assert "1 seat in 1 order" in page  # what waits is known all the same
 
 

@@ -46,7 +46,7 @@ class Bell:
         return self.is_there
 
 
-def settings_with(**changes: dict[str, Any]) -> Settings:
+def settings_with(**changes: Any) -> Settings:
     """Studiocart and Frontcore are on, 3dcart is off; `changes` go into their sections."""
     sections = {name: {**section, **changes.pop(name, {})} for name, section in SECTIONS.items()}
     return Settings.model_validate({**sections, **changes})

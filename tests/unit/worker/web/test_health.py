@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,23 @@ def test_broker_is_reported_and_not_required_when_readiness_is_asked(
     bell.is_there = is_there
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "ledger": "ok", "schema": "ok", "broker": broker}
+    report = {"ready": True, "ledger": "ok", "schema": "ok", "broker": broker}
+    assert report | answer.json() == answer.json()
+
+
+def test_process_is_ready_and_says_so_when_the_offers_file_cannot_be_used(
+    ledger: Ledger, bell: Bell, tmp_path: Path
+) -> None:
+    path = tmp_path / "offers.toml"
+    app = create_app(settings_with(offers_file=path), ledger, bell, clock=lambda: pytest.fail("needs no time"))
+    with closing(AppClient(app)) as client:
+        path.write_text("[[offer]")
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["ready"], answer.json()["offers"]) == (200, True, "invalid")
+        assert "cartbridge offers check" in answer.json()["detail"]
+        path.write_text("")
+        assert client.get("/readyz").json()["offers"] == "ok"
+        assert "detail" not in client.get("/readyz").json()
 
 
 def test_app_is_not_ready_when_the_schema_is_another(client: AppClient, ledger: Ledger) -> None:
