@@ -33,8 +33,7 @@ class StepTask(LedgerTask):
         if held is None:
             self._end_chain()
             return
-        order = f"{held.source}/{held.order_id}" if held.order_id is not None else None
-        with log_context(run_id=held.id, order=order):
+        with log_context(run_id=held.id, order=held.order):
             self._carry_on(runtime, held)
         waiting = runtime.executor.next_in_lane(held)
         if waiting is not None:

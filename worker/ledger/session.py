@@ -28,6 +28,7 @@ from worker.ledger.schema_models import schema_tolerance
 log = logging.getLogger(__name__)
 
 _WRITE = "cartbridge_write"
+_AFTER_COMMIT = "cartbridge_after_commit"
 _BUSY_TIMEOUT_MILLISECONDS = 15_000
 _LOCKED_WAIT_SECONDS = 0.02
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -35,6 +36,16 @@ _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 class SchemaMismatchError(ConfigurationError):
     """The ledger's schema is not the one this version works on. The message names the command to run."""
+
+
+def after_commit(connection: Connection, call: Callable[[], None]) -> None:
+    """Have something done once the transaction of `Ledger.write` is committed; never where it is rolled back.
+
+    For what may be lost, such as a line of the log: a crash in between leaves it out.
+    """
+    found = connection.get_execution_options().get(_AFTER_COMMIT)
+    if found is not None:
+        found.append(call)
 
 
 class Ledger:
@@ -107,12 +118,15 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that changes something: committed at the end of the block, rolled back on an exception."""
+        committed: list[Callable[[], None]] = []
         with self._writing, self.engine.connect() as connection:
-            writing = connection.execution_options(**{_WRITE: True})
+            writing = connection.execution_options(**{_WRITE: True, _AFTER_COMMIT: committed})
             with writing.begin():
                 if self._clock is not None:
                     self._clock.note(writing)
                 yield writing
+        for call in committed:
+            call()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
