@@ -72,7 +72,7 @@ def _time_zone(value: str) -> str:
 def _status_ids(value: str) -> str:
     ids = [part.strip() for part in value.split(",")]
     if not all(re.fullmatch(r"[1-9][0-9]{0,8}", each) for each in ids):
-        raise _refuse("should be whole numbers with commas between them, such as 2,4,10")
+        raise _refuse("should be whole numbers with commas between them, such as 2,4")
     return ",".join(dict.fromkeys(ids))
 
 

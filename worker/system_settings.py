@@ -163,7 +163,10 @@ class ThreedcartSettings(SourceSettings):
     token: HeaderSecret | None = Field(None, description="The store's token for the app.")
     orders_enabled: bool = Field(default=False, description="Take the store's orders as a source too.")
     paid_statuses: StatusIds = Field(
-        "2,4,10", description="The numbers of the order statuses that count as paid; 7 (not completed) is no order."
+        "2,4",
+        description="The numbers of the order statuses that count as paid, whatever an order says of money. 1 (new) "
+        "and 3 (partial) need no mention: they are paid where money was taken. 7 (not completed) is no order. "
+        "`cartbridge check` shows your store's own labels and how each is read.",
     )
     time_zone: TimeZone = Field(
         "-05:00",

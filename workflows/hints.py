@@ -17,7 +17,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.retry import backoff_seconds
 from worker.sources.order import Order, Payment
-from worker.sources.source import NoOrderError, Source
+from worker.sources.source import NoOrderError, SampleOrderError, Source
 from workflows.attempt_rows import describe
 from workflows.ingest import Look, Recorded, preview, record_order
 from workflows.offers import OffersError
@@ -164,6 +164,8 @@ class HintReader:
             state = DeliveryState.REVIEW
         if isinstance(error, NoOrderError) and now - oldest >= HOOK_OUTRAN_ROW:
             state = DeliveryState.IGNORED  # the source has it, and says that it is none: an abandoned cart
+        if isinstance(error, SampleOrderError):
+            state, reason = DeliveryState.IGNORED, Reason.TEST_NOTIFICATION
         if isinstance(error, WebhookRejectedError):
             state = DeliveryState.REVIEW
         note = str(error) if isinstance(error, OffersError | WebhookRejectedError) else describe(error)
@@ -180,7 +182,8 @@ class HintReader:
                 failed=True,
                 holder=self._holder,
             )
-        log.warning("%s order %s: %s", source_name, order_id, note)
+        level = logging.INFO if state is DeliveryState.IGNORED else logging.WARNING
+        log.log(level, "%s order %s: %s", source_name, order_id, note)
         return Looked(error=note, taken=len(taken))
 
     def replan(

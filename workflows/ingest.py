@@ -16,7 +16,7 @@ from worker.ledger.run_rows import add_learners, insert_run, insert_steps, lane_
 from worker.ledger.states import Actor, DeliveryState, RunState, StepState, check_transition
 from worker.sources.order import Learner, Order, Payment, email_key
 from workflows import plan as plans
-from workflows import planning, refunds
+from workflows import planning, refunds, unproven
 from workflows.known_runs import known_runs
 from workflows.offers import Grant, Offers
 from workflows.plan import KnownRun, Plan, Situation, Standing
@@ -112,6 +112,8 @@ def record_order(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
     situation = situation_of(row, cursor, look, start_at, standing)
+    ask_at = unproven.asked_at(order, first_seen_at=row.first_seen_at, start_at=situation.start_at)
+    situation = replace(situation, payment_overdue=ask_at is not None and ask_at <= now)
     existing = known_runs(connection, order.source, order.id)
     plan = planning.plan(order, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
@@ -124,6 +126,8 @@ def record_order(
     recorded = Recorded(plan, changed=changed)
     _Applier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
     replan_at = standing.awaited_until if standing and plan.reason is Reason.SUBSCRIPTION_UNLISTED else None
+    if ask_at is not None and plan.reason is Reason.AWAITING_PAYMENT:
+        replan_at = ask_at
     if plan.look_again or recorded.refused:
         replan_at = now + timedelta(seconds=_LOOK_AGAIN_SECONDS)
     values: dict[str, Any] = {
@@ -384,4 +388,6 @@ def preview(
         connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
     )
     situation = situation_of(row, cursor, look, start_at, standing)
+    ask_at = unproven.asked_at(order, first_seen_at=seen_at, start_at=situation.start_at)
+    situation = replace(situation, payment_overdue=ask_at is not None and ask_at <= look.fetched_at)
     return planning.plan(order, offers, known_runs(connection, order.source, order.id), situation)

@@ -17,7 +17,9 @@ REVOCATION = "revocation"
 WHOLE_ORDER = "-"
 """The line and seat of a run that is about the whole order."""
 
-PLACEHOLDERS = frozenset({keys.UNMAPPED, keys.UNNAMED, keys.HELD, keys.RENEWAL, keys.UNKNOWN_STATUS})
+PLACEHOLDERS = frozenset(
+    {keys.UNMAPPED, keys.UNNAMED, keys.HELD, keys.RENEWAL, keys.UNKNOWN_STATUS, keys.PAYMENT_UNPROVEN}
+)
 PLACE_HOLDS = frozenset({Reason.WAITING_LIST, Reason.COURSE_CANCELLED})
 """Holds that say the learner has no place: also a question once access was given."""
 HOLDS = PLACE_HOLDS | {
@@ -128,6 +130,8 @@ class Situation:
     """What had been paid for it when the ledger last looked; None where nothing was, or nobody said how much."""
     standing: Standing | None = None
     """None: no subscription is known of."""
+    payment_overdue: bool = False
+    """Evidence that it was paid was waited for long enough, see `workflows.unproven`."""
 
 
 @dataclass(frozen=True)

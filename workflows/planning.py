@@ -34,10 +34,12 @@ from workflows.questions import (
     CANCEL_REASONS,
     REVOCATION_REASONS,
     about,
+    about_order,
     closed_by_operator,
     last_asked,
     of_learner,
     of_subscription,
+    order_key,
 )
 from workflows.reasons import Reason
 from workflows.seats import seating
@@ -64,10 +66,12 @@ class _Planner:
 
     def plan(self) -> Plan:
         before_start = self.situation.before_start
+        if not self.order.payment_unproven:
+            self._settle_question_about_order(keys.PAYMENT_UNPROVEN)
         if self.order.payment is Payment.UNKNOWN:
-            state, reason = self._plan_unknown_status()
+            state, reason = self._ask_about_order(keys.UNKNOWN_STATUS, Reason.UNKNOWN_STATUS)
         else:
-            self._settle_unknown_status()
+            self._settle_question_about_order(keys.UNKNOWN_STATUS)
             if self.order.payment is Payment.PAID:
                 state, reason, before_start = self._plan_paid()
             elif self.order.payment is Payment.WAITING:
@@ -78,25 +82,12 @@ class _Planner:
 
     # Statuses that do not provision
 
-    def _unknown_status_key(self) -> str:
-        return keys.run_key(self.order.source, self.order.id, WHOLE_ORDER, WHOLE_ORDER, keys.UNKNOWN_STATUS)
+    def _ask_about_order(self, word: str, reason: Reason) -> tuple[OrderState, Reason | None]:
+        self._ensure(about_order(self.order, word, reason))
+        return OrderState.REVIEW, reason
 
-    def _plan_unknown_status(self) -> tuple[OrderState, Reason | None]:
-        self._ensure(
-            Create(
-                key=self._unknown_status_key(),
-                workflow=ENROLMENT,
-                line_id=WHOLE_ORDER,
-                seat_id=WHOLE_ORDER,
-                title=f"status {self.order.status!r}",
-                state=RunState.REVIEW,
-                reason=Reason.UNKNOWN_STATUS,
-            )
-        )
-        return OrderState.REVIEW, Reason.UNKNOWN_STATUS
-
-    def _settle_unknown_status(self) -> None:
-        run = self.by_key.get(self._unknown_status_key())
+    def _settle_question_about_order(self, word: str) -> None:
+        run = self.by_key.get(order_key(self.order, word))
         if run is not None and run.state is RunState.REVIEW:
             self.actions.append(Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded"))
 
@@ -105,6 +96,8 @@ class _Planner:
             if run.state is RunState.SUCCEEDED:
                 self._follow_subscription(run)
         planned = any(run.workflow == ENROLMENT and run.state is not RunState.CANCELLED for run in self._seat_runs())
+        if self.order.payment_unproven and self.situation.payment_overdue and not planned:
+            return self._ask_about_order(keys.PAYMENT_UNPROVEN, Reason.PAYMENT_UNPROVEN)
         return (OrderState.PLANNED, None) if planned else (OrderState.WAITING, Reason.AWAITING_PAYMENT)
 
     def _plan_cancelled(self) -> tuple[OrderState, Reason | None]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.ledger.states import RunState
-from worker.sources.order import Learner, Payment, email_key
+from worker.sources.order import Learner, Order, Payment, email_key
 from workflows import keys
-from workflows.plan import REVOCATION, Action, Cancel, Create, Ended, KnownRun, Standing
+from workflows.plan import ENROLMENT, REVOCATION, WHOLE_ORDER, Action, Cancel, Create, Ended, KnownRun, Standing
 from workflows.reasons import Reason
 
 CANCEL_REASONS = {
@@ -52,6 +52,24 @@ def about(run: KnownRun, word: str, reason: Reason, *, note: str | None = None) 
         grant=run.grant,
         parent_id=run.id,
         note=note,
+    )
+
+
+def order_key(order: Order, word: str) -> str:
+    """The key of a question about a whole order."""
+    return keys.run_key(order.source, order.id, WHOLE_ORDER, WHOLE_ORDER, word)
+
+
+def about_order(order: Order, word: str, reason: Reason) -> Create:
+    """A run that asks a person about a whole order, and holds its place until it can be planned."""
+    return Create(
+        key=order_key(order, word),
+        workflow=ENROLMENT,
+        line_id=WHOLE_ORDER,
+        seat_id=WHOLE_ORDER,
+        title=f"status {order.status!r}",
+        state=RunState.REVIEW,
+        reason=reason,
     )
 
 

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     RENEWAL_UNDECIDED = "renewal_undecided"
     SUBSCRIPTION_UNLISTED = "subscription_unlisted"
     UNKNOWN_STATUS = "unknown_status"
+    PAYMENT_UNPROVEN = "payment_unproven"
     OLDER_THAN_START = "older_than_start"
     PAID_AFTER_CANCEL = "paid_after_cancel"
     # An effect that needs a person
@@ -67,6 +68,7 @@ class Reason(StrEnum):
     AWAITING_PAYMENT = "awaiting_payment"
     ALREADY_BOUGHT = "already_bought"
     LEAD = "lead"
+    TEST_NOTIFICATION = "test_notification"
     # Deliveries
     ORDER_NOT_FOUND = "order_not_found"
     SOURCE_UNREACHABLE = "source_unreachable"
@@ -135,6 +137,12 @@ ADVICE: dict[Reason, Advice] = {
         "The source gives the order a status nobody has ruled on.",
         "Look at the order in the source system; a status we know settles this by itself, else provision by "
         "hand and resolve.",
+    ),
+    Reason.PAYMENT_UNPROVEN: Advice(
+        "The order has been complete for a day, and nothing in it shows that money was taken, so nobody was given "
+        "access.",
+        "Look at the order in the source system. Paid: give it a status there that counts as paid, which settles this. "
+        "Not to be paid: `cartbridge runs cancel RUN`.",
     ),
     Reason.OLDER_THAN_START: Advice(
         "The order was made before Cartbridge started here and is paid now, so it may have been provisioned by hand.",
@@ -299,6 +307,9 @@ ADVICE: dict[Reason, Advice] = {
         "The learner has bought the follow-on course already.", "Nothing: `cartbridge replay RUN` looks again."
     ),
     Reason.LEAD: Advice("A lead has no order.", "Nothing."),
+    Reason.TEST_NOTIFICATION: Advice(
+        "The source's own test of its webhook sent it: it arrived, and there is no such order.", "Nothing."
+    ),
     Reason.ORDER_NOT_FOUND: Advice(
         "The source does not know this order.", "Check the number; `cartbridge ingest SOURCE ORDER` looks again."
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.ledger.states import RunState
 from worker.sources.order import Line, Order, Seat
 from workflows import keys
@@ -83,7 +85,8 @@ def _grants_in_any_case(rule: Offer, standing: Standing) -> bool:
 def held_placeholder(order: Order, line: Line, seat: Seat) -> Create:
     """The review of a seat that its source says cannot be provisioned, or names nobody for."""
     reason = Reason.UNNAMED_SEAT if seat.hold is None else Reason(seat.hold)
-    return placeholder(order, line, seat, keys.UNNAMED if reason in _NAMELESS else keys.HELD, reason)
+    found = placeholder(order, line, seat, keys.UNNAMED if reason in _NAMELESS else keys.HELD, reason)
+    return replace(found, note=seat.note or None)
 
 
 def placeholder(order: Order, line: Line, seat: Seat, word: str, reason: Reason) -> Create:

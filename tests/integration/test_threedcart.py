@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -38,6 +39,7 @@ from worker.sources.source import NoOrderError, Page
 from worker.sources.threedcart import ThreedcartSource
 from worker.web.app import create_app
 
+CAPTURES = Path(__file__).parents[1] / "captures" / "threedcart"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOOK_SECRET = "planted-hook-secret"
 OFFERS = """
@@ -332,6 +334,34 @@ def test_an_order_is_provisioned_when_it_is_paid_and_asks_when_it_is_cancelled(f
     assert len(rig.comped_orders) == 1
     assert states(rig)[BUYER] == ("succeeded", None)
     assert states(rig)[f"{BUYER}/revoke"] == ("review", "cancelled_after_provisioning")
+
+
+@pytest.mark.parametrize("trusts", ["false", "true"])
+def test_the_vendor_s_test_is_taken_and_ignored_when_the_store_has_no_such_order(
+    found_company: Company, trusts: str
+) -> None:
+    rig = found_company(TRUST_WEBHOOK=trusts)
+    [body] = json.loads((CAPTURES / "webhook_test_order_1.json").read_text(encoding="utf-8"))
+    assert post(rig, body) == 202
+    rig.runtime.app.tasks["cartbridge.ingest"].apply(args=("threedcart", "1"), throw=True)
+    with rig.runtime.ledger.read() as connection:
+        [delivery] = connection.execute(select(deliveries)).all()
+    assert (delivery.state, delivery.reason, delivery.body) == ("ignored", "test_notification", None)
+    assert (recorded_orders(rig), states(rig)) == ({}, {})
+
+
+def test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money(found_company: Company) -> None:
+    rig = found_company()
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=7, OrderStatusID=1, BillingOnLinePayment=True))
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=8, OrderStatusID=1, OrderAmount=25.0))
+    poll(rig)
+    rig.finish()
+    assert recorded_orders(rig) == {"7": "planned", "8": "waiting"}
+    assert states(rig) == {BUYER: ("succeeded", None)}
+    rig.clock.move(24 * 3600)
+    rig.runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
+    assert recorded_orders(rig)["8"] == "review"
+    assert states(rig)["threedcart/8/-/-/payment-unproven"] == ("review", "payment_unproven")
 
 
 def test_further_seats_wait_for_a_name_when_several_are_bought(found_company: Company) -> None:

@@ -1,9 +1,9 @@
 """3dcart's records: carts and their items as its document names them, and orders, which no document here shows.
 
 Keys are matched without regard to case. Every field but an order's id may be missing or null, and one that cannot be
-read is None. Unknown fields are kept in `model_extra` under the vendor's key; what an order says of a payment card is
-dropped before anything keeps it. Amounts are `Decimal`, in the major unit of the store's currency. Dates stay text as
-written: naive, in the store's own time zone.
+read is None. Unknown fields are kept in `model_extra` under the vendor's key; what an order says of a payment card, of
+the buyer's machine, and of addresses that hold a key is dropped before anything keeps it. Amounts are `Decimal`, in the
+major unit of the store's currency. Dates stay text as written: naive, in the store's own time zone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 
-from worker.clients.reading import as_decimal, as_int, as_text, by_field, fold
+from worker.clients.reading import as_bool, as_decimal, as_int, as_text, by_field, fold
 
 
 def _items(value: object) -> object:
@@ -33,9 +34,25 @@ def _known_id(value: object) -> int | None:
     return number if number is not None and number > 0 else None
 
 
+def _status_id(value: object) -> int | str | None:
+    """Return a status's number; a text that is none as it stands, since it says something nobody has ruled on."""
+    number = as_int(value)
+    return number if number is not None else (as_text(value) or "").strip() or None
+
+
+def _order_key(value: object) -> str | None:
+    """Return the key in an order's `ContinueURL`: the cart's own, which the order's number may follow."""
+    try:
+        pairs = parse_qsl(urlsplit(as_text(value) or "").query)
+    except ValueError:
+        return None
+    return next((key for name, key in pairs if fold(name) in {"orderkey", "key"} and key), None)
+
+
 Text = Annotated[str | None, BeforeValidator(as_text)]
 Number = Annotated[int | None, BeforeValidator(as_int)]
 Amount = Annotated[Decimal | None, BeforeValidator(as_decimal)]
+Flag = Annotated[bool | None, BeforeValidator(as_bool)]
 Id = Annotated[int, BeforeValidator(as_int), Field(ge=1)]
 MaybeId = Annotated[int | None, BeforeValidator(_known_id)]
 """0 is no id."""
@@ -54,8 +71,16 @@ class ThreedcartRecord(BaseModel):
     def _read_keys(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        kept = {key: value for key, value in data.items() if not fold(str(key)).startswith(cls.left_out)}
+        kept = _without(data, cls.left_out) if cls.left_out else data
         return by_field(kept, _names(cls))
+
+
+def _without(value: Any, left_out: tuple[str, ...]) -> Any:
+    """Return a value without the members, at any depth, whose names begin so."""
+    if isinstance(value, Mapping):
+        kept = ((key, member) for key, member in value.items() if not fold(str(key)).startswith(left_out))
+        return {key: _without(member, left_out) for key, member in kept}
+    return [_without(member, left_out) for member in value] if isinstance(value, list) else value
 
 
 @cache
@@ -159,21 +184,57 @@ class OrderItem(ThreedcartRecord):
     """The SKU."""
     item_quantity: Amount = None
     item_unit_price: Amount = None
+    item_option_price: Amount = None
     item_description: Text = None
+
+
+class Transaction(ThreedcartRecord):
+    """What became of one attempt to take money or to give it back. Nothing else of it is kept."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    transaction_type: Text = None
+    """`Sale`, `Authorize`, `Capture`, `Void`, `Refund`, …"""
+    transaction_amount: Amount = None
+    transaction_captured: Flag = None
+
+
+class Question(ThreedcartRecord):
+    """A question of the checkout, and the buyer's answer."""
+
+    question_title: Text = None
+    question_answer: Text = None
+
+
+class OrderStatus(ThreedcartRecord):
+    """One of the store's statuses: a fixed number under a label of the store's own."""
+
+    order_status_id: Id
+    status_definition: Text = None
+    """What the vendor calls it."""
+    status_text: Text = None
+    """What the store calls it."""
+
+    @property
+    def label(self) -> str:
+        """The store's own label, else the vendor's."""
+        return (self.status_text or self.status_definition or "").strip()
 
 
 class Order(ThreedcartRecord):
     """An order. Its fields are from public material, not from the document at hand, which only knows carts."""
 
-    left_out = ("card", "paymenttoken", "transactionlist")
+    left_out = ("card", "paymenttoken", "token", "ip", "referer", "referrer", "continueurl")
 
     order_id: Id
     invoice_number_prefix: Text = None
     invoice_number: Number = None
     order_date: Text = None
     last_update: Text = None
-    order_status_id: Number = None
+    order_status_id: Annotated[int | str | None, BeforeValidator(_status_id)] = None
+    """A text where it is no number."""
     order_amount: Amount = None
+    billing_on_line_payment: Flag = None
     billing_first_name: Text = None
     billing_last_name: Text = None
     billing_company: Text = None
@@ -186,6 +247,19 @@ class Order(ThreedcartRecord):
     billing_email: Text = None
     order_item_list: Annotated[tuple[OrderItem, ...] | None, BeforeValidator(_items)] = None
     """None when the store did not tell."""
+    transaction_list: Annotated[tuple[Transaction, ...] | None, BeforeValidator(_items)] = None
+    question_list: Annotated[tuple[Question, ...] | None, BeforeValidator(_items)] = None
+    order_key: Annotated[str | None, BeforeValidator(_order_key)] = Field(default=None, exclude=True, repr=False)
+    """The key in its `ContinueURL`: opens the checkout for whoever has it. Only in memory."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_order_key(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        urls = [value for key, value in data.items() if fold(str(key)) == "continueurl"]
+        kept = {key: value for key, value in data.items() if fold(str(key)) != "orderkey"}
+        return {**kept, "OrderKey": urls[0]} if urls else kept
 
     @property
     def id(self) -> int:

@@ -86,6 +86,8 @@ class Seat(Frozen):
     """Stable within the line, and free of personal data: `buyer`, `seat-2`, `participant-124920-user-154420`."""
     learner: Learner | None = None
     hold: str | None = None
+    note: str = ""
+    """What helps a person who has to settle a held seat. Holds no personal data."""
     course_date_id: str | None = None
     """The date of the course the place is on, where the source says so: another one is a change of the order."""
 
@@ -109,6 +111,8 @@ class Order(Frozen):
     status: str = ""
     """The source's own word."""
     payment: Payment
+    payment_unproven: bool = False
+    """It waits though its status says that it is complete: nothing in it shows that money was taken."""
     created_at: datetime | None = None
     """Aware, UTC."""
     buyer_email: str = ""

@@ -17,6 +17,10 @@ class NoOrderError(NotFoundError):
     """The source has a record of that id, which is not an order (yet): a checkout that was never completed."""
 
 
+class SampleOrderError(NoOrderError):
+    """The number that the vendor's own test of a webhook sends, and the source has no order of it."""
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a walk, in the source's order."""

@@ -6,58 +6,31 @@ knows carts alone.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from worker.clients import threedcart_models as records
-from worker.clients.reading import as_datetime, fold
+from worker.clients.reading import as_datetime, as_int, fold
 from worker.clients.threedcart import ThreedcartClient
-from worker.errors import NotFoundError, WebhookRejectedError
-from worker.sources.order import Address, Learner, Line, Order, Payment, Product, Seat, is_email
-from worker.sources.source import NoOrderError, Page, Until, Walk
+from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
+from worker.sources.order import Order
+from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk
+from worker.sources.threedcart_lines import lines_of, trimmed
+from worker.sources.threedcart_statuses import NOT_COMPLETED, PAID_STATUSES, STATUS_NAMES, lacks_evidence, payment_of
 
 OVERLAP: Final = timedelta(hours=26)
 """How much earlier than asked a walk begins. The store's zone is a setting, and may be set wrong: that then costs a
 wider look and no order, since zones lie at most 26 hours apart."""
-LARGEST_QUANTITY: Final = 1_000
-"""More seats than this on one line is taken for a mistake and looked at by a person."""
-PAID_STATUSES: Final = frozenset({2, 4, 10})
+SAMPLE_ORDER_ID: Final = 1
+"""What "Test" sends, as a whole order. Stores begin at higher numbers."""
 
-NOT_COMPLETED: Final = 7
-"""A checkout that was begun and left: no order."""
-STATUS_NAMES: Final[Mapping[int, str]] = {
-    1: "New",
-    2: "Processing",
-    3: "Partial",
-    4: "Shipped",
-    5: "Cancel",
-    6: "Hold",
-    NOT_COMPLETED: "Not Completed",
-    11: "Unpaid",
-    12: "Review",
-}
-_PAYMENTS: Final[Mapping[int, Payment]] = {
-    1: Payment.WAITING,
-    5: Payment.CANCELLED,
-    6: Payment.WAITING,
-    11: Payment.WAITING,
-    12: Payment.WAITING,
-}
-"""What the statuses that do not count as paid mean. Any other is `unknown_status`: so is Partial, which says that
-something was shipped and not what was paid. No status is known to say that money was given back."""
-_NOTHING_TO_PAY: Final = frozenset({1, 11})
-"""Statuses that mean paid when the total is zero: the checkout is finished and there is nothing to pay."""
-
-_PLAIN_SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _ZONED: Final = re.compile(r"Date\(|(?:Z|[+-][0-9]{2}:?[0-9]{2})\s*$", re.IGNORECASE)
-_LONGEST_TITLE: Final = 200
+_LONGEST_STATUS: Final = 60
 
 
 class ThreedcartSource:
@@ -81,15 +54,26 @@ class ThreedcartSource:
         """One order as it is now; `NotFoundError` if the store does not know it, `NoOrderError` if it is none."""
         if not (order_id.isascii() and order_id.isdecimal()):
             raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
-        return self._to_order(_completed(self._client.retrieve_order(int(order_id))))
+        try:
+            return self._to_order(_completed(self._client.retrieve_order(int(order_id))))
+        except NotFoundError as error:
+            if int(order_id) != SAMPLE_ORDER_ID or isinstance(error, NoOrderError):
+                raise
+            raise _sample(error) from error
 
     def from_body(self, body: dict[str, Any]) -> Order:
         """An order from a webhook's body, which must be a whole order with its items; else `WebhookRejectedError`.
 
         An item is known by its CatalogID and ItemID. A body that leaves one of them out would name other lines than the
-        store does, and the same seat would be two. Raises `NoOrderError` for a checkout that was not completed.
+        store does, and the same seat would be two. Raises `NoOrderError` for a checkout that was not completed. The
+        order that the vendor's own test of a webhook sends looks like any other, and paid: it is looked for instead.
         """
         order_id = next((body[name] for name in ("id", "order_id", "OrderID") if body.get(name)), None)
+        if as_int(order_id) == SAMPLE_ORDER_ID:
+            try:
+                return self.fetch(str(SAMPLE_ORDER_ID))
+            except (AuthenticationError, PermissionDeniedError) as error:
+                raise _sample(error) from error
         told = {key: value for key, value in body.items() if fold(key) not in {"id", "orderid"}}
         try:
             record = records.Order.model_validate(told | {"OrderID": order_id})
@@ -138,14 +122,20 @@ def to_order(record: records.Order, *, zone: tzinfo, paid_statuses: frozenset[in
         source="threedcart",
         id=str(record.id),
         status=_status(record.order_status_id),
-        payment=_payment(record, paid_statuses),
+        payment=payment_of(record, paid_statuses),
+        payment_unproven=lacks_evidence(record, paid_statuses),
         created_at=_moment(record.order_date, zone),
-        buyer_email=_trimmed(record.billing_email),
-        buyer_name=" ".join(filter(None, (_trimmed(record.billing_first_name), _trimmed(record.billing_last_name)))),
-        lines=_lines(record),
+        buyer_email=trimmed(record.billing_email),
+        buyer_name=" ".join(filter(None, (trimmed(record.billing_first_name), trimmed(record.billing_last_name)))),
+        lines=lines_of(record),
         lines_known=record.order_item_list is not None,
         raw=record.model_dump(mode="json"),
     )
+
+
+def _sample(error: ApiError) -> SampleOrderError:
+    message = f"threedcart fetch: no order {SAMPLE_ORDER_ID}, which is what 3dcart's own test of a webhook sends"
+    return SampleOrderError(message, system="threedcart", operation="fetch", status=error.status)
 
 
 def _completed(record: records.Order) -> records.Order:
@@ -160,18 +150,11 @@ def _names_its_items(record: records.Order) -> bool:
     return bool(items) and all({"catalog_id", "item_id"} <= item.model_fields_set for item in items or ())
 
 
-def _status(status_id: int | None) -> str:
-    """The number, and its name where it has one: a store may give its statuses names of its own."""
+def _status(status_id: int | str | None) -> str:
+    """The number, and the vendor's name where it has one: a store may give its statuses labels of its own."""
+    if isinstance(status_id, str):
+        return status_id[:_LONGEST_STATUS]
     return "" if status_id is None else f"{status_id} {STATUS_NAMES.get(status_id, '')}".rstrip()
-
-
-def _payment(record: records.Order, paid_statuses: frozenset[int]) -> Payment:
-    status_id = record.order_status_id
-    if status_id is None:
-        return Payment.UNKNOWN
-    if status_id in paid_statuses or (status_id in _NOTHING_TO_PAY and record.order_amount == 0):
-        return Payment.PAID
-    return _PAYMENTS.get(status_id, Payment.UNKNOWN)
 
 
 def _moment(text: str | None, zone: tzinfo) -> datetime | None:
@@ -182,89 +165,3 @@ def _moment(text: str | None, zone: tzinfo) -> datetime | None:
         return moment.replace(tzinfo=zone).astimezone(UTC)
     except OverflowError:
         return None
-
-
-def _lines(record: records.Order) -> tuple[Line, ...]:
-    """One line for each product: items of one CatalogID and ItemID add up, whatever their options.
-
-    An order without a seat would pass unseen: one that has no items, or none of any, has a seat for a person to look
-    at.
-    """
-    items: dict[str, records.OrderItem] = {}
-    quantities: dict[str, Decimal] = {}
-    for item in record.order_item_list or ():
-        line_id = _line_id(item)
-        items.setdefault(line_id, item)
-        quantities[line_id] = quantities.get(line_id, Decimal(0)) + _quantity(item)
-    if not items:
-        return (Line(id="order", title="no items", seats=_seats(record, Decimal(1))),)
-    is_empty = all(quantity == 0 for quantity in quantities.values())
-    return tuple(
-        Line(
-            id=line_id,
-            title=_title(item),
-            product=Product(
-                product_id=None if item.catalog_id is None else str(item.catalog_id), sku=_trimmed(item.item_id) or None
-            ),
-            seats=_seats(record, Decimal(-1) if is_empty else quantities[line_id]),
-        )
-        for line_id, item in items.items()
-    )
-
-
-def _quantity(item: records.OrderItem) -> Decimal:
-    """The item's quantity, else 1; cut to what can be added up without overflow."""
-    most = Decimal(LARGEST_QUANTITY * LARGEST_QUANTITY)
-    return Decimal(1) if item.item_quantity is None else max(-most, min(item.item_quantity, most))
-
-
-def _line_id(item: records.OrderItem) -> str:
-    """`1234-FIRST-AID`: an item's own numbers, which do not change with the other items of its order."""
-    sku = _trimmed(item.item_id)
-    if sku and not _PLAIN_SKU.fullmatch(sku):
-        sku = f"item-{hashlib.sha256(sku.encode()).hexdigest()[:8]}"
-    if item.catalog_id is None:
-        return f"sku-{sku}" if sku else "item"
-    return f"{item.catalog_id}-{sku}" if sku else str(item.catalog_id)
-
-
-def _title(item: records.OrderItem) -> str:
-    return " ".join((item.item_description or item.item_id or "").split())[:_LONGEST_TITLE]
-
-
-def _seats(record: records.Order, quantity: Decimal) -> tuple[Seat, ...]:
-    """The buyer's seat, and a nameless one for each further: the store asks for nobody's name but the buyer's."""
-    learner, hold = _buyer(record)
-    if not 0 <= quantity <= LARGEST_QUANTITY or quantity != quantity.to_integral_value():
-        return (Seat(id="buyer", learner=learner, hold="invalid_quantity"),)
-    return tuple(
-        Seat(id="buyer", learner=learner, hold=hold) if number == 1 else Seat(id=f"seat-{number}", hold="unnamed_seat")
-        for number in range(1, int(quantity) + 1)
-    )
-
-
-def _buyer(record: records.Order) -> tuple[Learner | None, str | None]:
-    email = _trimmed(record.billing_email)
-    if not email:
-        return None, "missing_email"
-    if not is_email(email):
-        return None, "invalid_email"
-    address = Address(
-        line_1=_trimmed(record.billing_address),
-        line_2=_trimmed(record.billing_address_2),
-        city=_trimmed(record.billing_city),
-        state=_trimmed(record.billing_state),
-        zip=_trimmed(record.billing_zip_code),
-        country=_trimmed(record.billing_country),
-    )
-    learner = Learner(
-        email=email,
-        first_name=_trimmed(record.billing_first_name),
-        last_name=_trimmed(record.billing_last_name),
-        address=None if address == Address() else address,
-    )
-    return learner, None
-
-
-def _trimmed(text: str | None) -> str:
-    return (text or "").strip()

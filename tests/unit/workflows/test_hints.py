@@ -27,6 +27,7 @@ from worker.ledger.models import deliveries, events, orders
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Payment
+from worker.sources.source import SampleOrderError
 from workflows.hints import HOOK_OUTRAN_ROW, HintReader
 from workflows.offers import OffersError
 from workflows.offers_file import OffersBook
@@ -367,3 +368,13 @@ def test_dry_ingest_fetches_and_writes_nothing(ledger: Ledger, source: FakeSourc
     source.put(an_order(payment=Payment.WAITING))
     _, plan = hints.preview_fetched("studiocart", "1109")
     assert plan.actions == ()
+
+
+def test_hint_ends_quietly_and_at_once_when_it_is_the_vendor_s_own_test(
+    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock
+) -> None:
+    source.broken = SampleOrderError("no order 1", system="studiocart", operation="fetch", status=404)
+    hint = arrive(ledger, clock)
+    hints.look("studiocart", "1109")
+    row = delivery(ledger, hint)
+    assert (row.state, row.reason, row.next_attempt_at) == ("ignored", "test_notification", None)

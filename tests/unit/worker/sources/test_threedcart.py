@@ -39,7 +39,7 @@ def an_item(catalog_id: object = 1234, sku: object = "FIRST-AID-101", quantity: 
     return {"CatalogID": catalog_id, "ItemID": sku, "ItemQuantity": quantity, "ItemUnitPrice": 25.0}
 
 
-def read(paid_statuses: frozenset[int] = frozenset({2, 4, 10}), **changes: Any) -> Order:
+def read(paid_statuses: frozenset[int] = frozenset({2, 4}), **changes: Any) -> Order:
     return to_order(records.Order.model_validate(a_record(**changes)), zone=STORE, paid_statuses=paid_statuses)
 
 
@@ -84,29 +84,6 @@ def test_an_order_is_ours_when_it_is_read() -> None:
     nobody = read().lines[0].seats[0].learner
     assert nobody is not None
     assert nobody.address is None
-
-
-def test_a_status_means_what_is_ruled_when_read() -> None:
-    paid, waiting, unknown = Payment.PAID, Payment.WAITING, Payment.UNKNOWN
-    meanings: dict[int | str | None, Payment] = {
-        1: waiting,
-        2: paid,
-        3: unknown,
-        4: paid,
-        5: Payment.CANCELLED,
-        6: waiting,
-        8: unknown,
-        9: unknown,
-    }
-    meanings |= {10: paid, 11: waiting, 12: waiting, 13: unknown, None: unknown, "?": unknown, "4": paid}
-    for status_id, payment in meanings.items():
-        assert read(OrderStatusID=status_id).payment is payment, status_id
-    for status_id, payment in {1: paid, 11: paid, 6: waiting, 12: waiting, 5: Payment.CANCELLED}.items():
-        assert read(OrderStatusID=status_id, OrderAmount="0.00").payment is payment, status_id
-    assert read(OrderStatusID=1, OrderAmount=10).payment is waiting
-    assert read(frozenset({1}), OrderStatusID=1).payment is paid
-    assert read(frozenset({1}), OrderStatusID=4).payment is unknown
-    assert [read(OrderStatusID=each).status for each in (4, 9, None)] == ["4 Shipped", "9", ""]
 
 
 def test_a_date_is_read_in_the_store_s_zone_when_it_names_none() -> None:

@@ -1,0 +1,126 @@
+"""`worker.sources.threedcart_statuses`: when an order of the store is paid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.clients.threedcart_models import Order
+from worker.sources.order import Payment
+from worker.sources.threedcart_statuses import (
+    PAID_STATUSES,
+    Reading,
+    is_money_taken,
+    lacks_evidence,
+    payment_of,
+    reading_of,
+)
+
+PAID, WAITING, CANCELLED, UNKNOWN = Payment.PAID, Payment.WAITING, Payment.CANCELLED, Payment.UNKNOWN
+
+
+def an_order(status_id: object = 1, **fields: Any) -> Order:
+    return Order.model_validate({"OrderID": 7, "OrderStatusID": status_id, "OrderAmount": 49.0} | fields)
+
+
+def read(status_id: object, paid_statuses: frozenset[int] = PAID_STATUSES, **fields: Any) -> Payment:
+    return payment_of(an_order(status_id, **fields), paid_statuses)
+
+
+def a_transaction(kind: str | None, amount: object = 49.0, captured: object = 0) -> dict[str, Any]:
+    return {"TransactionType": kind, "TransactionAmount": amount, "TransactionCaptured": captured}
+
+
+@pytest.mark.parametrize(
+    ("status_id", "with_money", "without", "free"),
+    [
+        (1, PAID, WAITING, PAID),
+        ("1", PAID, WAITING, PAID),
+        (2, PAID, PAID, PAID),
+        (3, PAID, UNKNOWN, UNKNOWN),
+        (4, PAID, PAID, PAID),
+        (5, CANCELLED, CANCELLED, CANCELLED),
+        (6, WAITING, WAITING, WAITING),
+        (8, UNKNOWN, UNKNOWN, UNKNOWN),
+        (9, UNKNOWN, UNKNOWN, UNKNOWN),
+        (10, UNKNOWN, UNKNOWN, UNKNOWN),
+        (11, WAITING, WAITING, PAID),
+        (12, WAITING, WAITING, WAITING),
+        (13, WAITING, WAITING, WAITING),
+        (21, WAITING, WAITING, WAITING),
+        (0, UNKNOWN, UNKNOWN, UNKNOWN),
+        (99, UNKNOWN, UNKNOWN, UNKNOWN),
+        ("Refunded", UNKNOWN, UNKNOWN, UNKNOWN),
+        (True, UNKNOWN, UNKNOWN, UNKNOWN),
+        (None, PAID, WAITING, PAID),
+        ("", PAID, WAITING, PAID),
+    ],
+)
+def test_a_status_means_what_is_ruled_when_read(
+    status_id: object, with_money: Payment, without: Payment, free: Payment
+) -> None:
+    assert read(status_id, BillingOnLinePayment=True) is with_money
+    assert read(status_id, TransactionList=[a_transaction("Sale")]) is with_money
+    assert read(status_id) is read(status_id, BillingOnLinePayment=False, TransactionList=[]) is without
+    assert read(status_id, OrderAmount="0.00") is free
+
+
+def test_a_number_means_paid_when_the_setting_names_it() -> None:
+    for status_id in (1, 3, 8, 9, 10, 12, 21, 99):
+        assert read(status_id, frozenset({status_id})) is PAID
+    assert read(4, frozenset({8})) is UNKNOWN
+    assert reading_of(7, frozenset({7})) is Reading.NO_ORDER
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_taken"),
+    [
+        ([], False),
+        ([a_transaction("Sale")], True),
+        ([a_transaction("Authorize")], False),
+        ([a_transaction("Authorize", captured=1)], True),
+        ([a_transaction("Authorize", captured="true")], True),
+        ([a_transaction("Authorize"), a_transaction("Capture")], True),
+        ([a_transaction(None, captured=1)], True),
+        ([a_transaction(None)], False),
+        ([a_transaction("Sale", None)], True),
+        ([a_transaction("Sale", 0)], False),
+        ([a_transaction("Sale"), a_transaction("Refund")], False),
+        ([a_transaction("Sale"), a_transaction("Refund", None)], False),
+        ([a_transaction("Sale"), a_transaction("Refund", 10)], True),
+        ([a_transaction("Sale"), a_transaction("Sale", -49)], False),
+        ([a_transaction("Sale"), a_transaction("Void")], False),
+        ([a_transaction("Authorize"), a_transaction("Void")], False),
+        ([a_transaction("Authorize"), a_transaction("Void"), a_transaction("Sale")], True),
+        ([a_transaction("Sale"), a_transaction("Void"), a_transaction("Sale")], True),
+    ],
+)
+def test_money_is_taken_when_the_transactions_say_so(rows: list[dict[str, Any]], *, is_taken: bool) -> None:
+    assert is_money_taken(an_order(TransactionList=rows)) is is_taken
+    was_given_back = any(str(row["TransactionType"]).startswith(("Refund", "Void")) for row in rows) or any(
+        (row["TransactionAmount"] or 0) < 0 for row in rows
+    )
+    assert is_money_taken(an_order(TransactionList=rows, BillingOnLinePayment=True)) is (is_taken or not was_given_back)
+
+
+def test_evidence_is_lacking_when_a_completed_order_shows_no_money() -> None:
+    assert lacks_evidence(an_order(), PAID_STATUSES)
+    for other in (
+        an_order(BillingOnLinePayment="1"),
+        an_order(OrderAmount=0),
+        an_order(2),
+        an_order(3),
+        an_order(6),
+        an_order(11),
+        an_order(99),
+    ):
+        assert not lacks_evidence(other, PAID_STATUSES)
+    assert not lacks_evidence(an_order(), frozenset({1}))
+
+
+def test_labels_are_the_vendor_s_when_every_number_is_read() -> None:
+    read_as = {number: reading_of(number, PAID_STATUSES) for number in (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 21)}
+    assert read_as[2] is read_as[4] is Reading.PAID
+    assert read_as[8] is read_as[10] is Reading.UNLISTED
+    assert read_as[7] is Reading.NO_ORDER

@@ -1,0 +1,134 @@
+"""How 3dcart's order statuses are read, and what of a record shows that money was taken.
+
+The numbers are fixed; their labels are the store's own, and `GET /OrderStatus` lists them. What each means is from
+public material.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+
+from worker.clients.reading import fold
+from worker.clients.threedcart_models import Order, Transaction
+from worker.sources.order import Payment
+
+PAID_STATUSES: Final = frozenset({2, 4})
+"""Processing and Shipped."""
+NEW: Final = 1
+"""Completed and paid online: the normal state of a card sale. Other ways of paying may leave an order in it too."""
+NOT_COMPLETED: Final = 7
+"""A checkout that was begun and left: no order."""
+STATUS_NAMES: Final[Mapping[int, str]] = {
+    NEW: "New",
+    2: "Processing",
+    3: "Partial",
+    4: "Shipped",
+    5: "Cancel",
+    6: "Hold",
+    NOT_COMPLETED: "Not Completed",
+    11: "Unpaid",
+    12: "Review",
+    13: "Review",
+    21: "Quote",
+}
+"""The vendor's labels. 8, 9 and 10 are the store's to use as it likes."""
+
+
+class Reading(Enum):
+    """What a status means. Its value completes "is read as …"."""
+
+    PAID = "paid"
+    PAID_BY_EVIDENCE = (
+        "paid where money was taken or nothing is to pay, else it waits, and is a question after 24 hours"
+    )
+    PARTIAL = "paid where money was taken, else a question (unknown_status)"
+    WAITING_OR_FREE = "unpaid: it waits, unless the total is zero"
+    WAITING = "unpaid: it waits"
+    CANCELLED = "cancelled"
+    NO_ORDER = "no order: the checkout was not completed"
+    UNLISTED = "a question (unknown_status)"
+
+
+_READINGS: Final[Mapping[int, Reading]] = {
+    NEW: Reading.PAID_BY_EVIDENCE,
+    3: Reading.PARTIAL,
+    5: Reading.CANCELLED,
+    6: Reading.WAITING,
+    NOT_COMPLETED: Reading.NO_ORDER,
+    11: Reading.WAITING_OR_FREE,
+    12: Reading.WAITING,
+    13: Reading.WAITING,
+    21: Reading.WAITING,
+}
+
+_GIVEN_BACK: Final = ("refund", "credit", "void", "chargeback", "reversal")
+_TAKEN: Final = ("sale", "capture", "charge", "purchase", "priorauthcapture", "authcapture", "authorizeandcapture")
+
+
+def reading_of(status_id: int | str | None, paid_statuses: frozenset[int]) -> Reading:
+    """How a status is read. One that a record leaves out is read as New: only evidence makes the order paid."""
+    if status_id is None:
+        return Reading.PAID_BY_EVIDENCE
+    if status_id in paid_statuses and status_id != NOT_COMPLETED:
+        return Reading.PAID
+    return _READINGS.get(status_id, Reading.UNLISTED) if isinstance(status_id, int) else Reading.UNLISTED
+
+
+def payment_of(record: Order, paid_statuses: frozenset[int]) -> Payment:
+    """What an order's status and transactions mean for provisioning."""
+    match reading_of(record.order_status_id, paid_statuses):
+        case Reading.PAID:
+            return Payment.PAID
+        case Reading.PAID_BY_EVIDENCE:
+            return Payment.PAID if record.order_amount == 0 or is_money_taken(record) else Payment.WAITING
+        case Reading.PARTIAL:
+            return Payment.PAID if is_money_taken(record) else Payment.UNKNOWN
+        case Reading.WAITING_OR_FREE:
+            return Payment.PAID if record.order_amount == 0 else Payment.WAITING
+        case Reading.WAITING | Reading.NO_ORDER:
+            return Payment.WAITING
+        case Reading.CANCELLED:
+            return Payment.CANCELLED
+        case Reading.UNLISTED:
+            return Payment.UNKNOWN
+
+
+def lacks_evidence(record: Order, paid_statuses: frozenset[int]) -> bool:
+    """Whether an order is complete by its status, and nothing in it shows that money was taken."""
+    is_new = reading_of(record.order_status_id, paid_statuses) is Reading.PAID_BY_EVIDENCE
+    return is_new and payment_of(record, paid_statuses) is Payment.WAITING
+
+
+def is_money_taken(record: Order) -> bool:
+    """Whether a record shows that money was taken, and not all of it given back.
+
+    `BillingOnLinePayment` shows it, and so does a transaction that was captured. Voids are first of what was only
+    authorised: an authorisation that was let go says nothing of the sale that followed it.
+    """
+    whole = record.order_amount or Decimal(0)
+    taken = authorized = refunded = voided = Decimal(0)
+    was_given_back = was_taken = False
+    for row in record.transaction_list or ():
+        amount = whole if row.transaction_amount is None else row.transaction_amount
+        kind = fold(row.transaction_type or "")
+        if kind.startswith(_GIVEN_BACK) or amount < 0:
+            was_given_back = True
+            if kind.startswith("void"):
+                voided += abs(amount)
+            else:
+                refunded += abs(amount)
+        elif _is_captured(row, kind):
+            taken += amount
+            was_taken = row.transaction_amount is None or amount > 0 or was_taken
+        else:
+            authorized += amount
+    if was_given_back:
+        return taken - refunded - max(voided - authorized, Decimal(0)) > 0
+    return bool(record.billing_on_line_payment) or was_taken
+
+
+def _is_captured(row: Transaction, kind: str) -> bool:
+    return row.transaction_captured is True or kind.startswith(_TAKEN)
