@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,12 +24,13 @@ from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState, Via
 from worker.sources.order import Order, Payment
-from worker.sources.source import Page, Source
+from worker.sources.source import Page, Source, Unreadable, unreadable
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, preview, record_order
 from workflows.offers import Offers
 from workflows.offers_file import OffersBook
 from workflows.plan import Create, Plan
+from workflows.set_aside import CONCERNS_ALL, set_aside
 from workflows.standing import keep_subscriptions
 from workflows.wording import describe_plan
 
@@ -82,6 +84,8 @@ class Backfilled:
     """Runs that wait for a person."""
     reasons: Counter[str] = field(default_factory=Counter)
     """What new and changed orders came to: `gives_access` and review reasons by run, other reasons by order."""
+    set_aside: list[str] = field(default_factory=list)
+    """Orders that cannot be read or recorded: they wait in review by their ids."""
     undated: list[str] = field(default_factory=list)
     """Orders whose date is not known: they may be of the window or not, and are left out."""
     shown: list[Shown] = field(default_factory=list)
@@ -145,6 +149,7 @@ class Backfiller:
                     plan = preview(connection, order, offers, look, start_at=self._policy.start_at, rules=rules)
                     _count(done, order, plan, is_new=order.id not in known)
             _count_page(done, page, window)
+            _note_aside(done, page.unreadable)
             on_page(done, [])
         return done
 
@@ -160,7 +165,7 @@ class Backfiller:
         offers = self._offers.checked()
         done = self._begin(window, actor, reason)
         for page in self._source.walk_since(window.since):
-            on_page(done, self._record(page, window, done, offers=offers, actor=actor))
+            on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
         with self._ledger.write() as connection:
             self._move(connection, done, finished=True)
             self._event(connection, "backfill_ended", actor, reason, done)
@@ -181,6 +186,30 @@ class Backfiller:
             self._move(connection, done)
             self._event(connection, "backfill_begun", actor, reason, done)
         return done
+
+    def _take_in(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
+        """Record a page; where one of its orders prevents that, each order by itself."""
+        aside, ready = list(page.unreadable), list[str]()
+
+        def failure_of(part: Page) -> Exception | None:
+            before = deepcopy(done)
+            try:
+                ready.extend(self._record(part, window, done, offers=offers, actor=actor))
+            except CONCERNS_ALL:
+                raise
+            except Exception as error:  # noqa: BLE001  (of any class: it concerns an order of this part)
+                vars(done).update(vars(before))  # nothing of it was committed
+                return error
+            return None
+
+        if failure_of(page) is not None:
+            failures = ((order, failure_of(replace(page, orders=(order,)))) for order in page.orders)
+            aside += [unreadable(order, error) for order, error in failures if error is not None]
+        if aside:
+            with self._ledger.write() as connection:
+                set_aside(connection, self._source.name, aside, now=self._clock())
+            _note_aside(done, aside)
+        return ready
 
     def _record(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
         """Record a page's news in one transaction, with the position behind it; returns the runs that are due."""
@@ -302,6 +331,11 @@ def _count_page(done: Backfilled, page: Page, window: Window) -> None:
     done.orders += sum(order in window for order in fresh.values())
     done.undated += [order.id for order in fresh.values() if order.created_at is None]
     done.met |= fresh.keys()
+
+
+def _note_aside(done: Backfilled, aside: Iterable[Unreadable]) -> None:
+    names = {each.order_id or "(no id)" for each in aside}
+    done.set_aside += sorted(names - set(done.set_aside))
 
 
 def _count(done: Backfilled, order: Order, plan: Plan, *, is_new: bool) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from worker.errors import ApiError
 from worker.ledger import subscription_rows
 from worker.ledger.catalog import write_names
 from worker.ledger.session import Ledger
 from worker.sources.source import CatalogSource
-from workflows.attempt_rows import describe
 from workflows.polling import poll_due
+from workflows.set_aside import describe_failure
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +47,11 @@ def refresh(
             return False
     try:
         names = source.product_names()
-    except ApiError as error:
+    except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the look)
         with ledger.write() as connection:
-            failed = {"last_error": describe(error)[:500], "failures": row.failures + 1}
+            failed = {"last_error": describe_failure(error), "failures": row.failures + 1}
             subscription_rows.write_cursor(connection, cursor, holder=holder, **failed, **done)
-        log.warning("the products of %s could not be read: %s", source.name, describe(error))
+        log.warning("the products of %s could not be read: %s", source.name, describe_failure(error))
         return False
     with ledger.write() as connection:
         is_mine = subscription_rows.write_cursor(

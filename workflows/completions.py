@@ -7,8 +7,8 @@ what is told twice, or out of order, changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol, Self
@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, Self
 from sqlalchemy import Connection, Row
 
 from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
 from worker.ledger import books, outbox
 from worker.ledger import completions as completion_rows
@@ -25,8 +26,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.shapes import iso
 from worker.ledger.states import Actor
 from worker.sources.order import email_key
-from workflows.attempt_rows import describe
 from workflows.follow_on_planning import FollowOnPlanner
+from workflows.set_aside import CONCERNS_ALL, describe_failure
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def is_refusal_of_window(error: ApiError) -> bool:
 class CompletionReader(Protocol):
     """The one call of LearningCart's that this needs; `LearningCartClient` has it."""
 
-    def get_completions(self, begin_at: datetime, end_at: datetime) -> list[CourseCompletionInfo]:
+    def get_completions(self, begin_at: datetime, end_at: datetime) -> Rows[CourseCompletionInfo]:
         """Return who began or completed a course in the window."""
 
 
@@ -141,6 +142,8 @@ class CompletionsPolled:
     changed: int = 0
     unreadable: int = 0
     """Rows that name no learner or no course: nobody can be told of them."""
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """Rows that cannot be read or recorded, by learner and course, and why: the audit trail holds them."""
     error: str | None = None
     is_left_out: bool = False
     """LearningCart is paused, or another poll is under way: nothing was done."""
@@ -198,9 +201,9 @@ class CompletionsPoller:
         ended: dict[str, Any]
         try:
             self._read(cursor, polled, now=now)
-            ended = {"last_success_at": self._clock(), "last_error": None, "failures": 0}
-        except (ApiError, ConfigurationError) as error:
-            polled.error = describe(error) if isinstance(error, ApiError) else _OFFERS_UNUSABLE
+            ended = {"last_success_at": self._clock(), "last_error": _told(polled.set_aside), "failures": 0}
+        except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
+            polled.error = _OFFERS_UNUSABLE if isinstance(error, ConfigurationError) else describe_failure(error)
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
             log.warning("polling LearningCart's completions failed: %s", polled.error)
         with self._ledger.write() as connection:
@@ -237,27 +240,71 @@ class CompletionsPoller:
 
     def _record(
         self,
-        told: Sequence[CourseCompletionInfo],
+        told: Rows[CourseCompletionInfo],
         polled: CompletionsPolled,
         covered_until: datetime,
         cursor: Row[Any],
     ) -> None:
         """Commit a window's completions, and that the cursor covers them."""
-        seen = [progress for info in told if (progress := Progress.told(info)) is not None]
+        seen = list(self._seen(told, polled))
         polled.rows += len(told)
-        polled.unreadable += len(told) - len(seen)
+        try:
+            polled.changed += self._commit(seen, polled, covered_until, cursor)
+        except CONCERNS_ALL:
+            raise
+        except Exception:  # noqa: BLE001  (of any class; each learner's course then shows whose it is)
+            for key in sorted({progress.key for progress in seen}):
+                mine = [progress for progress in seen if progress.key == key]
+                try:
+                    # The cursor moves with the last of them.
+                    polled.changed += self._commit(mine, polled, None, cursor)
+                except CONCERNS_ALL:
+                    raise
+                except Exception as error:  # noqa: BLE001
+                    polled.set_aside[key] = problem_of(error)
+            self._commit([], polled, covered_until, cursor)
+
+    @staticmethod
+    def _seen(told: Rows[CourseCompletionInfo], polled: CompletionsPolled) -> Iterator[Progress]:
+        for info in told:
+            if isinstance(info, UnreadableRow):
+                polled.set_aside[f"row {info.fingerprint}"] = info.problem
+                continue
+            try:
+                progress = Progress.told(info)
+            except Exception as error:  # noqa: BLE001  (of any class: the record concerns itself alone)
+                customer_id, course_id = _ids(info)
+                polled.set_aside[f"{customer_id}/{course_id}"] = problem_of(error)
+                continue
+            if progress is None:
+                polled.unreadable += 1
+            else:
+                yield progress
+
+    def _commit(
+        self, seen: Sequence[Progress], polled: CompletionsPolled, covered_until: datetime | None, cursor: Row[Any]
+    ) -> int:
         now = self._clock()
+        values: dict[str, Any] = {}
+        if covered_until is not None:
+            values["position"] = {
+                "covered_until": covered_until.isoformat(),
+                "unreadable": polled.unreadable + len(polled.set_aside),
+                "set_aside": sorted(polled.set_aside),
+            }
         with self._ledger.write() as connection:
             is_mine = completion_rows.write_cursor(
                 connection,
                 holder=self._holder,
                 lease_until=now + timedelta(seconds=self._lease_seconds),
-                position={"covered_until": covered_until.isoformat(), "unreadable": polled.unreadable},
+                **values,
             )
             if not is_mine:
                 raise ApiError("another poll took over", system=SYSTEM, operation=OPERATION, retryable=True)
-            changed = record_progress(connection, seen, now=now, tells=self._tells, follow=self._following(cursor))
-        polled.changed += changed
+            if covered_until is not None:
+                known = cursor.position.get("set_aside", ())
+                _tell_set_aside(connection, {k: v for k, v in polled.set_aside.items() if k not in known}, now=now)
+            return record_progress(connection, seen, now=now, tells=self._tells, follow=self._following(cursor))
 
     def _following(self, cursor: Row[Any]) -> Follow | None:
         if self._follow_on is None:
@@ -313,6 +360,21 @@ def record_progress(
     return changed
 
 
+def _tell_set_aside(connection: Connection, fresh: Mapping[str, str], *, now: datetime) -> None:
+    """Write into the audit trail what a poll could not read or record and the last one had not met."""
+    for key, problem in sorted(fresh.items()):
+        detail = {"completion": key, "problem": problem}
+        record_event(connection, at=now, kind="completion_set_aside", actor=Actor.SOURCE, system=SYSTEM, detail=detail)
+
+
+def _told(set_aside: Mapping[str, str]) -> str | None:
+    if not set_aside:
+        return None
+    named = "; ".join(f"{key}: {problem}" for key, problem in sorted(set_aside.items())[:3])
+    more = f"; and {len(set_aside) - 3} more" if len(set_aside) > 3 else ""
+    return f"Completions that cannot be read or recorded (CUSTOMER/COURSE/BEGAN), all others go on: {named}{more}"[:500]
+
+
 def _tell(
     connection: Connection,
     completion_id: str,
@@ -335,6 +397,11 @@ def _tell(
     if tells:
         learner = {"email": progress.email, "name": progress.name, "course_name": progress.course_name}
         outbox.add_event(connection, f"completion.{state}", about | learner, now=now)
+
+
+def _ids(info: CourseCompletionInfo) -> tuple[object, object]:
+    customer, course = info.customer, info.course
+    return customer.customer_id if customer else "-", course.course_id if course else "-"
 
 
 def _moment(text: str | None) -> datetime | None:

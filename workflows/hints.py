@@ -18,12 +18,12 @@ from worker.ledger.states import Actor, DeliveryState, Via
 from worker.retry import backoff_seconds
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, SampleOrderError, Source
-from workflows.attempt_rows import describe
 from workflows.ingest import Look, Recorded, preview, record_order
-from workflows.offers import OffersError
+from workflows.offers import Offers, OffersError
 from workflows.offers_file import OffersBook
 from workflows.plan import Plan
 from workflows.reasons import Reason
+from workflows.set_aside import CONCERNS_ALL, describe_failure
 from workflows.standing import DEFAULT_RULES, SubscriptionRules, keep_subscriptions
 
 log = logging.getLogger(__name__)
@@ -107,8 +107,19 @@ class HintReader:
         try:
             offers = self._offers.current()
             order, fetched_at = self._read(source_name, order_id, taken)
-        except (ApiError, OffersError, WebhookRejectedError) as error:
+        except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
             return self._put_off(source_name, order_id, taken, error)
+        try:
+            recorded = self._record(source_name, order, taken, offers, fetched_at=fetched_at)
+        except CONCERNS_ALL:
+            raise
+        except Exception as error:  # noqa: BLE001  (as above)
+            return self._put_off(source_name, order_id, taken, error)
+        return Looked(recorded, taken=len(taken), ready=recorded.ready)
+
+    def _record(
+        self, source_name: str, order: Order, taken: list[Row[Any]], offers: Offers, *, fetched_at: datetime
+    ) -> Recorded:
         actors = [row.actor for row in taken if row.via == Via.MANUAL]
         look = Look(
             fetched_at=fetched_at,
@@ -119,7 +130,7 @@ class HintReader:
         )
         now = self._clock()
         with self._ledger.write() as connection:
-            order_rows.lock_open_deliveries(connection, source_name, order_id)
+            order_rows.lock_open_deliveries(connection, source_name, taken[0].order_id)
             policy = self._policies[source_name]
             keep_subscriptions(
                 connection, [order], policy.subscriptions, fetched_at=fetched_at, now=now, start_at=policy.start_at
@@ -129,9 +140,9 @@ class HintReader:
             )
             # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
             order_rows.put_off_received(
-                connection, source_name, order_id, until=now + timedelta(seconds=NEXT_FETCH_SECONDS)
+                connection, source_name, taken[0].order_id, until=now + timedelta(seconds=NEXT_FETCH_SECONDS)
             )
-        return Looked(recorded, taken=len(taken), ready=recorded.ready)
+        return recorded
 
     def _read(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> tuple[Order, datetime]:
         """The order, and when what is known of it was true: a trusted body is as old as its arrival."""
@@ -168,7 +179,9 @@ class HintReader:
             state, reason = DeliveryState.IGNORED, Reason.TEST_NOTIFICATION
         if isinstance(error, WebhookRejectedError):
             state = DeliveryState.REVIEW
-        note = str(error) if isinstance(error, OffersError | WebhookRejectedError) else describe(error)
+        if reason is Reason.RECORD_UNREADABLE and now - oldest >= HOOK_OUTRAN_ROW:
+            state = DeliveryState.REVIEW
+        note = str(error) if isinstance(error, WebhookRejectedError) else describe_failure(error)
         with self._ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order_id)
             order_rows.release_deliveries(
@@ -246,4 +259,4 @@ def _reason(error: Exception, *, is_known: bool) -> Reason:
         return Reason.ORDER_NOT_FOUND
     if isinstance(error, ApiError) and not error.retryable:
         return Reason.SOURCE_REFUSED
-    return Reason.SOURCE_UNREACHABLE
+    return Reason.SOURCE_UNREACHABLE if isinstance(error, ApiError) else Reason.RECORD_UNREADABLE

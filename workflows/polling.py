@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,12 +21,12 @@ from worker.ledger.run_rows import add_learners, insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.sources.order import Order, Payment
-from worker.sources.source import Page, Source, Until, Walk
-from workflows.attempt_rows import describe
+from worker.sources.source import Page, Source, Until, Walk, unreadable
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, record_order
-from workflows.offers import Offers, OffersError
+from workflows.offers import Offers
 from workflows.offers_file import OffersBook
+from workflows.set_aside import CONCERNS_ALL, describe_failure, set_aside, settle_absent, settle_read
 from workflows.source_start import note_contact, start_of
 from workflows.standing import keep_subscriptions
 from workflows.walks import Position, Progress, Steps
@@ -45,6 +45,8 @@ class Polled:
     orders: int = 0
     changed: int = 0
     ready: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
+    """The orders met that could not be read or recorded: they wait in review."""
     error: str | None = None
     busy: bool = False
     """Another poll of the source is under way: nothing was done."""
@@ -87,7 +89,8 @@ class Poller:
     def poll(self) -> Polled:
         """Look for new and changed orders once; on the first time, and once a day, at all of the last days' orders.
 
-        Never raises for what the source does: the failure is recorded at the cursor, and the next poll begins again.
+        Never raises: whatever goes wrong is recorded at the cursor, which is let go of, and the next poll begins again.
+        A record that cannot be read or recorded is set aside by name, and the others go on.
         """
         polled = Polled(self._source.name)
         cursor = self._take_cursor()
@@ -102,10 +105,10 @@ class Poller:
             else:
                 self._look_for_news(poll)
                 self._sweep_deep(poll)
-        except (ApiError, OffersError) as error:
-            polled.error = str(error) if isinstance(error, OffersError) else describe(error)
-            self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
+        except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
+            polled.error = describe_failure(error)
             log.warning("polling %s failed: %s", self._source.name, polled.error)
+            self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
         return polled
 
     def _take_cursor(self) -> Row[Any] | None:
@@ -149,6 +152,7 @@ class Poller:
         now = self._clock()
         with self._ledger.write() as connection:  # a contact, even where the shop is empty
             note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            settle_absent(connection, self._source.name, progress.nameless, now=now)
         self._let_go(
             baseline_at=now,
             deep_swept_at=now,
@@ -184,6 +188,8 @@ class Poller:
             return
         since = now - timedelta(days=self._policy.baseline_days)
         self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END)))
+        with self._ledger.write() as connection:
+            settle_absent(connection, self._source.name, poll.progress.nameless, now=self._clock())
         self._let_go(deep_swept_at=now, last_success_at=self._clock())
 
     def _walk(self, poll: _UnderWay, steps: Steps) -> None:
@@ -192,7 +198,7 @@ class Poller:
         steps.unsettled = progress.unsettled
         is_first = True
         for page in self._pages(steps.walk.pages, poll.polled):
-            self._record(page, poll, steps)
+            self._take_in(page, poll, steps)
             progress.see(page)
             if is_first and steps.walk.until is Until.UNCHANGED:
                 # What this very page showed was changed before it was asked for: the next poll need not look above it.
@@ -209,9 +215,42 @@ class Poller:
             polled.orders += len(page.orders)
             yield page
 
-    def _record(self, page: Page, poll: _UnderWay, steps: Steps) -> None:
+    def _take_in(self, page: Page, poll: _UnderWay, steps: Steps) -> None:
+        """Record a page in one transaction; where one of its orders prevents that, each order in its own.
+
+        What cannot be read or recorded is set aside before the cursor can move past it.
+        """
+        aside = list(page.unreadable)
+        if self._try(page, poll, steps, of=page) is not None:
+            has_news = False
+            for order in page.orders:
+                error = self._try(replace(page, orders=(order,), unreadable=()), poll, steps, of=page)
+                if error is not None:
+                    aside.append(unreadable(order, error))
+                has_news = has_news or steps.has_news
+            steps.has_news = has_news
+        if aside:
+            with self._ledger.write() as connection:
+                set_aside(connection, self._source.name, aside, now=self._clock())
+            poll.polled.set_aside += [each.order_id or each.fingerprint for each in aside]
+
+    def _try(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> Exception | None:
+        """Record a page, which may be one order `of` another; the error that concerns its orders, None if recorded."""
+        progress, ready = poll.progress, poll.polled.ready
+        recorded, due = progress.recorded, len(ready)
+        try:
+            self._record(page, poll, steps, of=of)
+        except CONCERNS_ALL:
+            raise
+        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)
+            progress.recorded = recorded
+            del ready[due:]
+            return error
+        return None
+
+    def _record(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> None:
         """Record a page in one transaction, with the count of what it recorded."""
-        news, old = self._sort(page, poll.offers, steps)
+        news, old = self._sort(page, poll.offers, steps, of=of)
         taken = [*news, *old]
         was_there = {order.id for order in (taken if steps.baseline else old)}
         planned = [order for order in taken if self._will_be_planned(order, poll.cursor, order.id in was_there)]
@@ -233,9 +272,10 @@ class Poller:
                 told = annotated.get(order.id, order)
                 baseline = order.id in was_there
                 self._record_order(connection, told, page.fetched_at, poll, baseline=baseline, now=now)
+            settle_read(connection, page, self._source.name, now=now)
         poll.polled.changed += len(taken)
 
-    def _sort(self, page: Page, offers: Offers, steps: Steps) -> tuple[list[Order], list[Order]]:
+    def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
         """A page's news, and what nobody has met but was there before the last poll."""
         with self._ledger.read() as connection:
             known = order_rows.known_rows(connection, self._source.name, [order.id for order in page.orders])
@@ -246,7 +286,7 @@ class Poller:
                 steps.settled.add(order.id)
             elif order.id in known or not steps.is_beyond(order):
                 news.append(order)
-            elif steps.walk.is_of_changes and steps.is_old_news(page):
+            elif steps.walk.is_of_changes and steps.is_old_news(of):
                 old.append(order)
                 steps.settled.add(order.id)
             elif steps.walk.is_of_changes:

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     SOURCE_REFUSED = "source_refused"
     SOURCE_OFF = "source_off"
     OFFERS_INVALID = "offers_invalid"
+    RECORD_UNREADABLE = "record_unreadable"
 
 
 @dataclass(frozen=True)
@@ -324,6 +325,11 @@ ADVICE: dict[Reason, Advice] = {
     Reason.OFFERS_INVALID: Advice(
         "The offers file cannot be read, so nothing can be planned.",
         "Run `cartbridge offers check` and correct it; planning goes on by itself.",
+    ),
+    Reason.RECORD_UNREADABLE: Advice(
+        "The source's record of this order cannot be read, so it is set aside; the other orders go on.",
+        "Look at the order in the source system and correct what the note names; once it reads, that settles it. "
+        "`cartbridge ingest SOURCE ORDER` looks at once.",
     ),
 }
 """One entry for every reason."""

@@ -12,13 +12,13 @@ from worker.errors import ApiError, NotFoundError
 from worker.ledger import books, order_rows
 from worker.ledger.session import Ledger
 from worker.sources.order import Order, Payment
-from worker.sources.source import Page, Source
-from workflows.attempt_rows import describe
+from worker.sources.source import Page, Source, Unreadable
 from workflows.findings import Cause, Finding, Kind, unchecked
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, preview
 from workflows.offers import Offers
 from workflows.plan import Create
+from workflows.set_aside import describe_failure
 from workflows.source_start import start_of
 
 
@@ -57,14 +57,19 @@ class SourceBook:
                 if self._should_stop():
                     raise ApiError("stopped: the process ends", system=name, operation="reconcile", retryable=True)
                 yield from self._compare_page(page, since=max(since, start_at), until=until)
-        except ApiError as error:
-            yield unchecked(f"The orders of {name} could not be checked to the end: {describe(error)}", source=name)
+        except Exception as error:  # noqa: BLE001  (of any class: what could not be compared is no finding)
+            told = describe_failure(error)
+            yield unchecked(f"The orders of {name} could not be checked to the end: {told}", source=name)
             return
         yield from self._compare_absent(since=since, until=until)
 
     def _compare_page(self, page: Page, *, since: datetime, until: datetime) -> Iterator[Finding]:
         fresh = [order for order in page.orders if order.id not in self._met]
         self._met |= {order.id for order in fresh}
+        for each in page.unreadable:
+            if (each.order_id or each.fingerprint) not in self._met:
+                self._met.add(each.order_id or each.fingerprint)
+                yield self._unreadable(each)
         # Older ones are ignored by name, or were never looked at: they were there before Cartbridge.
         orders = [order for order in fresh if order.created_at is not None and since <= order.created_at < until]
         ids = [order.id for order in orders]
@@ -82,6 +87,13 @@ class SourceBook:
                 yield from self._compare_content(order, row, page)
             else:
                 yield from self._compare_seats(order, row, seats)
+
+    def _unreadable(self, record: Unreadable) -> Finding:
+        source, order_id = self._source.name, record.order_id
+        name = f"order {source}/{order_id}" if order_id else f"a record of {source} without an id"
+        command = f"cartbridge why {source}/{order_id}" if order_id else "cartbridge deliveries list --state review"
+        sentence = f"What {name} holds could not be checked: it cannot be read ({record.problem})."
+        return unchecked(sentence, command, source=source, order_id=order_id)
 
     def _not_ingested(self, order: Order) -> Finding:
         name = f"{order.source}/{order.id}"
@@ -112,8 +124,9 @@ class SourceBook:
         command = f"cartbridge ingest {order.source} {order.id}"
         try:
             fetched = self._source.fetch(order.id)
-        except ApiError as error:
-            yield unchecked(f"Whether order {name} has changed could not be checked: {describe(error)}", command, **ids)
+        except Exception as error:  # noqa: BLE001  (of any class, as above)
+            told = describe_failure(error)
+            yield unchecked(f"Whether order {name} has changed could not be checked: {told}", command, **ids)
             return
         if order_rows.content_hash(fetched) == row.content_hash:
             return
@@ -167,6 +180,7 @@ class SourceBook:
             except NotFoundError:
                 sentence = f"Order {name}/{order_id} gave access, and {name} does not know it any more."
                 yield Finding(Kind.STALE, Cause.ORDER_GONE, sentence, command, source=name, order_id=order_id)
-            except ApiError as error:
-                sentence = f"Whether order {name}/{order_id} still exists could not be checked: {describe(error)}"
+            except Exception as error:  # noqa: BLE001  (of any class, as above)
+                told = describe_failure(error)
+                sentence = f"Whether order {name}/{order_id} still exists could not be checked: {told}"
                 yield unchecked(sentence, command, source=name, order_id=order_id)

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from worker.clients.unreadable import problem_of
 from worker.errors import ApiError
 from worker.ledger import order_rows, repository, subscription_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.sources.order import Order
 from worker.sources.source import SubscriptionPage, SubscriptionSource
-from workflows.attempt_rows import describe
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, record_order
-from workflows.offers import Offers, OffersError
+from workflows.offers import Offers
 from workflows.offers_file import OffersBook
+from workflows.set_aside import CONCERNS_ALL, describe_failure
 from workflows.source_start import note_contact
 from workflows.standing import kept, record_subscription
 
@@ -49,6 +50,8 @@ class SubscriptionsPolled:
     judged: int = 0
     ready: list[str] = field(default_factory=list)
     """The runs that are due now and should be sent to the workers."""
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """What cannot be read, kept or applied, by its id, and why. It is told as the poll's failure."""
     error: str | None = None
     busy: bool = False
     """Another poll is under way: nothing was done."""
@@ -101,14 +104,19 @@ class SubscriptionPoller:
             is_deep = swept_at is None or abs(now - swept_at) >= DEEP_SWEEP_EVERY or not cursor.position.get("whole")
             self._walk(polled, is_deep=is_deep)
             self._judge(polled, offers)
-        except (ApiError, OffersError) as error:
-            polled.error = str(error) if isinstance(error, OffersError) else describe(error)
-            self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
-            log.warning("polling the subscriptions of %s failed: %s", self._source.name, polled.error)
-            return polled
+        except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
+            return self._fail(polled, cursor, describe_failure(error))
+        if polled.set_aside:  # all others are kept and applied; the next poll reads them all again
+            return self._fail(polled, cursor, _told(polled.set_aside))
         done: dict[str, Any] = {"deep_swept_at": now} if is_deep else {}
         done |= {"position": {"whole": True}, "last_success_at": self._clock(), "last_error": None, "failures": 0}
         self._let_go(**done)
+        return polled
+
+    def _fail(self, polled: SubscriptionsPolled, cursor: Row[Any], error: str) -> SubscriptionsPolled:
+        polled.error = error
+        log.warning("polling the subscriptions of %s failed: %s", self._source.name, error)
+        self._let_go(last_error=error[:500], failures=cursor.failures + 1)
         return polled
 
     def _let_go(self, **values: Any) -> None:
@@ -122,13 +130,31 @@ class SubscriptionPoller:
             if self._should_stop():
                 raise self._stopped("the process ends")
             polled.pages += 1
-            news = self._keep(page)
+            polled.set_aside |= {each.order_id or each.fingerprint: each.problem for each in page.unreadable}
+            news = self._keep_each(page, polled)
             polled.changed += news
             if not news and not is_deep:
                 return
 
     def _stopped(self, why: str) -> ApiError:
         return ApiError(f"stopped: {why}", system=self._source.name, operation="subscriptions", retryable=True)
+
+    def _keep_each(self, page: SubscriptionPage, polled: SubscriptionsPolled) -> int:
+        """Keep a page; where one of its subscriptions prevents that, each by itself."""
+        try:
+            return self._keep(page)
+        except CONCERNS_ALL:
+            raise
+        except Exception:  # noqa: BLE001  (of any class; each subscription then shows whose it is)
+            news = 0
+            for subscription in page.subscriptions:
+                try:
+                    news += self._keep(replace(page, subscriptions=(subscription,)))
+                except CONCERNS_ALL:
+                    raise
+                except Exception as error:  # noqa: BLE001
+                    polled.set_aside[subscription.id] = problem_of(error)
+            return news
 
     def _keep(self, page: SubscriptionPage) -> int:
         """Keep a page in one transaction; how much of it a poll had not seen."""
@@ -168,7 +194,14 @@ class SubscriptionPoller:
             for subscription_id in fresh:
                 if self._should_stop():
                     raise self._stopped("the process ends")
-                self._judge_one(subscription_id, offers, polled)
+                due_before = len(polled.ready)
+                try:
+                    self._judge_one(subscription_id, offers, polled)
+                except CONCERNS_ALL:
+                    raise
+                except Exception as error:  # noqa: BLE001  (of any class: the others' orders go on)
+                    del polled.ready[due_before:]
+                    polled.set_aside[subscription_id] = problem_of(error)
             done |= set(fresh)
             polled.judged = len(done)
             if not fresh:
@@ -227,3 +260,9 @@ class SubscriptionPoller:
             },
         )
         subscription_rows.update_subscription(connection, row.source, row.subscription_id, told_reason=row.ended_reason)
+
+
+def _told(set_aside: dict[str, str]) -> str:
+    named = "; ".join(f"subscription {each}: {problem}" for each, problem in sorted(set_aside.items())[:3])
+    more = f"; and {len(set_aside) - 3} more" if len(set_aside) > 3 else ""
+    return f"Set aside, all others go on: {named}{more}"

@@ -63,9 +63,12 @@ class Progress:
     """Orders this poll has recorded."""
     settled: int = 0
     """Those among them that a walk by change had met by its first page."""
+    nameless: set[str] = field(init=False)
+    """The fingerprints of the records that were met and have no id that can be read."""
 
     def __post_init__(self) -> None:
         self.seen_id = self.before.highest_id
+        self.nameless = set()
 
     @property
     def unsettled(self) -> int:
@@ -74,7 +77,8 @@ class Progress:
 
     def see(self, page: Page) -> None:
         """Note the ids of a page that was recorded."""
-        self.seen_id = max([self.seen_id, *(int(order.id) for order in page.orders)])
+        self.seen_id = max([self.seen_id, *page.ids])
+        self.nameless |= {each.fingerprint for each in page.unreadable if each.order_id is None}
 
     def position_of_page(self) -> Position:
         """What is written with each page: the marks of before, and that more is recorded."""
@@ -126,7 +130,7 @@ class Steps:
         `highest_id` is the highest that the last successful poll saw.
         """
         if self.walk.until is Until.KNOWN_ID:
-            return min((int(order.id) for order in page.orders), default=0) <= highest_id - OVERLAP_ORDERS
+            return not page.is_nameless and min(page.ids, default=0) <= highest_id - OVERLAP_ORDERS
         if self.walk.until is Until.UNCHANGED:
             return not self.has_news and (self.baseline or self.is_past_what_was_recorded)
         return False

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worker.clients.learningcart import LearningCartClient
-from worker.clients.learningcart_models import CustomerFields
+from worker.clients.learningcart_models import CourseCompletionInfo, CustomerFields
 from worker.errors import InvalidRequestError, NotFoundError
 from worker.redaction import SecretBook
 from worker.sandbox import Sandbox
@@ -51,6 +51,7 @@ def test_a_learner_is_enrolled_and_found_again_when_every_call_is_made(
     assert [order.order_id for order in found] == [made.order_id]
     sandbox.learningcart.add_completion(customer.customer_id, 77, completed_at=now, score=90)
     [completion] = client.get_completions(now - timedelta(days=2), now + timedelta(days=2))
+    assert isinstance(completion, CourseCompletionInfo)
     assert (completion.is_completed, completion.score) == (True, 90)
     assert sandbox.learningcart.groups == {12: {customer.customer_id: False}}
 

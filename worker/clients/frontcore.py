@@ -19,7 +19,8 @@ from worker.clients.frontcore_models import Order
 from worker.clients.frontcore_paging import EndlessListError, walk_newest_first
 from worker.clients.reading import UnreadableError, read_document, word_of
 from worker.clients.studiocart_models import rows
-from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
+from worker.clients.unreadable import Rows, read_rows
+from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
 
 SYSTEM: Final = "frontcore"
@@ -122,12 +123,12 @@ class FrontcoreClient:
     ) -> Iterator[Order]:
         """Iterate over the orders. Each page, of `limit` at most, is asked for when it is needed."""
         for page in self.iter_order_pages(limit=limit, limits=limits, **filters):
-            yield from page
+            yield from (row for row in page if isinstance(row, Order))
 
     def iter_order_pages(
         self, *, limit: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]
-    ) -> Iterator[list[Order]]:
-        """Iterate over whole pages of orders, none empty, each order once.
+    ) -> Iterator[Rows[Order]]:
+        """Iterate over whole pages of orders, none empty, each order once; a row that is none stands in its place.
 
         An order that is listed throughout is never stepped over, also when others appear or vanish meanwhile:
         `frontcore_paging` tells how. One that appears or changes during the walk may be missed by it.
@@ -148,7 +149,7 @@ class FrontcoreClient:
         limit: int = PAGE_SIZE,
         limits: CallLimits = NO_LIMITS,
         **filters: Unpack[Filters],
-    ) -> list[Order]:
+    ) -> Rows[Order]:
         """Return one page as the account numbers them, from 1; empty past the end."""
         return self._page(dict(filters), limits, page, limit)
 
@@ -170,7 +171,7 @@ class FrontcoreClient:
         """Close the idle connections. The client can be used again."""
         self._api.close()
 
-    def _page(self, filters: Mapping[str, Any], limits: CallLimits, page: int, limit: int) -> list[Order]:
+    def _page(self, filters: Mapping[str, Any], limits: CallLimits, page: int, limit: int) -> Rows[Order]:
         parameters = [("limit", str(limit)), ("page", str(page)), *_parameters(filters)]
         try:
             answer, document = self._ask(_LIST, "/orders", parameters, limits)
@@ -179,10 +180,10 @@ class FrontcoreClient:
             if page > 1 or _NO_ORDERS.search(error.message):
                 return []
             raise
-        found = rows(document)
+        found = _listed(document)
         if found is None:
             raise self._unexpected(_LIST, "the answer is not a list", answer)
-        return [self._order(_LIST, row, answer) for row in found]
+        return read_rows(found, lambda row: self._order(_LIST, row, answer))
 
     def _ask(
         self, operation: str, path: str, parameters: Sequence[tuple[str, str]], limits: CallLimits
@@ -208,7 +209,7 @@ class FrontcoreClient:
         meant = answer if status is None else replace(answer, status=status)
         error = self._api.error_for(operation, meant, safe_to_repeat=True)
         if error is not None:
-            raise error
+            raise error if status is None else _of_word(error, answer)
         if problem:
             raise self._unexpected(operation, problem, answer)
         return answer, document
@@ -239,8 +240,25 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _listed(document: Any) -> list[Any] | None:
+    """Return the rows of a list of orders: an array, or `items` beside `pagination`, as `/coursedates` answers.
+
+    None for anything else: in a wrapper nobody knows, the rows may be those of another list.
+    """
+    if isinstance(document, dict) and "items" in document and document.keys() <= {"items", "pagination"}:
+        document = document["items"]
+    return rows(document)
+
+
 def _alone(document: Any) -> Any:
     return document[0] if isinstance(document, list) and len(document) == 1 else document
+
+
+def _of_word(error: ApiError, answer: Answer) -> ApiError:
+    """Say of an error that is in the body alone which status came with it."""
+    error.message = error.message.replace(f"HTTP {error.status}", f"HTTP {answer.status} with an error", 1)
+    error.args, error.status = (error.message,), answer.status
+    return error
 
 
 def _meant_status(document: Any) -> int | None:

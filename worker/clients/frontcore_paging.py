@@ -12,7 +12,7 @@ rows that do not change places among themselves, as an order's creation does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 OVERLAP_ROWS: Final = 10
@@ -36,7 +36,7 @@ class EndlessListError(Exception):
 
 
 def walk_newest_first(
-    fetch: Callable[[int, int], list[_R]], *, largest_page: int, page_limit: int
+    fetch: Callable[[int, int], Sequence[_R]], *, largest_page: int, page_limit: int
 ) -> Iterator[list[_R]]:
     """Yield the list's rows in pages, each row once, none of the pages empty.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from limits.storage import Storage
@@ -33,6 +34,7 @@ from worker.clients.reading import (
     read_document,
     unwrap,
 )
+from worker.clients.unreadable import Rows, read_rows
 from worker.errors import (
     ApiError,
     AuthenticationError,
@@ -212,15 +214,19 @@ class LearningCartClient:
 
     def get_completions(
         self, begin_at: datetime, end_at: datetime, *, limits: CallLimits = NO_LIMITS
-    ) -> list[CourseCompletionInfo]:
+    ) -> Rows[CourseCompletionInfo]:
         """Return who began or completed a course in the window; `is_completed` tells which. Safe to repeat.
+
+        A row that cannot be read stands in its place as an `UnreadableRow`: it keeps nobody else's from being read.
 
         As for orders, make the window a day wider on each side.
         """
         operation = "getCompletions"
         parameters = _window(begin_at, end_at)
         document, answer = self._call(operation, parameters, safe_to_repeat=True, limits=limits)
-        return self._records(CourseCompletionInfo, document, operation, answer)
+        rows = self._rows(CourseCompletionInfo, document, operation, answer)
+        read = partial(self._record, CourseCompletionInfo, operation=operation, answer=answer, safe_to_repeat=True)
+        return read_rows(rows, read, by_id=False)
 
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
@@ -293,11 +299,14 @@ class LearningCartClient:
         raise self._api.unexpected(operation, problem, safe_to_repeat=safe_to_repeat, answer=answer)
 
     def _records(self, model: type[_R], document: Any, operation: str, answer: Answer) -> list[_R]:
+        rows = self._rows(model, document, operation, answer)
+        return [self._record(model, each, operation, answer, safe_to_repeat=True) for each in rows]
+
+    def _rows(self, model: type[_R], document: Any, operation: str, answer: Answer) -> list[Any]:
         row = "Order" if model is Order else "CourseCompletionInfo"
         if document is None or isinstance(document, (bool, int)) or (isinstance(document, str) and document):
             raise self._api.unexpected(operation, "the answer is not a list", safe_to_repeat=True, answer=answer)
-        rows = as_rows(document, row)
-        return [self._record(model, each, operation, answer, safe_to_repeat=True) for each in rows]
+        return as_rows(document, row)
 
     def _record(self, model: type[_R], document: Any, operation: str, answer: Answer, *, safe_to_repeat: bool) -> _R:
         fields: set[str] = set()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from limits.storage import Storage
@@ -14,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.reading import UnreadableError, as_int, read_document
 from worker.clients.studiocart_models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
+from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
 
@@ -103,7 +105,7 @@ class StudiocartClient:
         orderby: OrderBy | None = None,
         order: Direction | None = None,
         limits: CallLimits = NO_LIMITS,
-    ) -> Iterator[list[Order]]:
+    ) -> Iterator[Rows[Order]]:
         """Iterate over whole pages of orders, none empty. An order may come again where the list moved meanwhile."""
         return self._pages(Order, "/orders", _filters(per_page, date_after, orderby, order), limits)
 
@@ -144,7 +146,7 @@ class StudiocartClient:
         orderby: OrderBy | None = None,
         order: Direction | None = None,
         limits: CallLimits = NO_LIMITS,
-    ) -> Iterator[list[Subscription]]:
+    ) -> Iterator[Rows[Subscription]]:
         """Iterate over whole pages of subscriptions, none empty. One may come again where the list moved meanwhile."""
         return self._pages(Subscription, "/subscriptions", _filters(per_page, date_after, orderby, order), limits)
 
@@ -181,7 +183,7 @@ class StudiocartClient:
 
     def _pages(
         self, model: type[_R], path: str, parameters: Mapping[str, Any], limits: CallLimits
-    ) -> Iterator[list[_R]]:
+    ) -> Iterator[Rows[_R]]:
         operation = f"list{path}"
         seen: set[int] = set()
         for number in range(1, self._page_limit + 1):
@@ -191,7 +193,7 @@ class StudiocartClient:
             found = rows(self._document(operation, answer))
             if found is None:
                 raise self._unexpected(operation, answer, "the answer is not a list")
-            page = [self._record(model, operation, answer, row) for row in found]
+            page = read_rows(found, partial(self._record, model, operation, answer))
             ids = {record.id for record in page}
             if ids <= seen:
                 if len(ids) == len(seen) >= _VENDOR_PAGE_SIZE:
@@ -272,11 +274,11 @@ def _filters(per_page: int, date_after: date | str | None, orderby: str | None, 
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _once_each(pages: Iterator[list[_R]]) -> Iterator[_R]:
+def _once_each(pages: Iterator[Rows[_R]]) -> Iterator[_R]:
     seen: set[int] = set()
     for page in pages:
         for record in page:
-            if record.id not in seen:
+            if not isinstance(record, UnreadableRow) and record.id not in seen:
                 seen.add(record.id)
                 yield record
 

@@ -19,6 +19,7 @@ from worker.clients.frontcore_paging import EndlessListError
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart_models import Cart, CartFields, ItemOption, Order, ThreedcartRecord, Told, told_rows
 from worker.clients.threedcart_paging import walk_by_offset
+from worker.clients.unreadable import Rows, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
 
@@ -172,7 +173,7 @@ class ThreedcartClient:
         for page in self.iter_order_pages(
             limit=limit, date_start=date_start, last_update_start=last_update_start, limits=limits
         ):
-            yield from page
+            yield from (row for row in page if isinstance(row, Order))
 
     def iter_order_pages(
         self,
@@ -181,7 +182,7 @@ class ThreedcartClient:
         date_start: datetime | None = None,
         last_update_start: datetime | None = None,
         limits: CallLimits = NO_LIMITS,
-    ) -> Iterator[list[Order]]:
+    ) -> Iterator[Rows[Order]]:
         """Iterate over whole pages of orders, none empty.
 
         An order that is listed throughout is never stepped over, also when others appear or vanish meanwhile:
@@ -214,7 +215,7 @@ class ThreedcartClient:
     def _store_time(self, moment: datetime) -> str:
         return moment.astimezone(self._zone).strftime("%m/%d/%Y %H:%M:%S")
 
-    def _page(self, query: Mapping[str, str], limits: CallLimits, offset: int, limit: int) -> list[Order]:
+    def _page(self, query: Mapping[str, str], limits: CallLimits, offset: int, limit: int) -> Rows[Order]:
         parameters = {**query, "limit": str(limit), "offset": str(offset)}
         try:
             answer, document = self._ask(_LIST, "GET", "/Orders", params=parameters, limits=limits)
@@ -227,7 +228,7 @@ class ThreedcartClient:
             return []
         if not isinstance(document, list):
             raise self._unexpected(_LIST, "the answer is not a list", answer)
-        return [self._record(Order, _LIST, row, answer) for row in document]
+        return read_rows(document, lambda row: self._record(Order, _LIST, row, answer))
 
     # What all of them share
 

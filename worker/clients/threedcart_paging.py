@@ -8,7 +8,7 @@ list in the order of changes moves it) is given again as it is now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from worker.clients.frontcore_paging import ALIKE_PAGES, EndlessListError, Identified
@@ -19,7 +19,9 @@ OVERLAP_ROWS: Final = 10
 _R = TypeVar("_R", bound=Identified)
 
 
-def walk_by_offset(fetch: Callable[[int, int], list[_R]], *, largest_page: int, page_limit: int) -> Iterator[list[_R]]:
+def walk_by_offset(
+    fetch: Callable[[int, int], Sequence[_R]], *, largest_page: int, page_limit: int
+) -> Iterator[list[_R]]:
     """Yield the list's rows in pages, none of them empty; each row once, and again where it changed meanwhile.
 
     `fetch(offset, limit)` asks for one page; the first row's offset is 1, and an empty page is past the end. The server

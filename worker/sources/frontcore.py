@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from worker.clients.reading import as_datetime
 from worker.errors import WebhookRejectedError
 from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
 from worker.sources.order import Money, Order, Payment
-from worker.sources.source import Page, Until, Walk
+from worker.sources.source import Page, Until, Walk, page_of
 
 OVERLAP: Final = timedelta(hours=26)
 """How much earlier than asked a walk begins: the vendor does not say in which zone it reads a filter's date, and zones
@@ -103,8 +104,7 @@ class FrontcoreSource:
             page = next(pages, None)
             if page is None:
                 return
-            orders = (to_order(record, provision_when=self._provision_when) for record in page)
-            yield Page(tuple(orders), fetched_at)
+            yield page_of(page, partial(to_order, provision_when=self._provision_when), fetched_at=fetched_at)
 
 
 def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -> Order:

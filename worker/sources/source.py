@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
-from worker.errors import NotFoundError
+from worker.clients.unreadable import Rows, UnreadableRow, problem_of
+from worker.errors import ApiError, NotFoundError
 from worker.sources.order import Order
 from worker.sources.subscription import Subscription
+
+_R = TypeVar("_R")
 
 
 class NoOrderError(NotFoundError):
@@ -22,12 +25,68 @@ class SampleOrderError(NoOrderError):
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A record of a list that cannot be read. `problem` quotes nothing of it."""
+
+    order_id: str | None
+    """None where not even its id can be read."""
+    problem: str
+    fingerprint: str
+    """What tells it from others of no id."""
+
+    @classmethod
+    def row(cls, row: UnreadableRow) -> Self:
+        """From a client's row."""
+        return cls(row.record_id, row.problem, row.fingerprint)
+
+
+def unreadable(record: Any, error: Exception) -> Unreadable:
+    """A record, known by its `id`, that `error` kept from being understood."""
+    return Unreadable(str(record.id), problem_of(error), str(record.id))
+
+
+@dataclass(frozen=True)
 class Page:
     """One page of a walk, in the source's order."""
 
     orders: tuple[Order, ...]
     fetched_at: datetime
     """When the page was asked for."""
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of its orders, those included that cannot be read otherwise."""
+        broken = (each.order_id for each in self.unreadable)
+        return [int(each) for each in (*(order.id for order in self.orders), *broken) if each is not None]
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether it holds records, and none whose id can be read: it says nothing of where it stands in its list."""
+        return bool(self.unreadable) and not self.ids
+
+
+def page_of(rows: Rows[_R], to_order: Callable[[_R], Order | None], *, fetched_at: datetime) -> Page:
+    """A page of a walk from a client's rows; `to_order` gives None for a record that is no order.
+
+    Whatever a record does to `to_order` concerns that record alone: it is set aside.
+    """
+    orders: list[Order] = []
+    broken: list[Unreadable] = []
+    for row in rows:
+        if isinstance(row, UnreadableRow):
+            broken.append(Unreadable.row(row))
+            continue
+        try:
+            order = to_order(row)
+        except ApiError:  # of a request, not of the record
+            raise
+        except Exception as error:  # noqa: BLE001  (of any class: a number, a date or a text nobody thought of)
+            broken.append(unreadable(row, error))
+        else:
+            if order is not None:
+                orders.append(order)
+    return Page(tuple(orders), fetched_at, tuple(broken))
 
 
 class Until(StrEnum):
@@ -84,6 +143,8 @@ class SubscriptionPage:
     subscriptions: tuple[Subscription, ...]
     fetched_at: datetime
     """When the page was asked for."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Those that cannot be read; `order_id` is the subscription's id."""
 
 
 @runtime_checkable

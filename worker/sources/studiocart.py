@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -14,10 +15,12 @@ from pydantic import ValidationError
 
 from worker.clients import studiocart_models as records
 from worker.clients.studiocart import StudiocartClient
+from worker.clients.unreadable import UnreadableRow
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat, is_email
-from worker.sources.source import Page, SubscriptionPage, Until, Walk
+from worker.sources.source import Page, SubscriptionPage, Unreadable, Until, Walk, page_of, unreadable
 from worker.sources.studiocart_subscriptions import NEVER_BEGUN, SubscriptionReader
+from worker.sources.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +126,22 @@ class StudiocartSource:
                 return
             if page is None:
                 return
-            yield SubscriptionPage(tuple(self._subscriptions.read(record) for record in page), fetched_at)
+            found = [self._read_subscription(row) for row in page]
+            yield SubscriptionPage(
+                tuple(each for each in found if not isinstance(each, Unreadable)),
+                fetched_at,
+                tuple(each for each in found if isinstance(each, Unreadable)),
+            )
+
+    def _read_subscription(self, row: records.Subscription | UnreadableRow) -> Subscription | Unreadable:
+        if isinstance(row, UnreadableRow):
+            return Unreadable.row(row)
+        try:
+            return self._subscriptions.read(row)
+        except ApiError:
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever the record does concerns it alone)
+            return unreadable(row, error)
 
     def product_names(self) -> dict[str, str]:
         """The names of the site's products, by their ids."""
@@ -169,7 +187,7 @@ class StudiocartSource:
             page = next(pages, None)
             if page is None:
                 return
-            yield Page(tuple(to_order(record, trials=self._trials) for record in page), fetched_at)
+            yield page_of(page, partial(to_order, trials=self._trials), fetched_at=fetched_at)
 
 
 def _looks_recurring(order: Order) -> bool:

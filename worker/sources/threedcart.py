@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from worker.clients import threedcart_models as records
 from worker.clients.reading import as_datetime, as_int, fold
 from worker.clients.threedcart import ThreedcartClient
+from worker.clients.unreadable import Rows
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
 from worker.sources.order import Order
-from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk
+from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, page_of
 from worker.sources.threedcart_lines import lines_of, trimmed
 from worker.sources.threedcart_statuses import NOT_COMPLETED, PAID_STATUSES, STATUS_NAMES, lacks_evidence, payment_of
 
@@ -105,15 +106,17 @@ class ThreedcartSource:
         """Pages of the orders made since a moment or up to two days before, in the store's own order."""
         return self._walk(self._client.iter_order_pages(date_start=since - OVERLAP))
 
-    def _walk(self, pages: Iterator[list[records.Order]]) -> Iterator[Page]:
+    def _walk(self, pages: Iterator[Rows[records.Order]]) -> Iterator[Page]:
         while True:
             fetched_at = self._clock()
             page = next(pages, None)
             if page is None:
                 return
-            # Their completion is a change, which the walk of changes meets.
-            orders = (self._to_order(record) for record in page if record.order_status_id != NOT_COMPLETED)
-            yield Page(tuple(orders), fetched_at)
+            yield page_of(page, self._completed_order, fetched_at=fetched_at)
+
+    def _completed_order(self, record: records.Order) -> Order | None:
+        """None for a checkout that is not completed: its completion is a change, which the walk of changes meets."""
+        return self._to_order(record) if record.order_status_id != NOT_COMPLETED else None
 
 
 def to_order(record: records.Order, *, zone: tzinfo, paid_statuses: frozenset[int] = PAID_STATUSES) -> Order:

@@ -269,12 +269,12 @@ def test_a_page_counts_for_nothing_when_its_commit_failed(
     def die_at_the_fifth(*arguments: Any, **options: Any) -> Any:
         recorded.append(arguments[1].id)
         if len(recorded) == 5:
-            raise RuntimeError("killed")
+            raise KeyboardInterrupt("killed")
         return real(*arguments, **options)
 
     real = record_order
     monkeypatch.setattr(backfill_module, "record_order", die_at_the_fifth)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(KeyboardInterrupt):
         backfill(new)
     assert [row.order_id for row in rows(ledger, orders)] == ["4", "5", "6"]
     (cursor,) = rows(ledger, cursors, cursors.c.source == "backfill:studiocart")

@@ -366,3 +366,29 @@ def test_line_tells_how_the_subscription_stands(watched: Watched) -> None:
 def test_site_without_subscriptions_is_polled_in_peace(watched: Watched) -> None:
     watched.site.subscription_pages = lambda: iter(())  # type: ignore[method-assign]
     assert watched.poll() == SubscriptionsPolled()
+
+
+def test_all_other_subscriptions_are_kept_when_one_cannot_be(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.site.put(a_subscription(1), a_subscription(2), a_subscription(3))
+    keep = record_subscription
+
+    def failing(connection: Any, given: Subscription, *args: Any, **options: Any) -> None:
+        if given.id == "2":
+            raise OverflowError
+        keep(connection, given, *args, **options)
+
+    monkeypatch.setattr("workflows.subscriptions.record_subscription", failing)
+    polled = watched.poll()
+    assert set(watched.kept) == {"1", "3"}
+    assert "subscription 2: OverflowError" in (polled.error or "")
+    assert (watched.cursor.failures, watched.cursor.lease_until) == (1, None)
+    monkeypatch.undo()
+    assert watched.poll().error is None
+    assert set(watched.kept) == {"1", "2", "3"}
+
+
+def test_the_lease_is_let_go_of_when_anything_is_raised(watched: Watched) -> None:
+    watched.site.subscription_pages = lambda: iter([None])  # type: ignore[method-assign, list-item]
+    polled = watched.poll()
+    assert "AttributeError" in (polled.error or "")
+    assert (watched.cursor.failures, watched.cursor.lease_until) == (1, None)

@@ -15,7 +15,7 @@ from worker.ledger.models import attempts, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, check_transition
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat
-from worker.sources.source import Page, Until, Walk
+from worker.sources.source import Page, Unreadable, Until, Walk
 from workflows.hints import HintReader, SourcePolicy
 from workflows.ingest import Look, Recorded, record_order
 from workflows.offers import Grant, Offers, parse_offers
@@ -117,6 +117,8 @@ class FakeSource:
     asked: list[str] = field(default_factory=list)
     renewals: set[str] = field(default_factory=set)
     broken: ApiError | None = None
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Records that stand on the first page of every walk and cannot be read."""
     pages_until_broken: int | None = None
     during_fetch: Callable[[str], None] = lambda _order_id: None
     during_walk: Callable[[int], None] = lambda _number: None
@@ -167,7 +169,9 @@ class FakeSource:
         return self._walk("since", sorted(since_then, key=lambda order: -int(order.id)))
 
     def _walk(self, kind: str, found: list[Order]) -> Iterator[Page]:
-        for number, start in enumerate(range(0, len(found), self.page_size), start=1):
+        for number, start in enumerate(range(0, max(len(found), 1), self.page_size), start=1):
+            if not (found or self.unreadable):
+                return
             self.asked.append(f"{kind} page {number}")
             self.during_walk(number)
             if self.pages_until_broken is not None:
@@ -175,7 +179,8 @@ class FakeSource:
                 if self.pages_until_broken < 0:
                     raise ApiError("the site is down", system=self.name, operation="list", status=500, retryable=True)
             self._fail_if_broken()
-            yield Page(tuple(found[start : start + self.page_size]), self.clock())
+            aside = tuple(self.unreadable) if number == 1 else ()
+            yield Page(tuple(found[start : start + self.page_size]), self.clock(), aside)
 
     def _fail_if_broken(self) -> None:
         if self.broken is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -312,3 +312,61 @@ def test_cursor_is_nobodys_source_when_it_is_made(ledger: Ledger) -> None:
             "last_error": None,
         }
     assert ":" in CURSOR
+
+
+# One broken row
+
+
+def test_all_others_are_kept_when_one_row_cannot_be_read(
+    ledger: Ledger, site: Site, new_poller: NewPoller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.rows = [info(customer=1), info(customer=2), info(customer=3)]
+    understand = Progress.told.__func__  # type: ignore[attr-defined]
+
+    def told(cls: type[Progress], each: CourseCompletionInfo) -> Progress | None:
+        if each.customer and each.customer.customer_id == 2:
+            raise OverflowError
+        return cast("Progress | None", understand(cls, each))
+
+    monkeypatch.setattr(Progress, "told", classmethod(told))
+    for _ in range(2):
+        polled = new_poller().poll()
+        assert (polled.error, list(polled.set_aside)) == (None, ["2/77"])
+    assert {row.customer_id for row in rows(ledger, completions)} == {"1", "3"}
+    assert [row.detail["completion"] for row in rows(ledger, events, events.c.kind == "completion_set_aside")] == [
+        "2/77"
+    ]
+    [cursor] = rows(ledger, cursors)
+    assert "2/77: OverflowError" in cursor.last_error
+    assert (cursor.failures, cursor.lease_until) == (0, None)
+    monkeypatch.undo()
+    new_poller().poll()
+    assert {row.customer_id for row in rows(ledger, completions)} == {"1", "2", "3"}
+    [cursor] = rows(ledger, cursors)
+    assert cursor.last_error is None
+
+
+def test_all_others_are_kept_when_one_cannot_be_recorded(
+    ledger: Ledger, site: Site, new_poller: NewPoller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.rows = [info(customer=1), info(customer=2), info(customer=3)]
+    add = completion_rows.add_completion
+
+    def failing(connection: Any, values: dict[str, Any], *, now: datetime) -> str:
+        if values["customer_id"] == "2":
+            raise ValueError
+        return add(connection, values, now=now)
+
+    monkeypatch.setattr(completion_rows, "add_completion", failing)
+    polled = new_poller().poll()
+    assert {row.customer_id for row in rows(ledger, completions)} == {"1", "3"}
+    assert [key.partition("/")[0] for key in polled.set_aside] == ["2"]
+
+
+def test_the_cursor_is_let_go_of_when_anything_is_raised(ledger: Ledger, site: Site, new_poller: NewPoller) -> None:
+    site.broken = [ValueError("jane@example.test")]  # type: ignore[list-item]
+    polled = new_poller().poll()
+    [cursor] = rows(ledger, cursors)
+    assert (cursor.failures, cursor.lease_until, cursor.last_error) == (1, None, polled.error)
+    assert "ValueError" in (polled.error or "")
+    assert "jane" not in (polled.error or "")

@@ -10,6 +10,7 @@ import pytest
 from limits.storage import MemoryStorage
 from pydantic import SecretStr
 
+from tests.captures import capture
 from tests.unit.worker.clients.frontcore_account import (
     HTML,
     INCLUDES,
@@ -24,7 +25,9 @@ from tests.unit.worker.clients.frontcore_account import (
 from tests.unit.worker.clients.stub import Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.frontcore import FrontcoreClient
+from worker.clients.frontcore_models import Order
 from worker.clients.transport import Answer
+from worker.clients.unreadable import UnreadableRow
 from worker.errors import (
     ConfigurationError,
     NotFoundError,
@@ -181,12 +184,48 @@ def test_a_list_fails_loudly_when_its_pages_do_not_follow_each_other(reply: Repl
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("body", [HTML, b"", None, {}, {"orders": []}, "text", [{"id": 1}, {"is_paid": True}], [None]])
-def test_a_list_is_unexpected_when_it_is_none_or_a_row_has_no_id(body: object) -> None:
+@pytest.mark.parametrize("body", [HTML, b"", None, {}, {"orders": []}, "text", [{"is_paid": True}], [None]])
+def test_a_list_is_unexpected_when_it_is_none_or_no_row_has_an_id(body: object) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         list(client(StubTransport(answer(body))).list_orders())
     assert (caught.value.retryable, caught.value.status) == (True, 200)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("row", [None, "text", 7, [], {"is_paid": True}, {"id": None}, {"id": "many"}])
+def test_a_row_is_set_aside_when_it_alone_has_no_id(row: object) -> None:
+    [page] = client(StubTransport(answer([{"id": 3}, row, {"id": "1"}]), answer([]))).iter_order_pages()
+    assert [each.id for each in page if isinstance(each, Order)] == [3, 1]
+    [aside] = [each for each in page if isinstance(each, UnreadableRow)]
+    assert aside.record_id is None
+    assert "without a readable id" in aside.problem
+
+
+def test_orders_are_read_when_they_come_wrapped_as_course_dates_do() -> None:
+    account = StubTransport(answer(capture("frontcore", "orders_wrapped_items.json")))
+    assert [order.id for order in client(account).list_orders()] == [51003]
+
+
+@pytest.mark.parametrize("body", [{"items": [], "pagination": {"next_page": None}}, {"items": []}])
+def test_a_wrapped_list_ends_when_it_is_empty(body: object) -> None:
+    assert list(client(StubTransport(answer(body))).list_orders()) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"orders": [{"id": 1}]},
+        {"data": [{"id": 1}]},
+        {"items": [{"id": 1}], "warnings": ["partial"]},
+        {"items": {"id": 1}},
+        {"items": None, "pagination": {}},
+        capture("frontcore", "booking_ok.json"),
+        capture("frontcore", "booking_refused.json"),
+    ],
+)
+def test_a_list_is_unexpected_when_its_wrapper_is_another(body: object) -> None:
+    with pytest.raises(UnexpectedResponseError, match="not a list"):
+        list(client(StubTransport(answer(body))).list_orders())
 
 
 def test_a_list_is_read_when_php_wrote_it_as_an_object() -> None:

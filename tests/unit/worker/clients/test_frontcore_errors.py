@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.captures import capture
 from tests.unit.worker.clients.frontcore_account import (
     HTML,
     KEY,
@@ -28,27 +29,34 @@ from worker.errors import (
 
 
 @pytest.mark.parametrize(
-    ("word", "kind", "status"),
+    ("word", "kind"),
     [
-        ("Wrong API Key", AuthenticationError, 401),
-        ("Unauthorized", AuthenticationError, 401),
-        ("Too many requests", RateLimitedError, 429),
-        ("Rate limit exceeded for this API key", RateLimitedError, 429),
-        ("Access denied", PermissionDeniedError, 403),
-        ("Internal error", ServerError, 503),
-        ("Invalid value: limit", InvalidRequestError, 400),
-        (True, InvalidRequestError, 400),
+        ("Wrong API Key", AuthenticationError),
+        ("Unauthorized", AuthenticationError),
+        ("Too many requests", RateLimitedError),
+        ("Rate limit exceeded for this API key", RateLimitedError),
+        ("Access denied", PermissionDeniedError),
+        ("Internal error", ServerError),
+        ("Invalid value: limit", InvalidRequestError),
+        (True, InvalidRequestError),
     ],
 )
 @pytest.mark.parametrize("told", [200, 400])
 def test_an_error_is_understood_by_its_word_when_its_status_says_nothing(
-    word: Any, kind: type[ApiError], status: int, told: int
+    word: Any, kind: type[ApiError], told: int
 ) -> None:
     account = StubTransport(answer({"error": word}, told))
     for ask in (lambda: list(client(account).list_orders()), lambda: client(account).retrieve_order(1)):
         with pytest.raises(kind) as caught:
             ask()
-        assert caught.value.status == status
+        assert caught.value.status == told
+        assert f"HTTP {told} with an error" in str(caught.value)
+
+
+def test_a_refused_key_is_told_with_its_own_status_when_the_error_comes_with_200() -> None:
+    account = StubTransport(answer(capture("frontcore", "error_200.json")))
+    with pytest.raises(AuthenticationError, match="answered HTTP 200 with an error: Wrong API Key"):
+        list(client(account).list_orders())
 
 
 @pytest.mark.parametrize(

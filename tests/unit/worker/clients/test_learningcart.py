@@ -27,6 +27,7 @@ from tests.unit.worker.clients.learningcart_site import (
 from tests.unit.worker.clients.stub import Asked, answer
 from worker.clients.base import CallLimits
 from worker.clients.learningcart import CustomerFields, LearningCartClient
+from worker.clients.learningcart_models import CourseCompletionInfo
 from worker.clients.transport import Answer
 from worker.errors import (
     ConfigurationError,
@@ -118,7 +119,9 @@ def test_answers_are_read_when_they_are_wrapped(wrap: Callable[[object, str], ob
     customer = each.add_customer(CustomerFields(email="jane@example.test"))
     assert (customer.customer_id, customer.is_new, customer.password) == (7, True, SecretStr("made-up-1"))
     each.add_customer_to_group(7, 12)
-    assert each.get_completions(BEGIN, END)[0].is_completed
+    [completion] = each.get_completions(BEGIN, END)
+    assert isinstance(completion, CourseCompletionInfo)
+    assert completion.is_completed
 
 
 def test_orders_are_read_when_they_come_as_xml() -> None:
@@ -126,6 +129,12 @@ def test_orders_are_read_when_they_come_as_xml() -> None:
         b"<ArrayOfOrder xmlns='x'><Order><OrderID>1</OrderID></Order><Order><OrderID>2</OrderID></Order></ArrayOfOrder>"
     )
     assert [order.order_id for order in client(Vendor(answer(xml))).get_orders_by_date(BEGIN)] == [1, 2]
+
+
+def test_a_completion_is_set_aside_when_it_alone_cannot_be_read() -> None:
+    vendor = Vendor(answer([None, {"Status": 1, "Customer": {"Customer ID": 5}}, "text"]))
+    rows = client(vendor).get_completions(BEGIN, END)
+    assert [isinstance(row, CourseCompletionInfo) for row in rows] == [False, True, False]
 
 
 # What an answer must say

@@ -16,6 +16,7 @@ from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.transport import Answer
+from worker.clients.unreadable import UnreadableRow
 from worker.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -207,12 +208,22 @@ def test_paging_fails_loudly_when_the_list_never_ends() -> None:
         list(client(site, page_limit=5).list_orders())
 
 
-@pytest.mark.parametrize("body", [HTML, b"", None, {}, {"orders": []}, "text", [{"id": 1}, {"status": "paid"}], [None]])
-def test_a_list_is_unexpected_when_it_is_none_or_a_row_has_no_id(body: object) -> None:
+@pytest.mark.parametrize("body", [HTML, b"", None, {}, {"orders": []}, "text", [{"status": "paid"}], [None]])
+def test_a_list_is_unexpected_when_it_is_none_or_no_row_has_an_id(body: object) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         list(client(StubTransport(answer(body))).list_orders())
     assert caught.value.retryable
     assert caught.value.status == 200
+
+
+def test_a_row_is_set_aside_when_it_alone_has_no_id() -> None:
+    rows = [{"id": 1}, {"status": "paid"}, None, "text", {"id": "2"}]
+    site = StubTransport(answer(rows), answer([]), answer(rows), answer([]))
+    assert [order.id for order in client(site).list_orders()] == [1, 2]
+    [page] = client(site).iter_order_pages()
+    aside = [row for row in page if isinstance(row, UnreadableRow)]
+    assert [row.record_id for row in aside] == [None, None, None]
+    assert len({row.fingerprint for row in aside}) == 3
 
 
 def test_a_list_is_read_when_php_wrote_it_as_an_object() -> None:
