@@ -9,7 +9,7 @@ from celery import Task, shared_task
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
-from worker.ledger import due
+from worker.ledger import due, poll_requests
 from worker.ledger.breaker import PROBE_SECONDS
 from workflows.registry import RISKY_STEPS, destinations, share_of
 from workflows.source_watch import check_sources
@@ -55,6 +55,7 @@ def sweep(runtime: Runtime) -> None:
             backoff_seconds=settings.retry.base_seconds,
         )
         order_ids = due.take_due_orders(connection, now=now, limit=BATCH)
+        to_poll = poll_requests.take_due_sources(connection, now=now)
         run_ids = [
             run_id
             for system in destinations()
@@ -74,6 +75,8 @@ def sweep(runtime: Runtime) -> None:
         log.warning("took over %d runs whose worker vanished", recovered)
     for source, order_id in order_ids:
         runtime.doorbell.ring_order(source, order_id)
+    for source in to_poll:
+        runtime.doorbell.ring_poll(source)
     runtime.doorbell.ring_runs(run_ids)
     for source, order_id in again:
         recorded = runtime.hints.replan(source, order_id)

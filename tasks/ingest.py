@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from celery import Task, shared_task
 from sqlalchemy import select
 
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
+from worker.ledger import poll_requests
 from worker.ledger.models import deliveries
 from worker.ledger.states import DeliveryState
 from worker.logs import log_context
 from worker.tracing import tracing
-from workflows.polling import poll_due
+from workflows.polling import Polled, poll_due
 
 _EARLIEST_SHARE = 0.5
 """A poll that comes sooner than half its interval after the last is a doubled beat's."""
@@ -54,12 +57,32 @@ def poll(self: Task, source: str) -> None:
     if source not in runtime.sources:
         return
     poll_seconds = runtime.settings.sources()[source].poll_seconds
+    polled_at = runtime.clock()
     with runtime.ledger.read() as connection:
-        due = poll_due(connection, source, now=runtime.clock(), poll_seconds=poll_seconds * _EARLIEST_SHARE)
-    if due:
-        # Subscriptions first: what is known of them tells renewals among the orders.
-        subscriptions = runtime.subscription_poller(source)
-        if subscriptions is not None:
-            runtime.doorbell.ring_runs(subscriptions.poll().ready)
-        polled = runtime.poller(source).poll()
-        runtime.doorbell.ring_runs(polled.ready)
+        requested = poll_requests.is_requested(connection, source, now=polled_at)
+        due = poll_due(connection, source, now=polled_at, poll_seconds=poll_seconds * _EARLIEST_SHARE)
+    if not due and not requested:
+        return
+    # Subscriptions first: what is known of them tells renewals among the orders.
+    subscriptions = runtime.subscription_poller(source)
+    if subscriptions is not None:
+        runtime.doorbell.ring_runs(subscriptions.poll().ready)
+    polled = runtime.poller(source).poll()
+    runtime.doorbell.ring_runs(polled.ready)
+    _answer_requests(runtime, polled, polled_at)
+
+
+def _answer_requests(runtime: Runtime, polled: Polled, polled_at: datetime) -> None:
+    """Settle the webhooks that asked for this poll, and poll once more for those that came while it was under way."""
+    now = runtime.clock()
+    with runtime.ledger.read() as connection:
+        if polled.busy or not poll_requests.is_requested(connection, polled.source, now=now):
+            return
+    with runtime.ledger.write() as connection:
+        if polled.error is None:
+            poll_requests.settle(connection, polled.source, polled_at=polled_at, now=now)
+        else:
+            poll_requests.put_off(connection, polled.source, note=polled.error[:500], now=now)
+        again = poll_requests.is_requested(connection, polled.source, now=now)
+    if again:
+        runtime.doorbell.ring_poll(polled.source)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -74,6 +75,19 @@ def _status_ids(value: str) -> str:
     if not all(re.fullmatch(r"[1-9][0-9]{0,8}", each) for each in ids):
         raise _refuse("should be whole numbers with commas between them, such as 2,4")
     return ",".join(dict.fromkeys(ids))
+
+
+def networks_of(text: str) -> list[IPv4Network | IPv6Network]:
+    """The networks of a list with commas; a single address is a network of one. Raises `ValueError`."""
+    return [ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip()]
+
+
+def _networks(value: str) -> str:
+    try:
+        networks_of(value)
+    except ValueError:
+        raise _refuse("should be addresses or networks with commas between, such as 10.0.0.5,172.16.0.0/12") from None
+    return value
 
 
 def _secret(value: SecretStr) -> SecretStr:
@@ -172,6 +186,7 @@ BaseUrl = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidato
 StoreHost = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_store_host)]
 TimeZone = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_time_zone)]
 StatusIds = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_status_ids)]
+Networks = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_networks)]
 UtcDatetime = Annotated[datetime, BeforeValidator(_utc)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_secret), AfterValidator(_header_secret)]

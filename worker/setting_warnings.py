@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 GUESSABLE_LENGTH = 12
 """Secrets of our own choosing that are shorter can be tried out."""
+_SENDABLE_IN_FIELD = re.compile(r"[A-Za-z0-9_-]*")
+"""Studiocart's field map drops a value with a colon, and changes others (UPSTREAMS)."""
+_SENDABLE_IN_URL = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
 def unwise_combinations(settings: Settings) -> list[str]:
@@ -21,6 +25,7 @@ def unwise_combinations(settings: Settings) -> list[str]:
         *_about_timing(settings),
         *_about_processes(settings),
         *_about_secrets(settings),
+        *_about_what_senders_can_send(settings),
         *(sentence for system in settings.systems().values() for sentence in _about_system(system)),
         *_about_sources(settings),
         *_about_events(settings),
@@ -72,10 +77,36 @@ def _about_secrets(settings: Settings) -> Iterator[str]:
         "CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET": settings.studiocart.webhook_secret,
         "CARTBRIDGE_FRONTCORE__WEBHOOK_SECRET": settings.frontcore.webhook_secret,
         "CARTBRIDGE_THREEDCART__WEBHOOK_SECRET": settings.threedcart.webhook_secret,
+        "CARTBRIDGE_STUDIOCART__WEBHOOK_URL_TOKEN": settings.studiocart.webhook_url_token,
+        "CARTBRIDGE_FRONTCORE__WEBHOOK_URL_TOKEN": settings.frontcore.webhook_url_token,
+        "CARTBRIDGE_THREEDCART__WEBHOOK_URL_TOKEN": settings.threedcart.webhook_url_token,
     }
     for name, secret in chosen.items():
         if secret is not None and len(secret.get_secret_value()) < GUESSABLE_LENGTH:
             yield f"{name} is shorter than {GUESSABLE_LENGTH} characters and can be guessed."
+
+
+def _about_what_senders_can_send(settings: Settings) -> Iterator[str]:
+    secret = settings.studiocart.webhook_secret
+    if secret is not None and not _SENDABLE_IN_FIELD.fullmatch(secret.get_secret_value()):
+        yield (
+            "CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET holds characters that Studiocart's field map drops or changes: "
+            "use letters and digits only, such as those of `openssl rand -hex 24`."
+        )
+    for source in (settings.studiocart, settings.frontcore, settings.threedcart):
+        if source.webhook_url_token is None:
+            continue
+        token = source.webhook_url_token.get_secret_value()
+        if not _SENDABLE_IN_URL.fullmatch(token):
+            yield (
+                f"{source.variable('webhook_url_token')} holds characters that an address cannot hold as they are: "
+                "use letters and digits only, such as those of `openssl rand -hex 24`."
+            )
+        if settings.secret_values().count(token) > 1:
+            yield (
+                f"{source.variable('webhook_url_token')} is a secret of another setting too, and addresses end up in "
+                "logs elsewhere: give it a value of its own."
+            )
 
 
 def _about_system(system: SystemSettings) -> Iterator[str]:
@@ -96,7 +127,7 @@ def _about_sources(settings: Settings) -> Iterator[str]:
                 f"{source.variable('trust_webhook')} is on: whoever knows the webhook's secret can grant access "
                 "to anyone. Leave it off where the order can be fetched."
             )
-        if source.webhook_secret is None and not source.poll_seconds:
+        if not source.takes_webhooks and not source.poll_seconds:
             yield (
                 f"{source.system} is neither polled ({source.variable('poll_seconds')} is 0) nor has it a "
                 f"{source.variable('webhook_secret')}: its orders come by hand alone."

@@ -27,6 +27,7 @@ from worker.setting_section import Section
 from worker.setting_types import (
     BrokerUrl,
     DatabaseUrl,
+    Networks,
     Seconds,
     Secret,
     Text,
@@ -79,6 +80,11 @@ class WebSettings(Section):
 
     host: Text = Field("127.0.0.1", description="Address the HTTP server listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port the HTTP server listens on; 0: any free one.")
+    trusted_proxies: Networks = Field(
+        "127.0.0.1,::1",
+        description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, with "
+        "commas between. Without its proxy here every client would be the proxy.",
+    )
     admin_password: Secret | None = Field(
         None, description="Password of the operator's page, or an argon2 hash of it; closed until set."
     )
@@ -184,8 +190,8 @@ class Settings(BaseSettings):
         }
 
     def webhook_sources(self) -> list[str]:
-        """The sources that are on and have a webhook secret: those that are expected to tell of their orders."""
-        return [name for name, section in self.sources().items() if section.webhook_secret is not None]
+        """The sources that are on and can prove a webhook: those that are expected to tell of their orders."""
+        return [name for name, section in self.sources().items() if section.takes_webhooks]
 
     def secret_values(self) -> list[str]:
         """Every secret in clear, for redaction: the secret settings, and the passwords inside the two URLs."""

@@ -75,6 +75,11 @@ class SourceSettings(SystemSettings):
     webhook_secret: Secret | None = Field(
         None, description="What a webhook must present (X-Webhook-Secret, or the key of Standard Webhooks)."
     )
+    webhook_url_token: Secret | None = Field(
+        None,
+        description="Secret last part of a webhook's address, for senders that can set neither a header nor a field: "
+        "/webhooks/SOURCE/TOKEN. Long, random, letters and digits; closed until set.",
+    )
     trust_webhook: bool = Field(
         default=False,
         description="Plan from a webhook's body instead of fetching the order: for a site without REST access.",
@@ -90,6 +95,11 @@ class SourceSettings(SystemSettings):
     baseline_days: int = Field(
         90, ge=0, le=36_500, description="How many days back the first sweep records the orders that exist."
     )
+
+    @property
+    def takes_webhooks(self) -> bool:
+        """Whether something is set by which a webhook proves itself: the source is expected to tell of its orders."""
+        return self.webhook_secret is not None or self.webhook_url_token is not None
 
 
 class LearningCartSettings(SystemSettings):

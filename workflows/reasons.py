@@ -69,6 +69,7 @@ class Reason(StrEnum):
     ALREADY_BOUGHT = "already_bought"
     LEAD = "lead"
     TEST_NOTIFICATION = "test_notification"
+    POLLED = "polled"
     # Deliveries
     ORDER_NOT_FOUND = "order_not_found"
     SOURCE_UNREACHABLE = "source_unreachable"
@@ -310,6 +311,10 @@ ADVICE: dict[Reason, Advice] = {
     Reason.LEAD: Advice("A lead has no order.", "Nothing."),
     Reason.TEST_NOTIFICATION: Advice(
         "The source's own test of its webhook sent it: it arrived, and there is no such order.", "Nothing."
+    ),
+    Reason.POLLED: Advice(
+        "The notification named no order, so its source was polled at once, which finds the order.",
+        "Nothing. To have orders named, let the source send the order's id.",
     ),
     Reason.ORDER_NOT_FOUND: Advice(
         "The source does not know this order.", "Check the number; `cartbridge ingest SOURCE ORDER` looks again."

@@ -193,7 +193,7 @@ def take_due_runs(
         limit = min(limit, breaker.room(connection, found, now=now, sent_since=sent_since))
     due = (
         select(runs.c.id)
-        .where(*_may_start(system, now, share), _not_sent_lately(runs, now))
+        .where(*_may_start(system, now, share), not_sent_lately(runs, now))
         .order_by(runs.c.next_attempt_at, runs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -276,7 +276,7 @@ def _take_probe(
     return _mark_sent(connection, runs.c.id == chosen, now)
 
 
-def _not_sent_lately(table: Table, now: datetime) -> ColumnElement[bool]:
+def not_sent_lately(table: Table, now: datetime) -> ColumnElement[bool]:
     """Never sent, or sent so long ago that the message must be taken for lost."""
     ahead = table.c.dispatched_at > now + timedelta(seconds=_CLOCK_MARGIN_SECONDS)
     if "dispatches" not in table.c:
@@ -306,7 +306,7 @@ def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> lis
             deliveries.c.order_id.is_not(None),
             or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
             or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
-            _not_sent_lately(deliveries, now),
+            not_sent_lately(deliveries, now),
         )
         .order_by(deliveries.c.received_at)
         .limit(limit)

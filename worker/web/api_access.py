@@ -12,7 +12,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from worker.settings import Settings
-from worker.web.strangers import Strangers, address_of
+from worker.web.client_address import address_of
+from worker.web.failure_limit import FailureLimit
 
 TOKEN_VARIABLE = "CARTBRIDGE_WEB__API_TOKEN"  # noqa: S105 - the name of the variable that holds it
 
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 _bearer = HTTPBearer(auto_error=False, description=f"The value of {TOKEN_VARIABLE}.")
 
 
-def token_check(settings: Settings, strangers: Strangers) -> Callable[..., None]:
+def token_check(settings: Settings, failures: FailureLimit) -> Callable[..., None]:
     """A dependency: 401 without the token (and for all until it is set), 429 for an address that keeps failing."""
     token = settings.web.api_token
     # A token of spaces would be matched by a request without any.
@@ -33,7 +34,7 @@ def token_check(settings: Settings, strangers: Strangers) -> Callable[..., None]
         if expected is not None and hmac.compare_digest(presented, expected):
             return
         address = address_of(request)
-        wait_seconds = strangers.count_failure(address)
+        wait_seconds = failures.count_failure(address)
         if wait_seconds is not None:
             raise HTTPException(
                 429,

@@ -9,16 +9,18 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from worker.ledger.session import Ledger
+from worker.setting_types import networks_of
 from worker.settings import Settings
 from worker.web.api import api_routes
+from worker.web.client_address import ClientAddressMiddleware
 from worker.web.doorbell import Doorbell
+from worker.web.failure_limit import FailureLimit
 from worker.web.health import health_routes
 from worker.web.metrics import Metrics, QueueDepths, metrics_routes
 from worker.web.middleware import AnswerMiddleware
 from worker.web.page.desk import Desk
 from worker.web.page.routes import page_routes
 from worker.web.problems import add_problem_handlers
-from worker.web.strangers import Strangers
 from worker.web.webhook_intake import WebhookIntake
 from worker.web.webhooks import webhook_routes
 
@@ -37,7 +39,7 @@ def create_app(
     """The app on one ledger. Opens no connection before the first request; `clock` gives aware UTC moments.
 
     `desk` is what the operator's page acts with; without one it only shows. Closing the ledger is the
-    caller's. An app is for one process: counters and the limit on strangers are in memory.
+    caller's. An app is for one process: counters and the limit on webhooks that fail to authenticate are in memory.
     """
     app = FastAPI(
         title="Cartbridge",
@@ -51,13 +53,14 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     metrics = Metrics(ledger, clock=clock, webhook_sources=settings.webhook_sources(), queue_depths=queue_depths)
-    strangers = Strangers()
+    failures = FailureLimit()
     intake = WebhookIntake(settings, ledger, clock=clock)
     app.add_middleware(AnswerMiddleware, metrics=metrics)
+    app.add_middleware(ClientAddressMiddleware, trusted=networks_of(settings.web.trusted_proxies))
     add_problem_handlers(app)
-    app.include_router(webhook_routes(intake, doorbell, strangers, metrics))
+    app.include_router(webhook_routes(intake, doorbell, failures, metrics))
     app.include_router(health_routes(ledger, doorbell, settings.offers_file))
     app.include_router(metrics_routes(metrics))
-    app.include_router(api_routes(settings, ledger, strangers, clock=clock))
+    app.include_router(api_routes(settings, ledger, failures, clock=clock))
     app.include_router(page_routes(settings, ledger, clock=clock, desk=desk))
     return app

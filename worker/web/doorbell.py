@@ -15,5 +15,8 @@ class Doorbell(Protocol):
         answer. For a second after a failure it answers False at once.
         """
 
+    def ring_poll(self, source: str) -> bool:
+        """Send word that a source is to be polled now; as `ring_order`."""
+
     def broker_ok(self) -> bool:
         """Whether the broker answers now. Never raises; may block for up to a second."""

@@ -49,6 +49,15 @@ def unexpected_problem() -> JSONResponse:
     return problem(500, "Something went wrong here. The log tells what.")
 
 
+def ledger_unavailable_problem() -> JSONResponse:
+    """The answer while the ledger cannot commit, or not in time."""
+    return problem(
+        503,
+        "The ledger cannot be used at the moment, and nothing was done. Send the same again later.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Give FastAPI's own refusals, and a ledger that cannot be used, the form of a problem."""
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -98,8 +107,4 @@ async def _answer_ledger_unavailable(_request: Request, error: Exception) -> JSO
     if not isinstance(error, SQLAlchemyError):
         raise error
     report_ledger_error(error)
-    return problem(
-        503,
-        "The ledger cannot be used at the moment, and nothing was done. Send the same again later.",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-    )
+    return ledger_unavailable_problem()

@@ -100,6 +100,7 @@ class WebServer:
             backlog=_BACKLOG,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # the app reads them itself, from the proxies that the settings name
             server_header=False,
             date_header=True,
             ws="none",

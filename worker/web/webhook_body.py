@@ -17,13 +17,17 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 from starlette.requests import ClientDisconnect, Request
 
 from worker.errors import WebhookRejectedError
+from worker.web.json_depth import is_deeper_than
 
 LARGEST_BODY_BYTES = 1024 * 1024
+LARGEST_UNPROVEN_BODY_BYTES = 64 * 1024
+"""Of a sender whom neither the address nor a header proves: it holds any Studiocart record."""
 DEEPEST_NESTING = 32
 MOST_FORM_FIELDS = 1000
-BODY_TIMEOUT_SECONDS = 30.0
+BODY_TIMEOUT_SECONDS = 10.0
 """A sender that takes longer holds a connection for nothing."""
 _LONGEST_BOUNDARY = 70  # RFC 2046
+_BLANK = b" \t\r\n\xef\xbb\xbf"
 _CONTENT_LENGTH = re.compile(r"[0-9]{1,20}", re.ASCII)
 # Above the largest body, so that nothing a stranger sends is ever written to disk.
 _MEMORY_FILE_BYTES = 2 * LARGEST_BODY_BYTES
@@ -63,22 +67,22 @@ def kind_of_body(content_type: str) -> BodyKind:
     )
 
 
-def check_declared_size(content_length: str | None) -> None:
+def check_declared_size(content_length: str | None, largest_bytes: int = LARGEST_BODY_BYTES) -> None:
     """Raise `WebhookRejectedError` (413) if the sender announces too large a body. It may not tell the truth."""
     announced = _CONTENT_LENGTH.fullmatch(content_length or "")
-    if announced and int(announced[0]) > LARGEST_BODY_BYTES:
-        _refuse_size()
+    if announced and int(announced[0]) > largest_bytes:
+        _refuse_size(largest_bytes)
 
 
-async def read_body(request: Request) -> bytes:
-    """The whole body, refused (413) as soon as more than `LARGEST_BODY_BYTES` have come, whatever was announced."""
+async def read_body(request: Request, largest_bytes: int = LARGEST_BODY_BYTES) -> bytes:
+    """The whole body, refused (413) as soon as more than `largest_bytes` have come, whatever was announced."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > LARGEST_BODY_BYTES:
-                    _refuse_size()
+                if len(body) > largest_bytes:
+                    _refuse_size(largest_bytes)
     except TimeoutError:
         raise rejected(408, f"The body was not complete within {BODY_TIMEOUT_SECONDS:.0f} seconds.") from None
     except ClientDisconnect:
@@ -86,35 +90,55 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def parse_body(kind: BodyKind, content_type: str, body: bytes) -> Fields:
-    """The body's members; `WebhookRejectedError` (400) if it is malformed, no object, or nested too deep.
+def parse_document(kind: BodyKind, content_type: str, body: bytes) -> object:
+    """What the body says: any JSON document, or a form's members; `WebhookRejectedError` (400) if it is malformed or
+    nested too deep.
 
-    Of a name that is given twice the last value counts. Files in a multipart form are left out.
+    JSON under a form's media type is read as JSON. Of a name that is given twice the last value counts. Files in a
+    multipart form are left out.
     """
-    if kind is BodyKind.JSON:
+    if kind is BodyKind.JSON or (kind is BodyKind.FORM and body.lstrip(_BLANK).startswith((b"{", b"["))):
         return _parse_json(body)
     if kind is BodyKind.FORM:
         return _parse_form(body)
     return _parse_multipart(content_type, body)
 
 
-def _refuse_size() -> NoReturn:
-    raise rejected(413, f"A webhook's body may have {LARGEST_BODY_BYTES} bytes at most.")
+def fields_of(document: object) -> Fields | None:
+    """The members of an object, or of the one object in an array (3dcart's form); None for anything else."""
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]
+    return document if isinstance(document, dict) else None
 
 
-def _parse_json(body: bytes) -> Fields:
+def parse_body(kind: BodyKind, content_type: str, body: bytes) -> Fields:
+    """The body's members; `WebhookRejectedError` (400) if it is malformed or nested too deep, or if it is neither an
+    object nor an array of one.
+    """
+    fields = fields_of(parse_document(kind, content_type, body))
+    if fields is None:
+        raise no_object()
+    return fields
+
+
+def no_object() -> WebhookRejectedError:
+    """The refusal of JSON that holds no members."""
+    return rejected(400, "The body is JSON, but neither an object nor an array of one.")
+
+
+def _refuse_size(largest_bytes: int) -> NoReturn:
+    raise rejected(413, f"A webhook's body may have {largest_bytes} bytes at most here.")
+
+
+def _parse_json(body: bytes) -> object:
     malformed = rejected(400, "The body is not valid JSON in UTF-8.")
+    if is_deeper_than(body, DEEPEST_NESTING):
+        raise _too_deep()
     try:
-        document = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
-    except RecursionError:
-        raise _too_deep() from None
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError:
         # Of JSON's grammar, of UTF-8, of a number that is none, or with more digits than Python converts.
         raise malformed from None
-    if not isinstance(document, dict):
-        raise rejected(400, "The body is JSON, but not an object.")
-    _check_depth(document)
-    return document
 
 
 def _refuse_constant(_name: str) -> NoReturn:
@@ -126,16 +150,6 @@ def _finite(text: str) -> float:
     if not isfinite(number):
         raise ValueError("a number beyond what can be stored")
     return number
-
-
-def _check_depth(document: dict[str, Any]) -> None:
-    level: list[dict[str, Any] | list[Any]] = [document]
-    for _ in range(DEEPEST_NESTING):
-        members = (member for each in level for member in (each.values() if isinstance(each, dict) else each))
-        level = [member for member in members if isinstance(member, dict | list)]
-        if not level:
-            return
-    raise _too_deep()
 
 
 def _too_deep() -> WebhookRejectedError:

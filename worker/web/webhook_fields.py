@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from worker.errors import WebhookRejectedError
 from worker.redaction import SecretBook
 from worker.web.webhook_body import Fields, rejected
 
@@ -23,21 +24,25 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def order_id_of(fields: Fields, id_field: str | None) -> str | None:
-    """The order's id in its plain form; None for a lead, which has none.
+    """The order's id in its plain form; None where the body names none.
 
-    The operator's `id_field` comes first, then `ID_FIELDS`; a null or empty member counts as absent. An id is a
-    positive whole number below 2**63, or its ASCII digits. `WebhookRejectedError` (422) for anything else.
+    The operator's `id_field` comes first, then `ID_FIELDS`; a null or blank member counts as absent. An id is a
+    positive whole number below 2**63, or its ASCII digits, with any white space around them. `WebhookRejectedError`
+    (422) for anything else.
     """
-    names = ID_FIELDS if id_field is None else (id_field, *ID_FIELDS)
-    value = next((fields[name] for name in names if fields.get(name) not in (None, "")), None)
+    value = next((fields[name] for name in _id_fields(id_field) if not _is_blank(fields.get(name))), None)
     if value is None:
-        if is_lead(fields):
-            return None
-        raise rejected(422, f"The body names no order: none of {', '.join(dict.fromkeys(names))} is in it.")
+        return None
     number = _whole_number(value)
     if number is None or not 0 < number < _MOST:
         raise rejected(422, "The order's id is not a positive whole number below 2^63.")
     return str(number)
+
+
+def no_order(id_field: str | None) -> WebhookRejectedError:
+    """The refusal of a body that names no order."""
+    names = ", ".join(dict.fromkeys(_id_fields(id_field)))
+    return rejected(422, f"The body names no order: none of {names} is in it.")
 
 
 def is_lead(fields: Fields) -> bool:
@@ -45,9 +50,17 @@ def is_lead(fields: Fields) -> bool:
     return any(isinstance(value, str) and value.lower() == "lead" for value in fields.values())
 
 
+def _id_fields(id_field: str | None) -> tuple[str, ...]:
+    return ID_FIELDS if id_field is None else (id_field, *ID_FIELDS)
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _whole_number(value: object) -> int | None:
     if isinstance(value, str):
-        digits = _DIGITS.fullmatch(value)
+        digits = _DIGITS.fullmatch(value.strip())
         return int(digits[1]) if digits else None
     if isinstance(value, float):
         # Beyond that a float has lost digits, and would name another order.

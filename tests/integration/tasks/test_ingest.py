@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tasks.control import sweep
 from tasks.runtime import Runtime
 from tests.unit.workflows.shop import Clock, FakeSource, an_order, rows
+from worker.errors import ApiError
 from worker.ledger import order_rows
 from worker.ledger.models import cursors, deliveries, runs
 from worker.ledger.states import Via
@@ -79,3 +81,90 @@ def test_nothing_is_polled_when_the_source_is_not_configured(runtime: Runtime, p
     poll(runtime, "frontcore")
     assert rows(runtime.ledger, cursors) == []
     assert published == []
+
+
+def ask_for_poll(runtime: Runtime, clock: Clock) -> None:
+    """As a webhook does whose body names no order."""
+    with runtime.ledger.write() as connection:
+        order_rows.insert_delivery(
+            connection, source="studiocart", order_id=None, via=Via.WEBHOOK, actor="source", now=clock(), sent=True
+        )
+
+
+def asking(runtime: Runtime) -> list[tuple[str, str | None]]:
+    return [(row.state, row.reason) for row in rows(runtime.ledger, deliveries) if row.order_id is None]
+
+
+def test_source_is_polled_out_of_turn_when_a_webhook_named_no_order(
+    runtime: Runtime, source: FakeSource, clock: Clock, published: Published
+) -> None:
+    poll(runtime)
+    source.put(an_order())
+    clock.advance(seconds=1)
+    ask_for_poll(runtime, clock)
+    ask_for_poll(runtime, clock)
+    poll(runtime)
+    (run,) = rows(runtime.ledger, runs)
+    assert published == [("cartbridge.enrolment.add_customer", (run.id,))]
+    assert asking(runtime) == [("ignored", "polled")] * 2
+    asked = len(source.asked)
+    poll(runtime)
+    assert len(source.asked) == asked
+
+
+def test_poll_is_sent_again_when_its_message_was_lost(
+    runtime: Runtime, source: FakeSource, clock: Clock, published: Published
+) -> None:
+    poll(runtime)
+    clock.advance(seconds=1)
+    ask_for_poll(runtime, clock)
+    sweep(runtime)
+    assert published == []
+    clock.advance(seconds=11)
+    sweep(runtime)
+    assert published == [("cartbridge.poll", ("studiocart",))]
+
+
+def test_webhook_waits_ever_longer_when_its_poll_fails_and_any_poll_that_succeeds_answers_it(
+    runtime: Runtime, source: FakeSource, clock: Clock, published: Published
+) -> None:
+    poll(runtime)
+    clock.advance(seconds=1)
+    ask_for_poll(runtime, clock)
+    source.put(an_order())
+    source.broken = ApiError("the site is down", system="studiocart", operation="list", status=500, retryable=True)
+    poll(runtime)
+    assert asking(runtime) == [("waiting", None)]
+    clock.advance(seconds=59)
+    sweep(runtime)
+    assert published == []
+    clock.advance(seconds=1)
+    sweep(runtime)
+    assert published == [("cartbridge.poll", ("studiocart",))]
+    poll(runtime)
+    assert [row.attempts for row in rows(runtime.ledger, deliveries)] == [2]
+    source.broken = None
+    clock.advance(seconds=300)
+    poll(runtime)
+    assert asking(runtime) == [("ignored", "polled")]
+
+
+def test_source_is_polled_once_more_when_a_webhook_comes_while_it_is_polled(
+    runtime: Runtime, source: FakeSource, clock: Clock, published: Published
+) -> None:
+    poll(runtime)
+    clock.advance(seconds=1)
+    ask_for_poll(runtime, clock)
+
+    def meanwhile(_number: int) -> None:
+        source.during_walk = lambda _number: None
+        clock.advance(seconds=1)
+        ask_for_poll(runtime, clock)
+
+    source.put(an_order())
+    source.during_walk = meanwhile
+    poll(runtime)
+    assert sorted(asking(runtime), key=str) == [("ignored", "polled"), ("received", None)]
+    assert ("cartbridge.poll", ("studiocart",)) in published
+    poll(runtime)
+    assert asking(runtime) == [("ignored", "polled")] * 2

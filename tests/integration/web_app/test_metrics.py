@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, post, settings_with
+from tests.unit.worker.web.asking import NOW, SECRET, AppClient, Bell, ClientMaker, post, settings_with
 from worker.ledger.models import attempts, breakers, cursors, deliveries, orders, outbox, pauses, runs
 from worker.ledger.session import Ledger
 from worker.web.access_latency import AccessLatency
@@ -146,7 +146,7 @@ def test_webhooks_are_counted_when_they_were_answered(client_with: ClientMaker, 
     post(client, {"id": 1}, headers={})
     post(client, {"id": 1}, source="planted")
     post(client, {"id": "planted"})
-    client.post("/webhooks/studiocart", content=b"{", headers={"Content-Type": "application/json"})
+    client.post("/webhooks/studiocart", content=b"{", headers={"Content-Type": "application/json", **SECRET})
     found = samples(client)
     counted = {labels: value for (name, labels), value in found.items() if name == "cartbridge_webhooks_total"}
     assert counted == {

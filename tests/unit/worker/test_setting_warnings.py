@@ -26,6 +26,8 @@ def test_nothing_is_unwise_when_nothing_is_set() -> None:
         {"FRONTCORE__REQUESTS_PER_SECOND": "5"},
         {"LEARNINGCART__REQUESTS_PER_SECOND": "0"},
         {"WEB__ADMIN_PASSWORD": "twelve-chars"},
+        {"FRONTCORE__WEBHOOK_SECRET": "whsec_a+b/c==:twelve"},
+        STUDIOCART_ON | {"STUDIOCART__POLL_SECONDS": "0", "STUDIOCART__WEBHOOK_URL_TOKEN": "aZ09-long-enough"},
     ],
 )
 def test_nothing_is_told_when_a_combination_is_wise(wise: dict[str, str]) -> None:
@@ -83,6 +85,22 @@ def test_nothing_is_told_when_a_combination_is_wise(wise: dict[str, str]) -> Non
             ["CARTBRIDGE_THREEDCART__REQUESTS_PER_SECOND (no limit) is above the vendor's limit of 2 a second."],
         ),
         (STUDIOCART_ON | {"STUDIOCART__TRUST_WEBHOOK": "true"}, ["CARTBRIDGE_STUDIOCART__TRUST_WEBHOOK is on"]),
+        (
+            {"STUDIOCART__WEBHOOK_SECRET": "colon:and-more"},
+            ["CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET holds characters that Studiocart's field map drops"],
+        ),
+        (
+            {"FRONTCORE__WEBHOOK_URL_TOKEN": "a/slash-is-a-path"},
+            ["CARTBRIDGE_FRONTCORE__WEBHOOK_URL_TOKEN holds characters that an address cannot hold"],
+        ),
+        (
+            {"THREEDCART__WEBHOOK_URL_TOKEN": "short"},
+            ["CARTBRIDGE_THREEDCART__WEBHOOK_URL_TOKEN is shorter than 12 characters"],
+        ),
+        (
+            {"STUDIOCART__WEBHOOK_URL_TOKEN": "one-for-all-1234", "STUDIOCART__WEBHOOK_SECRET": "one-for-all-1234"},
+            ["CARTBRIDGE_STUDIOCART__WEBHOOK_URL_TOKEN is a secret of another setting too"],
+        ),
         (
             STUDIOCART_ON | {"STUDIOCART__POLL_SECONDS": "0"},
             ["studiocart is neither polled (CARTBRIDGE_STUDIOCART__POLL_SECONDS is 0)"],

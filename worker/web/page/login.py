@@ -10,12 +10,12 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.repository import record_event
+from worker.web.client_address import address_of
 from worker.web.page.forms import is_secure
 from worker.web.page.guard import LOGIN_COOKIE, LOGIN_PATH, SESSION_COOKIE, guarded_router, open_router
 from worker.web.page.lockout import Lockout
 from worker.web.page.page import Page, field, see_other, session_of
 from worker.web.page.session import SESSION_HOURS, Session
-from worker.web.strangers import address_of
 
 LONGEST_NAME = 60
 _LONGEST_PASSWORD = 1000

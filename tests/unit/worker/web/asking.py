@@ -36,10 +36,15 @@ class Bell:
 
     def __init__(self) -> None:
         self.rung: list[tuple[str, str]] = []
+        self.polled: list[str] = []
         self.is_there = True
 
     def ring_order(self, source: str, order_id: str) -> bool:
         self.rung.append((source, order_id))
+        return self.is_there
+
+    def ring_poll(self, source: str) -> bool:
+        self.polled.append(source)
         return self.is_there
 
     def broker_ok(self) -> bool:

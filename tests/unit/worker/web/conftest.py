@@ -14,7 +14,7 @@ from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, sett
 from worker.ledger.session import Ledger
 from worker.web.app import create_app
 
-strangers = count(1)
+addresses = count(1)
 """Whom the next client is to be for the limit on failures, which is counted by address."""
 
 
@@ -26,6 +26,7 @@ def session_bell() -> Bell:
 @pytest.fixture
 def bell(session_bell: Bell) -> Bell:
     session_bell.rung.clear()
+    session_bell.polled.clear()
     session_bell.is_there = True
     return session_bell
 
@@ -53,6 +54,6 @@ def client_with(ledger: Ledger, bell: Bell) -> Iterator[ClientMaker]:
 @pytest.fixture
 def client(session_app: FastAPI, ledger: Ledger, bell: Bell) -> Iterator[AppClient]:
     """A client, of an address of its own, of an app that has counted other tests' requests."""
-    client = AppClient(session_app, f"2001:db8:0:{next(strangers):x}::7")
+    client = AppClient(session_app, f"2001:db8:0:{next(addresses):x}::7")
     yield client
     client.close()

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from worker.settings import FrontcoreSettings, StudiocartSettings
-from worker.web.webhook_authentication import WebhookAuthentication, has_credentials, signing_keys
+from worker.web.webhook_authentication import WebhookAuthentication, signing_keys
+from worker.web.webhook_body import BodyKind
 
 API_KEY = "the-api-key"
 HOOK_SECRET = "the-hook-secret"
@@ -136,9 +137,68 @@ def test_body_is_refused_when_the_source_is_not_studiocart() -> None:
     assert not frontcore().accepts_fields({"studiocart_secret": HOOK_SECRET})
 
 
+TOKEN = "the-token-of-the-address"
+
+
+@pytest.mark.parametrize("presented", ["", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), HOOK_SECRET, API_KEY, "é", "\udcff"])
+def test_token_is_refused_when_it_is_another(presented: str) -> None:
+    section = StudiocartSettings(
+        api_key=SecretStr(API_KEY), webhook_secret=SecretStr(HOOK_SECRET), webhook_url_token=SecretStr(TOKEN)
+    )
+    assert WebhookAuthentication(section).accepts_url_token(TOKEN)
+    assert not WebhookAuthentication(section).accepts_url_token(presented)
+    assert not studiocart().accepts_url_token(presented)
+
+
+@pytest.mark.parametrize("token", [None, "  "])
+def test_address_is_closed_when_no_token_is_set(token: str | None) -> None:
+    section = FrontcoreSettings(webhook_url_token=None if token is None else SecretStr(token))
+    assert not WebhookAuthentication(section).has_url_token
+    assert not WebhookAuthentication(section).accepts_url_token("")
+    assert not WebhookAuthentication(section).accepts_url_token("  ")
+
+
+@pytest.mark.parametrize("length", range(len(API_KEY)))
+def test_prefix_of_a_body_secret_is_refused(length: int) -> None:
+    assert not studiocart().accepts_fields({"studiocart_secret": API_KEY[:length]})
+    body = b'{"studiocart_secret":"%s"}' % API_KEY[:length].encode()
+    assert not studiocart().may_be_proven_by(BodyKind.JSON, body)
+
+
 @pytest.mark.parametrize(
-    ("headers", "tries"),
-    [({}, False), ({"x-webhook-secret": ""}, True), ({"webhook-signature": "x"}, True), ({"webhook-id": "x"}, False)],
+    ("secret", "kind", "body"),
+    [
+        (HOOK_SECRET, BodyKind.JSON, b'{"id":1,"studiocart_secret":"the-hook-secret"}'),
+        (HOOK_SECRET, BodyKind.JSON, b'[{"studiocart_secret" :\n "the-hook-secret"}]'),
+        (HOOK_SECRET, BodyKind.JSON, b'{"studiocart_secret":"x","studiocart_secret":"the-hook-secret"}'),
+        ('a/b"c\\d \u00e9', BodyKind.JSON, rb'{"studiocart_secret":"a\/b\"c\\d \u00e9"}'),
+        (HOOK_SECRET, BodyKind.FORM, b"id=1&studiocart_secret=the%2Dhook%2Dsecret"),
+        ("a b&c", BodyKind.FORM, b"studiocart_secret=a+b%26c&id=1"),
+        (HOOK_SECRET, BodyKind.FORM, b'{"id":1,"studiocart_secret":"the-hook-secret"}'),
+        (HOOK_SECRET, BodyKind.MULTIPART, b'name="studiocart_secret"'),
+    ],
 )
-def test_credentials_are_seen_when_a_header_claims_to_prove_the_sender(headers: dict[str, str], tries: bool) -> None:
-    assert has_credentials(headers) is tries
+def test_body_is_worth_parsing_when_its_bytes_hold_the_secret(secret: str, kind: BodyKind, body: bytes) -> None:
+    assert studiocart(secret).may_be_proven_by(kind, body)
+    assert not frontcore(secret).may_be_proven_by(kind, body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (BodyKind.JSON, b""),
+        (BodyKind.JSON, b'{"a":[' + b"{}," * 20_000 + b"{}]}"),
+        (BodyKind.JSON, b'{"id":1,"secret":"the-hook-secret"}'),
+        (BodyKind.JSON, b'{"studiocart_secret":"wrong"}'),
+        (BodyKind.JSON, b'{"studiocart_secret":' * 3000),
+        (BodyKind.JSON, b'{"studiocart_secret":"' * 3000),
+        (BodyKind.JSON, b'"studiocart_secret":"' + b"\\" * 60_000),
+        (BodyKind.JSON, b'"studiocart_secret":"\xff\\u12"'),
+        (BodyKind.JSON, b'"studiocart_secret":5'),
+        (BodyKind.FORM, b"studiocart_secret=" * 3000),
+        (BodyKind.FORM, b"xstudiocart_secret=the-hook-secret"),
+        (BodyKind.MULTIPART, b"the-hook-secret"),
+    ],
+)
+def test_body_is_not_parsed_when_its_bytes_hold_no_secret(kind: BodyKind, body: bytes) -> None:
+    assert not studiocart().may_be_proven_by(kind, body)

@@ -68,6 +68,9 @@ def test_size_is_refused_when_it_is_said_to_be_too_large(announced: str) -> None
         b"",
         b"{",
         b"[1]",
+        b"[]",
+        b'[{"id": 1}, {"id": 2}]',
+        b'["X-Webhook-Secret: x"]',
         b'"lead"',
         b"5",
         b"null",
@@ -94,6 +97,7 @@ def test_json_is_refused_when_it_is_malformed(body: bytes) -> None:
         (b'{"id": 7, "id": 1}', {"id": 1}),
         (b'{"x": 1.5e3, "y": -0.25}', {"x": 1500.0, "y": -0.25}),
         (b"{}", {}),
+        (b' [{"id": 1}]\n', {"id": 1}),
     ],
 )
 def test_json_is_read_when_it_is_odd_but_valid(body: bytes, fields: dict[str, Any]) -> None:
@@ -109,6 +113,11 @@ def test_json_is_read_when_it_is_as_deep_as_allowed(opening: bytes, closing: byt
 def test_form_is_read_when_it_is_urlencoded() -> None:
     fields = parse_body(BodyKind.FORM, "", "a=%C3%85+x&b=&raw=Ø&id=7&id=1&items[0][id]=9".encode())
     assert fields == {"a": "Å x", "b": "", "raw": "Ø", "id": "1", "items[0][id]": "9"}
+
+
+@pytest.mark.parametrize("body", [b'{"id": 1}', b' \n[{"id": 1}]', b'\xef\xbb\xbf{"id": 1}'])
+def test_json_is_read_when_it_stands_under_a_forms_media_type(body: bytes) -> None:
+    assert parse_body(BodyKind.FORM, "", body) == {"id": 1}
 
 
 @pytest.mark.parametrize("body", [b"id=1&name=%ff", b"\xff=1", b"&".join([b"a=1"] * 1001)])

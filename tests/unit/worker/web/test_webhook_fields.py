@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from worker.errors import WebhookRejectedError
-from worker.web.webhook_fields import Storable, is_lead, order_id_of
+from worker.web.webhook_fields import Storable, is_lead, no_order, order_id_of
 
 SECRET = "a-planted-secret"
 SHORT = "4711"
@@ -20,6 +20,8 @@ SHORT = "4711"
         ({"id": 1109.0}, "1109"),
         ({"id": 2**63 - 1}, "9223372036854775807"),
         ({"id": str(2**63 - 1)}, "9223372036854775807"),
+        ({"id": " 1109\r\n"}, "1109"),
+        ({"id": " \t", "order_id": "\u00a05"}, "5"),
         ({"order_id": 5}, "5"),
         ({"OrderID": 6}, "6"),
         ({"id": None, "order_id": "", "OrderID": 6}, "6"),
@@ -36,7 +38,7 @@ def test_order_is_named_when_the_body_holds_its_id(fields: dict[str, Any], order
     [
         *(True, False, [], [1], {}, {"id": 1}),
         *(-1, 0, 2**63, 1.5, -0.0, 1e300, 9007199254740994.0),
-        *("0", "-1", "+1", " 1", "1 ", "1\n", "1.0", "1e3", "x", "lead", "١٢", str(2**63), "9" * 5000),
+        *("0", "-1", "+1", "1 1", "\u200b1", "1.0", "1e3", "x", "lead", "١٢", str(2**63), "9" * 5000),
     ],
 )
 def test_id_is_refused_when_it_is_no_positive_whole_number(value: Any) -> None:
@@ -45,11 +47,15 @@ def test_id_is_refused_when_it_is_no_positive_whole_number(value: Any) -> None:
     assert refusal.value.status == 422
 
 
-@pytest.mark.parametrize("fields", [{}, {"id": None}, {"id": ""}, {"Id": 1}, {"event": "leads"}, {"events": ["lead"]}])
-def test_body_is_refused_when_it_names_no_order(fields: dict[str, Any]) -> None:
-    with pytest.raises(WebhookRejectedError, match="id, order_id, OrderID") as refusal:
-        order_id_of(fields, None)
-    assert refusal.value.status == 422
+@pytest.mark.parametrize("fields", [{}, {"id": None}, {"id": " "}, {"Id": 1}, {"event": "leads"}, {"events": ["lead"]}])
+def test_no_order_is_named_when_no_field_holds_an_id(fields: dict[str, Any]) -> None:
+    assert order_id_of(fields, None) is None
+    assert not is_lead(fields)
+
+
+def test_refusal_names_the_fields_when_there_is_no_order() -> None:
+    assert no_order("bestellnr").status == 422
+    assert "bestellnr, id, order_id, OrderID" in str(no_order("bestellnr"))
 
 
 def test_operators_field_comes_first_when_it_is_there() -> None:

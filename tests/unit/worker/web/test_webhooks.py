@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -27,8 +28,9 @@ from tests.unit.worker.web.asking import (
 )
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState
-from worker.web import webhook_body
-from worker.web.webhook_body import LARGEST_BODY_BYTES
+from worker.web import webhook_body, webhook_intake, webhooks
+from worker.web.webhook_body import LARGEST_BODY_BYTES, LARGEST_UNPROVEN_BODY_BYTES
+from worker.web.webhook_intake import Taken
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
@@ -96,8 +98,26 @@ def test_webhook_is_405_when_it_is_not_a_post(client: AppClient, method: str) ->
 
 
 def test_webhook_is_413_when_it_announces_too_much(client: AppClient) -> None:
-    answer = client.post("/webhooks/studiocart", content=b"x" * (LARGEST_BODY_BYTES + 1), headers=JSON)
-    assert_problem(answer, 413)
+    too_large = b"x" * (LARGEST_BODY_BYTES + 1)
+    assert_problem(client.post("/webhooks/studiocart", content=too_large, headers={**JSON, **SECRET}), 413)
+    assert_problem(client.post("/webhooks/studiocart", content=too_large, headers=JSON), 413)
+
+
+def test_webhook_is_413_when_nothing_but_its_body_could_prove_it_and_that_is_not_small(client: AppClient) -> None:
+    secret = b'{"id": 5, "studiocart_secret": "%s", "x": "' % API_KEY.encode()
+    body = secret + b"y" * (LARGEST_UNPROVEN_BODY_BYTES - len(secret) - 2) + b'"}'
+    assert client.post("/webhooks/studiocart", content=body, headers=JSON).status_code == 202
+    assert_problem(client.post("/webhooks/studiocart", content=body + b" ", headers=JSON), 413)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+        yield b" "
+
+    assert_problem(client.post("/webhooks/studiocart", content=chunks(), headers=JSON), 413)
+    # Signed, it may be as large as any.
+    large = b" " * LARGEST_UNPROVEN_BODY_BYTES + b'{"id": 5}'
+    key = HOOK_SECRET.encode()
+    assert client.post("/webhooks/studiocart", content=large, headers=signed(key, large)).status_code == 202
 
 
 def test_webhook_is_413_when_it_sends_more_than_it_announced(client: AppClient) -> None:
@@ -161,7 +181,7 @@ def test_form_is_read_when_it_is_multipart(client: AppClient, ledger: Ledger) ->
     answer = client.post(
         "/webhooks/studiocart",
         data={"id": "1109", "studiocart_secret": HOOK_SECRET, "name": "Åse"},
-        files={"id": ("id.txt", b"77"), "upload": ("a.txt", b"x" * 100_000)},
+        files={"id": ("id.txt", b"77"), "upload": ("a.txt", b"x" * 30_000)},
     )
     assert answer.status_code == 202
     assert [row.order_id for row in rows(ledger)] == ["1109"]
@@ -230,13 +250,64 @@ def test_log_names_the_variable_when_no_secret_is_set(client: AppClient) -> None
     assert "CARTBRIDGE_FRONTCORE__WEBHOOK_SECRET" in str(lines)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b""])
-def test_stranger_learns_nothing_of_the_body_when_its_headers_are_wrong(client: AppClient, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"{", b"[]", b"", b'{"id": 1, "x": ' + b"[" * 20_000])
+def test_stranger_learns_nothing_of_the_body_when_nothing_proves_the_sender(client: AppClient, body: bytes) -> None:
     headers = {**JSON, "X-Webhook-Secret": "wrong"}
     assert_problem(client.post("/webhooks/studiocart", content=body, headers=headers), 401)
     assert_problem(client.post("/webhooks/frontcore", content=body, headers=headers), 401)
-    # Without a claim in the headers the secret would have to be in the body, which cannot be read.
-    assert_problem(client.post("/webhooks/studiocart", content=body, headers=JSON), 400)
+    assert_problem(client.post("/webhooks/studiocart", content=body, headers=JSON), 401)
+
+
+def test_nothing_is_parsed_when_the_body_holds_no_secret(client: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr(webhook_intake, "parse_document", refuse)
+    hostile = b'{"a":[' + b"{}," * 20_000 + b'{"studiocart_secret":"guess"}]}'
+    answers = [client.post("/webhooks/studiocart", content=hostile, headers=JSON) for _ in range(31)]
+    assert [answer.status_code for answer in answers] == [401] * 30 + [429]
+    assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_nothing_of_the_body_outlives_its_refusal(client: AppClient) -> None:
+    secret = f'"studiocart_secret": "{API_KEY}"'.encode()
+    gc.collect()
+    gc.disable()
+    try:
+        known = {id(each) for each in gc.get_objects() if isinstance(each, dict)}
+        for body in (b'{"n": [%s], "planted": {"p": 1}, %s}', b'{"id": "planted", "planted": {"p": 1}, %s}'):
+            content = body % ((b"1", secret) if b"[%s]" in body else secret)
+            assert_problem(client.post("/webhooks/studiocart", content=content, headers=JSON), 422)
+        kept = [each for each in gc.get_objects() if isinstance(each, dict) and id(each) not in known]
+        assert not [each for each in kept if "planted" in each]
+    finally:
+        gc.enable()
+
+
+def test_webhook_is_503_in_time_when_the_ledger_does_not_answer(
+    client_with: ClientMaker, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(webhooks, "_MOST_UNANSWERED", 3)
+    client = client_with()
+    free, ended = threading.Event(), threading.Semaphore(0)
+
+    def take_later(*_: Any, **__: Any) -> Taken:
+        free.wait(30)
+        ended.release()
+        return Taken("x", "1")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(webhook_intake.WebhookIntake, "take", take_later)
+        answers = [post(client, {"id": 1}) for _ in range(5)]
+        assert {answer.status_code for answer in answers} == {503}
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        free.set()
+        assert all(ended.acquire(timeout=30) for _ in range(3))
+        assert not ended.acquire(blocking=False)  # no more than these were begun
+    monkeypatch.setattr(webhooks, "ANSWER_SECONDS", 30.0)
+    assert client.get("/livez").status_code == 200
+    assert post(client, {"id": 1}).status_code == 202
 
 
 def test_signature_is_accepted_when_it_is_standard_webhooks(client: AppClient) -> None:
