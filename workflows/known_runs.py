@@ -34,6 +34,7 @@ def known_run(row: Row[Any], *, effect_open: bool) -> KnownRun:
         state=RunState(row.state),
         line_id=row.line_id,
         seat_id=row.seat_id,
+        title=row.title,
         reason=row.reason,
         learner=Learner.model_validate(row.learner) if row.learner else None,
         grant=Grant.model_validate(row.grant) if row.grant and row.workflow in _PLANNED_HERE else None,

@@ -242,7 +242,7 @@ def _open(
         completion_id=row.completion_id,
         line_id=row.line_id,
         seat_id=row.seat_id,
-        title=str(reason).replace("_", " "),
+        title=row.title,
         reason=reason,
         note=f"LearningCart order {result_id}" if result_id else None,
         learner=Learner.model_validate(row.learner) if row.learner else None,

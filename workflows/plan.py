@@ -42,6 +42,7 @@ class KnownRun:
     state: RunState
     line_id: str
     seat_id: str
+    title: str = ""
     reason: str | None = None
     learner: Learner | None = None
     grant: Grant | None = None

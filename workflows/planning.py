@@ -106,7 +106,8 @@ class _Planner:
             self._withdraw(run, before, after)
         if asked := refunds.open_question(self.order, self.by_key):  # what is asked of each seat now takes its place
             self.actions.append(Cancel(asked.id, Reason.SETTLED_BY_SOURCE))
-        return OrderState.CANCELLED, before
+        was_given = any(run.workflow == ENROLMENT and run.state is RunState.SUCCEEDED for run in self._seat_runs())
+        return OrderState.CANCELLED, after if was_given else before
 
     def _withdraw(self, run: KnownRun, before: Reason, after: Reason) -> None:
         """Take one enrolment back: cancelled before its effect, a revocation after it, LearningCart asked between."""

@@ -276,12 +276,15 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.SUPERSEDED: Advice("It was replaced by the runs that were planned once its cause was gone.", "Nothing."),
     Reason.CANCELLED_BY_SOURCE: Advice(
-        "The order was cancelled or failed before access was given.", "Nothing: a later payment revives it."
+        "The order was cancelled or failed, and Cartbridge has given no access by it.",
+        "Nothing: a later payment revives it.",
     ),
     Reason.REFUNDED_BY_SOURCE: Advice(
-        "The order was refunded before access was given.", "Nothing: a later payment revives it."
+        "The order was refunded, and Cartbridge has given no access by it.", "Nothing: a later payment revives it."
     ),
-    Reason.REMOVED_FROM_ORDER: Advice("The seat was removed from the order before access was given.", "Nothing."),
+    Reason.REMOVED_FROM_ORDER: Advice(
+        "The seat was removed from the order, and Cartbridge has given no access by it.", "Nothing."
+    ),
     Reason.CANCELLED_BY_OPERATOR: Advice("An operator cancelled it.", "`cartbridge replay RUN` starts it after all."),
     Reason.DONE_BY_HAND: Advice("An operator did it by hand.", "Nothing."),
     Reason.SETTLED_BY_SOURCE: Advice("News from the source removed its cause.", "Nothing."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,6 +84,7 @@ def show_command(
     from worker.errors import NotInLedgerError
     from worker.ledger.finding import not_found
     from worker.ledger.listing import show_order
+    from worker.ledger.story import story_of_order
     from workflows.reasons import advice
 
     source, _, order_id = order.partition("/")
@@ -91,10 +93,11 @@ def show_command(
             found = show_order(connection, source, order_id, advise=advice)
         except NotInLedgerError:
             raise not_found(connection, "order", order) from None
+        story = story_of_order(connection, source, order_id, advise=advice, now=datetime.now(UTC))
     if as_json:
         print_json(found)
     else:
-        _print_order(found)
+        _print_order(found, story)
 
 
 def _orders_table(orders: list[Shape]) -> Table:
@@ -121,16 +124,17 @@ def _total(order: Shape) -> str:
     return "" if total is None else f"{total['minor_units']} {total['currency']}"
 
 
-def _print_order(order: Shape) -> None:
+def _print_order(order: Shape, story: Shape) -> None:
     out = console()
     out.print(
         fields(
             [
+                ("answer", cell(story["answer"], "bold")),
                 ("order", f"{order['source']}/{order['order_id']}"),
                 ("state", state_cell(order["state"])),
                 ("reason", order["reason"]),
-                ("meaning", order["advice"]),
-                ("to do", order["action"]),
+                ("meaning", None if (order["advice"] or "") in story["answer"] else order["advice"]),
+                ("to do", story["action"] or order["action"]),
                 ("status at the source", order["status"]),
                 ("buyer", f"{order['buyer_name']} {order['buyer_email']}".strip()),
                 ("total, minor units", _total(order)),

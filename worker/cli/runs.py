@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from tasks.runtime import Runtime
     from worker.ledger.shapes import Shape
+    from worker.ledger.verdict import Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
@@ -96,14 +98,16 @@ def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) 
     """Show one run: what it is about, its steps with every attempt, and its audit trail."""
     from worker.ledger.finding import one_run
     from worker.ledger.listing import show_run
+    from worker.ledger.verdict import judge
     from workflows.reasons import advice
 
     with opening_of(context).reading() as connection:
         found = show_run(connection, one_run(connection, run), advise=advice)
+        verdict = judge(connection, [found], [], [], now=datetime.now(UTC))
     if as_json:
         print_json(found)
     else:
-        _print_run(found)
+        _print_run(found, verdict)
 
 
 def _whole_number(order_id: str | None) -> str | None:
@@ -206,20 +210,21 @@ def _checkout_url(run: Shape) -> str | None:
     return next((url for url in urls if url), None)
 
 
-def _print_run(run: Shape) -> None:
+def _print_run(run: Shape, verdict: Verdict) -> None:
     out = console()
     effect = "LearningCart order" if run["order_id"] is not None else "result"
     out.print(
         fields(
             [
+                ("answer", cell(verdict.answer, "bold")),
                 ("run", run["id"]),
                 ("key", run["key"]),
                 ("workflow", run["workflow"]),
                 ("state", state_cell(run["state"])),
                 ("reason", run["reason"]),
-                ("meaning", run["advice"]),
+                ("meaning", None if (run["advice"] or "") in verdict.answer else run["advice"]),
                 ("note", run["note"]),
-                ("to do", cell(run["action"], "bold") if run["action"] else None),
+                ("to do", cell(verdict.action, "bold") if verdict.action else None),
                 ("learner", run["email"]),
                 ("product", run["title"]),
                 ("grant", _planned_with(run)),

@@ -178,8 +178,14 @@ def order_shape(row: Row[Any], advise: Advise) -> Shape:
         "first_seen_at": iso(row.first_seen_at),
         "updated_at": iso(row.updated_at),
         "advice": found.sentence if found else None,
-        "action": found.action if found else None,
+        "action": _of_an_order(found.action, row) if found else None,
     }
+
+
+def _of_an_order(action: str, row: Row[Any]) -> str:
+    """What to do about an order: where a command needs a run's id, what shows its runs."""
+    words = {part.strip("`.,:;'\"") for part in action.split(" ")}
+    return f"See `cartbridge why {row.source}/{row.order_id}`." if "RUN" in words else action
 
 
 def delivery_shape(row: Row[Any], advise: Advise) -> Shape:

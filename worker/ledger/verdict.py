@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, or_, select
@@ -11,14 +11,18 @@ from sqlalchemy import Connection, or_, select
 from worker.ledger import breaker
 from worker.ledger.breaker import BreakerState
 from worker.ledger.models import pauses, runs
+from worker.ledger.review_sentences import say_review
 from worker.ledger.shapes import Shape
 from worker.ledger.states import DeliveryState, OrderState, RunState
 from worker.ledger.telling import minute, person, run_label
 
 OVERDUE_SECONDS = 60.0
 """Due work that nobody has taken for this long means that no worker is at work."""
+_MAYBE_GIVEN = frozenset({"outcome_unknown", "outcome_unprovable", "settling", "worker_vanished", "older_than_start"})
+"""Reasons under which access may exist although the ledger cannot say so."""
 _REPLACED = frozenset({"superseded", "settled_by_source"})
 _UNPAID = frozenset({None, "awaiting_payment"})
+_GIVEN_RANK = 60
 _DESTINATION = "learningcart"
 """Where every enrolment is sent."""
 
@@ -31,13 +35,25 @@ class Verdict:
     answer: str
     tone: str
     action: str | None = None
+    says_who_has: bool = False
+    """It says itself which access was given."""
 
 
 def judge(
     connection: Connection, found: list[Shape], orders: list[Shape], deliveries: list[Shape], *, now: datetime
 ) -> Verdict:
-    """The verdict on all that is known of a learner or an order: the worst one, and how many more are like it."""
-    verdicts = [_of_run(connection, run, now) for run in found]
+    """The verdict on all that is known of a learner or an order: the worst one, and how many more are like it.
+
+    Access that was given is never denied by it: where something else is worse, what was given is said, too.
+    """
+    given = {_seat(run) for run in found if run["workflow"] == "enrolment" and run["state"] == RunState.SUCCEEDED}
+    told = [run for run in found if not (run["state"] == RunState.CANCELLED and _seat(run) in given)]
+    settled = {
+        run["parent_id"]: run
+        for run in found
+        if run["workflow"] == "revocation" and run["state"] == RunState.SUCCEEDED and run["reason"] == "done_by_hand"
+    }
+    verdicts = [_of_run(connection, run, now, settled.get(run["id"])) for run in told]
     verdicts += _of_orders(orders, {(run["source"], run["order_id"]) for run in found})
     verdicts += _of_deliveries(deliveries, {(order["source"], order["order_id"]) for order in orders})
     # Sorting keeps the newest first among equals.
@@ -45,12 +61,21 @@ def judge(
         Verdict(99, "The ledger holds nothing that would give access.", "plain")
     ]
     more = sum(1 for verdict in rest if verdict.tone == "bad")
-    if worst.tone == "bad" and more:
-        return Verdict(worst.rank, f"{worst.answer} ({more} more below.)", worst.tone, worst.action)
-    return worst
+    answer = f"{worst.answer} ({more} more below.)" if worst.tone == "bad" and more else worst.answer
+    has = [verdict.answer for verdict in rest if verdict.rank == _GIVEN_RANK]
+    if worst.rank < _GIVEN_RANK and not worst.says_who_has and has:
+        others = f" ({len(has) - 1} more like it.)" if len(has) > 1 else ""
+        answer = f"{answer} {has[0]}{others}"
+    return replace(worst, answer=answer)
 
 
-def _of_run(connection: Connection, run: Shape, now: datetime) -> Verdict:
+def _seat(run: Shape) -> tuple[str, ...]:
+    """What names a seat's place and what it is given."""
+    return (run["source"], run["order_id"] or run["completion_id"] or "", run["line_id"], run["seat_id"])
+
+
+def _of_run(connection: Connection, run: Shape, now: datetime, settled: Shape | None) -> Verdict:
+    """`settled` is the question about this run's access that an operator has settled by hand."""
     if run["workflow"] not in {"enrolment", "revocation"}:
         return _beside_access(run)
     who = run["email"] or "The learner"
@@ -59,9 +84,14 @@ def _of_run(connection: Connection, run: Shape, now: datetime) -> Verdict:
     note = f" ({run['note']})" if run["note"] else ""
     match RunState(run["state"]):
         case RunState.SUCCEEDED:
-            return _succeeded(run, who, label)
+            return _succeeded(run, who, label, settled)
         case RunState.REVIEW if run["workflow"] != "enrolment":
-            return Verdict(15, f"{who} may still have access to {label}.{because}{note}", "bad", run["action"])
+            return _of_question(connection, run, because, note)
+        case RunState.REVIEW if run["line_id"] == "-":
+            return Verdict(10, f"Order {run['source']}/{run['order_id']}:{because}{note}", "bad", run["action"])
+        case RunState.REVIEW if run["reason"] in _MAYBE_GIVEN:
+            answer = f"Whether {who} has access to {label} is not known.{because}{note}"
+            return Verdict(10, answer, "bad", run["action"])
         case RunState.REVIEW:
             return Verdict(10, f"{who} has no access to {label} yet.{because}{note}", "bad", run["action"])
         case RunState.FAILED:
@@ -73,6 +103,14 @@ def _of_run(connection: Connection, run: Shape, now: datetime) -> Verdict:
             return Verdict(rank, f"{who} gets no access to {label}: cancelled.{because}", "plain", run["action"])
         case _:
             return _due(connection, run, who, label, now)
+
+
+def _of_question(connection: Connection, run: Shape, because: str, note: str) -> Verdict:
+    """A question about access that was given."""
+    said = say_review(connection, run)
+    if said is None:
+        return Verdict(15, f"Order {run['source']}/{run['order_id']}:{because}{note}", "bad", run["action"])
+    return Verdict(15, said.sentence, "bad", said.action or run["action"], says_who_has=True)
 
 
 def _beside_access(run: Shape) -> Verdict:
@@ -91,19 +129,27 @@ def _beside_access(run: Shape) -> Verdict:
             return Verdict(66, f"{label}: under way.{because}{note}", "wait", run["action"])
 
 
-def _succeeded(run: Shape, who: str, label: str) -> Verdict:
+def _succeeded(run: Shape, who: str, label: str, settled: Shape | None) -> Verdict:
     if run["workflow"] != "enrolment":
         return Verdict(80, f"The question about {label} was settled.", "plain")
     when = minute(run["finished_at"])
+    if settled is not None:
+        made = f"LearningCart order {run['result_id']}, " if run["result_id"] else ""
+        dealt = f"{settled['note'] or 'no note'} ({minute(settled['finished_at'])})"
+        answer = f"{who} was given access to {label} ({made}{when}). Whether it ends was settled by hand: {dealt}."
+        return Verdict(_GIVEN_RANK, answer, "plain")
     if run["reason"] == "done_by_hand":
-        return Verdict(60, f"{who} was given access to {label} by hand: {run['note'] or 'no note'} ({when}).", "good")
+        answer = f"{who} was given access to {label} by hand: {run['note'] or 'no note'} ({when})."
+        return Verdict(_GIVEN_RANK, answer, "good")
     made = f", LearningCart order {run['result_id']}" if run["result_id"] else ""
-    return Verdict(60, f"{who} has access to {label} since {when}{made}.", "good")
+    return Verdict(_GIVEN_RANK, f"{who} has access to {label} since {when}{made}.", "good")
 
 
 def _due(connection: Connection, run: Shape, who: str, label: str, now: datetime) -> Verdict:
     """A run that has not got its turn, and what keeps it."""
-    waits = f"{who} has no access to {label} yet"
+    is_open = run["reason"] in _MAYBE_GIVEN
+    has_none = f"{who} has no access to {label} yet"
+    waits = f"Whether {who} has access to {label} is not known yet" if is_open else has_none
     pause = connection.execute(select(pauses).where(pauses.c.system == _DESTINATION)).one_or_none()
     if pause is not None:
         resume = f"`cartbridge resume {_DESTINATION}`"

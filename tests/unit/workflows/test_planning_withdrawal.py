@@ -67,7 +67,7 @@ def test_revocation_is_opened_and_the_run_left_alone_when_it_has_succeeded(payme
             workflow=REVOCATION,
             line_id="1107",
             seat_id="buyer",
-            title=str(AFTER[payment]).replace("_", " "),
+            title=run.title,
             state=RunState.REVIEW,
             reason=AFTER[payment],
             learner=run.learner,
