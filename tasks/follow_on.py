@@ -61,6 +61,7 @@ def delete_unused_carts(self: Task) -> None:
         runtime.clients[THREEDCART],
         runtime.settings.follow_on.cart_days,
         runtime.clock,
+        runtime.settings.threedcart.orders_enabled,
         runtime.stopping.is_set,
     ).delete()
     if done:

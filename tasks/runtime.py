@@ -62,6 +62,9 @@ class IngestResult:
     created: tuple[str, ...] = ()
 
 
+_REQUESTS_A_PAGE = 5
+"""So many, at most, are made between two pages of a walk."""
+
 Clock = Callable[[], datetime]
 """Tells the time, aware and in UTC."""
 
@@ -174,13 +177,20 @@ class Runtime:
             self.clients[MAIL] = mailroom
 
     def _reading_lease_seconds(self) -> float:
-        """How long a process that vanished while it read a source is waited for.
-
-        A walk renews its lease with every page, so it must outlast a page: its own request and one more about it.
-        """
+        """How long a process that vanished while it read an order is waited for: its request, and two more about it."""
         sources = self.settings.sources().values()
         slowest = max((each.connect_timeout_seconds + each.read_timeout_seconds for each in sources), default=0.0)
         return max(self.settings.lease_seconds, 3 * slowest)
+
+    def _polling_lease_seconds(self, source: str) -> float:
+        """How long a process that vanished while it polled is waited for.
+
+        A walk renews its lease with every page, so it must outlast a page: its request, those for smaller pages after
+        it came too late, and one more about its orders.
+        """
+        section = self.settings.sources()[source]
+        a_request_seconds = section.connect_timeout_seconds + section.list_timeout_seconds
+        return max(self.settings.lease_seconds, _REQUESTS_A_PAGE * a_request_seconds)
 
     def poller(self, source: str) -> Poller:
         """What polls a source; `ConfigurationError` if it is not configured."""
@@ -194,7 +204,7 @@ class Runtime:
             holder=f"{self.holder}:{secrets.token_hex(4)}",
             clock=self.clock,
             should_stop=self.stopping.is_set,
-            lease_seconds=self._reading_lease_seconds(),
+            lease_seconds=self._polling_lease_seconds(source),
         )
 
     def subscription_poller(self, source: str) -> SubscriptionPoller | None:
@@ -210,7 +220,7 @@ class Runtime:
             holder=f"{self.holder}:{secrets.token_hex(4)}",
             clock=self.clock,
             should_stop=self.stopping.is_set,
-            lease_seconds=self._reading_lease_seconds(),
+            lease_seconds=self._polling_lease_seconds(source),
         )
 
     def ingest(self, source: str, order_id: str, *, actor: str, dry_run: bool = False) -> IngestResult:

@@ -27,6 +27,8 @@ from worker.setting_types import (
 from worker.subscription_settings import SubscriptionSettings
 
 SOURCES = ("studiocart", "frontcore", "threedcart")
+SLOWEST_LIST_SECONDS = 120.0
+"""3dcart's own client waits so long for a list: 100 orders may take a minute."""
 DESTINATIONS = ("learningcart", "threedcart")
 PAUSABLE = (*DESTINATIONS, "mail")
 """What can be held back: the destinations, and the mail server."""
@@ -48,6 +50,11 @@ class SystemSettings(Section):
     connect_timeout_seconds: Seconds = Field(5.0, description="Seconds to wait for a connection.")
     read_timeout_seconds: Seconds = Field(30.0, description="Seconds to wait for an answer.")
     requests_per_second: Rate = Field(0.0, description="Requests a second at most; 0: no limit.")
+
+    @property
+    def list_timeout_seconds(self) -> float:
+        """Seconds to wait for an answer to a call that lists."""
+        return self.read_timeout_seconds
 
     @property
     def is_configured(self) -> bool:
@@ -185,6 +192,17 @@ class ThreedcartSettings(SourceSettings):
     requests_per_second: Rate = Field(
         2.0, description="Requests a second at most; the vendor allows about 2. 0: no limit."
     )
+    read_timeout_seconds: Seconds = Field(
+        30.0,
+        description="Seconds to wait for an answer. A list of orders, which may take the store more than a minute, is "
+        "waited for 120 seconds unless this is set.",
+    )
+
+    @property
+    def list_timeout_seconds(self) -> float:
+        """As long as the vendor's own client waits, unless a read timeout was set by hand."""
+        is_set = "read_timeout_seconds" in self.model_fields_set
+        return self.read_timeout_seconds if is_set else SLOWEST_LIST_SECONDS
 
     @property
     def zone(self) -> tzinfo:

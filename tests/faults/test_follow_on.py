@@ -90,6 +90,36 @@ def test_cart_holds_the_item_once_when_an_answer_is_broken(
 
 @ON_SQLITE
 @pytest.mark.parametrize("operation", OPERATIONS)
+def test_store_is_paused_and_no_cart_is_thought_of_when_it_refuses_us_by_a_page(
+    rig: FollowOnRig, operation: str
+) -> None:
+    """A 401 as HTML was an unknown outcome, repeated until four carts were noted that never were."""
+    run_id = rig.hear()
+    rig.sandbox.inject(Fault("threedcart", operation, kind="status", status=401, times=None))
+    for _ in range(3):
+        rig.go_on()
+        rig.clock.move(3600)
+    (pause,) = rig.rows("pauses")
+    assert (pause["system"], pause["kind"]) == ("threedcart", "authentication")
+    assert (rig.sandbox.requests("threedcart", operation), rig.run(run_id)["state"]) == (1, "waiting")
+    assert [row["state"] for row in rig.carts] == ([] if operation == "create_cart" else ["made"])
+    rig.sandbox.clear_faults()
+    rig.runtime.operations.resume("threedcart", actor="operator:test")
+    rig.finish()
+    assert_one_cart_with_one_item(rig, run_id)
+    assert [row["state"] for row in rig.carts] == ["made"]
+
+
+@ON_SQLITE
+def test_run_goes_on_when_one_page_says_that_its_cart_is_not_there(rig: FollowOnRig) -> None:
+    run_id = rig.hear()
+    rig.sandbox.inject(Fault("threedcart", "retrieve_cart", kind="status", status=404))
+    rig.finish()
+    assert_one_cart_with_one_item(rig, run_id)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_nothing_is_doubled_when_the_store_is_away_for_an_hour(rig: FollowOnRig, operation: str) -> None:
     run_id = rig.hear()
     rig.sandbox.inject(Fault("threedcart", "*", kind="cut", when="before", times=None))

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from tests.faults.rig import Rig
 from tests.unit.worker.web.asking import AppClient
+from worker.cli.check import _print_findings
 from worker.cli.probes import Finding, probe_all
 from worker.clients.threedcart import ThreedcartClient
 from worker.clients.threedcart_models import CartFields, ItemOption
@@ -25,6 +26,7 @@ from worker.errors import (
     AuthenticationError,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
     RateLimitedError,
     ServerError,
     UnexpectedResponseError,
@@ -238,7 +240,68 @@ def test_check_asks_for_one_order_when_orders_are_enabled(sandbox: Sandbox, tmp_
     refused = found(PRIVATE_KEY="another-key-altogether")
     assert (refused.reachable, refused.accepted) == (True, False)
     assert "CARTBRIDGE_THREEDCART__PRIVATE_KEY" in refused.next_step
-    assert found(ORDERS_ENABLED="false").detail == "looked for a cart"
+    off = found(ORDERS_ENABLED="false")
+    assert (off.works, off.detail.startswith("looked for a cart; deletes no unused cart")) == (True, True)
+
+
+def test_check_shows_how_each_status_is_read_when_the_store_tells_its_labels(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sandbox.config.threedcart.status_labels |= {8: "Paid, access sent", 9: "Refunded"}
+    settings = settings_of(sandbox, PAID_STATUSES="2,4,8,30")
+    settings = settings.model_copy(update={"offers_file": tmp_path / "offers.toml"})
+    finding = next(each for each in probe_all(settings) if each.name == "threedcart")
+    read = {each.id: (each.label, each.reading) for each in finding.order_statuses}
+    assert read["8"] == ("Paid, access sent", "paid")
+    assert read["9"] == ("Refunded", "a question (unknown_status)")
+    assert read["1"] == (
+        "New",
+        "paid where money was taken or nothing is to pay, else it waits, and is a question after 24 hours",
+    )
+    assert (read["7"][1].partition(":")[0], read["13"], read["21"], read["30"]) == (
+        "no order",
+        ("Review", "unpaid: it waits"),
+        ("", "unpaid: it waits"),
+        ("", "paid"),
+    )
+    _print_findings([finding], [], "", ok=True)
+    printed = capsys.readouterr().out
+    assert "threedcart status" in printed
+    assert "Paid, access sent" in printed
+    sandbox.config.threedcart.status_labels_readable = False
+    sandbox.inject(Fault("threedcart", "list_orders", "status", status=403, times=None, match={"orderstatus": "7"}))
+    finding = next(each for each in probe_all(settings) if each.name == "threedcart")
+    assert (finding.works, finding.order_statuses) == (True, ())
+    assert finding.detail == (
+        "has no orders yet; cannot list its unfinished orders, so no unused cart is deleted; "
+        "cannot read the labels of its order statuses"
+    )
+
+
+def test_labels_are_listed_when_the_token_may_read_them(sandbox: Sandbox, client: ThreedcartClient) -> None:
+    sandbox.config.threedcart.status_labels = {8: "Paid, access sent", 1: "New"}
+    assert [(each.order_status_id, each.label) for each in client.list_order_statuses()] == [
+        (1, "New"),
+        (8, "Paid, access sent"),
+    ]
+    sandbox.config.threedcart.status_labels_readable = False
+    with pytest.raises(PermissionDeniedError):
+        client.list_order_statuses()
+
+
+def test_smaller_pages_are_walked_when_large_ones_come_too_late(
+    sandbox: Sandbox, connect: Callable[..., ThreedcartClient]
+) -> None:
+    for number in range(1, 61):
+        sandbox.threedcart.add_order(a_sale(OrderID=number))
+    for limit in ("100", "25"):
+        sandbox.inject(Fault("threedcart", "list_orders", "status", status=504, times=None, match={"limit": limit}))
+    client = connect()
+    settings = settings_of(sandbox)
+    for _ in range(2):
+        walked = ids_of(source_of(client, settings).walk_since(datetime.now(UTC)))
+        assert walked == [str(number) for number in range(1, 61)]
+    assert sandbox.faults_hit == 2
 
 
 # To LearningCart

@@ -19,12 +19,22 @@ DAY_SECONDS = 24 * 3600.0
 
 
 @pytest.fixture
-def rig(migrated_file: Path, tmp_path: Path) -> Iterator[FollowOnRig]:
+def reads_orders() -> str:
+    """What the setting says of the store's orders."""
+    return "true"
+
+
+@pytest.fixture
+def rig(migrated_file: Path, tmp_path: Path, reads_orders: str) -> Iterator[FollowOnRig]:
     """A product whose one follow-on cart is ready, and is kept for ten days."""
     shutil.copy(migrated_file, tmp_path / "cartbridge.db")
     with Sandbox.start() as sandbox:
         rig = FollowOnRig(
-            sandbox, f"sqlite:///{tmp_path / 'cartbridge.db'}", tmp_path, CARTBRIDGE_FOLLOW_ON__CART_DAYS="10"
+            sandbox,
+            f"sqlite:///{tmp_path / 'cartbridge.db'}",
+            tmp_path,
+            CARTBRIDGE_FOLLOW_ON__CART_DAYS="10",
+            CARTBRIDGE_THREEDCART__ORDERS_ENABLED=reads_orders,
         )
         rig.hear()
         rig.finish()
@@ -60,6 +70,110 @@ def test_cart_is_deleted_when_it_was_not_checked_out_in_time(rig: FollowOnRig) -
     assert (cart_state(rig), requests(rig)) == ("deleted", (1, 1))
     assert rig.sandbox.threedcart.carts == {}
     assert cart_events(rig) == ["cart_deleted"]
+
+
+@pytest.mark.parametrize("buyer", [EMAIL, EMAIL.upper(), "another@example.test"])
+def test_cart_is_kept_when_its_order_stands_in_the_store_alone(rig: FollowOnRig, buyer: str) -> None:
+    store = rig.sandbox.threedcart
+    store.config.bought_carts_answer = True
+    (key,) = store.carts
+    bought = store.check_out(key, BillingEmail=buyer, OrderStatusID=5 if buyer == EMAIL else 1)
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.delete_unused_carts()
+    assert (cart_state(rig), cart_events(rig), requests(rig)) == ("checked_out", ["cart_checked_out"], (1, 0))
+    assert [order["OrderID"] for order in store.orders] == [bought["OrderID"]]
+
+
+def test_cart_is_kept_when_its_order_holds_something_else(rig: FollowOnRig) -> None:
+    store = rig.sandbox.threedcart
+    store.config.bought_carts_answer = True
+    (key,) = store.carts
+    store.check_out(key, OrderItemList=[{"CatalogID": 9, "ItemID": "BOOK", "ItemQuantity": 1}])
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.delete_unused_carts()
+    assert (cart_state(rig), requests(rig)) == ("checked_out", (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("order", "state"),
+    [
+        ({"ContinueURL": "https://store.example.test/continue_order.asp?orderkey=OTHERKEY1"}, "deleted"),
+        ({}, "made"),
+        ({"OrderStatusID": 7}, "deleted"),
+        ({"OrderDate": "2020-01-01T00:00:00"}, "deleted"),
+        ({"BillingEmail": "somebody@example.test"}, "deleted"),
+    ],
+)
+def test_cart_is_kept_when_another_order_of_its_learner_may_be_it(
+    rig: FollowOnRig, order: dict[str, object], state: str
+) -> None:
+    item = {"CatalogID": 9, "ItemID": "BOOK", "ItemQuantity": 1}
+    rig.sandbox.threedcart.add_order({"BillingEmail": EMAIL, "OrderItemList": [item], **order})
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.delete_unused_carts()
+    assert cart_state(rig) == state
+
+
+def test_cart_is_kept_when_an_order_that_may_be_its_own_cannot_be_read(rig: FollowOnRig) -> None:
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.sandbox.inject(
+        Fault("threedcart", "list_orders", "status", status=200, body='[{"OrderID": 1}, {"OrderID": "?"}]', times=2)
+    )
+    rig.delete_unused_carts()
+    assert (cart_state(rig), requests(rig)) == ("made", (1, 0))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("threedcart", "list_orders", "status", status=401, times=None),
+        Fault("threedcart", "list_orders", "status", status=403, times=None),
+        Fault("threedcart", "list_orders", "status", status=404, times=None),
+        Fault("threedcart", "list_orders", "html", times=None),
+        Fault("threedcart", "list_orders", "cut", times=None),
+        Fault("threedcart", "list_orders", "status", status=403, times=None, match={"orderstatus": "7"}),
+    ],
+)
+def test_no_cart_is_deleted_when_its_order_cannot_be_looked_for(rig: FollowOnRig, fault: Fault) -> None:
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.sandbox.inject(fault)
+    for _ in range(2):
+        rig.delete_unused_carts()
+        rig.clock.move(DAY_SECONDS)
+    assert (cart_state(rig), requests(rig)) == ("made", (2, 0))
+    rig.sandbox.clear_faults()
+    rig.delete_unused_carts()
+    assert cart_state(rig) == "deleted"
+
+
+@pytest.mark.parametrize("reads_orders", ["false"])
+def test_no_cart_is_deleted_when_the_store_s_orders_are_not_read(rig: FollowOnRig) -> None:
+    rig.clock.move(11 * DAY_SECONDS)
+    for _ in range(3):
+        rig.delete_unused_carts()
+        rig.clock.move(DAY_SECONDS)
+    assert (cart_state(rig), requests(rig)) == ("made", (1, 0))
+    assert len(rig.sandbox.threedcart.carts) == 1
+
+
+def test_cart_is_not_gone_when_one_page_of_html_says_so(rig: FollowOnRig) -> None:
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.sandbox.inject(Fault("threedcart", "retrieve_cart", "status", status=404))
+    rig.delete_unused_carts()
+    assert (cart_state(rig), cart_events(rig)) == ("made", ["cart_unclear"])
+    rig.clock.move(DAY_SECONDS)
+    rig.delete_unused_carts()
+    assert (cart_state(rig), cart_events(rig)) == ("deleted", ["cart_unclear", "cart_deleted"])
+
+
+def test_cart_is_gone_when_two_looks_in_a_row_meet_such_a_page(rig: FollowOnRig) -> None:
+    rig.clock.move(11 * DAY_SECONDS)
+    rig.sandbox.inject(Fault("threedcart", "retrieve_cart", "status", status=404, times=None))
+    for state in ("made", "gone"):
+        rig.delete_unused_carts()
+        assert cart_state(rig) == state
+        rig.clock.move(DAY_SECONDS)
+    assert cart_events(rig) == ["cart_unclear", "cart_gone"]
 
 
 def test_cart_is_gone_when_the_store_does_not_know_it(rig: FollowOnRig) -> None:

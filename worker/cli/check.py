@@ -96,7 +96,12 @@ def _outages(settings: Settings) -> list[str]:
 
 
 def _shape(finding: Finding) -> dict[str, Any]:
-    return {**asdict(finding), "missing": list(finding.missing), "failed": finding.failed}
+    return {
+        **asdict(finding),
+        "missing": list(finding.missing),
+        "order_statuses": [asdict(status) for status in finding.order_statuses],
+        "failed": finding.failed,
+    }
 
 
 def _print_findings(findings: list[Finding], warnings: list[str], verdict: str, *, ok: bool) -> None:
@@ -111,6 +116,11 @@ def _print_findings(findings: list[Finding], warnings: list[str], verdict: str, 
         rows.append([cell(finding.name, "" if finding.configured else "dim"), *marks, told])
     last = "found, and the next step"
     out.print(table(("what", "configured", "reachable", "accepted", last), rows, wrapped=(last,)))
+    for finding in findings:
+        if finding.order_statuses:
+            readings = [[cell(each.id), cell(each.label), cell(each.reading)] for each in finding.order_statuses]
+            columns = (f"{finding.name} status", "the store's label", "is read as")
+            out.print(table(columns, readings, wrapped=columns[2:]))
     for warning in warnings:
         out.print(cell(f"! {warning}", "yellow"))
     out.print(cell(verdict, "green" if ok else "bold red"))

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class StatusReading:
+    """How one status of a source's orders is read."""
+
+    id: str
+    label: str
+    """What the source calls it; empty where it does not list it."""
+    reading: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a probe found. None: not asked, or no matter."""
 
@@ -19,6 +29,8 @@ class Finding:
     next_step: str = ""
     missing: tuple[str, ...] = ()
     """The variables that are not set."""
+    order_statuses: tuple[StatusReading, ...] = ()
+    """Where a source gives its statuses labels of its own: each, and how it is read."""
 
     @property
     def failed(self) -> bool:

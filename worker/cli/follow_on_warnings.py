@@ -14,6 +14,11 @@ def follow_on_warnings(settings: Settings) -> Iterator[str]:
     store, told = settings.threedcart, settings.follow_on.notify
     if not store.is_configured:
         yield f"A [[follow_on]] rule needs 3dcart, else its runs wait: set {', '.join(store.missing())}."
+    elif not store.orders_enabled:
+        yield (
+            "Carts that nobody checks out are not deleted: their orders are looked for first, and for that set "
+            f"{store.variable('orders_enabled')}=true."
+        )
     if not settings.learningcart.poll_seconds:
         yield f"A [[follow_on]] rule needs completions: {settings.learningcart.variable('poll_seconds')} is 0."
     if told == "event" and not settings.events.is_configured:

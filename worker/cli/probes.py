@@ -10,19 +10,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.doorbell import Doorbell
 from worker.celery_app import create_celery
-from worker.cli.finding import Finding
+from worker.cli.finding import Finding, StatusReading
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.mail_probes import probe_mail
 from worker.cli.printing import counted
+from worker.cli.threedcart_probe import ask_threedcart
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.studiocart import StudiocartClient
-from worker.clients.threedcart import ThreedcartClient
-from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
+from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.logs import known_secrets
-from worker.settings import DESTINATIONS, Settings, SystemSettings
+from worker.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
 from workflows.offers import OffersError
 from workflows.offers_file import load_offers
 
@@ -86,33 +86,10 @@ def _ask_frontcore(settings: Any) -> str:
     return "has no orders yet" if order is None else f"listed order {order.id}"
 
 
-def _ask_threedcart(settings: Any) -> str:
-    client = ThreedcartClient(settings, secrets=known_secrets)
-    try:
-        if not settings.orders_enabled:
-            # A token for carts may not read orders, and carts cannot be listed.
-            return _ask_for_no_cart(client)
-        order = next(client.list_orders(limit=1), None)
-    finally:
-        client.close()
-    return "has no orders yet" if order is None else f"listed order {order.id}"
-
-
-def _ask_for_no_cart(client: ThreedcartClient) -> str:
-    """Ask for a cart that there is not: the store says so itself, where anything else on the way has no word for it."""
-    try:
-        client.retrieve_cart("cartbridge-check")
-    except NotFoundError as error:
-        if error.message.endswith(f"HTTP {error.status}"):
-            raise
-    return "looked for a cart"
-
-
 _ASK: dict[str, Callable[[Any], str]] = {
     "learningcart": _ask_learningcart,
     "studiocart": _ask_studiocart,
     "frontcore": _ask_frontcore,
-    "threedcart": _ask_threedcart,
 }
 """How to ask each system something harmless that shows both the way and the credentials."""
 
@@ -123,8 +100,15 @@ def _probe_system(name: str, system: SystemSettings) -> Finding:
     if missing:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
         return Finding(name, kind, configured=False, next_step=step, missing=missing)
+    statuses: tuple[StatusReading, ...] = ()
     try:
-        return Finding(name, kind, configured=True, reachable=True, accepted=True, detail=_ASK[name](system))
+        if isinstance(system, ThreedcartSettings):
+            detail, statuses = ask_threedcart(system)
+        else:
+            detail = _ASK[name](system)
+        return Finding(
+            name, kind, configured=True, reachable=True, accepted=True, detail=detail, order_statuses=statuses
+        )
     except ApiError as error:
         return _refused(name, kind, system, error)
     except CartbridgeError as error:

@@ -52,7 +52,9 @@ class CallLimits:
 
     deadline_seconds: float | None = None
     """For the whole call: connect, send, every read, a token's renewal and the repeat after it; not for waiting for a
-    slot. None: the connect and the read timeout of the settings together."""
+    slot. None: the connect and the read timeout together."""
+    read_timeout_seconds: float | None = None
+    """For each read. None: that of the settings."""
     before_send: Callable[[], None] | None = None
     """Called immediately before the request's bytes are written on an already open connection. What it raises comes out
     of the call as it is, and then nothing was sent. Called again before a repeat; not for a token's own request."""
@@ -217,14 +219,17 @@ class ApiClient:
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Cache-Control": "no-cache"}
             | dict(headers or {}),
         )
+        read_timeout_seconds = limits.read_timeout_seconds or self.read_timeout_seconds
         deadline_seconds = limits.deadline_seconds
+        if deadline_seconds is None:
+            deadline_seconds = self.connect_timeout_seconds + read_timeout_seconds
         with tracing().within(f"{self.system} {operation}", None, system=self.system, operation=operation):
             outcome = self._transport.send(
                 request,
                 Exchange(
                     connect_timeout_seconds=self.connect_timeout_seconds,
-                    read_timeout_seconds=self.read_timeout_seconds,
-                    deadline_seconds=self.default_deadline_seconds if deadline_seconds is None else deadline_seconds,
+                    read_timeout_seconds=read_timeout_seconds,
+                    deadline_seconds=deadline_seconds,
                     before_send=limits.before_send,
                     fresh_connection=not safe_to_repeat,
                 ),

@@ -17,8 +17,17 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_paging import EndlessListError
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
-from worker.clients.threedcart_models import Cart, CartFields, ItemOption, Order, ThreedcartRecord, Told, told_rows
-from worker.clients.threedcart_paging import walk_by_offset
+from worker.clients.threedcart_models import (
+    Cart,
+    CartFields,
+    ItemOption,
+    Order,
+    OrderStatus,
+    ThreedcartRecord,
+    Told,
+    told_rows,
+)
+from worker.clients.threedcart_paging import PageSize, walk_by_offset
 from worker.clients.unreadable import Rows, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
@@ -30,6 +39,9 @@ PAGE_LIMIT: Final = 10_000
 """A list of more pages than this is taken for a server that never ends."""
 
 _LIST: Final = "list/orders"
+_LIST_STATUSES: Final = "list/statuses"
+_ON_CARTS: Final = "cart"
+"""What the names of the operations on carts hold."""
 _RETRIEVE: Final = "retrieve/orders"
 _ORDER_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The document's own have fifteen characters; at most sixteen are said to come."""
@@ -37,6 +49,7 @@ _TRAILING_COMMA: Final = re.compile(rb'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
 """The document's samples have them, where JSON has none."""
 _STATUS_DECIDES: Final = frozenset({*range(200, 300), HTTPStatus.BAD_REQUEST})
 """The HTTP statuses under which the status in the body may say more."""
+_GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _PAST_THE_END: Final = "offset amount exceeds the total number of records"
 _Q = TypeVar("_Q", bound=ThreedcartRecord)
 
@@ -52,6 +65,8 @@ class ThreedcartAccess(SystemAccess, Protocol):
     def token(self) -> SecretStr | None: ...
     @property
     def zone(self) -> tzinfo: ...
+    @property
+    def list_timeout_seconds(self) -> float: ...
 
 
 class ThreedcartClient:
@@ -86,7 +101,9 @@ class ThreedcartClient:
         self._private_key = settings.private_key
         self._token = settings.token
         self._zone = settings.zone
+        self._list_timeout_seconds = settings.list_timeout_seconds
         self._page_limit = page_limit
+        self._page_size = PageSize()
         self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
@@ -167,11 +184,21 @@ class ThreedcartClient:
         limit: int = PAGE_SIZE,
         date_start: datetime | None = None,
         last_update_start: datetime | None = None,
+        order_status: int | None = None,
+        billing_email: str | None = None,
         limits: CallLimits = NO_LIMITS,
     ) -> Iterator[Order]:
-        """Iterate over the orders made and changed since moments, which are aware and sent in the store's zone."""
+        """Iterate over the orders made and changed since moments, which are aware and sent in the store's zone.
+
+        By status and by the buyer's email where they are given; whether the store minds them is for the caller to see.
+        """
         for page in self.iter_order_pages(
-            limit=limit, date_start=date_start, last_update_start=last_update_start, limits=limits
+            limit=limit,
+            date_start=date_start,
+            last_update_start=last_update_start,
+            order_status=order_status,
+            billing_email=billing_email,
+            limits=limits,
         ):
             yield from (row for row in page if isinstance(row, Order))
 
@@ -181,6 +208,8 @@ class ThreedcartClient:
         limit: int = PAGE_SIZE,
         date_start: datetime | None = None,
         last_update_start: datetime | None = None,
+        order_status: int | None = None,
+        billing_email: str | None = None,
         limits: CallLimits = NO_LIMITS,
     ) -> Iterator[Rows[Order]]:
         """Iterate over whole pages of orders, none empty.
@@ -190,15 +219,29 @@ class ThreedcartClient:
         """
         filters = {"datestart": date_start, "lastupdatestart": last_update_start}
         query = {name: self._store_time(moment) for name, moment in filters.items() if moment is not None}
+        if order_status is not None:
+            query["orderstatus"] = str(order_status)
+        if billing_email is not None:
+            query["billingemail"] = billing_email
         problem = ""
         try:
             yield from walk_by_offset(
-                partial(self._page, query, limits), largest_page=limit, page_limit=self._page_limit
+                partial(self._page, query, limits),
+                largest_page=limit,
+                page_limit=self._page_limit,
+                page_size=self._page_size,
             )
         except EndlessListError as endless:
             problem = f"the list {endless}"
         if problem:
             raise self._unexpected(_LIST, problem)
+
+    def list_order_statuses(self, *, limits: CallLimits = NO_LIMITS) -> list[OrderStatus]:
+        """Return the store's statuses, in its order: what each number is called there."""
+        answer, document = self._ask(_LIST_STATUSES, "GET", "/OrderStatus", limits=limits)
+        if not isinstance(document, list):
+            raise self._unexpected(_LIST_STATUSES, "the answer is not a list", answer)
+        return [self._record(OrderStatus, _LIST_STATUSES, row, answer) for row in document]
 
     def retrieve_order(self, order_id: int, *, limits: CallLimits = NO_LIMITS) -> Order:
         """Return one order as it is now. Raises `NotFoundError` when there is none of that id."""
@@ -217,6 +260,10 @@ class ThreedcartClient:
 
     def _page(self, query: Mapping[str, str], limits: CallLimits, offset: int, limit: int) -> Rows[Order]:
         parameters = {**query, "limit": str(limit), "offset": str(offset)}
+        if limits.deadline_seconds is None:
+            # A list may take the store more than a minute. Nothing else may be waited for so long: a call that is not
+            # safe to repeat must fit its lease.
+            limits = replace(limits, read_timeout_seconds=self._list_timeout_seconds)
         try:
             answer, document = self._ask(_LIST, "GET", "/Orders", params=parameters, limits=limits)
         except InvalidRequestError as error:
@@ -256,7 +303,11 @@ class ThreedcartClient:
         safe_to_repeat: bool = True,
         limits: CallLimits,
     ) -> tuple[Answer, Any]:
-        """Return a 2xx answer and its document; None for a 204."""
+        """Return a 2xx answer and its document; None for a 204.
+
+        A 401 is a refusal of our credentials in whatever form it comes: nothing was carried out. A 404 that is not in
+        the store's own words says nothing of a cart: a page of HTML may come from something in between.
+        """
         answer = self._api.exchange(
             operation,
             method,
@@ -275,9 +326,13 @@ class ThreedcartClient:
         rows = told_rows(document)
         if operation == _LIST and answer.status == HTTPStatus.NOT_FOUND and not (rows or document == []):
             raise self._unexpected(operation, "there is no such address; check the base URL", answer)
+        if _ON_CARTS in operation and answer.status in _GONE and not rows:
+            problem = "what says that there is none is not the store's own word"
+            raise self._unexpected(operation, problem, answer, safe_to_repeat=safe_to_repeat)
         told = next((row.status for row in rows if row.status is not None and 400 <= row.status < 600), None)
         meant = replace(answer, status=told) if told is not None and answer.status in _STATUS_DECIDES else answer
-        error = self._api.error_for(operation, meant, safe_to_repeat=safe_to_repeat)
+        is_harmless = safe_to_repeat or meant.status == HTTPStatus.UNAUTHORIZED
+        error = self._api.error_for(operation, meant, safe_to_repeat=is_harmless)
         if error is not None:
             raise error
         if problem and answer.status != HTTPStatus.NO_CONTENT:

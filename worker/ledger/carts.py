@@ -11,10 +11,12 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from worker.ledger.cart_models import carts
 from worker.ledger.ids import new_id
-from worker.ledger.models import runs
+from worker.ledger.models import events, runs
 from worker.ledger.shapes import Shape, iso
 from worker.ledger.states import RunState
 
+UNCLEAR = "cart_unclear"
+"""The event of a look at which something said that there is no such cart, not in the store's own words."""
 _IN_HAND = (RunState.PENDING, RunState.RUNNING, RunState.WAITING)
 
 
@@ -92,6 +94,14 @@ def unused_carts(
 def note_look(connection: Connection, cart: str, *, now: datetime) -> None:
     """Note that the store was asked for a cart."""
     connection.execute(update(carts).where(carts.c.id == cart).values(looked_at=now))
+
+
+def was_unclear(connection: Connection, run_id: str, *, looked_at: datetime | None) -> bool:
+    """Whether the look of that moment met what the event `UNCLEAR` tells of; False where there was none."""
+    if looked_at is None:
+        return False
+    found = select(events.c.id).where(events.c.run_id == run_id, events.c.kind == UNCLEAR, events.c.at >= looked_at)
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def note_fate(

@@ -13,6 +13,7 @@ from worker.sandbox.faults import Fault
 from worker.sandbox.sample_orders import make_orders
 from worker.sandbox.sandbox import Sandbox, serve_forever
 from worker.sandbox.studiocart_webhook import studiocart_webhook
+from worker.sandbox.threedcart_webhook import threedcart_webhook
 
 __all__ = [
     "SECRET_MARKS",
@@ -27,4 +28,5 @@ __all__ = [
     "make_orders",
     "serve_forever",
     "studiocart_webhook",
+    "threedcart_webhook",
 ]

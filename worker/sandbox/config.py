@@ -82,6 +82,22 @@ class FrontcoreConfig:
     """5 is the vendor's limit."""
 
 
+_STATUS_LABELS = {
+    1: "New",
+    2: "Processing",
+    3: "Partial",
+    4: "Shipped",
+    5: "Cancel",
+    6: "Hold",
+    7: "Not Completed",
+    8: "Custom 1",
+    9: "Custom 2",
+    10: "Custom 3",
+    11: "Unpaid",
+    13: "Review",
+}
+
+
 @dataclass
 class ThreedcartConfig:
     """3dcart's store."""
@@ -89,8 +105,14 @@ class ThreedcartConfig:
     secure_url: str = "store.example.test"
     private_key: str = "sandbox-key-threedcart-private"
     token: str = "sandbox-key-threedcart-token"  # noqa: S105 -- fake on purpose, see SECRET_MARKS
-    cart_form: Literal["object", "list"] = "object"
-    """What `GET /Cart/{orderkey}` answers: the cart, or a collection of one."""
+    cart_form: Literal["object", "list"] = "list"
+    """What `GET /Cart/{orderkey}` answers: 201 and the cart, as its document has it, or 200 and a collection of one."""
+    bought_carts_answer: bool = False
+    """Whether a cart still answers after it was checked out. Deleting it then deletes the order it became."""
+    status_labels: dict[int, str] = field(default_factory=lambda: dict(_STATUS_LABELS))
+    """The store's own labels."""
+    status_labels_readable: bool = True
+    """Whether the token may read them."""
     catalog_ids: frozenset[int] | None = None
     """The items on sale; None: any positive number is."""
     utc_offset_minutes: int = -300

@@ -21,6 +21,8 @@ _UNIT_PRICE: Final = 25.0
 _DATES: Final = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y")
 _DEFAULT_LIMIT: Final = 10
 _LARGEST_LIMIT: Final = 300
+_FIRST_CART_ROW: Final = 9_000_000
+"""Numbers of carts in the orders' table, clear of those of orders."""
 _ROUTES: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "Cart"): "create_cart",
     ("GET", "Cart/*"): "retrieve_cart",
@@ -31,6 +33,7 @@ _ROUTES: Final[Mapping[tuple[str, str], str]] = {
     ("DELETE", "Cart/*/Item/*"): "delete_cart_item",
     ("GET", "Orders"): "list_orders",
     ("GET", "Orders/*"): "retrieve_order",
+    ("GET", "OrderStatus"): "list_order_statuses",
 }
 
 
@@ -63,6 +66,7 @@ class Threedcart:
             "delete_cart_item": self._delete_cart_item,
             "list_orders": self._list_orders,
             "retrieve_order": self._retrieve_order,
+            "list_order_statuses": self._list_order_statuses,
         }
         self.reset()
 
@@ -71,6 +75,8 @@ class Threedcart:
         with self._lock:
             self._carts: dict[str, dict[str, Any]] = {}
             self._orders: dict[int, dict[str, Any]] = {}
+            self._bought: dict[str, int] = {}
+            """The orders that carts became which still answer."""
             self._last_item_id = 122
 
     @property
@@ -130,17 +136,27 @@ class Threedcart:
         with self._lock:
             del self._orders[order_id]
 
-    def check_out(self, order_key: str) -> dict[str, Any]:
-        """Let the learner buy what is in a cart: it becomes a new order, and is no cart any more. Returns the order.
+    def check_out(self, order_key: str, **changes: Any) -> dict[str, Any]:
+        """Let the learner buy what is in a cart, by card: it becomes a new order. Returns the order.
 
-        What becomes of a cart that is checked out no document tells. `KeyError` when there is none.
+        It is no cart any more, unless `bought_carts_answer` is set. `changes` are fields of the order. `KeyError` when
+        there is none.
         """
         with self._lock:
-            cart = self._carts.pop(order_key)
+            cart = self._carts[order_key] if self.config.bought_carts_answer else self._carts.pop(order_key)
             names = ("CatalogID", "ItemID", "ItemQuantity", "ItemUnitPrice", "ItemDescription")
-            items = [{name: item[name] for name in names} for item in cart["CartItemList"]]
             billing = {name: value for name, value in cart.items() if name.startswith("Billing")}
-            return self.add_order({**billing, "OrderAmount": cart["OrderAmount"], "OrderItemList": items})
+            bought = {
+                "OrderAmount": cart["OrderAmount"],
+                "OrderItemList": [{name: item[name] for name in names} for item in cart["CartItemList"]],
+                "BillingOnLinePayment": True,
+            }
+            order = self.add_order({**billing, **bought, **changes})
+            url = f"https://{self.config.secure_url}/continue_order.asp?orderkey={order_key}{order['OrderID']}"
+            if self.config.bought_carts_answer:
+                self._bought[order_key] = order["OrderID"]
+                cart |= {name: value for name, value in changes.items() if name.startswith("Billing")}
+            return self.update_order(order["OrderID"], LastUpdate=order["LastUpdate"], ContinueURL=url)
 
     def describe(self) -> dict[str, Any]:
         """Return carts and orders as JSON."""
@@ -188,7 +204,7 @@ class Threedcart:
 
     def _retrieve_cart(self, ids: Mapping[str, str], _request: Request) -> Answer:
         cart = self._cart(ids)
-        return Answer.of_json([cart] if self.config.cart_form == "list" else cart, 201)
+        return Answer.of_json([cart], 200) if self.config.cart_form == "list" else Answer.of_json(cart, 201)
 
     def _update_cart(self, ids: Mapping[str, str], request: Request) -> Answer:
         cart = self._cart(ids)
@@ -199,6 +215,7 @@ class Threedcart:
     def _delete_cart(self, ids: Mapping[str, str], _request: Request) -> Answer:
         cart = self._cart(ids)
         del self._carts[cart["OrderKey"]]
+        self._orders.pop(self._bought.pop(cart["OrderKey"], 0), None)
         self._changed("delete_cart", cart)
         return _done("OrderKey", cart["OrderKey"], 200, "Deleted successfully", told_status=201)
 
@@ -242,13 +259,46 @@ class Threedcart:
         query = {name.lower(): value for name, value in request.query.items()}
         limit = min(_number(query, "limit", _DEFAULT_LIMIT), _LARGEST_LIMIT)
         offset = _number(query, "offset", 1)
-        found = [record for _, record in sorted(self._orders.items()) if self._is_asked_for(record, query)]
-        if offset > max(len(found), 1):
-            raise _RefusedError("Offset amount exceeds the total number of records", 404)
+        rows = [*(record for _, record in sorted(self._orders.items())), *self._unfinished(query)]
+        found = [record for record in rows if self._is_asked_for(record, query)]
+        if not found:
+            raise _RefusedError("There are no records matching the request", 404)
+        if offset > len(found):
+            raise _RefusedError("Offset amount exceeds the total number of records")
         return Answer.of_json(found[offset - 1 : offset - 1 + limit])
+
+    def _unfinished(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Carts are rows of the orders' table: those that were not bought are listed under status 7."""
+        if query.get("orderstatus") != "7":
+            return []
+        open_carts = (cart for key, cart in self._carts.items() if key not in self._bought)
+        names = ("OrderDate", "LastUpdate", "BillingEmail", "OrderAmount")
+        return [
+            {
+                "OrderID": _FIRST_CART_ROW + number,
+                "OrderStatusID": 7,
+                "ContinueURL": f"https://{self.config.secure_url}/continue_order.asp?orderkey={cart['OrderKey']}",
+                **{name: cart[name] for name in names if name in cart},
+                "OrderItemList": [{"CatalogID": item["CatalogID"]} for item in cart["CartItemList"]],
+            }
+            for number, cart in enumerate(open_carts)
+        ]
+
+    def _list_order_statuses(self, _ids: Mapping[str, str], _request: Request) -> Answer:
+        if not self.config.status_labels_readable:
+            raise _RefusedError("Access to this resource is not allowed", 403)
+        labels = sorted(self.config.status_labels.items())
+        return Answer.of_json(
+            [
+                {"OrderStatusID": number, "StatusDefinition": label, "StatusText": label, "Visible": True}
+                for number, label in labels
+            ]
+        )
 
     def _is_asked_for(self, record: Mapping[str, Any], query: Mapping[str, str]) -> bool:
         if query.get("orderstatus") and str(record["OrderStatusID"]) != query["orderstatus"]:
+            return False
+        if query.get("billingemail") and str(record.get("BillingEmail")).lower() != query["billingemail"].lower():
             return False
         for prefix, name in (("date", "OrderDate"), ("lastupdate", "LastUpdate")):
             moment = datetime.fromisoformat(record[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.teeth.bug import Bug, Killed
+from tests.faults.teeth.bug import Bug, ByTest, Killed
 
 _FOLLOW_ON = "workflows/follow_on.py"
 
@@ -40,5 +40,23 @@ CARTS = (
             if state is RunState.SUCCEEDED:""",
         """            if state is RunState.SUCCEEDED:""",
         Killed("follow_on"),
+    ),
+    Bug(
+        "cart deleted unlooked",
+        "A cart is deleted though its order was not looked for: a bought order is deleted with it.",
+        "workflows/unused_carts.py",
+        """        if bought is Bought.UNCLEAR:
+            return None
+""",
+        "",
+        ByTest("../integration/test_unused_carts.py::test_no_cart_is_deleted_when_the_store_s_orders_are_not_read"),
+    ),
+    Bug(
+        "status 10 taken for paid",
+        "A status that is the store's own, a refund perhaps, gives access.",
+        "worker/sources/threedcart_statuses.py",
+        "PAID_STATUSES: Final = frozenset({2, 4})",
+        "PAID_STATUSES: Final = frozenset({2, 4, 10})",
+        ByTest("../unit/worker/sources/test_threedcart_statuses.py::test_a_status_means_what_is_ruled_when_read"),
     ),
 )

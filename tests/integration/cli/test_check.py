@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from tasks.doorbell import Doorbell
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_breaker
-from worker.cli import probes
+from worker.cli import probes, threedcart_probe
 from worker.errors import (
     ApiError,
     ApiTimeoutError,
@@ -21,6 +21,7 @@ from worker.errors import (
     NotFoundError,
     PermissionDeniedError,
     ServerError,
+    UnexpectedResponseError,
 )
 from worker.ledger.session import Ledger
 
@@ -75,7 +76,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(probes, "LearningCartClient", FakeClient)
     monkeypatch.setattr(probes, "StudiocartClient", FakeClient)
     monkeypatch.setattr(probes, "FrontcoreClient", FakeClient)
-    monkeypatch.setattr(probes, "ThreedcartClient", FakeClient)
+    monkeypatch.setattr(threedcart_probe, "ThreedcartClient", FakeClient)
     return FakeClient.answers
 
 
@@ -193,7 +194,7 @@ def test_several_are_named_when_several_fail(run: Run, answers: dict[str, Any]) 
             0,
             True,
         ),
-        (NotFoundError("threedcart retrieve_cart answered HTTP 404", status=404), 1, False),
+        (UnexpectedResponseError("not the store's own word", status=404), 1, False),
         (AuthenticationError("refused", status=401), 1, False),
     ],
 )
@@ -212,7 +213,7 @@ def test_3dcart_is_asked_for_a_cart_that_there_is_not_when_its_orders_are_off(  
     answers["threedcart"] = answer
     found = checked(run, exit_code)["threedcart"]
     assert marks(found) == (True, True, accepted)
-    assert found["detail"] == "looked for a cart" or found["next_step"]
+    assert found["detail"].startswith("looked for a cart; ") or found["next_step"]
 
 
 @pytest.mark.usefixtures("configured", "ledger")

@@ -14,6 +14,7 @@ STORE = {
     "CARTBRIDGE_THREEDCART__SECURE_URL": "store.example.test",
     "CARTBRIDGE_THREEDCART__PRIVATE_KEY": "hunter2-private",
     "CARTBRIDGE_THREEDCART__TOKEN": "hunter2-token",
+    "CARTBRIDGE_THREEDCART__ORDERS_ENABLED": "true",
 }
 
 
@@ -22,6 +23,7 @@ STORE = {
     [
         ({}, ["needs 3dcart"]),
         (STORE, []),
+        (STORE | {"CARTBRIDGE_THREEDCART__ORDERS_ENABLED": "false"}, ["CARTBRIDGE_THREEDCART__ORDERS_ENABLED=true"]),
         (STORE | {"CARTBRIDGE_FOLLOW_ON__NOTIFY": "event"}, ["CARTBRIDGE_EVENTS__WEBHOOK_URL is not set"]),
         (STORE | {"CARTBRIDGE_FOLLOW_ON__NOTIFY": "mail"}, ["mail is not configured"]),
         (STORE | {"CARTBRIDGE_LEARNINGCART__POLL_SECONDS": "0"}, ["CARTBRIDGE_LEARNINGCART__POLL_SECONDS is 0"]),

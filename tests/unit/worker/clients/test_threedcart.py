@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ from worker.errors import (
 from worker.redaction import SecretBook
 from worker.settings import ThreedcartSettings
 
+CAPTURES = Path(__file__).parents[3] / "captures" / "threedcart"
 PRIVATE_KEY, TOKEN = "hunter2-private", "hunter2-token"
 KEY = "6F027F81ggx48to"
 HTML = b"<!DOCTYPE html><html><body>Runtime Error</body></html>"
@@ -48,6 +51,7 @@ class Access:
     private_key: SecretStr | None = SecretStr(PRIVATE_KEY)  # noqa: RUF009  (immutable)
     token: SecretStr | None = SecretStr(TOKEN)  # noqa: RUF009  (immutable)
     zone: tzinfo = STORE
+    list_timeout_seconds: float = 120.0
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 30.0
     requests_per_second: float = 0.0
@@ -57,6 +61,10 @@ def client(store: StubTransport, **options: Any) -> ThreedcartClient:
     book = SecretBook([PRIVATE_KEY, TOKEN])
     api = ApiClient("threedcart", base_url=str(Access().base_url), transport=store, redact=book.redact)
     return ThreedcartClient(Access(), api=api, **options)
+
+
+def capture(name: str) -> Any:
+    return json.loads((CAPTURES / name).read_text(encoding="utf-8"))
 
 
 def told(status: object = "200", message: str = "done", *, key: str = "OrderKey", value: object = KEY) -> Any:
@@ -214,6 +222,8 @@ def test_the_error_has_its_type_when_a_change_or_a_read_is_refused() -> None:
     kinds: list[tuple[Reply, type[ApiError], int]] = [
         (answer(told("400", "Bad request"), 400), InvalidRequestError, 400),
         (answer(told("401", "Authentication failure"), 401), AuthenticationError, 401),
+        (answer(HTML, 401), AuthenticationError, 401),
+        (answer(b"", 401), AuthenticationError, 401),
         (answer(told("403", "No"), 403), PermissionDeniedError, 403),
         (answer(told("404", "The requested Cart does not exist"), 404), NotFoundError, 404),
         (answer(told(404, "gone"), 200), NotFoundError, 404),
@@ -269,8 +279,17 @@ def test_nothing_is_read_when_an_answer_is_for_something_else() -> None:
         (READS["list/orders"], [{"OrderID": 0}], UnexpectedResponseError),
     ):
         assert type(raised(call, answer(body))) is kind
-    assert type(raised(READS["retrieve_cart"], answer(HTML, 404))) is NotFoundError
+    assert type(raised(READS["retrieve/orders"], answer(HTML, 404))) is NotFoundError
     assert client(StubTransport(answer(b"", 204))).delete_cart(KEY) is None  # type: ignore[func-returns-value]
+
+
+def test_a_cart_is_gone_when_the_store_says_so_in_its_own_words_alone() -> None:
+    reads_and_changes = (*CHANGES.items(), ("retrieve_cart", READS["retrieve_cart"]))
+    for name, call in reads_and_changes:
+        for body in (HTML, b"", {"Message": "No HTTP resource was found"}):
+            error = raised(call, answer(body, 404))
+            assert (type(error), error.status, error.retryable) == (UnexpectedResponseError, 404, True), name
+        assert type(raised(call, answer(told("404", "The requested Cart does not exist"), 404))) is NotFoundError
 
 
 def test_nothing_is_sent_when_an_order_key_is_none() -> None:
@@ -321,6 +340,71 @@ def test_orders_are_asked_for_in_store_time_from_offset_1_when_listed() -> None:
         }
         for offset in ("1", "2")
     ]
+
+
+def test_orders_are_asked_for_by_status_and_email_when_these_are_given() -> None:
+    store = StubTransport(past_the_end(404))
+    assert list(client(store).list_orders(order_status=7, billing_email="a+b@example.test")) == []
+    assert store.asked[0].query == {
+        "orderstatus": "7",
+        "billingemail": "a+b@example.test",
+        "limit": "100",
+        "offset": "1",
+    }
+
+
+def test_a_list_alone_is_waited_for_as_long_as_the_vendor_needs() -> None:
+    store = StubTransport(past_the_end(404))
+    list(client(store).list_orders())
+    list(client(store).list_orders(limits=CallLimits(deadline_seconds=7)))
+    slow = StubTransport(answer([{"OrderID": 7}]))
+    client(slow).retrieve_order(7)
+    waited = [asked.exchange for asked in (*store.asked, *slow.asked)]
+    assert [each.read_timeout_seconds for each in waited] == [120.0, 30.0, 30.0]
+    assert [round(each.deadline - each.started) for each in waited] == [125, 7, 35]
+
+
+def test_smaller_pages_are_asked_for_from_then_on_when_one_came_too_late() -> None:
+    late: list[Reply] = [NoAnswer("timeout", "ReadTimeout", sent=True), answer(HTML, 504)]
+    store = StubTransport(*late, answer([{"OrderID": 7}]), past_the_end(404), past_the_end(404))
+    slow = client(store)
+    assert [order.id for order in slow.list_orders()] == [7]
+    assert list(slow.list_orders()) == []
+    asked = [(asked.query["offset"], asked.query["limit"]) for asked in store.asked]
+    assert asked == [("1", "100"), ("1", "25"), ("1", "10"), ("2", "10"), ("1", "10")]
+    with pytest.raises(ApiTimeoutError):
+        list(client(StubTransport(late[0])).list_orders())
+
+
+def test_the_store_s_labels_are_read_when_its_statuses_are_listed() -> None:
+    found = client(StubTransport(answer(capture("order_status_list.json")))).list_order_statuses()
+    labels = {status.order_status_id: status.label for status in found}
+    assert (labels[1], labels[8], labels[9], labels[13]) == ("New", "Paid, access sent", "Refunded", "Review")
+    assert list(labels) == [*range(1, 12), 13]
+    bare = client(StubTransport(answer([{"OrderStatusID": "3", "StatusDefinition": "Partial"}]))).list_order_statuses()
+    assert [(status.order_status_id, status.label) for status in bare] == [(3, "Partial")]
+    for body in ({"OrderStatusID": 1}, [{"StatusText": "New"}]):
+        with pytest.raises(UnexpectedResponseError):
+            client(StubTransport(answer(body))).list_order_statuses()
+
+
+def test_captured_answers_are_read_when_they_come() -> None:
+    for name in ("error_offset_400.json", "error_no_orders_404.json"):
+        status = 400 if "400" in name else 404
+        assert list(client(StubTransport(answer(capture(name), status))).list_orders()) == []
+    refused = raised(READS["list/orders"], answer(capture("error_status_refused_400.json"), 400))
+    assert (type(refused), "Not updated" in refused.message) == (InvalidRequestError, True)
+    assert type(raised(READS["list/orders"], answer(capture("orders_count.json")))) is UnexpectedResponseError
+    store = client(StubTransport(answer(capture("put_ok_200.json"))))
+    store.update_cart(KEY, CartFields())
+    cart = client(StubTransport(answer(capture("cart_get_200_array.json")))).retrieve_cart("ABCDEFGHJKLMNPQ")
+    assert cart.cart_item_list is not None
+    assert (cart.billing_email, cart.cart_item_list[0].catalog_id) == ("kari@prove.example", 12)
+    for name in ("order_full.json", "order_stale_last_update.json", "not_completed_7.json"):
+        [row] = capture(name)
+        assert client(StubTransport(answer([row]))).retrieve_order(row["OrderID"]).order_key is not None
+    listed = list(client(StubTransport(answer(capture("orders_every_status.json")), past_the_end(400))).list_orders())
+    assert [order.order_status_id for order in listed] == [*range(1, 14), 21]
 
 
 def test_a_list_ends_when_it_is_past_the_end_in_any_form() -> None:

@@ -9,7 +9,8 @@ from itertools import chain
 import pytest
 
 from worker.clients.frontcore_paging import EndlessListError
-from worker.clients.threedcart_paging import walk_by_offset
+from worker.clients.threedcart_paging import PageSize, walk_by_offset
+from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError, AuthenticationError, ServerError
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,56 @@ def test_the_walk_stops_when_a_server_never_ends_its_list() -> None:
     whole = rows(20)
     with pytest.raises(EndlessListError, match="alike"):
         list(walk_by_offset(lambda _, __: whole, largest_page=20, page_limit=50))
-    pages = list(walk_by_offset(lambda _, __: whole[:5], largest_page=20, page_limit=50))
-    assert pages == [whole[:5]]
+    pages: list[list[Row]] = []
+    with pytest.raises(EndlessListError, match="alike"):
+        pages.extend(walk_by_offset(lambda _, __: whole[:5], largest_page=20, page_limit=50))
+    assert pages == [whole[:5]]  # what it showed is true; that it is all, nobody knows
     with pytest.raises(EndlessListError, match="more than 3 pages"):
         Listed(rows(100)).walk(page_limit=3)
+
+
+def test_every_row_comes_once_when_pages_shrink_on_the_way() -> None:
+    @dataclass
+    class Slow:
+        listed: Listed
+        largest: int
+        after: int
+
+        def fetch(self, offset: int, limit: int) -> list[Row]:
+            if len(self.listed.asked) >= self.after and limit > self.largest:
+                raise ApiTimeoutError("no answer in time")
+            return self.listed.fetch(offset, limit)
+
+    for largest in (3, 10, 25, 60, 100):
+        for after in (0, 1, 2, 3):
+            slow = Slow(Listed(rows(250)), largest, after)
+            seen = list(chain.from_iterable(walk_by_offset(slow.fetch, largest_page=100, page_limit=2000)))
+            assert seen == rows(250), (largest, after)
+
+
+def test_a_smaller_page_is_not_asked_for_when_size_is_not_the_trouble() -> None:
+    for error in (
+        ApiTimeoutError("not sent", sent=False),
+        ApiConnectionError("cut"),
+        AuthenticationError("no", status=401),
+        ServerError("down", status=503),
+    ):
+        asked: list[int] = []
+
+        def fetch(_offset: int, limit: int, error: ApiError = error, asked: list[int] = asked) -> list[Row]:
+            asked.append(limit)
+            raise error
+
+        with pytest.raises(type(error)):
+            list(walk_by_offset(fetch, largest_page=100, page_limit=9))
+        assert asked == [100]
+
+
+def test_a_small_page_stays_small_when_the_size_shrinks_for_others() -> None:
+    size = PageSize()
+    assert [size.of(limit) for limit in (300, 100, 1)] == [100, 100, 1]
+    assert size.shrink(100)
+    assert [size.of(limit) for limit in (100, 10)] == [25, 10]
+    assert size.shrink(10)
+    assert not size.shrink(3)
+    assert size.of(100) == 3

@@ -11,6 +11,7 @@ from worker.sandbox.clock import Clock
 from worker.sandbox.config import ThreedcartConfig
 from worker.sandbox.effects import EffectLog
 from worker.sandbox.threedcart import Threedcart
+from worker.sandbox.threedcart_webhook import threedcart_webhook
 from worker.sandbox.wire import Answer, Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -64,14 +65,14 @@ def test_a_cart_is_created_when_posted(store: Store) -> None:
     assert store.log.effects()[0].facts == {"order_key": row["Value"], "email": "jane@example.test"}
 
 
-@pytest.mark.parametrize(("form", "is_list"), [("object", False), ("list", True)])
-def test_a_cart_is_answered_with_201_in_the_form_that_is_set(form: Any, is_list: bool) -> None:
+@pytest.mark.parametrize(("form", "is_list", "status"), [("object", False, 201), ("list", True, 200)])
+def test_a_cart_is_answered_in_the_form_that_is_set(form: Any, is_list: bool, status: int) -> None:
     store = Store(cart_form=form)
     key = store.new_cart()
     answer = store.send("GET", f"/Cart/{key}")
     value = json.loads(answer.body)
     cart = value[0] if is_list else value
-    assert answer.status == 201
+    assert answer.status == status
     assert (cart["BillingEmail"], cart["OrderAmount"], cart["OrderKey"]) == ("jane@example.test", 0, key)
     assert key in cart["CheckoutURL"]
 
@@ -146,18 +147,19 @@ def test_a_call_is_refused_when_a_credential_is_wrong_or_too_many_come() -> None
         Threedcart(ThreedcartConfig(), Clock(), EffectLog(lambda: NOON)).answer(Request("GET", "/Orders")).status == 401
     )
     store = Store(requests_per_second=2.0)
-    assert [store.send("GET", "/Orders").status for _ in range(3)] == [200, 200, 429]
+    assert [store.send("GET", "/OrderStatus").status for _ in range(3)] == [200, 200, 429]
 
 
 def test_orders_are_paged_from_one_when_listed(store: Store) -> None:
-    assert store.ids() == []
+    none = store.send("GET", "/Orders")
+    assert (none.status, told(none)["Message"]) == (404, "There are no records matching the request")
     for _ in range(12):
         store.cart.add_order({})
     assert store.ids() == list(range(1, 11))
     assert store.ids(offset=11) == [11, 12]
     assert store.ids(limit=2, offset=2) == [2, 3]
     answer = store.send("GET", "/Orders", offset=13)
-    assert (answer.status, told(answer)["Message"]) == (404, "Offset amount exceeds the total number of records")
+    assert (answer.status, told(answer)["Message"]) == (400, "Offset amount exceeds the total number of records")
 
 
 def test_orders_are_filtered_by_status_and_store_time_when_asked(store: Store) -> None:
@@ -187,3 +189,31 @@ def test_an_order_is_changed_replaced_or_removed_when_asked(store: Store) -> Non
     assert store.cart.describe()["orders"] == []
     store.cart.reset()
     assert store.cart.describe() == {"carts": {}, "orders": []}
+
+
+def test_a_cart_is_an_unfinished_order_until_it_is_bought_when_orders_are_listed() -> None:
+    store = Store(bought_carts_answer=True)
+    key = store.new_cart()
+    store.send("POST", f"/Cart/{key}/Item", {"CatalogID": 12})
+    assert len(store.ids(orderstatus=7, billingemail="JANE@example.test")) == 1
+    assert store.send("GET", "/Orders", orderstatus=7, billingemail="john@example.test").status == 404
+    order = store.cart.check_out(key)
+    assert store.send("GET", "/Orders", orderstatus=7).status == 404
+    assert store.ids(billingemail="jane@example.test") == [order["OrderID"]]
+    assert store.send("GET", f"/Cart/{key}").status == 200
+    store.send("DELETE", f"/Cart/{key}")
+    assert store.cart.orders == []
+
+
+def test_the_store_s_labels_are_listed_unless_the_token_may_not_read_them(store: Store) -> None:
+    store.config.status_labels[8] = "Paid, access sent"
+    rows = json.loads(store.send("GET", "/OrderStatus").body)
+    assert {row["OrderStatusID"]: row["StatusText"] for row in rows}[8] == "Paid, access sent"
+    store.config.status_labels_readable = False
+    assert store.send("GET", "/OrderStatus").status == 403
+
+
+def test_a_webhook_is_an_array_of_one_whole_order_when_it_is_built(store: Store) -> None:
+    order = store.cart.add_order({})
+    headers, body = threedcart_webhook(order)
+    assert (list(headers), json.loads(body)) == (["Content-Type"], [order])
