@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row
 
 from worker.clients.learningcart_models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
+from worker.email_address import trimmed_email
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
 from worker.ledger import books, outbox
 from worker.ledger import completions as completion_rows
@@ -73,7 +74,7 @@ class Progress:
             state=CompletionState.COMPLETED if is_completed else CompletionState.BEGAN,
             customer_id=str(customer.customer_id),
             course_id=str(course.course_id),
-            email=_text(customer.email),
+            email=trimmed_email(_text(customer.email)),
             name=_text(f"{customer.first_name or ''} {customer.last_name or ''}"),
             course_name=_text(course.course_name),
             score=None if info.score is None or abs(info.score) > _LARGEST_SCORE else info.score,

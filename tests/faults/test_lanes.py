@@ -41,6 +41,17 @@ def test_lane_is_the_same_when_an_email_is_spelled_otherwise(rig: Rig, email: st
     assert "jane" not in lanes.pop()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("straße@example.test", "strasse@example.test"), ("josé@a.no", "jose@a.no")]
+)
+@ON_SQLITE
+def test_lanes_and_customers_are_two_when_addresses_merely_fold_alike(rig: Rig, one: str, other: str) -> None:
+    lanes = {rig.run(rig.enrol(7001, email=one))["lane"], rig.run(rig.enrol(7002, email=other))["lane"]}
+    assert len(lanes) == 2
+    rig.finish()
+    assert {customer.email for customer in rig.sandbox.learningcart.customers} >= {one, other}
+
+
 def test_second_run_is_not_claimed_when_the_first_is_under_way(rig: Rig) -> None:
     first, second = sell_bundle(rig)
     held = rig.claim(first)

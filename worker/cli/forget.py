@@ -27,16 +27,17 @@ def forget_command(
     email. The shop and LearningCart keep what they hold: forget the person there first, or a changed order brings the
     email back.
     """
+    from worker.email_address import email_problem, is_email, trimmed_email
     from worker.ledger.finding import not_found
     from worker.ledger.forgetting import find_person, forget
-    from worker.sources.order import is_email
 
-    if not is_email(email.strip()):
-        complain(f"{email!r} is no email.")
-        raise typer.Exit(MISUSED)
     with opening_of(context).runtime() as runtime:
         with runtime.ledger.read() as connection:
             person = find_person(connection, email)
+            # A known one may have been taken in before what it holds was refused.
+            if not person.is_known and not is_email(trimmed_email(email)):
+                complain(f"{email!r} is no email: it {email_problem(email)}.")
+                raise typer.Exit(MISUSED)
             if not person.is_known:
                 raise not_found(connection, "learner", email)
         if person.open_run_ids:

@@ -35,6 +35,7 @@ from worker.clients.reading import (
     unwrap,
 )
 from worker.clients.unreadable import Rows, read_rows
+from worker.email_address import email_key
 from worker.errors import (
     ApiError,
     AuthenticationError,
@@ -188,7 +189,7 @@ class LearningCartClient:
         operation = "addCustomer"
         document, answer = self._call(operation, fields.parameters(), safe_to_repeat=True, limits=limits)
         customer = self._record(Customer, document, operation, answer, safe_to_repeat=True)
-        if customer.email and customer.email.strip().casefold() != fields.email.strip().casefold():
+        if customer.email and email_key(customer.email) != email_key(fields.email):
             raise self._api.unexpected(operation, "another customer was answered", safe_to_repeat=True, answer=answer)
         return customer
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Text, cast, or_, select, update
+from sqlalchemy import Column, Connection, Row, Text, cast, select, update
 
 from worker.errors import LedgerError
 from worker.ledger import sealed_passwords
@@ -76,9 +77,7 @@ def find_person(connection: Connection, email: str) -> Person:
     key = email_key(email)
     learner_id = connection.scalar(select(learners.c.id).where(learners.c.email_key == key))
     rows = connection.execute(
-        select(runs.c.id, runs.c.state, runs.c.source, runs.c.order_id).where(
-            or_(runs.c.email_key == key, *([runs.c.lane == learner_id] if learner_id else []))
-        )
+        select(runs.c.id, runs.c.state, runs.c.source, runs.c.order_id).where(runs.c.email_key == key)
     ).all()
     bought = connection.execute(select(orders.c.source, orders.c.order_id).where(orders.c.buyer_email_key == key)).all()
     # A seat that needed no run, of an older order or an ignored product, stands in its order's document alone.
@@ -201,11 +200,15 @@ def _replacing(person: Person) -> Callable[[Any], Any]:
     A mapping whose own email is the person's (a learner, a buyer, an event) loses whatever else describes them.
     """
     pattern = _whole(person.email)
+
+    def named(match: re.Match[str]) -> str:
+        return person.pseudonym if email_key(match[0]) == person.email else match[0]
+
     about = {"first_name": "", "last_name": "", "name": "", "buyer_name": "", "address": None}
 
     def replace(value: Any) -> Any:
         if isinstance(value, str):
-            return pattern.sub(person.pseudonym, value)
+            return pattern.sub(named, _normal(value))
         if isinstance(value, list):
             return [replace(each) for each in value]
         if isinstance(value, dict):
@@ -220,8 +223,16 @@ def _replacing(person: Person) -> Callable[[Any], Any]:
 
 
 def _whole(key: str) -> re.Pattern[str]:
-    """Finds an email in a text, and not within another's: neither in `jo.ann@…` nor in `ann@example.com.au`."""
+    """Finds an email in a text, and not within another's: neither in `jo.ann@…` nor in `ann@example.com.au`.
+
+    Also some that only look alike to `re`, as a dotless i does to an i: the key of what is found decides.
+    """
     return re.compile(rf"(?<!{_IN_AN_EMAIL}){re.escape(key)}(?![\w-]|\.\w)", re.IGNORECASE)
+
+
+def _normal(text: str) -> str:
+    """A text in the normal form in which keys are."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _naming(connection: Connection, key: str, document: Column[Any], *columns: Column[Any]) -> list[Row[Any]]:
@@ -235,4 +246,5 @@ def _naming(connection: Connection, key: str, document: Column[Any], *columns: C
         select(*columns, document.label("payload")).where(text.ilike(f"%{pattern}%", escape="!"))
     )
     whole = _whole(key)
-    return [row for row in found if whole.search(json.dumps(row.payload, ensure_ascii=False))]
+    texts = ((row, _normal(json.dumps(row.payload, ensure_ascii=False))) for row in found)
+    return [row for row, told in texts if any(email_key(match[0]) == key for match in whole.finditer(told))]

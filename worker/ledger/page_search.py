@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
 
+from worker.email_address import folded
+from worker.ledger.email_keys import beyond_ascii
 from worker.ledger.finding import SHORTEST_PREFIX
 from worker.ledger.models import learners, orders, runs
 from worker.ledger.shapes import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
@@ -19,6 +21,7 @@ MOST_HITS = 20
 RECENT_ROWS = 10_000
 """A name in the midst of others is looked for among so many of the newest orders, and runs: no index finds it."""
 _SHORTEST_NAME = 2
+_MOST_ALIKE = 100
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,24 @@ def search(connection: Connection, wanted: str, *, advise: Advise) -> Hits:
 
 
 def _by_email(connection: Connection, key: str, advise: Advise) -> Hits:
-    people = _learners(connection, learners.c.email_key == key) or _learners(
+    """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
+    alike = _keys_alike(connection, learners.c.email_key, key)
+    people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
         connection, _begins(connection, learners.c.email_key, key)
     )
-    bought = _orders(connection, advise, orders.c.buyer_email_key == key)
+    bought = _orders(connection, advise, orders.c.buyer_email_key.in_(alike))
     return Hits(people, bought, [])
+
+
+def _keys_alike(connection: Connection, column: Column[Any], key: str) -> list[str]:
+    """The keys of people that differ from one at most by accents and scripts, itself and its plain form included.
+
+    Only keys beyond ASCII can: they are few, and an index holds them all.
+    """
+    wanted = folded(key)
+    beyond = beyond_ascii(connection, column)
+    alike = [each for each in connection.scalars(select(column).where(beyond)) if folded(each) == wanted]
+    return list(dict.fromkeys([key, wanted, *alike]))[:_MOST_ALIKE]
 
 
 def _by_id(connection: Connection, text: str, advise: Advise) -> Hits:

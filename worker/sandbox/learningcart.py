@@ -358,7 +358,7 @@ class LearningCart:
 
 
 def _email_key(email: str) -> str:
-    return email.strip().casefold()
+    return email.strip().lower()
 
 
 def _positive_int(parameters: Mapping[str, str], name: str) -> int:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from worker.clients import frontcore_models as records
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.reading import as_datetime
+from worker.email_address import trimmed_email
 from worker.errors import WebhookRejectedError
 from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
 from worker.sources.order import Money, Order, Payment
@@ -135,13 +136,13 @@ def _buyer(record: records.Order) -> tuple[str, str]:
     """The email and name of who ordered: of the first that has an email, else the first name there is."""
     people: list[tuple[str, str]] = []
     if user := record.first_user:
-        people.append((trimmed(user.email), full_name(user.firstname, user.lastname)))
+        people.append((trimmed_email(user.email), full_name(user.firstname, user.lastname)))
     if booker := record.booker:
         name = full_name(booker.firstname, booker.lastname) or trimmed(booker.name)
-        people.append((trimmed(booker.email), name))
+        people.append((trimmed_email(booker.email), name))
     if customer := record.customer:
-        people.append((trimmed(customer.email) or trimmed(customer.invoice_email), trimmed(customer.title)))
-    people.append((trimmed(record.invoice_email), ""))
+        people.append((trimmed_email(customer.email) or trimmed_email(customer.invoice_email), trimmed(customer.title)))
+    people.append((trimmed_email(record.invoice_email), ""))
     email, name = next((person for person in people if person[0]), ("", ""))
     return email, name or next((name for _, name in people if name), "")
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from worker.clients import frontcore_models as records
-from worker.sources.order import Address, Learner, Line, Product, Seat, email_key, is_email
+from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
 
 LARGEST_QUANTITY: Final = 1_000
 """More seats than this on one line is taken for a mistake and looked at by a person."""
@@ -140,9 +140,10 @@ def _participant_seat(relation: records.Relation, user: records.User | None, cou
 
 
 def _named_seat(seat_id: str, user: records.User, country: str) -> Seat:
-    email = trimmed(user.email)
+    email = trimmed_email(user.email)
     if not is_email(email):
-        return Seat(id=seat_id, hold="invalid_email" if email else "missing_email")
+        hold = "invalid_email" if email else "missing_email"
+        return Seat(id=seat_id, hold=hold, note=address_note(hold, email))
     first_name, last_name = full_name(user.firstname), full_name(user.lastname)
     learner = Learner(email=email, first_name=first_name, last_name=last_name, address=_address(user, country))
     return Seat(id=seat_id, learner=learner)

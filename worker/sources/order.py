@@ -5,14 +5,16 @@ A source that cannot tell something leaves it None and planning names the gap; n
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.email_address import email_key, email_problem, is_email, trimmed_email, without_emails
 from worker.sources.subscription import Subscription
+
+__all__ = ["email_key", "is_email", "trimmed_email", "without_emails"]
 
 
 class Payment(StrEnum):
@@ -130,19 +132,6 @@ class Order(Frozen):
     """The source's record as received, less anything secret."""
 
 
-_EMAIL = re.compile(r"[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s,;<>\"().]+")
-
-
-def is_email(text: str) -> bool:
-    """Whether a text can be an email address. Generous: a mail server knows better than a pattern."""
-    return _EMAIL.fullmatch(text) is not None and len(text) <= 254 and ".." not in text
-
-
-def without_emails(text: str) -> str:
-    """A text with a mark in the place of each email."""
-    return _EMAIL.sub("…", text)
-
-
-def email_key(email: str) -> str:
-    """The form in which two emails are the same person: trimmed and lower-cased."""
-    return email.strip().casefold()
+def address_note(hold: str | None, email: str | None) -> str:
+    """What helps with a seat that is held for its address: what is wrong with it, and at which character."""
+    return f"The address {email_problem(email)}." if hold == "invalid_email" else ""

@@ -17,7 +17,18 @@ from worker.clients import studiocart_models as records
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
-from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat, is_email
+from worker.sources.order import (
+    Learner,
+    Line,
+    Money,
+    Order,
+    Payment,
+    Product,
+    Seat,
+    address_note,
+    is_email,
+    trimmed_email,
+)
 from worker.sources.source import Page, SubscriptionPage, Unreadable, Until, Walk, page_of, unreadable
 from worker.sources.studiocart_subscriptions import NEVER_BEGUN, SubscriptionReader
 from worker.sources.subscription import Subscription
@@ -204,7 +215,7 @@ def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
         status=status,
         payment=Payment.PAID if (status, trials) == ("trialing", "grant") else _payment(status, record),
         created_at=_created_at(record),
-        buyer_email=(record.customer_email or "").strip(),
+        buyer_email=trimmed_email(record.customer_email),
         buyer_name=_name(record),
         total=_total(record),
         lines=_lines(record),
@@ -286,13 +297,15 @@ def _seats(record: records.Order, quantity: int) -> tuple[Seat, ...]:
     if not 0 <= quantity <= LARGEST_QUANTITY:
         return (Seat(id="buyer", learner=learner, hold="invalid_quantity"),)
     return tuple(
-        Seat(id="buyer", learner=learner, hold=hold) if number == 1 else Seat(id=f"seat-{number}", hold="unnamed_seat")
+        Seat(id="buyer", learner=learner, hold=hold, note=address_note(hold, record.customer_email))
+        if number == 1
+        else Seat(id=f"seat-{number}", hold="unnamed_seat")
         for number in range(1, quantity + 1)
     )
 
 
 def _buyer(record: records.Order) -> tuple[Learner | None, str | None]:
-    email = (record.customer_email or "").strip()
+    email = trimmed_email(record.customer_email)
     if not email:
         return None, "missing_email"
     if not is_email(email):

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from worker.clients import studiocart_models as records
 from worker.clients.reading import as_int, as_text
 from worker.clients.studiocart import StudiocartClient
+from worker.email_address import trimmed_email
 from worker.errors import NotFoundError
 from worker.sources.subscription import Access, Invoice, Subscription
 
@@ -115,7 +116,7 @@ def to_subscription(record: records.Subscription, *, installments: int | None = 
         product_id=(record.product_id or "").strip() or None,
         plan_id=record.payment_plan_id or None,
         product_name=" ".join((record.product_name or "").split()),
-        buyer_email=(record.customer_email or "").strip(),
+        buyer_email=trimmed_email(record.customer_email),
         invoices=_invoices(record),
         installments=installments,
         next_bill_on=_first_day([record.next_bill_date, record.next_bill_date_time]),

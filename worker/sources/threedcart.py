@@ -18,6 +18,7 @@ from worker.clients import threedcart_models as records
 from worker.clients.reading import as_datetime, as_int, fold
 from worker.clients.threedcart import ThreedcartClient
 from worker.clients.unreadable import Rows
+from worker.email_address import trimmed_email
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
 from worker.sources.order import Order
 from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, page_of
@@ -128,7 +129,7 @@ def to_order(record: records.Order, *, zone: tzinfo, paid_statuses: frozenset[in
         payment=payment_of(record, paid_statuses),
         payment_unproven=lacks_evidence(record, paid_statuses),
         created_at=_moment(record.order_date, zone),
-        buyer_email=trimmed(record.billing_email),
+        buyer_email=trimmed_email(record.billing_email),
         buyer_name=" ".join(filter(None, (trimmed(record.billing_first_name), trimmed(record.billing_last_name)))),
         lines=lines_of(record),
         lines_known=record.order_item_list is not None,

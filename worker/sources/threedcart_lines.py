@@ -9,7 +9,7 @@ from typing import Final
 
 from worker.clients.threedcart_models import Order, OrderItem
 from worker.sources.markup import plain_text
-from worker.sources.order import Address, Learner, Line, Product, Seat, email_key, is_email
+from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
 
 LARGEST_QUANTITY: Final = 1_000
 """More seats than this on one line is taken for a mistake and looked at by a person."""
@@ -106,19 +106,20 @@ def _seats(record: Order, quantity: Decimal) -> tuple[Seat, ...]:
     What the checkout's own questions say of learners is a note for a person: no field tells whom an answer is about.
     """
     learner, hold = _buyer(record)
-    note = _answered_question(record)
+    asked = _answered_question(record)
+    note = " ".join(filter(None, (address_note(hold, record.billing_email), asked)))
     if not 0 <= quantity <= LARGEST_QUANTITY or quantity != quantity.to_integral_value():
         return (Seat(id="buyer", learner=learner, hold="invalid_quantity"),)
     return tuple(
         Seat(id="buyer", learner=learner, hold=hold, note=note if hold else "")
         if number == 1
-        else Seat(id=f"seat-{number}", hold="unnamed_seat", note=note)
+        else Seat(id=f"seat-{number}", hold="unnamed_seat", note=asked)
         for number in range(1, int(quantity) + 1)
     )
 
 
 def _buyer(record: Order) -> tuple[Learner | None, str | None]:
-    email = trimmed(record.billing_email)
+    email = trimmed_email(record.billing_email)
     if not email:
         return None, "missing_email"
     if not is_email(email):

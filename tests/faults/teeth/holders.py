@@ -104,10 +104,18 @@ HOLDERS = (
     Bug(
         "lane key without lower-casing",
         "One learner, written in two ways, is two lanes, and may become two customers.",
-        "worker/sources/order.py",
-        "return email.strip().casefold()",
-        "return email.strip()",
+        "worker/email_address.py",
+        "trimmed_email(email).lower())",
+        "trimmed_email(email))",
         ByTest("test_lanes.py::test_lane_is_the_same_when_an_email_is_spelled_otherwise"),
+    ),
+    Bug(
+        "lane key that folds",
+        "Two people whose addresses fold alike are one learner: one lane, one profile, forgotten together.",
+        "worker/email_address.py",
+        "trimmed_email(email).lower())",
+        "trimmed_email(email).casefold())",
+        ByTest("test_lanes.py::test_lanes_and_customers_are_two_when_addresses_merely_fold_alike"),
     ),
     Bug(
         "a lane for each run",

@@ -33,6 +33,21 @@ def filled(ledger: Ledger) -> Ledger:
     return ledger
 
 
+def test_people_are_listed_separately_when_their_addresses_fold_alike(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_learner(connection, "lane1", "strasse@doe.example")
+        add_learner(connection, "lane2", "stra\u00dfe@doe.example")
+        add_learner(connection, "lane3", "stra\u00dfer@doe.example")
+        add_order(connection, "1", NOW, buyer_email_key="strasse@doe.example")
+        add_order(connection, "2", NOW, buyer_email_key="stra\u00dfe@doe.example")
+    for wanted in ("STRASSE@doe.example", "stra\u00dfe@doe.example", "str\u00e0sse@doe.example"):
+        with ledger.read() as connection:
+            hits = search(connection, wanted, advise=advice)
+        assert {each["id"] for each in hits.learners} == {"lane1", "lane2"}
+        assert {each["order_id"] for each in hits.orders} == {"1", "2"}
+        assert hits.path is None
+
+
 ONE = {
     "Jane@Doe.example": ("learners", "lane1"),
     "ola@": ("learners", "lane3"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from worker.email_address import email_key
 from worker.ledger.models import attempts, deliveries, learners, orders, runs
 
 
@@ -57,7 +58,7 @@ def add_run(connection: Connection, run_id: str, at: datetime, **values: Any) ->
 
 
 def add_learner(connection: Connection, learner_id: str, email: str) -> None:
-    connection.execute(insert(learners).values(id=learner_id, email=email, email_key=email.casefold()))
+    connection.execute(insert(learners).values(id=learner_id, email=email, email_key=email_key(email)))
 
 
 def add_delivery(connection: Connection, delivery_id: str, at: datetime, **values: Any) -> None:
