@@ -31,7 +31,7 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.ledger.models import deliveries, orders
+from worker.ledger.models import deliveries, events, order_versions, orders
 from worker.ledger.session import Ledger
 from worker.redaction import SecretBook
 from worker.sandbox import Fault, Sandbox
@@ -43,6 +43,7 @@ from worker.web.app import create_app
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "threedcart"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+URL_TOKEN = "planted-url-token-of-thirty-two-characters"
 HOOK_SECRET = "planted-hook-secret"
 OFFERS = """
 [[offer]]
@@ -411,6 +412,35 @@ def test_the_vendor_s_test_is_taken_and_ignored_when_the_store_has_no_such_order
         [delivery] = connection.execute(select(deliveries)).all()
     assert (delivery.state, delivery.reason, delivery.body) == ("ignored", "test_notification", None)
     assert (recorded_orders(rig), states(rig)) == ({}, {})
+
+
+@pytest.mark.parametrize("trusts", ["false", "true"])
+@pytest.mark.parametrize("name", ["webhook_order_new.json", "webhook_order_status_change.json"])
+def test_an_array_of_one_whole_order_gives_access_once_when_it_comes_to_the_secret_address(
+    found_company: Company, name: str, trusts: str
+) -> None:
+    rig = found_company(TRUST_WEBHOOK=trusts, WEBHOOK_URL_TOKEN=URL_TOKEN)
+    (rig.settings.offers_file).write_text(OFFERS.replace("FIRST-AID-101", "FA-COURSE-MAY"))
+    body = (CAPTURES / name).read_bytes()
+    [record] = json.loads(body)
+    rig.sandbox.threedcart.add_order(record)
+    web = AppClient(create_app(rig.settings, rig.runtime.ledger, rig.doorbell, clock=rig.clock))
+    try:
+        for path, status in (("", 401), ("/another-token-altogether-0000000", 401), (f"/{URL_TOKEN}", 202)) * 2:
+            answer = web.post(f"/webhooks/threedcart{path}", content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == status, path
+    finally:
+        web.close()
+    rig.runtime.app.tasks["cartbridge.ingest"].apply(args=("threedcart", "1002"), throw=True)
+    rig.finish()
+    assert rig.sandbox.requests("threedcart") == (0 if trusts == "true" else 1)
+    assert states(rig) == {"threedcart/1002/12-FA-COURSE-MAY/buyer/701": ("succeeded", None)}
+    poll(rig)
+    rig.finish()
+    assert [effect.facts["email"] for effect in rig.comped_orders] == ["kari@prove.example"]
+    with rig.runtime.ledger.read() as connection:
+        kept = [connection.execute(select(table)).all() for table in (orders, order_versions, deliveries, events)]
+    assert not any(secret in str(kept) for secret in ("192.0.2.7", "ABCDEFGHJKLMNPQ", "www.example", "0000000001"))
 
 
 def test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money(found_company: Company) -> None:

@@ -13,8 +13,13 @@ from worker.web.webhook_body import Fields, rejected
 ID_FIELDS = ("id", "order_id", "OrderID")
 """Where an order's id is looked for, in this order, after the operator's own field."""
 BODY_SECRET_FIELD = "studiocart_secret"  # noqa: S105 - the name of a field
-_OF_PAYMENT = ("card", "cvv", "paymenttoken", "transactionlist")
-"""How the names of members begin that tell of a card, whatever their letters' case."""
+_NOT_KEPT = (
+    *("card", "cvv", "paymenttoken"),
+    *("transactionid", "transactionapproval", "transactionavs", "transactioncvv", "transactionreference"),
+    *("ip", "referer", "referrer", "continueurl"),
+)
+"""How the names of members begin that tell of a card or of the buyer's machine, or hold the key of a checkout, whatever
+their letters' case."""
 _MOST = 2**63
 _MOST_EXACT_FLOAT = 2.0**53
 _DIGITS = re.compile(r"0*([1-9][0-9]{0,18})", re.ASCII)
@@ -69,14 +74,14 @@ def _whole_number(value: object) -> int | None:
 
 
 def _must_not_be_kept(name: str) -> bool:
-    return name == BODY_SECRET_FIELD or name.casefold().replace("_", "").startswith(_OF_PAYMENT)
+    return name == BODY_SECRET_FIELD or name.casefold().replace("_", "").startswith(_NOT_KEPT)
 
 
 class Storable:
     """Makes a body fit to be kept: without secrets, and of characters every ledger takes.
 
-    A member that is a secret, or is named as one, is left out, and so is what a shop tells of the card that paid;
-    inside longer texts long secrets are masked.
+    A member that is a secret, or is named as one, is left out, and so is what a shop tells of the card that paid, of
+    the buyer's machine, and of addresses that open a checkout; inside longer texts long secrets are masked.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:

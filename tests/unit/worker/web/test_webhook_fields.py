@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +112,13 @@ def test_card_is_left_out_when_a_body_is_kept() -> None:
     }
     kept = Storable([]).fields(body, "9")
     assert kept == {"OrderStatusID": 4, "Shipments": [{"City": "Pune"}], "discarded": "kept", "id": "9"}
+
+
+def test_a_store_s_order_keeps_what_shows_its_payment_and_no_key_address_or_card_when_it_is_kept() -> None:
+    path = Path(__file__).parents[3] / "captures" / "threedcart" / "webhook_order_new.json"
+    [order] = json.loads(path.read_text(encoding="utf-8"))
+    kept = Storable([]).fields(order, "1002")
+    for secret in ("192.0.2.7", "ABCDEFGHJKLMNPQ", "www.example", "Visa", "-0000", "0000000001"):
+        assert secret not in str(kept), secret
+    [transaction] = kept["TransactionList"]
+    assert (transaction["TransactionType"], transaction["TransactionAmount"]) == ("Sale", 49.0)
