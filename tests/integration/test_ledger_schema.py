@@ -11,16 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from fastapi import FastAPI
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.unit.worker.web.asking import AppClient, Bell
 from tests.unit.workflows.shop import an_order, record
+from worker.ledger import guards
 from worker.ledger.models import LedgerModel, events, order_versions, runs
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.states import RunState
@@ -250,3 +252,83 @@ def test_large_totals_and_long_texts_fit(ledger: Ledger) -> None:
     record(ledger, order.model_copy(update={"total": order.total.model_copy(update={"minor_units": 2**63 - 1})}))
     with ledger.read() as connection:
         assert connection.scalar(text("SELECT total_minor_units FROM orders")) == 2**63 - 1
+
+
+def test_every_guard_is_in_place_when_the_schema_is_new(ledger: Ledger) -> None:
+    ledger.migrate()
+    with ledger.read() as connection:
+        expected = guards.ON_SQLITE if ledger.is_sqlite else guards.ON_POSTGRESQL
+        assert guards.digests(connection) == expected
+        assert guards.guard_warning(connection) is None
+
+
+def test_missing_guard_is_noticed_when_a_trigger_is_dropped_or_replaced(ledger: Ledger) -> None:
+    ledger.migrate()
+    drop = "DROP TRIGGER events_refuse_update" if ledger.is_sqlite else "ALTER TABLE events DISABLE TRIGGER USER"
+    name = "events_refuse_update" if ledger.is_sqlite else "events_refuse_change"
+    with ledger.write() as connection:
+        connection.exec_driver_sql(drop)
+    with ledger.read() as connection:
+        assert guards.missing_guards(connection) == [name]
+        assert name in (guards.guard_warning(connection) or "")
+    with ledger.write() as connection:
+        if ledger.is_sqlite:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events BEGIN SELECT 1; END"
+            )
+        else:
+            connection.exec_driver_sql("ALTER TABLE events ENABLE TRIGGER USER")
+            connection.exec_driver_sql(
+                "CREATE OR REPLACE FUNCTION events_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RETURN NEW; END $$"
+            )
+    with ledger.read() as connection:
+        assert guards.missing_guards(connection) == [name]
+
+
+def test_row_that_would_replace_another_is_refused(ledger: Ledger) -> None:
+    ledger.migrate()
+    record(ledger, an_order())
+    replace = {
+        True: "INSERT OR REPLACE INTO events (id, at, kind, actor, detail) "
+        "SELECT id, at, 'other', actor, detail FROM events LIMIT 1",
+        False: "INSERT INTO events (id, at, kind, actor, detail) SELECT id, at, 'other', actor, detail FROM events "
+        "ORDER BY id LIMIT 1 ON CONFLICT (id) DO UPDATE SET kind = EXCLUDED.kind",
+    }[ledger.is_sqlite]
+    with pytest.raises(DBAPIError, match="events is only added to"), ledger.write() as connection:
+        connection.exec_driver_sql(replace)
+
+
+def test_tables_are_told_as_owned_when_the_role_made_them(ledger: Ledger) -> None:
+    ledger.migrate()
+    with ledger.read() as connection:
+        assert guards.owned_tables(connection) == ([] if ledger.is_sqlite else ["events", "order_versions"])
+
+
+def test_role_that_does_not_own_the_tables_does_all_its_work_and_cannot_rewrite_them(postgres_url: str) -> None:
+    """As docs/security.md lays out."""
+    ledger = Ledger(postgres_url)
+    ledger.migrate()
+    with ledger.write() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS cartbridge_worker")
+        connection.exec_driver_sql("CREATE ROLE cartbridge_worker")
+        connection.exec_driver_sql("GRANT USAGE ON SCHEMA public TO cartbridge_worker")
+        connection.exec_driver_sql(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO cartbridge_worker"
+        )
+        connection.exec_driver_sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO cartbridge_worker")
+
+    @event.listens_for(ledger.engine, "checkout")
+    def be_the_worker(connection: Any, *_: Any) -> None:
+        connection.autocommit = True
+        connection.execute("SET ROLE cartbridge_worker")
+        connection.autocommit = False
+
+    ledger.check_schema()
+    record(ledger, an_order())
+    with ledger.read() as connection:
+        assert guards.owned_tables(connection) == []
+        assert guards.guard_warning(connection) is None
+    with pytest.raises(DBAPIError, match="must be owner"), ledger.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE events DISABLE TRIGGER USER")
+    ledger.close()

@@ -19,6 +19,7 @@ from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.studiocart import StudiocartClient
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
+from worker.ledger.guards import guard_warning, owned_tables
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.logs import known_secrets
@@ -130,6 +131,9 @@ def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> F
     return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
 
 
+_OWNER = "Its role owns the audit trail and could rewrite it. See docs/security.md, The role on PostgreSQL."
+
+
 def _probe_ledger(settings: Settings) -> Finding:
     label = settings.shown_database_url
     ledger = Ledger(settings.database_url.get_secret_value())
@@ -139,6 +143,8 @@ def _probe_ledger(settings: Settings) -> Finding:
         return Finding("ledger", "ledger", configured=True, detail=f"{label} does not exist yet", next_step=step)
     try:
         ledger.check_schema()
+        with ledger.read() as connection:
+            changed, owned = guard_warning(connection), owned_tables(connection)
     except SchemaMismatchError as error:
         return Finding(
             "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=str(error)
@@ -153,7 +159,12 @@ def _probe_ledger(settings: Settings) -> Finding:
         return Finding("ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step)
     finally:
         ledger.close()
-    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=label)
+    if changed is not None:
+        return Finding(
+            "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=changed
+        )
+    step = _OWNER if owned else ""
+    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=label, next_step=step)
 
 
 def paused_systems(settings: Settings) -> list[str]:

@@ -19,6 +19,7 @@ from tasks.runtime import Runtime
 from worker.celery_app import QUEUES, LedgerScheduler
 from worker.errors import ConfigurationError
 from worker.ledger import due
+from worker.ledger.guards import guard_warning
 from worker.ledger.lock import ProcessLock
 from worker.logs import configure_logging
 from worker.settings import Settings
@@ -43,6 +44,7 @@ def run_up(settings: Settings) -> int:
         if runtime.ledger.is_sqlite:
             runtime.ledger.migrate()
         runtime.ledger.check_schema()
+        _check_guards(runtime)
         _check_offers(runtime)
         _say_what_is_off(runtime)
         if is_alone:
@@ -61,6 +63,7 @@ def run_web(settings: Settings) -> int:
     runtime = Runtime(settings)
     try:
         runtime.ledger.check_schema()
+        _check_guards(runtime)
         WebServer(settings, _web_app(runtime)).serve()
     finally:
         runtime.close()
@@ -73,6 +76,7 @@ def run_worker(settings: Settings) -> int:
     configure_logging(settings)
     runtime = Runtime(settings)
     runtime.ledger.check_schema()
+    _check_guards(runtime)
     _check_offers(runtime)
     _say_what_is_off(runtime)
     if settings.worker.pool != "prefork":
@@ -170,6 +174,14 @@ def _take_over(runtime: Runtime) -> None:
         held = due.break_leases(connection, now=runtime.clock())
     if held:
         log.warning("took over %d runs of a process that ended without finishing them", held)
+
+
+def _check_guards(runtime: Runtime) -> None:
+    """Say so, loudly, where the audit trail can be rewritten; orders go on."""
+    with runtime.ledger.read() as connection:
+        warning = guard_warning(connection)
+    if warning is not None:
+        log.error("%s", warning)
 
 
 def _check_offers(runtime: Runtime) -> None:
