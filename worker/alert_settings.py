@@ -12,14 +12,15 @@ from pydantic_core import PydanticCustomError
 from worker.setting_section import Section
 from worker.setting_types import BaseUrl, Seconds, Secret, TimeZone
 
-_BETWEEN_URLS = re.compile(r"[\s,]+(?=[A-Za-z0-9]+://)")
+_BETWEEN_URLS = re.compile(r"(?<![\s,])[\s,]++(?=[A-Za-z0-9]+://)")
+_HOUR = re.compile(r"[0-9]{2}:[0-9]{2}")
 
 
 def _hour(value: str) -> str:
     text = value.strip()
     if not text:
         return ""
-    if not re.fullmatch(r"\d{2}:\d{2}", text):
+    if not _HOUR.fullmatch(text):
         raise PydanticCustomError("setting", "should be a time of day such as 07:00, or empty for no summary")
     try:
         time.fromisoformat(text)

@@ -30,7 +30,8 @@ _LOOK_ALIKES: Final = str.maketrans(
         zip("\u03b1\u03b2\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7", "abeikvoptux", strict=True)
     )  # Greek
 )
-_IN_A_TEXT: Final = re.compile(r"[^@\s,;<>\"()]+@[^@\s,;<>\"()]+\.[^@\s,;<>\"().]+")
+_WORD: Final = re.compile(r"[^\s,;<>\"()]+")
+"""What an address in a text may stand in."""
 
 
 def trimmed_email(text: str | None) -> str:
@@ -75,6 +76,8 @@ def email_problem(text: str | None) -> str | None:
     email = trimmed_email(text)
     if not email:
         return "is empty"
+    if len(email) > 4 * _LONGEST:  # no text to look at letter by letter
+        return f"is longer than {_LONGEST} characters"
     for number, character in enumerate(email, start=1):
         if (fault := _fault_of(character)) is not None:
             return f"holds {fault} at character {number}"
@@ -90,7 +93,13 @@ def email_problem(text: str | None) -> str | None:
 
 def without_emails(text: str) -> str:
     """A text with a mark in the place of each email."""
-    return _IN_A_TEXT.sub("…", text)
+    return _WORD.sub(_without_email, text) if "@" in text else text
+
+
+def _without_email(word: re.Match[str]) -> str:
+    found = word[0].rstrip(".:")
+    local, _, domain = found.rpartition("@")
+    return f"…{word[0][len(found) :]}" if local and "." in domain.strip(".") else word[0]
 
 
 def _problem_of_parts(local: str, domain: str) -> str | None:

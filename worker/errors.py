@@ -31,6 +31,8 @@ class ApiError(CartbridgeError):
     no status line was read. `retryable`: the same call may succeed later. `outcome_unknown`: the request was or may
     have been sent and the call is not safe to repeat, so the destination must be asked before anything is sent again.
     `retry_after_seconds`: the least the server asked us to wait, or None. `sent`: a byte of the request may have left.
+    `vendor_code` and `vendor_message` are the system's own code (`rest_no_route`) and sentence, one short line each,
+    redacted; empty where it gave none. Decide by the code; the sentence is for people.
     """
 
     retryable_by_default = False
@@ -46,9 +48,13 @@ class ApiError(CartbridgeError):
         outcome_unknown: bool = False,
         retry_after_seconds: float | None = None,
         sent: bool = True,
+        vendor_code: str = "",
+        vendor_message: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.vendor_code = vendor_code
+        self.vendor_message = vendor_message
         self.system = system
         self.operation = operation
         self.status = status

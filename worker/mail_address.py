@@ -8,7 +8,6 @@ from email.headerregistry import Address
 
 # Without quoted local parts and address literals: nobody enrols by one, and each is a way around the other checks.
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@(?:[\w-]+\.)*[\w-]+")
-_NAMED = re.compile(r"(?P<name>.*?)\s*<(?P<address>[^<>]*)>", re.DOTALL)
 _LONGEST_ADDRESS = 254
 _SPECIAL = re.compile(r"[()<>@,;:\\\"\[\]]|=\?")
 _LONGEST_UNFOLDED = 60
@@ -42,10 +41,10 @@ class MailAddress:
     @classmethod
     def parse(cls, text: str) -> MailAddress:
         """Read `jane@example.com` or `Jane Doe <jane@example.com>`; quotes around the name fall away."""
-        named = _NAMED.fullmatch(text.strip())
-        if named is None:
+        name, bracket, address = text.strip().removesuffix(">").rpartition("<")
+        if not (bracket and text.strip().endswith(">")) or ">" in address:
             return cls(text.strip())
-        return cls(named["address"].strip(), named["name"].strip().strip('"'))
+        return cls(address.strip(), name.strip().strip('"'))
 
     @property
     def domain(self) -> str:

@@ -18,13 +18,14 @@ from worker.setting_types import LOOPBACK_HOSTS, Rate, Seconds, Secret, Text
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The port of each kind of connection where none is set (RFC 8314, RFC 6409, RFC 5321)."""
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:]+\]?")
 MAKE_A_KEY: Final = (
     'python3 -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"'  # a Fernet key
 )
 
 
 def _host(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:]+\]?", value):
+    if not _HOST.fullmatch(value):
         raise PydanticCustomError("setting", "should be a bare host name, such as smtp.example.com")
     return value.strip("[]")
 

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -15,17 +15,23 @@ SHORTEST_SECRET = 4
 """A shorter value is not registered: masking every `a` would hide the text, and a secret that short is none."""
 
 # What is masked by its name alone: `studiocart_secret`, `x-api-key`, `Authentication Token`; but not `next_page_token`.
-_NAME = (
-    r"(?:[\w-]{0,40}(?:password|passwd|secret|api[-_ ]?key|private[-_ ]?key)"
-    r"|(?:[\w-]{0,40}(?:authentication|access|auth)[-_ ]?)?token)"
-)
+_NAME = r"(?:password|passwd|secret|api[-_ ]?key|private[-_ ]?key|{token})"
+_TOKEN = r"(?:authentication|access|auth)[-_ ]?token|{begin}token"  # noqa: S105 - a pattern
+_ASSIGNED_NAME = _NAME.format(token=_TOKEN.format(begin=r"(?:\b|%[0-9a-f]{2})"))
+_QUOTED_NAME = _NAME.format(token=_TOKEN.format(begin=r"(?<=[\"'])"))
 _GUID = r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
-_ASSIGNED = re.compile(rf"((?:\b|%[0-9a-f]{{2}}){_NAME}(?:=|%3D))[^&\s\"'<>]+", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"({_ASSIGNED_NAME}(?:=|%3D))[^&\s\"'<>]++", re.IGNORECASE)
 _QUOTED_MEMBER = re.compile(
-    rf"((?P<key>\\?[\"']){_NAME}(?P=key)\s*:\s*)(?P<mark>\\?[\"'])(?:\\.|(?!(?P=mark)).)*(?P=mark)",
+    rf"({_QUOTED_NAME}(?P<key>\\?[\"'])\s*+:\s*+)"
+    # A value to its closing quote, or to where the text was cut. In JSON that is itself quoted, both have a backslash.
+    r"(?:(?P<plain>[\"'])(?:[^\"'\\]|\\.|(?!(?P=plain))[\"'])*+(?:(?P=plain)|\\?\Z)"
+    r"|(?P<escaped>\\[\"'])(?:[^\\]|\\\\(?:\\.)?|(?!(?P=escaped))\\.)*+(?:(?P=escaped)|\\?\Z))",
     re.IGNORECASE | re.DOTALL,
 )
 _TOKEN_GUID = re.compile(rf"(token.{{0,60}}?){_GUID}", re.IGNORECASE | re.DOTALL)
+_LARGEST_PIECE = 16_384
+"""Of a text that patterns go over in one go: no other thread runs meanwhile."""
+_LONGEST_MEMBER = 512
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -35,7 +41,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     Values shorter than four characters are left alone. Whatever follows `password=`, `token=`, `AuthenticationToken=`,
     `api_key=` and the like is masked too, known or not, and so is a GUID that follows the word token.
     """
-    return _mask(text, _compile(secrets))
+    return _mask(text, _all_spellings(secrets))
 
 
 class SecretBook:
@@ -50,7 +56,7 @@ class SecretBook:
         self._rotating_limit = rotating_limit
         self._fixed: dict[str, None] = {}
         self._rotating: OrderedDict[str, None] = OrderedDict()
-        self._pattern: re.Pattern[str] | None = None
+        self._spellings: tuple[str, ...] = ()
         for value in values:
             self.add(value)
 
@@ -71,7 +77,7 @@ class SecretBook:
                     self._rotating.popitem(last=False)
             else:
                 self._fixed[value] = None
-            self._pattern = _compile((*self._fixed, *self._rotating))
+            self._spellings = _all_spellings((*self._fixed, *self._rotating))
 
     def values(self) -> tuple[str, ...]:
         """Return every secret known now, the longest first."""
@@ -80,23 +86,49 @@ class SecretBook:
 
     def redact(self, text: str) -> str:
         """Return `text` as the function `redact` leaves it, with the secrets known now."""
-        return _mask(text, self._pattern)
+        return _mask(text, self._spellings)
 
 
-def _mask(text: str, pattern: re.Pattern[str] | None) -> str:
-    if pattern is not None:
-        text = pattern.sub(MASK, text)
-    text = _QUOTED_MEMBER.sub(rf"\1\g<mark>{MASK}\g<mark>", text)
+def _mask(text: str, spellings: Sequence[str]) -> str:
+    text = _mask_known(text, spellings)
+    return "".join(_mask_named(piece) for piece in _pieces(text))
+
+
+def _mask_known(text: str, spellings: Sequence[str]) -> str:
+    """Looked for one by one, which takes no time: a pattern of all would be tried at every letter."""
+    folded = text.casefold()
+    present = [each for each in spellings if each in text or each.casefold() in folded]
+    if not present:
+        return text
+    # The longest first, or a secret that begins with another would leave its tail in the open.
+    present.sort(key=len, reverse=True)
+    return re.compile("|".join(re.escape(each) for each in present), re.IGNORECASE).sub(MASK, text)
+
+
+def _mask_named(text: str) -> str:
+    text = _QUOTED_MEMBER.sub(_masked_member, text)
     text = _ASSIGNED.sub(rf"\1{MASK}", text)
     return _TOKEN_GUID.sub(rf"\1{MASK}", text)
 
 
-def _compile(secrets: Iterable[str]) -> re.Pattern[str] | None:
-    spellings = {spelling for secret in secrets if len(secret) >= SHORTEST_SECRET for spelling in _spellings(secret)}
-    if not spellings:
-        return None
-    # The longest first, or a secret that begins with another would leave its tail in the open.
-    return re.compile("|".join(re.escape(each) for each in sorted(spellings, key=len, reverse=True)), re.IGNORECASE)
+def _masked_member(match: re.Match[str]) -> str:
+    mark = match["plain"] or match["escaped"]
+    return f"{match[1]}{mark}{MASK}{mark}"
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in pieces, cut where no member is, if there is such a place near."""
+    while len(text) > _LARGEST_PIECE:
+        cut = max(text.rfind(mark, _LARGEST_PIECE - _LONGEST_MEMBER, _LARGEST_PIECE) for mark in "\n&,; ")
+        cut = cut + 1 if cut > 0 else _LARGEST_PIECE
+        yield text[:cut]
+        text = text[cut:]
+    yield text
+
+
+def _all_spellings(secrets: Iterable[str]) -> tuple[str, ...]:
+    known = {spelling for secret in secrets if len(secret) >= SHORTEST_SECRET for spelling in _spellings(secret)}
+    return tuple(sorted(known))
 
 
 def _spellings(secret: str) -> set[str]:

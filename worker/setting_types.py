@@ -17,6 +17,10 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+_HOST = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
+_OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):?([0-5][0-9])")
+_STATUS_ID = re.compile(r"[1-9][0-9]{0,8}")
+
 YEAR_SECONDS = 366 * 24 * 3600.0
 """The longest duration taken: far beyond it `timedelta` and socket timeouts overflow."""
 BROKER_SCHEMES = ("memory", "redis", "rediss", "amqp", "amqps", "pyamqp")
@@ -46,15 +50,15 @@ def _base_url(value: str) -> str:
 
 
 def _store_host(value: str) -> str:
-    host = re.sub(r"^https?://", "", value.lower()).rstrip("/")
-    if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?", host):
+    host = value.lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+    if not _HOST.fullmatch(host):
         raise _refuse("should be a bare host name, such as store.example")
     return host
 
 
 def zone_of(text: str) -> tzinfo | None:
     """The time zone that an offset (`-05:00`) or an IANA name stands for; None where there is none of that name."""
-    offset = re.fullmatch(r"([+-])(0[0-9]|1[0-4]):?([0-5][0-9])", text)
+    offset = _OFFSET.fullmatch(text)
     if offset:
         width = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
         return timezone(-width if offset[1] == "-" else width)
@@ -72,7 +76,7 @@ def _time_zone(value: str) -> str:
 
 def _status_ids(value: str) -> str:
     ids = [part.strip() for part in value.split(",")]
-    if not all(re.fullmatch(r"[1-9][0-9]{0,8}", each) for each in ids):
+    if not all(_STATUS_ID.fullmatch(each) for each in ids):
         raise _refuse("should be whole numbers with commas between them, such as 2,4")
     return ",".join(dict.fromkeys(ids))
 
@@ -125,7 +129,10 @@ def _utc(value: object) -> object:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value.get_secret_value().strip())
+    text = value.get_secret_value().strip()
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in {"postgres", "postgresql"}:
+        text = f"postgresql+psycopg://{rest}"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):

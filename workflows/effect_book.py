@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Row
 
 from worker.clients.learningcart_models import Order as LearningCartOrder
+from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
 from worker.ledger import books, recoveries, repository
 from worker.ledger.books import Intent
@@ -153,10 +154,11 @@ class EffectBook:
     def _exists(self, order_id: str) -> bool:
         """Whether LearningCart knows an order, by its own answer alone."""
         self._stop_if_told()
-        if not (order_id.isascii() and order_id.isdecimal() and int(order_id) > 0):
+        number = id_of(order_id)
+        if number is None:
             return False
         try:
-            self.client.get_order_by_id(int(order_id))
+            self.client.get_order_by_id(number)
         except NotFoundError:
             return False
         return True

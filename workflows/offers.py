@@ -22,6 +22,7 @@ SELECTORS: dict[str, tuple[str, ...]] = {
 """What an offer or ignore may name, by source."""
 _SPECIFICITY = {"plan_id": 8, "course_id": 4, "sku": 3, "product_id": 2, "product_name": 1}
 _LARGEST_ID = 2**31 - 1
+_TOML_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
 def _as_text(value: object) -> object:
@@ -152,6 +153,9 @@ def parse_offers(text: str, *, name: str = "offers.toml") -> Offers:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise refuse(name, [_toml_problem(name, error)]) from None
+    except (ValueError, RecursionError):
+        problem = f"{name}: a number has too many digits, or lists are nested too deep"
+        raise refuse(name, [problem]) from None
     places = _Places(text)
     try:
         file = _File.model_validate(document)
@@ -181,7 +185,7 @@ def refuse(name: str, problems: list[str]) -> OffersError:
 
 def _toml_problem(name: str, error: tomllib.TOMLDecodeError) -> str:
     message = str(error)
-    found = re.search(r"\(at line (\d+), column (\d+)\)", message)
+    found = _TOML_POSITION.search(message)
     if found is None:
         return f"{name}: {message}"
     return f"{name}:{found.group(1)}: {message[: found.start()].strip()} (column {found.group(2)})"

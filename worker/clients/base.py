@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 from limits.storage import Storage
 
+from worker.clients.charset import charset_of
 from worker.clients.outcomes import error_for_answer, error_for_no_answer, unexpected
 from worker.clients.rate import RateLimit
+from worker.clients.reading import UnreadableError, read_document, read_tolerantly
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
 from worker.redaction import redact
@@ -23,6 +26,7 @@ from worker.tracing import tracing
 __all__ = ["Answer", "ApiClient", "Budget", "CallAccess", "CallLimits", "SystemAccess"]
 
 USER_AGENT = "cartbridge"
+NOTES_KEPT = 20
 
 
 class Budget:
@@ -128,6 +132,8 @@ class ApiClient:
         self._now = now
         self._rate_limit = RateLimit(system, requests_per_second, storage=storage, now=clock, sleep=sleep)
         self._transport = transport or Transport()
+        self._notes: dict[str, None] = {}
+        self._notes_lock = threading.Lock()
 
     @classmethod
     def of(
@@ -216,7 +222,12 @@ class ApiClient:
             method,
             f"{self._base_url}{path}{query}",
             json=json,
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Cache-Control": "no-cache"}
+            headers={
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Cache-Control": "no-cache",
+            }
             | dict(headers or {}),
         )
         read_timeout_seconds = limits.read_timeout_seconds or self.read_timeout_seconds
@@ -248,7 +259,40 @@ class ApiClient:
             safe_to_repeat=safe_to_repeat,
             now=self._now(),
             redact=self.redact,
+            base_url=self._base_url,
         )
+
+    def read(self, operation: str, answer: Answer, *, safe_to_repeat: bool) -> Any:
+        """Return what an answer says, as `reading.read_document` has it. Raises `UnreadableError`.
+
+        Where the call is safe to repeat, JSON is read with notices, comments or byte-order marks around it too, and
+        `notes` tells. Where nothing can be read, the error's message says what stands where, redacted.
+        """
+        charset = charset_of(answer.headers.get("Content-Type"))
+        try:
+            if not safe_to_repeat:
+                return read_document(answer.body, charset)
+            found = read_tolerantly(answer.body, charset)
+        except UnreadableError as error:
+            problem, surroundings = str(error), error.surroundings
+        else:
+            if found.surroundings:
+                self._note(f"{operation}: {self.redact(found.surroundings)}")
+            return found.document
+        raise UnreadableError(f"{problem}: {self.redact(surroundings)}" if surroundings else problem)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read all the same, and should not have been sent so: a line each, the latest last, for `check`."""
+        with self._notes_lock:
+            return tuple(self._notes)
+
+    def _note(self, line: str) -> None:
+        with self._notes_lock:
+            self._notes.pop(line, None)
+            self._notes[line] = None
+            while len(self._notes) > NOTES_KEPT:
+                del self._notes[next(iter(self._notes))]
 
     def redact(self, text: str) -> str:
         """Return `text` without any secret of this client."""

@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_models import Order
 from worker.clients.frontcore_paging import EndlessListError, walk_newest_first
-from worker.clients.reading import UnreadableError, read_document, word_of
+from worker.clients.reading import UnreadableError, word_of
 from worker.clients.studiocart_models import rows
 from worker.clients.unreadable import Rows, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
@@ -202,7 +202,7 @@ class FrontcoreClient:
             raise self._unexpected(operation, "there is no such address; check the base URL", answer)
         document, problem = None, ""
         try:
-            document = read_document(answer.body)
+            document = self._api.read(operation, answer, safe_to_repeat=True)
         except UnreadableError as unreadable:
             problem = f"the answer {unreadable}"
         status = _meant_status(document) if answer.status in _WORD_DECIDES else None

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from worker.clients.reading import as_bool, as_decimal, as_int, as_text
+from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text
 from worker.clients.studiocart_models import rows
 
 _WRITTEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -59,6 +59,7 @@ Text = Annotated[str | None, BeforeValidator(_text)]
 Id = Annotated[str | None, BeforeValidator(_id)]
 Number = Annotated[int | None, BeforeValidator(as_int)]
 Amount = Annotated[Decimal | None, BeforeValidator(as_decimal)]
+Quantity = Annotated[Decimal | None, BeforeValidator(as_quantity)]
 Truth = Annotated[bool | None, BeforeValidator(as_bool)]
 Status = Annotated[int | None, BeforeValidator(_status)]
 
@@ -232,7 +233,7 @@ class Line(FrontcoreRecord):
     price_at_export_per_item_vat_excluded: Amount = None
     discount_percent_at_export: Amount = None
     discount_calculated_at_export: Amount = None
-    quantity: Amount = None
+    quantity: Quantity = None
     database_relations: Annotated[tuple[Relation, ...] | None, BeforeValidator(_objects)] = None
     product: Annotated[Product | None, BeforeValidator(_object)] = None
     users: Annotated[tuple[User, ...] | None, BeforeValidator(_objects)] = None

@@ -31,7 +31,6 @@ from worker.clients.reading import (
     decode,
     fold,
     is_html,
-    read_document,
     unwrap,
 )
 from worker.clients.unreadable import Rows, read_rows
@@ -294,7 +293,7 @@ class LearningCartClient:
     def _read(self, operation: str, answer: Answer, *, safe_to_repeat: bool) -> Any:
         problem = ""
         try:
-            return unwrap(read_document(answer.body), operation)
+            return unwrap(self._api.read(operation, answer, safe_to_repeat=safe_to_repeat), operation)
         except UnreadableError as error:
             problem = f"the answer {error}"
         raise self._api.unexpected(operation, problem, safe_to_repeat=safe_to_repeat, answer=answer)

@@ -19,7 +19,7 @@ _REFUSED: Final = (
     r"(?:\binvalid|not\svalid|expire|(?:un|not\s)authori[sz]ed|revoked|unknown|incorrect|missing|not\sfound)"
 )
 _TOKEN_REFUSED: Final = re.compile(rf"{_REFUSED}.{{0,80}}token|token.{{0,80}}{_REFUSED}", re.IGNORECASE | re.DOTALL)
-_MARKUP: Final = re.compile(r"<[^>]*>|\?\S*")
+_MARKUP: Final = re.compile(r"<[^<>]*>|\?\S*")
 """Tags, and the query of a URL that an error page echoes: that names the token whatever went wrong."""
 _PLAIN_WORD_LIMIT_BYTES: Final = 500
 _PAGE_LIMIT_BYTES: Final = 20_000

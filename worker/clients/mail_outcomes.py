@@ -25,8 +25,10 @@ TRY_AGAIN_SECONDS: Final = 60.0
 """The least wait after a mail server's "not now": those that greylist count in minutes."""
 
 _ENHANCED_CODE = re.compile(r"^[245]\.\d{1,3}\.\d{1,3}\b\s*")
-_ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>,;:]+>?")
-_QUERY = re.compile(r"(https?://[^\s?#]*)[?#]\S*")
+_WORD = re.compile(r"[^\s<>]+")
+_SEPARATOR = re.compile(r"[,;:]")
+_READ_BYTES: Final = 4_000
+"""A server may answer in as many lines as it likes."""
 
 
 class Stage(StrEnum):
@@ -128,8 +130,21 @@ def _unreadable(stage: Stage) -> ApiError:
 
 def _word(text: bytes) -> str:
     """What the server says, on one line: its enhanced code stays, addresses and the queries of links go."""
-    line = " ".join(text.decode("utf-8", "replace").split())
+    line = " ".join(text[:_READ_BYTES].decode("utf-8", "replace").split())
     code = _ENHANCED_CODE.match(line)
     rest = line[code.end() :] if code else line
-    rest = _QUERY.sub(r"\1", _ADDRESS.sub("…", rest))
+    rest = _WORD.sub(_shown, rest).replace("<…>", "…")
     return f"{code[0].strip()} {rest}".strip() if code else rest
+
+
+def _shown(word: re.Match[str]) -> str:
+    """A word without the address that it is, or the query of the link that it is."""
+    local, at, domain = word[0].rpartition("@")
+    if at and local and domain:
+        end = _SEPARATOR.search(domain)
+        return "…" + (domain[end.start() :] if end else "")
+    begin = max(word[0].find("http://"), word[0].find("https://"))
+    if begin < 0:
+        return word[0]
+    link = word[0][begin:].partition("?")[0].partition("#")[0]
+    return word[0][:begin] + link

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import urljoin, urlsplit
 
-from worker.clients.reading import UnreadableError, decode, is_html, read_document, word_of
+from worker.clients.charset import charset_of
+from worker.clients.reading import UnreadableError, code_of, decode, is_html, read_tolerantly, word_of
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import (
     ApiConnectionError,
@@ -30,6 +33,8 @@ RETRY_AFTER_LIMIT_SECONDS: Final = 86_400.0
 """A server that asks for more than a day is asked again after a day."""
 
 _ERROR_LIMIT_BYTES: Final = 100_000
+_WORD_READ: Final = 2_000
+_LONGEST_RETRY_AFTER: Final = 100
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -49,13 +54,15 @@ def error_for_answer(
     safe_to_repeat: bool,
     now: datetime,
     redact: Callable[[str], str],
+    base_url: str = "",
 ) -> ApiError | None:
     """Return the error an answer stands for; None for a whole 2xx.
 
     Refusals (4xx) are final and nothing was done; 425 and 429 may be tried again. After a 408, a 5xx, a 3xx (never
     followed) or half an answer the system may have acted: may be tried again when the call is safe to repeat, else an
     unknown outcome. So is an HTML page that refuses a call which is not safe to repeat: it may come from something in
-    between. The message quotes the system's own short word, redacted, and nothing else of the body.
+    between. The message quotes the system's own short word, redacted, and nothing else of the body; of a redirection,
+    where it leads, with the setting to change where the system's `base_url` is given.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -69,8 +76,12 @@ def error_for_answer(
             safe_to_repeat=safe_to_repeat,
             status=status,
         )
-    word = redact(error_word(answer.body))[:WORD_LIMIT]
+    said = vendor_error(answer)
+    word = redact(said.message)[:WORD_LIMIT]
     message = f"{system} {operation} answered HTTP {status}" + (f": {word}" if word else "")
+    if 300 <= status < 400:
+        message += redact(_redirection(answer.headers.get("Location"), system, base_url))
+    told: dict[str, Any] = {"vendor_code": redact(said.code), "vendor_message": word}
     retry_after_seconds = read_retry_after(answer.headers.get("Retry-After"), now)
     if 400 <= status < 500:
         kind = _BY_STATUS.get(status, InvalidRequestError)
@@ -84,6 +95,7 @@ def error_for_answer(
                 operation=operation,
                 status=status,
                 retry_after_seconds=retry_after_seconds if kind.retryable_by_default else None,
+                **told,
             )
     else:
         kind = ServerError if status >= 500 else UnexpectedResponseError
@@ -95,6 +107,7 @@ def error_for_answer(
         safe_to_repeat=safe_to_repeat,
         status=status,
         retry_after_seconds=retry_after_seconds,
+        **told,
     )
 
 
@@ -146,19 +159,58 @@ def uncertain(kind: type[_E], message: str, *, safe_to_repeat: bool, **details: 
     return kind(message, retryable=safe_to_repeat, outcome_unknown=not safe_to_repeat, **details)
 
 
-def error_word(body: bytes) -> str:
-    """Return an error's own short word on one line; empty where there is none, as in a page of HTML."""
-    if len(body) > _ERROR_LIMIT_BYTES:
-        return ""
+@dataclass(frozen=True)
+class VendorError:
+    """What an error's body says, on one line each: not yet redacted."""
+
+    code: str = ""
+    message: str = ""
+
+
+def vendor_error(answer: Answer) -> VendorError:
+    """Return an error's own code and short word; empty where there is none, as in a page of HTML."""
+    if len(answer.body) > _ERROR_LIMIT_BYTES:
+        return VendorError()
     try:
-        return word_of(read_document(body))
+        document = read_tolerantly(answer.body, charset_of(answer.headers.get("Content-Type"))).document
     except UnreadableError:
+        return VendorError()
+    return VendorError(code_of(document), _cut(word_of(document)))
+
+
+def error_word(body: bytes) -> str:
+    """Return the short word of an error's body."""
+    return vendor_error(Answer(0, {}, body)).message
+
+
+def _cut(word: str) -> str:
+    """Cut a word before patterns go over it, and not within a secret that the redaction then would not know."""
+    if len(word) <= _WORD_READ:
+        return word
+    return word[:_WORD_READ].rpartition(" ")[0] or word[:WORD_LIMIT]
+
+
+def _redirection(location: str | None, system: str, base_url: str) -> str:
+    """Say where a redirection leads, without its query, and what to do about it."""
+    try:
+        source, target = urlsplit(base_url), urlsplit(urljoin(base_url, (location or "")[:_WORD_READ].strip()))
+        host = target.netloc.rpartition("@")[2]
+        address = f"{target.scheme}://{host}{target.path}"[:WORD_LIMIT]
+    except ValueError:
         return ""
+    if not location or not host or not address.isprintable():
+        return ""
+    said = f", a redirection to {address}"
+    if not base_url:
+        return said
+    if source.scheme == "https" and target.scheme != "https":
+        said += ", which is not encrypted"
+    return f"{said}. Set CARTBRIDGE_{system.upper()}__BASE_URL to the address that answers by itself"
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:
     """Read a `Retry-After`: seconds (a fraction is tolerated) or an HTTP date, 0 if past. None for anything else."""
-    if text is None:
+    if text is None or len(text) > _LONGEST_RETRY_AFTER:
         return None
     try:
         seconds = float(text)

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-import json
+import codecs
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from worker.clients.charset import decode
+from worker.clients.json_text import (
+    BOM,
+    LARGEST_EXPONENT,
+    Found,
+    UnreadableError,
+    find_json,
+    is_plain,
+    parse_json,
+    surroundings_of,
+)
+from worker.clients.xml_text import read_xml
+
+__all__ = [
+    "UnreadableError",
+    "as_bool",
+    "as_datetime",
+    "as_decimal",
+    "as_int",
+    "as_quantity",
+    "as_rows",
+    "as_text",
+    "by_field",
+    "code_of",
+    "decode",
+    "fold",
+    "id_of",
+    "is_html",
+    "read_document",
+    "read_tolerantly",
+    "unwrap",
+    "word_of",
+]
 
 LARGEST_INT: Final = 2**63 - 1
 """What a ledger's column holds; a larger number is not an id."""
@@ -23,57 +54,72 @@ _US_DATE: Final = re.compile(
     re.IGNORECASE,
 )
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}(?:\.0*)?")
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _XML_ESCAPE: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _WORD_KEYS: Final = ("message", "errordescription", "error", "errormessage", "faultstring", "reason", "text")
+_CODE_KEYS: Final = ("code", "errorcode")
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UNSEEN: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-_HTML: Final = re.compile(
-    r"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
-)
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,60})?|\.[0-9]{1,60})(?:[eE][+-]?[0-9]{1,3})?")
+_BEYOND: Final = re.compile(r"[+-]?(?:\.?[0-9][0-9.]*(?:e[+-]?[0-9]*)?|nan|inf(?:inity)?)", re.IGNORECASE)
+_SPACES: Final = re.compile(r"[\s_]+")
+_LARGEST_PLAIN_INT: Final = 10**40
+_LONGEST_DATE: Final = 64
+_BLANK: Final = re.compile(rf"[\s{BOM}]*+")
+_MOST_COMMENTS: Final = 100
+_FIRST_TAG: Final = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_SPACE_AND_BOM: Final = f" \t\r\n{BOM}"
 
 
-class UnreadableError(ValueError):
-    """A document cannot be read. The message completes "the answer …" and quotes nothing of it."""
-
-
-def read_document(body: bytes) -> Any:
+def read_document(body: bytes, charset: str | None = None) -> Any:
     """Read an answer's body as plain values: JSON (also with a BOM, also JSON inside a JSON string), or XML.
 
-    Numbers with a fraction are `Decimal`. Of XML, elements become dictionaries by their local names, `ArrayOf…` and
-    repeated elements lists, `nil` None, and everything else text. NUL and half surrogate pairs, which no database
-    stores, become U+FFFD. Raises `UnreadableError` for a page of HTML and for anything else.
+    `charset` is the declared one. Numbers with a fraction are `Decimal`, and those that none can hold are texts. Of
+    XML, elements become dictionaries by their local names, `ArrayOf…` and repeated elements lists, `nil` None, and
+    everything else text. NUL and half surrogate pairs, which no database stores, become U+FFFD. Raises
+    `UnreadableError` for a page of HTML, for what would take too much memory, and for anything else.
     """
-    text = decode(body).strip()
-    if not text:
-        raise UnreadableError("is empty")
-    if is_html(text):
-        raise UnreadableError("is an HTML page")
+    text = decode(body, charset)
     try:
-        return _read_xml(text) if text.startswith("<") else _read_json(text)
-    except RecursionError:
-        problem = "is nested too deep"
-    except (ParseError, DefusedXmlException):
-        problem = "is neither JSON nor well-formed XML"
-    except ValueError:
-        problem = "is not JSON"
-    # Raised here and not above: json's own error holds the whole document.
-    raise UnreadableError(problem)
+        return _read(text)
+    except UnreadableError as error:
+        problem = str(error)
+    raise UnreadableError(problem, surroundings=_surroundings(text))
 
 
-def decode(body: bytes) -> str:
-    """Return a body's text, whatever its encoding. Never fails: what cannot be decoded becomes U+FFFD."""
-    if body[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        return body.decode("utf-16", "replace")
+def read_tolerantly(body: bytes, charset: str | None = None) -> Found:
+    """Read as `read_document`, and also JSON with byte-order marks, comments or PHP's notices around it.
+
+    For the answers to calls that are safe to repeat: what stands around it may mean that a call failed half-way.
+    """
+    text = decode(body, charset)
+    bare = text.lstrip(_SPACE_AND_BOM)
+    marks = int(body.startswith(codecs.BOM_UTF8)) + text[: len(text) - len(bare)].count(BOM)
+    problem, surroundings = "", ""
     try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # An old IIS or PHP answers in the code page of western Europe without saying so.
-        return body.decode("cp1252", "replace")
+        return Found(_read(bare), surroundings_of(BOM * marks, ""))
+    except UnreadableError as error:
+        problem = str(error)
+    if not is_html(bare):
+        try:
+            found = find_json(BOM * marks + bare)
+            return Found(_settle(found.document, bare), found.surroundings)
+        except UnreadableError as error:
+            surroundings = error.surroundings
+    raise UnreadableError(problem, surroundings=surroundings)
 
 
 def is_html(text: str) -> bool:
-    """Tell a page for people, from a proxy or a login form, from an answer."""
-    return _HTML.match(text) is not None
+    """Tell a page for people, from a proxy or a login form, from an answer: by its first tag."""
+    at = _BLANK.match(text).end()  # type: ignore[union-attr]  # it matches nothing, too
+    for _ in range(_MOST_COMMENTS):
+        closing = "-->" if text.startswith("<!--", at) else ">" if text.startswith("<?xml", at) else ""
+        end = text.find(closing, at)
+        if not closing or end < 0:
+            break
+        at = _BLANK.match(text, end + len(closing)).end()  # type: ignore[union-attr]
+    return _FIRST_TAG.match(text, at) is not None
 
 
 def unwrap(document: Any, method: str) -> Any:
@@ -90,16 +136,23 @@ def unwrap(document: Any, method: str) -> Any:
 def fold(key: str) -> str:
     """Return what all spellings of a key share: `Order ID`, `order_id`, `OrderID` and WCF's `Order_x0020_ID`."""
     plain = _XML_ESCAPE.sub(lambda match: chr(int(match[1], 16)), key)
-    return re.sub(r"[\s_]+", "", plain).casefold()
+    return _SPACES.sub("", plain).casefold()
 
 
 def as_text(value: object) -> str | None:
-    """Return a text, or a number's or truth value's text; None for null and for anything with parts."""
+    """Return a text, or a number's or truth value's text; None for null and for anything with parts.
+
+    A number that is none (NaN), or of more digits than an id has, is unreadable too: None.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return value
-    return str(value) if isinstance(value, (int, float, Decimal)) else None
+    if isinstance(value, int):
+        return str(value) if -_LARGEST_PLAIN_INT < value < _LARGEST_PLAIN_INT else None
+    if isinstance(value, float):
+        return str(value) if math.isfinite(value) else None
+    return str(value) if isinstance(value, Decimal) and is_plain(value) else None
 
 
 def as_bool(value: object) -> bool | None:
@@ -112,36 +165,64 @@ def as_bool(value: object) -> bool | None:
 
 def as_int(value: object) -> int | None:
     """Read a whole number that a ledger can hold, also as text or with `.0`; None for anything else."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, (float, Decimal)):
+        exact = as_decimal(value)
+        number = None if exact is None or exact != exact.to_integral_value() else int(exact)
+    elif isinstance(value, bool) or value is None:
         return None
-    written = (as_text(value) or "").strip()
-    if not _INTEGER.fullmatch(written):
-        return None
-    number = int(written.split(".")[0])
-    return number if -LARGEST_INT <= number <= LARGEST_INT else None
+    else:
+        written = (as_text(value) or "").strip()
+        number = int(written.split(".")[0]) if _INTEGER.fullmatch(written) else None
+    return number if number is not None and -LARGEST_INT <= number <= LARGEST_INT else None
+
+
+def id_of(text: str) -> int | None:
+    """Return the positive number that a text's digits, and nothing else, write; None for any other, or a longer one."""
+    number = int(text) if _DIGITS.fullmatch(text) else 0
+    return number if 0 < number <= LARGEST_INT else None
 
 
 def as_decimal(value: object) -> Decimal | None:
-    """Read an exact decimal, also as text; None for anything else. A float is read as it is printed."""
+    """Read an exact decimal, also as text; None for anything else. A float is read as it is printed.
+
+    None also for what is not between 10^-40 and 10^19: whoever rounds or counts to such a number overflows or hangs.
+    """
     if isinstance(value, bool) or value is None:
         return None
-    try:
-        number = Decimal((as_text(value) or "").strip())
-    except InvalidOperation:
+    written = (as_text(value) or "").strip()
+    if not _DECIMAL.fullmatch(written):
         return None
-    return number if number.is_finite() else None
+    number = Decimal(written)
+    return number if is_plain(number) else None
+
+
+def as_quantity(value: object) -> Decimal | None:
+    """Read a quantity as `as_decimal` does; a number beyond that, or NaN, is one of nineteen digits with its sign.
+
+    A person looks at so many. As None it would pass for one, which was not ordered.
+    """
+    number = as_decimal(value)
+    if number is not None or isinstance(value, bool):
+        return number
+    if isinstance(value, int):
+        is_beyond, is_negative = True, value < 0
+    else:
+        written = str(value)[:_LONGEST_DATE].strip() if isinstance(value, (str, float, Decimal)) else ""
+        is_beyond, is_negative = _BEYOND.fullmatch(written) is not None, written.startswith("-")
+    beyond = Decimal(10) ** LARGEST_EXPONENT
+    return (-beyond if is_negative else beyond) if is_beyond else None
 
 
 def as_datetime(value: object) -> datetime | None:
     """Read a date as aware UTC: `/Date(1700000000000-0500)/`, ISO 8601, or `MM/DD/YYYY HH:MM:SS AM`; else None.
 
     A date without a zone is taken as UTC: no vendor states its zone, so whoever compares such dates with a clock needs
-    a margin wider than any offset. The offset inside `/Date()/` only says how to display it. Year 1, which is how .NET
-    says "not set", is None.
+    a margin wider than any offset. The offset inside `/Date()/` only says how to display it. The years 1 and 9999,
+    which is how .NET says "not set" and "never", are None: nothing can be reckoned with them.
     """
     if isinstance(value, datetime):
         moment = value
-    elif isinstance(value, str):
+    elif isinstance(value, str) and len(value) <= _LONGEST_DATE:
         read = _read_date(value.strip())
         if read is None:
             return None
@@ -154,7 +235,7 @@ def as_datetime(value: object) -> datetime | None:
         moment = moment.astimezone(UTC)
     except OverflowError:
         return None
-    return None if moment.year == 1 else moment
+    return moment if 1 < moment.year < 9999 else None
 
 
 def as_rows(value: object, row: str) -> list[Any]:
@@ -191,6 +272,21 @@ def word_of(document: object) -> str:
     return ""
 
 
+def code_of(document: object) -> str:
+    """Return the code of a parsed error (`rest_no_route`, 30): a short one without spaces; empty where it has none."""
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return ""
+    folded = {fold(str(key)): value for key, value in document.items()}
+    for value in (folded.get(key) for key in _CODE_KEYS):
+        code = as_text(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+        if code and _CODE.fullmatch(code):
+            return code
+    error = folded.get("error")
+    return code_of(error) if isinstance(error, dict) else ""
+
+
 def by_field(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Rename a record's keys to the fields that `names` gives for their folded form; keep the others as they are.
 
@@ -204,8 +300,29 @@ def by_field(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     return renamed
 
 
+def _read(text: str) -> Any:
+    text = text.strip()
+    if not text:
+        raise UnreadableError("is empty")
+    if is_html(text):
+        raise UnreadableError("is an HTML page")
+    return read_xml(text) if text.startswith("<") else _read_json(text)
+
+
+def _surroundings(text: str) -> str:
+    if is_html(text):
+        return ""
+    try:
+        return find_json(text).surroundings
+    except UnreadableError as error:
+        return error.surroundings
+
+
 def _read_json(text: str) -> Any:
-    document = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    return _settle(parse_json(text), text)
+
+
+def _settle(document: Any, text: str) -> Any:
     if "\\u" in text or "\x00" in text:
         document = _storable(document)
     return _reread(document)
@@ -213,16 +330,12 @@ def _read_json(text: str) -> Any:
 
 def _reread(document: Any) -> Any:
     """Read a document that was encoded twice; leave a plain text alone."""
-    if isinstance(document, str) and document.lstrip()[:1] in {"{", "[", "\ufeff"}:
+    if isinstance(document, str) and document.lstrip()[:1] in {"{", "[", BOM}:
         try:
-            return _read_json(document.lstrip().lstrip("\ufeff"))
-        except ValueError:
+            return _read_json(document.lstrip().lstrip(BOM))
+        except UnreadableError:
             return document
     return document
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def _storable(value: Any) -> Any:
@@ -233,36 +346,6 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
     return value
-
-
-def _read_xml(text: str) -> Any:
-    # An encoding declaration contradicts what is decoded already.
-    return _read_element(fromstring(re.sub(r"^<\?xml[^>]*\?>", "", text), forbid_dtd=True))
-
-
-def _read_element(element: Element) -> Any:
-    if any(_local(name) == "nil" and as_bool(value) for name, value in element.attrib.items()):
-        return None
-    if _local(element.tag).startswith("ArrayOf"):
-        return [_read_element(child) for child in element]
-    if len(element) == 0:
-        return element.text or ""
-    record: dict[str, Any] = {}
-    repeated: set[str] = set()
-    for child in element:
-        name, value = _local(child.tag), _read_element(child)
-        if name in repeated:
-            record[name].append(value)
-        elif name in record:
-            record[name] = [record[name], value]
-            repeated.add(name)
-        else:
-            record[name] = value
-    return record
-
-
-def _local(name: str) -> str:
-    return name.rpartition("}")[2]
 
 
 def _read_date(text: str) -> datetime | None:

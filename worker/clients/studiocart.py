@@ -13,7 +13,7 @@ from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
-from worker.clients.reading import UnreadableError, as_int, read_document
+from worker.clients.reading import UnreadableError, as_int, read_tolerantly
 from worker.clients.studiocart_models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
@@ -252,7 +252,7 @@ class StudiocartClient:
             raise error
         problem = ""
         try:
-            return read_document(answer.body)
+            return self._api.read(operation, answer, safe_to_repeat=True)
         except UnreadableError as unreadable:
             problem = f"the answer {unreadable}"
         raise self._unexpected(operation, answer, problem)
@@ -288,7 +288,7 @@ def _wordpress_error(answer: Answer) -> dict[str, Any]:
     if len(answer.body) > 100_000:
         return {}
     try:
-        document = read_document(answer.body)
+        document = read_tolerantly(answer.body).document
     except UnreadableError:
         return {}
     is_error = isinstance(document, dict) and "code" in document and "message" in document and "id" not in document

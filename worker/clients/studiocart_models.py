@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from worker.clients.reading import as_bool, as_decimal, as_int, as_text
+from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text
 
 
 def _text(value: object) -> str | None:
@@ -27,6 +27,11 @@ def _minor_units(value: object) -> int | None:
     nearest = amount.to_integral_value()
     # PHP multiplies 57.99 by 100 to 5798.999999999999.
     return as_int(nearest) if abs(amount - nearest) < Decimal("0.001") else None
+
+
+def _quantity(value: object) -> int | None:
+    quantity = as_quantity(value)
+    return as_int(value) if quantity is None else as_int(quantity)
 
 
 def rows(value: object) -> list[Any] | None:
@@ -44,6 +49,7 @@ def _records(value: object) -> object:
 
 Text = Annotated[str | None, BeforeValidator(_text)]
 Number = Annotated[int | None, BeforeValidator(as_int)]
+Quantity = Annotated[int | None, BeforeValidator(_quantity)]
 MinorUnits = Annotated[int | None, BeforeValidator(_minor_units)]
 Rate = Annotated[Decimal | None, BeforeValidator(as_decimal)]
 Truth = Annotated[bool | None, BeforeValidator(as_bool)]
@@ -78,7 +84,7 @@ class OrderItem(StudiocartRecord):
     """One item of an order. It carries no product id: `product_name`, with its trailing " x N", is all there is."""
 
     product_name: Text = None
-    quantity: Number = None
+    quantity: Quantity = None
     subtotal: MinorUnits = None
     total_amount: MinorUnits = None
     tax_amount: MinorUnits = None

@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_paging import EndlessListError
+from worker.clients.json_text import without_trailing_commas
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart_models import (
     Cart,
@@ -45,8 +46,6 @@ _ON_CARTS: Final = "cart"
 _RETRIEVE: Final = "retrieve/orders"
 _ORDER_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The document's own have fifteen characters; at most sixteen are said to come."""
-_TRAILING_COMMA: Final = re.compile(rb'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
-"""The document's samples have them, where JSON has none."""
 _STATUS_DECIDES: Final = frozenset({*range(200, 300), HTTPStatus.BAD_REQUEST})
 """The HTTP statuses under which the status in the body may say more."""
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -322,7 +321,7 @@ class ThreedcartClient:
             safe_to_repeat=safe_to_repeat,
             limits=limits,
         )
-        document, problem = _read(answer)
+        document, problem = self._read(operation, answer, safe_to_repeat=safe_to_repeat)
         rows = told_rows(document)
         if operation == _LIST and answer.status == HTTPStatus.NOT_FOUND and not (rows or document == []):
             raise self._unexpected(operation, "there is no such address; check the base URL", answer)
@@ -338,6 +337,20 @@ class ThreedcartClient:
         if problem and answer.status != HTTPStatus.NO_CONTENT:
             raise self._unexpected(operation, problem, answer, safe_to_repeat=safe_to_repeat)
         return answer, document
+
+    def _read(self, operation: str, answer: Answer, *, safe_to_repeat: bool) -> tuple[Any, str]:
+        """Return an answer's document, and what keeps it from being read, which completes "…: "."""
+        try:
+            return self._api.read(operation, answer, safe_to_repeat=safe_to_repeat), ""
+        except UnreadableError as unreadable:
+            problem = f"the answer {unreadable}"
+        text = decode(answer.body)
+        if not is_html(text):
+            try:
+                return read_document(without_trailing_commas(text).encode("utf-8", "replace")), ""
+            except UnreadableError:
+                pass
+        return None, problem
 
     def _alone(self, operation: str, document: Any, answer: Answer) -> Any:
         """Return the record of an answer that may be a collection of one, as either reading of the document has it."""
@@ -372,18 +385,3 @@ def _number(quantity: int | Decimal) -> int | float:
 
 def _value_of(rows: Sequence[Told], key: str) -> str:
     return next((row.value.strip() for row in rows if row.value and fold(row.key or "") == fold(key)), "")
-
-
-def _read(answer: Answer) -> tuple[Any, str]:
-    """Return an answer's document, and what keeps it from being read, which completes "…: "."""
-    body = answer.body
-    try:
-        return read_document(body), ""
-    except UnreadableError as unreadable:
-        problem = f"the answer {unreadable}"
-    if not is_html(decode(body)):
-        try:
-            return read_document(_TRAILING_COMMA.sub(rb"\1", body)), ""
-        except UnreadableError:
-            pass
-    return None, problem

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 
-from worker.clients.reading import as_bool, as_decimal, as_int, as_text, by_field, fold
+from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text, by_field, fold
 
 
 def _items(value: object) -> object:
@@ -53,6 +53,7 @@ Text = Annotated[str | None, BeforeValidator(as_text)]
 Number = Annotated[int | None, BeforeValidator(as_int)]
 Amount = Annotated[Decimal | None, BeforeValidator(as_decimal)]
 Flag = Annotated[bool | None, BeforeValidator(as_bool)]
+Quantity = Annotated[Decimal | None, BeforeValidator(as_quantity)]
 Id = Annotated[int, BeforeValidator(as_int), Field(ge=1)]
 MaybeId = Annotated[int | None, BeforeValidator(_known_id)]
 """0 is no id."""
@@ -182,7 +183,7 @@ class OrderItem(ThreedcartRecord):
     catalog_id: MaybeId = None
     item_id: Text = None
     """The SKU."""
-    item_quantity: Amount = None
+    item_quantity: Quantity = None
     item_unit_price: Amount = None
     item_option_price: Amount = None
     item_description: Text = None

@@ -30,7 +30,8 @@ from urllib3.util.connection import create_connection
 
 from worker.clients.watchdog import WATCHDOG, Watched
 
-BODY_LIMIT_BYTES: Final = 64 * 1024 * 1024
+BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
+"""Of an answer once it is unpacked: a list's largest page has some 2 MiB. Reading stops there."""
 IDLE_LIMIT_SECONDS: Final = 4.0
 """A call that changes something opens a new connection when its own has been idle for longer: servers close idle ones
 after 5 s (Apache) to 120 s (IIS), and a request sent into that very moment has an unknown outcome."""

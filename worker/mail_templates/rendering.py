@@ -18,6 +18,7 @@ WELCOME: Final = "welcome"
 FOLLOW_ON: Final = "follow_on"
 BUILT_IN: Final = Path(__file__).parent
 
+_UNDEFINED = re.compile(r"'(?P<name>\w+)' is undefined")
 _SUBJECT = re.compile(r"Subject:[ \t]*(?P<subject>\S[^\r\n]*)(?:\r?\n)+(?P<text>.*)", re.DOTALL)
 _LEARNER: Final = {"first_name": "Jane", "last_name": "Doe", "name": "Jane Doe", "email": "jane@example.com"}
 SAMPLES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
@@ -122,7 +123,7 @@ def _line_of(error: Exception, file_name: str) -> int:
 
 def _why(error: Exception) -> str:
     """Jinja's own word for a name that is not given; of anything else its kind alone."""
-    unknown = re.fullmatch(r"'(?P<name>\w+)' is undefined", str(error))
+    unknown = _UNDEFINED.fullmatch(str(error))
     if unknown is not None:
         return f"there is no {unknown['name']}; see docs/mail.md for what there is"
     return f"{type(error).__name__} while it was rendered"

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 DATE_TIME: Final = "%Y-%m-%d %H:%M:%S"
 
+_BARE_AMPERSAND: Final = re.compile(r"&(?!#?\w+;)")
+_QUOTED: Final = re.compile(r'"([^"]*)"')
+
 RENEWED_FIELDS: Final = frozenset(
     {
         "customer_firstname",
@@ -167,8 +170,8 @@ def subscribed(order: Mapping[str, Any], subscription_id: int, subscription: Map
 
 def texturized(name: str) -> str:
     """Return a title as WordPress shows it everywhere, the REST API too: curly quotes, dashes and entities."""
-    shown = re.sub(r"&(?!#?\w+;)", "&#038;", name).replace(" - ", " &#8211; ")
-    shown = re.sub(r'"([^"]*)"', r"&#8220;\1&#8221;", shown)
+    shown = _BARE_AMPERSAND.sub("&#038;", name).replace(" - ", " &#8211; ")
+    shown = _QUOTED.sub(r"&#8220;\1&#8221;", shown)
     return shown.replace("'", "&#8217;")
 
 

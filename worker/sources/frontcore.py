@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from worker.clients import frontcore_models as records
 from worker.clients.frontcore import FrontcoreClient
-from worker.clients.reading import as_datetime
+from worker.clients.reading import as_datetime, id_of
 from worker.email_address import trimmed_email
-from worker.errors import WebhookRejectedError
+from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
 from worker.sources.order import Money, Order, Payment
 from worker.sources.source import Page, Until, Walk, page_of
@@ -52,7 +52,10 @@ class FrontcoreSource:
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the account does not know it."""
-        return to_order(self._client.retrieve_order(int(order_id)), provision_when=self._provision_when)
+        number = id_of(order_id)
+        if number is None:
+            raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
+        return to_order(self._client.retrieve_order(number), provision_when=self._provision_when)
 
     def from_body(self, body: dict[str, Any]) -> Order:
         """An order from a webhook's body, which must be a whole order with its lines; else `WebhookRejectedError`.

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from worker.clients import studiocart_models as records
+from worker.clients.reading import as_datetime, id_of
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
@@ -62,7 +63,8 @@ PAYMENTS: dict[str, Payment] = {
 _NOTHING_TO_PAY = frozenset({"pending-payment", "pending", "unpaid"})
 """Statuses that mean paid when the total is zero: the checkout is finished and there is nothing to pay."""
 
-_TRAILING_QUANTITY = re.compile(r"\s+x\s+([0-9]{1,9})\s*$", re.IGNORECASE)
+_QUANTITY = re.compile(r"[0-9]{1,9}")
+_NOT_READABLE = re.compile(r"[^a-z0-9]+")
 _SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)
 
 
@@ -82,9 +84,10 @@ class StudiocartSource:
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the site does not know it."""
-        if not (order_id.isascii() and order_id.isdecimal()):
+        number = id_of(order_id)
+        if number is None:
             raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
-        return to_order(self._client.retrieve_order(int(order_id)), trials=self._trials)
+        return to_order(self._client.retrieve_order(number), trials=self._trials)
 
     def from_body(self, body: dict[str, Any]) -> Order:
         """An order from a webhook's body. Its amounts are decimals of another kind than the API's and are left out."""
@@ -233,13 +236,8 @@ def _payment(status: str, record: records.Order) -> Payment:
 def _created_at(record: records.Order) -> datetime | None:
     """`date_time` is naive UTC (vendor's sample: 08:14 there, 13:44 on the +05:30 site); `date` is the site's day."""
     for text in (record.date_time, record.date):
-        if not text:
-            continue
-        try:
-            moment = datetime.fromisoformat(text)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            continue
+        if text and "/" not in text and (moment := as_datetime(text)) is not None:
+            return moment
     return None
 
 
@@ -320,17 +318,23 @@ def _quantity(item: records.OrderItem) -> int:
     """The item's quantity, else the number its name ends in, else 1."""
     if item.quantity is not None:
         return item.quantity
-    found = _TRAILING_QUANTITY.search(item.product_name or "")
-    return int(found.group(1)) if found else 1
+    return _name_and_quantity(item.product_name or "")[1] or 1
 
 
 def _plain_name(name: str) -> str:
     """An item's product name without its trailing " x N" (vendor's sample: "SC Product 1 x 1")."""
-    return " ".join(_TRAILING_QUANTITY.sub("", name).split())
+    return " ".join(_name_and_quantity(name)[0].split())
+
+
+def _name_and_quantity(name: str) -> tuple[str, int | None]:
+    parts = name.rsplit(maxsplit=2)
+    if len(parts) == 3 and parts[1] in {"x", "X"} and _QUANTITY.fullmatch(parts[2]):
+        return parts[0], int(parts[2])
+    return name, None
 
 
 def _slug(name: str) -> str:
     """A line id for an item without one: readable, and distinct for distinct names."""
-    readable = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40]
+    readable = _NOT_READABLE.sub("-", name.casefold()).strip("-")[:40]
     digest = hashlib.sha256(" ".join(name.split()).casefold().encode()).hexdigest()[:8]
     return f"{readable}-{digest}" if readable else f"item-{digest}"

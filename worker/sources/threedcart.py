@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from worker.clients import threedcart_models as records
-from worker.clients.reading import as_datetime, as_int, fold
+from worker.clients.reading import as_datetime, as_int, fold, id_of
 from worker.clients.threedcart import ThreedcartClient
 from worker.clients.unreadable import Rows
 from worker.email_address import trimmed_email
@@ -54,12 +54,13 @@ class ThreedcartSource:
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the store does not know it, `NoOrderError` if it is none."""
-        if not (order_id.isascii() and order_id.isdecimal()):
+        number = id_of(order_id)
+        if number is None:
             raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
         try:
-            return self._to_order(_completed(self._client.retrieve_order(int(order_id))))
+            return self._to_order(_completed(self._client.retrieve_order(number)))
         except NotFoundError as error:
-            if int(order_id) != SAMPLE_ORDER_ID or isinstance(error, NoOrderError):
+            if number != SAMPLE_ORDER_ID or isinstance(error, NoOrderError):
                 raise
             raise _sample(error) from error
 

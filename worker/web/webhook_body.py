@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from enum import Enum, auto
@@ -16,6 +15,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from worker.clients.charset import decode
+from worker.clients.json_text import UnreadableError, decoder, parse_json
 from worker.errors import WebhookRejectedError
 from worker.web.json_depth import is_deeper_than
 
@@ -28,6 +29,7 @@ BODY_TIMEOUT_SECONDS = 10.0
 """A sender that takes longer holds a connection for nothing."""
 _LONGEST_BOUNDARY = 70  # RFC 2046
 _BLANK = b" \t\r\n\xef\xbb\xbf"
+_LONGEST_NUMBER = 40
 _CONTENT_LENGTH = re.compile(r"[0-9]{1,20}", re.ASCII)
 # Above the largest body, so that nothing a stranger sends is ever written to disk.
 _MEMORY_FILE_BYTES = 2 * LARGEST_BODY_BYTES
@@ -131,25 +133,21 @@ def _refuse_size(largest_bytes: int) -> NoReturn:
 
 
 def _parse_json(body: bytes) -> object:
-    malformed = rejected(400, "The body is not valid JSON in UTF-8.")
     if is_deeper_than(body, DEEPEST_NESTING):
         raise _too_deep()
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
-    except ValueError:
-        # Of JSON's grammar, of UTF-8, of a number that is none, or with more digits than Python converts.
-        raise malformed from None
+        return parse_json(decode(body, "utf-8"), _DECODER)
+    except UnreadableError as error:
+        raise rejected(400, f"The body {error}.") from None
 
 
-def _refuse_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | str:
+    """A number as JSON's columns hold it; the text itself, which no field takes for a number, if it is beyond."""
     number = float(text)
-    if not isfinite(number):
-        raise ValueError("a number beyond what can be stored")
-    return number
+    return number if isfinite(number) else text[:_LONGEST_NUMBER]
+
+
+_DECODER = decoder(_finite)
 
 
 def _too_deep() -> WebhookRejectedError:

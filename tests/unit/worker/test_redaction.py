@@ -62,6 +62,10 @@ def test_the_longest_secret_is_masked_first_when_one_begins_another() -> None:
         (f"order {GUID}", f"order {GUID}"),
         ("next_page_token=7 is no secret", "next_page_token=7 is no secret"),
         ('{"password": null}', '{"password": null}'),
+        ('"token":"' + "\\\\" * 50, '"token":"***"'),
+        ('{"token": "cut in the midd', '{"token": "***"'),
+        ('{\\"token\\": \\"a\\\\\\"b\\", \\"n\\": 1}', '{\\"token\\": \\"***\\", \\"n\\": 1}'),
+        ("a-" * 40 + "x-api-key=q", "a-" * 40 + "x-api-key=***"),
     ],
 )
 def test_an_unknown_secret_is_masked_when_its_name_gives_it_away(text: str, shown: str) -> None:
@@ -102,3 +106,11 @@ def test_only_the_latest_tokens_are_kept_when_many_rotate() -> None:
 
 def test_half_a_surrogate_pair_is_masked_when_it_is_in_a_secret() -> None:
     assert redact("x abc\ud800d y", ["abc\ud800d"]) == "x *** y"
+
+
+def test_every_secret_is_masked_when_a_text_is_very_long() -> None:
+    text = "".join(f"line {number} token=abc{number} known-secret\n" for number in range(5_000))
+    shown = redact(text, ["known-secret"])
+    assert "abc" not in shown
+    assert "known" not in shown
+    assert shown.count("***") == 10_000

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.worker.clients.stub import StubTransport, answer
 from worker.clients.base import ApiClient, Budget, CallLimits
+from worker.clients.reading import UnreadableError
 from worker.clients.transport import NoAnswer
 from worker.errors import ApiConnectionError, ConfigurationError, LeaseLostError, ServerError, UnexpectedResponseError
 
@@ -162,3 +163,33 @@ def test_a_budget_stands_still_when_it_is_paused() -> None:
     assert budget.left() == 6.0
     seconds[0] = 120.0
     assert budget.left() == -10.0
+
+
+NOTICE = b"<b>Notice</b>: hunter2 at line 3<br />\n"
+
+
+def test_an_answer_is_read_and_noted_when_notices_stand_around_it_and_the_call_is_safe() -> None:
+    api = client(StubTransport(answer()), secrets=lambda: ["hunter2"])
+    for _ in range(2):
+        assert api.read("op", answer(NOTICE + b"[1]"), safe_to_repeat=True) == [1]
+    assert api.notes == ("op: the JSON is preceded by 'Notice : *** at line 3'",)
+    assert api.read("op", answer(b"[1]"), safe_to_repeat=True) == [1]
+    for number in range(50):
+        api.read(f"op{number}", answer(NOTICE + b"[1]"), safe_to_repeat=True)
+    assert len(api.notes) == 20
+
+
+def test_an_answer_is_not_read_when_notices_stand_around_it_and_the_call_is_not_safe() -> None:
+    api = client(StubTransport(answer()), secrets=lambda: ["hunter2"])
+    with pytest.raises(UnreadableError) as caught:
+        api.read("op", answer(NOTICE + b"[1]"), safe_to_repeat=False)
+    assert str(caught.value).endswith("XML: the JSON is preceded by 'Notice : *** at line 3'")
+    assert "hunter2" not in repr(caught.value.surroundings)
+    assert caught.value.__context__ is None
+    assert api.notes == ()
+
+
+def test_the_declared_charset_counts_when_an_answer_is_read() -> None:
+    api = client(StubTransport(answer()))
+    declared = answer(b'["Jos\xc3", "\xe5"]', content_type="application/json; charset=windows-1252")
+    assert api.read("op", declared, safe_to_repeat=False) == ["JosÃ", "å"]

@@ -212,3 +212,73 @@ def test_a_word_is_cut_when_it_is_long() -> None:
 def test_a_secret_is_masked_when_the_cut_would_go_through_it() -> None:
     error = error_of(answer({"message": "x" * 195 + "hunter2"}, 400))
     assert "hunt" not in str(error)
+
+
+def redirected(location: str, base_url: str = "https://shop.example/wp-json/sc/v1", status: int = 301) -> str:
+    error = error_for_answer(
+        answer(b"", status, Location=location),
+        system="studiocart",
+        operation="list/orders",
+        safe_to_repeat=True,
+        now=NOW,
+        redact=lambda text: text.replace("hunter2", "***"),
+        base_url=base_url,
+    )
+    assert isinstance(error, UnexpectedResponseError)
+    return error.message
+
+
+ADVICE = ". Set CARTBRIDGE_STUDIOCART__BASE_URL to the address that answers by itself"
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("https://new.example/wp-json/sc/v1/orders?key=hunter2#x", "https://new.example/wp-json/sc/v1/orders"),
+        ("/login?next=hunter2", "https://shop.example/login"),
+        ("//u:pw@new.example:8443/x", "https://new.example:8443/x"),
+        ("https://[::1]:80/hunter2", "https://[::1]:80/***"),
+        ("http://shop.example/x", "http://shop.example/x, which is not encrypted"),
+    ],
+)
+def test_a_redirection_names_its_target_without_its_query_when_it_comes(location: str, said: str) -> None:
+    message = redirected(location)
+    assert message == f"studiocart list/orders answered HTTP 301, a redirection to {said}{ADVICE}"
+
+
+@pytest.mark.parametrize("location", ["", "https://[", "mailto:jo@x.no", "https://new.example/\x00\x1b[2J"])
+def test_a_redirection_says_no_more_when_its_target_is_no_address(location: str) -> None:
+    assert redirected(location) == "studiocart list/orders answered HTTP 301"
+
+
+def test_no_setting_is_named_when_there_is_none_for_a_redirection() -> None:
+    assert redirected("https://new.example/x", base_url="").endswith("a redirection to https://new.example/x")
+
+
+def test_a_redirection_is_short_when_its_target_is_long() -> None:
+    assert len(redirected("https://new.example/" + "x" * 100_000)) < 400
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"code": "rest_no_route", "message": "No route hunter2"}, "rest_no_route", "No route ***"),
+        (b'<br /><b>Notice</b>: x<br />\n{"code": "rest_no_route", "message": "No"}', "rest_no_route", "No"),
+        ([{"Code": 30, "Message": "no"}], "30", "no"),
+        ({"error": {"code": "a.b", "message": "no"}}, "a.b", "no"),
+        ({"code": "a sentence, not a code", "message": "no"}, "", "no"),
+        ({"code": True, "errorCode": None}, "", ""),
+        ({"code": "x" * 65}, "", ""),
+        (b"<html>", "", ""),
+    ],
+)
+def test_a_vendor_s_code_can_be_decided_by_when_it_gave_one(body: Any, code: str, message: str) -> None:
+    error = error_of(answer(body, 404))
+    assert error is not None
+    assert (error.vendor_code, error.vendor_message) == (code, message)
+
+
+def test_a_word_is_cut_before_it_is_matched_when_it_is_long() -> None:
+    error = error_of(answer({"message": "word " * 15_000}, 400))
+    assert error is not None
+    assert len(error.vendor_message) == 200
