@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -241,6 +241,7 @@ def test_check_asks_for_one_order_when_orders_are_enabled(sandbox: Sandbox, tmp_
     refused = found(PRIVATE_KEY="another-key-altogether")
     assert (refused.reachable, refused.accepted) == (True, False)
     assert "CARTBRIDGE_THREEDCART__PRIVATE_KEY" in refused.next_step
+    assert "no unused cart is deleted" in refused.next_step
     off = found(ORDERS_ENABLED="false")
     assert (off.works, off.detail.startswith("looked for a cart; deletes no unused cart")) == (True, True)
 
@@ -455,6 +456,23 @@ def test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money(fou
     rig.runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
     assert recorded_orders(rig)["8"] == "review"
     assert states(rig)["threedcart/8/-/-/payment-unproven"] == ("review", "payment_unproven")
+
+
+def test_an_order_is_found_when_its_last_update_is_older_than_itself(found_company: Company) -> None:
+    rig = found_company()
+    made_at = (datetime.now(UTC) - timedelta(days=3)).replace(tzinfo=None).isoformat(timespec="seconds")
+    stale = {"LastUpdate": "2020-01-01T00:00:00"}
+    poll(rig)
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=7, **stale))
+    poll(rig)
+    assert recorded_orders(rig) == {"7": "planned"}
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=8, OrderStatusID=11, OrderDate=made_at, OrderAmount=5, **stale))
+    rig.clock.move(24 * 3600)
+    poll(rig)
+    rig.sandbox.threedcart.update_order(8, OrderStatusID=4, **stale)
+    rig.clock.move(24 * 3600)
+    poll(rig)
+    assert recorded_orders(rig) == {"7": "planned", "8": "planned"}
 
 
 def test_further_seats_wait_for_a_name_when_several_are_bought(found_company: Company) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -111,7 +112,10 @@ def _probe_system(name: str, system: SystemSettings) -> Finding:
             name, kind, configured=True, reachable=True, accepted=True, detail=detail, order_statuses=statuses
         )
     except ApiError as error:
-        return _refused(name, kind, system, error)
+        found = _refused(name, kind, system, error)
+        if not isinstance(system, ThreedcartSettings):
+            return found
+        return replace(found, next_step=f"{found.next_step} Until then no unused cart is deleted.")
     except CartbridgeError as error:
         return Finding(
             name, kind, configured=True, reachable=False, detail=str(error), next_step="Correct its settings."

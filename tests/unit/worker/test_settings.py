@@ -308,3 +308,11 @@ def test_the_process_is_embedded_on_sqlite_when_nothing_is_set() -> None:
     distributed = load(**EVERY_SETTING)
     assert not distributed.embedded
     assert not distributed.on_sqlite
+
+
+def test_a_list_of_3dcart_is_waited_for_two_minutes_unless_a_read_timeout_is_set() -> None:
+    name = "CARTBRIDGE_THREEDCART__READ_TIMEOUT_SECONDS"
+    for values, seconds in (({}, (30.0, 120.0)), ({name: "7"}, (7.0, 7.0)), ({name: "30"}, (30.0, 30.0))):
+        store = load_settings(values, env_file=None).threedcart
+        assert (store.read_timeout_seconds, store.list_timeout_seconds) == seconds
+    assert load_settings({}, env_file=None).frontcore.list_timeout_seconds == 30.0
