@@ -97,6 +97,7 @@ lint: $(DEVELOPMENT) check-migrations ## Check format, style, types, import dire
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/state_diagrams.py --check
+	$(BIN)/python .ci/audit.py
 
 .PHONY: format
 format: $(DEVELOPMENT) ## Format the code and fix what can be fixed without thought

@@ -17,7 +17,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ["beat", "migrate", "up", "web", "worker"]
 SERVERS = ["flower", "grafana", "postgres", "prometheus", "redis"]
 NO_SECRET_HERE = {
-    "CARTBRIDGE_BROKER_URL": "Redis is on a network of its own, and has no password",
+    "CARTBRIDGE_BROKER_URL": "of Redis it is a file, and memory:// holds no password",
     "CARTBRIDGE_DATABASE_URL": "of PostgreSQL it is a file, and SQLite's holds no password",
 }
 SECRET_FOLDER = "/run/secrets/"
@@ -28,6 +28,7 @@ def settings_of(service: str, folder: Path) -> Settings:
     environ = dict(SERVICES[service]["environment"])
     planted = {
         "database_url": "postgresql+psycopg://cartbridge:planted@postgres/cartbridge\n",
+        "broker_url": "redis://:planted@redis:6379/0\n",
         "learningcart_password": "planted\n",
     }
     for name, value in environ.items():
@@ -96,6 +97,14 @@ def test_broker_refuses_and_keeps_when_it_is_full_or_restarted() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     assert "--maxmemory-policy noeviction" in command
     assert "--appendonly yes" in command
+
+
+def test_broker_wants_a_password_which_stands_in_no_argument() -> None:
+    """Whoever reaches Redis could otherwise put messages into the queues."""
+    assert SERVICES["redis"]["command"][:2] == ["redis-server", "/run/secrets/redis_config"]
+    for service in ("web", "worker", "beat", "migrate"):
+        assert SERVICES[service]["environment"]["CARTBRIDGE_BROKER_URL_FILE"] == "/run/secrets/broker_url"
+    assert "redis://" not in str(SERVICES)
 
 
 def test_ledger_is_durable_when_postgres_starts() -> None:
