@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -17,14 +17,18 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.retry import backoff_seconds
 from worker.sources.order import Order, Payment
-from worker.sources.source import NoOrderError, SampleOrderError, Source
+from worker.sources.source import NoOrderError, SampleOrderError, Source, SubscriptionFoundError
+from workflows.half_written import READ_AGAIN_AFTER, is_half_written
 from workflows.ingest import Look, Recorded, preview, record_order
 from workflows.offers import Offers, OffersError
 from workflows.offers_file import OffersBook
 from workflows.plan import Plan
-from workflows.reasons import Reason
+from workflows.reasons import ADVICE, Reason
+from workflows.repeats import News, judge, leave
 from workflows.set_aside import CONCERNS_ALL, describe_failure
-from workflows.standing import DEFAULT_RULES, SubscriptionRules, keep_subscriptions
+from workflows.source_start import note_contact
+from workflows.standing import DEFAULT_RULES, SubscriptionRules, keep_subscriptions, record_subscription
+from workflows.subscription_orders import plan_orders_of
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,16 @@ class Looked:
     taken: int = 0
     """How many deliveries this look answered."""
     ready: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An order, and when what is known of it was true."""
+
+    order: Order
+    at: datetime
+    is_trusted: bool = False
+    """It was read from a webhook's body, of which nobody knows how old it is."""
 
 
 class HintReader:
@@ -102,60 +116,155 @@ class HintReader:
                 now=self._clock(),
                 lease_seconds=self._lease_seconds,
             )
-        if not taken:
-            return Looked()
+        looked = Looked()
+        for group in self._groups(source_name, taken):
+            each = self._look_at(source_name, order_id, group)
+            looked = Looked(each.recorded, each.error, looked.taken + each.taken, [*looked.ready, *each.ready])
+        return looked
+
+    def _groups(self, source_name: str, taken: list[Row[Any]]) -> list[list[Row[Any]]]:
+        """What one look each answers: all deliveries, or those up to each trusted body, which is news of its own."""
+        groups: list[list[Row[Any]]] = [[]] if taken else []
+        is_trusting = self._is_trusting(source_name, taken)
+        for row in taken:
+            if is_trusting and row.body is not None and any(each.body is not None for each in groups[-1]):
+                groups.append([])
+            groups[-1].append(row)
+        return groups
+
+    def _is_trusting(self, source_name: str, taken: list[Row[Any]]) -> bool:
+        policy = self._policies.get(source_name)
+        return policy is not None and policy.trust_webhook and all(row.via == Via.WEBHOOK for row in taken)
+
+    def _look_at(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> Looked:
+        offers = Offers()
         try:
             offers = self._offers.current()
-            order, fetched_at = self._read(source_name, order_id, taken)
+            found = self._read(source_name, order_id, taken)
+            if is_half_written(found.order) and all(row.reason != Reason.ORDER_INCOMPLETE for row in taken):
+                return self._read_again(found.order, taken)
+        except SubscriptionFoundError as news:
+            return self._take_subscription(source_name, order_id, taken, news, offers)
         except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
             return self._put_off(source_name, order_id, taken, error)
         try:
-            recorded = self._record(source_name, order, taken, offers, fetched_at=fetched_at)
+            recorded = self._record(source_name, found, taken, offers)
         except CONCERNS_ALL:
             raise
         except Exception as error:  # noqa: BLE001  (as above)
             return self._put_off(source_name, order_id, taken, error)
         return Looked(recorded, taken=len(taken), ready=recorded.ready)
 
-    def _record(
-        self, source_name: str, order: Order, taken: list[Row[Any]], offers: Offers, *, fetched_at: datetime
-    ) -> Recorded:
+    def _record(self, source_name: str, found: _Read, taken: list[Row[Any]], offers: Offers) -> Recorded:
         actors = [row.actor for row in taken if row.via == Via.MANUAL]
         look = Look(
-            fetched_at=fetched_at,
+            fetched_at=found.at,
             actor=actors[0] if actors else Actor.SOURCE,
             manual=bool(actors),
             replan=any(row.replan for row in taken),
             delivery_ids=tuple(row.id for row in taken),
         )
-        now = self._clock()
+        now, order, policy = self._clock(), found.order, self._policies[source_name]
+        rules, start_at = policy.subscriptions, policy.start_at
         with self._ledger.write() as connection:
-            order_rows.lock_open_deliveries(connection, source_name, taken[0].order_id)
-            policy = self._policies[source_name]
-            keep_subscriptions(
-                connection, [order], policy.subscriptions, fetched_at=fetched_at, now=now, start_at=policy.start_at
-            )
-            recorded = record_order(
-                connection, order, offers, look, now=now, start_at=policy.start_at, rules=policy.subscriptions
-            )
+            order_rows.lock_open_deliveries(connection, source_name, order.id)
+            keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
+            row, news = None, News.NEW
+            if found.is_trusted:
+                row, _ = order_rows.lock_order(connection, order, fetched_at=found.at, now=now)
+                news = judge(connection, self._sources[source_name], order, row)
+                look = replace(look, doubt=Reason.REPEATED_WEBHOOK if news is News.DOUBTFUL else None)
+            if row is not None and news is News.OLD:
+                recorded = leave(connection, order, row, look, now=now)
+            else:
+                recorded = record_order(connection, order, offers, look, now=now, start_at=start_at, rules=rules)
             # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
-            order_rows.put_off_received(
-                connection, source_name, taken[0].order_id, until=now + timedelta(seconds=NEXT_FETCH_SECONDS)
-            )
+            until = now + timedelta(seconds=NEXT_FETCH_SECONDS)
+            order_rows.put_off_received(connection, source_name, order.id, until=until)
         return recorded
 
-    def _read(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> tuple[Order, datetime]:
+    def _read(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> _Read:
         """The order, and when what is known of it was true: a trusted body is as old as its arrival."""
         source = self._sources.get(source_name)
         if source is None:
             raise NotFoundError(f"the source {source_name} is not configured", system=source_name, operation="fetch")
         bodies = [row for row in taken if row.body is not None]
-        if self._policies[source_name].trust_webhook and bodies and all(row.via == Via.WEBHOOK for row in taken):
+        if not (bodies and self._is_trusting(source_name, taken)):
+            return self._fetch(source, order_id)
+        try:
             # The id was read where a setting says it stands, which the source need not know.
-            return source.from_body({**bodies[-1].body, "id": order_id}), bodies[-1].received_at
+            order = source.from_body({**bodies[-1].body, "id": order_id})
+        except SubscriptionFoundError as news:
+            is_partial = news.subscription is not None and news.subscription.is_partial
+            if is_partial and (asked := self._try_to_fetch(source, order_id)) is not None:
+                return asked  # an order after all
+            raise
+        is_bare = not order.buyer_email and not order.lines_known
+        if is_bare and order.payment is Payment.PAID:
+            return self._fetch(source, order_id)
+        told = _Read(order, bodies[-1].received_at, is_trusted=True)
+        # What tells little more than a status counts if the source cannot be asked.
+        return (self._try_to_fetch(source, order_id) or told) if is_bare else told
+
+    def _try_to_fetch(self, source: Source, order_id: str) -> _Read | None:
+        """The order as it is now, None where the source cannot tell. Raises `SubscriptionFoundError`."""
+        try:
+            return self._fetch(source, order_id)
+        except SubscriptionFoundError:
+            raise
+        except ApiError:
+            return None
+
+    def _fetch(self, source: Source, order_id: str) -> _Read:
         fetched_at = self._clock()
         order = source.fetch(order_id)
-        return (source.annotate([order])[0] if order.payment is Payment.PAID else order), fetched_at
+        return _Read(source.annotate([order])[0] if order.payment is Payment.PAID else order, fetched_at)
+
+    def _read_again(self, order: Order, taken: list[Row[Any]]) -> Looked:
+        """Let the deliveries of a half-written order wait for a minute."""
+        now = self._clock()
+        with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, order.source, order.id)
+            order_rows.release_deliveries(
+                connection,
+                [row.id for row in taken],
+                state=DeliveryState.WAITING,
+                reason=Reason.ORDER_INCOMPLETE,
+                now=now,
+                next_attempt_at=now + READ_AGAIN_AFTER,
+                holder=self._holder,
+            )
+        return Looked(error=ADVICE[Reason.ORDER_INCOMPLETE].sentence, taken=len(taken))
+
+    def _take_subscription(
+        self, source_name: str, order_id: str, taken: list[Row[Any]], found: SubscriptionFoundError, offers: Offers
+    ) -> Looked:
+        """Keep the subscription that a hint turned out to be about, and plan the orders it lists by it."""
+        now, policy = self._clock(), self._policies[source_name]
+        looked = Looked(taken=len(taken), error=str(found))
+        with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, source_name, order_id)
+            note_contact(connection, source_name, now=now, start_at=policy.start_at)
+            if found.subscription is not None:
+                record_subscription(connection, found.subscription, policy.subscriptions, fetched_at=now, now=now)
+                looked.ready = plan_orders_of(
+                    connection,
+                    source_name,
+                    found.subscription.id,
+                    offers,
+                    rules=policy.subscriptions,
+                    start_at=policy.start_at,
+                    now=now,
+                )
+            order_rows.release_deliveries(
+                connection,
+                [row.id for row in taken],
+                state=DeliveryState.IGNORED,
+                reason=Reason.SUBSCRIPTION_NEWS,
+                now=now,
+                holder=self._holder,
+            )
+        return looked
 
     def _put_off(self, source_name: str, order_id: str, taken: list[Row[Any]], error: Exception) -> Looked:
         now = self._clock()

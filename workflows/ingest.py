@@ -2,65 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select
 
 from worker.ledger import order_rows, repository
 from worker.ledger.forgotten import as_kept
-from worker.ledger.models import cursors, orders, runs, steps
+from worker.ledger.models import cursors, orders
 from worker.ledger.order_changes import told_changes
-from worker.ledger.run_rows import add_learners, insert_run, insert_steps, lane_of
-from worker.ledger.states import Actor, DeliveryState, RunState, StepState, check_transition
-from worker.sources.order import Learner, Order, Payment, email_key
-from workflows import plan as plans
+from worker.ledger.states import DeliveryState
+from worker.sources.order import Order, Payment
 from workflows import planning, refunds, unproven
 from workflows.known_runs import known_runs
-from workflows.offers import Grant, Offers
+from workflows.look import Look, Recorded
+from workflows.offers import Offers
 from workflows.plan import KnownRun, Plan, Situation, Standing
+from workflows.plan_application import PlanApplier
+from workflows.planned_lines import planned_lines
 from workflows.reasons import Reason
-from workflows.registry import WORKFLOWS
 from workflows.source_start import note_contact, start_of
 from workflows.standing import DEFAULT_RULES, SubscriptionRules, placed
 
+__all__ = ["Look", "Recorded", "finish_deliveries", "preview", "record_order", "situation_of"]
+
 _LOOK_AGAIN_SECONDS = 15.0
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an order came to be looked at."""
-
-    fetched_at: datetime
-    """When the request for it was sent."""
-    actor: str = Actor.SOURCE
-    baseline: bool = False
-    manual: bool = False
-    replan: bool = False
-    delivery_ids: tuple[str, ...] = ()
-    """Leased deliveries this look answers."""
-    polled: bool = False
-    start_at: datetime | None = None
-    """The operator's own start for this look: what was made since then counts as new, also where the first sweep took
-    it as handled. None: the source's."""
-
-
-@dataclass
-class Recorded:
-    """What a look came to."""
-
-    plan: Plan
-    changed: bool
-    """The order's content was new to the ledger."""
-    stale: bool = False
-    """Newer content was recorded before: nothing was done."""
-    created: list[str] = field(default_factory=list)
-    """The runs that were made, in any state."""
-    ready: list[str] = field(default_factory=list)
-    """The runs that are due now and should be sent to the workers."""
-    refused: list[str] = field(default_factory=list)
-    """Actions that the ledger's state, changed meanwhile, did not allow; they are looked at again."""
 
 
 def situation_of(
@@ -83,7 +50,24 @@ def situation_of(
         replan=look.replan,
         paid_total_before=refunds.paid_total_of(row),
         standing=standing,
+        doubt=look.doubt,
     )
+
+
+def _with_facts(
+    connection: Connection,
+    order: Order,
+    situation: Situation,
+    existing: list[KnownRun],
+    *,
+    first_seen_at: datetime,
+    now: datetime,
+) -> tuple[Situation, datetime | None]:
+    """The situation with what else the ledger tells of the order, and when an unproven payment is asked about."""
+    ask_at = unproven.asked_at(order, first_seen_at=first_seen_at, start_at=situation.start_at)
+    planned = planned_lines(connection, order, existing)
+    is_overdue = ask_at is not None and ask_at <= now
+    return replace(situation, payment_overdue=is_overdue, planned_lines=planned), ask_at
 
 
 def record_order(
@@ -106,15 +90,14 @@ def record_order(
     order, hashed = as_kept(order, row)
     changed = row.content_hash != hashed
     if changed and not created and row.version > 0 and look.fetched_at < row.fetched_at:
-        _finish_deliveries(connection, look, order, duplicate=True, now=now)
+        finish_deliveries(connection, look, order, duplicate=True, now=now)
         return Recorded(Plan(row.state), changed=False, stale=True)
     order, standing = placed(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
-    situation = situation_of(row, cursor, look, start_at, standing)
-    ask_at = unproven.asked_at(order, first_seen_at=row.first_seen_at, start_at=situation.start_at)
-    situation = replace(situation, payment_overdue=ask_at is not None and ask_at <= now)
     existing = known_runs(connection, order.source, order.id)
+    situation = situation_of(row, cursor, look, start_at, standing)
+    situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
     plan = planning.plan(order, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
     if changed:
@@ -124,7 +107,7 @@ def record_order(
     elif order.subscription_id is not None:
         order_rows.write_annotation(connection, order)
     recorded = Recorded(plan, changed=changed)
-    _Applier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
+    PlanApplier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
     replan_at = standing.awaited_until if standing and plan.reason is Reason.SUBSCRIPTION_UNLISTED else None
     if ask_at is not None and plan.reason is Reason.AWAITING_PAYMENT:
         replan_at = ask_at
@@ -157,11 +140,12 @@ def record_order(
             detail={"status": order.status, "state": plan.state, "actions": len(plan.actions), "changed": changed}
             | (told_changes(row, order) if changed else {}),
         )
-    _finish_deliveries(connection, look, order, duplicate=not changed and not plan.actions, now=now)
+    finish_deliveries(connection, look, order, duplicate=not changed and not plan.actions, now=now)
     return recorded
 
 
-def _finish_deliveries(connection: Connection, look: Look, order: Order, *, duplicate: bool, now: datetime) -> None:
+def finish_deliveries(connection: Connection, look: Look, order: Order, *, duplicate: bool, now: datetime) -> None:
+    """Note that a look has answered its deliveries, the first by what it came to and the others as duplicates."""
     order_rows.settle_reviews(connection, order.source, order.id, now=now)
     first, rest = look.delivery_ids[:1], look.delivery_ids[1:]
     if first:
@@ -170,203 +154,6 @@ def _finish_deliveries(connection: Connection, look: Look, order: Order, *, dupl
         )
     if rest:
         order_rows.release_deliveries(connection, list(rest), state=DeliveryState.PLANNED, duplicate=True, now=now)
-
-
-_WITH_LEARNER = (plans.Create, plans.Revive, plans.ChangeLearner)
-
-
-class _Applier:
-    """Carries out a plan's actions on the ledger."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        order: Order,
-        existing: dict[str, KnownRun],
-        recorded: Recorded,
-        *,
-        look: Look,
-        cause: str | None,
-        now: datetime,
-    ) -> None:
-        self._connection = connection
-        self._order = order
-        self._existing = existing
-        self._look = look
-        self._recorded = recorded
-        self._cause = cause
-        self._now = now
-        self._transition_actor = Actor.OPERATOR if look.replan else Actor.SOURCE
-
-    def apply(self) -> None:
-        actions = self._recorded.plan.actions
-        people = [action.learner for action in actions if isinstance(action, _WITH_LEARNER) and action.learner]
-        if len(people) > 1:
-            add_learners(self._connection, people, now=self._now)
-        for action in actions:
-            match action:
-                case plans.Create():
-                    self._create(action)
-                case plans.Cancel():
-                    self._cancel(action)
-                case plans.RequestCancel():
-                    self._set(action.run_id, "cancel_requested", action.reason, cancel_reason=action.reason)
-                case plans.WithdrawCancel():
-                    self._set(action.run_id, "cancel_withdrawn", None, cancel_reason=None)
-                case plans.Revive():
-                    self._revive(action)
-                case plans.ChangeLearner():
-                    self._change_learner(action.run_id, action.learner)
-                case plans.ChangeGrant():
-                    self._change_grant(action.run_id, action.grant)
-
-    def _create(self, create: plans.Create) -> None:
-        workflow = WORKFLOWS.get(create.workflow)
-        grant = create.grant.model_dump(mode="json") if create.grant else None
-        run_id = insert_run(
-            self._connection,
-            key=create.key,
-            workflow=create.workflow,
-            state=create.state,
-            source=self._order.source,
-            order_id=self._order.id,
-            line_id=create.line_id,
-            seat_id=create.seat_id,
-            title=create.title,
-            reason=create.reason,
-            note=create.note,
-            learner=create.learner,
-            grant=grant,
-            step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
-            parent_id=create.parent_id,
-            delivery_id=self._cause,
-            now=self._now,
-        )
-        if run_id is None:
-            return
-        self._recorded.created.append(run_id)
-        if create.state is RunState.PENDING:
-            self._recorded.ready.append(run_id)
-        self._event(run_id, "run_planned", create.reason)
-
-    def _cancel(self, cancel: plans.Cancel) -> None:
-        self._move(
-            cancel.run_id,
-            RunState.CANCELLED,
-            cancel.reason,
-            cancelled_by=cancel.by,
-            next_attempt_at=None,
-            finished_at=self._now,
-        )
-
-    def _revive(self, revive: plans.Revive) -> None:
-        state = RunState.PENDING if revive.reason is None else RunState.REVIEW
-        moved = self._move(
-            revive.run_id,
-            state,
-            revive.reason,
-            note=revive.note,
-            cancelled_by=None,
-            cancel_reason=None,
-            next_attempt_at=self._now if state is RunState.PENDING else None,
-            finished_at=None,
-            dispatched_at=None,
-            dispatches=0,
-        )
-        if not moved:
-            return
-        self._connection.execute(
-            update(steps).where(steps.c.run_id == revive.run_id, steps.c.state == StepState.PENDING).values(counted=0)
-        )
-        if revive.learner is not None:
-            self._change_learner(revive.run_id, revive.learner)
-        if revive.grant is not None and revive.grant != self._existing[revive.run_id].grant:
-            self._change_grant(revive.run_id, revive.grant)
-        if state is RunState.PENDING:
-            self._recorded.ready.append(revive.run_id)
-
-    def _change_learner(self, run_id: str, learner: Learner) -> None:
-        before = self._existing[run_id].learner
-        if before == learner:
-            return
-        self._set(
-            run_id,
-            "learner_changed",
-            None,
-            learner=learner.model_dump(mode="json"),
-            email=learner.email,
-            email_key=email_key(learner.email),
-            lane=lane_of(self._connection, learner, run_id=run_id, now=self._now),
-        )
-        self._reset_steps(run_id)
-        self._start_over_if_failed(run_id)
-
-    def _change_grant(self, run_id: str, grant: Grant) -> None:
-        planned = grant.model_dump(mode="json")
-        self._set(run_id, "grant_changed", None, grant=planned)
-        self._connection.execute(steps.delete().where(steps.c.run_id == run_id))
-        insert_steps(self._connection, run_id, [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(planned)])
-        self._start_over_if_failed(run_id)
-
-    def _start_over_if_failed(self, run_id: str) -> None:
-        """What failed with the learner or the groups of before may succeed with the new."""
-        if self._existing[run_id].state is RunState.FAILED and self._move(
-            run_id,
-            RunState.PENDING,
-            None,
-            next_attempt_at=self._now,
-            finished_at=None,
-            dispatched_at=None,
-            dispatches=0,
-        ):
-            self._recorded.ready.append(run_id)
-
-    def _reset_steps(self, run_id: str) -> None:
-        self._connection.execute(
-            update(steps)
-            .where(steps.c.run_id == run_id)
-            .values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
-        )
-
-    def _move(self, run_id: str, after: RunState, reason: str | None, **values: Any) -> bool:
-        """Change a run's state if it is still what the plan saw; else leave it for the next look."""
-        before = self._existing[run_id].state
-        check_transition(before, after, self._transition_actor if after is not RunState.REVIEW else Actor.SOURCE)
-        changed = self._connection.execute(
-            update(runs)
-            .where(runs.c.id == run_id, runs.c.state == before, runs.c.fence == self._existing[run_id].fence)
-            .values(state=after, reason=reason, updated_at=self._now, **{"note": None, **values})
-        ).rowcount
-        if not changed:
-            self._recorded.refused.append(run_id)
-            return False
-        self._existing[run_id] = replace(self._existing[run_id], state=after)
-        self._event(run_id, f"run_{after}", reason)
-        return True
-
-    def _set(self, run_id: str, kind: str, reason: str | None, **values: Any) -> None:
-        known = self._existing[run_id]
-        conditions = [runs.c.id == run_id]
-        if known.state is not RunState.CANCELLED:
-            conditions.append(runs.c.state == known.state)
-        statement = update(runs).where(*conditions).values(updated_at=self._now, **values)
-        if self._connection.execute(statement).rowcount:
-            self._event(run_id, kind, reason)
-        else:
-            self._recorded.refused.append(run_id)
-
-    def _event(self, run_id: str, kind: str, reason: str | None) -> None:
-        repository.record_event(
-            self._connection,
-            at=self._now,
-            kind=kind,
-            actor=self._look.actor,
-            run_id=run_id,
-            source=self._order.source,
-            order_id=self._order.id,
-            delivery_id=self._cause,
-            reason=reason,
-        )
 
 
 def preview(
@@ -387,7 +174,8 @@ def preview(
     order, standing = placed(
         connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
     )
+    existing = known_runs(connection, order.source, order.id)
     situation = situation_of(row, cursor, look, start_at, standing)
-    ask_at = unproven.asked_at(order, first_seen_at=seen_at, start_at=situation.start_at)
-    situation = replace(situation, payment_overdue=ask_at is not None and ask_at <= look.fetched_at)
-    return planning.plan(order, offers, known_runs(connection, order.source, order.id), situation)
+    now = look.fetched_at
+    situation, _ = _with_facts(connection, order, situation, existing, first_seen_at=seen_at, now=now)
+    return planning.plan(order, offers, existing, situation)

@@ -34,7 +34,6 @@ def known_run(row: Row[Any], *, effect_open: bool) -> KnownRun:
         state=RunState(row.state),
         line_id=row.line_id,
         seat_id=row.seat_id,
-        title=row.title,
         reason=row.reason,
         learner=Learner.model_validate(row.learner) if row.learner else None,
         grant=Grant.model_validate(row.grant) if row.grant and row.workflow in _PLANNED_HERE else None,
@@ -42,5 +41,6 @@ def known_run(row: Row[Any], *, effect_open: bool) -> KnownRun:
         effect_open=effect_open,
         cancel_requested=row.cancel_reason is not None,
         fence=row.fence,
+        title=row.title,
         finished_at=row.finished_at,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import tomllib
@@ -174,7 +175,8 @@ def parse_offers(text: str, *, name: str = "offers.toml") -> Offers:
 
 
 def _normal(selector: str, value: str) -> str:
-    return " ".join(value.split()).casefold() if selector == "product_name" else value.strip()
+    # A name copied out of Studiocart may hold HTML entities.
+    return " ".join(html.unescape(value).split()).casefold() if selector == "product_name" else value.strip()
 
 
 def refuse(name: str, problems: list[str]) -> OffersError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -110,6 +111,17 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class PlannedLine:
+    """What the version of an order that a line was planned from shows of it."""
+
+    product_ids: frozenset[str] = frozenset()
+    """More than one where products shared the name: then none is meant."""
+    names: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
+    """The ids of all lines of that version, read as today."""
+
+
+@dataclass(frozen=True)
 class Situation:
     """What is known of the order besides its content."""
 
@@ -133,6 +145,10 @@ class Situation:
     """None: no subscription is known of."""
     payment_overdue: bool = False
     """Evidence that it was paid was waited for long enough, see `workflows.unproven`."""
+    planned_lines: Mapping[str, PlannedLine] = field(default_factory=dict)
+    """By their ids, the lines that were planned under a name and that the order does not show."""
+    doubt: Reason | None = None
+    """Why what is said of the order may be old news: what it would start or settle is asked instead."""
 
 
 @dataclass(frozen=True)

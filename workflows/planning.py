@@ -12,6 +12,7 @@ from dataclasses import replace
 from worker.ledger.states import OrderState, RunState
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
 from workflows import keys, refunds
+from workflows.line_keys import line_keys
 from workflows.offers import Grant, Offers
 from workflows.plan import (
     ENROLMENT,
@@ -43,7 +44,7 @@ from workflows.questions import (
 )
 from workflows.reasons import Reason
 from workflows.seats import seating
-from workflows.wanted import awaits, held_placeholder, wanted_runs
+from workflows.wanted import awaits, held_placeholder, is_older_than_start, wanted_runs
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -53,16 +54,17 @@ def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situ
 
 class _Planner:
     def __init__(self, order: Order, offers: Offers, runs: tuple[KnownRun, ...], situation: Situation) -> None:
-        self.order = order
+        self.line_keys = line_keys(order, runs, situation.planned_lines)
+        self.order = order = self.line_keys.apply(order)
         self.offers = offers
-        self.runs = runs
+        self.runs = runs = self.line_keys.apply_to_runs(runs)
         self.by_key = {run.key: run for run in runs}
         self.situation = situation
         self.seating = seating(order, offers, runs)
         self.actions: list[Action] = []
         self.look_again = False
-        self.hold: Reason | None = None
-        """What keeps seats of an order from before the start in review."""
+        self.hold: Reason | None = situation.doubt
+        """What keeps seats in review: that the order is from before the start, or that its news may be old."""
 
     def plan(self) -> Plan:
         before_start = self.situation.before_start
@@ -134,7 +136,7 @@ class _Planner:
     # Paid
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
-        older = self._is_older_than_start()
+        older = is_older_than_start(self.order, self.situation)
         found_older = not self.situation.seen_before and bool(older or self.situation.baseline)
         if older is None or not (self.situation.before_start or found_older):
             return self._plan_seats()
@@ -144,16 +146,8 @@ class _Planner:
         self.hold = Reason.OLDER_THAN_START
         return self._plan_seats()
 
-    def _is_older_than_start(self) -> bool | None:
-        """True: made before the start. False: cannot be told. None: not older."""
-        if self.situation.start_at is None:
-            return None
-        if self.order.created_at is None:
-            return False
-        return True if self.order.created_at < self.situation.start_at else None
-
     def _plan_seats(self) -> tuple[OrderState, Reason | None, bool]:
-        before_start = self.situation.before_start or self.hold is not None
+        before_start = self.situation.before_start or self.hold is Reason.OLDER_THAN_START
         is_planned = any(run.state is not RunState.CANCELLED for run in self._seat_runs())
         if not is_planned and (reason := awaits(self.order, self.offers, self.situation.standing)) is not None:
             return OrderState.WAITING, reason, before_start
@@ -177,7 +171,9 @@ class _Planner:
             was_paid_again = self._is_paid_again() and all(run.state is RunState.CANCELLED for run in closed)
             if not was_paid_again:
                 return None
-        wanted = self._wanted(line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(mine))
+        wanted = self._wanted(
+            line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(line, mine, fixed)
+        )
         has_rule = isinstance(wanted, Reason) or any(create.grant is not None for create in wanted)
         if fixed and not (self.situation.replan and has_rule):
             self._follow_all(line, seat, fixed, open_placeholders, is_closed=bool(closed))
@@ -200,8 +196,15 @@ class _Planner:
             self._ensure(create)
         return None
 
-    def _hold_of(self, mine: list[KnownRun]) -> Reason | None:
-        """A seat that joins an order already planned is news, whatever the order's age; all others share its hold."""
+    def _hold_of(self, line: Line, mine: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
+        """A seat that joins an order already planned is news, whatever the order's age; all others share its hold.
+
+        Unless it may be one that was planned before under another name.
+        """
+        if self.situation.doubt is not None:
+            return self.situation.doubt
+        if not fixed and self.line_keys.may_be_lost(line):
+            return Reason.LINE_RENAMED
         is_planned = any(not run.is_placeholder and run.line_id != WHOLE_ORDER for run in self.runs)
         return None if is_planned and not mine else self.hold
 
@@ -336,6 +339,9 @@ class _Planner:
         if revocation is None or has_ended or asks_already:
             return
         if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
+            if self.situation.doubt is not None:
+                self._ensure(replace(about(run, keys.REVOKE, self.situation.doubt), key=revocation.key))
+                return
             self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
         elif revocation.state is RunState.SUCCEEDED and self.situation.seen_before and not self.situation.paid_before:
             _, key = last_asked(self.by_key, f"{run.key}/{keys.REGRANT}")

@@ -22,6 +22,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Until, Walk, unreadable
+from workflows.half_written import is_half_written, put_off
 from workflows.hints import SourcePolicy
 from workflows.ingest import Look, record_order
 from workflows.offers import Offers
@@ -251,6 +252,8 @@ class Poller:
     def _record(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> None:
         """Record a page in one transaction, with the count of what it recorded."""
         news, old = self._sort(page, poll.offers, steps, of=of)
+        late = self._put_off(news)
+        news = [order for order in news if order.id not in late]
         taken = [*news, *old]
         was_there = {order.id for order in (taken if steps.baseline else old)}
         planned = [order for order in taken if self._will_be_planned(order, poll.cursor, order.id in was_there)]
@@ -274,6 +277,13 @@ class Poller:
                 self._record_order(connection, told, page.fetched_at, poll, baseline=baseline, now=now)
             settle_read(connection, page, self._source.name, now=now)
         poll.polled.changed += len(taken)
+
+    def _put_off(self, news: list[Order]) -> set[str]:
+        """Have orders that are not written yet read again in a minute; the cursor may then move past them."""
+        if not any(is_half_written(order) for order in news):
+            return set()
+        with self._ledger.write() as connection:
+            return put_off(connection, news, now=self._clock())
 
     def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
         """A page's news, and what nobody has met but was there before the last poll."""

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     PAYMENT_UNPROVEN = "payment_unproven"
     OLDER_THAN_START = "older_than_start"
     PAID_AFTER_CANCEL = "paid_after_cancel"
+    LINE_RENAMED = "line_renamed"
+    REPEATED_WEBHOOK = "repeated_webhook"
     # An effect that needs a person
     OUTCOME_UNPROVABLE = "outcome_unprovable"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -77,6 +79,8 @@ class Reason(StrEnum):
     SOURCE_OFF = "source_off"
     OFFERS_INVALID = "offers_invalid"
     RECORD_UNREADABLE = "record_unreadable"
+    ORDER_INCOMPLETE = "order_incomplete"
+    SUBSCRIPTION_NEWS = "subscription_news"
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,16 @@ ADVICE: dict[Reason, Advice] = {
     Reason.PAID_AFTER_CANCEL: Advice(
         "An operator cancelled this run, and the order was paid again afterwards.",
         "`cartbridge replay RUN` to provision it after all, or `cartbridge runs cancel RUN` to leave it cancelled.",
+    ),
+    Reason.LINE_RENAMED: Advice(
+        "A line of the order that was known by its name is gone and this one came: it may be the same product under a "
+        "new name, whose learner has been dealt with.",
+        "Compare the two: another product: `cartbridge replay RUN`; the same one: `cartbridge runs cancel RUN`.",
+    ),
+    Reason.REPEATED_WEBHOOK: Advice(
+        "The order was taken back, and the webhook that calls it paid may be an old one that was sent again.",
+        "Look at the order in the source system. Paid: `cartbridge replay RUN`, or `cartbridge runs resolve RUN --note "
+        "TEXT` where access was given. Not paid: `cartbridge runs cancel RUN`, or take the access back by hand.",
     ),
     Reason.OUTCOME_UNPROVABLE: Advice(
         "LearningCart may already have made the comped order, and an order without our reference keeps us "
@@ -330,6 +344,13 @@ ADVICE: dict[Reason, Advice] = {
         "Correct the key, see `cartbridge check`.",
     ),
     Reason.SOURCE_OFF: Advice("The source is not configured.", "Set its variables, see `cartbridge check`."),
+    Reason.ORDER_INCOMPLETE: Advice(
+        "The order was read while the source was still writing it: it is paid, with nobody and nothing in it.",
+        "Nothing: it is read again at the time shown.",
+    ),
+    Reason.SUBSCRIPTION_NEWS: Advice(
+        "It is news of a subscription, which is no order: the orders it lists are planned by it.", "Nothing."
+    ),
     Reason.OFFERS_INVALID: Advice(
         "The offers file cannot be read, so nothing can be planned.",
         "Run `cartbridge offers check` and correct it; planning goes on by itself.",

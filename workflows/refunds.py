@@ -22,6 +22,9 @@ _NOT_PAID_FOR = "unpaid"
 """Frontcore's word for an order that is provisioned before it is paid: its price may change, and nothing is refunded.
 Studiocart's, too, for one with nothing to pay."""
 
+_ROUNDING = 1
+"""Minor units. Studiocart's REST API cuts fractions off (19.99 is 1998) where its webhooks tell them whole."""
+
 
 def paid_total_of(row: Row[Any] | None) -> Money | None:
     """What had been paid for an order of the ledger at the last look."""
@@ -40,7 +43,7 @@ def is_partial(order: Order, situation: Situation) -> bool:
     before, now = situation.paid_total_before, _paid_total(order.payment, order.status, order.total)
     if before is None or now is None:
         return False
-    return before.currency == now.currency and now.minor_units < before.minor_units
+    return before.currency == now.currency and now.minor_units < before.minor_units - _ROUNDING
 
 
 def is_credit(order: Order, seat: Seat, situation: Situation, by_key: Mapping[str, KnownRun]) -> bool:

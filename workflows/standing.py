@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row
 
-from worker.ledger import subscription_rows
+from worker.ledger import order_rows, subscription_rows
 from worker.sources.order import Order, Payment
 from worker.sources.subscription import Access, Subscription
 from workflows.plan import Ended, Role, Standing
@@ -60,7 +60,9 @@ def record_subscription(
     """
     row, created = subscription_rows.lock_subscription(connection, subscription, fetched_at=fetched_at, now=now)
     read = subscription_rows.content_hash(subscription)
-    if subscription.invoices is None and not created:
+    if subscription.is_partial and not created:
+        subscription = kept(row).model_copy(update={"status": subscription.status, "access": subscription.access})
+    elif subscription.invoices is None and not created:
         subscription = subscription.model_copy(update={"invoices": kept(row).invoices})
     hashed = subscription_rows.content_hash(subscription)
     changed = bool(row.content_hash != hashed)
@@ -74,6 +76,8 @@ def record_subscription(
     if changed:
         subscription_rows.write_content(connection, subscription, hashed=hashed, now=now)
         values |= _progress(row, subscription, rules, now)
+        if not subscription.buyer_email:
+            values["buyer_email_key"] = row.buyer_email_key
     subscription_rows.update_subscription(connection, subscription.source, subscription.id, **values)
     return changed
 
@@ -122,13 +126,24 @@ def standing_of(
     if order.source not in SOURCES:
         return None
     row = subscription_rows.subscription_of(connection, order.source, order.id)
+    if row is None and order.subscription_id is not None:
+        row = subscription_rows.row_of(connection, order.source, order.subscription_id)
     if row is None and order.subscription is not None:
-        return _read_beside(connection, order, order.subscription, rules)
-    if row is None:
-        return _unlisted(connection, order, first_seen_at=first_seen_at, now=now)
+        found = _read_beside(connection, order, order.subscription, rules)
+    elif row is None:
+        found = None
+    else:
+        found = _by_row(connection, order, row, rules)
+    return found or _by_itself(connection, order, first_seen_at=first_seen_at, rules=rules, now=now)
+
+
+def _by_row(connection: Connection, order: Order, row: Row[Any], rules: SubscriptionRules) -> Standing | None:
     subscription = kept(row)
+    initial_order_id = row.initial_order_id or initial_order(subscription, None, rules)
+    if (role := _role(order, subscription, initial_order_id, rules)) is None:
+        return None
     return Standing(
-        role=_role(order, subscription, row.initial_order_id or initial_order(subscription, None, rules)),
+        role=role,
         subscription_id=subscription.id,
         is_instalment=subscription.is_instalment_plan,
         is_told=row.ended_reason is not None or row.live_at is not None,
@@ -139,40 +154,66 @@ def standing_of(
 
 def _read_beside(
     connection: Connection, order: Order, subscription: Subscription, rules: SubscriptionRules
-) -> Standing:
+) -> Standing | None:
     """By a subscription that was read beside the order and is not kept: what is planned is a preview."""
     chosen = subscription_rows.initial_order_of(connection, order.source, subscription.id)
-    role = _role(order, subscription, initial_order(subscription, chosen, rules))
-    return Standing(role, subscription.id, is_instalment=subscription.is_instalment_plan)
+    role = _role(order, subscription, initial_order(subscription, chosen, rules), rules)
+    return None if role is None else Standing(role, subscription.id, is_instalment=subscription.is_instalment_plan)
 
 
-def _role(order: Order, subscription: Subscription, initial_order_id: str | None) -> Role:
+def _role(
+    order: Order, subscription: Subscription, initial_order_id: str | None, rules: SubscriptionRules
+) -> Role | None:
+    """What the order is by its subscription's record; None where that does not list it and knows no purchase."""
     invoice = subscription.invoice_of(order.id)
     if order.id == initial_order_id:
         return Role.FIRST
     if invoice is not None and invoice.is_free_trial:
         return Role.TRIAL if initial_order_id is None else Role.TRIAL_OVER
-    return Role.FIRST if initial_order_id is None else Role.LATER
+    if initial_order_id is not None:
+        return Role.LATER
+    if order.trial and rules.trials == "wait":
+        return Role.TRIAL  # the record was read before the checkout ended
+    return None if invoice is None and order.payment is Payment.PAID else Role.FIRST
 
 
-def _unlisted(connection: Connection, order: Order, *, first_seen_at: datetime, now: datetime) -> Standing | None:
-    """An order that no subscription lists renews one all the same if its buyer has one to this product and plan.
-
-    A renewal needs a subscription from before it: where there is none, the order is a purchase, and nothing waits.
-    """
-    product = order.lines[0].product if order.lines else None
-    if order.payment is not Payment.PAID or product is None or product.product_id is None or not order.buyer_email:
+def _by_itself(
+    connection: Connection, order: Order, *, first_seen_at: datetime, rules: SubscriptionRules, now: datetime
+) -> Standing | None:
+    """What the order's own record says, where no subscription's does. One that names none and states none has none."""
+    if order.payment is not Payment.PAID or not (order.recurring or order.subscription_payment):
         return None
-    rows = subscription_rows.subscriptions_of_buyer(connection, order.source, order.buyer_email, product.product_id)
-    mine = [found for found in map(kept, rows) if _may_renew(order, product.plan_id, found)]
-    if not mine:
-        return None
+    if order.trial and rules.trials == "wait":
+        return Standing(Role.TRIAL, order.subscription_id)
+    if order.subscription_payment is not None:
+        is_first = order.subscription_payment == "first" or _ends_a_trial(connection, order, rules)
+        return Standing(Role.FIRST if is_first else Role.LATER, order.subscription_id)
     until = first_seen_at + LISTED_WITHIN
     return Standing(
         role=Role.AWAITED if now < until else Role.UNLISTED,
-        is_instalment=any(found.is_instalment_plan for found in mine),
+        is_instalment=_may_be_instalment(connection, order),
         awaited_until=until,
     )
+
+
+def _ends_a_trial(connection: Connection, order: Order, rules: SubscriptionRules) -> bool:
+    """Whether all that was paid before for its subscription are trials, which gave no access."""
+    if order.subscription_id is None or rules.trials != "wait":
+        return False
+    ids = subscription_rows.orders_of(connection, order.source, order.subscription_id)
+    found = [order_rows.load_order(connection, order.source, each) for each in ids if int(each) < int(order.id)]
+    before = [each for each in found if each is not None and each.payment in {Payment.PAID, Payment.REFUNDED}]
+    return bool(before) and all(each.trial for each in before)
+
+
+def _may_be_instalment(connection: Connection, order: Order) -> bool:
+    """Whether its subscription may be paid in instalments: a later one gives no access a second time."""
+    product = order.lines[0].product if order.lines else None
+    if product is None or product.product_id is None or not order.buyer_email:
+        return True
+    rows = subscription_rows.subscriptions_of_buyer(connection, order.source, order.buyer_email, product.product_id)
+    mine = [found for found in map(kept, rows) if _may_renew(order, product.plan_id, found)]
+    return not mine or any(found.is_instalment_plan for found in mine)
 
 
 def _may_renew(order: Order, plan_id: str | None, subscription: Subscription) -> bool:
@@ -214,11 +255,13 @@ def placed(
     With `replan`, an order that no subscription lists is the purchase that the operator takes it for.
     """
     standing = standing_of(connection, order, first_seen_at=first_seen_at, rules=rules, now=now)
-    if standing is None or (replan and standing.subscription_id is None):
+    if standing is not None and standing.role in {Role.AWAITED, Role.UNLISTED}:
+        return order, None if replan else standing
+    if standing is None:
         return order, None
-    if standing.subscription_id is None:
-        return order, standing
-    told = {"renewal": standing.role is Role.LATER, "subscription_id": standing.subscription_id}
+    told: dict[str, Any] = {"renewal": standing.role is Role.LATER}
+    if standing.subscription_id is not None:
+        told["subscription_id"] = standing.subscription_id
     return order.model_copy(update=told), standing
 
 
@@ -231,10 +274,17 @@ def keep_subscriptions(
     now: datetime,
     start_at: datetime | None,
 ) -> None:
-    """Keep the subscriptions that were read beside orders. Before any order is locked, as `record_subscription`."""
+    """Keep the subscriptions that were read beside orders, and which one an order names itself.
+
+    Before any order is locked, as `record_subscription`.
+    """
+    orders = list(orders)
     told = {order.subscription.id: order.subscription for order in orders if order.subscription is not None}
-    for source in {subscription.source for subscription in told.values()}:
+    named = sorted((each.source, each.id, each.subscription_id) for each in orders if each.subscription_id is not None)
+    for source in sorted({subscription.source for subscription in told.values()} | {each[0] for each in named}):
         # A poll holds its source's cursor when it comes here: so does everybody, and nobody waits crosswise.
         note_contact(connection, source, now=now, start_at=start_at)
     for _, subscription in sorted(told.items()):
         record_subscription(connection, subscription, rules, fetched_at=fetched_at, now=now)
+    for source, order_id, subscription_id in named:
+        subscription_rows.add_order(connection, source, order_id=order_id, subscription_id=subscription_id)

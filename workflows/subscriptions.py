@@ -17,18 +17,15 @@ from sqlalchemy import Connection, Row
 
 from worker.clients.unreadable import problem_of
 from worker.errors import ApiError
-from worker.ledger import order_rows, repository, subscription_rows
+from worker.ledger import subscription_rows
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor
-from worker.sources.order import Order
 from worker.sources.source import SubscriptionPage, SubscriptionSource
 from workflows.hints import SourcePolicy
-from workflows.ingest import Look, record_order
 from workflows.offers import Offers
 from workflows.offers_file import OffersBook
 from workflows.set_aside import CONCERNS_ALL, describe_failure
-from workflows.source_start import note_contact
-from workflows.standing import kept, record_subscription
+from workflows.standing import record_subscription
+from workflows.subscription_orders import plan_orders_of
 
 log = logging.getLogger(__name__)
 
@@ -208,58 +205,18 @@ class SubscriptionPoller:
                 return
 
     def _judge_one(self, subscription_id: str, offers: Offers, polled: SubscriptionsPolled) -> None:
-        source, now = self._source.name, self._clock()
+        now = self._clock()
         with self._ledger.write() as connection:
             self._hold(connection, now)
-            note_contact(connection, source, now=now, start_at=self._policy.start_at)
-            row = subscription_rows.lock_row(connection, source, subscription_id)
-            ids = subscription_rows.orders_of(connection, source, subscription_id)
-            found = [(order_id, order_rows.load_order(connection, source, order_id)) for order_id in ids]
-            mine = {order_id: order for order_id, order in found if order is not None}
-            fetched = {order_id: order_rows.fetched_at(connection, source, order_id) for order_id in mine}
-            for order_id, order in mine.items():  # all of them before any learner, as everywhere
-                order_rows.lock_order(connection, order, fetched_at=fetched[order_id], now=now)
-            for order_id, order in mine.items():
-                polled.ready += self._plan(connection, order, offers, fetched_at=fetched[order_id], now=now)
-            if row is not None:
-                self._tell(connection, row, now)
-                subscription_rows.note_judged(connection, source, subscription_id, now=now)
-
-    def _plan(
-        self, connection: Connection, order: Order, offers: Offers, *, fetched_at: datetime, now: datetime
-    ) -> list[str]:
-        recorded = record_order(
-            connection,
-            order,
-            offers,
-            Look(fetched_at=fetched_at, actor=Actor.SOURCE),
-            now=now,
-            start_at=self._policy.start_at,
-            rules=self._policy.subscriptions,
-        )
-        return recorded.ready
-
-    def _tell(self, connection: Connection, row: Row[Any], now: datetime) -> None:
-        """Write an end, and its being over, into the history of the order whose access it is about, once each."""
-        gave = subscription_rows.orders_with_access(connection, row.source, row.subscription_id)
-        if not gave or row.ended_reason == row.told_reason:
-            return
-        subscription = kept(row)
-        repository.record_event(
-            connection,
-            at=now,
-            kind="subscription_ended" if row.ended_reason else "subscription_goes_on",
-            actor=Actor.SOURCE,
-            source=row.source,
-            order_id=max(gave, key=int),
-            reason=row.ended_reason,
-            detail={
-                "subscription_id": subscription.id,
-                "status": subscription.status,
-                "paid_until": None if subscription.period_ends_on is None else str(subscription.period_ends_on),
-            },
-        )
-        subscription_rows.update_subscription(connection, row.source, row.subscription_id, told_reason=row.ended_reason)
+            polled.ready += plan_orders_of(
+                connection,
+                self._source.name,
+                subscription_id,
+                offers,
+                rules=self._policy.subscriptions,
+                start_at=self._policy.start_at,
+                now=now,
+            )
 
 
 def _told(set_aside: dict[str, str]) -> str:

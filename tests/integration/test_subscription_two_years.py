@@ -15,6 +15,7 @@ from sqlalchemy import select
 from tests.faults.rig import HandClock, Rig
 from worker.ledger.models import orders
 from worker.sandbox import Sandbox, SandboxConfig
+from worker.sandbox.faults import Fault
 
 FIRST_ORDER, SUBSCRIPTION, PRODUCT = 2001, 2000, 1107
 
@@ -263,20 +264,44 @@ def test_refund_and_end_are_one_question_when_both_come(live: NewYears) -> None:
     assert years.asked == [(str(FIRST_ORDER), "refunded_after_provisioning")]
 
 
-def test_renewal_waits_for_its_subscription_when_the_order_is_seen_first(live: NewYears) -> None:
+def test_renewal_is_one_at_once_when_a_stale_list_does_not_show_it(live: NewYears) -> None:
     years = live("ignore")
     years.begin("2024-01-10", status="paid", amount=500)
     years.on("2024-02-10")
     invoices = years.shop.subscriptions[-1]["invoices"]
     order = years.shop.add_renewal(SUBSCRIPTION, order_amount=500)
-    listed = years.shop.subscriptions[-1]["invoices"]
     years.shop.update_subscription(SUBSCRIPTION, invoices=invoices)
-    years.look()
-    assert years.order(order["id"]) == ("waiting", "subscription_unlisted")
-    years.shop.update_subscription(SUBSCRIPTION, invoices=listed)
     years.look()
     assert years.order(order["id"]) == ("ignored", "renewal_ignored")
     assert (years.granted, years.asked) == (1, [])
+
+
+def test_subscription_s_order_waits_and_no_other_does_when_no_list_of_subscriptions_answers(live: NewYears) -> None:
+    years = live("ignore")
+    years.on("2024-01-10")
+    years.look()
+    for operation in ("list_subscriptions", "retrieve_subscription"):
+        years.rig.sandbox.inject(Fault("studiocart", operation, status=504, times=None))
+    years.begin("2024-01-10", status="paid", amount=500)
+    one_time = years.shop.add_order({"customer_email": "john@example.test", "product_id": str(PRODUCT)})
+    years.look()
+    assert years.order(FIRST_ORDER) == ("waiting", "subscription_unlisted")
+    assert years.order(one_time["id"]) == ("planned", None)
+    assert years.granted == 1
+    years.rig.sandbox.clear_faults()
+    years.look()
+    assert years.granted == 2
+
+
+def test_subscription_s_record_is_news_and_never_an_order_when_a_hint_names_it(live: NewYears) -> None:
+    years = live("ignore")
+    years.begin("2024-01-10", status="paid", amount=500)
+    years.on("2024-02-10")
+    years.shop.update_subscription(SUBSCRIPTION, status="canceled")
+    years.rig.runtime.ingest("studiocart", str(SUBSCRIPTION), actor="operator:ann")
+    years.rig.go_on()
+    assert years.granted == 1
+    assert years.asked == [(str(FIRST_ORDER), "subscription_canceled")]
 
 
 def test_hint_s_order_is_a_renewal_when_no_poll_has_read_its_subscription(live: NewYears) -> None:
@@ -299,7 +324,7 @@ def test_order_is_a_question_when_no_subscription_lists_it_for_long(live: NewYea
     years.on("2024-02-10")
     first = years.shop.order(FIRST_ORDER)
     same = ("customer_email", "product_id", "product_name", "payment_plan_id")
-    again = years.shop.add_order({name: first[name] for name in same})
+    again = years.shop.add_order({name: first[name] for name in same} | {"subscription_id": "4711"})
     years.look()
     years.on("2024-02-11")
     years.rig.sweep_quietly()

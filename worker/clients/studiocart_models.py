@@ -81,19 +81,33 @@ class Customer(IdentifiedRecord):
 
 
 class OrderItem(StudiocartRecord):
-    """One item of an order. It carries no product id: `product_name`, with its trailing " x N", is all there is."""
+    """One item of an order. Older versions show no ids and no type: `product_name`, with its trailing " x N", is all.
 
+    `id` is the item's own row, not the product's. `item_type` is `main`, `bump`, or `line item` for a priced field.
+    """
+
+    id: Text = None
+    product_id: Text = None
+    price_id: Text = None
+    item_type: Text = None
     product_name: Text = None
+    price_name: Text = None
     quantity: Quantity = None
     subtotal: MinorUnits = None
     total_amount: MinorUnits = None
     tax_amount: MinorUnits = None
     unit_price: MinorUnits = None
+    trial_days: Number = None
+    subscription_id: Text = None
     sub_summary: Text = None
 
 
 class Order(IdentifiedRecord):
-    """An order. `items` is None when the site did not send them."""
+    """An order. `items` is None when the site did not send them.
+
+    `subscription_id` is the subscription's own id, or 0; the first purchase has it as well as the renewals. A record
+    with `invoices` or an `interval` is a subscription: `/orders/{id}` answers any post of that id.
+    """
 
     customer_firstname: Text = None
     customer_lastname: Text = None
@@ -114,6 +128,7 @@ class Order(IdentifiedRecord):
     tax_type: Text = None
     currency: Text = None
     transaction_id: Text = None
+    subscription_id: Text = None
     status: Text = None
     items: Annotated[tuple[OrderItem, ...] | None, BeforeValidator(_records)] = None
     invoice_total: MinorUnits = None

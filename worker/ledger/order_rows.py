@@ -15,6 +15,11 @@ from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.states import DeliveryState, RunState, Via
 from worker.sources.order import Order, email_key
 
+ANNOTATIONS = frozenset(
+    {"renewal", "subscription_id", "recurring", "trial", "subscription_payment", "incomplete"},
+)
+"""What is no content of an order: it says how the order is taken, or comes from another record."""
+
 
 def content_hash(order: Order) -> str:
     """Changes when anything we read from the order's own record changes.
@@ -23,7 +28,7 @@ def content_hash(order: Order) -> str:
     """
     document = json.dumps(
         # Without defaults: a field that a later version adds must not make every order look changed.
-        order.model_dump(mode="json", exclude={"raw", "renewal", "subscription_id"}, exclude_defaults=True),
+        order.model_dump(mode="json", exclude={"raw", *ANNOTATIONS}, exclude_defaults=True),
         sort_keys=True,
         ensure_ascii=False,
     )

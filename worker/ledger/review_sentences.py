@@ -27,6 +27,10 @@ _AFTER = {
     "place_lost_after_provisioning": (
         "the place in order {order} went to the waiting list, or its course date was cancelled, after that"
     ),
+    "repeated_webhook": (
+        "order {order}, which paid for it, was taken back after that, and the webhook that calls it paid may be an old "
+        "one"
+    ),
     "subscription_canceled": "the subscription that pays for it was canceled",
     "subscription_paused": "the subscription that pays for it was paused",
     "subscription_past_due": "a payment of the subscription that pays for it is overdue",

@@ -58,7 +58,7 @@ class SubscriptionRecord(SQLModel, table=True):
 
 
 class SubscriptionOrder(SQLModel, table=True):
-    """An order that a subscription lists among its invoices, whether or not the ledger knows the order."""
+    """An order that a subscription lists among its invoices, or that names it. The ledger need not know either."""
 
     __tablename__ = "subscription_orders"
     __table_args__ = (Index("ix_subscription_orders_subscription", "source", "subscription_id"),)

@@ -86,14 +86,25 @@ def write_content(connection: Connection, subscription: Subscription, *, hashed:
         canceled_on=_day(subscription.canceled_on),
         period_ends_on=_day(subscription.period_ends_on),
         # Its buyer's address is kept in one place.
-        document=subscription.model_dump(mode="json", exclude={"buyer_email"}),
+        document=subscription.model_dump(mode="json", exclude={"buyer_email", "is_partial"}),
         content_hash=hashed,
         judged_at=None,
         updated_at=now,
     )
     for order_id in sorted(invoice.order_id for invoice in subscription.invoices or ()):
-        values = {"source": subscription.source, "order_id": order_id, "subscription_id": subscription.id}
-        insert_ignoring(connection, subscription_orders, values)
+        add_order(connection, subscription.source, order_id=order_id, subscription_id=subscription.id)
+
+
+def add_order(connection: Connection, source: str, *, order_id: str, subscription_id: str) -> None:
+    """Note that an order is one of a subscription's, which the ledger may not know yet. The first word counts."""
+    values = {"source": source, "order_id": order_id, "subscription_id": subscription_id}
+    insert_ignoring(connection, subscription_orders, values)
+
+
+def row_of(connection: Connection, source: str, subscription_id: str) -> Row[Any] | None:
+    """The subscription's row, not locked; None if the ledger does not know it."""
+    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    return connection.execute(select(subscriptions).where(*mine)).one_or_none()
 
 
 def _day(day: object) -> str | None:
@@ -112,7 +123,7 @@ def note_judged(connection: Connection, source: str, subscription_id: str, *, no
 
 
 def subscription_of(connection: Connection, source: str, order_id: str) -> Row[Any] | None:
-    """The row of the subscription that lists this order, None if none does."""
+    """The row of the subscription that lists this order, or that it names; None if the ledger knows none."""
     return connection.execute(
         select(subscriptions)
         .join(

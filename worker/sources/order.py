@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -126,6 +126,14 @@ class Order(Frozen):
     renewal: bool = False
     """A later payment of a subscription, not its first."""
     subscription_id: str | None = None
+    recurring: bool = False
+    """Its own record names a subscription, or a price by the period."""
+    trial: bool = False
+    """Its own record says that it begins a trial, and that nothing was paid with it."""
+    subscription_payment: Literal["first", "later"] | None = None
+    """Which payment of its subscription the source says it is, where it says so itself."""
+    incomplete: bool = False
+    """Paid, with nobody and nothing in it: it was read while it was being written."""
     subscription: Subscription | None = Field(default=None, exclude=True, repr=False)
     """The subscription that lists it, where it was read beside the order. Kept on its own, not with the order."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)

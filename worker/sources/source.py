@@ -45,6 +45,14 @@ def unreadable(record: Any, error: Exception) -> Unreadable:
     return Unreadable(str(record.id), problem_of(error), str(record.id))
 
 
+class SubscriptionFoundError(NoOrderError):
+    """The record of that id is a subscription: news of it and of its orders, and never an order itself."""
+
+    def __init__(self, message: str = "", *, subscription: Subscription | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.subscription = subscription
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a walk, in the source's order."""
@@ -117,13 +125,22 @@ class Source(Protocol):
     name: str
 
     def fetch(self, order_id: str) -> Order:
-        """One order as it is now; `NotFoundError` if the source does not know it, or knows it as no order."""
+        """One order as it is now; `NotFoundError` if the source does not know it, or knows it as no order.
+
+        `SubscriptionFoundError` if it knows it as a subscription.
+        """
 
     def from_body(self, body: dict[str, Any]) -> Order:
-        """An order from a webhook's body, where a setting says to trust it; `WebhookRejectedError` if it is none."""
+        """An order from a webhook's body, where a setting says to trust it; `WebhookRejectedError` if it is none.
+
+        `SubscriptionFoundError` for a body about a subscription, which may hold no more than its status.
+        """
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
-        """The same orders, with what another request tells and planning needs (renewals). Called for paid news."""
+        """The same orders, with what another request tells and planning needs (renewals). Called for paid news.
+
+        What cannot be told now is left out: an order that needs it waits, and no other order does.
+        """
 
     def walks(self, *, polled_at: datetime, highest_id: int) -> Iterator[Walk]:
         """What one poll walks: together, all orders that are new or changed since `polled_at`.

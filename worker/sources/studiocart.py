@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from worker.clients import studiocart_models as records
-from worker.clients.reading import as_datetime, id_of
+from worker.clients.reading import as_datetime, as_int, as_text, id_of
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.unreadable import UnreadableRow
-from worker.errors import ApiError, NotFoundError, WebhookRejectedError
-from worker.sources.order import (
-    Learner,
-    Line,
-    Money,
-    Order,
-    Payment,
-    Product,
-    Seat,
-    address_note,
-    is_email,
-    trimmed_email,
+from worker.errors import ApiError, NotFoundError
+from worker.sources.order import Money, Order, Payment, trimmed_email
+from worker.sources.source import (
+    Page,
+    SubscriptionFoundError,
+    SubscriptionPage,
+    Unreadable,
+    Until,
+    Walk,
+    page_of,
+    unreadable,
 )
-from worker.sources.source import Page, SubscriptionPage, Unreadable, Until, Walk, page_of, unreadable
-from worker.sources.studiocart_subscriptions import NEVER_BEGUN, SubscriptionReader
+from worker.sources.studiocart_bodies import is_subscription_record, payment_told, read_body
+from worker.sources.studiocart_lines import lines_of, plain_text
+from worker.sources.studiocart_subscriptions import (
+    NEVER_BEGUN,
+    SubscriptionReader,
+    installments_told,
+    to_subscription,
+)
 from worker.sources.subscription import Subscription
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 PAGE_SIZE = 100
 _DAY_MARGIN = timedelta(days=2)
 """The site's `date_after` may leave out the day it names, and reads it in a zone of its own."""
-LARGEST_QUANTITY = 1_000
-"""More seats than this on one line is taken for a mistake and looked at by a person."""
 
 PAYMENTS: dict[str, Payment] = {
     "paid": Payment.PAID,
@@ -60,13 +58,10 @@ PAYMENTS: dict[str, Payment] = {
     "refunded": Payment.REFUNDED,
 }
 """What each of Studiocart's statuses means for provisioning; any other is `unknown_status`."""
-_NOTHING_TO_PAY = frozenset({"pending-payment", "pending", "unpaid"})
-"""Statuses that mean paid when the total is zero: the checkout is finished and there is nothing to pay."""
-
-_QUANTITY = re.compile(r"[0-9]{1,9}")
-_NOT_READABLE = re.compile(r"[^a-z0-9]+")
-_SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)
-
+_TRASH = "trash"
+"""WordPress's own status of what was thrown away, where a record shows it. The vendor's own field stays as it was."""
+_FEW_SUBSCRIPTIONS = 5
+"""So many are asked for by their ids; more are looked for in the list first."""
 
 Trials = Literal["wait", "grant"]
 
@@ -83,49 +78,80 @@ class StudiocartSource:
         self._subscriptions = SubscriptionReader(client, clock=clock)
 
     def fetch(self, order_id: str) -> Order:
-        """One order as it is now; `NotFoundError` if the site does not know it."""
+        """One order as it is now; `NotFoundError` if the site does not know it, as an order or as a subscription."""
         number = id_of(order_id)
         if number is None:
             raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
-        return to_order(self._client.retrieve_order(number), trials=self._trials)
+        record = self._client.retrieve_order(number)
+        whole = record.model_dump(mode="json", exclude_unset=True)
+        if is_subscription_record(whole):
+            raise self._found(self._subscriptions.read(records.Subscription.model_validate(whole)))
+        return to_order(record, trials=self._trials)
 
     def from_body(self, body: dict[str, Any]) -> Order:
-        """An order from a webhook's body. Its amounts are decimals of another kind than the API's and are left out."""
-        kept = {key: value for key, value in body.items() if key != _SECRET_FIELD}
-        order_id = next((kept[name] for name in ("id", "order_id", "OrderID") if kept.get(name)), None)
-        try:
-            record = records.Order.model_validate(
-                {key: value for key, value in kept.items() if not key.endswith("_amount")} | {"id": order_id}
-            )
-        except ValidationError:
-            raise WebhookRejectedError("The body is not a Studiocart order.", status=422) from None
-        return to_order(record, trials=self._trials)
+        """An order from a webhook's body; a trigger says which payment of its subscription it is."""
+        record = read_body(body)
+        if isinstance(record, records.Subscription):
+            found = to_subscription(record, installments=installments_told(record))
+            raise self._found(found.model_copy(update={"is_partial": record.invoices is None}))
+        order = to_order(record, trials=self._trials)
+        told = payment_told(body) if order.recurring or body.get("trigger") == "renewal" else None
+        return order.model_copy(update={"subscription_payment": told})
+
+    def _found(self, subscription: Subscription) -> SubscriptionFoundError:
+        message = f"{subscription.id} is a subscription, not an order"
+        return SubscriptionFoundError(message, subscription=subscription, system=self.name, operation="fetch")
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         """Tell renewals from first payments, by the invoices of the site's subscriptions.
 
-        An order's record carries no subscription id (vendor). A renewal touches its subscription, so the most recently
-        changed ones show it; only orders whose items say that they recur are looked for further down.
+        An order says itself whether it belongs to one; in older versions, which show no subscription's id, only the
+        lists of the most recently changed ones tell. What cannot be told now is left out: no order waits here.
         """
-        found = self._find_invoices({int(order.id): _looks_recurring(order) for order in orders})
-        return [order.model_copy(update=found.get(int(order.id))) for order in orders]
+        missing = {order.id: order for order in orders if order.recurring or "subscription_id" not in order.raw}
+        named = list(dict.fromkeys(each.subscription_id for each in missing.values() if each.subscription_id))
+        found: dict[str, dict[str, Any]] = {}
+        if len(named) <= _FEW_SUBSCRIPTIONS:
+            self._take(self._retrieve_subscriptions(named), missing, found)
+            named = []
+        self._take(self._listed_subscriptions(missing), missing, found)
+        left = [each for each in named if any(order.subscription_id == each for order in missing.values())]
+        self._take(self._retrieve_subscriptions(left), missing, found)
+        return [order.model_copy(update=found.get(order.id)) for order in orders]
 
-    def _find_invoices(self, missing: dict[int, bool]) -> dict[int, dict[str, Any]]:
-        """What subscriptions say of these order ids, each with whether it says itself that it recurs."""
-        found: dict[int, dict[str, Any]] = {}
-        for number, subscription in enumerate(self._list_subscriptions(), start=1):
-            statuses = {invoice.id: invoice.status for invoice in subscription.invoices or [] if invoice.id is not None}
-            begun = [invoice_id for invoice_id, status in statuses.items() if status not in NEVER_BEGUN]
-            listed = missing.keys() & statuses.keys()
-            read = self._subscriptions.read(subscription) if listed else None
-            for order_id in listed:
-                is_renewal = bool(begun) and order_id > min(begun)
-                told = {"renewal": is_renewal, "subscription_id": str(subscription.id), "subscription": read}
-                found[order_id] = told
-                del missing[order_id]
-            if not missing or (number >= PAGE_SIZE and not any(missing.values())):
-                break
-        return found
+    def _take(
+        self, records_: Iterator[records.Subscription], missing: dict[str, Order], found: dict[str, dict[str, Any]]
+    ) -> None:
+        """Move what these subscriptions tell of the orders `missing` to `found`. No error of the site's is raised."""
+        try:
+            for subscription in records_ if missing else ():
+                ids = {str(invoice.id): invoice.status for invoice in subscription.invoices or ()}
+                subscription_id = str(subscription.id)
+                mine = [each for each in missing.values() if each.id in ids or each.subscription_id == subscription_id]
+                read = self._subscriptions.read(subscription) if mine else None
+                begun = [int(each) for each, status in ids.items() if each.isdecimal() and status not in NEVER_BEGUN]
+                for order in mine:
+                    is_renewal = bool(begun) and int(order.id) > min(begun)
+                    told = {"renewal": is_renewal, "subscription_id": subscription_id, "subscription": read}
+                    found[order.id] = told
+                    del missing[order.id]
+        except ApiError as error:
+            log.warning("the subscriptions of Studiocart cannot be read, and orders that need them wait: %s", error)
+
+    def _retrieve_subscriptions(self, ids: Sequence[str]) -> Iterator[records.Subscription]:
+        for subscription_id in ids:
+            try:
+                yield self._client.retrieve_subscription(int(subscription_id))
+            except NotFoundError:
+                continue
+
+    def _listed_subscriptions(self, missing: Mapping[str, Order]) -> Iterator[records.Subscription]:
+        """The list's first page; all of it while an order that recurs is missing and names no subscription."""
+        for number, subscription in enumerate(self._list_subscriptions() if missing else (), start=1):
+            yield subscription
+            is_deep = any(order.recurring and not order.subscription_id for order in missing.values())
+            if not missing or (number >= PAGE_SIZE and not is_deep):
+                return
 
     def subscription_pages(self) -> Iterator[SubscriptionPage]:
         """Pages of all subscriptions, most recently changed first. A site without the route has none."""
@@ -201,36 +227,62 @@ class StudiocartSource:
             page = next(pages, None)
             if page is None:
                 return
-            yield page_of(page, partial(to_order, trials=self._trials), fetched_at=fetched_at)
+            yield page_of(page, self._order_of, fetched_at=fetched_at)
+
+    def _order_of(self, record: records.Order) -> Order | None:
+        return to_order(record, trials=self._trials) if _is_order(record) else None
 
 
-def _looks_recurring(order: Order) -> bool:
-    """Whether an item names its price by the period ("$5.00 / month"), as the vendor's sample subscription does."""
-    return any(item.get("sub_summary") for item in order.raw.get("items") or [] if isinstance(item, dict))
+def _is_order(record: records.Order) -> bool:
+    return not is_subscription_record(record.model_dump(mode="json", exclude_unset=True))
 
 
 def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
     """Our order from Studiocart's record."""
     status = (record.status or "").strip()
+    payment = _payment(status, record, trials)
+    subscription_id = _subscription_id(record)
+    items = record.items or ()
+    email = trimmed_email(record.customer_email)
     return Order(
         source="studiocart",
         id=str(record.id),
         status=status,
-        payment=Payment.PAID if (status, trials) == ("trialing", "grant") else _payment(status, record),
+        payment=payment,
         created_at=_created_at(record),
-        buyer_email=trimmed_email(record.customer_email),
+        buyer_email=email,
         buyer_name=_name(record),
         total=_total(record),
-        lines=_lines(record),
+        lines=lines_of(record),
         lines_known=record.items is not None,
-        raw=record.model_dump(mode="json"),
+        subscription_id=subscription_id,
+        recurring=subscription_id is not None or any((item.sub_summary or "").strip() for item in items),
+        trial=record.order_amount == 0 and any(_has_trial(item) for item in items),
+        incomplete=payment is Payment.PAID and not email and not items,
+        raw=record.model_dump(mode="json", exclude_unset=True),
     )
 
 
-def _payment(status: str, record: records.Order) -> Payment:
-    if status in _NOTHING_TO_PAY and record.order_amount == 0:
-        return Payment.PAID
-    return PAYMENTS.get(status, Payment.UNKNOWN)
+def _payment(status: str, record: records.Order, trials: Trials) -> Payment:
+    """By the status alone: an unfinished checkout has a total of 0, too, where a trial or a full coupon is in it."""
+    extra = record.model_extra or {}
+    if _TRASH in {status, *(as_text(extra.get(name)) for name in ("order_status", "post_status"))}:
+        return Payment.CANCELLED
+    return Payment.PAID if (status, trials) == ("trialing", "grant") else PAYMENTS.get(status, Payment.UNKNOWN)
+
+
+def _subscription_id(record: records.Order) -> str | None:
+    """The subscription an order names; it has 0 for none."""
+    named = (record.subscription_id, *(item.subscription_id for item in record.items or ()))
+    found = (as_int(each) for each in named)
+    return next((str(each) for each in found if each is not None and each > 0), None)
+
+
+def _has_trial(item: records.OrderItem) -> bool:
+    """By the number of days; a version that shows none tells it in words ("$25.00 / month with a 14-day trial")."""
+    if item.trial_days is not None:
+        return item.trial_days > 0
+    return "trial" in (item.sub_summary or "").casefold()
 
 
 def _created_at(record: records.Order) -> datetime | None:
@@ -242,99 +294,11 @@ def _created_at(record: records.Order) -> datetime | None:
 
 
 def _name(record: records.Order) -> str:
-    parts = (record.customer_firstname or "", record.customer_lastname or "")
-    return " ".join(part.strip() for part in parts if part.strip()) or (record.customer_name or "").strip()
+    parts = (plain_text(record.customer_firstname), plain_text(record.customer_lastname))
+    return " ".join(part for part in parts if part) or plain_text(record.customer_name)
 
 
 def _total(record: records.Order) -> Money | None:
     if record.order_amount is None or not record.currency:
         return None
     return Money(minor_units=record.order_amount, currency=record.currency.upper())
-
-
-def _lines(record: records.Order) -> tuple[Line, ...]:
-    """The main line, named by the order's `product_id`, and one line for every other product (order bumps).
-
-    Items of one name are one product: their quantities add up.
-    """
-    names: dict[str, str] = {}
-    quantities: dict[str, int] = {}
-    for item in record.items or ():
-        name = _plain_name(item.product_name or "")
-        line_id = _slug(name)
-        names.setdefault(line_id, name)
-        quantities[line_id] = quantities.get(line_id, 0) + _quantity(item)
-    main_name = " ".join((record.product_name or "").split())
-    # An order whose own name is not among its items is about the first.
-    main_id = _slug(main_name) if _slug(main_name) in names else next(iter(names), None)
-    main = _main_line(record, main_name or names.get(main_id or "", ""), quantities.get(main_id or "", 1))
-    bumps = [
-        _bump_line(record, line_id, names[line_id], quantities[line_id]) for line_id in names if line_id != main_id
-    ]
-    return (main, *bumps)
-
-
-def _main_line(record: records.Order, name: str, quantity: int) -> Line:
-    product_id = (record.product_id or "").strip() or None
-    return Line(
-        id=product_id or _slug(name),
-        title=name,
-        product=Product(product_id=product_id, plan_id=record.payment_plan_id or None, product_name=name or None),
-        # No bump can be bought without it, so none of it is as wrong as fewer than none.
-        seats=_seats(record, quantity if quantity != 0 else -1),
-    )
-
-
-def _bump_line(record: records.Order, line_id: str, name: str, quantity: int) -> Line:
-    return Line(id=line_id, title=name, product=Product(product_name=name or None), seats=_seats(record, quantity))
-
-
-def _seats(record: records.Order, quantity: int) -> tuple[Seat, ...]:
-    """The buyer's seat, and a nameless one for each further: Studiocart asks for nobody's name but the buyer's."""
-    learner, hold = _buyer(record)
-    if not 0 <= quantity <= LARGEST_QUANTITY:
-        return (Seat(id="buyer", learner=learner, hold="invalid_quantity"),)
-    return tuple(
-        Seat(id="buyer", learner=learner, hold=hold, note=address_note(hold, record.customer_email))
-        if number == 1
-        else Seat(id=f"seat-{number}", hold="unnamed_seat")
-        for number in range(1, quantity + 1)
-    )
-
-
-def _buyer(record: records.Order) -> tuple[Learner | None, str | None]:
-    email = trimmed_email(record.customer_email)
-    if not email:
-        return None, "missing_email"
-    if not is_email(email):
-        return None, "invalid_email"
-    first, last = (record.customer_firstname or "").strip(), (record.customer_lastname or "").strip()
-    if not first and not last:
-        first, _, last = (record.customer_name or "").strip().partition(" ")
-    return Learner(email=email, first_name=first, last_name=last.strip()), None
-
-
-def _quantity(item: records.OrderItem) -> int:
-    """The item's quantity, else the number its name ends in, else 1."""
-    if item.quantity is not None:
-        return item.quantity
-    return _name_and_quantity(item.product_name or "")[1] or 1
-
-
-def _plain_name(name: str) -> str:
-    """An item's product name without its trailing " x N" (vendor's sample: "SC Product 1 x 1")."""
-    return " ".join(_name_and_quantity(name)[0].split())
-
-
-def _name_and_quantity(name: str) -> tuple[str, int | None]:
-    parts = name.rsplit(maxsplit=2)
-    if len(parts) == 3 and parts[1] in {"x", "X"} and _QUANTITY.fullmatch(parts[2]):
-        return parts[0], int(parts[2])
-    return name, None
-
-
-def _slug(name: str) -> str:
-    """A line id for an item without one: readable, and distinct for distinct names."""
-    readable = _NOT_READABLE.sub("-", name.casefold()).strip("-")[:40]
-    digest = hashlib.sha256(" ".join(name.split()).casefold().encode()).hexdigest()[:8]
-    return f"{readable}-{digest}" if readable else f"item-{digest}"

@@ -37,11 +37,16 @@ ACCESS: dict[str, Access] = {
 }
 """What each status means for a subscription; any other is `UNKNOWN`. The vendor lists statuses for orders and
 subscriptions together, and `expired` nowhere: it is read all the same."""
-NEVER_BEGUN = frozenset({"failed", "canceled", "initiated", "incomplete", "pending-payment", "trialing"})
-"""Invoices that were never paid do not make the next one a renewal."""
-_NOT_PAID = NEVER_BEGUN | {"pending", "unpaid", "past_due", "uncollectible", "paused", "refunded"}
+NEVER_BEGUN = frozenset(
+    {
+        *("failed", "canceled", "initiated", "incomplete", "pending-payment", "trialing"),
+        *("pending", "unpaid", "past_due", "uncollectible", "paused"),
+    }
+)
+"""Invoices that were never paid do not make the next one a renewal. One with nothing to pay is no exception: an
+unfinished checkout is stored with a total of 0 where there is a trial or a full coupon."""
+_NOT_PAID = NEVER_BEGUN | {"refunded"}
 """Invoices that pay for no period."""
-_NOTHING_TO_PAY = frozenset({"pending-payment", "pending", "unpaid"})
 _NUMBER_OF_PAYMENTS = ("installments", "sub_installments")
 _CANCEL_DATES = ("cancel_date", "canceled_date", "cancel_at")
 _END_DATES = ("end_date", "sub_end_date")
@@ -74,8 +79,7 @@ class SubscriptionReader:
             )
 
     def _installments(self, record: records.Subscription) -> int | None:
-        extra = record.model_extra or {}
-        told = [number for name in _NUMBER_OF_PAYMENTS if (number := as_int(extra.get(name))) is not None]
+        told = _numbers_of_payments(record)
         told = told or [plan.installments or 0 for plan in self._plans_of(record) if _is_of_plan(record, plan)]
         return told[0] if told and told[0] > 0 else None
 
@@ -92,6 +96,16 @@ class SubscriptionReader:
                 plans = ()
             self._plans[product_id] = (now, plans)
         return plans
+
+
+def installments_told(record: records.Subscription) -> int | None:
+    """The number of payments that the record itself states, None where they go on or it states none."""
+    return next((number for number in _numbers_of_payments(record) if number > 0), None)
+
+
+def _numbers_of_payments(record: records.Subscription) -> list[int]:
+    extra = record.model_extra or {}
+    return [number for name in _NUMBER_OF_PAYMENTS if (number := as_int(extra.get(name))) is not None]
 
 
 def _is_of_plan(record: records.Subscription, plan: records.Plan) -> bool:
@@ -128,22 +142,19 @@ def to_subscription(record: records.Subscription, *, installments: int | None = 
 def _invoices(record: records.Subscription) -> tuple[Invoice, ...] | None:
     if record.invoices is None:
         return None
-    first_id = min((invoice.id for invoice in record.invoices if invoice.id is not None), default=None)
+    begun = [invoice.id for invoice in record.invoices if invoice.id is not None and invoice.status not in NEVER_BEGUN]
+    first_id = min(begun, default=None)
     return tuple(
         Invoice(
             order_id=str(invoice.id),
             status=invoice.status or "",
-            is_begun=invoice.status not in NEVER_BEGUN or _has_nothing_to_pay(invoice),
+            is_begun=invoice.status not in NEVER_BEGUN,
             is_free_trial=invoice.status == "trialing"
             or (invoice.order_amount == 0 and bool(record.trial_days) and invoice.id == first_id),
         )
         for invoice in record.invoices
         if invoice.id is not None
     )
-
-
-def _has_nothing_to_pay(invoice: records.Invoice) -> bool:
-    return invoice.order_amount == 0 and invoice.status in _NOTHING_TO_PAY
 
 
 def _paid_until(record: records.Subscription, paid: list[records.Invoice]) -> date | None:

@@ -64,6 +64,8 @@ class Subscription(BaseModel):
     canceled_on: date | None = None
     period_ends_on: date | None = None
     """The day until which it is paid for."""
+    is_partial: bool = False
+    """A notification that says no more than its status: what was known of it before stays."""
 
     @property
     def is_instalment_plan(self) -> bool:

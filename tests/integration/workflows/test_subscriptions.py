@@ -26,10 +26,10 @@ from worker.ledger.states import RunState
 from worker.ledger.subscription_models import subscriptions
 from worker.ledger.subscription_rows import forget_buyer
 from worker.ledger.subscription_telling import subscription_line
-from worker.sources.order import Product
 from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
 from workflows.hints import SourcePolicy
+from workflows.ingest import Look, record_order
 from workflows.offers_file import OffersBook
 from workflows.standing import SubscriptionRules, keep_subscriptions, record_subscription
 from workflows.subscriptions import SubscriptionPoller, SubscriptionsPolled
@@ -258,40 +258,58 @@ def test_purchase_stays_the_purchase_when_an_earlier_charge_is_paid_late(watched
 
 
 @pytest.mark.parametrize(
-    ("own", "change", "is_awaited"),
+    ("own", "is_awaited"),
     [
-        ({}, {}, True),
-        ({}, {"access": Access.CANCELED}, False),
-        ({}, {"access": Access.PAST_DUE}, True),
-        ({"plan_id": "monthly"}, {"plan_id": "yearly"}, False),
-        ({"plan_id": "monthly"}, {}, True),
-        ({}, {"buyer_email": "john@example.test"}, False),
-        ({}, {"product_id": "7"}, False),
-        ({}, {"invoices": (Invoice(order_id="1200"),)}, False),
+        ({}, False),
+        ({"recurring": True}, True),
+        ({"recurring": True, "subscription_id": "1300"}, True),
+        ({"recurring": True, "subscription_id": "1108"}, False),  # its record knows the purchase: this renews it
     ],
 )
-def test_order_waits_to_be_listed_when_its_buyer_has_a_subscription_it_may_renew(
-    watched: Watched, own: dict[str, Any], change: dict[str, Any], is_awaited: bool
+def test_order_waits_for_its_subscription_when_it_names_one_or_states_that_it_recurs(
+    watched: Watched, own: dict[str, Any], is_awaited: bool
 ) -> None:
-    watched.site.put(a_subscription(1108, 1109, **change))
+    watched.site.put(a_subscription(1108, 1109))
     watched.poll()
-    order = an_order("1120")
-    line = order.lines[0].model_copy(update={"product": Product(product_id="1107", **own)})
-    watched.sell(1120, lines=[line])
+    watched.sell(1120, **own)
     found = {row.order_id: (row.state, row.reason) for row in rows(watched.ledger, orders)}
     assert (found["1120"] == ("waiting", "subscription_unlisted")) == is_awaited
-    assert ("1120/1107/buyer/501" in states(watched.ledger)) != is_awaited
+    assert ("1120/1107/buyer/501" in states(watched.ledger)) == (own == {})
+    watched.clock.advance(minutes=31)
+    watched.sell(1120, **own)
+    assert ("1120/1107/buyer/renewal" in states(watched.ledger)) == is_awaited
+
+
+@pytest.mark.parametrize("trials", ["wait", "grant"])
+def test_trial_is_told_by_the_order_itself_when_no_list_shows_its_subscription(watched: Watched, trials: Any) -> None:
+    rules = SubscriptionRules(trials=trials)
+    order = an_order("1120", recurring=True, trial=True, subscription_id="1108")
+    with watched.ledger.write() as connection:
+        keep_subscriptions(connection, [order], rules, fetched_at=NOW, now=NOW, start_at=START)
+        record_order(connection, order, IGNORING, Look(fetched_at=NOW), now=NOW, start_at=START, rules=rules)
+    assert states(watched.ledger) == {}
+    watched.policy = SourcePolicy(start_at=START, subscriptions=rules)
+    free = Invoice(order_id="1120", status="paid", is_begun=True, is_free_trial=True)
+    watched.site.put(a_subscription(1108, access=Access.TRIAL, invoices=(free,)))
+    watched.poll()
+    assert set(states(watched.ledger)) == ({"1120/1107/buyer/501"} if trials == "grant" else set())
+    paid = Invoice(order_id="1130", status="paid", is_begun=True)
+    watched.site.put(a_subscription(1108, invoices=(free, paid)))
+    watched.sell(1130, recurring=True, subscription_id="1108")
+    watched.poll()
+    access = [key for key, (state, _) in states(watched.ledger).items() if state == "pending"]
+    assert access == [f"{1120 if trials == 'grant' else 1130}/1107/buyer/501"]
 
 
 def test_nobody_waits_when_the_offer_grants_either_way(watched: Watched) -> None:
     watched.site.put(a_subscription(1108, 1109))
     watched.poll()
     rules = offers('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501}]\nrenewals="grant"\n')
-    record(watched.ledger, an_order("1120"), rules=rules)
+    record(watched.ledger, an_order("1120", recurring=True), rules=rules)
     assert states(watched.ledger) == {"1120/1107/buyer/501": ("pending", None)}
     watched.site.put(a_subscription(1108, 1109, installments=3))
     watched.poll()
-    record(watched.ledger, an_order("1121"), rules=rules)
+    record(watched.ledger, an_order("1121", recurring=True), rules=rules)
     assert "1121/1107/buyer/501" not in states(watched.ledger)
 
 

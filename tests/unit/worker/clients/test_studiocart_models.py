@@ -19,6 +19,9 @@ SAMPLES: list[tuple[type[IdentifiedRecord], dict[str, Any]]] = [
     (Customer, CUSTOMER),
 ]
 
+NOT_IN_THE_SAMPLE: dict[type[IdentifiedRecord], set[str]] = {Order: {"subscription_id"}}
+"""What only later versions of the plugin show."""
+
 
 @pytest.mark.parametrize(("model", "sample"), SAMPLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_every_field_of_the_sample_has_its_place_when_it_is_read(
@@ -26,7 +29,7 @@ def test_every_field_of_the_sample_has_its_place_when_it_is_read(
 ) -> None:
     record = model.model_validate(sample)
     assert record.model_extra == {}
-    assert set(model.model_fields) == set(sample)
+    assert set(model.model_fields) - NOT_IN_THE_SAMPLE.get(model, set()) == set(sample)
     only_id = model.model_validate({"id": "7"} | dict.fromkeys(set(sample) - {"id"}))
     assert only_id.id == 7
     assert model.model_validate({"id": 7, "new": {"a": 1}}).model_extra == {"new": {"a": 1}}

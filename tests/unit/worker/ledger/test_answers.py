@@ -224,6 +224,8 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.UNKNOWN_STATUS: (lambda ledger: record(ledger, an_order(payment=Payment.UNKNOWN)), f"Order {ORDER}:"),
     Reason.OLDER_THAN_START: (lambda ledger: record(ledger, OLDER, manual=True), MAYBE),
     Reason.PAID_AFTER_CANCEL: (paid_after_cancel, DUE),
+    Reason.LINE_RENAMED: (engine(RunState.REVIEW, Reason.LINE_RENAMED), MAYBE),
+    Reason.REPEATED_WEBHOOK: (asked(Reason.REPEATED_WEBHOOK), "may be an old one"),
     Reason.OUTCOME_UNPROVABLE: (engine(RunState.REVIEW, Reason.OUTCOME_UNPROVABLE), MAYBE),
     Reason.OUTCOME_UNKNOWN: (engine(RunState.REVIEW, Reason.OUTCOME_UNKNOWN), MAYBE),
     Reason.DUPLICATE_EFFECT: (asked(Reason.DUPLICATE_EFFECT, f"{keys.DUPLICATE}/95", "95"), "LearningCart order 95"),
@@ -269,13 +271,14 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.ALREADY_BOUGHT: (beside(RunState.CANCELLED, Reason.ALREADY_BOUGHT), "has bought the follow-on course"),
     Reason.ORDER_NOT_FOUND: (unread(Reason.ORDER_NOT_FOUND), "could not be read"),
     Reason.RECORD_UNREADABLE: (unread(Reason.RECORD_UNREADABLE), "could not be read"),
+    Reason.ORDER_INCOMPLETE: (unread(Reason.ORDER_INCOMPLETE), "is not read yet"),
     Reason.SOURCE_UNREACHABLE: (unread(Reason.SOURCE_UNREACHABLE), "is not read yet"),
     Reason.SOURCE_REFUSED: (unread(Reason.SOURCE_REFUSED), "is not read yet"),
     Reason.SOURCE_OFF: (unread(Reason.SOURCE_OFF), "is not read yet"),
     Reason.OFFERS_INVALID: (unread(Reason.OFFERS_INVALID), "is not read yet"),
 }
 """How each reason comes about, and what the answer must say."""
-NEVER_ASKED = {Reason.LEAD, Reason.POLLED, Reason.TEST_NOTIFICATION}
+NEVER_ASKED = {Reason.LEAD, Reason.POLLED, Reason.TEST_NOTIFICATION, Reason.SUBSCRIPTION_NEWS}
 """They have no order, no learner and no run: nothing that could be asked about."""
 
 

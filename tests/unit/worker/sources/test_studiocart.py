@@ -31,6 +31,7 @@ def test_order_is_read_whole_when_it_is_the_vendors_sample() -> None:
     assert seat.learner == Learner(email="janedoe@email.com", first_name="Jane", last_name="Doe")
     assert (order.lines_known, order.renewal) == (True, False)
     assert order.raw | {"tax_rate": 0} == ORDER_1109
+    assert (order.recurring, order.subscription_id, order.trial) == (True, None, False)
 
 
 # Statuses
@@ -44,9 +45,9 @@ def test_order_is_read_whole_when_it_is_the_vendors_sample() -> None:
             Payment.WAITING,
             "pending-payment initiated pending incomplete past_due unpaid uncollectible paused trialing active",
         ),
-        (Payment.CANCELLED, "failed canceled"),
+        (Payment.CANCELLED, "failed canceled trash"),
         (Payment.REFUNDED, "refunded"),
-        (Payment.UNKNOWN, "cancelled Paid processing on-hold trash 0 paid,completed"),
+        (Payment.UNKNOWN, "cancelled Paid processing on-hold 0 paid,completed"),
     ],
 )
 def test_status_means_what_the_issue_says(payment: Payment, statuses: str) -> None:
@@ -71,17 +72,15 @@ def test_status_is_known_when_spaces_stand_around_it() -> None:
     assert read(status=" paid ").payment is Payment.PAID
 
 
-@pytest.mark.parametrize("status", ["pending-payment", "pending", "unpaid"])
-def test_zero_total_counts_as_paid_when_the_checkout_is_finished(status: str) -> None:
-    assert read(status=status, order_amount=0).payment is Payment.PAID
-    assert read(status=status, order_amount="0.00").payment is Payment.PAID
-    assert read(status=status, order_amount=None).payment is Payment.WAITING
-    assert read(status=status, order_amount=1).payment is Payment.WAITING
+@pytest.mark.parametrize("status", sorted(PAYMENTS))
+def test_zero_total_is_paid_only_where_the_status_says_so(status: str) -> None:
+    """An unfinished checkout of a trial, or with a full coupon, is stored with a total of 0."""
+    assert read(status=status, order_amount=0).payment is PAYMENTS[status]
 
 
-@pytest.mark.parametrize("status", ["canceled", "refunded", "failed", "initiated", "incomplete", "processing"])
-def test_zero_total_pays_nothing_when_the_order_is_not_placed(status: str) -> None:
-    assert read(status=status, order_amount=0).payment is not Payment.PAID
+@pytest.mark.parametrize("field", ["status", "order_status", "post_status"])
+def test_trashed_order_is_not_planned_where_its_record_shows_it(field: str) -> None:
+    assert read(**({"status": "paid"} | {field: "trash"})).payment is Payment.CANCELLED
 
 
 # Dates and money

@@ -38,6 +38,15 @@ class FakeClient:
         for start in range(0, len(self.orders), per_page):
             yield [records.Order.model_validate(order) for order in self.orders[start : start + per_page]]
 
+    def retrieve_subscription(self, subscription_id: int) -> records.Subscription:
+        self.asked.append({"id": subscription_id})
+        if self.error is not None:
+            raise self.error
+        found = [each for each in self.subscriptions if each["id"] == subscription_id]
+        if not found:
+            raise NotFoundError("no such subscription", status=404)
+        return records.Subscription.model_validate(found[0])
+
     def list_subscriptions(self, **filters: Any) -> Iterator[records.Subscription]:
         self.asked.append(filters)
         if self.error is not None:
@@ -160,10 +169,35 @@ def test_nothing_is_a_renewal_when_the_site_lists_no_subscriptions(
     assert source.annotate([read()]) == [read()]
 
 
-def test_renewal_is_not_guessed_when_the_site_fails(client: FakeClient, source: StudiocartSource) -> None:
-    client.error = ServerError("boom", status=500)
-    with pytest.raises(ServerError):
-        source.annotate([read()])
+def test_no_order_waits_here_when_the_site_fails(client: FakeClient, source: StudiocartSource) -> None:
+    """What needs its subscription is planned without it, and waits there."""
+    client.error = ServerError("boom", status=504)
+    orders = [read(), read(subscription_id="1108"), read(subscription_id=0, items=[])]
+    assert source.annotate(orders) == orders
+
+
+def test_nothing_is_asked_for_an_order_that_names_no_subscription(client: FakeClient, source: StudiocartSource) -> None:
+    one_time = read(subscription_id=0, items=[item("SC Product 1", 1)])
+    assert source.annotate([one_time]) == [one_time]
+    assert client.asked == []
+
+
+def test_subscription_is_asked_for_by_its_id_when_an_order_names_it(
+    client: FakeClient, source: StudiocartSource
+) -> None:
+    client.subscriptions = [subscription(1108, (1100, "paid"))]  # a cache: it does not list the order yet
+    (order,) = source.annotate([read(subscription_id="1108")])
+    assert (order.renewal, order.subscription_id) == (True, "1108")
+    assert client.asked == [{"id": 1108}]
+
+
+def test_many_subscriptions_are_looked_for_in_the_list_first(client: FakeClient, source: StudiocartSource) -> None:
+    client.subscriptions = [subscription(number, (number - 500, "paid")) for number in range(1001, 1012)]
+    told = source.annotate([read(id=number - 500, subscription_id=number) for number in range(1001, 1012)])
+    assert [(order.renewal, order.subscription_id) for order in told] == [(False, str(n)) for n in range(1001, 1012)]
+    assert [asked for asked in client.asked if "id" in asked] == []
+    lost = source.annotate([read(id=number, subscription_id=number) for number in range(2001, 2012)])
+    assert [order.subscription for order in lost] == [None] * 11
 
 
 # Webhook bodies
@@ -172,7 +206,12 @@ def test_renewal_is_not_guessed_when_the_site_fails(client: FakeClient, source: 
 def test_order_is_read_from_a_body_when_a_setting_trusts_it(source: StudiocartSource) -> None:
     body = {"order_id": "1109", "status": "completed", "customer_email": "j@email.com", "product_id": "1107"}
     order = source.from_body(body | {"studiocart_secret": "s3cret", "order_amount": "5.00"})
-    assert (order.id, order.payment, order.total, order.lines_known) == ("1109", Payment.PAID, None, False)
+    assert (order.id, order.payment, order.total, order.lines_known) == (
+        "1109",
+        Payment.PAID,
+        None,
+        False,
+    )
     assert seats(order) == {"": [("buyer", None)]}
     assert "s3cret" not in str(order.raw) + repr(order)
 

@@ -1,0 +1,110 @@
+r"""Studiocart's webhook bodies as the records they are made of, where a setting says to trust them.
+
+They differ from the REST API's: names may carry WordPress's slashes (`O\'Neil`), amounts are decimals unless the hook
+is a global one, and the trigger says what happened. A trigger about a subscription carries the subscription's id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from worker.clients import studiocart_models as records
+from worker.clients.reading import as_decimal, as_text
+from worker.errors import WebhookRejectedError
+
+SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)
+SUBSCRIPTION_TRIGGERS = frozenset({"active", "completed", "canceled", "paused", "past_due", "trialing"})
+_PAYMENTS: dict[str, Literal["first", "later"]] = {"purchased": "first", "renewal": "later"}
+_ZERO_DECIMAL = frozenset(
+    {
+        *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
+        *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
+    }
+)
+"""Currencies without minor units: the vendor multiplies none of their amounts."""
+_ORDER_AMOUNTS = (
+    "order_amount",
+    "tax_amount",
+    "pre_tax_amount",
+    "shipping_amount",
+    "invoice_total",
+    "invoice_subtotal",
+)
+_ITEM_AMOUNTS = ("subtotal", "total_amount", "tax_amount", "unit_price")
+_SLASHED = re.compile(r"\\(['\"\\])")
+
+
+def read_body(body: Mapping[str, Any]) -> records.Order | records.Subscription:
+    """The record a body is about, amounts in minor units. Raises `WebhookRejectedError` for one without an id."""
+    kept = {key: _unslashed(value) for key, value in body.items() if key != SECRET_FIELD}
+    kept["id"] = next((kept[name] for name in ("id", "order_id", "OrderID") if kept.get(name)), None)
+    is_subscription = is_subscription_record(kept) or (
+        str(kept.get("trigger") or "").strip() in SUBSCRIPTION_TRIGGERS and not records.rows(kept.get("items"))
+    )
+    try:
+        if is_subscription:
+            return records.Subscription.model_validate(_without_amounts(kept))
+        return records.Order.model_validate(_in_minor_units(kept))
+    except ValidationError:
+        raise WebhookRejectedError("The body is not a Studiocart order.", status=422) from None
+
+
+def payment_told(body: Mapping[str, Any]) -> Literal["first", "later"] | None:
+    """Which payment of its subscription a trigger says an order is, None where it says nothing of that."""
+    return _PAYMENTS.get(str(body.get("trigger") or "").strip())
+
+
+def is_subscription_record(record: Mapping[str, Any]) -> bool:
+    """Whether a record is a subscription's. `/orders/{id}` answers any post of that id, and an order has neither."""
+    if record.get("invoices") is not None:
+        return True
+    is_whole_order = bool(record.get("order_id")) and bool(records.rows(record.get("items")))
+    return bool((as_text(record.get("interval")) or "").strip()) and not is_whole_order
+
+
+def _unslashed(value: Any) -> Any:
+    """A value without the slashes that WordPress adds to what was typed into its checkout."""
+    if isinstance(value, str):
+        return _SLASHED.sub(r"\1", value)
+    if isinstance(value, Mapping):
+        return {key: _unslashed(each) for key, each in value.items()}
+    return [_unslashed(each) for each in value] if isinstance(value, list) else value
+
+
+def _in_minor_units(body: dict[str, Any]) -> dict[str, Any]:
+    items = records.rows(body.get("items"))
+    if _are_minor_units(items or []):
+        return body
+    factor = 1 if str(body.get("currency") or "").strip().upper() in _ZERO_DECIMAL else 100
+    told = body | {name: _minor_units(body[name], factor) for name in _ORDER_AMOUNTS if name in body}
+    if items is not None:
+        told["items"] = [
+            item | {name: _minor_units(item[name], factor) for name in _ITEM_AMOUNTS if name in item}
+            for item in items
+            if isinstance(item, dict)
+        ]
+    return told
+
+
+def _are_minor_units(items: list[Any]) -> bool:
+    """Whether amounts are as the REST API's: a global hook computes its items' as numbers, the other keeps texts."""
+    amounts = [item.get(name) for item in items if isinstance(item, dict) for name in ("total_amount", "subtotal")]
+    told = [amount for amount in amounts if as_decimal(amount)]
+    return bool(told) and all(isinstance(amount, int) for amount in told)
+
+
+def _minor_units(amount: object, factor: int) -> int | None:
+    decimal = as_decimal(amount)
+    # A total that no currency has is none: its digits would be counted one by one.
+    if decimal is None or decimal.adjusted() > 15:
+        return None
+    return int((decimal * factor).to_integral_value(ROUND_HALF_UP))
+
+
+def _without_amounts(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if not key.endswith("amount")}

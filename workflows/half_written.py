@@ -1,0 +1,64 @@
+"""Orders that were read while their source was writing them: paid, with nobody and nothing in them.
+
+Such an order is read again a minute later, before anybody is asked who it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+
+from worker.ledger import order_rows
+from worker.ledger.models import deliveries, orders
+from worker.ledger.states import Actor, DeliveryState, Via
+from worker.sources.order import Order, Payment
+from workflows.reasons import Reason
+
+READ_AGAIN_AFTER = timedelta(minutes=1)
+_OPEN = (DeliveryState.RECEIVED, DeliveryState.WAITING)
+
+
+def is_half_written(order: Order) -> bool:
+    """Whether an order is paid and names neither a buyer or learner nor a product."""
+    if order.payment is not Payment.PAID or order.buyer_email:
+        return False
+    if any(seat.learner is not None for line in order.lines for seat in line.seats):
+        return False
+    products = [line.product for line in order.lines]
+    return order.incomplete or not any(each.product_id or each.product_name or each.sku for each in products)
+
+
+def put_off(connection: Connection, found: Sequence[Order], *, now: datetime) -> set[str]:
+    """Have the half-written ones among a page's orders read again in a minute, each once; returns their ids.
+
+    One that the ledger holds just like that was read again before, and is taken as it is.
+    """
+    half = [order for order in found if is_half_written(order)]
+    late = {order.id for order in half if not _is_recorded(connection, order)}
+    for order in half:
+        if order.id in late and not _is_open(connection, order):
+            delivery_id = order_rows.insert_delivery(
+                connection,
+                source=order.source,
+                order_id=order.id,
+                via=Via.POLL,
+                actor=Actor.SOURCE,
+                now=now,
+                state=DeliveryState.WAITING,
+                reason=Reason.ORDER_INCOMPLETE,
+            )
+            values = {"next_attempt_at": now + READ_AGAIN_AFTER}
+            connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**values))
+    return late
+
+
+def _is_recorded(connection: Connection, order: Order) -> bool:
+    mine = (orders.c.source == order.source, orders.c.order_id == order.id)
+    return connection.scalar(select(orders.c.content_hash).where(*mine)) == order_rows.content_hash(order)
+
+
+def _is_open(connection: Connection, order: Order) -> bool:
+    mine = (deliveries.c.source == order.source, deliveries.c.order_id == order.id)
+    return connection.scalar(select(deliveries.c.id).where(*mine, deliveries.c.state.in_(_OPEN)).limit(1)) is not None
