@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,6 +70,23 @@ class Product:
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start `cartbridge COMMAND` in a process group of its own."""
+        return self._start(command, variables, None)
+
+    def start_limited(
+        self, command: str, *, files: int | None = None, address_space: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start `cartbridge COMMAND`, which may open so many files and reserve so many bytes."""
+
+        def set_limits() -> None:
+            for kind, limit in ((resource.RLIMIT_NOFILE, files), (resource.RLIMIT_AS, address_space)):
+                if limit is not None:
+                    resource.setrlimit(kind, (limit, limit))
+
+        return self._start((command,), {}, set_limits)
+
+    def _start(
+        self, command: tuple[str, ...], variables: dict[str, str], set_limits: Callable[[], None] | None
+    ) -> subprocess.Popen[bytes]:
         number = len(self._started) + 1
         with (self.folder / f"{number}-{command[0]}.log").open("wb") as log:
             process = subprocess.Popen(
@@ -77,6 +97,7 @@ class Product:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=set_limits,  # noqa: PLW1509  (it only asks the kernel)
             )
         self._started.append(process)
         return process
@@ -95,6 +116,16 @@ class Product:
         number = self._started.index(process) + 1
         (log,) = self.folder.glob(f"{number}-*.log")
         return log.read_text(errors="replace")
+
+    def port_of(self, process: subprocess.Popen[bytes]) -> int:
+        """The port its web server listens on; waits until it does."""
+
+        def port() -> int:
+            found = re.search(r"web is listening.*?http://127\.0\.0\.1:(\d+)", self.log_of(process))
+            return int(found[1]) if found else 0
+
+        wait_until(lambda: port() > 0, seconds=ENOUGH_SECONDS, what="a web server that listens")
+        return port()
 
     # Orders and what became of them
 

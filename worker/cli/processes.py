@@ -22,6 +22,7 @@ from worker.ledger import due
 from worker.ledger.guards import guard_warning
 from worker.ledger.lock import ProcessLock
 from worker.logs import configure_logging
+from worker.memory import spare_memory
 from worker.settings import Settings
 from worker.web.app import create_app
 from worker.web.page.desk import Desk
@@ -36,6 +37,7 @@ def run_up(settings: Settings) -> int:
     Migrates a SQLite ledger first. Nobody else works on it (a lock says so), so whatever an earlier process held is
     taken over at once. Raises `ConfigurationError` before anything is started.
     """
+    spare_memory()
     configure_logging(settings)
     runtime = Runtime(settings)
     lock = ProcessLock(runtime.ledger.path) if runtime.ledger.path is not None else None
@@ -59,6 +61,7 @@ def run_up(settings: Settings) -> int:
 
 def run_web(settings: Settings) -> int:
     """The HTTP server alone, until SIGTERM or SIGINT; returns the exit code."""
+    spare_memory()
     configure_logging(settings)
     runtime = Runtime(settings)
     try:
@@ -73,6 +76,7 @@ def run_web(settings: Settings) -> int:
 def run_worker(settings: Settings) -> int:
     """A Celery worker on every queue, until SIGTERM or SIGINT (calls under way end first); returns the exit code."""
     _refuse_memory(settings, "worker")
+    spare_memory()
     configure_logging(settings)
     runtime = Runtime(settings)
     runtime.ledger.check_schema()
@@ -92,6 +96,7 @@ def run_worker(settings: Settings) -> int:
 def run_beat(settings: Settings) -> int:
     """The scheduler alone, until SIGTERM or SIGINT. Two of them are harmless; returns the exit code."""
     _refuse_memory(settings, "beat")
+    spare_memory()
     configure_logging(settings)
     runtime = Runtime(settings)
     runtime.ledger.check_schema()

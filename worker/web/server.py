@@ -16,10 +16,14 @@ from fastapi import FastAPI
 
 from worker.errors import ConfigurationError
 from worker.settings import Settings
+from worker.web.connections import Deadlines, Sweep, guarded_protocol
 
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
+_ACCEPTED_AT_ONCE = 16
+"""So many connections can be beyond the cap for a moment. Asyncio takes this for the queue's length, too."""
+_LARGEST_HEAD_BYTES = 16 * 1024
 _GRACE_SECONDS = 20
 """How long requests under way may take when the server stops: more than a commit waits for a busy ledger."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,10 +40,11 @@ def serve(settings: Settings, app: FastAPI, *, stop: threading.Event | None = No
 class WebServer:
     """One server of one app. Either `serve()` it here, or `start()` it in a thread of its own and `stop()` it later."""
 
-    def __init__(self, settings: Settings, app: FastAPI) -> None:
+    def __init__(self, settings: Settings, app: FastAPI, *, deadlines: Deadlines | None = None) -> None:
         self._host = settings.web.host
         self._port = settings.web.port
         self._app = app
+        self._deadlines = deadlines
         self._socket: socket.socket | None = None
         self._server: _UvicornServer | None = None
         self._thread: threading.Thread | None = None
@@ -97,7 +102,9 @@ class WebServer:
         listener = self._bound()
         config = uvicorn.Config(
             self._app,
-            backlog=_BACKLOG,
+            http=guarded_protocol(self._deadlines),
+            h11_max_incomplete_event_size=_LARGEST_HEAD_BYTES,
+            backlog=_ACCEPTED_AT_ONCE,
             log_config=None,
             access_log=False,
             proxy_headers=False,  # the app reads them itself, from the proxies that the settings name
@@ -173,8 +180,16 @@ class _UvicornServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stops: list[threading.Event]) -> None:
         super().__init__(config)
         self._stops = stops
+        self._sweep = Sweep()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or ():
+            # Asyncio has shortened the queue to what it accepts at once: make it long again.
+            each.listen(_BACKLOG)
 
     async def on_tick(self, counter: int) -> bool:
+        self._sweep.look(self.server_state.connections)
         return await super().on_tick(counter) or any(stop.is_set() for stop in self._stops)
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -51,6 +51,7 @@ _MOST_UNANSWERED = 48
 """Webhooks that may wait for the ledger in threads, those that were answered by 503 meanwhile included."""
 _LARGE_UNPROVEN_AT_ONCE = 8
 _DRAINED_BYTES = 2 * LARGEST_BODY_BYTES
+_DRAINED_OF_LIMITED_BYTES = LARGEST_UNPROVEN_BODY_BYTES
 _DRAIN_SECONDS = 2.0
 _OUTCOMES = {
     401: "unauthenticated",
@@ -71,6 +72,8 @@ class Refusal:
     status: int
     title: str
     detail: str
+    is_read: bool = False
+    """Whether the whole body was taken, so that the connection can go on."""
 
 
 class WebhookRoutes:
@@ -115,8 +118,10 @@ class WebhookRoutes:
         else:
             call = partial(self._intake.take, source, kind, request.headers, body, proof=proof)
             return await self._commit(call)
-        await _drain(request)
-        return refusal
+        is_limited = self._failures.wait_seconds(address_of(request)) is not None
+        return replace(
+            refusal, is_read=await _drain(request, _DRAINED_OF_LIMITED_BYTES if is_limited else _DRAINED_BYTES)
+        )
 
     def _admit(self, source: str, token: str | None, request: Request) -> Proof:
         """What proves the sender; raises `WebhookRejectedError` for whom nothing could, before the body is read."""
@@ -172,7 +177,7 @@ class WebhookRoutes:
 
     def _refuse(self, refusal: Refusal, label: str, request: Request, *, by_url: bool) -> Response:
         address = address_of(request)
-        headers = {}
+        headers = {} if refusal.is_read else {"Connection": "close"}
         if refusal.status == 401:
             wait_seconds = self._failures.count_failure(address)
             if wait_seconds is not None:
@@ -180,7 +185,7 @@ class WebhookRoutes:
                 return problem(
                     429,
                     "Too many requests from this address failed to authenticate.",
-                    headers={"Retry-After": str(wait_seconds)},
+                    headers={**headers, "Retry-After": str(wait_seconds)},
                 )
             headers["WWW-Authenticate"] = 'Webhook realm="cartbridge"'
             missing = self._intake.missing_variable(label, by_url=by_url)
@@ -223,14 +228,18 @@ def _result_of(call: Callable[[], Taken]) -> Taken | Refusal | SQLAlchemyError:
 
 
 def _refusal(error: WebhookRejectedError) -> Refusal:
-    return Refusal(error.status, error.title, str(error))
+    return Refusal(error.status, error.title, str(error), is_read=True)
 
 
-async def _drain(request: Request) -> None:
-    """Take what the sender is still sending, within bounds: a connection closed before loses the answer."""
-    left_bytes = _DRAINED_BYTES
-    with move_on_after(_DRAIN_SECONDS), suppress(ClientDisconnect, RuntimeError):
+async def _drain(request: Request, left_bytes: int) -> bool:
+    """Take what the sender is still sending, within bounds: a connection closed before loses the answer.
+
+    Whether that was all of it.
+    """
+    with move_on_after(_DRAIN_SECONDS), suppress(ClientDisconnect, RuntimeError):  # left, or read before
         async for chunk in request.stream():
             left_bytes -= len(chunk)
             if left_bytes < 0:
-                return
+                return False
+        return True
+    return False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 LARGEST_FORM_BYTES = 256 * 1024
+FORM_SECONDS = 10.0
 _MOST_FIELDS = 2000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -17,14 +19,22 @@ Form = dict[str, list[str]]
 
 
 async def read_form(request: Request) -> Form:
-    """The posted fields. Raises `HTTPException`: 415 for another kind of body, 413 if it is large, 400 if broken."""
+    """The posted fields. Raises `HTTPException`: 415 for another kind of body, 413 if it is large, 408 if it is slow,
+    400 if broken.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise HTTPException(415, "The page takes its own forms only.")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM_BYTES:
-            raise HTTPException(413, "The form is larger than any of this page.")
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_FORM_BYTES:
+                    raise HTTPException(413, "The form is larger than any of this page.")
+    except TimeoutError:
+        raise HTTPException(408, f"The form was not complete within {FORM_SECONDS:.0f} seconds.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The form cannot be read.") from None
     form: Form = {}
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)

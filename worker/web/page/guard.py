@@ -28,6 +28,7 @@ _TITLES = {
     403: "That did not come from this page",
     404: "There is nothing here",
     405: "Not this way",
+    408: "That took too long",
     413: "That is too much",
     415: "That is no form",
     422: "That cannot be asked",
