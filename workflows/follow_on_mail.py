@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from worker.ledger.models import completions
 from worker.mail_templates import FOLLOW_ON
+from worker.mail_templates.outside_text import one_short_line
 from workflows.mailroom import MAIL, Mailroom
 from workflows.reasons import Reason
 from workflows.steps import Call, Repeat, StepDefinition, StepResult, StopError
@@ -35,7 +36,7 @@ def _course_name(call: Call) -> str:
         name = connection.scalar(
             select(completions.c.course_name).where(completions.c.id == str(call.planned.get(COMPLETION_ID)))
         )
-    return name or ""
+    return one_short_line(name)
 
 
 SEND_FOLLOW_ON_MAIL = StepDefinition("send_follow_on_mail", MAIL, _send_follow_on_mail, repeat=Repeat.NEVER)

@@ -11,6 +11,7 @@ from worker.clients.mail import Mail, MailAddress, MailClient
 from worker.errors import ApiError, InvalidRequestError
 from worker.ledger.sealed_passwords import PasswordSeal
 from worker.mail_templates import MailTemplates, Rendered, TemplateError
+from worker.mail_templates.outside_text import one_short_line
 from worker.sources.order import Learner
 
 MAIL = "mail"
@@ -72,9 +73,10 @@ class Mailroom:
 
 
 def learner_values(learner: Learner) -> dict[str, str]:
-    """What a template is given of a learner."""
-    name = f"{learner.first_name} {learner.last_name}".strip()
-    return {"first_name": learner.first_name, "last_name": learner.last_name, "name": name, "email": learner.email}
+    """What a template is given of a learner. The names are what somebody typed into a shop's form: one line each."""
+    first_name, last_name = one_short_line(learner.first_name), one_short_line(learner.last_name)
+    name = one_short_line(f"{first_name} {last_name}")
+    return {"first_name": first_name, "last_name": last_name, "name": name, "email": learner.email}
 
 
 def not_ready(what: str) -> ApiError:

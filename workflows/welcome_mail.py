@@ -28,6 +28,7 @@ NAME: Final = "welcome_mail"
 KEY_WORD: Final = "welcome"
 ERASED: Final = "password_erased"
 """The event of a password that was not mailed in time."""
+_LONGEST_USER_NAME: Final = 254
 _LOST: Final = "an attempt whose answer was lost may have made this customer"
 
 
@@ -134,7 +135,7 @@ def _send_welcome_mail(call: Call) -> StepResult:
     credentials = _kept(call, room)
     values = {
         "password": credentials.password if credentials is not None else None,
-        "user_name": (credentials.user_name if credentials is not None else "") or call.learner.email,
+        "user_name": _user_name(credentials) or call.learner.email,
         "login_url": room.login_url,
     }
     secrets = () if credentials is None else (credentials.password,)
@@ -145,6 +146,12 @@ def _send_welcome_mail(call: Call) -> StepResult:
 
     output = {"message_id": message_id, "with_password": credentials is not None}
     return StepResult(output, message_id, then=erase)
+
+
+def _user_name(credentials: Credentials | None) -> str:
+    """The name to log in with, where it is one word; a text of several, or a link, is none."""
+    name = credentials.user_name if credentials is not None else ""
+    return name if name.isprintable() and len(name) <= _LONGEST_USER_NAME and not set(name) & set(" /\\<>") else ""
 
 
 def _kept(call: Call, room: Mailroom) -> Credentials | None:
