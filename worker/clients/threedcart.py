@@ -46,6 +46,8 @@ _ON_CARTS: Final = "cart"
 _RETRIEVE: Final = "retrieve/orders"
 _ORDER_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The document's own have fifteen characters; at most sixteen are said to come."""
+_LONGEST_MENDED: Final = 1024 * 1024
+"""Of an answer with commas too many: taking them out takes its time."""
 _STATUS_DECIDES: Final = frozenset({*range(200, 300), HTTPStatus.BAD_REQUEST})
 """The HTTP statuses under which the status in the body may say more."""
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -345,7 +347,7 @@ class ThreedcartClient:
         except UnreadableError as unreadable:
             problem = f"the answer {unreadable}"
         text = decode(answer.body)
-        if not is_html(text):
+        if len(text) <= _LONGEST_MENDED and not is_html(text):
             try:
                 return read_document(without_trailing_commas(text).encode("utf-8", "replace")), ""
             except UnreadableError:
