@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -41,3 +42,11 @@ class Finding:
     def works(self) -> bool:
         """Whether it was asked and answered as it should."""
         return self.configured and self.accepted is True
+
+
+def with_notes(detail: str, notes: Sequence[str]) -> str:
+    """What a system answered, and what of it was read though something stood around it (`ApiClient.notes`)."""
+    if not notes:
+        return detail
+    more = f" and {len(notes) - 1} more" if len(notes) > 1 else ""
+    return f"{detail}; read all the same: {notes[0]}{more}"

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.doorbell import Doorbell
 from worker.celery_app import create_celery
-from worker.cli.finding import Finding, StatusReading
+from worker.cli.finding import Finding, StatusReading, with_notes
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.mail_probes import probe_mail
 from worker.cli.printing import counted
@@ -47,7 +47,8 @@ def _ask_learningcart(settings: Any) -> str:
         token = client.request_token()
     finally:
         client.close()
-    return f"token until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at is not None else "gave a token"
+    given = f"token until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at is not None else "gave a token"
+    return with_notes(given, client.notes)
 
 
 def _ask_studiocart(settings: Any) -> str:
@@ -58,7 +59,8 @@ def _ask_studiocart(settings: Any) -> str:
     finally:
         client.close()
     listed = "has no orders yet" if order is None else f"listed order {order.id}"
-    return f"{listed}; cannot read its {' and '.join(refused)}" if refused else listed
+    said = f"{listed}; cannot read its {' and '.join(refused)}" if refused else listed
+    return with_notes(said, client.notes)
 
 
 def _refused_lists(client: StudiocartClient) -> list[str]:
@@ -85,7 +87,7 @@ def _ask_frontcore(settings: Any) -> str:
         order = next(client.list_orders(limit=1), None)
     finally:
         client.close()
-    return "has no orders yet" if order is None else f"listed order {order.id}"
+    return with_notes("has no orders yet" if order is None else f"listed order {order.id}", client.notes)
 
 
 _ASK: dict[str, Callable[[Any], str]] = {

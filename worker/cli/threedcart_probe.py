@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.cli.finding import StatusReading
+from worker.cli.finding import StatusReading, with_notes
 from worker.clients.threedcart import ThreedcartClient
 from worker.errors import ApiError, NotFoundError
 from worker.logs import known_secrets
@@ -28,7 +28,7 @@ def ask_threedcart(settings: ThreedcartSettings) -> tuple[str, tuple[StatusReadi
             said.append("cannot read the labels of its order statuses")
     finally:
         client.close()
-    return "; ".join(said), readings or ()
+    return with_notes("; ".join(said), client.notes), readings or ()
 
 
 def _ask_for_no_cart(client: ThreedcartClient) -> None:

@@ -200,14 +200,11 @@ def _plain(text: str) -> str:
 
 def surroundings_of(before: str, behind: str) -> str:
     """What stands before and behind, for people: its kind, and a short quote of what is known to be noise."""
-    said = []
-    if marks := before.count(BOM):
-        said.append("preceded by " + ("a byte-order mark" if marks == 1 else f"{marks} byte-order marks"))
-    said += [
-        f"{where} {quote}"
-        for where, text in (("preceded by", before), ("followed by", behind))
-        if (quote := _quote(text.replace(BOM, " ")))
-    ]
+    marks, notice, last = before.count(BOM), _quote(before.replace(BOM, " ")), _quote(behind.replace(BOM, " "))
+    first = [f"{marks} byte-order marks" if marks > 1 else "a byte-order mark"] if marks else []
+    first += [notice] if notice else []
+    said = [f"preceded by {' and '.join(first)}"] if first else []
+    said += [f"followed by {last}"] if last else []
     return f"the JSON is {' and '.join(said)}" if said else ""
 
 

@@ -228,6 +228,11 @@ class LearningCartClient:
         read = partial(self._record, CourseCompletionInfo, operation=operation, answer=answer, safe_to_repeat=True)
         return read_rows(rows, read, by_id=False)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
+        return self._api.notes
+
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
         self._api.close()

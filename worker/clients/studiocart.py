@@ -177,6 +177,11 @@ class StudiocartClient:
         """Return one product. Raises `NotFoundError` when there is none of that id."""
         return self._retrieve(Product, "/products", product_id, limits)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
+        return self._api.notes
+
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
         self._api.close()

@@ -252,6 +252,11 @@ class ThreedcartClient:
             raise self._unexpected(_RETRIEVE, "another order was answered", answer)
         return order
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
+        return self._api.notes
+
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
         self._api.close()

@@ -78,7 +78,7 @@ def test_a_quantity_is_many_when_it_is_more_than_can_be_read(written: Any, quant
         (
             "\ufeff\ufeff" + NOTICE + "\ufeff[1]",
             [1],
-            f"the JSON is preceded by 3 byte-order marks and preceded by {QUOTE}",
+            f"the JSON is preceded by 3 byte-order marks and {QUOTE}",
         ),
         ('[{"id": 1}]\n<!-- Cached by [x] -->', [{"id": 1}], "the JSON is followed by 'Cached by [x]'"),
         ('<!-- a -->{"id": 1}', {"id": 1}, "the JSON is preceded by 'a'"),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from tests.unit.worker.clients.samples import CUSTOMER, ORDER, PRODUCT, SUBSCRIPTION
 from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
+from worker.cli.finding import with_notes
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.transport import Answer
@@ -287,3 +288,15 @@ def test_a_caller_s_limits_reach_the_call_when_it_pages() -> None:
     assert len(sends) == 2
     exchange = site.asked[0].exchange
     assert exchange.deadline - exchange.started == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_list_is_read_and_noted_when_a_notice_stands_before_it() -> None:
+    noticed = Answer(200, {}, b"\xef\xbb\xbf<b>Warning</b>: x<br />\n" + answer([ORDER]).body)
+    shop = client(StubTransport(noticed, answer([])))
+    assert [order.id for order in shop.list_orders()] == [ORDER["id"]]
+    assert shop.notes == ("list/orders: the JSON is preceded by a byte-order mark and 'Warning : x'",)
+    assert with_notes("listed order 1", shop.notes).startswith(
+        "listed order 1; read all the same: list/orders: the JSON"
+    )
+    assert with_notes("listed order 1", ()) == "listed order 1"
+    assert with_notes("listed", ("a", "b", "c")) == "listed; read all the same: a and 2 more"
