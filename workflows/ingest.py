@@ -6,52 +6,29 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from worker.ledger import order_rows, repository
 from worker.ledger.forgotten import as_kept
 from worker.ledger.models import cursors, orders
 from worker.ledger.order_changes import told_changes
 from worker.ledger.states import DeliveryState
-from worker.sources.order import Order, Payment
-from workflows import planning, refunds, unproven
+from worker.sources.order import Order
+from workflows import planning, unproven
 from workflows.known_runs import known_runs
 from workflows.look import Look, Recorded
 from workflows.offers import Offers
-from workflows.plan import KnownRun, Plan, Situation, Standing
+from workflows.plan import KnownRun, Plan, Situation
 from workflows.plan_application import PlanApplier
 from workflows.planned_lines import planned_lines
 from workflows.reasons import Reason
-from workflows.source_start import note_contact, start_of
+from workflows.situation import situation_of
+from workflows.source_start import note_contact, note_seen
 from workflows.standing import DEFAULT_RULES, SubscriptionRules, placed
 
 __all__ = ["Look", "Recorded", "finish_deliveries", "preview", "record_order", "situation_of"]
 
 _LOOK_AGAIN_SECONDS = 15.0
-
-
-def situation_of(
-    row: Row[Any] | None,
-    cursor: Row[Any] | None,
-    look: Look,
-    configured_start_at: datetime | None,
-    standing: Standing | None = None,
-) -> Situation:
-    """What planning must know besides the order and its runs. A source never read before starts a day before now."""
-    start_at = look.start_at or start_of(cursor, configured_start_at, now=look.fetched_at)
-    is_asked_for = look.start_at is not None and row is not None and (row.created_at or start_at) >= look.start_at
-    return Situation(
-        seen_before=row is not None and row.version > 0,
-        paid_before=row is not None and row.version > 0 and row.payment == Payment.PAID,
-        before_start=row is not None and bool(row.before_start) and not is_asked_for,
-        baseline=look.baseline,
-        start_at=start_at,
-        manual=look.manual,
-        replan=look.replan,
-        paid_total_before=refunds.paid_total_of(row),
-        standing=standing,
-        doubt=look.doubt,
-    )
 
 
 def _with_facts(
@@ -86,6 +63,7 @@ def record_order(
     request sent before that of the recorded content is older news, and changes nothing.
     """
     cursor = note_contact(connection, order.source, now=now, start_at=start_at)
+    cursor = note_seen(connection, cursor, order.id, seen_at=look.fetched_at)
     row, created = order_rows.lock_order(connection, order, fetched_at=look.fetched_at, now=now)
     order, hashed = as_kept(order, row)
     changed = row.content_hash != hashed
@@ -96,7 +74,9 @@ def record_order(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
     existing = known_runs(connection, order.source, order.id)
-    situation = situation_of(row, cursor, look, start_at, standing)
+    situation = situation_of(
+        connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
+    )
     situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
     plan = planning.plan(order, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
@@ -175,7 +155,9 @@ def preview(
         connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
     )
     existing = known_runs(connection, order.source, order.id)
-    situation = situation_of(row, cursor, look, start_at, standing)
+    situation = situation_of(
+        connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
+    )
     now = look.fetched_at
     situation, _ = _with_facts(connection, order, situation, existing, first_seen_at=seen_at, now=now)
     return planning.plan(order, offers, existing, situation)

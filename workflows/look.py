@@ -23,6 +23,8 @@ class Look:
     delivery_ids: tuple[str, ...] = ()
     """Leased deliveries this look answers."""
     polled: bool = False
+    is_misdated: bool = False
+    """In the list that showed it, its date contradicts those of the orders around it."""
     start_at: datetime | None = None
     """The operator's own start for this look: what was made since then counts as new, also where the first sweep took
     it as handled. None: the source's."""

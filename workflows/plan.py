@@ -130,11 +130,21 @@ class Situation:
     paid_before: bool = False
     """It was paid when the ledger last looked."""
     before_start: bool = False
-    """It was found paid by the first sweep, and taken as handled."""
+    """It was found to be from before the start, and taken as handled or asked about: final for news of the source."""
     baseline: bool = False
     """This look is part of the source's first sweep."""
     start_at: datetime | None = None
-    """Orders made before it were there before Cartbridge."""
+    """Orders made before it were there before Cartbridge. None: everything is new."""
+    mark: int | None = None
+    """The highest order id at the start; None where ids say nothing."""
+    is_swept: bool = False
+    """The source's first sweep is complete."""
+    is_awaited: bool = False
+    """It was paid and waits for its subscription."""
+    is_another_buyers: bool = False
+    """The ledger knows the order's id as that of another buyer's order."""
+    is_misdated: bool = False
+    """Its date contradicts those of the orders around it."""
     manual: bool = False
     """The operator named this order."""
     replan: bool = False

@@ -14,6 +14,7 @@ from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
 from workflows import keys, refunds
 from workflows.line_keys import line_keys
 from workflows.offers import Grant, Offers
+from workflows.order_age import Verdict, start_verdict
 from workflows.plan import (
     ENROLMENT,
     HOLDS,
@@ -44,7 +45,7 @@ from workflows.questions import (
 )
 from workflows.reasons import Reason
 from workflows.seats import seating
-from workflows.wanted import awaits, held_placeholder, is_older_than_start, wanted_runs
+from workflows.wanted import awaits, held_placeholder, wanted_runs
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -136,14 +137,11 @@ class _Planner:
     # Paid
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
-        older = is_older_than_start(self.order, self.situation)
-        found_older = not self.situation.seen_before and bool(older or self.situation.baseline)
-        if older is None or not (self.situation.before_start or found_older):
-            return self._plan_seats()
-        sweeping = self.situation.before_start or self.situation.baseline
-        if older and sweeping and not self.situation.manual and not self.runs:
+        found = start_verdict(self.order, self.situation, has_runs=bool(self.runs))
+        if found is Verdict.IGNORE:
             return OrderState.IGNORED, Reason.BEFORE_START, True
-        self.hold = Reason.OLDER_THAN_START
+        if found is Verdict.HOLD:
+            self.hold = Reason.OLDER_THAN_START
         return self._plan_seats()
 
     def _plan_seats(self) -> tuple[OrderState, Reason | None, bool]:

@@ -27,8 +27,9 @@ from workflows.hints import SourcePolicy
 from workflows.ingest import Look, record_order
 from workflows.offers import Offers
 from workflows.offers_file import OffersBook
+from workflows.order_age import misdated
 from workflows.set_aside import CONCERNS_ALL, describe_failure, set_aside, settle_absent, settle_read
-from workflows.source_start import note_contact, start_of
+from workflows.source_start import COMPUTED_DATES, NO_ORDER, note_contact, note_first_list, start_of
 from workflows.standing import keep_subscriptions
 from workflows.walks import Position, Progress, Steps
 
@@ -153,6 +154,7 @@ class Poller:
         now = self._clock()
         with self._ledger.write() as connection:  # a contact, even where the shop is empty
             note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            note_first_list(connection, self._source.name, [NO_ORDER])
             settle_absent(connection, self._source.name, progress.nameless, now=now)
         self._let_go(
             baseline_at=now,
@@ -267,14 +269,21 @@ class Poller:
             if not self._write_cursor(connection, lease_until=lease_until, position=position):
                 raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
             note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            if steps.baseline:
+                note_first_list(connection, self._source.name, _ids(of))
             rules, start_at = self._policy.subscriptions, self._policy.start_at
             read_with = annotated.values()
             keep_subscriptions(connection, read_with, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             self._lock(connection, taken, planned, fetched_at=page.fetched_at, now=now)
+            misdated = self._misdated(of, poll.cursor)
             for order in taken:
-                told = annotated.get(order.id, order)
-                baseline = order.id in was_there
-                self._record_order(connection, told, page.fetched_at, poll, baseline=baseline, now=now)
+                look = Look(
+                    fetched_at=page.fetched_at,
+                    baseline=order.id in was_there,
+                    polled=True,
+                    is_misdated=order.id in misdated,
+                )
+                self._record_order(connection, annotated.get(order.id, order), look, poll, now=now)
             settle_read(connection, page, self._source.name, now=now)
         poll.polled.changed += len(taken)
 
@@ -326,6 +335,13 @@ class Poller:
         is_old = was_there and order.created_at is not None and order.created_at < start_at
         return order.payment is Payment.PAID and not is_old
 
+    def _misdated(self, page: Page, cursor: Row[Any]) -> frozenset[str]:
+        """The orders of a page that are dated before the start although a lower id is not, where ids only rise."""
+        if self._source.name not in COMPUTED_DATES:
+            return frozenset()
+        start_at = start_of(cursor, self._policy.start_at, now=self._clock())
+        return misdated(((order.id, order.created_at) for order in page.orders), start_at)
+
     @staticmethod
     def _is_news(order: Order, known: Row[Any] | None, offers: Offers) -> bool:
         if known is None or known.polled_hash != order_rows.content_hash(order):
@@ -337,10 +353,9 @@ class Poller:
         self,
         connection: Connection,
         order: Order,
-        fetched_at: datetime,
+        look: Look,
         poll: _UnderWay,
         *,
-        baseline: bool,
         now: datetime,
     ) -> None:
         delivery_id = order_rows.insert_delivery(
@@ -352,17 +367,22 @@ class Poller:
             now=now,
             state=DeliveryState.WAITING,
         )
-        look = Look(fetched_at=fetched_at, baseline=baseline, delivery_ids=(delivery_id,), polled=True)
         recorded = record_order(
             connection,
             order,
             poll.offers,
-            look,
+            replace(look, delivery_ids=(delivery_id,)),
             now=now,
             start_at=self._policy.start_at,
             rules=self._policy.subscriptions,
         )
         poll.polled.ready += recorded.ready
+
+
+def _ids(page: Page) -> list[str]:
+    """The ids of a page's orders, of those that could not be read too."""
+    unread = [each.order_id for each in page.unreadable if each.order_id is not None]
+    return [*(order.id for order in page.orders), *unread]
 
 
 def poll_due(connection: Connection, source: str, *, now: datetime, poll_seconds: float) -> bool:

@@ -8,7 +8,7 @@ from worker.ledger.states import RunState
 from worker.sources.order import Line, Order, Seat
 from workflows import keys
 from workflows.offers import Ignore, Offer, Offers
-from workflows.plan import ENROLMENT, Create, Role, Situation, Standing
+from workflows.plan import ENROLMENT, Create, Role, Standing
 from workflows.reasons import Reason
 
 _NAMELESS = frozenset({Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL, Reason.INVALID_EMAIL, Reason.INVALID_QUANTITY})
@@ -101,12 +101,3 @@ def placeholder(order: Order, line: Line, seat: Seat, word: str, reason: Reason)
         reason=reason,
         learner=seat.learner,
     )
-
-
-def is_older_than_start(order: Order, situation: Situation) -> bool | None:
-    """True: made before the source's start. False: cannot be told. None: not older."""
-    if situation.start_at is None:
-        return None
-    if order.created_at is None:
-        return False
-    return True if order.created_at < situation.start_at else None

@@ -129,6 +129,7 @@ class MemoryLedger:
         monkeypatch.setattr(polling, "order_rows", rows)
         monkeypatch.setattr(polling, "record_order", _record_order)
         monkeypatch.setattr(polling, "note_contact", lambda *_, **__: None)
+        monkeypatch.setattr(polling, "note_first_list", lambda *_, **__: None)
         monkeypatch.setattr(polling, "add_learners", lambda *_, **__: None)
 
     @contextmanager

@@ -275,6 +275,8 @@ class Cursor(SQLModel, table=True):
     first_contact_at: datetime | None = moment()
     start_at: datetime | None = moment()
     """Orders made before it were there before Cartbridge."""
+    start_order_id: int | None = Field(default=None, sa_column=Column(BigInteger(), nullable=True))
+    """The highest order id at the start, where the source computes its dates: what lies above it was made since."""
     baseline_at: datetime | None = moment()
     """When the first sweep was complete."""
     position: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())

@@ -292,6 +292,18 @@ def update_order(connection: Connection, source: str, order_id: str, **values: A
     connection.execute(update(orders).where(orders.c.source == source, orders.c.order_id == order_id).values(**values))
 
 
+def order_ids_seen_until(connection: Connection, source: str, until: datetime) -> list[str]:
+    """The ids of the orders that were known at a moment."""
+    statement = select(orders.c.order_id).where(orders.c.source == source, orders.c.first_seen_at <= until)
+    return list(connection.scalars(statement))
+
+
+def was_told_of(connection: Connection, source: str, order_id: str, *, until: datetime) -> bool:
+    """Whether something arrived about an order until a moment, be it that it could not be read."""
+    mine = (deliveries.c.source == source, deliveries.c.order_id == order_id, deliveries.c.received_at <= until)
+    return bool(connection.scalar(select(exists().where(*mine))))
+
+
 def put_off_received(connection: Connection, source: str, order_id: str, *, until: datetime) -> None:
     """Let the hints nobody has taken yet wait a moment, so that a storm of them shares one fetch.
 

@@ -68,6 +68,14 @@ ORDERS = (
         _ON_FRONTCORE,
     ),
     Bug(
+        "order dated anew crosses the start",
+        "The site's time zone changes: what was given by hand before the start is given a second time.",
+        "workflows/order_age.py",
+        "    if sighting.is_decided:\n",
+        "    if sighting.is_decided and age is not Age.NEW:\n",
+        ByTest("test_history.py::test_decided_order_is_not_given_when_its_site_dates_it_anew"),
+    ),
+    Bug(
         "unchanged page ends a walk",
         "New orders push a changed one to the second page, and the walk ends above it.",
         _WALKS,
