@@ -131,6 +131,8 @@ class MemoryLedger:
         monkeypatch.setattr(polling, "note_contact", lambda *_, **__: None)
         monkeypatch.setattr(polling, "note_first_list", lambda *_, **__: None)
         monkeypatch.setattr(polling, "add_learners", lambda *_, **__: None)
+        for name in ("set_aside", "settle_read", "settle_absent"):
+            monkeypatch.setattr(polling, name, lambda *_, **__: None)
 
     @contextmanager
     def write(self) -> Iterator[Books]:
