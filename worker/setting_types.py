@@ -25,6 +25,7 @@ YEAR_SECONDS = 366 * 24 * 3600.0
 """The longest duration taken: far beyond it `timedelta` and socket timeouts overflow."""
 BROKER_SCHEMES = ("memory", "redis", "rediss", "amqp", "amqps", "pyamqp")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+_ROUTE = re.compile(r"/[\w./~-]*")
 
 
 def _refuse(sentence: str) -> PydanticCustomError:
@@ -47,6 +48,16 @@ def _base_url(value: str) -> str:
     if "?" in value or "#" in value:
         raise _refuse("should hold no query or fragment")
     return value.rstrip("/")
+
+
+def _site_url(value: str) -> str:
+    """A WordPress with plain permalinks takes its routes in the query: `https://site/?rest_route=/sc/v1`."""
+    address, mark, query = value.partition("?")
+    name, _, route = unquote(query).partition("=")
+    if not mark or name != "rest_route" or not _ROUTE.fullmatch(route):
+        return _base_url(value)
+    checked = _base_url(address)
+    return f"{checked}{'' if checked.endswith('.php') else '/'}?rest_route={route.rstrip('/')}"
 
 
 def _store_host(value: str) -> str:
@@ -190,6 +201,7 @@ Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 PollSeconds = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 BaseUrl = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_base_url)]
+SiteUrl = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_site_url)]
 StoreHost = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_store_host)]
 TimeZone = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_time_zone)]
 StatusIds = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_status_ids)]

@@ -17,6 +17,7 @@ from worker.setting_types import (
     Rate,
     Seconds,
     Secret,
+    SiteUrl,
     StatusIds,
     StoreHost,
     Text,
@@ -140,12 +141,16 @@ class StudiocartSettings(SourceSettings, SubscriptionSettings):
     system: ClassVar[str] = "studiocart"
     required: ClassVar[tuple[str, ...]] = ("base_url", "api_key")
 
-    base_url: BaseUrl | None = Field(
-        None, description="Address of the site's API: https://your-site.example/wp-json/sc/v1"
+    base_url: SiteUrl | None = Field(
+        None,
+        description="Address of the site's API: https://your-site.example/wp-json/sc/v1, or with plain permalinks "
+        "https://your-site.example/?rest_route=/sc/v1",
     )
     api_key: HeaderSecret | None = Field(None, description="The site's Studiocart API key.")
     parameters_in: Literal["body", "query"] = Field(
-        "body", description="Where list calls carry their parameters: a JSON body, as documented, or the query string."
+        "query",
+        description="Where list calls carry their parameters first: in the query, or in a JSON body. The other way is "
+        "tried by itself where the first is refused or not read.",
     )
     requests_per_second: Rate = Field(5.0, description="Requests a second at most; 0: no limit.")
 

@@ -21,6 +21,11 @@ DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
 BEHIND_AFTER = timedelta(minutes=15)
 FAILED_POLLS = 3
+_LISTS = {"subscriptions": "subscriptions", "catalog": "products"}
+_WAITS = {
+    "subscriptions": "Orders of subscriptions wait for it; all others go on.",
+    "catalog": "Names of new products are not shown; orders go on.",
+}
 _WORK = ("review/", "failed/", "delivery/")
 GROWTH_AFTER = timedelta(hours=1)
 """More of what was told is told again no sooner."""
@@ -168,13 +173,24 @@ def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
                 "Runs wait for it and lose nothing; it is asked again by itself.",
                 path="/systems",
             )
+    yield from _polls(connection, now)
+
+
+def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
     for source in overview.sources_shape(connection, now):
         name, late, silent = source["source"], source["late_since"], source["silent_since"]
         if late:
             yield Problem(
                 f"late/{name}",
                 f"no poll of {name} has succeeded since {_shown(late)}",
-                "See: cartbridge check",
+                _with_error(source["last_error"], "See: cartbridge check"),
+                path="/systems",
+            )
+        elif source["failures"] >= FAILED_POLLS:
+            yield Problem(
+                f"failing/{name}",
+                f"polls of {name} fail: its orders may not all be seen",
+                _with_error(source["last_error"], "See: cartbridge check"),
                 path="/systems",
             )
         elif silent:
@@ -184,11 +200,24 @@ def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
                 "Does its shop still sell?",
                 path="/systems",
             )
+    for each in overview.lists_shape(connection):
+        if each["failures"] >= FAILED_POLLS:
+            yield Problem(
+                f"failing/{each['source']}:{each['list']}",
+                f"{each['source']}'s list of {_LISTS[each['list']]} cannot be read",
+                _with_error(each["last_error"], f"{_WAITS[each['list']]} See: cartbridge check"),
+                path="/systems",
+            )
     completions = completions_poll(connection)
     if completions is not None and completions["failures"] >= FAILED_POLLS:
         yield Problem(
             "late/completions", "LearningCart's completions cannot be read", "See: cartbridge status", path="/systems"
         )
+
+
+def _with_error(error: str | None, advice: str) -> str:
+    """What a poll's last failure says, and what to do about it."""
+    return f"{error}. {advice}" if error else advice
 
 
 def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:

@@ -207,6 +207,8 @@ class Poller:
                 # What this very page showed was changed before it was asked for: the next poll need not look above it.
                 progress.settled = progress.recorded
             is_first = False
+            if page.problem is not None:
+                raise page.problem
             if steps.is_far_enough(page, highest_id=progress.before.highest_id):
                 return
 

@@ -130,6 +130,8 @@ class SubscriptionPoller:
             polled.set_aside |= {each.order_id or each.fingerprint: each.problem for each in page.unreadable}
             news = self._keep_each(page, polled)
             polled.changed += news
+            if page.problem is not None:
+                raise page.problem
             if not news and not is_deep:
                 return
 

@@ -151,7 +151,7 @@ def test_the_wait_asked_for_is_told_when_the_account_is_too_busy(
 def test_a_walk_fails_and_can_be_begun_again_when_the_connection_is_cut(
     sandbox: Sandbox, client: FrontcoreClient
 ) -> None:
-    sandbox.inject(Fault("frontcore", "list_orders", "cut"))
+    sandbox.inject(Fault("frontcore", "list_orders", "cut", times=5))  # at each size of page
     with pytest.raises(ApiConnectionError) as caught:
         list(client.list_orders())
     assert caught.value.retryable

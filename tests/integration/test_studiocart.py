@@ -137,7 +137,7 @@ def test_subscriptions_become_ours_when_they_come_over_the_wire(sandbox: Sandbox
 def test_shop_has_no_subscriptions_when_it_does_not_know_them(
     sandbox: Sandbox, client: StudiocartClient, status: int, is_refused: bool
 ) -> None:
-    sandbox.inject(Fault("studiocart", "list_subscriptions", "status", status=status))
+    sandbox.inject(Fault("studiocart", "list_subscriptions", "status", status=status, times=None))
     source = StudiocartSource(client, clock=lambda: NOW)
     if is_refused:
         with pytest.raises(ApiError):
@@ -159,7 +159,7 @@ def test_check_tells_what_the_key_may_not_read_when_the_shop_refuses(
     for name, value in sandbox.environment(systems=["studiocart"]).items():
         monkeypatch.setenv(name, value)
     for operation in operations:
-        sandbox.inject(Fault("studiocart", operation, "status", status=403))
+        sandbox.inject(Fault("studiocart", operation, "status", status=403, times=None))
     result = CliRunner().invoke(app, ["check", "--json"])
     [finding] = [each for each in json.loads(result.stdout)["findings"] if each["name"] == "studiocart"]
     assert (finding["accepted"], finding["detail"]) == (True, told)

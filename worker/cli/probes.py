@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,8 +18,10 @@ from worker.cli.printing import counted
 from worker.cli.threedcart_probe import ask_threedcart
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
+from worker.clients.list_pages import UnpageableListError
 from worker.clients.studiocart import StudiocartClient
-from worker.errors import ApiError, AuthenticationError, CartbridgeError, PermissionDeniedError
+from worker.clients.studiocart_requests import NoRouteError, RefusedOnTheWayError
+from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
 from worker.ledger.guards import guard_warning, owned_tables
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
@@ -32,7 +34,7 @@ __all__ = ["Finding", "paused_systems", "probe_all"]
 
 
 def probe_all(settings: Settings) -> Iterator[Finding]:
-    """Every part, one finding each, as they are found. Sends a real token request and a real list of one order."""
+    """Every part, one finding each, as they are found. Sends a real token request and asks for real lists of orders."""
     yield _probe_offers(settings)  # first: with a mistake in it everything else looks well
     for name, system in settings.systems().items():
         yield _probe_system(name, system)
@@ -54,7 +56,7 @@ def _ask_learningcart(settings: Any) -> str:
 def _ask_studiocart(settings: Any) -> str:
     client = StudiocartClient(settings, secrets=known_secrets)
     try:
-        order = next(client.list_orders(per_page=1), None)
+        order = client.check_paging()
         refused = _refused_lists(client)
     finally:
         client.close()
@@ -76,6 +78,8 @@ def _refused_lists(client: StudiocartClient) -> list[str]:
             first = next(list_all(per_page=1), None)
             if first is not None:
                 retrieve(first.id)
+        except NotFoundError:
+            continue  # deleted meanwhile, or a customer without an account on the site
         except ApiError:
             refused.append(name)
     return refused
@@ -84,7 +88,7 @@ def _refused_lists(client: StudiocartClient) -> list[str]:
 def _ask_frontcore(settings: Any) -> str:
     client = FrontcoreClient(settings, secrets=known_secrets)
     try:
-        order = next(client.list_orders(limit=1), None)
+        order = client.check_paging()
     finally:
         client.close()
     return with_notes("has no orders yet" if order is None else f"listed order {order.id}", client.notes)
@@ -124,11 +128,29 @@ def _probe_system(name: str, system: SystemSettings) -> Finding:
         )
 
 
+_STEPS: Final[dict[type[ApiError], str]] = {
+    NoRouteError: "The Developer API is part of Studiocart Pro, on a plan that includes it: is that plugin active, and "
+    "does {address} end in /wp-json/sc/v1?",
+    RefusedOnTheWayError: "Let this machine's requests to the API through the site's CDN, firewall or security plugin: "
+    "allow its address, or the path under {address}.",
+    UnpageableListError: "Orders stay unseen until this is mended. Wherever a cache, a CDN or a proxy stands before "
+    "{address}: exclude the API's path from caching, and let the query and the body of its GET requests pass.",
+}
+"""What to do about what an `ApiError`'s status does not tell."""
+
+
 def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> Finding:
     credentials = ", ".join(system.variable(attribute) for attribute in system.required if attribute != "base_url")
     address = system.variable("base_url")
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         step = f"Correct {credentials}."
+        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    told = _STEPS.get(type(error))
+    if told is not None:
+        step = told.format(address=address)
+        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    if error.status is not None and 300 <= error.status < 400:
+        step = f"The site has moved: set {address} to the address that it names, with the API's path."
         return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
     if error.status is None:
         step = f"Is {system.base_url} right ({address}), and the network open?"

@@ -67,21 +67,37 @@ def _print_status(found: Shape) -> None:
         out.print(cell(breaker["sentence"], "bold red" if breaker["state"] == "open" else "bold yellow"))
         if breaker["state"] == "open":
             out.print(cell(f"  it is asked at once by: cartbridge resume {breaker['system']}"))
-    for source in found["sources"]:
-        if source["late_since"]:
-            out.print(
-                cell(f"No poll of {source['source']} has succeeded since {ago(source['late_since'])}", "bold red")
-            )
-            out.print(cell("  see: cartbridge check"))
-        if source["silent_since"]:
-            quiet = f"No new order from {source['source']} since {ago(source['silent_since'])}: unusually long"
-            out.print(cell(quiet, "bold yellow"))
+    _print_polls(found)
     if any(found[name] for name in ("reviews", "failures", "delivery_reviews")):
         out.print(_needs_table(found))
     else:
         out.print(cell("Nothing needs a person.", "green"))
     if found["sources"]:
         out.print(_sources_table(found["sources"]))
+
+
+def _print_polls(found: Shape) -> None:
+    """What is wrong with the polls of sources and of the lists that assist them."""
+    out = console()
+    for source in found["sources"]:
+        if source["late_since"]:
+            out.print(
+                cell(f"No poll of {source['source']} has succeeded since {ago(source['late_since'])}", "bold red")
+            )
+            out.print(cell("  see: cartbridge check"))
+        elif source["failures"] and source["last_error"]:
+            out.print(
+                cell(f"The last poll of {source['source']} failed; its orders may not all be seen", "bold yellow")
+            )
+            out.print(cell("  see the last error below, and: cartbridge check"))
+        if source["silent_since"]:
+            quiet = f"No new order from {source['source']} since {ago(source['silent_since'])}: unusually long"
+            out.print(cell(quiet, "bold yellow"))
+    for each in found["lists"]:
+        if each["failures"]:
+            out.print(
+                cell(f"The {each['list']} of {each['source']} cannot be read: {each['last_error']}", "bold yellow")
+            )
 
 
 def _counts(counts: dict[str, int]) -> Text:

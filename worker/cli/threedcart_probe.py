@@ -19,7 +19,7 @@ def ask_threedcart(settings: ThreedcartSettings) -> tuple[str, tuple[StatusReadi
             _ask_for_no_cart(client)
             variable = settings.variable("orders_enabled")
             return f"looked for a cart; deletes no unused cart, as {variable} is off and orders are not looked for", ()
-        order = next(client.list_orders(limit=1), None)
+        order = client.check_paging()
         said = ["has no orders yet" if order is None else f"listed order {order.id}"]
         if not _lists_unfinished(client):
             said.append("cannot list its unfinished orders, so no unused cart is deleted")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
@@ -27,6 +28,8 @@ __all__ = ["Answer", "ApiClient", "Budget", "CallAccess", "CallLimits", "SystemA
 
 USER_AGENT = "cartbridge"
 NOTES_KEPT = 20
+_ROUTE: Final = re.compile(r"rest_route=/[\w./~-]*")
+"""The one query that a base URL may have: a WordPress with plain permalinks takes its routes there."""
 
 
 class Budget:
@@ -91,8 +94,8 @@ class ApiClient:
     """Calls one system over HTTP. Safe to share between threads: each has a keep-alive connection of its own.
 
     Follows no redirect, repeats nothing by itself, verifies TLS, and uses no proxy. `base_url` is
-    `http(s)://host[/path]`; anything else raises `ConfigurationError`. `secrets` gives what must never show in an
-    error's text; `redact` replaces the default way of taking it out.
+    `http(s)://host[/path]`, or a WordPress's `…/?rest_route=/…`; anything else raises `ConfigurationError`. `secrets`
+    gives what must never show in an error's text; `redact` replaces the default way of taking it out.
     """
 
     def __init__(
@@ -115,18 +118,20 @@ class ApiClient:
         if (
             parts.scheme not in {"http", "https"}
             or not parts.hostname
-            or parts.query
+            or (parts.query and not _ROUTE.fullmatch(parts.query))
             or parts.fragment
             or parts.username
         ):
             raise ConfigurationError(
-                f"The base URL of {system} must be http(s)://host/path, without user name, query or fragment. "
+                f"The base URL of {system} must be http(s)://host/path, without user name, query (other than a "
+                "WordPress site's ?rest_route=/…) or fragment. "
                 f"Set CARTBRIDGE_{system.upper()}__BASE_URL."
             )
         self.system = system
         self.connect_timeout_seconds = connect_timeout_seconds
         self.read_timeout_seconds = read_timeout_seconds
         self._base_url = base_url.rstrip("/")
+        self._is_routed = bool(parts.query)
         self._secrets = secrets
         self._redact = redact
         self._now = now
@@ -217,7 +222,7 @@ class ApiClient:
         if not limits.slot_taken:
             self.take_slot()
         # %20 and not +: the one form every server's query parser agrees on.
-        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        query = f"{'&' if self._is_routed else '?'}{urlencode(params, quote_via=quote)}" if params else ""
         request = requests.Request(
             method,
             f"{self._base_url}{path}{query}",

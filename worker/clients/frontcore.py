@@ -17,9 +17,10 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_models import Order
 from worker.clients.frontcore_paging import EndlessListError, walk_newest_first
+from worker.clients.list_pages import LastPage, PageSizes, prove_paging, unpageable
 from worker.clients.reading import UnreadableError, word_of
 from worker.clients.studiocart_models import rows
-from worker.clients.unreadable import Rows, read_rows
+from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
 
@@ -116,6 +117,7 @@ class FrontcoreClient:
         book.add(settings.api_key.get_secret_value())
         self._api_key = settings.api_key
         self._page_limit = page_limit
+        self._sizes = PageSizes()
         self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
 
     def list_orders(
@@ -136,11 +138,21 @@ class FrontcoreClient:
         fetch = partial(self._page, dict(filters), limits)
         problem = ""
         try:
-            yield from walk_newest_first(fetch, largest_page=limit, page_limit=self._page_limit)
+            yield from walk_newest_first(
+                fetch,
+                largest_page=self._sizes.largest(_LIST, limit),
+                page_limit=self._page_limit,
+                smaller=partial(self._sizes.smaller_or_raise, _LIST),
+            )
         except EndlessListError as endless:
-            problem = f"the list {endless}"
+            problem = str(endless)
         if problem:
-            raise self._unexpected(_LIST, problem)
+            raise unpageable(SYSTEM, _LIST, problem)
+
+    def check_paging(self, *, limits: CallLimits = NO_LIMITS) -> Order | UnreadableRow | None:
+        """Return the newest order, having proved that the list can be walked; None where there is no order."""
+        ask = partial(self._page, {}, limits, limit=1)
+        return prove_paging(SYSTEM, _LIST, ask, size="limit", number="page")
 
     def retrieve_order_page(
         self,
@@ -188,7 +200,8 @@ class FrontcoreClient:
         found = _listed(document)
         if found is None:
             raise self._unexpected(_LIST, "the answer is not a list", answer)
-        return read_rows(found, lambda row: self._order(_LIST, row, answer))
+        read = read_rows(found, lambda row: self._order(_LIST, row, answer))
+        return LastPage(read) if _is_last(document) else read
 
     def _ask(
         self, operation: str, path: str, parameters: Sequence[tuple[str, str]], limits: CallLimits
@@ -253,6 +266,12 @@ def _listed(document: Any) -> list[Any] | None:
     if isinstance(document, dict) and "items" in document and document.keys() <= {"items", "pagination"}:
         document = document["items"]
     return rows(document)
+
+
+def _is_last(document: Any) -> bool:
+    """Whether a wrapped list says that no page follows."""
+    pagination = document.get("pagination") if isinstance(document, dict) else None
+    return isinstance(pagination, dict) and "next_page" in pagination and not pagination["next_page"]
 
 
 def _alone(document: Any) -> Any:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
-from worker.clients.reading import UnreadableError, as_int, read_tolerantly
+from worker.clients.list_pages import PageSizes, total_of, unpageable
+from worker.clients.studiocart_lists import PAGE_LIMIT, Listed, ListWalk
 from worker.clients.studiocart_models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
+from worker.clients.studiocart_requests import (
+    SYSTEM,
+    ParametersIn,
+    StudiocartRequests,
+    error_code,
+    is_foreign,
+)
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
 
-SYSTEM: Final = "studiocart"
 PAGE_SIZE: Final = 100
-PAGE_LIMIT: Final = 10_000
-"""A list of more pages than this is taken for a server that never ends."""
-
-_VENDOR_PAGE_SIZE: Final = 10
-"""Rows of a page when the site reads no parameters: some hosts throw the body of a GET away."""
-_log: Final = logging.getLogger(__name__)
+"""The vendor's maximum: more is a 400, `rest_invalid_param`."""
 
 OrderBy = Literal["id", "date_created", "date_modified"]
 ProductOrderBy = Literal["id", "date_created", "date_modified", "product_name"]
@@ -35,8 +36,6 @@ Direction = Literal["asc", "desc"]
 _R = TypeVar("_R", bound=IdentifiedRecord)
 _PAST_THE_END: Final = "rest_post_invalid_page_number"
 """What WordPress's own lists answer, with 400, for a page past the last."""
-_NO_ROUTE: Final = "rest_no_route"
-"""The path itself is unknown: the plugin is off, or the base URL wrong. Says nothing about a record."""
 
 
 class StudiocartAccess(SystemAccess, Protocol):
@@ -45,17 +44,18 @@ class StudiocartAccess(SystemAccess, Protocol):
     @property
     def api_key(self) -> SecretStr | None: ...
     @property
-    def parameters_in(self) -> str: ...
+    def parameters_in(self) -> ParametersIn: ...
 
 
 class StudiocartClient:
     """Reads one Studiocart site. Safe to share between threads; make one per process, after it forked.
 
-    List calls carry their parameters as a JSON body on a GET, as the vendor documents it, or with
-    `parameters_in="query"` in the query. A list pages until an empty page, a 404 (which may mean empty), or a page
-    without a new id (a server that ignores `page`); a short page is no end, since a server may cap `per_page`. Records
-    keep the list's order and come once each. Every method raises `ApiError`; a record without an id is an
-    `UnexpectedResponseError`, never left out. Raises `ConfigurationError` for settings that lack something.
+    List calls carry their parameters in the query or as a JSON body, in the way that `parameters_in` names first and
+    in the other where that is refused or not read (`studiocart_requests`). A list pages until an empty page or a 404
+    (which may mean empty); one that cannot be paged raises `UnpageableListError` behind what it showed
+    (`studiocart_lists`), and one that comes too late is asked for in smaller pages. Records keep the list's order and
+    come once each. Every method raises `ApiError`; a listed record without an id is an `UnexpectedResponseError`, never
+    left out. Raises `ConfigurationError` for settings that lack something.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class StudiocartClient:
             )
         book = SecretBook() if secrets is None else secrets
         book.add(settings.api_key.get_secret_value())
-        self._api_key = settings.api_key
-        self._in_query = settings.parameters_in == "query"
         self._page_limit = page_limit
         self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
+        self._requests = StudiocartRequests(self._api, settings.api_key, first=settings.parameters_in)
+        self._sizes = PageSizes()
 
     def list_customers(self, *, per_page: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS) -> Iterator[Customer]:
         """Iterate over the customers. Each page is asked for when it is needed."""
@@ -186,81 +186,83 @@ class StudiocartClient:
         """Close the idle connections. The client can be used again."""
         self._api.close()
 
+    def check_paging(self, *, limits: CallLimits = NO_LIMITS) -> Order | UnreadableRow | None:
+        """Return the order of the highest id, having proved that the list can be walked; None where there is no order.
+
+        Raises `UnpageableListError` where the site reads neither a page's size and number nor the sort order, however
+        they are sent. Leaves the way that works set for later calls.
+        """
+        ignored = ""
+        for _ in range(2):
+            newest = self._probe(limits, page=1, order="desc")
+            ignored = self._ignored(newest, limits)
+            if not ignored:
+                return newest[0] if newest else None
+            self._requests.change_way()
+        told = f"shows its first page alone: {ignored} is read neither of the query nor of the body"
+        raise unpageable(SYSTEM, "list/orders", told)
+
+    def _ignored(self, newest: Rows[Order], limits: CallLimits) -> str:
+        """Name a parameter that the site does not read, if there is one; `newest` is its answer for a page of one."""
+        if not newest:
+            return ""
+        if len(newest) > 1:
+            return "per_page"
+        following = self._probe(limits, page=2, order="desc")
+        if not following:
+            return ""
+        if following[0].id == newest[0].id:
+            # Or a new order has come meanwhile, and moved the others down.
+            again = self._probe(limits, page=1, order="desc")
+            return "page" if again and again[0].id == following[0].id else ""
+        oldest = self._probe(limits, page=1, order="asc")
+        is_sorted = bool(oldest) and oldest[0].id < newest[0].id and following[0].id < newest[0].id
+        return "" if is_sorted else "orderby"
+
+    def _probe(self, limits: CallLimits, *, page: int, order: Direction) -> Rows[Order]:
+        filters = {"per_page": 1, "page": page, "orderby": "id", "order": order}
+        return self._page(Order, "list/orders", "/orders", filters, limits).records
+
     def _pages(
         self, model: type[_R], path: str, parameters: Mapping[str, Any], limits: CallLimits
     ) -> Iterator[Rows[_R]]:
         operation = f"list{path}"
-        seen: set[int] = set()
-        for number in range(1, self._page_limit + 1):
-            answer = self._exchange(operation, path, {**parameters, "page": number}, limits)
-            if self._is_past_the_end(answer):
-                return
-            found = rows(self._document(operation, answer))
-            if found is None:
-                raise self._unexpected(operation, answer, "the answer is not a list")
-            page = read_rows(found, partial(self._record, model, operation, answer))
-            ids = {record.id for record in page}
-            if ids <= seen:
-                if len(ids) == len(seen) >= _VENDOR_PAGE_SIZE:
-                    _log.warning(
-                        "Studiocart answers every page of %s alike: later records may stay unseen. "
-                        "Try CARTBRIDGE_STUDIOCART__PARAMETERS_IN=%s.",
-                        path,
-                        "body" if self._in_query else "query",
-                    )
-                return
-            seen |= ids
-            yield page
-        raise UnexpectedResponseError(
-            f"{SYSTEM} {operation}: more than {self._page_limit} pages", system=SYSTEM, operation=operation
-        )
+        fetch = partial(self._page, model, operation, path, limits=limits)
+        walk = ListWalk(operation, parameters, fetch, self._requests, self._sizes, self._page_limit)
+        return walk.pages()
+
+    def _page(
+        self, model: type[_R], operation: str, path: str, parameters: Mapping[str, Any], limits: CallLimits
+    ) -> Listed[_R]:
+        answer = self._requests.get(operation, path, parameters, limits)
+        if self._is_past_the_end(path, answer):
+            return Listed([])
+        found = rows(self._requests.document(operation, answer))
+        if found is None:
+            raise self._unexpected(operation, answer, "the answer is not a list")
+        read = partial(self._record, model, operation, answer)
+        return Listed(read_rows(found, read), total_of(answer.headers))
 
     def _retrieve(self, model: type[_R], path: str, record_id: int, limits: CallLimits) -> _R:
         operation = f"retrieve{path}"
-        answer = self._exchange(operation, f"{path}/{int(record_id)}", {}, limits)
-        document = self._document(operation, answer)
-        if document is None or document == []:
-            message = f"{SYSTEM} {operation}: there is no {record_id}"
-            raise NotFoundError(message, system=SYSTEM, operation=operation, status=answer.status)
+        answer = self._requests.get(operation, f"{path}/{int(record_id)}", {}, limits)
+        document = None if _is_nothing(path, answer) else self._requests.document(operation, answer)
         if isinstance(document, list) and len(document) == 1:
             document = document[0]
+        # The routes answer a post of any kind, and one that is none of theirs without an id.
+        if not document or (isinstance(document, dict) and document.get("id") is None and rows(document) is None):
+            message = f"{SYSTEM} {operation}: there is no {record_id}"
+            raise NotFoundError(message, system=SYSTEM, operation=operation, status=answer.status)
         record = self._record(model, operation, answer, document)
         if record.id != record_id:
             raise self._unexpected(operation, answer, "another record was answered")
         return record
 
-    def _exchange(self, operation: str, path: str, parameters: Mapping[str, Any], limits: CallLimits) -> Answer:
-        """Return the answer under the status it means: a WordPress error may come with 200."""
-        answer = self._api.exchange(
-            operation,
-            "GET",
-            path,
-            params={name: str(value) for name, value in parameters.items()} if self._in_query else None,
-            json=None if self._in_query else dict(parameters),
-            headers={"x-api-key": self._api_key.get_secret_value(), "Content-Type": "application/json"},
-            safe_to_repeat=True,
-            limits=limits,
-        )
-        status = _error_status(answer)
-        return answer if status is None else replace(answer, status=status)
-
-    def _is_past_the_end(self, answer: Answer) -> bool:
-        if answer.status == 400:
-            return _error_code(answer) == _PAST_THE_END
-        return answer.status == 404 and not _is_foreign(answer)
-
-    def _document(self, operation: str, answer: Answer) -> Any:
-        if answer.status == 404 and _is_foreign(answer):
-            raise self._unexpected(operation, answer, "the site knows no such route; check the base URL and the plugin")
-        error = self._api.error_for(operation, answer, safe_to_repeat=True)
-        if error is not None:
-            raise error
-        problem = ""
-        try:
-            return self._api.read(operation, answer, safe_to_repeat=True)
-        except UnreadableError as unreadable:
-            problem = f"the answer {unreadable}"
-        raise self._unexpected(operation, answer, problem)
+    @staticmethod
+    def _is_past_the_end(path: str, answer: Answer) -> bool:
+        if answer.status == HTTPStatus.BAD_REQUEST:
+            return error_code(answer) == _PAST_THE_END
+        return _is_nothing(path, answer) or (answer.status == HTTPStatus.NOT_FOUND and not is_foreign(answer))
 
     def _record(self, model: type[_R], operation: str, answer: Answer, row: object) -> _R:
         try:
@@ -288,30 +290,6 @@ def _once_each(pages: Iterator[Rows[_R]]) -> Iterator[_R]:
                 yield record
 
 
-def _wordpress_error(answer: Answer) -> dict[str, Any]:
-    """Return WordPress's `{code, message, data: {status}}`; empty for anything else."""
-    if len(answer.body) > 100_000:
-        return {}
-    try:
-        document = read_tolerantly(answer.body).document
-    except UnreadableError:
-        return {}
-    is_error = isinstance(document, dict) and "code" in document and "message" in document and "id" not in document
-    return document if is_error else {}
-
-
-def _error_status(answer: Answer) -> int | None:
-    if not 200 <= answer.status < 300:
-        return None
-    data = _wordpress_error(answer).get("data")
-    status = as_int(data.get("status")) if isinstance(data, dict) else None
-    return status if status is not None and 400 <= status <= 599 else None
-
-
-def _error_code(answer: Answer) -> str:
-    return str(_wordpress_error(answer).get("code", ""))
-
-
-def _is_foreign(answer: Answer) -> bool:
-    """Tell a 404 that says nothing about records: of the web server, or of a WordPress without the plugin."""
-    return answer.body.lstrip().startswith(b"<") or _error_code(answer) == _NO_ROUTE
+def _is_nothing(path: str, answer: Answer) -> bool:
+    """Tell the empty body that customers and products answer where there are none; elsewhere it is a failure."""
+    return path in {"/customers", "/products"} and answer.status == HTTPStatus.OK and not answer.body.strip()

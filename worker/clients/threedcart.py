@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore_paging import EndlessListError
 from worker.clients.json_text import without_trailing_commas
+from worker.clients.list_pages import prove_paging, unpageable
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart_models import (
     Cart,
@@ -29,7 +30,7 @@ from worker.clients.threedcart_models import (
     told_rows,
 )
 from worker.clients.threedcart_paging import PageSize, walk_by_offset
-from worker.clients.unreadable import Rows, read_rows
+from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
 from worker.redaction import SecretBook
 
@@ -233,9 +234,14 @@ class ThreedcartClient:
                 page_size=self._page_size,
             )
         except EndlessListError as endless:
-            problem = f"the list {endless}"
+            problem = str(endless)
         if problem:
-            raise self._unexpected(_LIST, problem)
+            raise unpageable(SYSTEM, _LIST, problem)
+
+    def check_paging(self, *, limits: CallLimits = NO_LIMITS) -> Order | UnreadableRow | None:
+        """Return the first order, having proved that the list can be walked; None where there is no order."""
+        ask = partial(self._page, {}, limits, limit=1)
+        return prove_paging(SYSTEM, _LIST, ask, size="limit", number="offset")
 
     def list_order_statuses(self, *, limits: CallLimits = NO_LIMITS) -> list[OrderStatus]:
         """Return the store's statuses, in its order: what each number is called there."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, func, select
+from sqlalchemy import Column, Connection, Row, Table, func, or_, select
 
 from worker.ledger import breaker
 from worker.ledger.books import missed_by_webhook
@@ -23,6 +23,7 @@ MISSED_WINDOW = timedelta(days=30)
 """So far back orders are counted of which no webhook told."""
 _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
 """Without the marks of backfills, reconciliations and completions."""
+_LISTS = ("subscriptions", "catalog")
 
 
 def status(
@@ -39,6 +40,7 @@ def status(
     successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
     that is not among `webhook_sources`. `late_since` is set when no poll has succeeded for three intervals, and
     `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
+    `lists` are the polls of subscriptions and products, whose failure holds up no order that does not need them.
     `offers_problem` is what the caller knows to be wrong with the offers file.
     Counts every row once, by index.
     """
@@ -57,6 +59,7 @@ def status(
         "pauses": pauses_shape(connection),
         "breakers": breakers_shape(connection, now),
         "sources": sources_shape(connection, now, missed=missed),
+        "lists": lists_shape(connection),
         "completions": completions_poll(connection),
         "outbox": outbox_shape(connection),
     }
@@ -101,6 +104,22 @@ def sources_shape(connection: Connection, now: datetime, *, missed: Mapping[str,
     return [
         _cursor(row, now, missed or {}, watched.get(row.source, Watch()))
         for row in connection.execute(_CURSORS_OF_SOURCES)
+    ]
+
+
+def lists_shape(connection: Connection) -> list[Shape]:
+    """The polls of lists that assist a source's orders: its subscriptions, and the names of its products."""
+    found = connection.execute(select(cursors).where(or_(*(cursors.c.source.like(f"%:{each}") for each in _LISTS))))
+    return [
+        {
+            "source": row.source.partition(":")[0],
+            "list": row.source.partition(":")[2],
+            "last_attempt_at": iso(row.last_attempt_at),
+            "last_success_at": iso(row.last_success_at),
+            "failures": row.failures,
+            "last_error": row.last_error,
+        }
+        for row in sorted(found, key=lambda row: row.source)
     ]
 
 

@@ -58,9 +58,24 @@ class StudiocartConfig:
     items: Literal["ids", "names"] = "ids"
     """`names`: an older version, whose items carry no ids, and whose orders name no subscription."""
     empty_list: Literal["list", "404"] = "list"
-    """What a page without rows is: `[]`, or WordPress's 404."""
-    parameters_in: Literal["both", "body", "query"] = "both"
-    """`query`: a host that throws the body of a GET away. `body`: one that reads nothing else."""
+    """What a page without rows is: `[]`, or WordPress's 404. Of customers it is an empty body anyhow."""
+    parameters_in: Literal["both", "body", "query", "neither"] = "both"
+    """`query`: a proxy throws the body of a GET away. `body`: one that reads nothing else. `neither`: the newest ten
+    come, whatever is asked for."""
+    ignored_parameters: frozenset[str] = frozenset()
+    """Parameters of lists that are not read, such as `page`: a cache that knows no query."""
+    refuses_get_bodies: bool = False
+    """A CDN that answers a GET with a body with 403 and a page of its own."""
+    slow_above_rows: int | None = None
+    """Lists of more rows a page than this end at the gateway: 504 and a page of its own."""
+    tells_totals: bool = True
+    """Whether lists carry `X-WP-Total` and `X-WP-TotalPages`."""
+    has_developer_api: bool = True
+    """False: the free plugin, or a plan without the Developer API: every route is `rest_no_route`."""
+    plain_permalinks: bool = False
+    """The API stands at `?rest_route=/sc/v1/…` alone; `/wp-json/…` is a 404 of the web server."""
+    buyers_have_accounts: bool = True
+    """Whether buyers get a WordPress account: only then are they customers."""
     date_after_inclusive: bool = False
     """Whether `date_after` keeps the orders of that very day; WordPress does not unless told to."""
     utc_offset_minutes: int = 330

@@ -92,7 +92,7 @@ class _Connection(BaseHTTPRequestHandler):
         path, _, query_text = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         world = self._server.world
-        found = world.find(path)
+        found = world.find(path, query_text)
         below = found[1] if found else path
         request = Request(self.command, unquote(below), self.path, query_text, headers, body)
         if found is None:

@@ -241,7 +241,11 @@ class Studiocart:
     def answer(self, request: Request) -> Answer:
         """Answer a GET with a record or a page of them; everything else as WordPress does."""
         call = self.route(request)
-        if call.operation == "unknown" or request.method != "GET":
+        if self.config.plain_permalinks and "rest_route" not in request.query:
+            return Answer.of_html("404", "Not Found", 404)
+        if self.config.refuses_get_bodies and request.body:
+            return Answer.of_html("Access denied", "Sorry, you have been blocked.", 403)
+        if call.operation == "unknown" or request.method != "GET" or not self.config.has_developer_api:
             return _error(404, "rest_no_route", "No route was found matching the URL and request method.")
         if not self._allowance.take(self.config.requests_per_second):
             answer = _error(429, "too_many_requests", "Too many requests.")
@@ -249,13 +253,19 @@ class Studiocart:
         key = request.headers.get("x-api-key", "")
         if key != self.config.api_key:
             status = self.config.bad_key_status if key else 401
-            return _error(status, "rest_forbidden", "Sorry, you are not allowed to do that.")
+            return _error(status, "rest_forbidden_context", "Sorry, you are not allowed to do that.")
         try:
-            listing = Listing.from_parameters(self._parameters(request))
+            parameters = self._parameters(request)
+            listing = Listing.from_parameters(parameters)
         except ParameterError as error:
             return _error(400, "rest_invalid_param", str(error))
         except ValueError:
             return _error(400, "rest_invalid_json", "Invalid JSON body passed.")
+        if call.operation == "list_subscription_orders" and "per_page" not in parameters:
+            return _error(500, "internal_server_error", "There has been a critical error on this website.")
+        limit = self.config.slow_above_rows
+        if limit is not None and call.operation.startswith("list_") and listing.per_page > limit:
+            return Answer.of_html("504 Gateway Time-out", "The upstream server took too long to respond.", 504)
         return self._found(call, listing)
 
     def _found(self, call: Call, listing: Listing) -> Answer:
@@ -272,14 +282,21 @@ class Studiocart:
             else:
                 rows = list(self._tables[noun].values())
             rows = [self._shown(row) for row in rows if not (noun == "orders" and row.id in self._trashed)]
-        page = listing.page_of(rows, self._zone, inclusive=self.config.date_after_inclusive)
+        page, total = listing.page_of(rows, self._zone, inclusive=self.config.date_after_inclusive)
+        if not page and noun == "customers":
+            return Answer()
         if not page and self.config.empty_list == "404":
             return _error(404, "not_found", "Nothing found.")
-        return Answer.of_json(page)
+        if not self.config.tells_totals:
+            return Answer.of_json(page)
+        pages = -(-total // listing.per_page)
+        return Answer.of_json(page, X_WP_Total=str(total), X_WP_TotalPages=str(pages))
 
     def _record(self, noun: str, record_id: int) -> Answer:
         """Answer one record. `/orders/{id}` takes any post's id: a subscription's, a product's, a trashed order's."""
         row = self._tables[f"{noun}s"].get(record_id)
+        if noun == "customer":
+            return Answer() if row is None else Answer.of_json([row.record])
         if row is not None:
             return Answer.of_json(self._shown(row).record)
         if noun == "order":
@@ -305,10 +322,12 @@ class Studiocart:
 
     def _parameters(self, request: Request) -> dict[str, Any]:
         """Merge query and body as WordPress does: a JSON body counts when it says so, and wins."""
-        query = {} if self.config.parameters_in == "body" else request.query
+        places = {"both": ("query", "body"), "neither": ()}.get(self.config.parameters_in, (self.config.parameters_in,))
         is_json = "json" in request.headers.get("content-type", "")
-        body = request.json_object if is_json and self.config.parameters_in != "query" else {}
-        return {**query, **body}
+        given = (request.query if "query" in places else {}) | (
+            request.json_object if is_json and "body" in places else {}
+        )
+        return {name: value for name, value in given.items() if name not in self.config.ignored_parameters}
 
     # Under the lock.
 
@@ -338,7 +357,7 @@ class Studiocart:
     def _note_customer(self, order: dict[str, Any], created_at: datetime) -> None:
         """Count the order in its customer's totals, creating the customer with their first one."""
         email = str(order.get("customer_email") or "").casefold()
-        if not email:
+        if not email or not self.config.buyers_have_accounts:
             return
         table = self._tables["customers"]
         known = table.get(self._customer_ids.get(email, 0))

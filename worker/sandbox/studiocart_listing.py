@@ -40,21 +40,24 @@ class Listing:
         if order not in ("asc", "desc"):
             raise ParameterError("order")
         return cls(
-            per_page=min(_positive(parameters, "per_page", 10), LARGEST_PAGE),
+            per_page=_positive(parameters, "per_page", 10, at_most=LARGEST_PAGE),
             page=_positive(parameters, "page", 1),
             date_after=_day(parameters),
             orderby=orderby,
             descending=order == "desc",
         )
 
-    def page_of(self, rows: list[Row], zone: timezone, *, inclusive: bool) -> list[dict[str, Any]]:
-        """Return one page of records. `date_after` compares days of the shop's time; equal rows follow their ids."""
+    def page_of(self, rows: list[Row], zone: timezone, *, inclusive: bool) -> tuple[list[dict[str, Any]], int]:
+        """Return one page of records, and how many the whole list has.
+
+        `date_after` compares days of the shop's time; equal rows follow their ids.
+        """
         if self.date_after is not None:
             first = self.date_after if inclusive else self.date_after + timedelta(days=1)
             rows = [row for row in rows if row.created_at.astimezone(zone).date() >= first]
         rows = sorted(rows, key=self._key, reverse=self.descending)
         start = (self.page - 1) * self.per_page
-        return [row.record for row in rows[start : start + self.per_page]]
+        return [row.record for row in rows[start : start + self.per_page]], len(rows)
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         if self.orderby == "product_name":
@@ -63,13 +66,13 @@ class Listing:
         return (moments[self.orderby], row.id) if self.orderby in moments else (row.id,)
 
 
-def _positive(parameters: Mapping[str, Any], name: str, default: int) -> int:
+def _positive(parameters: Mapping[str, Any], name: str, default: int, *, at_most: int | None = None) -> int:
     value = parameters.get(name, default)
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         raise ParameterError(name) from None
-    if number < 1:
+    if number < 1 or (at_most is not None and number > at_most):
         raise ParameterError(name)
     return number
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
 
 from worker.sandbox.clock import Clock
 from worker.sandbox.config import SandboxConfig
@@ -21,6 +23,9 @@ PREFIXES: Mapping[str, str] = {
     "threedcart": "/threedcart/3dCartWebAPI/v2",
 }
 """Where each system's paths begin."""
+PLAIN_PERMALINKS: Final = ("/studiocart", "/studiocart/", "/studiocart/index.php")
+"""Where Studiocart's WordPress takes its routes in the query."""
+_ROUTES: Final = "/sc/v1"
 
 
 class World:
@@ -52,8 +57,14 @@ class World:
             system.reset()
         self.log.clear()
 
-    def find(self, path: str) -> tuple[System, str] | None:
-        """Return the system a path belongs to and the path below its prefix, or None."""
+    def find(self, path: str, query_text: str = "") -> tuple[System, str] | None:
+        """Return the system a path belongs to and the path below its prefix, or None.
+
+        WordPress takes a route in the query too: `/studiocart/?rest_route=/sc/v1/orders`.
+        """
+        route = dict(parse_qsl(query_text)).get("rest_route", "")
+        if path in PLAIN_PERMALINKS and (route == _ROUTES or route.startswith(f"{_ROUTES}/")):
+            return self.studiocart, route.removeprefix(_ROUTES)
         for name, prefix in PREFIXES.items():
             if path == prefix or path.startswith(f"{prefix}/"):
                 return self.systems[name], path[len(prefix) :]

@@ -61,6 +61,9 @@ class Page:
     fetched_at: datetime
     """When the page was asked for."""
     unreadable: tuple[Unreadable, ...] = ()
+    problem: ApiError | None = None
+    """Why nothing behind this page can be read, though more may stand there. Who stops here raises it; the walk does
+    when it is asked to go on."""
 
     @property
     def ids(self) -> list[int]:
@@ -162,6 +165,8 @@ class SubscriptionPage:
     """When the page was asked for."""
     unreadable: tuple[Unreadable, ...] = ()
     """Those that cannot be read; `order_id` is the subscription's id."""
+    problem: ApiError | None = None
+    """As a `Page`'s."""
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from worker.sources.source import (
 )
 from worker.sources.studiocart_bodies import is_subscription_record, payment_told, read_body
 from worker.sources.studiocart_lines import lines_of, plain_text
+from worker.sources.studiocart_pages import looked_behind
 from worker.sources.studiocart_subscriptions import (
     NEVER_BEGUN,
     SubscriptionReader,
@@ -156,22 +158,18 @@ class StudiocartSource:
     def subscription_pages(self) -> Iterator[SubscriptionPage]:
         """Pages of all subscriptions, most recently changed first. A site without the route has none."""
         pages = self._client.iter_subscription_pages(per_page=PAGE_SIZE, orderby="date_modified", order="desc")
-        while True:
-            fetched_at = self._clock()
-            try:
-                page = next(pages, None)
-            except ApiError as error:
-                if error.status != HTTPStatus.NOT_FOUND:
-                    raise
-                return
-            if page is None:
-                return
-            found = [self._read_subscription(row) for row in page]
-            yield SubscriptionPage(
-                tuple(each for each in found if not isinstance(each, Unreadable)),
-                fetched_at,
-                tuple(each for each in found if isinstance(each, Unreadable)),
-            )
+        try:
+            for page, fetched_at, problem in looked_behind(pages, self._clock):
+                found = [self._read_subscription(row) for row in page]
+                yield SubscriptionPage(
+                    tuple(each for each in found if not isinstance(each, Unreadable)),
+                    fetched_at,
+                    tuple(each for each in found if isinstance(each, Unreadable)),
+                    problem,
+                )
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
 
     def _read_subscription(self, row: records.Subscription | UnreadableRow) -> Subscription | Unreadable:
         if isinstance(row, UnreadableRow):
@@ -222,12 +220,8 @@ class StudiocartSource:
 
     def _walk(self, **filters: Any) -> Iterator[Page]:
         pages = self._client.iter_order_pages(per_page=PAGE_SIZE, **filters)
-        while True:
-            fetched_at = self._clock()
-            page = next(pages, None)
-            if page is None:
-                return
-            yield page_of(page, self._order_of, fetched_at=fetched_at)
+        for page, fetched_at, problem in looked_behind(pages, self._clock):
+            yield replace(page_of(page, self._order_of, fetched_at=fetched_at), problem=problem)
 
     def _order_of(self, record: records.Order) -> Order | None:
         return to_order(record, trials=self._trials) if _is_order(record) else None

@@ -56,6 +56,9 @@ class FakeClient:
 
     list_subscriptions = list_products = list_customers = list_orders
 
+    def check_paging(self) -> Any:
+        return next(self.list_orders(), None)
+
     def retrieve_subscription(self, record_id: int) -> Any:
         return next(self.list_orders())
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.clients.frontcore_paging import EndlessListError, overlapping_page, walk_newest_first
+from worker.errors import ApiTimeoutError
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,38 @@ def test_the_walk_fails_loudly_when_whole_pages_are_all_alike() -> None:
         list(walk_newest_first(lambda page, limit: rows[:limit], largest_page=25, page_limit=500))
 
 
-def test_the_walk_ends_in_peace_when_a_short_list_comes_for_every_page() -> None:
-    rows = [Row(each) for each in newest_first(20)]
-    pages = list(walk_newest_first(lambda page, limit: rows[:limit], largest_page=25, page_limit=500))
-    assert pages == [rows]
+@pytest.mark.parametrize("count", [1, 5, 20, 25, 40])
+def test_the_walk_fails_behind_what_it_showed_when_every_page_is_the_same(count: int) -> None:
+    rows = [Row(each) for each in newest_first(count)]
+    seen: list[Row] = []
+    pages = walk_newest_first(lambda page, limit: rows, largest_page=25, page_limit=500)
+    with pytest.raises(EndlessListError, match="alike"):
+        seen.extend(row for page in pages for row in page)
+    assert seen == rows
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 24, 25, 26, 30, 49, 50, 51, 130])
+@pytest.mark.parametrize("own_size", [5, 10, 25, 40])
+def test_every_row_comes_when_an_account_has_a_page_size_of_its_own(count: int, own_size: int) -> None:
+    def fetch(page: int, _limit: int) -> list[Row]:
+        return [Row(each) for each in newest_first(count)[(page - 1) * own_size : page * own_size]]
+
+    pages = walk_newest_first(fetch, largest_page=25, page_limit=500)
+    assert {row.id for page in pages for row in page} == set(newest_first(count))
+
+
+@pytest.mark.parametrize("slow_from", [1, 2, 3])
+@pytest.mark.parametrize("fast_enough", [3, 10, 24])
+def test_every_row_comes_when_large_pages_come_too_late(slow_from: int, fast_enough: int) -> None:
+    account = Account(newest_first(130))
+
+    def fetch(page: int, limit: int) -> list[Row]:
+        if limit > fast_enough and len(account.asked) >= slow_from - 1:
+            raise ApiTimeoutError("late")
+        return account.fetch(page, limit)
+
+    pages = walk_newest_first(fetch, largest_page=100, page_limit=500, smaller=lambda size, _: max(3, size // 2))
+    assert [row.id for page in pages for row in page] == newest_first(130)
 
 
 def test_the_walk_fails_loudly_when_the_list_never_ends() -> None:

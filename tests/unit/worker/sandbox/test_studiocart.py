@@ -56,14 +56,15 @@ def test_the_documents_records_are_there_when_seeded(shop: Shop) -> None:
     assert shop.ids("/subscriptions") == [1108]
     assert shop.ids("/products") == [1130]
     assert shop.ids("/customers", {"order": "asc"}) == [2, 1]
-    assert shop.ids("/orders/subscription/1108") == [1109]
+    assert shop.ids("/orders/subscription/1108", {"per_page": 10}) == [1109]
     order = json.loads(shop.send("/orders/1109").body)
     assert order["customer_email"] == "janedoe@email.com"
     assert order["date_time"] == "2023-05-27 08:14:00"
     assert order["items"][0]["product_name"] == "SC Product 1 x 1"
     subscription = json.loads(shop.send("/subscriptions/1108").body)
     assert subscription["invoices"][0]["date_time"] == "2023-05-27 13:44:00"
-    assert json.loads(shop.send("/customers/2").body)["lifetime_value"] == 11000
+    [customer] = json.loads(shop.send("/customers/2").body)
+    assert customer["lifetime_value"] == 11000
     assert json.loads(shop.send("/products/1130").body)["plans"][0]["price_type"] == "recurring"
 
 
@@ -76,8 +77,7 @@ def test_nothing_is_there_when_not_seeded() -> None:
     ("path", "code"),
     [
         ("/orders/1", "sc_rest_invalid_id"),
-        ("/customers/9", "not_found"),
-        ("/orders/subscription/1", "not_found"),
+        ("/products/9", "not_found"),
         ("/orders/x", "rest_no_route"),
         ("/carts", "rest_no_route"),
         ("/", "rest_no_route"),
@@ -103,7 +103,7 @@ def test_a_key_is_refused_when_wrong_or_missing(shop: Shop) -> None:
     shop.config.bad_key_status = 403
     answer = shop.send("/orders", x_api_key="other")
     assert answer.status == 403
-    assert json.loads(answer.body)["code"] == "rest_forbidden"
+    assert json.loads(answer.body)["code"] == "rest_forbidden_context"
 
 
 def test_requests_are_refused_when_they_come_too_fast() -> None:
@@ -125,12 +125,9 @@ def test_a_page_beyond_the_last_is_404_when_set(stocked: Shop) -> None:
     assert stocked.send("/orders", {"page": 2}).status == 200
 
 
-def test_a_page_is_capped_when_more_than_a_hundred_are_asked_for() -> None:
-    shop = Shop(seeded=False)
-    for _ in range(103):
-        shop.cart.add_order({})
-    assert len(shop.ids("/orders", {"per_page": 500})) == 100
-    assert len(shop.ids("/orders", {"per_page": 500, "page": 2})) == 3
+def test_a_page_is_refused_when_more_than_a_hundred_are_asked_for(shop: Shop) -> None:
+    answer = shop.send("/orders", {"per_page": 101})
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, "rest_invalid_param")
 
 
 def test_parameters_count_from_query_and_body_when_both_are_sent(stocked: Shop) -> None:
@@ -254,7 +251,7 @@ def test_a_renewal_is_a_new_order_when_a_subscription_is_charged_again(shop: Sho
     renewal = shop.cart.add_renewal(1108, status="completed")
     assert renewal["product_id"] == "1107"
     assert renewal["customer_email"] == "janedoe@email.com"
-    assert shop.ids("/orders/subscription/1108", {"orderby": "id"}) == [renewal["id"], 1109]
+    assert shop.ids("/orders/subscription/1108", {"orderby": "id", "per_page": 10}) == [renewal["id"], 1109]
     invoice = shop.cart.subscriptions[0]["invoices"][1]
     assert (invoice["id"], invoice["status"]) == (renewal["id"], "completed")
     assert invoice["date_time"] == "2026-03-01 17:30:00"
@@ -268,7 +265,7 @@ def test_a_subscription_is_filled_in_from_its_orders_when_added(shop: Shop) -> N
     assert (subscription["id"], subscription["status"]) == (2001, "trialing")
     assert shop.cart.add_subscription({"id": 3000})["invoices"] == []
     shop.cart.delete_order(2000)
-    assert shop.ids("/orders/subscription/2001") == [1109]
+    assert shop.ids("/orders/subscription/2001", {"per_page": 10}) == [1109]
 
 
 def test_the_seeds_come_back_when_reset(shop: Shop) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from worker.sandbox.clock import Clock
-from worker.sandbox.config import StudiocartConfig
+from worker.sandbox.config import SandboxConfig, StudiocartConfig
 from worker.sandbox.studiocart import Studiocart
-from worker.sandbox.wire import Request
+from worker.sandbox.wire import Answer, Request
+from worker.sandbox.world import World
 
 CAPTURES = Path(__file__).parents[3] / "captures" / "studiocart"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,3 +94,75 @@ def test_items_have_names_alone_when_the_plugin_is_an_older_one(cart: Studiocart
     assert order["items"][0]["quantity"] == 1
     assert not {"product_id", "id", "item_type"} & set(order["items"][0])
     assert "subscription_id" not in order
+
+
+# How lists are answered, and what stands before them
+
+
+def ask(cart: Studiocart, path: str, query: str = "", body: bytes = b"") -> Answer:
+    headers = {"x-api-key": cart.config.api_key, "content-type": "application/json"}
+    return cart.answer(Request("GET", path, f"{path}?{query}", query, headers, body))
+
+
+def test_a_list_tells_its_total_when_it_is_paged(cart: Studiocart) -> None:
+    for _ in range(25):
+        cart.add_order({})
+    answer = ask(cart, "/orders", "per_page=10&page=3")
+    assert (answer.headers["X-WP-Total"], answer.headers["X-WP-TotalPages"]) == ("25", "3")
+    assert len(json.loads(answer.body)) == 5
+    cart.config.tells_totals = False
+    assert not ask(cart, "/orders").headers
+
+
+def test_customers_are_nothing_at_all_when_no_buyer_has_an_account(cart: Studiocart) -> None:
+    cart.config.buyers_have_accounts = False
+    cart.add_order({})
+    for path in ("/customers", "/customers/1"):
+        answer = ask(cart, path)
+        assert (answer.status, answer.body) == (200, b"")
+
+
+def test_a_subscriptions_orders_are_a_500_when_no_page_size_is_given(cart: Studiocart) -> None:
+    assert ask(cart, "/orders/subscription/1").status == 500
+    assert ask(cart, "/orders/subscription/1", "per_page=10").status == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "query", "body", "ids"),
+    [
+        ({}, "per_page=2", b"", [12, 11]),
+        ({}, "", b'{"per_page": 2}', [12, 11]),
+        ({"parameters_in": "query"}, "", b'{"per_page": 2}', list(range(12, 2, -1))),
+        ({"parameters_in": "neither"}, "per_page=2&page=2", b"", list(range(12, 2, -1))),
+        ({"ignored_parameters": frozenset({"page"})}, "per_page=2&page=2", b"", [12, 11]),
+    ],
+)
+def test_parameters_are_read_where_the_site_lets_them_through_when_listing(
+    cart: Studiocart, changes: dict[str, Any], query: str, body: bytes, ids: list[int]
+) -> None:
+    for order_id in range(1, 13):
+        cart.add_order({"id": order_id})
+    for name, value in changes.items():
+        setattr(cart.config, name, value)
+    assert [order["id"] for order in json.loads(ask(cart, "/orders", query, body).body)] == ids
+
+
+def test_what_stands_before_the_site_answers_itself_when_it_is_set_up_so(cart: Studiocart) -> None:
+    cart.config.refuses_get_bodies = True
+    refused = ask(cart, "/orders", body=b"{}")
+    assert (refused.status, refused.body[:9]) == (403, b"<!DOCTYPE")
+    assert ask(cart, "/orders").status == 200
+    cart.config.slow_above_rows = 25
+    assert [ask(cart, "/orders", f"per_page={size}").status for size in (100, 26, 25)] == [504, 504, 200]
+    cart.config.has_developer_api = False
+    assert json.loads(ask(cart, "/orders").body)["code"] == "rest_no_route"
+
+
+def test_routes_are_in_the_query_alone_when_permalinks_are_plain() -> None:
+    world = World(SandboxConfig())
+    world.config.studiocart.plain_permalinks = True
+    found = world.find("/studiocart/", "rest_route=/sc/v1/orders&per_page=1")
+    assert found == (world.studiocart, "/orders")
+    assert world.find("/studiocart/", "page_id=7") is None
+    assert ask(world.studiocart, "/orders").status == 404
+    assert ask(world.studiocart, "/orders", "rest_route=/sc/v1/orders").status == 200
