@@ -32,6 +32,7 @@ class FakeClient:
     """Answers as `answers` says; an exception there is raised."""
 
     answers: dict[str, Any]
+    notes: tuple[str, ...] = ()
     closed = 0
 
     def __init__(self, settings: Any, secrets: Any) -> None:
@@ -239,6 +240,9 @@ def test_frontcore_is_asked_for_one_order_when_it_is_configured(
     assert found["frontcore"]["detail"] == "listed order 27244"
     answers["frontcore"] = []
     assert checked(run, 0)["frontcore"]["detail"] == "has no orders yet"
+    monkeypatch.setattr(FakeClient, "notes", ("list/orders: the JSON is preceded by 'Notice : x'",))
+    told = "has no orders yet; read all the same: list/orders: the JSON is preceded by 'Notice : x'"
+    assert checked(run, 0)["frontcore"]["detail"] == told
     answers["frontcore"] = AuthenticationError("Wrong API Key", status=401)
     assert "CARTBRIDGE_FRONTCORE__API_KEY" in checked(run, 1)["frontcore"]["next_step"]
     assert FakeClient.closed == 9
