@@ -25,6 +25,7 @@ from workflows.offers_file import OffersBook
 from workflows.plan import Plan
 from workflows.reasons import ADVICE, Reason
 from workflows.repeats import News, judge, leave
+from workflows.seats import Place
 from workflows.set_aside import CONCERNS_ALL, describe_failure
 from workflows.source_start import note_contact
 from workflows.standing import DEFAULT_RULES, SubscriptionRules, keep_subscriptions, record_subscription
@@ -309,7 +310,13 @@ class HintReader:
         return Looked(error=note, taken=len(taken))
 
     def replan(
-        self, source_name: str, order_id: str, *, replan: bool = False, actor: str = Actor.SOURCE
+        self,
+        source_name: str,
+        order_id: str,
+        *,
+        replan: bool = False,
+        accepted: frozenset[Place] = frozenset(),
+        actor: str = Actor.SOURCE,
     ) -> Recorded | None:
         """Plan an order again from its last recorded content; None if the ledger does not hold it.
 
@@ -321,13 +328,20 @@ class HintReader:
             order = order_rows.load_order(connection, source_name, order_id)
             if order is None:
                 return None
-            look = Look(fetched_at=order_rows.fetched_at(connection, source_name, order_id), actor=actor, replan=replan)
+            look = Look(
+                fetched_at=order_rows.fetched_at(connection, source_name, order_id),
+                actor=actor,
+                replan=replan,
+                accepted=accepted,
+            )
             policy = self._policies[source_name]
             return record_order(
                 connection, order, offers, look, now=now, start_at=policy.start_at, rules=policy.subscriptions
             )
 
-    def preview(self, source_name: str, order_id: str, *, replan: bool = False) -> Plan | None:
+    def preview(
+        self, source_name: str, order_id: str, *, replan: bool = False, accepted: frozenset[Place] = frozenset()
+    ) -> Plan | None:
         """What `replan` would do, without doing it; None if the ledger does not hold the order.
 
         Raises `OffersError`.
@@ -337,7 +351,9 @@ class HintReader:
             order = order_rows.load_order(connection, source_name, order_id)
             if order is None:
                 return None
-            look = Look(fetched_at=order_rows.fetched_at(connection, source_name, order_id), replan=replan)
+            look = Look(
+                fetched_at=order_rows.fetched_at(connection, source_name, order_id), replan=replan, accepted=accepted
+            )
             policy = self._policies[source_name]
             return preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
 

@@ -22,6 +22,7 @@ from workflows.plan import KnownRun, Plan, Situation
 from workflows.plan_application import PlanApplier
 from workflows.planned_lines import planned_lines
 from workflows.reasons import Reason
+from workflows.shared_addresses import lock_addresses, with_owned_addresses
 from workflows.situation import situation_of
 from workflows.source_start import note_contact, note_seen
 from workflows.standing import DEFAULT_RULES, SubscriptionRules, placed
@@ -73,12 +74,14 @@ def record_order(
     order, standing = placed(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
+    lock_addresses(connection, [order], now=now)
+    planned = with_owned_addresses(connection, order, accepted=look.accepted)
     existing = known_runs(connection, order.source, order.id)
     situation = situation_of(
         connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
     )
     situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
-    plan = planning.plan(order, offers, existing, situation)
+    plan = planning.plan(planned, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
     if changed:
         order_rows.write_content(
@@ -160,4 +163,5 @@ def preview(
     )
     now = look.fetched_at
     situation, _ = _with_facts(connection, order, situation, existing, first_seen_at=seen_at, now=now)
-    return planning.plan(order, offers, existing, situation)
+    planned = with_owned_addresses(connection, order, accepted=look.accepted)
+    return planning.plan(planned, offers, existing, situation)

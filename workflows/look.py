@@ -8,6 +8,7 @@ from datetime import datetime
 from worker.ledger.states import Actor
 from workflows.plan import Plan
 from workflows.reasons import Reason
+from workflows.seats import Place
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Look:
     polled: bool = False
     is_misdated: bool = False
     """In the list that showed it, its date contradicts those of the orders around it."""
+    accepted: frozenset[Place] = frozenset()
+    """Seats whose learners' names and addresses the operator says go together."""
     start_at: datetime | None = None
     """The operator's own start for this look: what was made since then counts as new, also where the first sweep took
     it as handled. None: the source's."""

@@ -25,6 +25,7 @@ from workflows.hints import HintReader
 from workflows.known_runs import known_run
 from workflows.plan import REVOCATION, KnownRun
 from workflows.reasons import Reason, advice
+from workflows.seats import Place
 from workflows.wording import describe_calls, describe_plan
 
 REPLAYED, PLANNED, NOTHING, REFUSED = "replayed", "planned", "nothing", "refused"
@@ -62,6 +63,7 @@ class Operations:
         from_step: str | None = None,
         again: bool = False,
         seen_generation: int | None = None,
+        accepts_address: bool = True,
         dry_run: bool = False,
     ) -> Replayed:
         """Start a run again where it stands.
@@ -70,6 +72,8 @@ class Operations:
         repeats nothing, and one of a finished run does nothing. A placeholder, or `replan`, plans the order's seats
         again by today's offers. `from_step` with `again` and a reason repeats finished effects on purpose, under a new
         reference; `seen_generation`, the one the operator saw, keeps one wish that was sent twice from making two.
+        A seat whose address is another's too is given access under it, and its name and address go together from then
+        on; not where `accepts_address` is false, for runs that nobody named one by one.
         Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).
         """
         with self._ledger.read() as connection:
@@ -84,17 +88,30 @@ class Operations:
             seen = row.generation if seen_generation is None else seen_generation
             return self._repeat(row, from_step, seen, again=again, actor=actor, reason=reason, dry_run=dry_run)
         if known.is_placeholder or (replan and row.order_id is not None):
-            return self._plan_again(row, known, actor=actor, reason=reason, replan=replan, dry_run=dry_run)
+            is_answer = accepts_address and known.is_placeholder and known.reason == Reason.SHARED_EMAIL
+            accepted = frozenset({(row.line_id, row.seat_id)} if is_answer else ())
+            return self._plan_again(
+                row, known, actor=actor, reason=reason, replan=replan, accepted=accepted, dry_run=dry_run
+            )
         return self._restart(run_id, actor=actor, reason=reason, dry_run=dry_run)
 
     def _plan_again(
-        self, row: Row[Any], known: KnownRun, *, actor: str, reason: str | None, replan: bool, dry_run: bool
+        self,
+        row: Row[Any],
+        known: KnownRun,
+        *,
+        actor: str,
+        reason: str | None,
+        replan: bool,
+        accepted: frozenset[Place],
+        dry_run: bool,
     ) -> Replayed:
         if known.state is RunState.SUCCEEDED and not replan:
             return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
         name = f"{row.source}/{row.order_id}"
-        recorded = None if dry_run else self._hints.replan(row.source, row.order_id, replan=replan, actor=actor)
-        preview = self._hints.preview(row.source, row.order_id, replan=replan) if dry_run else None
+        options: dict[str, Any] = {"replan": replan, "accepted": accepted}
+        recorded = None if dry_run else self._hints.replan(row.source, row.order_id, actor=actor, **options)
+        preview = self._hints.preview(row.source, row.order_id, **options) if dry_run else None
         plan = preview if recorded is None else recorded.plan
         if plan is not None and not plan.actions and plan.look_again:
             return Replayed(

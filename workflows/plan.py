@@ -25,6 +25,7 @@ PLACE_HOLDS = frozenset({Reason.WAITING_LIST, Reason.COURSE_CANCELLED})
 """Holds that say the learner has no place: also a question once access was given."""
 HOLDS = PLACE_HOLDS | {
     Reason.SHARED_EMAIL,
+    Reason.UNKNOWN_STATUS,
     Reason.MISSING_EMAIL,
     Reason.INVALID_EMAIL,
     Reason.INVALID_QUANTITY,

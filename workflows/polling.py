@@ -29,6 +29,7 @@ from workflows.offers import Offers
 from workflows.offers_file import OffersBook
 from workflows.order_age import misdated
 from workflows.set_aside import CONCERNS_ALL, describe_failure, set_aside, settle_absent, settle_read
+from workflows.shared_addresses import lock_addresses
 from workflows.source_start import COMPUTED_DATES, NO_ORDER, note_contact, note_first_list, start_of
 from workflows.standing import keep_subscriptions
 from workflows.walks import Position, Progress, Steps
@@ -327,6 +328,7 @@ class Poller:
             order_rows.lock_order(connection, order, fetched_at=fetched_at, now=now)
         seats = [seat for order in planned for line in order.lines for seat in line.seats]
         add_learners(connection, [seat.learner for seat in seats if seat.learner is not None], now=now)
+        lock_addresses(connection, planned, now=now)
 
     def _will_be_planned(self, order: Order, cursor: Row[Any], was_there: bool) -> bool:  # noqa: FBT001
         """Whether what else the source can tell of an order matters.

@@ -115,10 +115,11 @@ ADVICE: dict[Reason, Advice] = {
         "Look at the order in the source system, provision by hand, then `cartbridge runs resolve RUN --note TEXT`.",
     ),
     Reason.SHARED_EMAIL: Advice(
-        "Several learners of the order share this email under different names, and LearningCart knows one person by "
-        "an email: the last name would overwrite the others.",
+        "Learners of different names share this email, in this order or with one before, and LearningCart knows one "
+        "person by an email: the last name would overwrite the others.",
         "Give each learner an email of their own in the source system; the next look at the order provisions the "
-        "seats. Else give access by hand, then `cartbridge runs resolve RUN --note WHO`.",
+        "seats. Is it this learner's after all: `cartbridge replay RUN`. Else give access by hand, then `cartbridge "
+        "runs resolve RUN --note WHO`. Either answer holds for this name and email in later orders too.",
     ),
     Reason.WAITING_LIST: Advice(
         "The learner is on the course's waiting list.",
@@ -140,7 +141,7 @@ ADVICE: dict[Reason, Advice] = {
         "--replan`.",
     ),
     Reason.UNKNOWN_STATUS: Advice(
-        "The source gives the order a status nobody has ruled on.",
+        "The source gives the order, or the place, a status nobody has ruled on.",
         "Look at the order in the source system; a status we know settles this by itself, else provision by "
         "hand and resolve.",
     ),

@@ -115,6 +115,40 @@ def test_no_order_is_skipped_when_others_come_and_go_during_a_walk(sandbox: Sand
     assert sandbox.requests("frontcore", "list_orders") <= 5
 
 
+def test_orders_are_walked_when_they_come_wrapped(sandbox: Sandbox, client: FrontcoreClient) -> None:
+    sandbox.config.frontcore.list_form = "items"
+    for number in range(600):
+        sandbox.frontcore.add_order({"id": 30_000 + number})
+    assert len(list(client.list_orders())) == 602
+
+
+TOTALS = '"calculated_totals":{"total_amount_incl_discounts_and_vat":'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id":27244,' + TOTALS + "1e999999999999999999}}",
+        '{"id":27244,' + TOTALS + "-1e-999999999999999999}}",
+        '{"id":27244,' + TOTALS + '"1e999999"},"lines":[{"quantity":"1e-99999999","product":{"currency":"NOK"}}]}',
+        '{"id":"many","is_paid":true}',
+        "null",
+        "17",
+        '"an order"',
+        "[]",
+    ],
+)
+def test_all_others_are_read_when_one_record_is_broken(sandbox: Sandbox, client: FrontcoreClient, text: str) -> None:
+    for number in range(300):
+        sandbox.frontcore.add_order({"id": 30_000 + number})
+    sandbox.frontcore.break_order(27244, text)
+    pages = list(source_of(client).walk_newest())
+    found = {order.id for page in pages for order in page.orders}
+    assert found >= {"27243", *(str(30_000 + number) for number in range(300))}
+    aside = [each.order_id for page in pages for each in page.unreadable]
+    assert "27244" in found or aside in (["27244"], [None])
+
+
 @pytest.mark.parametrize("form", ["real", "200"])
 def test_errors_are_understood_when_they_come_with_their_status_or_200(
     sandbox: Sandbox, connect: Callable[..., FrontcoreClient], form: str

@@ -76,7 +76,15 @@ def replay_command(
                 note("No run matches: nothing to replay.")
         report = _Report(as_json=as_json)
         replayed = _replay_each(
-            runtime, names, report, replan=replan, from_step=from_step, again=again, reason=reason, dry_run=dry_run
+            runtime,
+            names,
+            report,
+            replan=replan,
+            from_step=from_step,
+            again=again,
+            accepts_address=not is_filtered,
+            reason=reason,
+            dry_run=dry_run,
         )
         for batch in _batches(replayed, _RING_AT_ONCE):
             runtime.doorbell.ring_runs(batch)

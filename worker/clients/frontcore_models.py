@@ -48,11 +48,12 @@ def _objects(value: object) -> object:
     return None if found is None else [item for item in found if isinstance(item, (dict, BaseModel))]
 
 
-def _status(value: object) -> int | None:
-    """Read a status written as its number, or as `{"id": 3, "title": …}`."""
+def _status(value: object) -> int | str | None:
+    """Read a status written as its number, or as `{"id": 3, "title": …}`; as text what is no number, None for none."""
     if isinstance(value, dict):
-        value = value.get("id", value.get("status_id"))
-    return as_int(value)
+        value = next((value[name] for name in ("id", "status_id", "title") if value.get(name) is not None), None)
+    number = as_int(value)
+    return number if number is not None else (as_text(value) or "").strip()[:40] or None
 
 
 Text = Annotated[str | None, BeforeValidator(_text)]
@@ -61,7 +62,7 @@ Number = Annotated[int | None, BeforeValidator(as_int)]
 Amount = Annotated[Decimal | None, BeforeValidator(as_decimal)]
 Quantity = Annotated[Decimal | None, BeforeValidator(as_quantity)]
 Truth = Annotated[bool | None, BeforeValidator(as_bool)]
-Status = Annotated[int | None, BeforeValidator(_status)]
+Status = Annotated[int | str | None, BeforeValidator(_status)]
 
 
 class FrontcoreRecord(BaseModel):

@@ -46,11 +46,17 @@ def lane_of(connection: Connection, learner: Learner | None, *, run_id: str, now
     return str(connection.scalar(select(learners.c.id).where(learners.c.email_key == key)))
 
 
-def add_learners(connection: Connection, people: Iterable[Learner], *, now: datetime) -> None:
-    """Make sure of several learners' rows, always in one order, so that two transactions never wait for each other."""
+def add_learners(connection: Connection, people: Iterable[Learner], *, now: datetime, lock: bool = False) -> None:
+    """Make sure of several learners' rows, always in one order, so that two transactions never wait for each other.
+
+    `lock` keeps them from others that ask for that too, until the transaction ends.
+    """
     by_key = {email_key(learner.email): learner for learner in people}
     for _, learner in sorted(by_key.items()):
         lane_of(connection, learner, run_id="", now=now)
+    if lock:
+        mine = select(learners.c.id).where(learners.c.email_key.in_(sorted(by_key))).order_by(learners.c.email_key)
+        connection.execute(mine.with_for_update(key_share=True)).all()
 
 
 def insert_run(

@@ -91,6 +91,8 @@ class FrontcoreConfig:
     webhook_secret: str = "sandbox-secret-frontcore"  # noqa: S105 -- fake on purpose, see SECRET_MARKS
     error_status: Literal["real", "200"] = "real"
     """`200`: errors come as `{"error": …}` with status 200."""
+    list_form: Literal["array", "items"] = "array"
+    """`items`: orders come as `{items, pagination}`, as the vendor's course dates do."""
     utc_offset_minutes: int = 60
     """The zone in which filters without an offset are read."""
     requests_per_second: float | None = None

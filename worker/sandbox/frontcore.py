@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ class Frontcore:
         with self._lock:
             records = seed_records(self.name, "orders") if self._seeded else []
             self._orders: dict[int, dict[str, Any]] = {record["id"]: record for record in records}
+            self._broken: dict[int, str] = {}
 
     @property
     def orders(self) -> list[dict[str, Any]]:
@@ -80,6 +82,13 @@ class Frontcore:
             self._orders.pop(order_id, None)
             return self.add_order({**order, "id": order_id})
 
+    def break_order(self, order_id: int, text: str | None) -> None:
+        """Answer `text` in an order's place from now on, whether or not it is good JSON; None mends it."""
+        with self._lock:
+            self._broken.pop(order_id, None)
+            if text is not None:
+                self._broken[order_id] = text
+
     def delete_order(self, order_id: int) -> None:
         """Remove an order. `KeyError` when there is none."""
         with self._lock:
@@ -113,11 +122,20 @@ class Frontcore:
         try:
             with self._lock:
                 found = self._retrieved(call) if call.operation == "retrieve_order" else self._listed(request.query)
-                return Answer.of_json([_shown(record, request) for record in found])
+                return self._answered(call, [_shown(record, request) for record in found], request)
         except LookupError:
             return self._error(404, "Order not found")
         except (ValueError, OverflowError) as error:
             return self._error(400, f"Invalid value: {error}")
+
+    def _answered(self, call: Call, shown: list[dict[str, Any]], request: Request) -> Answer:
+        rows = [self._broken.get(int(record["id"])) or Answer.of_json(record).body.decode() for record in shown]
+        body = f"[{','.join(rows)}]"
+        if call.operation == "list_orders" and self.config.list_form == "items":
+            page = _number(request.query, "page", 1)
+            is_last = len(rows) < _number(request.query, "limit", _DEFAULT_LIMIT)
+            body = f'{{"items":{body},"pagination":{{"next_page":{"null" if is_last else page + 1}}}}}'
+        return replace(Answer.of_json([]), body=body.encode())
 
     def _retrieved(self, call: Call) -> list[dict[str, Any]]:
         return [self._orders[int(call.ids["id"])]]

@@ -19,9 +19,11 @@ from worker.sources.order import Address, Learner, Line, Product, Seat, address_
 LARGEST_QUANTITY: Final = 1_000
 """More seats than this on one line is taken for a mistake and looked at by a person."""
 WAITING_LIST: Final = 3
-"""A participant's status (vendor)."""
 COURSE_CANCELLED: Final = 3
-"""A course date's status (vendor)."""
+PARTICIPANT_STATUSES: Final = frozenset({1, WAITING_LIST})
+"""Those of a participant that are ruled on: 1 confirmed, 3 waiting list (vendor). Other numbers exist."""
+COURSE_DATE_STATUSES: Final = frozenset({1, 2, COURSE_CANCELLED, 4})
+"""Those of a course date: 1 to be defined, 2 will run, 3 cancelled, 4 postponed (vendor)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def _participant_seat(relation: records.Relation, user: records.User | None, cou
         seat = Seat(id=seat_id, hold="unnamed_seat")
     else:
         seat = _named_seat(seat_id, user or records.User(), country)
-    return seat.model_copy(update={"hold": _hold_of(relation) or seat.hold, "course_date_id": relation.coursedate_id})
+    hold, note = _hold_of(relation)
+    told = {"hold": hold, "note": note} if hold else {}
+    return seat.model_copy(update=told | {"course_date_id": relation.coursedate_id})
 
 
 def _named_seat(seat_id: str, user: records.User, country: str) -> Seat:
@@ -193,15 +197,20 @@ def _held(seat: Seat, hold: str) -> Seat:
 # Why a seat waits
 
 
-def _hold_of(relation: records.Relation) -> str | None:
-    if any(_status(date) == COURSE_CANCELLED for date in _course_dates(relation)):
-        return "course_cancelled"
-    if any(_status(participant) == WAITING_LIST for participant in _participants(relation)):
-        return "waiting_list"
-    return None
+def _hold_of(relation: records.Relation) -> tuple[str | None, str]:
+    """Why the place is held, and what helps to settle it. A status that is absent or null says nothing."""
+    dates = {_status(date) for date in _course_dates(relation)} - {None}
+    places = {_status(participant) for participant in _participants(relation)} - {None}
+    if COURSE_CANCELLED in dates:
+        return "course_cancelled", ""
+    if WAITING_LIST in places:
+        return "waiting_list", ""
+    unknown = [f"its course date has the status {each!r}" for each in sorted(dates - COURSE_DATE_STATUSES, key=str)]
+    unknown += [f"its participant has the status {each!r}" for each in sorted(places - PARTICIPANT_STATUSES, key=str)]
+    return ("unknown_status", f"Nobody has ruled on it: {'; '.join(unknown)}.") if unknown else (None, "")
 
 
-def _status(record: records.CourseDate | records.Participant) -> int | None:
+def _status(record: records.CourseDate | records.Participant) -> int | str | None:
     return record.status_id if record.status is None else record.status
 
 

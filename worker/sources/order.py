@@ -65,6 +65,8 @@ class Learner(Frozen):
     first_name: str = ""
     last_name: str = ""
     address: Address | None = None
+    keeps_profile: bool = False
+    """The address is known under another name: what LearningCart has of it already is not written over."""
 
 
 class Product(Frozen):

@@ -96,7 +96,7 @@ def _previewed(desk: Desk, found: Iterable[Shape], *, actor: str) -> list[Replay
     listed, planned = [], set()
     for run in found:
         try:
-            replayed = desk.operations.replay(run["id"], actor=actor, dry_run=True)
+            replayed = desk.operations.replay(run["id"], actor=actor, accepts_address=False, dry_run=True)
         except (LedgerError, ConfigurationError) as error:
             listed.append(Replayable(run, refused(error), is_repeated=False))
             continue
@@ -114,7 +114,7 @@ def _replay_all(desk: Desk, run_ids: list[str], *, actor: str, reason: str | Non
     ready: list[str] = []
     for run_id in run_ids:
         try:
-            found = desk.operations.replay(run_id, actor=actor, reason=reason)
+            found = desk.operations.replay(run_id, actor=actor, reason=reason, accepts_address=False)
         except (LedgerError, ConfigurationError) as error:
             results["refused"] += 1
             refusals.append(str(error))

@@ -153,3 +153,20 @@ def test_an_order_is_changed_replaced_or_removed_when_asked(account: Account) ->
     assert account.ids() == [27244]
     account.core.reset()
     assert [order["id"] for order in account.core.describe()["orders"]] == [27243, 27244]
+
+
+def test_orders_come_wrapped_when_set(account: Account) -> None:
+    account.config.list_form = "items"
+    document = json.loads(account.send("/orders", "limit=1").body)
+    assert [record["id"] for record in document["items"]] == [27244]
+    assert document["pagination"] == {"next_page": 2}
+    assert json.loads(account.send("/orders").body)["pagination"] == {"next_page": None}
+    assert [record["id"] for record in account.records(path="/orders/27243")] == [27243]
+
+
+def test_a_record_is_what_was_said_when_it_is_broken(account: Account) -> None:
+    account.core.break_order(27244, '{"id":27244,"total":1e999999999999999999}')
+    assert b"1e999999999999999999" in account.send("/orders").body
+    assert b"27243" in account.send("/orders").body
+    account.core.break_order(27244, None)
+    assert account.ids() == [27244, 27243]
