@@ -245,7 +245,7 @@ def test_frontcore_is_asked_for_one_order_when_it_is_configured(
     assert checked(run, 0)["frontcore"]["detail"] == told
     answers["frontcore"] = AuthenticationError("Wrong API Key", status=401)
     assert "CARTBRIDGE_FRONTCORE__API_KEY" in checked(run, 1)["frontcore"]["next_step"]
-    assert FakeClient.closed == 9
+    assert FakeClient.closed == 12
 
 
 @pytest.mark.usefixtures("configured")
