@@ -12,10 +12,19 @@ from worker.ledger import (
     schema_models,
     sealed_password_models,
     subscription_models,
+    web_models,
 )
 from worker.ledger.models import LedgerModel
 
-_TABLES = (cart_models, offers_in_force, recovery_models, schema_models, sealed_password_models, subscription_models)
+_TABLES = (
+    cart_models,
+    offers_in_force,
+    recovery_models,
+    schema_models,
+    sealed_password_models,
+    subscription_models,
+    web_models,
+)
 """Modules whose tables stand beside those of `models`: importing them makes them known."""
 
 

@@ -62,7 +62,8 @@ def create_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=settings.worker.events,
-        worker_enable_remote_control=not settings.embedded,
+        # Whoever reaches the broker could end every worker by it.
+        worker_enable_remote_control=settings.worker.remote_control and not settings.embedded,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),

@@ -15,6 +15,7 @@ from dotenv.parser import parse_stream
 
 PREFIX = "CARTBRIDGE_"
 FILE_SUFFIX = "_FILE"
+_NOT_SHOWN = "the file it names"
 NOT_SETTINGS = frozenset({"CARTBRIDGE_REQUIRE_SERVERS"})
 """Names with our prefix that are no settings: the tests' switch that makes a skip for want of a server a failure."""
 
@@ -40,6 +41,8 @@ class Reading:
     values: dict[str, str] = field(default_factory=dict, repr=False)
     places: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+    """The file behind each variable that was given as `…_FILE` and could be read."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +92,34 @@ def _take(entries: list[_Entry], known: Collection[str], reading: Reading) -> No
 
 def _take_file(entry: _Entry, setting: str, reading: Reading) -> None:
     """Add what the file of a `…_FILE` variable holds, less one line end: editors and `echo` add one."""
+    path = Path(entry.value)
+    named = _shown_path(entry.value)
     try:
-        text = Path(entry.value).read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        sentence = f"cannot read {entry.value!r}: {error.strerror or type(error).__name__}."
+        sentence = f"cannot read {named}: {error.strerror or type(error).__name__}."
+        if named == _NOT_SHOWN:
+            sentence += f" It takes a path; the value itself goes into {setting}."
         reading.problems.append(Problem(entry.name, sentence, entry.place))
     except ValueError:  # not UTF-8, or a path no file can have
-        reading.problems.append(Problem(entry.name, f"{entry.value!r} is not a file of UTF-8 text.", entry.place))
+        reading.problems.append(Problem(entry.name, f"{named} is not a file of UTF-8 text.", entry.place))
     else:
+        reading.files[setting] = path
         text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
         if text:
             reading.values[setting] = text
+
+
+def _shown_path(value: str) -> str:
+    """The path as it may be told: only where its folder is there. Otherwise it may be the secret itself, typed where
+    its file belongs.
+    """
+    path = Path(value)
+    try:
+        is_path = len(path.parts) > 1 and path.parent != Path(path.anchor) and path.parent.is_dir()
+    except (OSError, ValueError):
+        is_path = False
+    return repr(value) if is_path else _NOT_SHOWN
 
 
 def _env_file_entries(env_file: str | Path | None, reading: Reading) -> list[_Entry]:

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
+from worker.control_characters import CONTROL_CHARACTERS
 from worker.redaction import MASK, SecretBook
 from worker.settings import Settings
 
@@ -37,7 +38,6 @@ QUIET_LOGGERS = {
 """Loggers that are heard from WARNING on, whoever sets them lower, and why."""
 
 _FIRST_MEMBERS = ("timestamp", "level", "logger", "event")
-_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None, level: int = logging.INFO) -> None:
@@ -205,7 +205,7 @@ def _escape_control_characters(
 ) -> MutableMapping[str, Any]:
     """Show what would move a terminal's cursor, and indent a text's further lines: none must pass for a log line."""
     return {
-        name: value.translate(_CONTROL_CHARACTERS).strip("\n").replace("\n", "\n    ")
+        name: value.translate(CONTROL_CHARACTERS).strip("\n").replace("\n", "\n    ")
         if isinstance(value, str)
         else value
         for name, value in event_dict.items()

@@ -1,12 +1,15 @@
-"""Kombu's Redis transport, but that a broker which goes away does not take its workers with it.
+"""Kombu's Redis transport, but that neither a broker which goes away nor a message that cannot be read takes its
+workers with it.
 
 When the connection is lost, kombu 5.7 gives the messages a worker holds back to a broker that is not there; what that
-raises ends the worker ("Unrecoverable error"). A message is a doorbell: lost, the ledger rings again.
+raises ends the worker ("Unrecoverable error"); so does a message that is no JSON, from whoever reaches Redis. A message
+is a doorbell: lost, the ledger rings again.
 """
 
 from __future__ import annotations
 
 import logging
+from queue import Empty
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
@@ -25,6 +28,17 @@ class Deliveries(redis.QoS):
             log.warning("messages could not be given back to the broker (%s); the ledger sends again", _name(error))
             self._delivered.clear()
 
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's own)
+        """Give back what a worker that died took; what cannot be read is dropped. Raises the connection's errors."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
+        except self.channel.connection_errors:
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever it holds instead of a message)
+            log.warning("a message that was taken cannot be read (%s): it is dropped", _name(error))
+            with self.channel.conn_or_acquire(client) as connection:
+                self._remove_from_indices(tag, connection.pipeline()).execute()  # type: ignore[no-untyped-call]
+
     def ack(self, delivery_tag: Any) -> None:
         """Take a message off for good. Raises what the connection raises while there is one."""
         try:
@@ -37,6 +51,16 @@ class Channel(redis.Channel):
     """A channel with our deliveries."""
 
     QoS = Deliveries
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Read one message and hand it over. What cannot be read or handed over is off the queue, and logged."""
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (Empty, *self.connection_errors):
+            raise
+        except Exception as error:  # noqa: BLE001  (no JSON, no message, no known encoding: anything can stand there)
+            log.warning("a message on the broker cannot be read (%s): it is dropped", _name(error))
+            return True
 
 
 class Transport(redis.Transport):

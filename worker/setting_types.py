@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -192,7 +192,16 @@ def passwords_in_url(url: str) -> list[str]:
 def is_clear_text_to_elsewhere(base_url: str) -> bool:
     """True for an `http://` address that is not this machine: passwords and tokens would travel readable."""
     parts = urlsplit(base_url)
-    return parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    if host in LOOPBACK_HOSTS:
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

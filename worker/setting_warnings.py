@@ -27,10 +27,35 @@ def unwise_combinations(settings: Settings) -> list[str]:
         *_about_secrets(settings),
         *_about_what_senders_can_send(settings),
         *(sentence for system in settings.systems().values() for sentence in _about_system(system)),
+        *_about_clear_text(settings),
         *_about_sources(settings),
         *_about_events(settings),
         *mail_warnings(settings.mail, lease_seconds=settings.lease_seconds),
     ]
+
+
+def clear_text(settings: Settings) -> list[tuple[str, str]]:
+    """The variables that send secrets or learners' data in clear to another machine, and why that is refused."""
+    if settings.allow_http:
+        return []
+    refusal = (
+        "is http:// to another machine: {} would travel in clear. Use https://, or set CARTBRIDGE_ALLOW_HTTP=true."
+    )
+    return [(name, refusal.format(what)) for name, what in _in_clear(settings)]
+
+
+def _in_clear(settings: Settings) -> Iterator[tuple[str, str]]:
+    for system in settings.systems().values():
+        if system.base_url is not None and is_clear_text_to_elsewhere(system.base_url):
+            yield system.variable("base_url"), "passwords and keys"
+    url = settings.events.webhook_url
+    if url is not None and is_clear_text_to_elsewhere(url.get_secret_value()):
+        yield "CARTBRIDGE_EVENTS__WEBHOOK_URL", "learners' names and emails"
+
+
+def _about_clear_text(settings: Settings) -> Iterator[str]:
+    for name, what in _in_clear(settings):
+        yield f"{name} is http:// to another machine: {what} travel in clear. Use https://."
 
 
 def _about_timing(settings: Settings) -> Iterator[str]:
@@ -112,8 +137,6 @@ def _about_what_senders_can_send(settings: Settings) -> Iterator[str]:
 def _about_system(system: SystemSettings) -> Iterator[str]:
     if system.is_begun and not system.is_configured:
         yield f"{system.system} is off: {', '.join(system.missing())} not set."
-    if system.base_url is not None and is_clear_text_to_elsewhere(system.base_url):
-        yield f"{system.variable('base_url')} is http:// to another machine: passwords and tokens travel in clear. Use https://."
     limit = system.vendor_requests_per_second
     if limit is not None and not 0 < system.requests_per_second <= limit:
         rate = f"{system.requests_per_second:g}" if system.requests_per_second else "no limit"
@@ -139,8 +162,3 @@ def _about_events(settings: Settings) -> Iterator[str]:
     if (url is None) != (secret is None):
         missing = "CARTBRIDGE_EVENTS__WEBHOOK_URL" if url is None else "CARTBRIDGE_EVENTS__WEBHOOK_SECRET"
         yield f"Events are sent to nobody: {missing} is not set."
-    if url is not None and is_clear_text_to_elsewhere(url.get_secret_value()):
-        yield (
-            "CARTBRIDGE_EVENTS__WEBHOOK_URL is http:// to another machine: learners' names and emails travel in clear. "
-            "Use https://."
-        )

@@ -34,7 +34,7 @@ from worker.setting_types import (
     passwords_in_url,
     without_password,
 )
-from worker.setting_warnings import unwise_combinations
+from worker.setting_warnings import clear_text, unwise_combinations
 from worker.system_settings import (
     DESTINATIONS,
     PAUSABLE,
@@ -98,6 +98,11 @@ class WorkerSettings(Section):
         "threads", description="Kind of worker pool. Threads suit work that waits on HTTP."
     )
     concurrency: int = Field(8, ge=1, le=1000, description="Threads or processes of one worker.")
+    remote_control: bool = Field(
+        default=False,
+        description="Whether workers obey commands that come by the broker, for `celery inspect` and Flower's pages of "
+        "one worker. Whoever reaches the broker can then shut them down.",
+    )
     events: bool = Field(
         default=False, description="Whether workers tell the broker what they do, for Flower. The ledger knows without."
     )
@@ -120,6 +125,11 @@ class Settings(BaseSettings):
         "redis://HOST/0 or amqp://HOST for several.",
     )
     offers_file: Path = Field(Path("offers.toml"), description="The offers: which product grants which course.")
+    allow_http: bool = Field(
+        default=False,
+        description="Whether http:// to another machine is allowed: passwords, keys and learners' data then travel in "
+        "clear.",
+    )
     learningcart: LearningCartSettings = LearningCartSettings()
     studiocart: StudiocartSettings = StudiocartSettings()
     frontcore: FrontcoreSettings = FrontcoreSettings()
@@ -246,6 +256,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: str | Path
             problems.append(Problem(name, sentence, reading.places.get(name, "")))
     if settings is not None:
         problems += password_problems(settings.mail, settings.passwords)
+        problems += [Problem(name, sentence, reading.places.get(name, "")) for name, sentence in clear_text(settings)]
     # Raised here, not in the handler above: an exception keeps its context, and the ValidationError holds the values.
     if settings is None or problems:
         lines = "".join(f"\n  {problem}" for problem in problems)

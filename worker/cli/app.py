@@ -28,6 +28,7 @@ from worker.cli import (
 )
 from worker.cli.failures import ExplainingGroup
 from worker.cli.opening import Opening
+from worker.cli.terminal import guard_streams
 
 app = typer.Typer(
     name="cartbridge",
@@ -93,5 +94,6 @@ app.command("resume", rich_help_panel=ACT)(destinations.resume_command)
 
 def main() -> None:
     """Run the command line of this process; ends it with the exit code."""
+    guard_streams()
     # Not `app()`: that would take the hook for uncaught exceptions, and with it the masking of secrets.
     typer.main.get_command(app).main(prog_name="cartbridge")

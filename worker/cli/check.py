@@ -32,6 +32,7 @@ def check_command(
     Exits 1 if something configured does not work, or if no source and no destination do.
     """
     from worker.cli.alert_probe import send_test_alert
+    from worker.cli.file_warnings import file_warnings
     from worker.cli.mail_probes import send_test_mail
     from worker.cli.probes import paused_systems, probe_all
 
@@ -43,7 +44,11 @@ def check_command(
         findings.append(send_test_mail(settings, mail_to))
     if alert:
         findings.append(send_test_alert(settings))
-    warnings = [*settings.warnings(), *_outages(settings)]
+    warnings = [
+        *settings.warnings(),
+        *file_warnings(settings, opening_of(context).env_file),
+        *_told_by_ledger(settings),
+    ]
     verdict, ok = _verdict(findings, paused_systems(settings))
     if as_json:
         print_json(
@@ -73,12 +78,15 @@ def _verdict(findings: list[Finding], paused: list[str]) -> tuple[str, bool]:
     return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
 
 
-def _outages(settings: Settings) -> list[str]:
-    """What the ledger says of destinations that did not answer; nothing where it cannot tell."""
+def _told_by_ledger(settings: Settings) -> list[str]:
+    """What the ledger says of destinations that did not answer, and of webhooks that could not be used.
+
+    Nothing where it cannot tell.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     from tasks.runtime import utc_now
-    from worker.ledger import breaker
+    from worker.ledger import breaker, webhook_refusals
     from worker.ledger.session import Ledger, SchemaMismatchError
 
     ledger = Ledger(settings.database_url.get_secret_value())
@@ -86,8 +94,11 @@ def _outages(settings: Settings) -> list[str]:
         ledger.check_schema()
         with ledger.read() as connection:
             return [
-                f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
-                for found in breaker.disturbed(connection)
+                *(
+                    f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
+                    for found in breaker.disturbed(connection)
+                ),
+                *webhook_refusals.sentences(connection, now=utc_now()),
             ]
     except (SchemaMismatchError, SQLAlchemyError):
         return []

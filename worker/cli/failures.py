@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.opening import Opening
+from worker.control_characters import CONTROL_CHARACTERS
 from worker.errors import CartbridgeError, ConfigurationError
 
 FAILED = 1
@@ -17,6 +18,13 @@ MISUSED = 2
 
 class ExplainingGroup(TyperGroup):
     """The root command: errors Cartbridge knows become a sentence on stderr and an exit code, never a traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an argument that is no text: the system gives it as halves of characters, which no ledger takes."""
+        if any("\ud800" <= letter <= "\udfff" for each in args for letter in each):
+            complain("An argument is not UTF-8 text. Give it once more, in a terminal that speaks UTF-8.")
+            raise typer.Exit(MISUSED)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exits 2 on `ConfigurationError`, 1 on any other `CartbridgeError` and a lost ledger."""
@@ -37,7 +45,7 @@ class ExplainingGroup(TyperGroup):
 
 def complain(sentence: str) -> None:
     """Say on stderr what went wrong."""
-    typer.secho(sentence, fg=typer.colors.RED, err=True)
+    typer.secho(sentence.translate(CONTROL_CHARACTERS), fg=typer.colors.RED, err=True)
 
 
 def _is_ledger_failure(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker.cli.arguments import DEFAULT_LIMIT
+from worker.control_characters import CONTROL_CHARACTERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +45,6 @@ STATE_STYLES = {
     "unknown": "yellow",
     "final": "red",
 }
-_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -85,7 +85,7 @@ def cell(value: object, style: str = "") -> Text:
     """A value from outside as it is: no markup is read in it, and nothing in it moves the cursor."""
     from rich.text import Text
 
-    return Text("" if value is None else str(value).translate(_CONTROL_CHARACTERS), style=style)
+    return Text("" if value is None else str(value).translate(CONTROL_CHARACTERS), style=style)
 
 
 def state_cell(state: str) -> Text:

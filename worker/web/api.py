@@ -24,7 +24,7 @@ from worker.settings import Settings
 from worker.web import api_models
 from worker.web.api_access import token_check
 from worker.web.api_queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
-from worker.web.failure_limit import FailureLimit
+from worker.web.lockout import API_FREE_FAILURES, Lockout
 from worker.web.problems import MEDIA_TYPE
 from workflows.offers_file import offers_problem
 from workflows.reasons import advice
@@ -38,14 +38,16 @@ _REFUSALS = {
 }
 
 
-def api_routes(
-    settings: Settings, ledger: Ledger, failures: FailureLimit, *, clock: Callable[[], datetime]
-) -> APIRouter:
+def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime]) -> APIRouter:
     """The routes. They need the bearer token, and answer 503 while the ledger cannot be read."""
     schema = api_models.ProblemDetail.model_json_schema()
+    lockout = Lockout(ledger, "api", API_FREE_FAILURES, clock)
     router = APIRouter(
         prefix="/api/v1",
-        dependencies=[Depends(token_check(settings, failures)), Depends(_refuse_nul)],
+        dependencies=[
+            Depends(token_check(settings, lockout)),
+            Depends(_refuse_nul),
+        ],
         responses={
             status: {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
             for status, description in _REFUSALS.items()

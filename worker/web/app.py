@@ -21,6 +21,7 @@ from worker.web.middleware import AnswerMiddleware
 from worker.web.page.desk import Desk
 from worker.web.page.routes import page_routes
 from worker.web.problems import add_problem_handlers
+from worker.web.refusal_notes import RefusalNotes
 from worker.web.webhook_intake import WebhookIntake
 from worker.web.webhooks import webhook_routes
 
@@ -58,9 +59,9 @@ def create_app(
     app.add_middleware(AnswerMiddleware, metrics=metrics)
     app.add_middleware(ClientAddressMiddleware, trusted=networks_of(settings.web.trusted_proxies))
     add_problem_handlers(app)
-    app.include_router(webhook_routes(intake, doorbell, failures, metrics))
+    app.include_router(webhook_routes(intake, doorbell, failures, metrics, RefusalNotes(ledger, clock=clock)))
     app.include_router(health_routes(ledger, doorbell, settings.offers_file))
     app.include_router(metrics_routes(metrics))
-    app.include_router(api_routes(settings, ledger, failures, clock=clock))
+    app.include_router(api_routes(settings, ledger, clock=clock))
     app.include_router(page_routes(settings, ledger, clock=clock, desk=desk))
     return app

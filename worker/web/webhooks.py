@@ -21,16 +21,18 @@ from anyio import CapacityLimiter, move_on_after, to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.background import BackgroundTask
+from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import ClientDisconnect
 
 from worker.errors import WebhookRejectedError
+from worker.ledger import webhook_refusals
 from worker.tracing import tracing
 from worker.web.client_address import address_of
 from worker.web.doorbell import Doorbell
 from worker.web.failure_limit import FailureLimit
 from worker.web.metrics import Metrics
 from worker.web.problems import ledger_unavailable_problem, problem, report_ledger_error
+from worker.web.refusal_notes import RefusalNotes
 from worker.web.webhook_body import (
     LARGEST_BODY_BYTES,
     LARGEST_UNPROVEN_BODY_BYTES,
@@ -79,7 +81,15 @@ class Refusal:
 class WebhookRoutes:
     """Answers 202 with the delivery's id once it is committed, and rings for it after the answer."""
 
-    def __init__(self, intake: WebhookIntake, doorbell: Doorbell, failures: FailureLimit, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        intake: WebhookIntake,
+        doorbell: Doorbell,
+        failures: FailureLimit,
+        metrics: Metrics,
+        notes: RefusalNotes,
+    ) -> None:
+        self._notes = notes
         self._intake = intake
         self._doorbell = doorbell
         self._failures = failures
@@ -104,6 +114,26 @@ class WebhookRoutes:
             return ledger_unavailable_problem()
         with tracing().delivery("webhook", outcome.delivery_id, began_at_ns=began_at_ns, source=source):
             return self._accept(source, label, outcome)
+
+    def refuse_method(self, source: str, token: str | None, request: Request) -> Response:
+        """Refuse a GET. One that a source's own settings may have caused is noted for the operator."""
+        is_meant = "studiocart_secret" in request.query_params if token is None else True
+        after = None
+        if (
+            is_meant
+            and self._intake.knows(source)
+            and (token is None or self._intake.proof(source, token, request.headers) is not None)
+        ):
+            after = self._note(source, webhook_refusals.WRONG_METHOD)
+            self._metrics.count_webhook(source, "wrong_method")
+        answer = problem(405, "A webhook is a POST.", headers={"Allow": "POST"})
+        answer.background = after
+        return answer
+
+    def _note(self, source: str, kind: str) -> BackgroundTask | None:
+        if not self._notes.is_due(source, kind):
+            return None
+        return BackgroundTask(self._ring, self._notes.write, source, kind)
 
     async def _outcome(
         self, source: str, token: str | None, request: Request
@@ -161,7 +191,7 @@ class WebhookRoutes:
         self._unanswered -= 1
 
     def _accept(self, source: str, label: str, taken: Taken) -> Response:
-        after = None
+        after: BackgroundTask | None = None
         if taken.order_id is not None:
             self._metrics.count_webhook(label, "accepted")
             log.info("webhook accepted", order=f"{source}/{taken.order_id}", delivery_id=taken.delivery_id)
@@ -169,7 +199,10 @@ class WebhookRoutes:
         elif taken.polls:
             self._metrics.count_webhook(label, "accepted")
             log.info("webhook accepted: it names no order, so the source is polled", source=source)
-            after = BackgroundTask(self._ring, self._doorbell.ring_poll, source)
+            after = BackgroundTasks([BackgroundTask(self._ring, self._doorbell.ring_poll, source)])
+            note = self._note(source, webhook_refusals.NO_ORDER_ID)
+            if note is not None:
+                after.tasks.append(note)
         else:
             self._metrics.count_webhook(label, "ignored")
             log.info("webhook ignored: a lead", source=source, delivery_id=taken.delivery_id)
@@ -194,16 +227,21 @@ class WebhookRoutes:
         else:
             log.info("webhook refused", source=label, status=refusal.status, why=refusal.detail)
         self._metrics.count_webhook(label, _OUTCOMES.get(refusal.status, "malformed"))
-        return problem(refusal.status, refusal.detail, title=refusal.title, headers=headers)
+        answer = problem(refusal.status, refusal.detail, title=refusal.title, headers=headers)
+        if refusal.status == 401:
+            answer.background = self._note(label, webhook_refusals.UNAUTHENTICATED)
+        return answer
 
     async def _ring(self, ring: Callable[..., bool], *what: str) -> None:
         await to_thread.run_sync(ring, *what, limiter=self._ringing_threads)
 
 
-def webhook_routes(intake: WebhookIntake, doorbell: Doorbell, failures: FailureLimit, metrics: Metrics) -> APIRouter:
+def webhook_routes(
+    intake: WebhookIntake, doorbell: Doorbell, failures: FailureLimit, metrics: Metrics, notes: RefusalNotes
+) -> APIRouter:
     """The two routes: one for senders that prove themselves by a header or a field, one for all others."""
     router = APIRouter(include_in_schema=False)
-    routes = WebhookRoutes(intake, doorbell, failures, metrics)
+    routes = WebhookRoutes(intake, doorbell, failures, metrics, notes)
 
     @router.post("/webhooks/{source}")
     async def receive_webhook(source: str, request: Request) -> Response:
@@ -212,6 +250,14 @@ def webhook_routes(intake: WebhookIntake, doorbell: Doorbell, failures: FailureL
     @router.post("/webhooks/{source}/{token}")
     async def receive_webhook_by_url(source: str, token: str, request: Request) -> Response:
         return await routes.receive(source, token, request)
+
+    @router.get("/webhooks/{source}")
+    async def refuse_get(source: str, request: Request) -> Response:
+        return routes.refuse_method(source, None, request)
+
+    @router.get("/webhooks/{source}/{token}")
+    async def refuse_get_by_url(source: str, token: str, request: Request) -> Response:
+        return routes.refuse_method(source, token, request)
 
     return router
 

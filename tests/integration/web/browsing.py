@@ -34,7 +34,8 @@ class Hour:
 
 
 def settings_of_the_page(password: str | None = PASSWORD, **changes: dict[str, Any]) -> Settings:
-    return settings_with(web={"admin_password": None if password is None else SecretStr(password)}, **changes)
+    web = {"admin_password": None if password is None else SecretStr(password), **changes.pop("web", {})}
+    return settings_with(web=web, **changes)
 
 
 def app_with(ledger: Ledger, clock: Hour, *, password: str | None = PASSWORD, **changes: dict[str, Any]) -> FastAPI:

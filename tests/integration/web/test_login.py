@@ -137,14 +137,54 @@ def test_sessions_end_when_the_password_is_changed(operator: Browser, ledger: Le
     other.close()
 
 
-def test_session_ends_when_the_operator_signs_out(operator: Browser) -> None:
+def test_session_ends_when_the_operator_signs_out(operator: Browser, ledger: Ledger, hour: Hour) -> None:
     cookie = operator.cookies["cartbridge_session"]
     token = operator.form_token("/")
     answer = operator.send_form("/logout", {"form_token": token})
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert "cartbridge_session" not in operator.cookies
-    # A copy of the cookie is of no use either.
+    # A copy of the cookie is of no use either, nor after a restart, nor in another process.
     assert operator.get("/", headers={"Cookie": f"cartbridge_session={cookie}"}).status_code == 303
+    other = Browser(app_with(ledger, hour))
+    assert other.get("/", headers={"Cookie": f"cartbridge_session={cookie}"}).status_code == 303
+    other.close()
+
+
+def test_session_goes_on_when_the_process_is_restarted(operator: Browser, ledger: Ledger, hour: Hour) -> None:
+    cookie = operator.cookies["cartbridge_session"]
+    other = Browser(app_with(ledger, hour))
+    assert other.get("/", headers={"Cookie": f"cartbridge_session={cookie}"}).status_code == 200
+    other.close()
+
+
+def test_guessing_is_slowed_down_in_every_process_when_it_goes_on(ledger: Ledger, hour: Hour) -> None:
+    browsers = [Browser(app_with(ledger, hour)) for _ in range(2)]
+    statuses = [browsers[number % 2].sign_in(password="guess").status_code for number in range(6)]
+    assert statuses == [401] * 5 + [429]
+    hour.passes(seconds=1)
+    assert browsers[0].sign_in().status_code == 303
+    assert browsers[1].sign_in().status_code == 303
+    for browser in browsers:
+        browser.close()
+
+
+@pytest.mark.parametrize("length", [0, 1, len(PASSWORD) - 1])
+def test_prefix_of_the_password_is_refused(stranger: Browser, length: int) -> None:
+    assert stranger.sign_in(password=PASSWORD[:length]).status_code == 401
+
+
+def test_real_client_is_locked_out_and_named_when_it_comes_by_a_trusted_proxy(ledger: Ledger, hour: Hour) -> None:
+    app = app_with(ledger, hour, web={"trusted_proxies": "192.0.2.0/24"})
+    browser = Browser(app, address="192.0.2.7")
+    guesser = {"X-Forwarded-For": "198.51.100.4, 203.0.113.9"}
+    fields = {"form_token": browser.form_token("/login"), "name": "Eve", "password": "guess"}
+    answers = [browser.post("/login", data=fields, headers={"Origin": HOST, **guesser}) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+    assert browser.sign_in().status_code == 303
+    with ledger.read() as connection:
+        clients = list(connection.scalars(select(events.c.detail).order_by(events.c.id)))
+    assert [detail["client"] for detail in clients] == ["203.0.113.9"] * 5 + ["192.0.2.7"]
+    browser.close()
 
 
 def test_cookie_of_the_login_form_opens_nothing_when_it_is_sent_as_a_session(stranger: Browser) -> None:

@@ -11,7 +11,16 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from tests.unit.worker.web.asking import BEARER, NOW, AppClient, Bell, ClientMaker, assert_problem, settings_with
+from tests.unit.worker.web.asking import (
+    API_TOKEN,
+    BEARER,
+    NOW,
+    AppClient,
+    Bell,
+    ClientMaker,
+    assert_problem,
+    settings_with,
+)
 from worker.ledger import listing
 from worker.ledger.completions import add_completion, list_completions
 from worker.ledger.models import attempts, cursors, events, orders, runs, steps
@@ -150,7 +159,23 @@ def test_stranger_is_429_when_it_keeps_failing(client: AppClient, ledger: Ledger
     answer = client.get("/api/v1/runs")
     assert_problem(answer, 429)
     assert int(answer.headers["retry-after"]) >= 1
-    assert ask(client, "runs") == []
+    # The right token is not looked at either: that it is right is all that a guess wants to know.
+    assert_problem(client.get("/api/v1/runs", headers=BEARER), 429)
+
+
+@pytest.mark.parametrize("length", [0, 1, len(API_TOKEN) - 1])
+def test_prefix_of_the_token_is_refused(client: AppClient, ledger: Ledger, length: int) -> None:
+    headers = {"Authorization": f"Bearer {API_TOKEN[:length]}"}
+    assert_problem(client.get("/api/v1/runs", headers=headers), 401)
+
+
+def test_address_is_locked_out_in_every_process_when_it_guesses(client_with: ClientMaker, ledger: Ledger) -> None:
+    first, second = client_with(), client_with()
+    for number in range(30):
+        assert_problem((first if number % 2 else second).get("/api/v1/runs"), 401)
+    assert_problem(first.get("/api/v1/runs"), 429)
+    assert_problem(second.get("/api/v1/runs"), 429)
+    assert_problem(client_with().get("/api/v1/runs", headers=BEARER), 429)
 
 
 def test_listings_are_the_command_lines_when_they_are_read(client: AppClient, filled: Ledger) -> None:

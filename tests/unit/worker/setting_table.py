@@ -71,6 +71,7 @@ DESIGN_DEFAULTS = {
     "SETTLE_SECONDS": "45",
     "LEASE_SECONDS": "120",
     "DISPATCH_SECONDS": "2",
+    "ALLOW_HTTP": "false",
     "WEB__HOST": "127.0.0.1",
     "WEB__PORT": "8080",
     "WEB__TRUSTED_PROXIES": "127.0.0.1,::1",
@@ -78,6 +79,7 @@ DESIGN_DEFAULTS = {
     "WEB__API_TOKEN": "",
     "WORKER__POOL": "threads",
     "WORKER__CONCURRENCY": "8",
+    "WORKER__REMOTE_CONTROL": "false",
     "WORKER__EVENTS": "false",
     "LOG_FORMAT": "",
 }

@@ -164,3 +164,14 @@ def test_problem_is_told_when_the_env_file_cannot_be_read(tmp_path: Path, env_fi
 
 def test_values_stay_out_of_the_repr_when_a_reading_is_printed() -> None:
     assert "planted" not in repr(read({TOKEN: "planted"}))
+
+
+@pytest.mark.parametrize(
+    "value", ["planted-secret", "plan/ted-secret+a==", "/planted-secret", "plan\0ted-secret", "p" * 5000]
+)
+def test_value_is_not_told_when_it_may_be_the_secret_itself(value: str) -> None:
+    (told,) = problems(read({f"{TOKEN}_FILE": value}))
+    assert "ted-secret" not in told
+    assert "ppp" not in told
+    assert told.startswith(f"{TOKEN}_FILE (environment): ")
+    assert "the file it names" in told

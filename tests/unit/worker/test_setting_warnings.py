@@ -2,6 +2,7 @@
 
 import pytest
 
+from worker.errors import ConfigurationError
 from worker.settings import Settings, load_settings
 
 STUDIOCART_ON = {"STUDIOCART__BASE_URL": "https://shop.example/wp-json/sc/v1", "STUDIOCART__API_KEY": "studiocart-key"}
@@ -66,7 +67,7 @@ def test_nothing_is_told_when_a_combination_is_wise(wise: dict[str, str]) -> Non
             ["CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET is shorter than 12 characters"],
         ),
         (
-            {"LEARNINGCART__BASE_URL": "http://cdn.example/CDNService.svc"},
+            {"LEARNINGCART__BASE_URL": "http://cdn.example/CDNService.svc", "ALLOW_HTTP": "true"},
             [
                 "learningcart is off: CARTBRIDGE_LEARNINGCART__SITE_HOSTNAME",
                 "CARTBRIDGE_LEARNINGCART__BASE_URL is http://",
@@ -126,7 +127,7 @@ EVENTS_SECRET = {"EVENTS__WEBHOOK_SECRET": "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLT
             "Events are sent to nobody: CARTBRIDGE_EVENTS__WEBHOOK_SEC",
         ),
         (
-            EVENTS_SECRET | {"EVENTS__WEBHOOK_URL": "http://hooks.example/in"},
+            EVENTS_SECRET | {"EVENTS__WEBHOOK_URL": "http://hooks.example/in", "ALLOW_HTTP": "true"},
             "CARTBRIDGE_EVENTS__WEBHOOK_URL is http://",
         ),
     ],
@@ -141,3 +142,24 @@ def test_events_that_reach_nobody_or_travel_in_clear_are_told_when_set_so(
 
 def test_nothing_is_told_when_events_are_set_well() -> None:
     assert warnings(EVENTS_SECRET | {"EVENTS__WEBHOOK_URL": "https://hooks.example/in?key=1"}) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LEARNINGCART__BASE_URL",
+        "STUDIOCART__BASE_URL",
+        "FRONTCORE__BASE_URL",
+        "THREEDCART__BASE_URL",
+        "EVENTS__WEBHOOK_URL",
+    ],
+)
+def test_clear_text_is_refused_when_it_goes_to_another_machine(name: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        warnings({name: "http://planted.example/api"})
+    assert f"CARTBRIDGE_{name} (environment): is http:// to another machine" in str(refusal.value)
+    assert "CARTBRIDGE_ALLOW_HTTP=true" in str(refusal.value)
+    assert "planted" not in str(refusal.value)
+    assert any(name in told for told in warnings({name: "http://planted.example/api", "ALLOW_HTTP": "true"}))
+    for here in ("http://localhost:8000/api", "http://127.8.9.1/api", "http://[::1]:80/api"):
+        assert not any("http://" in told for told in warnings({name: here}))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -90,7 +91,7 @@ async def _answer(
 
 async def _admit_operator(page: Page, request: Request) -> Response | None:
     session = page.sessions.read(request.cookies.get(SESSION_COOKIE))
-    if session is None or not session.name:
+    if session is None or not session.name or not await to_thread.run_sync(page.is_signed_in, session):
         if request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
             return page.render(request, "once_more.html", target=_target(request))
         return see_other(request, _login_path(request))

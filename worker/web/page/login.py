@@ -9,11 +9,12 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
+from worker.ledger import web_sessions
 from worker.ledger.repository import record_event
 from worker.web.client_address import address_of
+from worker.web.lockout import Lockout
 from worker.web.page.forms import is_secure
 from worker.web.page.guard import LOGIN_COOKIE, LOGIN_PATH, SESSION_COOKIE, guarded_router, open_router
-from worker.web.page.lockout import Lockout
 from worker.web.page.page import Page, field, see_other, session_of
 from worker.web.page.session import SESSION_HOURS, Session
 
@@ -46,7 +47,7 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
             sentence = f"Give your name: the audit trail keeps it with what you do. At most {LONGEST_NAME} characters."
             return form(request, 422, error=sentence, target=target)
         address = address_of(request)
-        wait_seconds = lockout.admit(address)
+        wait_seconds = await to_thread.run_sync(lockout.admit, address, limiter=threads)
         if wait_seconds is not None:
             sentence = f"Too many wrong passwords came from this address. Try again in {wait_seconds} s."
             answer = form(request, 429, error=sentence, name=name, target=target)
@@ -56,7 +57,7 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
         check = partial(_check, page, session, password, address)
         if not await to_thread.run_sync(check, limiter=threads):
             return form(request, 401, error="That is not the admin password.", name=name, target=target)
-        lockout.forget(address)
+        await to_thread.run_sync(lockout.forget, address, limiter=threads)
         answer = see_other(request, target)
         _set_cookie(request, answer, SESSION_COOKIE, page.sessions.cookie(session))
         answer.delete_cookie(LOGIN_COOKIE, path=LOGIN_PATH)
@@ -66,12 +67,12 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
 
 
 def logout_routes(page: Page) -> APIRouter:
-    """The route. The session ends in this process at once, and in the browser."""
+    """The route. The session ends for good: in every process, and whatever copies of its cookie there are."""
     router = guarded_router(page)
 
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:
-        page.sessions.end(session_of(request))
+        await to_thread.run_sync(_end, page, session_of(request))
         answer = see_other(request, LOGIN_PATH)
         answer.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict", secure=is_secure(request))
         return answer
@@ -79,14 +80,25 @@ def logout_routes(page: Page) -> APIRouter:
     return router
 
 
+def _end(page: Page, session: Session) -> None:
+    with page.ledger.write() as connection:
+        web_sessions.end(connection, session.nonce)
+
+
 def _check(page: Page, session: Session, password: str, address: str) -> bool:
-    """Whether it is the password; commits that to the audit trail. Raises `SQLAlchemyError`: then nobody is in."""
+    """Whether it is the password; commits that to the audit trail, with the session.
+
+    Raises `SQLAlchemyError`: then nobody is in.
+    """
     matches = len(password) <= _LONGEST_PASSWORD and page.password.matches(password)
     # Of who was refused no name is kept: what stands in the field for it may be the password.
     kind: Literal["login", "login_refused"] = "login" if matches else "login_refused"
     actor = session.actor if matches else _STRANGER
     with page.ledger.write() as connection:
-        record_event(connection, at=page.clock(), kind=kind, actor=actor, detail={"client": address})
+        now = page.clock()
+        record_event(connection, at=now, kind=kind, actor=actor, detail={"client": address})
+        if matches:
+            web_sessions.begin(connection, session.nonce, expires_at=session.expires_at, now=now)
     if not matches:
         log.warning("login refused", client=address)
     return matches

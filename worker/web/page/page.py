@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Connection, text
 
+from worker.ledger import web_sessions
 from worker.ledger.session import Ledger
 from worker.settings import Settings
 from worker.web.page.desk import Desk
@@ -60,6 +61,11 @@ class Page:
         self.nav: tuple[NavItem, ...] = ()
         self.offers = OffersBook(settings.offers_file, ledger)
         self._templates = environment()
+
+    def is_signed_in(self, session: Session) -> bool:
+        """Whether the ledger knows the session: it was begun at login, and not signed out. Raises `SQLAlchemyError`."""
+        with self.ledger.read() as connection:
+            return web_sessions.is_open(connection, session.nonce, now=self.clock())
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

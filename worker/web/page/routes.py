@@ -13,10 +13,10 @@ from fastapi import APIRouter
 
 from worker.ledger.session import Ledger
 from worker.settings import Settings
+from worker.web.lockout import LOGIN_FREE_FAILURES, Lockout
 from worker.web.page.bulk_replay import bulk_replay_routes
 from worker.web.page.desk import Desk
 from worker.web.page.learner_view import learner_routes
-from worker.web.page.lockout import Lockout
 from worker.web.page.login import login_routes, logout_routes
 from worker.web.page.offers_view import look_again_routes, offers_routes
 from worker.web.page.order_view import order_routes
@@ -65,7 +65,7 @@ def page_routes(
     page.nav = _NAV
     router = APIRouter(include_in_schema=False)
     router.include_router(static_routes())
-    router.include_router(login_routes(page, Lockout()))
+    router.include_router(login_routes(page, Lockout(ledger, "login", LOGIN_FREE_FAILURES, clock)))
     for view in _VIEWS:
         router.include_router(view(page))
     if desk is not None:

@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,7 +32,7 @@ class Session:
 
 
 class Sessions:
-    """Makes, signs and reads sessions. Nothing is kept but which ones ended early, in this process's memory.
+    """Makes, signs and reads sessions. Which of them are signed in and not out again, the ledger knows.
 
     `key` is asked for when it is first needed. `clock` gives aware UTC moments.
     """
@@ -41,8 +40,6 @@ class Sessions:
     def __init__(self, key: Callable[[], bytes], *, clock: Callable[[], datetime]) -> None:
         self._key = key
         self._clock = clock
-        self._ended: dict[str, datetime] = {}
-        self._lock = threading.Lock()
 
     def begin(self, name: str = "") -> Session:
         """A new session that lasts twelve hours."""
@@ -56,7 +53,7 @@ class Sessions:
         return f"{payload}.{self._sign('session', payload)}"
 
     def read(self, cookie: str | None) -> Session | None:
-        """The session of a cookie; None unless it was signed with today's password, has time left, and is not ended."""
+        """The session of a cookie; None unless it was signed with today's password and has time left."""
         payload, _, signature = (cookie or "").partition(".")
         if not hmac.compare_digest(signature.encode(), self._sign("session", payload).encode()):
             return None
@@ -66,15 +63,7 @@ class Sessions:
             return None
         now = self._clock()
         session = Session(str(name), datetime.fromtimestamp(expires, tz=now.tzinfo), str(nonce))
-        with self._lock:
-            return None if session.expires_at <= now or session.nonce in self._ended else session
-
-    def end(self, session: Session) -> None:
-        """Take the session back before its time, in this process; elsewhere the browser's forgetting must do."""
-        now = self._clock()
-        with self._lock:
-            self._ended = {nonce: until for nonce, until in self._ended.items() if until > now}
-            self._ended[session.nonce] = session.expires_at
+        return None if session.expires_at <= now else session
 
     def form_token(self, session: Session) -> str:
         """What each form of this session must carry."""

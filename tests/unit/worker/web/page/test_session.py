@@ -43,16 +43,6 @@ def test_session_is_another_when_the_same_name_signs_in_again(sessions: Sessions
     assert sessions.begin("Ann").nonce != sessions.begin("Ann").nonce
 
 
-def test_ended_sessions_are_remembered_no_longer_than_they_would_have_lasted(sessions: Sessions, clock: Clock) -> None:
-    first, second = sessions.begin("Ann"), sessions.begin("Bo")
-    sessions.end(first)
-    assert sessions.read(sessions.cookie(first)) is None
-    assert sessions.read(sessions.cookie(second)) == second
-    clock.now += timedelta(hours=13)
-    sessions.end(second)
-    assert list(sessions._ended) == [second.nonce]
-
-
 @pytest.mark.parametrize("payload", [b"[1]", b"{", b"\xff", b'["a", "b"]', b'{"a": 1}'])
 def test_cookie_is_refused_when_it_is_signed_and_yet_no_session(sessions: Sessions, payload: bytes) -> None:
     text = base64.urlsafe_b64encode(payload).decode().rstrip("=")

@@ -1,0 +1,33 @@
+"""What every command writes goes through here: nothing in it turns the direction of a terminal's text."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TextIO
+
+from worker.control_characters import DIRECTION_CONTROLS
+
+
+class PlainStream(io.TextIOWrapper):
+    """A text stream that shows direction controls and halves of characters as escapes, in JSON as JSON's own.
+
+    Colours pass: `printing.cell` takes out what else an outsider's text may hold.
+    """
+
+    def write(self, text: str, /) -> int:
+        """Write the text; never raises for what stands in it."""
+        super().write(text.translate(DIRECTION_CONTROLS))
+        return len(text)
+
+
+def guard_streams() -> None:
+    """Have this process's stdout and stderr written so. Safe to repeat."""
+    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+
+
+def _guarded(stream: TextIO) -> TextIO:
+    if isinstance(stream, PlainStream) or not isinstance(stream, io.TextIOWrapper):
+        return stream  # a test's own
+    encoding, is_line_buffered = stream.encoding, stream.line_buffering
+    return PlainStream(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=is_line_buffered)
