@@ -282,7 +282,7 @@ class ApiClient:
             problem, surroundings = str(error), error.surroundings
         else:
             if found.surroundings:
-                self._note(f"{operation}: {self.redact(found.surroundings)}")
+                self.note(f"{operation}: {self.redact(found.surroundings)}")
             return found.document
         raise UnreadableError(f"{problem}: {self.redact(surroundings)}" if surroundings else problem)
 
@@ -292,7 +292,8 @@ class ApiClient:
         with self._notes_lock:
             return tuple(self._notes)
 
-    def _note(self, line: str) -> None:
+    def note(self, line: str) -> None:
+        """Keep a line for `notes`. It must hold no secret and nothing of a record."""
         with self._notes_lock:
             self._notes.pop(line, None)
             self._notes[line] = None

@@ -35,6 +35,7 @@ _REFUSED_ON_THE_WAY: Final = frozenset(
     }
 )
 """What a proxy, a CDN or a firewall answers to a form of request that it does not like."""
+_CACHE_HEADERS: Final = ("X-Cache", "X-Cache-Status", "CF-Cache-Status", "X-LiteSpeed-Cache", "X-Proxy-Cache")
 _NO_ROUTE: Final = "rest_no_route"
 """The path itself is unknown: no Developer API, the plugin is off, or the base URL wrong. Says nothing of a record."""
 
@@ -92,6 +93,10 @@ class StudiocartRequests:
             safe_to_repeat=True,
             limits=limits,
         )
+        if _is_from_cache(answer):
+            self._api.note(
+                f"{operation}: a cache answered, so orders are seen late: exclude the API's path from caching"
+            )
         status = _error_status(answer)
         return answer if status is None else replace(answer, status=status)
 
@@ -146,6 +151,12 @@ def _other(way: ParametersIn) -> ParametersIn:
 def _is_page(answer: Answer) -> bool:
     is_markup = answer.body.lstrip().startswith(b"<") or is_html(decode(answer.body))
     return is_markup and not error_code(answer)  # a notice or a comment may stand before WordPress's own answer
+
+
+def _is_from_cache(answer: Answer) -> bool:
+    """Whether a cache says that the answer is its own: by its age, or by what page caches and CDNs write."""
+    age = as_int(answer.headers.get("Age")) or 0
+    return age > 0 or any("hit" in str(answer.headers.get(name, "")).lower() for name in _CACHE_HEADERS)
 
 
 def _is_refused_on_the_way(answer: Answer) -> bool:

@@ -317,3 +317,24 @@ def test_a_sites_address_is_refused_when_its_query_is_another(given: str) -> Non
     with pytest.raises(ValidationError) as caught:
         StudiocartSettings(base_url=given)
     assert "planted" not in str(caught.value.errors(include_input=False))
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_noted"),
+    [
+        ({}, False),
+        ({"Age": "0"}, False),
+        ({"X_Cache": "MISS from edge"}, False),
+        ({"CF_Cache_Status": "DYNAMIC"}, False),
+        ({"Age": "300"}, True),
+        ({"X_Cache": "HIT from edge"}, True),
+        ({"CF_Cache_Status": "HIT"}, True),
+        ({"X_LiteSpeed_Cache": "hit"}, True),
+    ],
+)
+def test_a_cache_is_told_of_when_it_answers_in_the_sites_place(headers: dict[str, str], is_noted: bool) -> None:
+    site = StubTransport(answer([], 200, **headers))
+    api = ApiClient("studiocart", base_url="https://shop.example.test/wp-json/sc/v1", transport=site)
+    client = StudiocartClient(Access(parameters_in="query"), api=api)
+    assert client.check_paging() is None
+    assert any("exclude the API's path from caching" in note for note in client.notes) is is_noted
