@@ -223,7 +223,9 @@ def ignore_shift(monkeypatch: pytest.MonkeyPatch) -> None:
 def page_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Page after page, though rows that vanish pull others to pages that were walked before."""
 
-    def walk(fetch: Callable[[int, int], list[Any]], *, largest_page: int, page_limit: int) -> Iterator[list[Any]]:
+    def walk(
+        fetch: Callable[[int, int], list[Any]], *, largest_page: int, page_limit: int, **_: object
+    ) -> Iterator[list[Any]]:
         for number in range(1, page_limit):
             page = fetch(number, largest_page)
             if not page:
