@@ -11,7 +11,7 @@ from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger import due, poll_requests
 from worker.ledger.breaker import PROBE_SECONDS
-from workflows.registry import RISKY_STEPS, destinations, share_of
+from workflows.registry import ASKED_STEPS, RISKY_STEPS, destinations, share_of
 from workflows.source_watch import check_sources
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def sweep(runtime: Runtime) -> None:
             settle_seconds=settings.settle_seconds,
             max_attempts=settings.retry.max_attempts,
             backoff_seconds=settings.retry.base_seconds,
+            asked_steps=ASKED_STEPS,
         )
         order_ids = due.take_due_orders(connection, now=now, limit=BATCH)
         to_poll = poll_requests.take_due_sources(connection, now=now)

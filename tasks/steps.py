@@ -9,8 +9,8 @@ from sqlalchemy import select
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
+from worker.ledger.held import HeldRun
 from worker.ledger.models import runs
-from worker.ledger.repository import HeldRun
 from worker.logs import log_context
 from worker.tracing import tracing
 from workflows.steps import PlannedStep, StepDefinition

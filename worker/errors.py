@@ -108,6 +108,10 @@ class PermissionDeniedError(ApiError):
     """403: known, but not allowed."""
 
 
+class RequestRefusedError(ApiError):
+    """This one request is refused (401, 403), and others are answered: the cause is in the request, not in us."""
+
+
 class NotFoundError(ApiError):
     """404 or 410: no such thing there (any more)."""
 
@@ -120,6 +124,15 @@ class UnexpectedResponseError(ApiError):
     """An answer that cannot be read as what the operation promises: HTML, half a body, a missing id."""
 
     retryable_by_default = True
+
+
+class RefusalUnclearError(UnexpectedResponseError):
+    """A request was refused, and whether others are could not be found out: it waits, and costs no attempt."""
+
+    @property
+    def unreachable(self) -> bool:
+        """Of the system as a whole nothing could be learnt."""
+        return True
 
 
 class LedgerError(CartbridgeError):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.errors import ApiError, LeaseLostError
-from worker.ledger.repository import HeldRun, HeldStep
+from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome
 from workflows.steps import PlannedStep, StopError
 
@@ -51,4 +51,5 @@ def ended_attempt(
         "http_status": getattr(error, "status", None),
         "error": describe(error) if error is not None else None,
         "result_id": None,
+        "answer_seconds": None,
     }

@@ -12,11 +12,12 @@ from worker.errors import (
     ApiTimeoutError,
     InvalidRequestError,
     NotFoundError,
+    RequestRefusedError,
     ServerError,
     UnexpectedResponseError,
 )
 from worker.ledger import breaker
-from worker.ledger.repository import HeldRun
+from worker.ledger.held import HeldRun
 
 
 class Evidence(Enum):
@@ -34,7 +35,7 @@ def evidence_of(error: BaseException) -> Evidence:
     """Judge an error. A TLS failure counts as down, as nothing can be sent."""
     if isinstance(error, ApiConnectionError | ApiTimeoutError | ServerError | UnexpectedResponseError):
         return Evidence.DOWN
-    if isinstance(error, InvalidRequestError | NotFoundError) and error.status is not None:
+    if isinstance(error, InvalidRequestError | NotFoundError | RequestRefusedError) and error.status is not None:
         return Evidence.ANSWERED
     return Evidence.NOTHING
 
@@ -46,12 +47,14 @@ def tell(
     *,
     error: str,
     unreachable: bool,
+    is_own: bool,
     now: datetime,
     probe_seconds: float,
 ) -> None:
-    """Tell the destination's breaker. The last write of its transaction, so that its row is locked for a moment only.
+    """Tell the destination's breaker. `is_own`: others are answered, so that the failure is the run's own.
 
-    Writes nothing for an answer of a destination nothing is wrong with.
+    The last write of its transaction, so that its row is locked for a moment only. Writes nothing for an answer of a
+    destination nothing is wrong with.
     """
     if evidence is Evidence.DOWN:
         breaker.note_failure(
@@ -60,6 +63,7 @@ def tell(
             held.id,
             error=error,
             unreachable=unreachable,
+            is_own=is_own,
             now=now,
             probe_seconds=probe_seconds,
         )

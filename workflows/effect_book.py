@@ -95,6 +95,8 @@ class EffectBook:
             while begin_at < end_at:
                 self._stop_if_told()
                 for order in self.client.get_orders_by_date(begin_at, min(begin_at + _WINDOW, end_at)):
+                    if order.order_id < 1:  # it cannot be read, and so not be compared
+                        continue
                     listed = self._take(order)
                     self._listed[listed.id] = listed
                 begin_at += _WINDOW

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from worker.clients.base import CallLimits
 from worker.clients.learningcart import CustomerFields, LearningCartClient
-from worker.clients.learningcart_models import Customer, Order
+from worker.clients.learningcart_models import Customer, ListedOrder, Order
+from worker.errors import ApiError, AuthenticationError
+from worker.sources.order import email_key
 from workflows import keys
 from workflows.addresses import customer_fields
 from workflows.offers import Grant
@@ -100,33 +102,74 @@ def _add_comped_order(call: Call) -> StepResult:
 def _look_up_comped_order(call: Call, since: datetime) -> Lookup:
     """Ask LearningCart for orders since `since` that carry our reference, or that might be ours and carry none.
 
-    An order without a customer is read again by its id; one that still names nobody counts as this customer's.
+    An order without a customer is read again by its id; one that still names nobody counts as this customer's. What
+    cannot be read hides no match. Raises `ApiError` where an answer is still to be had.
     """
-    client = _learningcart(call)
-    customer_id = _customer_id(call)
-    one_more = replace(call.limits, slot_taken=False)  # the slot that was waited for is the list's
-    until = call.now + _ZONE_MARGIN
-    ours = {call.reference, *call.later_references}
-    found: list[int] = []
-    unreferenced: list[int] = []
-    for listed in client.get_orders_by_date(since - _ZONE_MARGIN, until, limits=call.limits):
-        order = listed if _names_its_customer(listed) else client.get_order_by_id(listed.order_id, limits=one_more)
-        references = keys.references_in(order.customer_comments)
-        if references & ours:
-            found.append(order.order_id)
-        elif not references and (
-            not _names_its_customer(order) or (order.customer is not None and order.customer.customer_id == customer_id)
-        ):
-            unreferenced.append(order.order_id)
+    output = {"price_id": call.grant.price_id}
+    asked_at_seconds = call.monotonic()
+    listed = _learningcart(call).get_orders_by_date(since - _ZONE_MARGIN, call.now + _ZONE_MARGIN, limits=call.limits)
+    answer_seconds = call.monotonic() - asked_at_seconds
+    found = [order for order in listed if order.order_id > 0 and _carries(order, call)]
+    unanswered: ApiError | None = None
+    open_orders: list[Order] = []
+    for row in listed if not found else ():
+        order = row
+        if _names_nobody(row, call) and row.order_id > 0:
+            try:
+                order = _read_again(row, call)
+            except ApiError as error:
+                unanswered = error
+                continue
+        if order.order_id > 0 and _carries(order, call):
+            found.append(order)
+        elif _carries(order, call) or _may_be_this_customers(order, call):
+            open_orders.append(order)
+    if unanswered is not None and not found:
+        raise unanswered
     return Lookup(
-        found=tuple(str(order_id) for order_id in sorted(found)),
-        unreferenced=tuple(str(order_id) for order_id in sorted(unreferenced)),
-        output={"price_id": call.grant.price_id},
+        found=_ids(found),
+        unreferenced=_ids(order for order in open_orders if order.order_id > 0),
+        unreadable=sum(1 for order in open_orders if order.order_id < 1),
+        output=output,
+        answer_seconds=answer_seconds,
     )
 
 
-def _names_its_customer(order: Order) -> bool:
-    return order.customer is not None and order.customer.customer_id is not None
+def _read_again(listed: Order, call: Call) -> Order:
+    """The order by its id, as a list may leave out what it tells; as listed where it cannot be had for good.
+
+    Raises `ApiError` where it may be had later.
+    """
+    one_more = replace(call.limits, slot_taken=False)  # the slot that was waited for is the list's
+    try:
+        return _learningcart(call).get_order_by_id(listed.order_id, limits=one_more)
+    except ApiError as error:
+        if error.retryable or isinstance(error, AuthenticationError):
+            raise
+        return listed
+
+
+def _carries(order: Order, call: Call) -> bool:
+    return bool(keys.references_in(order.customer_comments) & {call.reference, *call.later_references})
+
+
+def _names_nobody(order: Order, call: Call) -> bool:
+    """Whether it might be this customer's, and does not say whose it is."""
+    return order.customer is None and _may_be_this_customers(order, call)
+
+
+def _may_be_this_customers(order: Order, call: Call) -> bool:
+    """Whether an order without our reference may be ours all the same: not if it is another run's, or another's."""
+    if keys.references_in(order.customer_comments):
+        return False
+    if order.customer is not None:
+        return order.customer.customer_id == _customer_id(call)
+    email = order.customer_email if isinstance(order, ListedOrder) else None
+    return not email or email_key(email) == email_key(call.learner.email)
+
+
+def _ids(orders: Iterable[Order]) -> tuple[str, ...]:
+    return tuple(str(order_id) for order_id in sorted(order.order_id for order in orders))
 
 
 ADD_CUSTOMER = StepDefinition("add_customer", LEARNINGCART, _add_customer)

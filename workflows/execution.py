@@ -17,13 +17,14 @@ from typing import Any
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
 from worker.ledger import due, repository
-from worker.ledger.repository import HeldRun, HeldStep
+from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
-from worker.ledger.states import Outcome, RunState, StepState
+from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
 from worker.sources.order import Learner
-from workflows import keys, late_answers
+from workflows import keys, late_answers, settling
 from workflows.attempt_rows import ended_attempt, unknown_note
 from workflows.failure import LeaseShortError, Patience
+from workflows.lookups import LookupRecorder
 from workflows.reasons import Reason
 from workflows.recording import AdoptedMeanwhileError, CancelledMeanwhileError, Recorder
 from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepResult, StopError, Workflow
@@ -73,6 +74,7 @@ class Executor:
         self._holder = holder
         self._clock = clock
         self._recorder = Recorder(ledger, lease_seconds=timing.lease_seconds, patience=patience, clock=clock, rng=rng)
+        self._lookups = LookupRecorder(self._recorder, patience=patience, clock=clock)
 
     def claim(self, run_id: str, system: str) -> HeldRun | None:
         """Take a due run for work on `system`; None when there is nothing to do for us. Commits the claim."""
@@ -225,22 +227,30 @@ class Executor:
             self._outlast(held, planned)
             later = keys.later_references(held.key, planned.name, held.generation)
             call = replace(self._call(held, planned, slot_taken=True), later_references=later)
+            asked_at_seconds = self._monotonic()
             found = planned.definition.look_up(call, since)
+            answer_seconds = self._monotonic() - asked_at_seconds
         except LeaseLostError:
             raise
         except StopError as stop:
             self._recorder.stop(held, step, planned, stop, started_at, lookup=True)
             return False
         except Exception as error:  # noqa: BLE001  (without an answer nothing is sent; it is asked again later)
-            self._recorder.fail(held, step, planned, error, started_at, lookup=True)
+            self._lookups.fail(held, step, planned, error, started_at)
             return False
-        return self._judge_lookup(held, step, found, started_at)
+        if found.answer_seconds is None:
+            found = replace(found, answer_seconds=answer_seconds)
+        return self._judge_lookup(held, step, planned, found, started_at)
 
-    def _judge_lookup(self, held: HeldRun, step: HeldStep, found: Lookup, started_at: datetime) -> bool:
+    def _judge_lookup(
+        self, held: HeldRun, step: HeldStep, planned: PlannedStep, found: Lookup, started_at: datetime
+    ) -> bool:
+        """A match is adopted at once, whenever it is found; absence is concluded from proof alone."""
+        answer_seconds = found.answer_seconds or 0.0
         step.attempts += 1
         attempt = ended_attempt(
-            held, step, started_at=started_at, finished_at=self._clock(), outcome=None, kind="lookup"
-        )
+            held, step, started_at=started_at, finished_at=self._clock(), outcome=None, kind=AttemptKind.LOOKUP
+        ) | {"answer_seconds": answer_seconds}
         if found.found:
             order_id, *others = found.found
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": order_id})
@@ -254,18 +264,22 @@ class Executor:
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": late})
             result = StepResult({**found.output, found.result_name: late}, late)
             return self._recorder.record_effect(held, step, result, Outcome.ADOPTED)
+        is_proof = settling.is_proof(
+            step.asked, started_at=started_at, answer_seconds=answer_seconds, patience=self._patience
+        )
+        if not is_proof:
+            self._lookups.ask_again(held, step, planned, attempt, started_at)
+            return False
         unaccounted = [result_id for result_id in found.unreferenced if result_id not in known]
-        if unaccounted:
-            held.outcomes.append(
-                attempt
-                | {"outcome": Outcome.UNKNOWN, "error": f"orders without a reference: {', '.join(unaccounted[:10])}"}
-            )
+        if unaccounted or found.unreadable:
+            note = _unproven(unaccounted, found.unreadable)
+            held.outcomes.append(attempt | {"outcome": Outcome.UNKNOWN, "error": note})
             self._recorder.end(
                 held,
                 state=RunState.REVIEW,
                 reason=Reason.OUTCOME_UNPROVABLE,
-                note=f"Orders of this customer that nothing accounts for: {', '.join(unaccounted[:10])}",
-                detail={"unaccounted": unaccounted[:50]},
+                note=note,
+                detail={"unaccounted": unaccounted[:50], "unreadable": found.unreadable},
             )
             return False
         held.outcomes.append(attempt | {"outcome": Outcome.ABSENT})
@@ -318,6 +332,7 @@ class Executor:
             keep_profiles=self._keep_profiles,
             run_id=held.id,
             attempt=held.next_step.attempts if held.next_step is not None else 0,
+            monotonic=self._monotonic,
         )
 
     def _reference(self, held: HeldRun, planned: PlannedStep) -> str:
@@ -334,3 +349,13 @@ class Executor:
         """The due run that waited for the held run's lane, to be sent on at once."""
         with self._ledger.read() as connection:
             return due.due_in_lane(connection, held.lane, now=self._clock())
+
+
+def _unproven(unaccounted: list[str], unreadable: int) -> str:
+    """What keeps absence from being proven."""
+    told = []
+    if unaccounted:
+        told.append(f"orders of this customer that nothing accounts for: {', '.join(unaccounted[:10])}")
+    if unreadable:
+        told.append(f"{unreadable} orders that cannot be read and may be this customer's")
+    return f"LearningCart lists {' and '.join(told)}."

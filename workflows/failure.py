@@ -12,12 +12,14 @@ from worker.errors import (
     AuthenticationError,
     LeaseLostError,
     PermissionDeniedError,
+    RequestRefusedError,
 )
 from worker.ledger.breaker import PROBE_SECONDS
 from worker.ledger.states import Outcome, RunState
 from worker.retry import LONGEST_WISH_SECONDS, backoff_seconds
 from workflows.breaker import Evidence, evidence_of
 from workflows.reasons import Reason
+from workflows.steps import Repeat
 
 
 class LeaseShortError(LeaseLostError):
@@ -56,59 +58,51 @@ class Verdict:
 def judge(
     error: BaseException,
     *,
-    safe_to_repeat: bool,
-    lookup: bool,
+    repeat: Repeat,
     failures: int,
     patience: Patience,
     now: datetime,
     rng: Random,
     sent: bool = True,
     probing: bool = False,
-    askable: bool = True,
+    answers_others: bool = False,
 ) -> Verdict:
-    """Decide what a failed attempt means.
+    """Decide what a failed attempt of a call means; of a lookup: `workflows.settling`.
 
-    `failures` counts this step's failures that count, this one included. A lookup's failures do not count and never
-    end a run: without an answer nothing may be sent, so it is asked again. Nor do failures to get ready (`sent` is
-    False: no token could be had, say): a rotated password must not fail every order, whatever form its refusal takes.
-    Nor does a probe's failure that only says that the destination is still down (`probing`): the run is soon due again,
-    as it is the breaker it waits for. Nor a destination that cannot be reached at all: no order must fail for a night's
-    outage, be it the only one.
-    Where an unknown outcome can neither be asked about nor repeated (`askable` is False), it is a question to a person.
-    An error that is not an `ApiError` is a fault of our own: on a call that is not safe to repeat its outcome is
-    unknown.
+    `failures` counts this step's failures that count, this one included. Failures to get ready do not (`sent` is False:
+    no token could be had, say): a rotated password must not fail every order, whatever form its refusal takes. Nor does
+    a probe's failure that only says that the destination is still down (`probing`): the run is soon due again, as it is
+    the breaker it waits for. Nor a destination that cannot be reached at all: no order must fail for a night's outage,
+    be it the only one. But where it answered other runs since this step first failed (`answers_others`), the failure
+    is this run's own: it counts, and the cap asks a person.
+    Where an unknown outcome can neither be asked about nor repeated, it is a question to a person. An error that is not
+    an `ApiError` is a fault of our own: on a call that is not safe to repeat its outcome is unknown.
     """
     if isinstance(error, LeaseShortError):
         return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.LEASE_SHORT, counted=False, next_attempt_at=now)
-    if isinstance(error, AuthenticationError | PermissionDeniedError):
-        return Verdict(
-            Outcome.RETRYABLE, RunState.WAITING, Reason.AUTHENTICATION, counted=False, next_attempt_at=now, pause=True
-        )
+    refused = refused_to_all(error, now)
+    if refused is not None:
+        return refused
+    if isinstance(error, RequestRefusedError):
+        return Verdict(Outcome.FINAL, RunState.REVIEW, Reason.REQUEST_REFUSED)
     is_api_error = isinstance(error, ApiError)
-    unknown = error.outcome_unknown if isinstance(error, ApiError) else not safe_to_repeat
+    unknown = error.outcome_unknown if isinstance(error, ApiError) else repeat is not Repeat.SAFE and sent
     retryable = error.retryable if isinstance(error, ApiError) else True
-    still_down = probing and evidence_of(error) is Evidence.DOWN
-    unreachable = isinstance(error, ApiError) and error.unreachable
+    is_own = answers_others and sent
+    is_down = evidence_of(error) is Evidence.DOWN
+    still_down = probing and is_down and not is_own
+    unreachable = isinstance(error, ApiError) and error.unreachable and not (is_own and error.sent)
     wait = timedelta(
         seconds=backoff_seconds(
             failures,
             base_seconds=patience.base_seconds,
-            max_seconds=patience.probe_seconds if still_down else patience.max_seconds,
+            max_seconds=patience.probe_seconds if probing and is_down else patience.max_seconds,
             rng=rng,
-            retry_after_seconds=_wish_seconds(error),
+            retry_after_seconds=wish_seconds(error),
         )
     )
-    if lookup:
-        return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.SETTLING, counted=False, next_attempt_at=now + wait)
     if unknown:
-        settled_at = now + timedelta(seconds=patience.settle_seconds)
-        if not askable:
-            return Verdict(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, lane_shut_until=settled_at)
-        # No backoff, which is for sending again; but a server that asks to be left alone for longer is.
-        asked_at = max(settled_at, now + timedelta(seconds=_wish_seconds(error)))
-        return Verdict(
-            Outcome.UNKNOWN, RunState.WAITING, Reason.SETTLING, next_attempt_at=asked_at, lane_shut_until=settled_at
-        )
+        return _unknown(error, repeat, patience=patience, now=now, rng=rng)
     if still_down or unreachable:
         return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait)
     if not retryable:
@@ -116,13 +110,43 @@ def judge(
         return Verdict(Outcome.FINAL, RunState.FAILED, reason)
     if not sent and is_api_error:
         return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait)
+    if failures >= patience.max_attempts and is_own and is_api_error:
+        return Verdict(Outcome.RETRYABLE, RunState.REVIEW, Reason.REQUEST_REFUSED)
     if failures >= patience.max_attempts:
         spent = Reason.ATTEMPTS_SPENT if is_api_error else Reason.UNEXPECTED_ERROR
         return Verdict(Outcome.RETRYABLE, RunState.FAILED, spent)
     return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, next_attempt_at=now + wait)
 
 
-def _wish_seconds(error: BaseException) -> float:
+def _unknown(error: BaseException, repeat: Repeat, *, patience: Patience, now: datetime, rng: Random) -> Verdict:
+    """The lane stays shut until the call has settled. What can be asked about is asked about soon, then again."""
+    settled_at = now + timedelta(seconds=patience.settle_seconds)
+    if repeat is Repeat.NEVER:
+        return Verdict(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, lane_shut_until=settled_at)
+    soon = now + timedelta(
+        seconds=backoff_seconds(1, base_seconds=patience.base_seconds, max_seconds=patience.probe_seconds, rng=rng)
+    )
+    # A server that asks to be left alone for longer is.
+    asked_at = max(settled_at if repeat is Repeat.HARMLESS else soon, now + timedelta(seconds=wish_seconds(error)))
+    return Verdict(
+        Outcome.UNKNOWN,
+        RunState.WAITING,
+        Reason.SETTLING,
+        next_attempt_at=asked_at,
+        lane_shut_until=max(settled_at, asked_at),
+    )
+
+
+def refused_to_all(error: BaseException, now: datetime) -> Verdict | None:
+    """Where our credentials are refused: the destination is paused, and the run waits at no cost."""
+    if not isinstance(error, AuthenticationError | PermissionDeniedError):
+        return None
+    return Verdict(
+        Outcome.RETRYABLE, RunState.WAITING, Reason.AUTHENTICATION, counted=False, next_attempt_at=now, pause=True
+    )
+
+
+def wish_seconds(error: BaseException) -> float:
     """How long the server asked us to wait, 0 if it did not; a wish beyond a day is taken for a mistake."""
     wish = error.retry_after_seconds if isinstance(error, ApiError) else None
     return min(wish or 0.0, LONGEST_WISH_SECONDS)

@@ -20,7 +20,7 @@ PARTIALLY_REFUNDED = "partially-refunded"
 
 GENERATIONS_AHEAD = 3
 """So many repetitions on purpose (`--again`) of one run in the time that a restored ledger forgot are still found."""
-REFERENCE_PATTERN = re.compile(r"(?<![A-Za-z0-9-])cb-[a-z2-7]{20}(?![A-Za-z0-9-])")
+REFERENCE_PATTERN = re.compile(r"(?<![A-Za-z0-9_-])cb-[a-z2-7]{20}(?![A-Za-z0-9_-])")
 """A whole reference, wherever it stands in a text."""
 
 

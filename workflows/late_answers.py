@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from worker.ledger import repository
+from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.models import attempts, events, runs, steps
-from worker.ledger.repository import HeldRun, HeldStep
 from worker.ledger.run_rows import insert_run
 from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
 from worker.sources.order import Learner

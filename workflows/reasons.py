@@ -45,6 +45,7 @@ class Reason(StrEnum):
     SUBSCRIPTION_RESUMED = "subscription_resumed"
     # A call that did not work
     REFUSED = "refused"
+    REQUEST_REFUSED = "request_refused"
     TLS_FAILURE = "tls_failure"
     ATTEMPTS_SPENT = "attempts_spent"
     UNEXPECTED_ERROR = "unexpected_error"
@@ -178,8 +179,8 @@ ADVICE: dict[Reason, Advice] = {
         'Not made: `cartbridge replay RUN --from-step add_comped_order --again --reason "not made"`.',
     ),
     Reason.OUTCOME_UNKNOWN: Advice(
-        "Whether the call was carried out is not known: the destination's answers stayed unknown until the attempts "
-        "were spent, or it is a call that cannot be asked about.",
+        "Whether the call was carried out is not known, so its order may exist: the destination could not be asked for "
+        "it, its answers stayed unknown until the attempts were spent, or it is a call that cannot be asked about.",
         "When the destination works again, `cartbridge replay RUN`: it asks first where that can be asked, and sends "
         "only if nothing was done. Of a mail nobody can be asked but its reader: has it arrived, `cartbridge runs "
         "resolve RUN --note TEXT`; else `cartbridge replay RUN --again --reason TEXT` sends it anew.",
@@ -257,6 +258,12 @@ ADVICE: dict[Reason, Advice] = {
         "Read the error, correct the destination, then `cartbridge replay RUN`; where you correct the offer, "
         "`cartbridge replay RUN --replan`.",
     ),
+    Reason.REQUEST_REFUSED: Advice(
+        "The destination does not take this one request, and answers others: something in it, such as the learner's "
+        "name, is stopped by a firewall or by its own validation.",
+        "`cartbridge runs show RUN` has the error. Have the destination let it pass, or correct the name in the source "
+        "system, then `cartbridge replay RUN`; or give access by hand, then `cartbridge runs resolve RUN --note TEXT`.",
+    ),
     Reason.TLS_FAILURE: Advice(
         "The destination's TLS certificate could not be verified, so nothing was sent.",
         "Correct the address or the certificate, see `cartbridge check`, then `cartbridge replay RUN`.",
@@ -278,8 +285,8 @@ ADVICE: dict[Reason, Advice] = {
         "The last attempt failed and is tried again at the time shown.", "Nothing: it goes on by itself."
     ),
     Reason.SETTLING: Advice(
-        "The last attempt's outcome is unknown: after the settle time the destination is asked whether it "
-        "was carried out; a call that does no harm twice is repeated then.",
+        "The last attempt's outcome is unknown, so it may have been carried out already: the destination is asked "
+        "until it tells, and nothing is sent before; a call that does no harm twice is repeated after the settle time.",
         "Nothing: it goes on by itself.",
     ),
     Reason.WORKER_VANISHED: Advice(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger import repository
+from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.models import pauses
-from worker.ledger.repository import HeldRun, HeldStep
+from worker.ledger.other_runs import answered_others
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
@@ -21,6 +22,7 @@ from workflows import breaker, late_answers
 from workflows.attempt_rows import describe, ended_attempt, unknown_note
 from workflows.breaker import Evidence
 from workflows.failure import Patience, Verdict, judge
+from workflows.registry import steps_of_others
 from workflows.steps import PlannedStep, Repeat, StepResult, StopError
 
 log = logging.getLogger(__name__)
@@ -137,21 +139,21 @@ class Recorder:
         error: Exception,
         started_at: datetime,
         *,
-        lookup: bool = False,
         sent: bool = True,
     ) -> None:
         """Record a failed attempt that left nothing open, and let go of the run. `sent`: it got as far as the call."""
         now = self._clock()
+        is_own = sent and self.answers_others(held, step.failed_at)
         verdict = judge(
             error,
-            safe_to_repeat=planned.definition.safe_to_repeat or not sent,
-            lookup=lookup,
-            failures=(step.counted if sent and not _unreachable(error) else step.attempts) + 1,
+            repeat=planned.definition.repeat,
+            failures=(step.counted if sent and (is_own or not _unreachable(error)) else step.attempts) + 1,
             patience=self._patience,
             now=now,
             rng=self._rng,
             sent=sent,
             probing=held.probing,
+            answers_others=is_own,
         )
         step.attempts += 1
         if verdict.counted:
@@ -159,23 +161,31 @@ class Recorder:
         held.dirty.append(step)
         held.outcomes.append(
             ended_attempt(held, step, started_at=started_at, finished_at=now, outcome=verdict.outcome, error=error)
-            | {"kind": "lookup" if lookup else "call"}
         )
-        self._end_by(held, planned, verdict, error, now)
+        self.end_by(held, planned, verdict, error, now, is_own=is_own)
+
+    def answers_others(self, held: HeldRun, failed_at: datetime | None) -> bool:
+        """Whether the destination has answered other runs since then; a first failure says nothing yet."""
+        if failed_at is None:
+            return False
+        with self._ledger.read() as connection:
+            return answered_others(
+                connection, held.system, held.id, since=failed_at, other_steps=steps_of_others(held.system)
+            )
 
     def fail_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, error: Exception) -> None:
         """Give the open attempt its outcome, and let go of the run."""
         now = self._clock()
+        is_own = self.answers_others(held, step.failed_at)
         verdict = judge(
             error,
-            safe_to_repeat=False,
-            lookup=False,
-            failures=step.attempts if _unreachable(error) else step.counted,
+            repeat=planned.definition.repeat,
+            failures=step.counted if is_own or not _unreachable(error) else step.attempts,
             patience=self._patience,
             now=now,
             rng=self._rng,
             probing=held.probing,
-            askable=planned.definition.repeat is not Repeat.NEVER,
+            answers_others=is_own,
         )
         if not verdict.counted:
             step.counted -= 1
@@ -187,7 +197,7 @@ class Recorder:
             "http_status": getattr(error, "status", None),
         }
         try:
-            self._end_by(held, planned, verdict, error, now, closing=(step, closing))
+            self.end_by(held, planned, verdict, error, now, closing=(step, closing), is_own=is_own)
         except LeaseLostError:
             self._append_late(held, step, verdict.outcome, None)
             raise
@@ -247,7 +257,7 @@ class Recorder:
                     connection, held, state=stop.state, reason=stop.reason, note=stop.note[:500], now=now, detail=detail
                 )
 
-    def _end_by(
+    def end_by(
         self,
         held: HeldRun,
         planned: PlannedStep,
@@ -256,7 +266,9 @@ class Recorder:
         now: datetime,
         *,
         closing: tuple[HeldStep, dict[str, Any]] | None = None,
+        is_own: bool = False,
     ) -> None:
+        """Let go of a run as the verdict on an attempt says, and tell the breaker."""
         system = planned.definition.system
         if not isinstance(error, ApiError | LeaseLostError):
             log.error("run %s: %s failed in a way we do not know", held.id, planned.name, exc_info=error)
@@ -274,13 +286,15 @@ class Recorder:
                     held,
                     state=RunState.CANCELLED if cancelled else verdict.state,
                     reason=cancelled or verdict.reason,
-                    note=unknown_note(planned) if verdict.state is RunState.REVIEW else describe(error),
+                    note=unknown_note(planned)
+                    if planned.definition.repeat is Repeat.NEVER and verdict.state is RunState.REVIEW
+                    else describe(error),
                     now=now,
                     next_attempt_at=verdict.next_attempt_at,
                     lane_shut_until=verdict.lane_shut_until,
                     detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error)},
                 )
-            self._tell_breaker(connection, held, breaker.evidence_of(error), now, error=error)
+            self._tell_breaker(connection, held, breaker.evidence_of(error), now, error=error, is_own=is_own)
 
     def end(
         self,
@@ -291,6 +305,7 @@ class Recorder:
         note: str | None = None,
         result_id: str | None = None,
         next_attempt_at: datetime | None = None,
+        lane_shut_until: datetime | None = None,
         detail: dict[str, Any] | None = None,
         then: Then | None = None,
     ) -> None:
@@ -304,6 +319,8 @@ class Recorder:
                 if state is RunState.CANCELLED and asked is None:
                     # Paid again since the run was claimed: nobody would look at a cancelled one any more.
                     state, reason, next_attempt_at = RunState.WAITING, None, now
+            if state is RunState.WAITING and lane_shut_until is None and any(each.unresolved for each in held.steps):
+                lane_shut_until = now + timedelta(seconds=self._patience.settle_seconds)
             repository.end_hold(
                 connection,
                 held,
@@ -312,6 +329,7 @@ class Recorder:
                 note=note,
                 result_id=result_id,
                 next_attempt_at=next_attempt_at,
+                lane_shut_until=lane_shut_until,
                 now=now,
                 detail=detail,
             )
@@ -328,6 +346,7 @@ class Recorder:
         now: datetime,
         *,
         error: Exception | None = None,
+        is_own: bool = False,
     ) -> None:
         breaker.tell(
             connection,
@@ -335,6 +354,7 @@ class Recorder:
             evidence,
             error="" if error is None else describe(error),
             unreachable=error is not None and _unreachable(error),
+            is_own=is_own,
             now=now,
             probe_seconds=self._patience.probe_seconds,
         )

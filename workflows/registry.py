@@ -39,3 +39,10 @@ def share_of(system: str) -> Share:
         elif mine:
             partly[name] = tuple(mine)
     return Share(frozenset(whole), partly)
+
+
+def steps_of_others(system: str) -> frozenset[str]:
+    """The names of the steps that are another destination's."""
+    return frozenset(
+        step.kind for workflow in WORKFLOWS.values() for step in workflow.definitions if step.system != system
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +55,8 @@ class Call:
     run_id: str = ""
     attempt: int = 0
     """The number of this try of the step."""
+    monotonic: Callable[[], float] = time.monotonic
+    """A clock that is never set, for how long something takes."""
 
     @property
     def grant(self) -> Grant:
@@ -99,9 +102,13 @@ class Lookup:
     """Ids that carry our reference, oldest first."""
     unreferenced: tuple[str, ...] = ()
     """Ids of this customer, or of nobody named, that carry no reference at all: each must be accounted for."""
+    unreadable: int = 0
+    """How many records could not be read that may be this customer's: absence cannot be proven with them."""
     output: dict[str, Any] = field(default_factory=dict)
     result_name: str = "order_id"
     """The name of the found id in the step's output."""
+    answer_seconds: float | None = field(default=None, compare=False)
+    """How long the answer took that it rests on; None: the whole lookup."""
 
 
 class Repeat(StrEnum):

@@ -141,7 +141,8 @@ def test_breaker_opens_when_nobody_listens_any_more(rig: Rig, new_rig: NewRig) -
 @ON_SQLITE
 def test_breaker_stays_closed_when_a_destination_refuses_what_it_is_asked(rig: Rig, status: int, ends_as: str) -> None:
     run_ids = enrol_many(rig, 8)
-    break_down(rig, "addCustomer", status=status, headers={"Retry-After": "300"} if status == 429 else {})
+    headers = {"Retry-After": "300"} if status == 429 else {}
+    break_down(rig, "addCustomer", status=status, headers=headers, body='{"Message": "no"}')
     rig.go_on()
     assert {rig.run(run_id)["state"] for run_id in run_ids} == {ends_as}
     assert breaker_of(rig) is None
@@ -176,7 +177,7 @@ def test_no_more_runs_are_worked_at_once_than_allowed_when_many_workers_come_tog
 
 @pytest.mark.parametrize(
     ("operation", "end"),
-    [("addCustomer", ("failed", "attempts_spent")), ("addCompOrder", ("review", "outcome_unknown"))],
+    [("addCustomer", ("review", "request_refused")), ("addCompOrder", ("review", "outcome_unknown"))],
 )
 @pytest.mark.parametrize("after_an_outage", [False, True])
 @ON_SQLITE

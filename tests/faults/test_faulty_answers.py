@@ -268,20 +268,22 @@ def test_run_fails_at_the_cap_when_a_safe_call_never_works(rig: Rig, operation: 
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-def test_settle_time_passes_before_the_lookup_when_an_outcome_is_unknown(rig: Rig) -> None:
+def test_settle_time_passes_before_absence_is_proven_when_an_outcome_is_unknown(rig: Rig) -> None:
     run_id = rig.enrol()
-    rig.sandbox.inject(fault("cut", "addCompOrder", "after"))
+    rig.sandbox.inject(fault("cut", "addCompOrder", "before"))
     rig.go_on()
-    failed_at = rig.clock()
     assert rig.state(run_id) == ("waiting", "settling")
-    assert rig.run(run_id)["next_attempt_at"] == failed_at + timedelta(seconds=SETTLE_SECONDS)
+    rig.clock.move_to(rig.run(run_id)["next_attempt_at"])
+    rig.go_on()
+    asked_at = rig.clock()
+    assert rig.run(run_id)["next_attempt_at"] == asked_at + timedelta(seconds=SETTLE_SECONDS)
     rig.clock.move(SETTLE_SECONDS - 0.001)
     rig.go_on()
     rig.work(run_id)  # a message that comes too early does nothing
-    assert rig.count("getOrdersByDate") == 0
+    assert (rig.count("getOrdersByDate"), rig.count("addCompOrder")) == (1, 1)
     rig.clock.move(0.001)
     rig.go_on()
-    assert rig.count("getOrdersByDate") == 1
+    assert (rig.count("getOrdersByDate"), rig.count("addCompOrder")) == (2, 2)
     assert_provisioned_once(rig, run_id)
 
 

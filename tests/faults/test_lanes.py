@@ -77,10 +77,28 @@ def test_lane_stays_shut_when_an_outcome_is_unknown(rig: Rig, *, made: bool) -> 
     rig.work(first)
     assert rig.state(first) == ("waiting", "settling")
     rig.clock.move(SETTLE_SECONDS - 0.001)
-    assert rig.sweep() == []
+    assert second not in rig.sweep()
     assert rig.executor.claim(second, "learningcart") is None
     rig.clock.move(0.001)
     assert rig.executor.claim(second, "learningcart") is not None
+
+
+@ON_SQLITE
+def test_lane_stays_shut_until_the_outcome_has_settled_when_it_is_asked_about(rig: Rig) -> None:
+    """The settle time counts from the first prompt answer, and so does the lane."""
+    first, second = sell_bundle(rig)
+    rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="cut", when="before"))
+    rig.sandbox.inject(Fault("learningcart", "getOrdersByDate", kind="status", status=500, times=2))
+    rig.work(first)
+    for _ in range(3):
+        rig.clock.move_to(rig.run(first)["next_attempt_at"])
+        assert rig.executor.claim(second, "learningcart") is None
+        assert second not in rig.sweep()
+        rig.work(first)
+    rig.clock.move(SETTLE_SECONDS - 0.001)
+    assert rig.executor.claim(second, "learningcart") is None
+    rig.finish()
+    assert [rig.state(run_id) for run_id in (first, second)] == [("succeeded", None)] * 2
 
 
 @ON_SQLITE
@@ -89,7 +107,7 @@ def test_lane_stays_shut_when_a_holder_vanished_during_a_call(rig: Rig) -> None:
     held = rig.claim_before_order(first)
     rig.executor._recorder.commit_intent(held, held.steps[-1], "cb-" + "a" * 20)
     rig.clock.move(LEASE_SECONDS)
-    assert rig.sweep() == []
+    assert rig.sweep() == [first]
     rig.clock.move(SETTLE_SECONDS - 0.001)
     assert rig.executor.claim(second, "learningcart") is None
     rig.clock.move(0.001)

@@ -15,6 +15,7 @@ from tests.faults.rig import (
     Rig,
     assert_succeeded_once,
     let_lease_end,
+    let_outcome_be_asked,
     let_outcome_settle,
 )
 from worker.sandbox import Fault
@@ -35,7 +36,7 @@ def test_answer_is_adopted_when_it_comes_after_the_lease_ended(rig: Rig, other: 
 
     def overtaken() -> None:
         let_lease_end(rig)
-        other.go_on()
+        other.sweep()
         assert other.state(run_id) == ("waiting", "worker_vanished")
 
     rig.after_call("add_comp_order", overtaken)
@@ -63,7 +64,11 @@ def test_nothing_is_doubled_when_the_answer_comes_after_another_adopted_it(rig: 
 
 def patient(new_rig: NewRig, clock: HandClock) -> Rig:
     """A process whose calls may take long, so that a freeze does not end them."""
-    return new_rig(clock=clock, CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="20")
+    return new_rig(clock=clock, CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="60")
+
+
+_LONGEST_SECONDS = 300.0
+"""Only so that a test that is wrong ends at all: what is waited for always comes."""
 
 
 class HeldUp:
@@ -78,18 +83,18 @@ class HeldUp:
 
     def _stop(self) -> None:
         self._at_point.set()
-        assert self._let_go.wait(20)
+        assert self._let_go.wait(_LONGEST_SECONDS)
 
     def start(self, rig: Rig, run_id: str) -> None:
         """Let the worker work until it is held up."""
         self._work = self._pool.submit(rig.work, run_id)
-        assert self._at_point.wait(20)
+        assert self._at_point.wait(_LONGEST_SECONDS), self._work
 
     def end(self) -> None:
         """Let it go, and wait until it has ended."""
         self._let_go.set()
         assert self._work is not None
-        self._work.result(20)
+        self._work.result(_LONGEST_SECONDS)
         self._pool.shutdown()
 
 
@@ -127,7 +132,7 @@ def test_double_is_reported_when_the_late_answer_comes_while_the_second_call_is_
     held_up.start(slow, run_id)
     let_lease_end(rig)
     other.sweep()
-    let_outcome_settle(rig)
+    let_outcome_be_asked(other, run_id)
     other.after_call("add_comp_order", held_up.end)
     other.work(run_id)
     assert_double_is_reported(rig, run_id)
@@ -140,7 +145,7 @@ def test_late_answer_is_the_effect_when_the_second_call_fails(new_rig: NewRig, r
     held_up.start(slow, run_id)
     let_lease_end(rig)
     other.sweep()
-    let_outcome_settle(rig)
+    let_outcome_be_asked(other, run_id)
     other.sandbox.inject(Fault("learningcart", "addCompOrder", kind="status", status=429))
     other.after_call("add_comp_order", held_up.end)
     other.work(run_id)
@@ -149,11 +154,14 @@ def test_late_answer_is_the_effect_when_the_second_call_fails(new_rig: NewRig, r
 
 
 @pytest.mark.parametrize("echo", [True, False])
-def test_late_answer_is_the_effect_when_it_comes_during_the_lookup(rig: Rig, other: Rig, *, echo: bool) -> None:
+def test_late_answer_is_the_effect_when_it_comes_during_the_lookup(
+    new_rig: NewRig, rig: Rig, other: Rig, *, echo: bool
+) -> None:
     rig.sandbox.config.learningcart.echo_comments = echo
     run_id = rig.enrol()
-    held_up = HeldUp(rig.after_call, "add_comp_order")
-    held_up.start(rig, run_id)
+    slow = patient(new_rig, rig.clock)
+    held_up = HeldUp(slow.after_call, "add_comp_order")
+    held_up.start(slow, run_id)
     let_lease_end(rig)
     other.sweep()
     let_outcome_settle(rig)
@@ -163,19 +171,22 @@ def test_late_answer_is_the_effect_when_it_comes_during_the_lookup(rig: Rig, oth
     assert_succeeded_once(other, run_id)
 
 
-def test_late_answer_is_the_effect_when_it_comes_between_lookup_and_intent(rig: Rig, other: Rig) -> None:
+def test_late_answer_is_the_effect_when_it_comes_between_lookup_and_intent(
+    new_rig: NewRig, rig: Rig, other: Rig
+) -> None:
     """Its own order, once it is known, must not count as one that is accounted for: that would prove absence."""
     rig.sandbox.config.learningcart.echo_comments = False
     run_id = rig.enrol()
-    held_up = HeldUp(rig.after_call, "add_comp_order")
-    held_up.start(rig, run_id)
+    slow = patient(new_rig, rig.clock)
+    held_up = HeldUp(slow.after_call, "add_comp_order")
+    held_up.start(slow, run_id)
     let_lease_end(rig)
     other.sweep()
-    let_outcome_settle(rig)
     real = other.sandbox.learningcart.orders
     assert len(real) == 1
     client = other.runtime.clients["learningcart"]
     client.get_orders_by_date = lambda *_, **__: []  # a list that lags behind
+    let_outcome_be_asked(other, run_id)
     other.before_call("ready", lambda: other.before_call("ready", held_up.end))
     other.work(run_id)
     other.finish()

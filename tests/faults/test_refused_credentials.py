@@ -77,18 +77,19 @@ def test_destination_is_paused_again_when_it_is_resumed_too_early(rig: Rig) -> N
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("operation", ["addCustomer", "addCustomerToGroup", "addCompOrder"])
-def test_run_waits_when_a_call_is_refused_also_with_a_fresh_token(rig: Rig, operation: str, status: int) -> None:
+def test_run_waits_when_everybody_is_refused_also_with_a_fresh_token(rig: Rig, operation: str, status: int) -> None:
     run_id = rig.enrol()
-    rig.sandbox.inject(
-        Fault(
-            "learningcart",
-            operation,
-            kind="status",
-            status=status,
-            times=None,
-            body='{"Message": "You may not do that"}',
+    for refused in (operation, "getOrdersByDate"):
+        rig.sandbox.inject(
+            Fault(
+                "learningcart",
+                refused,
+                kind="status",
+                status=status,
+                times=None,
+                body='{"Message": "You may not do that"}',
+            )
         )
-    )
     rig.go_on()
     assert rig.state(run_id) == ("waiting", "authentication")
     assert rig.count(operation) == 2
@@ -101,7 +102,42 @@ def test_run_waits_when_a_call_is_refused_also_with_a_fresh_token(rig: Rig, oper
     rig.finish()
     assert rig.state(run_id) == ("succeeded", None)
     assert len(rig.comped_orders) == 1
-    assert rig.count("getOrdersByDate") == 0
+    assert rig.count("getOrdersByDate") == 1
+
+
+FIREWALL_PAGE = "<html><head><title>403</title></head><body>Blocked</body></html>"
+
+
+@pytest.mark.parametrize("body", ['{"Message": "no"}', FIREWALL_PAGE], ids=["word", "page"])
+@ON_SQLITE
+def test_one_learner_is_in_review_and_the_others_go_on_when_a_firewall_stops_her_name(rig: Rig, body: str) -> None:
+    run_ids = [rig.enrol(7001 + number, email=f"learner-{number}@example.test") for number in range(11)]
+    match = {"Email": "learner-3@example.test"}
+    rig.sandbox.inject(
+        Fault("learningcart", "addCustomer", kind="status", status=403, times=None, body=body, match=match)
+    )
+    rig.finish()
+    refused = run_ids.pop(3)
+    assert rig.state(refused) == ("review", "request_refused")
+    assert [rig.state(run_id) for run_id in run_ids] == [("succeeded", None)] * 10
+    assert rig.rows("pauses") == []
+    assert rig.count("addCustomer") == 12
+
+
+@ON_SQLITE
+def test_run_waits_and_nobody_is_paused_when_it_cannot_be_told_whose_refusal_it_is(rig: Rig) -> None:
+    run_id = rig.enrol()
+    no = '{"Message": "no"}'
+    rig.sandbox.inject(Fault("learningcart", "addCustomer", kind="status", status=403, times=None, body=no))
+    rig.sandbox.inject(Fault("learningcart", "getOrdersByDate", kind="status", status=503, times=None))
+    for _ in range(3 * MAX_ATTEMPTS):
+        rig.go_on()
+        rig.clock.move(3600)
+    assert rig.run(run_id)["state"] == "waiting"
+    assert rig.rows("pauses") == []
+    rig.sandbox.clear_faults()
+    rig.finish()
+    assert rig.state(run_id) == ("succeeded", None)
 
 
 @ON_SQLITE
@@ -153,3 +189,38 @@ def test_run_ends_and_none_begins_when_an_operator_pauses(rig: Rig) -> None:
     rig.runtime.operations.resume("learningcart", actor="operator:test")
     rig.finish()
     assert rig.state(second) == ("succeeded", None)
+
+
+@pytest.mark.parametrize("operation", ["addCustomer", "addCustomerToGroup", "addCompOrder"])
+@ON_SQLITE
+def test_order_is_made_once_when_a_spent_token_without_lifetime_is_refused_by_an_error_page(
+    rig: Rig, operation: str
+) -> None:
+    rig.sandbox.config.learningcart.token_dates = False
+    rig.sandbox.config.learningcart.refusal = "400"
+    method = {
+        "addCustomer": "add_customer",
+        "addCustomerToGroup": "add_customer_to_group",
+        "addCompOrder": "add_comp_order",
+    }[operation]
+    run_id = rig.enrol()
+    rig.before_call(method, rig.sandbox.learningcart.revoke_tokens)
+    rig.finish()
+    assert rig.state(run_id) == ("succeeded", None)
+    assert len(rig.comped_orders) == 1
+    assert rig.rows("pauses") == []
+
+
+@ON_SQLITE
+def test_run_waits_and_nothing_is_paused_when_an_error_page_answers_the_token_request(rig: Rig) -> None:
+    rig.sandbox.config.learningcart.refusal = "400"
+    run_id = rig.enrol()
+    rotate_password(rig)
+    for _ in range(3 * MAX_ATTEMPTS):
+        rig.go_on()
+        rig.clock.move(3600)
+    assert rig.state(run_id) == ("waiting", "retrying")
+    assert rig.rows("pauses") == []
+    restore_password(rig)
+    rig.finish()
+    assert rig.state(run_id) == ("succeeded", None)

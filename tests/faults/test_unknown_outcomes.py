@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.faults.rig import MAX_ATTEMPTS, Rig
@@ -228,11 +230,47 @@ def test_order_is_read_again_when_the_list_does_not_name_its_customer(
     real = client.get_orders_by_date
 
     def without_customers(*arguments: object, **options: object) -> list[object]:
-        return [order.model_copy(update={"customer": None}) for order in real(*arguments, **options)]
+        return [
+            order.model_copy(update={"customer": None, "customer_email": None}) for order in real(*arguments, **options)
+        ]
 
     monkeypatch.setattr(client, "get_orders_by_date", without_customers)
     run_id = rig.enrol()
     lose_answer(rig, made=False)
     rig.finish()
-    assert rig.count("getOrderByID") == 1
+    assert rig.count("getOrderByID") == 2
     assert rig.state(run_id) == ("succeeded", None)
+
+
+@ON_SQLITE
+def test_order_is_known_when_its_answer_names_a_shell_of_a_customer(rig: Rig) -> None:
+    rig.sandbox.config.learningcart.records = "shell_customer"
+    run_id = rig.enrol()
+    rig.finish()
+    assert rig.outcomes(run_id) == [("call", "ok")]
+    assert rig.count("getOrdersByDate") == 0
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("records", ["shell_customer", "null_row"])
+def test_order_is_adopted_when_other_records_cannot_be_read(rig: Rig, records: Any) -> None:
+    rig.sandbox.config.learningcart.records = records
+    run_id = rig.enrol()
+    lose_answer(rig)
+    rig.finish()
+    assert rig.outcomes(run_id) == [("call", "unknown"), ("lookup", "adopted")]
+    assert len(rig.comped_orders) == 1
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("records", "made"), [("no_order_id", True), ("null_row", False)], ids=["order without an id", "null row"]
+)
+def test_run_is_in_review_when_a_record_cannot_be_read(rig: Rig, records: Any, *, made: bool) -> None:
+    rig.sandbox.config.learningcart.records = records
+    run_id = rig.enrol()
+    lose_answer(rig, made=made)
+    rig.finish()
+    assert rig.state(run_id) == ("review", "outcome_unprovable")
+    assert "cannot be read" in rig.run(run_id)["note"]
+    assert rig.count("addCompOrder") == 1

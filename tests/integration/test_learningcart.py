@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults.waiting import wait_until
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.learningcart_models import CourseCompletionInfo, CustomerFields
-from worker.errors import InvalidRequestError, NotFoundError
+from worker.errors import InvalidRequestError, NotFoundError, RequestRefusedError, ServerError
 from worker.redaction import SecretBook
-from worker.sandbox import Sandbox
+from worker.sandbox import Fault, Sandbox
 from worker.settings import load_settings
 
 
@@ -61,3 +62,39 @@ def test_refusal_is_told_when_the_site_refuses(client: LearningCartClient) -> No
         client.get_order_by_id(7)
     with pytest.raises(InvalidRequestError):
         client.add_comp_order(424_242, 501)
+
+
+def test_what_had_queued_is_carried_out_when_a_stall_ends(sandbox: Sandbox, client: LearningCartClient) -> None:
+    """Also what its client has given up on, and behind a gateway that answered in the server's stead."""
+    customer = client.add_customer(CustomerFields(email="jane@example.test"))
+    stall = Fault("learningcart", kind="stall", seconds=2.0, gateway_seconds=0.05, times=None)
+    sandbox.inject(stall)
+    with pytest.raises(ServerError) as caught:
+        client.add_comp_order(customer.customer_id, 501, "cb-1")
+    assert (caught.value.status, caught.value.outcome_unknown) == (504, True)
+    wait_until(lambda: sandbox.learningcart.orders, seconds=60, what="the queued order")
+    now = datetime.now(UTC)
+    wait_until(lambda: sandbox.learningcart.orders and not _is_stalled(client, now), seconds=60, what="the stall's end")
+    assert len(sandbox.learningcart.orders) == 1
+
+
+def _is_stalled(client: LearningCartClient, now: datetime) -> bool:
+    try:
+        client.get_orders_by_date(now - timedelta(days=1), now + timedelta(days=1))
+    except ServerError:
+        return True
+    return False
+
+
+def test_one_request_is_refused_when_a_firewall_looks_into_it(sandbox: Sandbox, client: LearningCartClient) -> None:
+    sandbox.inject(Fault("learningcart", kind="status", status=403, contains="o'b", times=None))
+    client.add_customer(CustomerFields(email="jane@example.test", last_name="Doe"))
+    with pytest.raises(RequestRefusedError):
+        client.add_customer(CustomerFields(email="pat@example.test", last_name="O'Brien"))
+
+
+def test_a_long_query_is_shortened_to_what_the_site_takes(sandbox: Sandbox, client: LearningCartClient) -> None:
+    client.add_customer(CustomerFields(email="jane@example.test", first_name="Jane", address_1="Ø" * 1000))
+    (customer,) = sandbox.learningcart.customers
+    assert customer.profile["First Name"] == "Jane"
+    assert 100 < len(customer.profile["Address 1"]) < 1000

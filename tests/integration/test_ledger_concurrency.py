@@ -32,8 +32,8 @@ from tests.unit.workflows.shop import (
 )
 from worker.errors import LeaseHeldError
 from worker.ledger import due, order_rows, repository
+from worker.ledger.held import HeldRun
 from worker.ledger.models import cursors, deliveries, events, learners, order_versions, runs
-from worker.ledger.repository import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Learner, Seat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -17,11 +18,14 @@ from worker.clients.learningcart_models import (
     Customer,
     CustomerFields,
     LearningCartRecord,
+    ListedOrder,
     Order,
     Token,
     names_no_token,
 )
-from worker.clients.learningcart_token import TokenKeeper, speaks_of_token
+from worker.clients.learningcart_query import fitting, window
+from worker.clients.learningcart_refusals import Refusal, hides_a_refusal, is_error_page, refusal_of
+from worker.clients.learningcart_token import TokenKeeper
 from worker.clients.reading import (
     UnreadableError,
     as_bool,
@@ -41,6 +45,8 @@ from worker.errors import (
     ConfigurationError,
     InvalidRequestError,
     NotFoundError,
+    RefusalUnclearError,
+    RequestRefusedError,
 )
 from worker.redaction import SecretBook
 
@@ -49,7 +55,8 @@ __all__ = ["CustomerFields", "LearningCartAccess", "LearningCartClient"]
 SYSTEM: Final = "learningcart"
 
 _R = TypeVar("_R", bound=LearningCartRecord)
-_NOT_REFUSALS: Final = {408, 425, 429}
+_EVERYBODYS: Final = "getOrdersByDate"
+"""What tells a refusal of everybody from one of a single request: it holds nothing of a learner."""
 
 
 class LearningCartAccess(SystemAccess, Protocol):
@@ -112,7 +119,8 @@ class LearningCartClient:
     def request_token(self, *, limits: CallLimits = NO_LIMITS) -> Token:
         """Ask for a new token, whatever token is at hand. Raises `AuthenticationError` for a wrong name or password.
 
-        Safe to repeat. No other refusal is final: it says nothing about the call that wants the token.
+        Safe to repeat. No other refusal is final: it says nothing about the call that wants the token. An error page is
+        a failure of the server, or of a firewall before it, and not a word on the password.
         """
         operation = "requestToken"
         answer = self._api.exchange(
@@ -125,11 +133,16 @@ class LearningCartClient:
         )
         error = self._api.error_for(operation, answer, safe_to_repeat=True)
         if error is not None:
-            if answer.status in {400, 401, 403, 422}:
+            is_plain = not (is_html(decode(answer.body)) or is_error_page(answer))
+            if answer.status == 401 or (answer.status in {400, 403, 422} and is_plain):
                 error = self._credentials_refused(answer.status)
+            elif answer.status in {400, 403, 422}:
+                error = self._page(operation, answer, safe_to_repeat=True)
             elif answer.status < 500:
                 error.retryable = True
             raise error
+        if is_error_page(answer):
+            raise self._page(operation, answer, safe_to_repeat=True)
         document = self._read(operation, answer, safe_to_repeat=True)
         if names_no_token(document):
             raise self._credentials_refused(answer.status)
@@ -157,12 +170,13 @@ class LearningCartClient:
         """Return the orders of a window; None leaves it to LearningCart (a week ago, now). Safe to repeat.
 
         The zone in which the server reads the dates is not known: make the window a day wider on each side. Null is not
-        taken for an empty list: absence must never be proven by a service that had nothing to say.
+        taken for an empty list: absence must never be proven by a service that had nothing to say. A row that cannot be
+        read (null, no order id) is a `ListedOrder` of the id 0, so that it hides no other and is not overlooked.
         """
         operation = "getOrdersByDate"
-        parameters = _window(begin_at, end_at)
+        parameters = window(begin_at, end_at)
         document, answer = self._call(operation, parameters, safe_to_repeat=True, limits=limits)
-        return self._records(Order, document, operation, answer)
+        return self._listed(document, operation, answer)
 
     def add_comp_order(
         self, customer_id: int, price_id: int, comments: str = "", *, limits: CallLimits = NO_LIMITS
@@ -222,9 +236,9 @@ class LearningCartClient:
         As for orders, make the window a day wider on each side.
         """
         operation = "getCompletions"
-        parameters = _window(begin_at, end_at)
+        parameters = window(begin_at, end_at)
         document, answer = self._call(operation, parameters, safe_to_repeat=True, limits=limits)
-        rows = self._rows(CourseCompletionInfo, document, operation, answer)
+        rows = self._rows("CourseCompletionInfo", document, operation, answer)
         read = partial(self._record, CourseCompletionInfo, operation=operation, answer=answer, safe_to_repeat=True)
         return read_rows(rows, read, by_id=False)
 
@@ -249,51 +263,88 @@ class LearningCartClient:
     def _call(
         self, operation: str, parameters: Mapping[str, str], *, safe_to_repeat: bool, limits: CallLimits
     ) -> tuple[Any, Answer]:
-        """Return what the method answered, unwrapped; with a new token, and once more, where the token is refused."""
+        """Return what the method answered, unwrapped; once more, with a new token, where that may be why."""
         budget = self._budget(limits)
-
-        def attempt(token: str, *, slot_taken: bool) -> Answer:
-            if not slot_taken:
-                with budget.paused():
-                    self._api.take_slot()
-            return self._api.exchange(
-                operation,
-                "GET",
-                f"/{operation}",
-                params={"AuthenticationToken": token} | dict(parameters),
-                safe_to_repeat=safe_to_repeat,
-                limits=CallLimits(deadline_seconds=budget.left(), before_send=limits.before_send, slot_taken=True),
-            )
-
         token = self._tokens.get(budget)
-        answer = attempt(token, slot_taken=limits.slot_taken)
-        if self._is_token_refused(operation, answer, token, safe_to_repeat=safe_to_repeat):
+        answer, refusal = self._send(operation, parameters, token, budget, safe_to_repeat=safe_to_repeat, limits=limits)
+        if refusal is not None:
             token = self._tokens.get(budget, refused=token)
-            answer = attempt(token, slot_taken=False)
-            if self._is_token_refused(operation, answer, token, safe_to_repeat=safe_to_repeat):
-                self._tokens.drop(token)
-                raise AuthenticationError(
-                    f"{SYSTEM} {operation}: refused, also with a new token (HTTP {answer.status})",
-                    system=SYSTEM,
-                    operation=operation,
-                    status=answer.status,
-                )
-        return self._read(operation, answer, safe_to_repeat=safe_to_repeat), answer
-
-    def _is_token_refused(self, operation: str, answer: Answer, token: str, *, safe_to_repeat: bool) -> bool:
-        """Tell a refusal of the token from an answer. Raises the error of any other refusal or failure."""
+            again = replace(limits, slot_taken=False)
+            answer, refusal = self._send(
+                operation, parameters, token, budget, safe_to_repeat=safe_to_repeat, limits=again
+            )
         error = self._api.error_for(operation, answer, safe_to_repeat=safe_to_repeat)
-        speaks = speaks_of_token(answer, operation)
-        if error is None:
-            return speaks
-        refused = 400 <= answer.status < 500 and answer.status not in _NOT_REFUSALS
-        refused = refused and (speaks or answer.status in {401, 403})
-        # A page for people may come from something in between, before LearningCart acted or after.
-        if refused and (safe_to_repeat or not is_html(decode(answer.body))):
-            return True
-        if refused or speaks:
+        if refusal is None:
+            if error is not None or is_error_page(answer):
+                if hides_a_refusal(answer, operation):
+                    self._tokens.drop(token)
+                raise error or self._page(operation, answer, safe_to_repeat=safe_to_repeat)
+            return self._read(operation, answer, safe_to_repeat=safe_to_repeat), answer
+        if refusal is Refusal.TOKEN:
             self._tokens.drop(token)
-        raise error
+            raise self._refused(operation, answer, token, budget)
+        if error is not None and (refusal is Refusal.PLAIN or error.retryable):
+            raise error
+        raise self._page(operation, answer, safe_to_repeat=safe_to_repeat)
+
+    def _send(
+        self,
+        operation: str,
+        parameters: Mapping[str, str],
+        token: str,
+        budget: Budget,
+        *,
+        safe_to_repeat: bool,
+        limits: CallLimits,
+    ) -> tuple[Answer, Refusal | None]:
+        """Return an answer of any status, and what it says of the token."""
+        query = fitting(operation, {"AuthenticationToken": token} | dict(parameters))
+        is_undated = self._tokens.is_undated(token)
+        if not limits.slot_taken:
+            with budget.paused():
+                self._api.take_slot()
+        answer = self._api.exchange(
+            operation,
+            "GET",
+            f"/{operation}",
+            params=query,
+            safe_to_repeat=safe_to_repeat,
+            limits=CallLimits(deadline_seconds=budget.left(), before_send=limits.before_send, slot_taken=True),
+        )
+        return answer, refusal_of(answer, operation, safe_to_repeat=safe_to_repeat, is_undated=is_undated)
+
+    def _page(self, operation: str, answer: Answer, *, safe_to_repeat: bool) -> ApiError:
+        what = f"answered an error page that names no cause (HTTP {answer.status})"
+        return self._api.unexpected(operation, what, safe_to_repeat=safe_to_repeat, answer=answer)
+
+    def _refused(self, operation: str, answer: Answer, token: str, budget: Budget) -> ApiError:
+        """Return the error for a call that is refused also with a new token: everybody's refusal, or this one's alone.
+
+        `getOrdersByDate` is tried with the same token, which tells the one from the other.
+        """
+        is_refused = True if operation == _EVERYBODYS else self._is_everybody_refused(token, budget)
+        details: dict[str, Any] = {"system": SYSTEM, "operation": operation, "status": answer.status}
+        message = f"{SYSTEM} {operation}: refused, also with a new token (HTTP {answer.status})"
+        if is_refused is None:
+            return RefusalUnclearError(f"{message}; whether other requests are cannot be told", **details)
+        if is_refused:
+            return AuthenticationError(message, **details)
+        return RequestRefusedError(f"{message}, while other requests are answered", **details)
+
+    def _is_everybody_refused(self, token: str, budget: Budget) -> bool | None:
+        """Whether LearningCart refuses a harmless request with this token as well; None where that cannot be told."""
+        now = datetime.now(UTC)
+        try:
+            parameters = window(now - timedelta(minutes=1), now)
+            answer, refusal = self._send(_EVERYBODYS, parameters, token, budget, safe_to_repeat=True, limits=NO_LIMITS)
+            if refusal is Refusal.TOKEN:
+                return True
+            error = self._api.error_for(_EVERYBODYS, answer, safe_to_repeat=True)
+            if error is None:
+                self._listed(self._read(_EVERYBODYS, answer, safe_to_repeat=True), _EVERYBODYS, answer)
+        except ApiError:
+            return None
+        return None if error is not None else False
 
     def _read(self, operation: str, answer: Answer, *, safe_to_repeat: bool) -> Any:
         problem = ""
@@ -303,12 +354,14 @@ class LearningCartClient:
             problem = f"the answer {error}"
         raise self._api.unexpected(operation, problem, safe_to_repeat=safe_to_repeat, answer=answer)
 
-    def _records(self, model: type[_R], document: Any, operation: str, answer: Answer) -> list[_R]:
-        rows = self._rows(model, document, operation, answer)
-        return [self._record(model, each, operation, answer, safe_to_repeat=True) for each in rows]
+    def _listed(self, document: Any, operation: str, answer: Answer) -> list[Order]:
+        rows = [row if isinstance(row, dict) else {} for row in self._rows("Order", document, operation, answer)]
+        orders: list[Order] = [self._record(ListedOrder, row, operation, answer, safe_to_repeat=True) for row in rows]
+        if not isinstance(document, list) and any(order.order_id == 0 for order in orders):
+            raise self._api.unexpected(operation, "the answer is not a list", safe_to_repeat=True, answer=answer)
+        return orders
 
-    def _rows(self, model: type[_R], document: Any, operation: str, answer: Answer) -> list[Any]:
-        row = "Order" if model is Order else "CourseCompletionInfo"
+    def _rows(self, row: str, document: Any, operation: str, answer: Answer) -> list[Any]:
         if document is None or isinstance(document, (bool, int)) or (isinstance(document, str) and document):
             raise self._api.unexpected(operation, "the answer is not a list", safe_to_repeat=True, answer=answer)
         return as_rows(document, row)
@@ -334,24 +387,3 @@ class LearningCartClient:
 
 def _field(record: Mapping[str, Any], name: str) -> Any:
     return by_field(record, {fold(name): name}).get(name)
-
-
-def _window(begin_at: datetime | None, end_at: datetime | None) -> dict[str, str]:
-    """Return the parameters of a window.
-
-    ISO 8601 is the one notation .NET reads alike in every culture (05/06 is May or June); and without a zone, because
-    with one it would be converted to the server's own, and every date it answers is without one too.
-    """
-    parameters: dict[str, str] = {}
-    if begin_at is not None:
-        parameters["BeginDate"] = _iso(begin_at)
-    if end_at is not None:
-        # Cut to the second, the window would end before the moment asked for.
-        parameters["EndDate"] = _iso(end_at + timedelta(seconds=1) if end_at.microsecond else end_at)
-    return parameters
-
-
-def _iso(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise ValueError("a date needs its zone")
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")

@@ -38,10 +38,14 @@ def _record(value: object) -> object:
 
 
 def _customer(value: object) -> object:
-    """Return a customer inside another record; None when it is only a shell without an id."""
-    if isinstance(value, dict) and as_int(by_field(value, _names(Customer)).get("customer_id")) is None:
+    """Return a customer inside another record; None when it is only a shell, whose id is missing or 0."""
+    if isinstance(value, dict) and (as_int(by_field(value, _names(Customer)).get("customer_id")) or 0) < 1:
         return None
     return _record(value)
+
+
+def _id_or_zero(value: object) -> int:
+    return max(as_int(value) or 0, 0)
 
 
 Text = Annotated[str | None, BeforeValidator(as_text)]
@@ -224,6 +228,26 @@ class Order(LearningCartRecord):
     order_date_string: Text = None
     order_details: Annotated[tuple[OrderDetail, ...], BeforeValidator(_order_details)] = ()
     customer: Annotated[Customer | None, BeforeValidator(_customer)] = None
+
+
+class ListedOrder(Order):
+    """A row of a list of orders. One that cannot be read (null, no order id) has the id 0, and what could be read.
+
+    `customer_email` is what a customer without an id is still known by.
+    """
+
+    order_id: Annotated[int, BeforeValidator(_id_or_zero)] = 0
+    customer_email: Text = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_shells_email(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        customer = by_field(data, _names(cls)).get("customer")
+        if not isinstance(customer, dict):
+            return data
+        return data | {"customer_email": as_text(by_field(customer, _names(Customer)).get("email")) or None}
 
 
 class Course(LearningCartRecord):

@@ -81,6 +81,11 @@ class TokenKeeper:
         if held is not None and held.value == value:
             self._held = None
 
+    def is_undated(self, value: str) -> bool:
+        """Whether the token `value` names no end: it is used until it is refused, in whatever shape."""
+        held = self._held
+        return held is None or held.value != value or held.renew_at_seconds is None
+
     def _usable(self, refused: str | None) -> str | None:
         held = self._held
         if held is None or held.value == refused:

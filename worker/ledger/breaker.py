@@ -38,6 +38,8 @@ RUNS_TO_OPEN = 3
 nothing about the others."""
 RUNS_TO_OPEN_AGAIN = 3
 """So many while ramping: the run that always fails must not throw the others back."""
+RUNS_TO_OPEN_ANYWAY = 6
+"""So many, without a success between, though each may fail for its own sake: that many at once never do."""
 FIRST_ALLOWANCE = 2
 LAST_ALLOWANCE = 32
 """Once so many may run at a time, the destination is taken to be well."""
@@ -70,33 +72,49 @@ class Breaker:
     """In a row."""
     failing_run_ids: tuple[str, ...] = ()
     """The runs that failed in a row, each once, the last one last."""
+    own_failing_run_ids: tuple[str, ...] = ()
+    """Those that failed since the last success, though others were answered since they first failed."""
     last_error: str | None = None
 
     def after_failure(
-        self, run_id: str, *, error: str, now: datetime, probe_seconds: float, unreachable: bool = False
+        self,
+        run_id: str,
+        *,
+        error: str,
+        now: datetime,
+        probe_seconds: float,
+        unreachable: bool = False,
+        is_own: bool = False,
     ) -> Breaker:
         """Return the breaker after one more failure that says the destination is down.
 
-        `unreachable`: of it as a whole, so that one run's word is enough.
+        `unreachable`: of it as a whole, so that one run's word is enough. `is_own`: it answered others since the run
+        first failed, so that the run's word is worth nothing; so many runs' word is, whatever each is worth.
         """
-        others = tuple(other for other in self.failing_run_ids if other != run_id)
-        failed = replace(
-            self,
-            failures=self.failures + 1,
-            failing_run_ids=(*others, run_id)[-_REMEMBERED_RUNS:],
-            last_error=error,
-            probe_run_id=None if self.probe_run_id == run_id else self.probe_run_id,
-        )
+        turn = None if self.probe_run_id == run_id else self.probe_run_id
+        if is_own and self.state is not BreakerState.OPEN:
+            failed = replace(self, own_failing_run_ids=_last(self.own_failing_run_ids, run_id), probe_run_id=turn)
+        else:
+            failed = replace(
+                self,
+                failures=self.failures + 1,
+                failing_run_ids=_last(self.failing_run_ids, run_id),
+                last_error=error,
+                probe_run_id=turn,
+            )
         failing = len(failed.failing_run_ids)
         opens = {
             BreakerState.CLOSED: failed.failures >= FAILURES_TO_OPEN and (failing >= RUNS_TO_OPEN or unreachable),
             BreakerState.OPEN: False,
             BreakerState.RAMPING: failing >= RUNS_TO_OPEN_AGAIN,
         }[self.state]
+        all_failing = {*failed.failing_run_ids, *failed.own_failing_run_ids}
+        opens = opens or (self.state is not BreakerState.OPEN and len(all_failing) >= RUNS_TO_OPEN_ANYWAY)
         if not opens:
             return failed
         return replace(
             failed,
+            last_error=error,
             state=BreakerState.OPEN,
             opened_at=self.opened_at or now,
             probe_at=now + timedelta(seconds=probe_seconds),
@@ -117,6 +135,7 @@ class Breaker:
             allowance=allowance,
             failures=0,
             failing_run_ids=(),
+            own_failing_run_ids=(),
         )
 
     def probe_is_due(self, now: datetime, probe_seconds: float) -> bool:
@@ -178,16 +197,23 @@ def note_failure(
     now: datetime,
     probe_seconds: float,
     unreachable: bool = False,
+    is_own: bool = False,
 ) -> None:
-    """Count a failure that says the destination is down. Whichever opens the breaker says so, once."""
+    """Count a failure that says the destination is down. Whichever opens the breaker says so, once.
+
+    `is_own`: it answered other runs since this one first failed.
+    """
     insert_ignoring(connection, breakers, _values(Breaker(system)))
     before = _lock(connection, system)
     if before is None:  # removed at this very moment by a success, which is the newer news
         return
-    after = before.after_failure(run_id, error=error, now=now, probe_seconds=probe_seconds, unreachable=unreachable)
+    after = before.after_failure(
+        run_id, error=error, now=now, probe_seconds=probe_seconds, unreachable=unreachable, is_own=is_own
+    )
     _save(connection, after)
     if after.state is BreakerState.OPEN and before.state is not BreakerState.OPEN:
-        detail = {"failures": after.failures, "runs": list(after.failing_run_ids)}
+        runs_failing = [*after.failing_run_ids, *after.own_failing_run_ids]
+        detail = {"failures": after.failures, "runs": runs_failing}
         _record(connection, "breaker_opened", system, now=now, reason=error, detail=detail)
         log.error(
             "%s is down, its runs wait and it is probed every %g s: %s (%d failures in a row, of %d runs)",
@@ -195,7 +221,7 @@ def note_failure(
             probe_seconds,
             error,
             after.failures,
-            len(after.failing_run_ids),
+            len(runs_failing),
         )
 
 
@@ -295,12 +321,26 @@ def _lock(connection: Connection, system: str) -> Breaker | None:
 def _breaker(row: Row[Any]) -> Breaker:
     values = dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's public name for it)
     return Breaker(
-        **values | {"state": BreakerState(row.state), "failing_run_ids": tuple(row.failing_run_ids)},
+        **values
+        | {
+            "state": BreakerState(row.state),
+            "failing_run_ids": tuple(row.failing_run_ids),
+            "own_failing_run_ids": tuple(row.own_failing_run_ids or ()),
+        },
     )
 
 
 def _values(found: Breaker) -> dict[str, Any]:
-    return asdict(found) | {"failing_run_ids": list(found.failing_run_ids)}
+    lists = {
+        "failing_run_ids": list(found.failing_run_ids),
+        "own_failing_run_ids": list(found.own_failing_run_ids),
+    }
+    return asdict(found) | lists
+
+
+def _last(run_ids: tuple[str, ...], run_id: str) -> tuple[str, ...]:
+    """The runs with this one as the last."""
+    return (*(other for other in run_ids if other != run_id), run_id)[-_REMEMBERED_RUNS:]
 
 
 def _save(connection: Connection, found: Breaker) -> None:

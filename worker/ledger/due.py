@@ -24,13 +24,20 @@ _PROBE_CANDIDATES = 50
 
 
 def recover_orphans(
-    connection: Connection, *, now: datetime, settle_seconds: float, max_attempts: int, backoff_seconds: float
+    connection: Connection,
+    *,
+    now: datetime,
+    settle_seconds: float,
+    max_attempts: int,
+    backoff_seconds: float,
+    asked_steps: Collection[str] = (),
 ) -> int:
     """Take runs whose lease has ended from holders that vanished; returns how many.
 
     A call that may have been sent settles first, counted from the lease's end (from now where that was long ago), and
-    the lane stays shut until then. Where nothing was open the death itself counts as an attempt, so that a run which
-    kills its worker cannot do so for ever.
+    the lane stays shut until then. Those of `asked_steps` are asked about from now on: their answers settle them.
+    Where nothing was open the death itself counts as an attempt, so that a run which kills its worker cannot do so for
+    ever.
     """
     settle = timedelta(seconds=settle_seconds)
     orphans = connection.execute(
@@ -41,7 +48,15 @@ def recover_orphans(
         .with_for_update(skip_locked=True)
     ).all()
     for run in orphans:
-        _recover(connection, run, now=now, settle=settle, max_attempts=max_attempts, backoff_seconds=backoff_seconds)
+        _recover(
+            connection,
+            run,
+            now=now,
+            settle=settle,
+            max_attempts=max_attempts,
+            backoff_seconds=backoff_seconds,
+            asked_steps=asked_steps,
+        )
     return len(orphans)
 
 
@@ -53,22 +68,28 @@ def _recover(
     settle: timedelta,
     max_attempts: int,
     backoff_seconds: float,
+    asked_steps: Collection[str],
 ) -> None:
-    closed = connection.execute(
+    closed = connection.scalars(
         update(attempts)
         .where(attempts.c.run_id == run.id, attempts.c.outcome.is_(None))
         .values(outcome=Outcome.UNKNOWN, finished_at=run.lease_until, error="the worker vanished during the call")
-    ).rowcount
+        .returning(attempts.c.step)
+    ).all()
     values: dict[str, Any] = {"state": RunState.WAITING, "reason": "worker_vanished"}
     if closed:
         settled_at = run.lease_until + settle
         if settled_at < now:
             # Nobody looked for long, or the clock jumped ahead while the call was under way: that may be so still.
             settled_at = now + settle
-        values |= {"next_attempt_at": settled_at, "lane_shut_until": settled_at}
+        is_asked = set(closed) <= set(asked_steps)
+        values |= {"next_attempt_at": now if is_asked else settled_at, "lane_shut_until": settled_at}
     else:
         failures = _count_death(connection, run, now)
-        if failures >= max_attempts and repository.effect_open_runs(connection, [run.id]):
+        is_open = bool(repository.effect_open_runs(connection, [run.id]))
+        if is_open:
+            values["lane_shut_until"] = now + settle
+        if failures >= max_attempts and is_open:
             # It died at each lookup: what it may have made is a question to a person, and it must not go on dying.
             values |= {"state": RunState.REVIEW, "reason": "outcome_unknown"}
         elif failures >= max_attempts:
@@ -98,7 +119,7 @@ def _recover(
         source=run.source,
         order_id=run.order_id,
         reason="worker_vanished",
-        detail={"holder": run.lease_holder, "open_calls": closed},
+        detail={"holder": run.lease_holder, "open_calls": len(closed)},
     )
 
 

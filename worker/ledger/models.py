@@ -237,6 +237,8 @@ class Attempt(SQLModel, table=True):
     http_status: int | None = None
     error: str | None = None
     result_id: str | None = None
+    answer_seconds: float | None = None
+    """Of a lookup that was answered: how long the answer took, by a clock that is never set."""
 
 
 class Event(SQLModel, table=True):
@@ -317,6 +319,7 @@ class BreakerRecord(SQLModel, table=True):
     allowance: int = 0
     failures: int = 0
     failing_run_ids: list[str] = Field(default_factory=list, sa_column=json_column())
+    own_failing_run_ids: list[str] | None = Field(default=None, sa_column=json_column(nullable=True))
     last_error: str | None = None
     """Redacted."""
 

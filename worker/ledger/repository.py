@@ -5,8 +5,6 @@ Each function works inside the transaction it is given and commits nothing itsel
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -17,79 +15,10 @@ from worker.errors import LeaseHeldError, LeaseLostError
 from worker.ledger import breaker
 from worker.ledger.events import log_outcome
 from worker.ledger.events import record_event as record_event  # noqa: PLC0414  (called as ours by all who write runs)
+from worker.ledger.held import HeldRun, HeldStep, load_attempts
 from worker.ledger.models import attempts, pauses, runs, steps
 from worker.ledger.session import violated_constraint
 from worker.ledger.states import CLAIMABLE, FINISHED, Actor, Outcome, RunState, StepState, check_transition
-
-
-@dataclass
-class HeldStep:
-    """One step of a held run, as the holder knows it."""
-
-    position: int
-    name: str
-    state: StepState = StepState.PENDING
-    output: dict[str, Any] = field(default_factory=dict)
-    counted: int = 0
-    attempts: int = 0
-    """The number of the last attempt."""
-    first_sent_at: datetime | None = None
-    """When the first call of this generation was begun, None when none was."""
-    unresolved: bool = False
-    """A call may have been carried out, and no lookup has told since."""
-    finished_at: datetime | None = None
-    spent_unknown: bool = False
-    """The last call of this generation ended with an unknown outcome."""
-
-
-@dataclass
-class HeldRun:
-    """A run under a lease. `fence` is the holder's number: a write with an older one is refused."""
-
-    id: str
-    key: str
-    workflow: str
-    system: str
-    """The destination it was claimed for."""
-    source: str
-    order_id: str | None
-    """None for a run that belongs to no order."""
-    lane: str
-    learner: dict[str, Any]
-    grant: dict[str, Any]
-    """What it was planned with."""
-    generation: int
-    fence: int
-    holder: str
-    claimed_at: datetime
-    lease_until: datetime
-    cancel_reason: str | None
-    steps: list[HeldStep]
-    outcomes: list[dict[str, Any]] = field(default_factory=list)
-    """Ended attempts of safe steps that are not committed yet."""
-    dirty: list[HeldStep] = field(default_factory=list)
-    """Steps whose state is not committed yet."""
-    breaker: str | None = None
-    """The state of the destination's breaker when it was last looked at, None where it has none."""
-    probing: bool = False
-    """It was claimed to find out whether a destination that is down answers again."""
-    lease_end_seconds: float = math.inf
-    """The lease's end on the holder's own clock that never goes back."""
-
-    @property
-    def order(self) -> str | None:
-        """Its order for a log line, `source/id`."""
-        return None if self.order_id is None else f"{self.source}/{self.order_id}"
-
-    @property
-    def next_step(self) -> HeldStep | None:
-        """The first step that is not done."""
-        return next((step for step in self.steps if step.state is StepState.PENDING), None)
-
-    @property
-    def outputs(self) -> dict[str, dict[str, Any]]:
-        """What the done steps gave, by name."""
-        return {step.name: step.output for step in self.steps if step.state is StepState.DONE}
 
 
 def claim_run(
@@ -146,7 +75,7 @@ def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> 
         for step in connection.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position))
     ]
     if row.fence > 1:  # the first holder finds no attempts
-        _load_attempts(connection, row, {step.name: step for step in held_steps})
+        load_attempts(connection, row, {step.name: step for step in held_steps}, now)
     return HeldRun(
         id=row.id,
         key=row.key,
@@ -167,25 +96,6 @@ def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> 
         breaker=row.breaker,
         probing=row.breaker == breaker.BreakerState.OPEN,
     )
-
-
-def _load_attempts(connection: Connection, row: Row[Any], by_name: dict[str, HeldStep]) -> None:
-    found = connection.execute(
-        select(attempts).where(attempts.c.run_id == row.id).order_by(attempts.c.step, attempts.c.number)
-    )
-    for attempt in found:
-        step = by_name.get(attempt.step)
-        if step is None:
-            continue
-        step.attempts = attempt.number
-        if attempt.generation != row.generation:
-            continue
-        if attempt.kind == "lookup":
-            step.unresolved = step.unresolved and attempt.outcome not in {Outcome.ADOPTED, Outcome.ABSENT}
-            continue
-        step.first_sent_at = step.first_sent_at or attempt.started_at
-        step.spent_unknown = attempt.outcome in {None, Outcome.UNKNOWN}
-        step.unresolved = step.unresolved or step.spent_unknown
 
 
 def effect_open_runs(connection: Connection, run_ids: list[str]) -> set[str]:

@@ -184,6 +184,8 @@ def _due(connection: Connection, run: Shape, who: str, label: str, now: datetime
         return Verdict(
             25, f"{waits}: due since {minute(run['next_attempt_at'])}, and no worker took it.", "bad", action
         )
+    if is_open:
+        return Verdict(31, f"{waits}: {_DESTINATION} is asked for it within seconds.", "wait")
     return Verdict(31, f"{waits}: it is due now and starts within seconds.", "wait")
 
 

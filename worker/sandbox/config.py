@@ -21,8 +21,16 @@ class LearningCartConfig:
     password: str = "sandbox-password-learningcart"  # noqa: S105 -- fake on purpose, see SECRET_MARKS
     comped_order_method: str = "addCompOrder"
     token_lifetime_seconds: float = 3600.0
-    refusal: Literal["401", "403", "200", "500"] = "401"
-    """How a bad password or token is refused: by status and a message, by 200 and a word, by WCF's own 500 page."""
+    refusal: Literal["401", "403", "200", "400", "500"] = "401"
+    """How a bad password or token is refused: by status and a message, by 200 and a word, by a 500 page that speaks of
+    it, or (400) by WCF's page "Request Error", which names no reason."""
+    token_dates: bool = True
+    """False: a token comes without its dates, so that nobody knows its lifetime."""
+    records: Literal["whole", "shell_customer", "no_order_id", "null_row"] = "whole"
+    """What cannot be read: an order's customer is a shell with the id 0; listed orders have no id, customer or
+    comments; a list has a null row more."""
+    query_limit_bytes: int = 2048
+    """IIS answers 404 to a longer query."""
     wrap: Literal["d", "result", "bare"] = "d"
     """`{"d": …}`, `{"addCustomerResult": …}`, or the value itself."""
     form: Literal["json", "xml"] = "json"

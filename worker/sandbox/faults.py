@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from worker.sandbox.wire import Answer, Call, Request
 
-Kind = Literal["hang", "cut", "half_answer", "status", "html", "slow", "dribble", "empty", "late"]
+Kind = Literal["hang", "cut", "half_answer", "status", "html", "slow", "dribble", "empty", "late", "stall"]
 When = Literal["before", "after", "late"]
 
-_ANSWERS_IN_FULL: frozenset[str] = frozenset({"slow", "dribble"})
+_ANSWERS_IN_FULL: frozenset[str] = frozenset({"slow", "dribble", "stall"})
 _MAY_BE_LATE: frozenset[str] = frozenset({"cut", "late", "status", "html", "empty"})
 
 
@@ -34,6 +35,7 @@ class Fault:
     dribble      the right answer, one byte every `seconds`
     empty        status 200 with nothing in it
     late         `cut`, and the effect takes place `seconds` after the connection was cut
+    stall        nothing for all until `seconds` after the injection; then all are carried out, the given-up ones too
     ============ ==========================================================================================
 
     Error pages echo the full URL of the request, query included, as the real ones do.
@@ -58,6 +60,10 @@ class Fault:
     body: str | None = None
     match: Mapping[str, Any] = field(default_factory=dict)
     """Values of the query, the body's top level or the path (`id`) that must be equal as text; names in any case."""
+    contains: str = ""
+    """A text that some value of the query must contain, in any case: what a firewall or validation looks for."""
+    gateway_seconds: float | None = None
+    """Of a `stall`: when a gateway gives up on a request and answers 504 in the system's stead."""
     when: When | None = None
     reset: bool = True
 
@@ -101,6 +107,9 @@ class Fault:
     def matches(self, system: str, call: Call, request: Request) -> bool:
         """Tell whether a request is one that this fault is for."""
         if self.system not in ("*", system) or self.operation not in ("*", call.operation):
+            return False
+        wanted = self.contains.casefold()
+        if wanted and not any(wanted in value.casefold() for value in request.query.values()):
             return False
         if not self.match:
             return True
@@ -160,7 +169,9 @@ class FaultPlan:
                 if entry.seen <= entry.fault.after or self._rng.random() >= entry.fault.probability:
                     continue
                 entry.hits += 1
-                return entry.fault
+                if entry.fault.kind != "stall":
+                    return entry.fault
+                return replace(entry.fault, seconds=max(entry.stall_ends_at - time.monotonic(), 0.0))
         return None
 
     @property
@@ -180,9 +191,16 @@ class _Entry:
     fault: Fault
     seen: int = 0
     hits: int = 0
+    injected_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def stall_ends_at(self) -> float:
+        return self.injected_at + self.fault.seconds
 
     @property
     def spent(self) -> bool:
+        if self.fault.kind == "stall" and time.monotonic() >= self.stall_ends_at:
+            return True
         return self.fault.times is not None and self.hits >= self.fault.times
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from worker.sandbox.clock import Allowance, Clock
 from worker.sandbox.config import TOKEN_MARK, LearningCartConfig
 from worker.sandbox.effects import EffectLog
-from worker.sandbox.learningcart_form import date_fields, read_date, render
+from worker.sandbox.learningcart_form import REQUEST_ERROR_PAGE, date_fields, read_date, render
 from worker.sandbox.learningcart_records import (
     PROFILE_FIELDS,
     SiteCompletion,
@@ -19,6 +19,7 @@ from worker.sandbox.learningcart_records import (
     SiteOrder,
     completion_record,
     customer_record,
+    listed_records,
     order_record,
 )
 from worker.sandbox.wire import Answer, Call, Request, is_id
@@ -183,6 +184,8 @@ class LearningCart:
             return Answer.of_html("Service", f"Endpoint not found: {request.url}", 404)
         if request.method != "GET":
             return Answer.of_html("Service", f"Method not allowed: {request.method} {request.url}", 405, Allow="GET")
+        if len(request.query_text) > self.config.query_limit_bytes:
+            return Answer.of_html("404", "The request filtering module is configured to deny a query this long.", 404)
         if not self._allowance.take(self.config.requests_per_second):
             return Answer.of_json({"Message": "Too many requests"}, 429, Retry_After="1")
         parameters = {name.casefold(): value.strip() for name, value in request.query_pairs}
@@ -202,6 +205,8 @@ class LearningCart:
         refusal = self.config.refusal
         if refusal == "200":
             return render(message, method=operation, kind="string", config=self.config)
+        if refusal == "400":
+            return Answer(400, REQUEST_ERROR_PAGE, "text/html; charset=utf-8")
         if refusal == "500":
             return Answer.of_html("Request Error", f"The server met an error at {request.url}: {message}.", 500)
         return Answer.of_json({"Message": message}, int(refusal))
@@ -218,8 +223,8 @@ class LearningCart:
             self._tokens[token] = expires_at
         record = {
             "Authentication Token": token,
-            **date_fields("Issue Date", issued_at, self.config),
-            **date_fields("Expiration Date", expires_at, self.config),
+            **date_fields("Issue Date", issued_at if self.config.token_dates else None, self.config),
+            **date_fields("Expiration Date", expires_at if self.config.token_dates else None, self.config),
         }
         return render(record, method="requestToken", kind="AuthenticationToken", config=self.config)
 
@@ -240,7 +245,7 @@ class LearningCart:
         end_at = self._date(parameters, "enddate", now)
         with self._lock:
             found = [order for order in self._orders.values() if begin_at <= order.ordered_at <= end_at]
-            return [self._order_record(order) for order in found], "Order"
+            return listed_records([self._order_record(order) for order in found], self.config), "Order"
 
     def _add_comp_order(self, parameters: Mapping[str, str]) -> tuple[object, str]:
         customer_id = _positive_int(parameters, "customerid")

@@ -17,6 +17,15 @@ _WCF_DATE: Final = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
 _US_DATES: Final = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p")
 
 
+REQUEST_ERROR_PAGE: Final = (
+    b'<?xml version="1.0" encoding="utf-8"?>\r\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" '
+    b'"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">\r\n<html xmlns="http://www.w3.org/1999/xhtml"><head>'
+    b'<title>Request Error</title></head><body><div id="content"><p class="heading1">Request Error</p><p>The server '
+    b"encountered an error processing the request. See server logs for more details.</p></div></body></html>"
+)
+"""What WCF makes of any exception that nobody handles, with status 400."""
+
+
 def render(value: object, *, method: str, kind: str, config: LearningCartConfig) -> Answer:
     """Return `value` as the answer of `method`.
 

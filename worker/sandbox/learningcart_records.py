@@ -33,6 +33,8 @@ PROFILE_FIELDS: Final[Mapping[str, str]] = {
 }
 """`addCustomer`'s parameters, in the document's order, and the customer record's key for each."""
 
+_SHELL: Final[Mapping[str, Any]] = {"Customer ID": 0, "First Name": None, "Email": None, "isNew": False}
+
 ACCESS_DAYS: Final = 365
 LIST_PRICE: Final = 100.0
 COURSE_ID_FOR_PRICE: Final = 1000
@@ -97,8 +99,15 @@ def order_record(order: SiteOrder, customer: SiteCustomer, config: LearningCartC
         "Discount": LIST_PRICE,
         "Full Grand Total": 0.0,
         "OrderDetails": [_order_detail(order, config)],
-        "Customer": customer_record(customer),
+        "Customer": customer_record(customer) if config.records in ("whole", "null_row") else dict(_SHELL),
     }
+
+
+def listed_records(orders: list[dict[str, Any]], config: LearningCartConfig) -> list[dict[str, Any] | None]:
+    """Return the rows of a list of orders, as unreadable as the site is told to make them."""
+    if config.records == "no_order_id":
+        return [order | {"Order ID": 0, "Customer Comments": None} for order in orders]
+    return [None, *orders] if config.records == "null_row" else [*orders]
 
 
 def completion_record(completion: SiteCompletion, customer: SiteCustomer, config: LearningCartConfig) -> dict[str, Any]:

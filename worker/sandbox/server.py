@@ -116,6 +116,9 @@ class _Connection(BaseHTTPRequestHandler):
         if fault.kind == "slow" and fault.when == "before" and not waits.wait(fault.seconds):
             self._cut(reset=True)
             return
+        if fault.kind == "stall":
+            self._stall(fault, system, request)
+            return
         answer = system.answer(request) if fault.effect == "after" else fault.faulty_answer(request)
         match fault.kind:
             case "hang":
@@ -138,6 +141,22 @@ class _Connection(BaseHTTPRequestHandler):
             self._cut(reset=False)
             if waits.wait(fault.seconds):
                 system.answer(request)
+
+    def _stall(self, fault: Fault, system: System, request: Request) -> None:
+        """Queue the request until the stall ends, and carry it out then, whether its client is still there or not."""
+        waits = self._server.world.waits
+        left = fault.seconds
+        if fault.gateway_seconds is not None and fault.gateway_seconds < left:
+            waits.wait(fault.gateway_seconds)
+            left -= fault.gateway_seconds
+            self._send(Answer.of_html("504", "Gateway Time-out", 504))
+            self._cut(reset=False)
+            if waits.wait(left):
+                system.answer(request)
+        elif waits.wait(left):
+            self._send(system.answer(request))
+        else:
+            self._cut(reset=True)
 
     def _read_body(self) -> bytes | None:
         """Return the request's body; None when it is too large or of unsaid length."""

@@ -42,6 +42,8 @@ class Fate:
     """`500`, `html`, `half` or `empty` instead of the answer."""
     cut_seconds: float | None = None
     """When the connection breaks, counted from the sending; None: it holds."""
+    gateway_seconds: float | None = None
+    """When a gateway answers 504 in the system's stead, counted from the sending; None: there is none."""
 
 
 SMOOTH = Fate()
@@ -167,6 +169,10 @@ class Network:
         if fate.cut_seconds is not None and fate.cut_seconds < min(back_after, left):
             self.wait(fate.cut_seconds)
             return NoAnswer(kind="connection", cause="ConnectionResetError", sent=True)
+        if fate.gateway_seconds is not None and fate.gateway_seconds < min(back_after, left):
+            self.wait(fate.gateway_seconds)
+            page = wire.Answer.of_html("504", "Gateway Time-out", 504)
+            return Answer(504, CaseInsensitiveDict({"Content-Type": page.content_type}), page.body)
         if back_after > left:
             self.wait(max(left, 0.0))
             return NoAnswer(kind="timeout", cause="deadline", sent=True)

@@ -220,6 +220,7 @@ class Process:
         self.runtime.doorbell = SimulatedDoorbell(
             stage.app, self.runtime.ledger, stage.broker, now=stage.timeline.seconds
         )
+        self.runtime.executor._monotonic = stage.timeline.seconds
         learningcart = self.runtime.clients[DESTINATION]
         learningcart._clock = learningcart._tokens._clock = stage.timeline.seconds
         self.intake = WebhookIntake(stage.settings, self.runtime.ledger, clock=self.clock)

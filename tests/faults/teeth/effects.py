@@ -7,6 +7,8 @@ from tests.faults.teeth.bug import Bug, ByTest, Killed, Simulated
 _EXECUTION = "workflows/execution.py"
 _RECORDING = "workflows/recording.py"
 _FAILURE = "workflows/failure.py"
+_SETTLING = "workflows/settling.py"
+_HELD = "worker/ledger/held.py"
 _REPOSITORY = "worker/ledger/repository.py"
 _OUTCOMES = "worker/clients/outcomes.py"
 
@@ -40,9 +42,9 @@ EFFECTS = (
     Bug(
         "settle time zero",
         "The lookup is made while the request is under way, finds nothing, and the call is sent again.",
-        _FAILURE,
-        "settled_at = now + timedelta(seconds=patience.settle_seconds)",
-        "settled_at = now",
+        _SETTLING,
+        "is_settled = asked.prompt_at is not None and started_at >= asked.prompt_at + settle",
+        "is_settled = True",
         Simulated(),
     ),
     Bug(
@@ -77,18 +79,18 @@ EFFECTS = (
         "worker/clients/learningcart.py",
         """unexpected(operation, problem, safe_to_repeat=safe_to_repeat, answer=answer)
 
-    def _records""",
+    def _listed""",
         """unexpected(operation, problem, safe_to_repeat=True, answer=answer)
 
-    def _records""",
+    def _listed""",
         Simulated(),
     ),
     Bug(
         "refused page renews the token and repeats",
         "A 403 page of something in between, after the effect, is taken for a refused token and the call repeated.",
-        "worker/clients/learningcart.py",
-        "if refused and (safe_to_repeat or not is_html(decode(answer.body))):",
-        "if refused:",
+        "worker/clients/learningcart_refusals.py",
+        "is_refusal = is_refusal and (safe_to_repeat or not is_page)",
+        "is_refusal = is_refusal and True",
         ByTest(
             "test_faulty_answers.py::test_order_is_made_once_when_a_page_for_people_hides_that_it_was_made[sqlite-403]"
         ),
@@ -96,7 +98,7 @@ EFFECTS = (
     Bug(
         "unknown outcome not asked about",
         "Only an open call is asked about: after a recorded unknown outcome the call is sent again at once.",
-        _REPOSITORY,
+        _HELD,
         "step.spent_unknown = attempt.outcome in {None, Outcome.UNKNOWN}",
         "step.spent_unknown = attempt.outcome is None",
         Simulated(),
@@ -112,7 +114,7 @@ EFFECTS = (
     Bug(
         "failed lookup taken for absence",
         "A lookup that got no answer settles the question, and the call is sent again.",
-        _REPOSITORY,
+        _HELD,
         "step.unresolved = step.unresolved and attempt.outcome not in {Outcome.ADOPTED, Outcome.ABSENT}",
         "step.unresolved = False",
         Simulated(),
@@ -162,9 +164,13 @@ EFFECTS = (
     Bug(
         "lookups counted as attempts",
         "A destination that does not answer lookups uses up the attempts of a call that was made.",
-        _FAILURE,
-        "Reason.SETTLING, counted=False, next_attempt_at=now + wait)",
-        "Reason.SETTLING, next_attempt_at=now + wait)",
+        "workflows/lookups.py",
+        """        step.attempts += 1
+        attempt = ended""",
+        """        step.attempts += 1
+        step.counted += 1
+        held.dirty.append(step)
+        attempt = ended""",
         ByTest("test_faulty_answers.py::test_lookup_is_repeated_and_not_counted_when_its_answer_is_broken"),
     ),
     Bug(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.simulation import boundaries
+from worker.ledger.held import PROMPT_ANSWER_SECONDS
 from worker.settings import load_settings
 from workflows.execution import Timing
 
@@ -87,6 +88,7 @@ def test_sums_are_right_when_the_page_adds_up_the_times() -> None:
     call_seconds = system.connect_timeout_seconds + system.read_timeout_seconds
     timing = Timing(lease_seconds=settings.lease_seconds, call_seconds={system.system: call_seconds})
     deadline, settle = timing.deadline_seconds(system.system), settings.settle_seconds
+    asked = PROMPT_ANSWER_SECONDS + settle + 2 * settings.dispatch_seconds
     endless = Timing(lease_seconds=settings.lease_seconds, call_seconds={system.system: 1e9})
     share = endless.deadline_seconds(system.system) / settings.lease_seconds
     section = SECTIONS["The time of an unknown outcome"]
@@ -94,7 +96,7 @@ def test_sums_are_right_when_the_page_adds_up_the_times() -> None:
         f"at most {share:g} of the lease",
         f"deadline_seconds`): {deadline:g} s",
         f"at least {settle:g} s to land in the left story, and {deadline:g} + {settle:g} s in the right one",
-        f"{deadline + settle + settings.dispatch_seconds:g} s at most in the left",
-        f"and {settings.lease_seconds + settle + settings.dispatch_seconds:g} s in the right",
+        f"{deadline + settings.retry.base_seconds + asked:g} s at most in the left",
+        f"and {settings.lease_seconds + asked:g} s in the right",
     ):
         assert words in section

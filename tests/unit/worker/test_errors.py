@@ -16,6 +16,7 @@ RETRYABLE = {
     errors.ApiConnectionError,
     errors.ApiTimeoutError,
     errors.RateLimitedError,
+    errors.RefusalUnclearError,
     errors.ServerError,
     errors.UnexpectedResponseError,
 }

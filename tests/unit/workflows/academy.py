@@ -12,7 +12,7 @@ from tests.unit.workflows.shop import Clock, an_order, record, run_of
 from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.learningcart_models import Customer, CustomerFields, Order
 from worker.errors import ApiError, NotFoundError
-from worker.ledger.repository import HeldRun, HeldStep
+from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
 from workflows.execution import Executor, Timing
@@ -41,6 +41,11 @@ class Academy:
     during: Callable[[str], object] = lambda _method: None
     names_customers: bool = True
     forgets: set[int] = field(default_factory=set)
+    unreadable: list[Order] = field(default_factory=list)
+    """Rows of every list that have no order id."""
+    answer_seconds: float = 0.1
+    """How long each answer takes by the clock that is never set."""
+    elapsed_seconds: float = 0.0
     customers: list[CustomerFields] = field(default_factory=list)
     members: list[tuple[int, int]] = field(default_factory=list)
 
@@ -75,7 +80,9 @@ class Academy:
         self.limits.append(limits)
         self.windows.append((begin_at, end_at))
         hidden = {} if self.names_customers else {"customer": None}
-        return self._act("get_orders_by_date", lambda: [order.model_copy(update=hidden) for order in self.made])
+        return self._act(
+            "get_orders_by_date", lambda: [order.model_copy(update=hidden) for order in [*self.unreadable, *self.made]]
+        )
 
     def get_order_by_id(self, order_id: int, *, limits: CallLimits = NO_LIMITS) -> Order:
         self.asked.append(f"get_order_by_id {order_id}")
@@ -86,6 +93,7 @@ class Academy:
 
     def _act(self, method: str, act: Callable[[], _T]) -> _T:
         self.asked.append(method)
+        self.elapsed_seconds += self.answer_seconds
         if self.before.get(method):
             raise self.before[method].pop(0)
         answer = act()
@@ -116,6 +124,7 @@ def an_executor(ledger: Ledger, academy: Academy | None, clock: Clock, *, holder
         holder=holder,
         clock=clock,
         rng=Random(1),
+        monotonic=lambda: 0.0 if academy is None else academy.elapsed_seconds,
     )
 
 
@@ -154,6 +163,13 @@ def work(executor: Executor, run_id: str) -> None:
     held = claimed(executor, run_id)
     while perform(executor, held):
         pass
+
+
+def ask_and_settle(executor: Executor, run_id: str, clock: Clock) -> None:
+    """The first lookup is answered at once, and then the settle time goes by."""
+    clock.advance(seconds=PATIENCE.base_seconds)
+    work(executor, run_id)
+    clock.advance(seconds=PATIENCE.settle_seconds)
 
 
 def step_of(held: HeldRun, name: str = "add_comped_order") -> HeldStep:

@@ -36,6 +36,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from workflows.breaker import Evidence, evidence_of
 from workflows.failure import LeaseShortError, judge
+from workflows.steps import Repeat
 
 
 def put_breaker(ledger: Ledger, state: BreakerState, **values: Any) -> None:
@@ -81,8 +82,7 @@ def test_nothing_is_said_of_a_destination_when_the_cause_is_another(error: Excep
 def test_probe_costs_no_attempt_and_is_due_again_soon_when_the_destination_is_still_down(error: Exception) -> None:
     verdict = judge(
         error,
-        safe_to_repeat=True,
-        lookup=False,
+        repeat=Repeat.SAFE,
         failures=PATIENCE.max_attempts,
         patience=PATIENCE,
         now=NOW,

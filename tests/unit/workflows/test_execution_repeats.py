@@ -15,8 +15,8 @@ from tests.unit.workflows.academy import LEASE_SECONDS, PATIENCE, Academy, api_e
 from tests.unit.workflows.shop import JANE, NOW, Clock, rows
 from worker.errors import ApiTimeoutError, ServerError
 from worker.ledger import due, repository
+from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, pauses, runs, steps
-from worker.ledger.repository import HeldRun
 from worker.ledger.run_rows import insert_run
 from worker.ledger.session import Ledger
 from worker.ledger.share import Share

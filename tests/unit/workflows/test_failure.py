@@ -18,23 +18,26 @@ from worker.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
+    RefusalUnclearError,
+    RequestRefusedError,
     ServerError,
     UnexpectedResponseError,
 )
 from worker.ledger.states import Outcome, RunState
 from workflows.failure import LeaseShortError, Verdict, judge
 from workflows.reasons import Reason
+from workflows.steps import Repeat
 
 
-def judged(error: BaseException, *, safe: bool = True, lookup: bool = False, failures: int = 1) -> Verdict:
+def judged(error: BaseException, *, safe: bool = True, failures: int = 1, **more: Any) -> Verdict:
     return judge(
         error,
-        safe_to_repeat=safe,
-        lookup=lookup,
+        repeat=Repeat.SAFE if safe else Repeat.ASK,
         failures=failures,
         patience=PATIENCE,
         now=NOW,
         rng=Random(1),
+        **more,
     )
 
 
@@ -57,18 +60,22 @@ def test_outcome_settles_and_the_lane_stays_shut_when_it_is_unknown(kind: Any, f
     verdict = judged(api_error(kind, unknown=True, retryable=False), safe=False, failures=failures)
     assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.UNKNOWN, RunState.WAITING, Reason.SETTLING)
     assert verdict.counted
+    assert verdict.next_attempt_at is not None
+    assert verdict.next_attempt_at <= NOW + timedelta(seconds=PATIENCE.base_seconds)
+    assert verdict.lane_shut_until is not None
+    assert verdict.lane_shut_until >= NOW + timedelta(seconds=PATIENCE.settle_seconds)
+
+
+def test_call_that_cannot_be_asked_about_is_repeated_after_the_settle_time_when_that_is_harmless() -> None:
+    error = api_error(ApiTimeoutError, unknown=True, retryable=False)
+    verdict = judge(error, repeat=Repeat.HARMLESS, failures=1, patience=PATIENCE, now=NOW, rng=Random(1))
     assert verdict.next_attempt_at == verdict.lane_shut_until == NOW + timedelta(seconds=PATIENCE.settle_seconds)
 
 
 def test_lookup_waits_as_long_as_the_server_asks_when_that_is_longer_than_the_settle_time() -> None:
     verdict = judged(api_error(ServerError, unknown=True, retry_after_seconds=600), safe=False)
     assert verdict.next_attempt_at == NOW + timedelta(seconds=600)
-    assert verdict.lane_shut_until == NOW + timedelta(seconds=PATIENCE.settle_seconds)
-
-
-def test_settle_time_is_kept_when_the_server_asks_for_less() -> None:
-    verdict = judged(api_error(ServerError, unknown=True, retry_after_seconds=1), safe=False)
-    assert verdict.next_attempt_at == NOW + timedelta(seconds=PATIENCE.settle_seconds)
+    assert verdict.lane_shut_until == NOW + timedelta(seconds=600)
 
 
 def test_wish_is_taken_for_a_mistake_when_it_is_beyond_a_day() -> None:
@@ -94,12 +101,12 @@ def test_run_fails_by_name_when_tls_is_not_accepted() -> None:
 
 
 @pytest.mark.parametrize("kind", [AuthenticationError, PermissionDeniedError])
-@pytest.mark.parametrize("lookup", [True, False])
+@pytest.mark.parametrize("safe", [True, False])
 @pytest.mark.parametrize("failures", [1, 100])
 def test_destination_is_paused_and_the_run_waits_when_credentials_are_refused(
-    kind: Any, failures: int, *, lookup: bool
+    kind: Any, failures: int, *, safe: bool
 ) -> None:
-    verdict = judged(api_error(kind), safe=not lookup, lookup=lookup, failures=failures)
+    verdict = judged(api_error(kind), safe=safe, failures=failures)
     assert verdict.pause
     assert not verdict.counted
     assert (verdict.state, verdict.reason, verdict.next_attempt_at) == (RunState.WAITING, Reason.AUTHENTICATION, NOW)
@@ -116,20 +123,35 @@ def test_run_waits_uncounted_when_the_lease_was_short() -> None:
     assert verdict.next_attempt_at == NOW
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        api_error(InvalidRequestError),
-        api_error(ServerError),
-        api_error(ApiTimeoutError, unknown=True),
-        ValueError("a fault of our own"),
-    ],
-)
-def test_lookup_is_asked_again_uncounted_when_it_fails_in_any_way(error: Exception) -> None:
-    """Without an answer nothing may be sent, so no failure of a lookup ends a run."""
-    verdict = judged(error, safe=False, lookup=True, failures=100)
-    assert not verdict.counted
-    assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.RETRYABLE, RunState.WAITING, Reason.SETTLING)
+def test_a_person_is_asked_when_one_request_is_refused_and_others_are_answered() -> None:
+    verdict = judged(api_error(RequestRefusedError, status=403))
+    assert (verdict.outcome, verdict.state, verdict.reason, verdict.pause) == (
+        Outcome.FINAL,
+        RunState.REVIEW,
+        Reason.REQUEST_REFUSED,
+        False,
+    )
+
+
+def test_refusal_waits_uncounted_when_it_is_not_known_whose_it_is() -> None:
+    verdict = judged(api_error(RefusalUnclearError, status=403), failures=100)
+    assert (verdict.state, verdict.reason, verdict.counted) == (RunState.WAITING, Reason.RETRYING, False)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.parametrize("probing", [True, False])
+def test_a_person_is_asked_at_the_cap_when_others_are_answered(status: int, *, probing: bool) -> None:
+    error = api_error(ServerError, status=status)
+    waits = judged(error, failures=PATIENCE.max_attempts - 1, answers_others=True, probing=probing)
+    assert (waits.state, waits.counted) == (RunState.WAITING, True)
+    ends = judged(error, failures=PATIENCE.max_attempts, answers_others=True, probing=probing)
+    assert (ends.state, ends.reason) == (RunState.REVIEW, Reason.REQUEST_REFUSED)
+
+
+def test_run_pays_for_nothing_that_was_not_sent_when_others_are_answered() -> None:
+    unsent = judged(api_error(ApiConnectionError, sent=False), failures=100, answers_others=True)
+    token = judged(api_error(ServerError), failures=100, answers_others=True, sent=False)
+    assert [(each.state, each.counted) for each in (unsent, token)] == [(RunState.WAITING, False)] * 2
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from tests.unit.workflows.academy import (
     step_of,
 )
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
+from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, events, runs, steps
-from worker.ledger.repository import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from workflows import late_answers

@@ -23,13 +23,14 @@ from tests.unit.workflows.academy import (
 )
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
 from worker.errors import ApiTimeoutError, AuthenticationError, InvalidRequestError, LeaseLostError, ServerError
+from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, events, pauses, runs, steps
-from worker.ledger.repository import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from workflows.attempt_rows import describe, ended_attempt
 from workflows.enrolment import ADD_COMPED_ORDER
 from workflows.failure import LeaseShortError
+from workflows.lookups import LookupRecorder
 from workflows.recording import (
     AdoptedMeanwhileError,
     CancelledMeanwhileError,
@@ -211,11 +212,14 @@ def test_cancellation_waits_only_when_the_outcome_is_unknown(
     assert (run.state, run.reason) == after
 
 
-def test_cancellation_waits_when_a_lookup_could_not_be_made(recorder: Recorder, held: HeldRun, ledger: Ledger) -> None:
+def test_cancellation_waits_when_a_lookup_could_not_be_made(
+    recorder: Recorder, held: HeldRun, ledger: Ledger, clock: Clock
+) -> None:
     with ledger.write() as connection:
         connection.execute(runs.update().values(cancel_reason="cancelled_by_source"))
     step_of(held).unresolved = True
-    recorder.fail(held, step_of(held), ORDER, api_error(ServerError), NOW, lookup=True)
+    lookups = LookupRecorder(recorder, patience=PATIENCE, clock=clock)
+    lookups.fail(held, step_of(held), ORDER, api_error(ServerError), NOW)
     run = run_of(ledger, KEY)
     assert (run.state, run.reason) == ("waiting", "settling")
     assert order_attempt(ledger).kind == "lookup"

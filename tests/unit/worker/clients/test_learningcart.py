@@ -114,7 +114,9 @@ def test_answers_are_read_when_they_are_wrapped(wrap: Callable[[object, str], ob
     each = client(vendor)
     order = each.get_order_by_id(5001)
     assert order.customer_comments == "cb-1"
-    assert each.get_orders_by_date(BEGIN, END) == [order]
+    assert [listed.model_dump(exclude={"customer_email"}) for listed in each.get_orders_by_date(BEGIN, END)] == [
+        order.model_dump()
+    ]
     assert each.add_comp_order(7, 501) == order
     customer = each.add_customer(CustomerFields(email="jane@example.test"))
     assert (customer.customer_id, customer.is_new, customer.password) == (7, True, SecretStr("made-up-1"))
@@ -151,10 +153,16 @@ def test_an_order_is_unexpected_when_it_is_another_or_none(body: object) -> None
     assert (type(error), error.retryable, error.outcome_unknown) == (UnexpectedResponseError, True, False)
 
 
-@pytest.mark.parametrize("body", [None, "nothing", True, 5, [ORDER, {}], [None], [ORDER, {"Tax": 1}], b"", HTML])
-def test_a_list_is_unexpected_when_it_is_null_or_a_row_has_no_id(body: object) -> None:
+@pytest.mark.parametrize("body", [None, "nothing", True, 5, {"Message": "no"}, {"Tax": 1}, b"", HTML])
+def test_a_list_is_unexpected_when_it_is_none(body: object) -> None:
     error = failure("getOrdersByDate", Vendor(answer(body)))
     assert (type(error), error.retryable) == (UnexpectedResponseError, True)
+
+
+@pytest.mark.parametrize("row", [None, {}, {"Tax": 1}, "text", 5, [], {"Order ID": 0}, {"Order ID": "x"}])
+def test_a_row_hides_no_other_and_has_the_id_0_when_it_cannot_be_read(row: object) -> None:
+    orders = client(Vendor(answer([row, ORDER, row]))).get_orders_by_date(BEGIN)
+    assert [order.order_id for order in orders] == [0, 5001, 0]
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,14 @@ from worker.errors import (
     InvalidRequestError,
     NotFoundError,
     RateLimitedError,
+    RefusalUnclearError,
+    RequestRefusedError,
     ServerError,
     UnexpectedResponseError,
 )
 from worker.redaction import SecretBook
+
+LIST = "getOrdersByDate"
 
 
 @pytest.mark.parametrize(
@@ -57,12 +61,43 @@ def test_a_call_is_repeated_once_with_a_new_token_when_its_token_is_refused(refu
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_the_call_fails_for_good_when_a_new_token_is_refused_too(method: str) -> None:
+def test_everybody_is_refused_when_a_harmless_request_is_too(method: str) -> None:
     for status in (200, 400, 401, 403):
         vendor = Vendor(answer("Invalid token", status))
         error = failure(method, vendor)
         assert (type(error), error.status, error.outcome_unknown) == (AuthenticationError, status, False)
-        assert (len(vendor.calls), len(vendor.token_requests)) == (2, 2)
+        assert [asked.method for asked in vendor.calls] == [method, method, "getOrdersByDate"][: 2 + (method != LIST)]
+        assert len(vendor.token_requests) == 2
+
+
+@pytest.mark.parametrize("method", [method for method in CALLS if method != LIST])
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_request_alone_is_refused_when_a_harmless_one_is_answered(method: str, status: int) -> None:
+    refused = answer({"Message": "no"}, status)
+    vendor = Vendor(refused, refused, answer([]))
+    error = failure(method, vendor)
+    assert (type(error), error.status, error.outcome_unknown) == (RequestRefusedError, status, False)
+    assert not error.retryable
+    assert vendor.calls[2].query["AuthenticationToken"] == vendor.calls[1].query["AuthenticationToken"]
+
+
+@pytest.mark.parametrize(
+    "other", [answer(HTML, 500), answer({}, 429), answer(HTML), NoAnswer("timeout", "X", sent=True)]
+)
+def test_a_refusal_waits_when_nothing_can_be_learned_of_others(other: Reply) -> None:
+    refused = answer({"Message": "no"}, 403)
+    error = failure("addCompOrder", Vendor(refused, refused, other))
+    assert type(error) is RefusalUnclearError
+    assert (error.retryable, error.outcome_unknown, error.unreachable) == (True, False, True)
+
+
+@pytest.mark.parametrize("method", [method for method in CALLS if method != LIST])
+def test_a_firewalls_page_concerns_the_request_alone_when_others_are_answered(method: str) -> None:
+    vendor = Vendor(answer(HTML, 403), answer(HTML, 403), answer([]))
+    error = failure(method, vendor)
+    is_unknown = method == "addCompOrder"
+    assert type(error) is (UnexpectedResponseError if is_unknown else RequestRefusedError)
+    assert error.outcome_unknown is is_unknown
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -83,9 +118,8 @@ def test_a_safe_call_is_repeated_when_a_page_refuses_it() -> None:
 
 
 @pytest.mark.parametrize("method", CALLS)
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_failed_call_is_not_repeated_when_its_page_speaks_of_the_token(method: str, status: int) -> None:
-    vendor = Vendor(answer(b"<html>Invalid or expired AuthenticationToken.</html>", status), answer(GOOD[method]))
+def test_a_failed_call_is_not_repeated_when_a_gateways_page_speaks_of_the_token(method: str) -> None:
+    vendor = Vendor(answer(b"<html>Invalid or expired AuthenticationToken.</html>", 503), answer(GOOD[method]))
     each = client(vendor)
     with pytest.raises(ServerError) as caught:
         CALLS[method](each, CallLimits())
@@ -119,7 +153,7 @@ def test_an_unsafe_call_is_made_once_when_it_fails_otherwise(reply: Reply, kind:
     [
         answer({"Message": "no"}, 400),
         answer(b"", 401),
-        answer(HTML, 403),
+        answer(HTML, 401),
         answer({}, 422),
         answer(None),
         answer(""),
@@ -144,6 +178,8 @@ def test_the_credentials_are_wrong_when_no_token_is_given(refusal: Answer) -> No
         (answer({}, 405), InvalidRequestError),
         (answer({}, 429), RateLimitedError),
         (answer(HTML, 500), ServerError),
+        (answer(HTML, 400), UnexpectedResponseError),
+        (answer(HTML, 403), UnexpectedResponseError),
         (answer(HTML), UnexpectedResponseError),
         (answer({"Something": "else"}), UnexpectedResponseError),
         (answer([]), UnexpectedResponseError),

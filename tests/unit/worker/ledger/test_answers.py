@@ -243,6 +243,7 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.SUBSCRIPTION_EXPIRED: (asked(Reason.SUBSCRIPTION_EXPIRED), "came to its end"),
     Reason.SUBSCRIPTION_RESUMED: (asked(Reason.SUBSCRIPTION_RESUMED, keys.REGRANT), "the subscription goes on"),
     Reason.REFUSED: (engine(RunState.FAILED, Reason.REFUSED), "it failed"),
+    Reason.REQUEST_REFUSED: (engine(RunState.REVIEW, Reason.REQUEST_REFUSED), "has no access to"),
     Reason.TLS_FAILURE: (engine(RunState.FAILED, Reason.TLS_FAILURE), "it failed"),
     Reason.ATTEMPTS_SPENT: (engine(RunState.FAILED, Reason.ATTEMPTS_SPENT), "it failed"),
     Reason.UNEXPECTED_ERROR: (engine(RunState.FAILED, Reason.UNEXPECTED_ERROR), "it failed"),

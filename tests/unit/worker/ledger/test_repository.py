@@ -13,8 +13,8 @@ from tests.unit.workflows.shop import JOHN, NOW, an_order, put_run, record, rows
 from worker.errors import IllegalTransitionError, LeaseHeldError, LeaseLostError
 from worker.ledger import repository
 from worker.ledger.due import due_in_lane
+from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, events, pauses, steps
-from worker.ledger.repository import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState, StepState
 

@@ -1,0 +1,71 @@
+"""Planted bugs around what a stalled server, an unreadable record and a single refused request may mean."""
+
+from __future__ import annotations
+
+from tests.faults.teeth.bug import Bug, ByTest
+
+_SETTLING = "workflows/settling.py"
+
+STALLS = (
+    Bug(
+        "settle time counted from the failure",
+        "A stalled server carries out what had queued after the lookup proved its absence: two orders.",
+        "worker/ledger/held.py",
+        """        if step.spent_unknown:
+            step.asked = Asked()
+""",
+        """        if step.spent_unknown:
+            step.asked = Asked(prompt_at=attempt.finished_at)
+""",
+        ByTest(
+            "test_stalls.py::test_settle_time_counts_from_the_first_prompt_answer_when_the_queue_is_worked_off_slowly"
+        ),
+    ),
+    Bug(
+        "slow answer taken for proof",
+        "An answer that itself sat in the stall, and so was given before what had queued, proves absence.",
+        _SETTLING,
+        "    return is_settled and answer_seconds <= PROMPT_ANSWER_SECONDS\n",
+        "    return is_settled\n",
+        ByTest("test_stalls.py::test_one_order_is_made_when_a_second_stall_holds_the_lookup"),
+    ),
+    Bug(
+        "slow answer begins the settle time",
+        "An answer that sat in the stall is taken for the sign that it is over.",
+        "worker/ledger/held.py",
+        "is_prompt = attempt.answer_seconds is not None and attempt.answer_seconds <= PROMPT_ANSWER_SECONDS",
+        "is_prompt = attempt.answer_seconds is not None",
+        ByTest("test_stalls.py::test_settle_time_does_not_begin_when_an_answer_is_slow"),
+    ),
+    Bug(
+        "one request's refusal pauses the system",
+        "A firewall stops one learner's name, and everybody else waits.",
+        "worker/clients/learningcart.py",
+        "return None if error is not None else False",
+        "return True",
+        ByTest(
+            "test_refused_credentials.py::"
+            "test_one_learner_is_in_review_and_the_others_go_on_when_a_firewall_stops_her_name[sqlite-word]"
+        ),
+    ),
+    Bug(
+        "unreadable record taken for absence",
+        "The one order of the list that cannot be read was ours, and is made again.",
+        "workflows/execution.py",
+        "if unaccounted or found.unreadable:",
+        "if unaccounted:",
+        ByTest(
+            "test_unknown_outcomes.py::test_run_is_in_review_when_a_record_cannot_be_read[sqlite-order without an id]"
+        ),
+    ),
+    Bug(
+        "one run's failures open the breaker",
+        "Three learners whose names the server cannot take have it called down for all.",
+        "worker/ledger/breaker.py",
+        "if is_own and self.state is not BreakerState.OPEN:",
+        "if False:",
+        ByTest(
+            "test_single_requests.py::test_runs_that_looked_like_an_outage_end_when_others_are_answered_later[sqlite]"
+        ),
+    ),
+)
