@@ -15,7 +15,7 @@ from worker.ledger.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_shape
 from worker.ledger.shapes import Shape
-from workflows.reasons import advice
+from workflows.reasons import Reason, advice
 
 DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
@@ -236,13 +236,20 @@ def _by_reason(rows: Sequence[Shape], kind: str, word: str, path: str) -> list[P
     return [
         Problem(
             f"{kind}/{row['reason'] or ''}",
-            f"{row['count']} {'run' if row['count'] == 1 else 'runs'} {word}: {row['reason'] or 'no reason'}",
+            f"{_runs_counted(row)} {word}: {row['reason'] or 'no reason'}",
             f"{row['advice']} {row['action']}" if row["advice"] else "",
-            row["count"],
+            row["orders"] if row["reason"] == Reason.SHARED_EMAIL else row["count"],
             path + urlencode({"state": kind, "reason": row["reason"] or ""}),
         )
         for row in rows
     ]
+
+
+def _runs_counted(row: Shape) -> str:
+    runs = f"{row['count']} {'run' if row['count'] == 1 else 'runs'}"
+    if not 0 < row["orders"] < row["count"]:
+        return runs
+    return f"{runs} of {row['orders']} {'order' if row['orders'] == 1 else 'orders'}"
 
 
 def _deliveries(rows: Sequence[Shape]) -> list[Problem]:

@@ -9,7 +9,7 @@ import typer
 
 from worker.cli.arguments import AsJson
 from worker.cli.opening import opening_of
-from worker.cli.printing import STATE_STYLES, ago, cell, console, duration, print_json, table, warn_of_offers
+from worker.cli.printing import STATE_STYLES, ago, cell, console, counted, duration, print_json, table, warn_of_offers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -137,6 +137,12 @@ def _events(outbox: Shape) -> Text:
     return cell("; ".join(parts), "red" if outbox["failed"] else "")
 
 
+def _counted_rows(row: Shape, name: str) -> str:
+    """How many, and of how many orders where those are fewer: a question about an order is one question."""
+    is_of_runs = name in {"failures", "reviews"} and 0 < row["orders"] < row["count"]
+    return f"{row['count']} of {counted(row['orders'], 'order')}" if is_of_runs else str(row["count"])
+
+
 def _needs_table(found: Shape) -> Table:
     rows = []
     for name, what, style in (
@@ -147,7 +153,7 @@ def _needs_table(found: Shape) -> Table:
         rows += [
             [
                 cell(f"{what}: {row['reason'] or 'no reason'}", style),
-                cell(row["count"]),
+                cell(_counted_rows(row, name)),
                 cell(ago(row["oldest_at"])),
                 cell(f"{row['advice']}\n{row['action']}" if row["advice"] else ""),
             ]

@@ -130,10 +130,16 @@ def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict
 
 
 def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum, advise: Advise) -> list[Shape]:
-    """What is in `state`, by reason, the most frequent first."""
+    """What is in `state`, by reason, the most frequent first; `orders` counts the orders that the rows are of."""
     table = begun_at.table
+    order = table.c.source + "/" + table.c.order_id
     counted = connection.execute(
-        select(table.c.reason, func.count().label("rows"), func.min(begun_at).label("oldest_at"))
+        select(
+            table.c.reason,
+            func.count().label("rows"),
+            func.count(order.distinct()).label("orders"),
+            func.min(begun_at).label("oldest_at"),
+        )
         .where(table.c.state == state)
         .group_by(table.c.reason)
         .order_by(func.count().desc(), table.c.reason)
@@ -145,6 +151,7 @@ def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum, ad
             {
                 "reason": row.reason,
                 "count": row.rows,
+                "orders": row.orders,
                 "oldest_at": iso(row.oldest_at),
                 "advice": found.sentence if found else None,
                 "action": found.action if found else None,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, TextClause, func, select, text
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, TextClause, func, select, text
 
 from worker.ledger.models import deliveries, orders, runs
 from worker.ledger.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
@@ -23,8 +23,8 @@ DONE_HOURS = 24
 def needs_person(connection: Connection, *, advise: Advise, most_counted: int) -> list[Shape]:
     """What waits for a person, by reason, the longest waiting first.
 
-    `[{what, state, reason, count, oldest_at, advice, action}]`; `what` is `runs`, `orders` or `deliveries`. A count of
-    `most_counted + 1` means: more than `most_counted`.
+    `[{what, state, reason, count, orders, oldest_at, advice, action}]`; `what` is `runs`, `orders` or `deliveries`.
+    A count of `most_counted + 1` means: more than `most_counted`.
     """
     groups = (
         (runs.c.created_at, RunState.FAILED, NEEDS_PERSON),
@@ -105,11 +105,21 @@ def _by_reason(
             "state": str(state),
             "reason": row.reason,
             "count": _count(connection, select(table.c.state).where(*in_state, same), most_counted),
+            "orders": _count_orders(connection, table, (*in_state, same), most_counted),
             "oldest_at": iso(row.oldest_at),
             "advice": found.sentence if found else None,
             "action": found.action if found else None,
         }
         row = connection.execute(first.where(*in_state, table.c.reason > (row.reason or ""))).one_or_none()
+
+
+def _count_orders(
+    connection: Connection, table: Table, conditions: tuple[ColumnElement[bool] | TextClause, ...], most_counted: int
+) -> int:
+    """How many orders the rows that are counted are of."""
+    order = (table.c.source + "/" + table.c.order_id).label("name")
+    rows = select(order).where(*conditions).limit(most_counted + 1).subquery()
+    return int(connection.scalar(select(func.count(rows.c.name.distinct()))) or 0)
 
 
 def _count(connection: Connection, rows: Select[Any], most_counted: int) -> int:

@@ -55,7 +55,10 @@ def judge(
         for run in found
         if run["workflow"] == "revocation" and run["state"] == RunState.SUCCEEDED and run["reason"] == "done_by_hand"
     }
-    verdicts = [_of_run(connection, run, now, settled.get(run["id"])) for run in told]
+    shared = _sharing_an_email(told)
+    verdicts = [_of_shared_email(runs_of) for runs_of in shared.values()]
+    grouped = {run["id"] for runs_of in shared.values() for run in runs_of}
+    verdicts += [_of_run(connection, run, now, settled.get(run["id"])) for run in told if run["id"] not in grouped]
     verdicts += _of_orders(orders, {(run["source"], run["order_id"]) for run in found})
     verdicts += _of_deliveries(deliveries, {(order["source"], order["order_id"]) for order in orders})
     # Sorting keeps the newest first among equals.
@@ -69,6 +72,24 @@ def judge(
         others = f" ({len(has) - 1} more like it.)" if len(has) > 1 else ""
         answer = f"{answer} {has[0]}{others}"
     return replace(worst, answer=answer)
+
+
+def _sharing_an_email(found: list[Shape]) -> dict[tuple[str, str, str], list[Shape]]:
+    """The seats of one order that share one email under different names: one question, by order and email."""
+    groups: dict[tuple[str, str, str], list[Shape]] = {}
+    for run in found:
+        if (run["state"], run["reason"]) == (RunState.REVIEW, "shared_email") and run["order_id"] and run["email"]:
+            groups.setdefault((run["source"], run["order_id"], run["email"]), []).append(run)
+    return {key: group for key, group in groups.items() if len(group) > 1}
+
+
+def _of_shared_email(seats: list[Shape]) -> Verdict:
+    first = seats[0]
+    order = f"{first['source']}/{first['order_id']}"
+    answer = (
+        f"{len(seats)} seats of order {order} share {first['email']}, so none of them has access yet. {first['advice']}"
+    )
+    return Verdict(10, answer, "bad", first["action"])
 
 
 def _seat(run: Shape) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ from tests.unit.workflows.shop import (
 )
 from worker.ledger import order_rows
 from worker.ledger.models import deliveries, orders, pauses, runs
+from worker.ledger.page_today import needs_person
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.story import why
 from worker.sources.order import Money, Payment, Seat
 from workflows import keys, late_answers
+from workflows.alerts import problems
 from workflows.reasons import Reason, advice
 
 ORDER = "studiocart/1109"
@@ -345,6 +347,19 @@ def test_taking_back_by_hand_is_said_when_a_refund_was_settled(ledger: Ledger) -
     answer = ask(ledger)["answer"]
     assert answer.startswith(f"jane@example.test was given access to {COURSE}")
     assert "settled by hand: taken back" in answer
+
+
+def test_shared_email_is_one_question_when_several_seats_of_an_order_have_it(ledger: Ledger) -> None:
+    seats = [Seat(id=f"participant-{number}-user-{number}", learner=JANE, hold="shared_email") for number in range(12)]
+    record(ledger, an_order(lines=[a_line(seats=seats)]))
+    found = ask(ledger)
+    assert found["answer"].startswith(f"12 seats of order {ORDER} share jane@example.test")
+    assert "more below" not in found["answer"]
+    with ledger.read() as connection:
+        (group,) = needs_person(connection, advise=advice, most_counted=100)
+        assert (group["count"], group["orders"]) == (12, 1)
+        (problem,) = problems(connection, NOW)
+        assert (problem.title, problem.count) == ("12 runs of 1 order in review: shared_email", 1)
 
 
 def test_order_says_refunded_after_when_access_was_given_by_it(ledger: Ledger) -> None:
