@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
-from worker.ledger import breaker, repository, sealed_passwords
+from worker.ledger import repository, sealed_passwords
 from worker.ledger.forgotten import is_pseudonym
-from worker.ledger.models import orders, pauses, runs, steps
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.models import orders, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
 from worker.sources.order import Payment
 from workflows import late_answers
 from workflows.hints import HintReader
 from workflows.known_runs import known_run
+from workflows.pausing import pause, resume
 from workflows.plan import REVOCATION, KnownRun
 from workflows.reasons import Reason, advice
 from workflows.seats import Place
@@ -281,38 +281,13 @@ class Operations:
             _event(connection, row, "run_cancelled", actor, reason=reason, now=now, detail={"from": known.state})
         return f"cancelled {row.key}"
 
-    # Pause and resume
-
     def pause(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
-        """Send nothing more to a system until it is resumed; calls under way end. Safe to repeat."""
-        if dry_run:
-            return f"would pause {system}"
-        now = self._clock()
-        with self._ledger.write() as connection:
-            values = {"system": system, "kind": "operator", "reason": reason or "", "actor": actor, "since": now}
-            if not insert_ignoring(connection, pauses, values):
-                return f"{system} is paused already"
-            repository.record_event(connection, at=now, kind="system_paused", actor=actor, system=system, reason=reason)
-        return f"paused {system}: its runs wait"
+        """As `workflows.pausing.pause`."""
+        return pause(self._ledger, system, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
 
     def resume(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
-        """Send to a system again; what waited for it is sent within seconds. Safe to repeat.
-
-        One that is down is probed at once. Its runs follow when it answers and not before: if the operator is wrong,
-        they would all be sent into the same failure.
-        """
-        if dry_run:
-            return f"would resume {system}"
-        now = self._clock()
-        with self._ledger.write() as connection:
-            paused = bool(connection.execute(delete(pauses).where(pauses.c.system == system)).rowcount)
-            down = breaker.probe_now(connection, system, now=now)
-            if paused or down is not None:
-                repository.record_event(
-                    connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason
-                )
-        resumed = f"resumed {system}" if paused else f"{system} is not paused"
-        return resumed if down is None else f"{resumed}. {down.sentence(now)}"
+        """As `workflows.pausing.resume`."""
+        return resume(self._ledger, system, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
 
 
 def _load(connection: Connection, run_id: str) -> tuple[Row[Any], KnownRun]:

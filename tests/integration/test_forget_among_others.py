@@ -34,7 +34,8 @@ from worker.ledger.states import RunState
 from worker.ledger.subscription_models import subscriptions
 from worker.sources.order import Learner, Order, Payment, Seat
 from worker.sources.subscription import Access, Subscription
-from workflows.completions import Progress, record_progress
+from workflows.completion_progress import Progress
+from workflows.completions import record_progress
 from workflows.offers_file import OffersBook
 from workflows.operations import Operations
 from workflows.reasons import Reason

@@ -173,7 +173,7 @@ def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -
     from tasks.follow_on import planner
     from worker.errors import NotInLedgerError
     from worker.ledger.completions import CompletionState, one_completion
-    from workflows.completions import Progress
+    from workflows.completion_progress import Progress
 
     found: Planned | None = None
     result, completion_id = "not_completed", text

@@ -13,7 +13,8 @@ from tests.unit.workflows.test_completions import BEGAN_AT, completed, info, pro
 from worker.ledger.models import completions, events, orders, runs, steps
 from worker.ledger.session import Ledger
 from worker.sources.order import Address, Learner
-from workflows.completions import Progress, record_progress
+from workflows.completion_progress import Progress
+from workflows.completions import record_progress
 from workflows.follow_on import FOLLOW_ON, billing_fields
 from workflows.follow_on_planning import Came, FollowOnPlanner, Planned
 from workflows.offers import Offers, OffersError

@@ -1,0 +1,93 @@
+"""A learner's progress in a course, and what becomes of it by what LearningCart tells: pure, and never backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Self
+
+from sqlalchemy import Row
+
+from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.email_address import trimmed_email
+from worker.ledger.completions import CompletionState
+from worker.ledger.shapes import iso
+
+_LARGEST_SCORE: Final = 2**31 - 1
+"""What a column holds: a garbled score must not hide the completion."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a learner is in a course that was begun once."""
+
+    key: str
+    state: CompletionState
+    customer_id: str
+    course_id: str
+    email: str = ""
+    name: str = ""
+    course_name: str = ""
+    score: int | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    @classmethod
+    def told(cls, info: CourseCompletionInfo) -> Self | None:
+        """What LearningCart tells; None where it names no learner or course, or a status that is none of the two."""
+        customer, course = info.customer, info.course
+        if customer is None or course is None or course.course_id is None or info.status not in {0, 1, None}:
+            return None
+        is_completed = info.is_completed or (info.status is None and info.completed_at is not None)
+        return cls(
+            key=f"{customer.customer_id}/{course.course_id}/{iso(info.started_at) or '-'}",
+            state=CompletionState.COMPLETED if is_completed else CompletionState.BEGAN,
+            customer_id=str(customer.customer_id),
+            course_id=str(course.course_id),
+            email=trimmed_email(_text(customer.email)),
+            name=_text(f"{customer.first_name or ''} {customer.last_name or ''}"),
+            course_name=_text(course.course_name),
+            score=None if info.score is None or abs(info.score) > _LARGEST_SCORE else info.score,
+            started_at=info.started_at,
+            completed_at=info.completed_at if is_completed else None,
+        )
+
+    @classmethod
+    def kept(cls, row: Row[Any]) -> Self:
+        """What the ledger holds."""
+        values = {name: getattr(row, name) for name in cls.__dataclass_fields__}
+        return cls(**values | {"state": CompletionState(row.state)})
+
+    def joined_by(self, news: Progress) -> Progress:
+        """This progress and the news of it: nothing goes back, in whatever order and however often both are told.
+
+        Who the learner is follows the news that moves the progress forward, and fills in what was missing.
+        """
+        is_forward = news.state is CompletionState.COMPLETED and self.state is CompletionState.BEGAN
+        leading, other = (news, self) if is_forward else (self, news)
+        return replace(
+            self,
+            state=leading.state,
+            email=leading.email or other.email,
+            name=leading.name or other.name,
+            course_name=leading.course_name or other.course_name,
+            score=max((each for each in (self.score, news.score) if each is not None), default=None),
+            completed_at=min((each for each in (self.completed_at, news.completed_at) if each), default=None),
+        )
+
+
+def advance(before: Progress | None, told: Iterable[Progress]) -> tuple[Progress | None, list[CompletionState]]:
+    """What becomes of one learner's course by what is told of it, and the states it newly came to, in their order."""
+    after, reached = before, []
+    for news in sorted(told, key=lambda each: each.state is CompletionState.COMPLETED):
+        joined = news if after is None else after.joined_by(news)
+        if after is None or joined.state is not after.state:
+            reached.append(joined.state)
+        after = joined
+    return after, reached
+
+
+def _text(text: str | None) -> str:
+    """A text that either database takes: without NUL, and without half a character."""
+    return (text or "").encode("utf-8", "replace").decode().replace("\0", "").strip()

@@ -1,0 +1,43 @@
+"""Pausing a system and resuming it, as an operator does; each with an actor and a reason."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete
+
+from worker.ledger import breaker, repository
+from worker.ledger.models import pauses
+from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.session import Ledger
+
+
+def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:
+    """Send nothing more to a system until it is resumed; calls under way end. Safe to repeat."""
+    if dry_run:
+        return f"would pause {system}"
+    with ledger.write() as connection:
+        values = {"system": system, "kind": "operator", "reason": reason or "", "actor": actor, "since": now}
+        if not insert_ignoring(connection, pauses, values):
+            return f"{system} is paused already"
+        repository.record_event(connection, at=now, kind="system_paused", actor=actor, system=system, reason=reason)
+    return f"paused {system}: its runs wait"
+
+
+def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:
+    """Send to a system again; what waited for it is sent within seconds. Safe to repeat.
+
+    One that is down is probed at once. Its runs follow when it answers and not before: if the operator is wrong,
+    they would all be sent into the same failure.
+    """
+    if dry_run:
+        return f"would resume {system}"
+    with ledger.write() as connection:
+        paused = bool(connection.execute(delete(pauses).where(pauses.c.system == system)).rowcount)
+        down = breaker.probe_now(connection, system, now=now)
+        if paused or down is not None:
+            repository.record_event(
+                connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason
+            )
+    resumed = f"resumed {system}" if paused else f"{system} is not paused"
+    return resumed if down is None else f"{resumed}. {down.sentence(now)}"
