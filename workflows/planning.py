@@ -149,6 +149,8 @@ class _Planner:
         is_planned = any(run.state is not RunState.CANCELLED for run in self._seat_runs())
         if not is_planned and (reason := awaits(self.order, self.offers, self.situation.standing)) is not None:
             return OrderState.WAITING, reason, before_start
+        if self.hold is None and self._was_answered_for_the_order():
+            self.hold = Reason.ANSWERED_BY_HAND
         outcomes = [self._plan_seat(line, seat) for line in self.order.lines for seat in line.seats]
         removed = self._withdraw_removed_seats() if self.order.lines_known else False
         if not removed and refunds.is_partial(self.order, self.situation) and self._has_enrolments():
@@ -157,6 +159,12 @@ class _Planner:
         if outcomes and len(ignored) == len(outcomes):
             return OrderState.IGNORED, ignored[0], before_start
         return OrderState.PLANNED, None, before_start
+
+    def _was_answered_for_the_order(self) -> bool:
+        """Whether an operator closed a question about the whole order: access may have been given by hand then."""
+        questions = (keys.UNKNOWN_STATUS, keys.PAYMENT_UNPROVEN)
+        asked = [self.by_key.get(order_key(self.order, word)) for word in questions]
+        return any(run is not None and closed_by_operator(run) for run in asked)
 
     def _plan_seat(self, line: Line, seat: Seat) -> Reason | None:
         """Plan one seat; the reason it needs no run, or None when it has one."""

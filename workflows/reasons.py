@@ -24,6 +24,7 @@ class Reason(StrEnum):
     PAYMENT_UNPROVEN = "payment_unproven"
     OLDER_THAN_START = "older_than_start"
     PAID_AFTER_CANCEL = "paid_after_cancel"
+    ANSWERED_BY_HAND = "answered_by_hand"
     LINE_RENAMED = "line_renamed"
     REPEATED_WEBHOOK = "repeated_webhook"
     # An effect that needs a person
@@ -170,6 +171,12 @@ ADVICE: dict[Reason, Advice] = {
         "The order was taken back, and the webhook that calls it paid may be an old one that was sent again.",
         "Look at the order in the source system. Paid: `cartbridge replay RUN`, or `cartbridge runs resolve RUN --note "
         "TEXT` where access was given. Not paid: `cartbridge runs cancel RUN`, or take the access back by hand.",
+    ),
+    Reason.ANSWERED_BY_HAND: Advice(
+        "An operator had answered the question about the whole order, perhaps by giving access by hand, and it is paid "
+        "now.",
+        "Check in LearningCart whether the learner has access: `cartbridge runs resolve RUN --note TEXT` if so, else "
+        "`cartbridge replay RUN`.",
     ),
     Reason.OUTCOME_UNPROVABLE: Advice(
         "LearningCart may already have made the comped order, and an order without our reference keeps us "

@@ -19,7 +19,15 @@ from worker.ledger.telling import minute, person, run_label
 OVERDUE_SECONDS = 60.0
 """Due work that nobody has taken for this long means that no worker is at work."""
 _MAYBE_GIVEN = frozenset(
-    {"outcome_unknown", "outcome_unprovable", "settling", "worker_vanished", "older_than_start", "line_renamed"}
+    {
+        "outcome_unknown",
+        "outcome_unprovable",
+        "settling",
+        "worker_vanished",
+        "older_than_start",
+        "answered_by_hand",
+        "line_renamed",
+    }
 )
 """Reasons under which access may exist although the ledger cannot say so."""
 _REPLACED = frozenset({"superseded", "settled_by_source"})

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.workflows.shop import START, a_line, an_order, apply, known, offers
 from worker.ledger.states import OrderState, RunState
 from worker.sources.order import Order, Payment
+from workflows import keys
 from workflows.offers import Offers
 from workflows.plan import Create, KnownRun, Plan, Situation
 from workflows.planning import plan
@@ -139,3 +140,25 @@ def test_order_of_unknown_age_is_held_only_when_the_first_sweep_finds_it(
 
 def test_everything_is_new_when_a_source_has_no_start() -> None:
     assert outcomes(look(old_order(), Situation())) == [(RunState.PENDING, None)]
+
+
+@pytest.mark.parametrize("word", [keys.UNKNOWN_STATUS, keys.PAYMENT_UNPROVEN])
+@pytest.mark.parametrize(
+    ("state", "closed_by"),
+    [(RunState.SUCCEEDED, None), (RunState.CANCELLED, "operator")],
+    ids=["resolved", "cancelled"],
+)
+def test_seats_are_asked_about_when_an_operator_answered_for_the_whole_order_before_it_was_paid(
+    word: str, state: RunState, closed_by: str | None
+) -> None:
+    """Access may have been given by hand: a run would be the second."""
+    answered = known(f"-/-/{word}", state, cancelled_by=closed_by)
+    found = plan(an_order(), offers(), [answered], Situation(seen_before=True))
+    (create,) = [action for action in found.actions if isinstance(action, Create)]
+    assert (create.state, create.reason) == (RunState.REVIEW, Reason.ANSWERED_BY_HAND)
+
+
+def test_seats_are_planned_when_the_source_settled_the_question_about_the_whole_order() -> None:
+    settled = known(f"-/-/{keys.UNKNOWN_STATUS}", RunState.CANCELLED, cancelled_by="superseded")
+    found = plan(an_order(), offers(), [settled], Situation(seen_before=True))
+    assert [action.state for action in found.actions if isinstance(action, Create)] == [RunState.PENDING]

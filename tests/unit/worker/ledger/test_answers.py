@@ -129,6 +129,12 @@ def paid_after_cancel(ledger: Ledger) -> None:
     record(ledger, an_order())
 
 
+def answered_by_hand(ledger: Ledger) -> None:
+    record(ledger, an_order(payment=Payment.UNKNOWN))
+    settle(ledger, "1109/-/-/unknown-status")
+    record(ledger, an_order())
+
+
 def settle(ledger: Ledger, key: str) -> None:
     put_run(ledger, key, RunState.SUCCEEDED, reason=Reason.DONE_BY_HAND, note="taken back", finished_at=NOW)
 
@@ -225,6 +231,7 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.PAYMENT_UNPROVEN: (engine(RunState.REVIEW, Reason.PAYMENT_UNPROVEN), "nothing in it shows that money"),
     Reason.UNKNOWN_STATUS: (lambda ledger: record(ledger, an_order(payment=Payment.UNKNOWN)), f"Order {ORDER}:"),
     Reason.OLDER_THAN_START: (lambda ledger: record(ledger, OLDER, manual=True), MAYBE),
+    Reason.ANSWERED_BY_HAND: (answered_by_hand, MAYBE),
     Reason.PAID_AFTER_CANCEL: (paid_after_cancel, DUE),
     Reason.LINE_RENAMED: (engine(RunState.REVIEW, Reason.LINE_RENAMED), MAYBE),
     Reason.REPEATED_WEBHOOK: (asked(Reason.REPEATED_WEBHOOK), "may be an old one"),
