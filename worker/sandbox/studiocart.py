@@ -220,6 +220,25 @@ class Studiocart:
             self._put("subscriptions", subscription, {"invoices": invoices})
             return order
 
+    def redate_order(self, order_id: int, by: timedelta) -> None:
+        """Shift an order's time, as a payment does that a gateway's event confirms. `KeyError` when there is none."""
+        with self._lock:
+            row = self._tables["orders"][order_id]
+            self._tables["orders"][order_id] = self._redated(row, by, whole_seconds(self._clock.now()))
+
+    def move_zone(self, utc_offset_minutes: int) -> None:
+        """Put the site in another time zone: what it stored stays, and every order's UTC time is computed anew."""
+        with self._lock:
+            by = timedelta(minutes=self.config.utc_offset_minutes - utc_offset_minutes)
+            self.config.utc_offset_minutes = utc_offset_minutes
+            for row in list(self._tables["orders"].values()):
+                self._tables["orders"][row.id] = self._redated(row, by, row.modified_at)
+
+    @staticmethod
+    def _redated(row: Row, by: timedelta, modified_at: datetime) -> Row:
+        created_at = row.created_at + by
+        return Row(row.record | {"date_time": f"{created_at:{DATE_TIME}}"}, created_at, modified_at)
+
     def describe(self) -> dict[str, Any]:
         """Return every collection as JSON."""
         return {name: self._records(name) for name in _COLLECTIONS}

@@ -18,7 +18,7 @@ def variables() -> dict[str, str]:
     """The settings of a product that has a 3dcart store, and somebody to tell of its carts."""
     store = SandboxConfig(seeded=False).threedcart
     return {
-        "CARTBRIDGE_THREEDCART__BASE_URL": f"http://systems.example.test{PREFIXES['threedcart']}",
+        "CARTBRIDGE_THREEDCART__BASE_URL": f"https://systems.example.test{PREFIXES['threedcart']}",
         "CARTBRIDGE_THREEDCART__SECURE_URL": store.secure_url,
         "CARTBRIDGE_THREEDCART__PRIVATE_KEY": store.private_key,
         "CARTBRIDGE_THREEDCART__TOKEN": store.token,

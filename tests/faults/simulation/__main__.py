@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.faults.simulation.simulator import Played, play
+from tests.faults.simulation.simulator import Played, be_silent, play
 from tests.faults.simulation.stage import Book
 
 _CHUNK = 25
@@ -29,7 +28,7 @@ console = Console()
 
 def play_seeds(first: int, count: int) -> list[Played]:
     """Play a row of seeds on one ledger, in this process."""
-    logging.disable(logging.CRITICAL)
+    be_silent()
     with Book() as book:
         book.observe()
         return [play(book, seed) for seed in range(first, first + count)]
@@ -53,6 +52,7 @@ def play_all(first: int, seeds: int, jobs: int) -> Iterator[list[Played]]:
 def _replay(seed: int) -> None:
     """Play one seed again with everything told, and stop with what was violated."""
     log: list[str] = []
+    be_silent()
     with Book() as book:
         book.observe()
         played = play(book, seed, log=log)
@@ -98,6 +98,7 @@ class Total:
 
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
     failed: list[Played] = field(default_factory=list)
     virtual_seconds: float = 0.0
     seconds: float = 0.0
@@ -111,6 +112,7 @@ class Total:
             explained_doubles=played.explained_doubles,
         )
         self.outcomes.update(played.outcomes)
+        self.seen.update(played.seen)
         self.virtual_seconds += played.virtual_seconds
         if not played.ok:
             self.failed.append(played)
@@ -137,6 +139,7 @@ class Total:
             "virtual_hours": round(self.virtual_seconds / 3600),
             "seconds": round(self.seconds),
             "outcomes": self.outcomes,
+            "seen": self.seen,
             "shown": [asdict(each) for each in self.failed[:_SHOWN]],
         }
 

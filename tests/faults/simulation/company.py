@@ -12,26 +12,16 @@ from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import SMOOTH, Fate
+from tests.faults.simulation.sales import Kind
 from tests.faults.simulation.schedule import Actor, Schedule
+from tests.faults.simulation.shop import Hook, Shop
 from tests.faults.simulation.stage import LEASE_SECONDS, SOURCE, Process, Stage
 from tests.faults.simulation.weather import Weather
 from worker.errors import IllegalTransitionError
 from worker.ledger.models import runs
+from worker.sandbox import wire
 
 _INTENT = Boundary(boundaries.COMMITTED, "workflows.recording.commit_intent")
-_PRODUCTS = ("1107", "1107", "1130")
-
-
-@dataclass
-class Sold:
-    """One order, as the shop knows it."""
-
-    order_id: int
-    email: str
-    product_id: str
-    status: str
-    was_ever_withdrawn: bool = False
-    """It was cancelled or refunded at some time, whatever it is now."""
 
 
 @dataclass
@@ -42,23 +32,30 @@ class Company:
     schedule: Schedule
     weather: Weather
     rng: Random
-    sold: dict[int, Sold] = field(default_factory=dict)
+    shop: Shop = field(init=False)
     accepted: list[str] = field(default_factory=list)
     operated: set[str] = field(default_factory=set)
     """Runs that an operator has cancelled."""
     is_calm: bool = False
     """Nothing goes wrong any more."""
     failures: list[str] = field(default_factory=list)
-    _hooks: list[int] = field(default_factory=list)
+    _hooks: list[Hook] = field(default_factory=list)
     _living: dict[str, Actor] = field(default_factory=dict)
     _restarts: dict[str, Callable[[], None]] = field(default_factory=dict)
-    _in_shop: set[int] = field(default_factory=set)
     _cut_until: float = 0.0
     _planned: int = 0
     """How many things are set down to happen, messages and webhooks on their way among them."""
 
+    def __post_init__(self) -> None:
+        troubles, learners = self.weather.troubles, self.weather.learners
+        if troubles.firewall_status:
+            learners = 2  # one whose name is refused, and one whose is not
+        self.shop = Shop(self.stage, self.rng, troubles, learners, self._at, self._hook)
+        self.shop.open()
+
     def open(self) -> None:
         """Start every process, and set down what will happen when."""
+        self.stage.network.in_front = self._in_front
         self.stage.broker.post = self._post
         self.stage.network.fate_of = self._fate
         self.stage.network.on_sent = lambda operation: self.reach(Boundary(boundaries.SENT, operation))
@@ -68,8 +65,8 @@ class Company:
         for number in range(2):
             self._start(f"beat-{number}", self._beat)
         span = self.weather.span_seconds
-        for number in range(self.weather.orders):
-            self._at(self.rng.uniform(0, span * 0.7), lambda number=number: self._sell(7001 + number))  # type: ignore[misc]
+        for _ in range(self.weather.orders):
+            self._at(self.rng.uniform(0, span * 0.7), self.shop.sell)
         for count, act in (
             (self.weather.kills, self._kill_one),
             (self.weather.freezes, self._freeze_one),
@@ -79,6 +76,7 @@ class Company:
         ):
             for _ in range(count):
                 self._at(self.rng.uniform(1, span), act)
+        self.shop.live_on(span)
         self._at(span, self._calm_down)
 
     def reach(self, boundary: Boundary) -> None:
@@ -108,8 +106,8 @@ class Company:
             if not self._hooks:
                 self.schedule.park()
                 continue
-            order_id = self._hooks.pop(0)
-            self.accepted.append(process.take_webhook(order_id).delivery_id)
+            hook = self._hooks.pop(0)
+            self.accepted.append(process.take_webhook(hook.record_id, hook.body).delivery_id)
 
     def _work(self, process: Process) -> None:
         while True:
@@ -152,42 +150,16 @@ class Company:
             return SMOOTH
         if system == "learningcart" and self.stage.timeline.seconds() < self._cut_until:
             return Fate(refused=True)
-        return self.weather.fate(self.rng, operation)
+        found = self.weather.troubles.fate(self.rng, operation, self.stage.timeline.seconds())
+        return found or self.weather.fate(self.rng, operation)
+
+    def _in_front(self, system: str, request: wire.Request, answer: Callable[[], wire.Answer]) -> wire.Answer:
+        return self.weather.troubles.answer(system, request, self.stage.world, answer)
 
     # The shop
 
-    def _sell(self, order_id: int) -> None:
-        email = f"learner-{self.rng.randrange(self.weather.learners)}@example.test"
-        status = self.rng.choice(["paid", "paid", "completed", "pending-payment"])
-        self.sold[order_id] = Sold(order_id, email, self.rng.choice(_PRODUCTS), status)
-        self._tell(order_id)
-        if status == "pending-payment":
-            self._at(self.rng.uniform(5, 200), lambda: self._change(order_id, "paid"))
-        if self.rng.random() < 0.25:
-            after = self.rng.uniform(0, 400)
-            self._at(after, lambda: self._change(order_id, self.rng.choice(["canceled", "refunded"])))
-            if self.rng.random() < 0.4:
-                self._at(after + self.rng.uniform(1, 200), lambda: self._change(order_id, "paid"))
-
-    def _change(self, order_id: int, status: str) -> None:
-        sold = self.sold[order_id]
-        sold.status = status
-        sold.was_ever_withdrawn = sold.was_ever_withdrawn or status in {"canceled", "refunded"}
-        self._tell(order_id)
-
-    def _tell(self, order_id: int) -> None:
-        """The shop's own record at once; its webhooks when they come, if they do."""
-        sold = self.sold[order_id]
-        if order_id in self._in_shop:
-            self.stage.world.studiocart.update_order(order_id, status=sold.status)
-        else:
-            self._in_shop.add(order_id)
-            self.stage.sell(order_id, email=sold.email, product_id=sold.product_id, status=sold.status)
-        for _ in range(self.rng.choice([0, 1, 1, 2, 4])):
-            self._at(self.rng.choice([0.1, 1.0, self.rng.uniform(1, 60)]), lambda: self._hook(order_id))
-
-    def _hook(self, order_id: int) -> None:
-        self._hooks.append(order_id)
+    def _hook(self, hook: Hook) -> None:
+        self._hooks.append(hook)
         self.schedule.unpark(self._living["web"])
 
     # Bad luck, and the operator
@@ -215,8 +187,12 @@ class Company:
         process = Process(self.stage)
         with self.stage.book.engine.connect() as connection:
             rows = connection.execute(
-                select(runs.c.id, runs.c.state).where(runs.c.workflow == "enrolment").order_by(runs.c.key)
+                select(runs.c.id, runs.c.state, runs.c.order_id)
+                .where(runs.c.workflow == "enrolment")
+                .order_by(runs.c.key)
             ).all()
+        # What an operator gives on purpose is no finding: other orders are left to what the product makes of them.
+        rows = [row for row in rows if self.shop.sold[int(row.order_id)].kind is Kind.PLAIN]
         if not rows:
             return
         row = self.rng.choice(rows)
@@ -234,6 +210,7 @@ class Company:
     def _calm_down(self) -> None:
         self.is_calm = True
         self._cut_until = 0.0
+        self.weather.troubles.calm_down(self.stage.world)
 
     def is_under_way(self) -> bool:
         """Whether somebody has something to do yet: a process at work or frozen, a webhook or message on its way."""

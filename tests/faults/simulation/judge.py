@@ -9,9 +9,10 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tests.faults.simulation.company import Company, Sold
+from tests.faults.simulation.company import Company
 from tests.faults.simulation.network import Sending
-from tests.faults.simulation.stage import GRANTS, SETTLE_SECONDS, SOURCE
+from tests.faults.simulation.sales import WITHDRAWN, Kind, Seat, Sold
+from tests.faults.simulation.stage import SETTLE_SECONDS, SOURCE
 
 ALLOWED = {
     ("pending", "running"), ("pending", "cancelled"), ("pending", "review"), ("pending", "succeeded"),
@@ -24,11 +25,14 @@ ALLOWED = {
     ("review", "pending"), ("review", "succeeded"), ("review", "cancelled"),
     ("cancelled", "pending"), ("cancelled", "review"),
 }  # fmt: skip
-WITHDRAWN = {"canceled", "refunded"}
+ALWAYS_HONEST = frozenset(
+    {"attempts_spent", "outcome_unknown", "outcome_unprovable", "request_refused", "duplicate_effect"}
+)
+"""Reasons that the network and the systems give in any weather, for a seat that was paid."""
 SKEW_SECONDS = 5.0
 """More than two clocks may differ in any weather: what only that explains is no fault."""
 
-Seat = tuple[str, str]
+Effect = tuple[str, str]
 """`studiocart order 7001` and the price."""
 
 
@@ -45,7 +49,7 @@ class Judge:
     _transitions_seen: int = 0
     _sendings_seen: int = 0
     _confirmed_seen: int = 0
-    _doubled: set[Seat] = field(default_factory=set)
+    _doubled: set[Effect] = field(default_factory=set)
 
     def look(self) -> None:
         """After an event: does everything still hold?"""
@@ -67,9 +71,9 @@ class Judge:
             self.violations.append(f"{what} (at {self.company.stage.timeline.seconds():.1f} s)")
 
     def _count_effects(self) -> None:
-        by_seat: dict[Seat, list[Sending]] = defaultdict(list)
+        by_seat: dict[Effect, list[Sending]] = defaultdict(list)
         for sending in self.company.stage.network.sendings:
-            by_seat[sending.source_order, sending.price_id].append(sending)
+            by_seat[self._seat_of(sending)].append(sending)
         for seat, made in by_seat.items():
             if len(made) < 2 or seat in self._doubled:
                 continue
@@ -78,6 +82,21 @@ class Judge:
                 self.explained_doubles += 1
             else:
                 self._violated(f"{len(made)} comped orders for {seat[0]}, price {seat[1]}")
+
+    def _seat_of(self, sending: Sending) -> Effect:
+        """The order and the seat's price; of a seat that one of several prices is due to, the first of them.
+
+        Raises a violation where nothing was ever paid for it.
+        """
+        sold = self.company.shop.sold.get(int(sending.source_order.rpartition(" ")[2]))
+        seats = [] if sold is None else [seat for seat in sold.seats if sending.price_id in seat.prices]
+        if sold is None or not seats:
+            self._violated(f"{sending.source_order}: price {sending.price_id} was given, and nobody bought that")
+            return sending.source_order, sending.price_id
+        if not sold.is_due or not sold.was_ever_paid:
+            paid = "not due" if sold.was_ever_paid else "never paid"
+            self._violated(f"{sending.source_order} ({sold.kind.value}): price {sending.price_id} was given, {paid}")
+        return sending.source_order, seats[0].prices[0]
 
     def _follow_transitions(self) -> None:
         rows = self.eyes.execute(
@@ -103,14 +122,22 @@ class Judge:
         planned = {order_id for (order_id,) in self.eyes.execute("SELECT order_id FROM orders WHERE state = 'planned'")}
         keys = {key for (key,) in self.eyes.execute("SELECT key FROM runs")}
         for order_id in planned:
-            for key in keys_of(self.company.sold[int(order_id)]):
-                if key not in keys:
-                    self._violated(f"{order_id} is planned, and {key} has no run")
+            sold = self.company.shop.sold.get(int(order_id))
+            if sold is None:
+                self._violated(f"{order_id} is planned, and no order")
+            elif sold.kind in {Kind.PLAIN, Kind.PRICED_FIELD} and not self._may_be_unmapped():
+                for seat in sold.seats:
+                    if keys_of(sold, seat)[0] not in keys:
+                        self._violated(f"{order_id} is planned, and {keys_of(sold, seat)[0]} has no run")
         for run_id, state in self.eyes.execute(
             "SELECT id, state FROM runs WHERE (state IN ('review', 'failed') AND reason IS NULL) "
             "OR (state = 'waiting' AND next_attempt_at IS NULL)"
         ):
             self._violated(f"run {run_id} is {state} without a reason or a time")
+
+    def _may_be_unmapped(self) -> bool:
+        """While the offers file is broken, a process that was started meanwhile may know no rules."""
+        return bool(self.company.weather.troubles.broken_offers.ends)
 
     def _find_accepted(self) -> None:
         accepted = self.company.accepted
@@ -140,8 +167,8 @@ class Judge:
             "SELECT 1 FROM orders WHERE replan_at IS NOT NULL LIMIT 1"
         ).fetchone()
         heard = dict(self.eyes.execute("SELECT order_id, status FROM orders").fetchall())
-        shop = {str(sold.order_id): sold.status for sold in self.company.sold.values()}
-        return restless is None and heard == shop
+        sold = self.company.shop.sold.values()
+        return restless is None and all(heard.get(str(each.order_id)) == each.status for each in sold if each.is_listed)
 
     def judge_the_end(self) -> None:
         """At rest and reconciled: every paid seat is provisioned or somebody is asked, and every effect is known."""
@@ -151,12 +178,15 @@ class Judge:
             self._violated("it never came to rest")
             return
         self._account_for_effects()
-        made: dict[Seat, int] = defaultdict(int)
+        self._account_for_runs()
+        for (system,) in self.eyes.execute("SELECT system FROM pauses"):
+            self._violated(f"{system} is paused, and our credentials were never refused")
+        made: dict[Effect, int] = defaultdict(int)
         for sending in self.company.stage.network.sendings:
-            made[sending.source_order, sending.price_id] += 1
-        for sold in self.company.sold.values():
-            for key, price_id in zip(keys_of(sold), GRANTS[sold.product_id], strict=True):
-                self._judge_seat(sold, key, made[f"{SOURCE} order {sold.order_id}", price_id])
+            made[self._seat_of(sending)] += 1
+        for sold in self.company.shop.sold.values():
+            for seat in sold.seats if sold.is_due and sold.was_ever_paid else ():
+                self._judge_seat(sold, seat, made[f"{SOURCE} order {sold.order_id}", seat.prices[0]])
 
     def _account_for_effects(self) -> None:
         known = {result_id for (result_id,) in self.eyes.execute("SELECT result_id FROM runs WHERE result_id NOT NULL")}
@@ -170,35 +200,86 @@ class Judge:
         ):
             self._violated(f"{key} has succeeded with an order that does not exist")
 
-    def _judge_seat(self, sold: Sold, key: str, made: int) -> None:
-        row = self.eyes.execute("SELECT id, state, reason FROM runs WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            if made or (sold.status not in WITHDRAWN and not sold.was_ever_withdrawn):
+    def _account_for_runs(self) -> None:
+        """Nobody is given or asked about what was not sold: a subscription's record, a priced field."""
+        found = "SELECT order_id, key FROM runs WHERE workflow = 'enrolment' AND state <> 'cancelled'"
+        for order_id, key in self.eyes.execute(found).fetchall():
+            sold = self.company.shop.sold.get(int(order_id))
+            lines: set[str] = set() if sold is None else {seat.product_id for seat in sold.seats}
+            # A name does not say what sort of item it is of.
+            by_name = self.company.weather.troubles.names_only and sold is not None
+            _, _, line_id, seat_id, _ = key.split("/")
+            if not by_name and (seat_id != "buyer" or line_id not in lines):
+                self._violated(f"{key} has a run, and was not sold")
+
+    def _judge_seat(self, sold: Sold, seat: Seat, made: int) -> None:
+        rows = self._runs_of(sold, seat)
+        key, is_withdrawn = keys_of(sold, seat)[0], sold.status in WITHDRAWN
+        if not rows:
+            if made or not (is_withdrawn or sold.was_ever_withdrawn or not sold.is_listed):
                 self._violated(f"{key} was sold and has no run")
             return
-        run_id, state, reason = row
+        ids = [run_id for run_id, _, _ in rows]
+        states = {state for _, state, _ in rows}
         questions = self.eyes.execute(
-            "SELECT count(*) FROM runs WHERE parent_id = ? AND state = 'review'", (run_id,)
+            f"SELECT count(*) FROM runs WHERE state = 'review' AND parent_id IN ({', '.join('?' * len(ids))})",  # noqa: S608
+            ids,
         ).fetchone()[0]
-        if state == "succeeded" and not made:
+        if "succeeded" in states and not made:
             self._violated(f"{key} has succeeded and nothing was made")
-        elif sold.status in WITHDRAWN and made and not questions:
+        elif is_withdrawn and made and not questions:
             self._violated(f"{key} was made and is {sold.status}, and nobody is asked to take it back")
-        elif sold.status not in WITHDRAWN and state == "cancelled" and run_id not in self.company.operated:
-            self._violated(f"{key} is paid and its run is cancelled ({reason})")
-        elif sold.status not in WITHDRAWN and state not in {"succeeded", "review", "failed", "cancelled"}:
-            self._violated(f"{key} is paid and {state}")
-        if state == "cancelled" and made and not questions:
+        elif not is_withdrawn and states == {"cancelled"} and not self.company.operated.intersection(ids):
+            self._violated(f"{key} is paid and its run is cancelled ({rows[0][2]})")
+        elif not is_withdrawn and not states & {"succeeded", "review", "failed", "cancelled"}:
+            self._violated(f"{key} is paid and {states}")
+        elif not is_withdrawn and "succeeded" not in states:
+            self._judge_reasons(sold, key, {reason for _, state, reason in rows if state in {"review", "failed"}})
+        if states == {"cancelled"} and made and not questions:
             self._violated(f"{key} is cancelled, was made, and nobody is asked")
 
+    def _runs_of(self, sold: Sold, seat: Seat) -> list[tuple[str, str, str | None]]:
+        """The seat's runs at one of its prices, or what holds their place; of a line known by its name, any line's."""
+        is_by_name = len(seat.prices) > 1 and self.company.weather.troubles.names_only
+        found: list[tuple[str, str, str | None]] = []
+        words = ("unmapped", "unnamed", "held", "renewal")
+        for word in (*seat.prices, *words):
+            line = "%" if is_by_name else seat.product_id
+            pattern = f"{SOURCE}/{sold.order_id}/{line}/buyer/{word}"
+            found += self.eyes.execute(
+                "SELECT id, state, reason FROM runs WHERE key LIKE ? "
+                "AND (state <> 'cancelled' OR reason <> 'superseded')",
+                (pattern,),
+            ).fetchall()
+        return found
 
-def keys_of(sold: Sold) -> list[str]:
-    """The keys of an order's runs, as DESIGN's promise 2 spells them."""
-    return [f"{SOURCE}/{sold.order_id}/{sold.product_id}/buyer/{price_id}" for price_id in GRANTS[sold.product_id]]
+    def _judge_reasons(self, sold: Sold, key: str, reasons: set[str | None]) -> None:
+        """Whether what a person is asked can be true."""
+        troubles, honest = self.company.weather.troubles, set(ALWAYS_HONEST)
+        if sold.was_ever_withdrawn:
+            honest |= {"paid_after_cancel", "paid_after_revocation"}
+            if troubles.trusts_webhooks:
+                honest.add("repeated_webhook")
+        if troubles.names_only:
+            honest |= {"line_renamed"}
+        if self.company.operated:
+            honest.add("cancelled_by_operator")
+        for reason in sorted(str(each) for each in reasons - honest):
+            self._violated(f"{key} ({sold.kind.value}) is paid, and waits for a person because of {reason}")
+
+
+def keys_of(sold: Sold, seat: Seat) -> list[str]:
+    """The keys that a seat's run may have, as DESIGN's promise 2 spells them."""
+    return [f"{SOURCE}/{sold.order_id}/{seat.product_id}/buyer/{price_id}" for price_id in seat.prices]
 
 
 def could_not_be_prevented(sending: Sending) -> bool:
-    """It landed later after its sending than the settle time waits, or left long after its sender's last check."""
-    is_late = sending.effect_at_seconds - sending.sent_at_seconds > SETTLE_SECONDS - SKEW_SECONDS
+    """It landed later after its sending than the settle time waits, or left long after its sender's last check.
+
+    What queued at a stalled system can be prevented: nothing that was sent after it was answered before.
+    """
+    is_late = (
+        not sending.is_stalled and sending.effect_at_seconds - sending.sent_at_seconds > SETTLE_SECONDS - SKEW_SECONDS
+    )
     is_thawed = sending.sent_at_seconds - sending.checked_at_seconds > sending.deadline_seconds
     return is_late or is_thawed

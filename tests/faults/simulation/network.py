@@ -20,6 +20,7 @@ from tests.faults.simulation.timeline import Timeline
 from worker.clients import transport
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 from worker.sandbox import wire
+from worker.sandbox.learningcart_form import REQUEST_ERROR_PAGE
 from worker.sandbox.world import World
 
 NEVER = math.inf
@@ -39,14 +40,18 @@ class Fate:
     answer_seconds: float = 0.02
     """From then until the answer is back; `NEVER`: it is lost on its way."""
     garbled: str = ""
-    """`500`, `html`, `half` or `empty` instead of the answer."""
+    """`500`, `html`, `half`, `empty` or `wcf` instead of the answer."""
     cut_seconds: float | None = None
     """When the connection breaks, counted from the sending; None: it holds."""
     gateway_seconds: float | None = None
     """When a gateway answers 504 in the system's stead, counted from the sending; None: there is none."""
+    is_stalled: bool = False
+    """The system is stalled: what is sent to it queues, and is carried out when the stall is over."""
 
 
 SMOOTH = Fate()
+WCF_PAGE = wire.Answer(400, REQUEST_ERROR_PAGE, "text/html; charset=utf-8")
+"""What LearningCart's framework makes of an exception that nobody handles."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Sending:
     sent_at_seconds: float
     effect_at_seconds: float
     deadline_seconds: float
+    is_stalled: bool = False
+    """It queued at a stalled system, which answered nothing meanwhile."""
 
 
 class Network:
@@ -81,6 +88,8 @@ class Network:
         self.fate_of = fate_of
         self.on_sent = on_sent
         """Told the operation when a request has left and its sender begins to wait."""
+        self.in_front: Callable[[str, wire.Request, Callable[[], wire.Answer]], wire.Answer] | None = None
+        """What stands before the systems: given a system's name, a request, and what carries it out."""
         self.sendings: list[Sending] = []
         self.requests = 0
         self.comped_orders_sent: list[float] = []
@@ -146,6 +155,7 @@ class Network:
                         sent_at_seconds=sent_at,
                         effect_at_seconds=self.timeline.seconds(),
                         deadline_seconds=deadline_seconds,
+                        is_stalled=fate.is_stalled,
                     )
                 )
 
@@ -161,7 +171,10 @@ class Network:
             return wire.Answer.of_html("404", "Not found", 404)
         system, below = found
         self.world.log.count_request(system.name, system.route(_below(request, below)).operation)
-        return system.answer(_below(request, below))
+        known = _below(request, below)
+        if self.in_front is None:
+            return system.answer(known)
+        return self.in_front(system.name, known, lambda: system.answer(known))
 
     def _await(self, arrived: list[wire.Answer], fate: Fate, exchange: Exchange) -> Answer | NoAnswer:
         left = exchange.deadline - self.timeline.seconds()
@@ -208,6 +221,8 @@ def _garble(answer: wire.Answer, how: str) -> Answer:
             answer = wire.Answer.of_html("Site maintenance", "We are back soon.")
         case "empty":
             answer = wire.Answer(200, b"")
+        case "wcf":
+            answer = WCF_PAGE
         case _:
             pass
     headers = CaseInsensitiveDict({"Content-Type": answer.content_type, **answer.headers})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,18 +10,27 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+import structlog
+
 from tasks.reconcile import reconciler_of
 from tests.faults.simulation import boundaries
 from tests.faults.simulation.company import Company
 from tests.faults.simulation.judge import Judge
 from tests.faults.simulation.schedule import Schedule
-from tests.faults.simulation.stage import Book, Process, Stage
+from tests.faults.simulation.shop import START_AT
+from tests.faults.simulation.stage import LONG_AGO, Book, Process, Stage
 from tests.faults.simulation.timeline import BEGINNING
 from tests.faults.simulation.weather import Weather
 
 LONGEST_SECONDS = 12 * 3600.0
 """Virtual, after the last fault: what has not come to rest by then never will."""
 _MOST_EVENTS = 60_000
+
+
+def be_silent() -> None:
+    """Write no logs: thousands of stories would be most of what a terminal shows, and much of the time."""
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @dataclass
@@ -34,6 +44,8 @@ class Played:
     sold: int = 0
     effects: int = 0
     explained_doubles: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    """The kinds of order and the troubles that occurred."""
     outcomes: dict[str, int] = field(default_factory=dict)
     """The attempts' outcomes, and the runs' states as `run succeeded`."""
 
@@ -55,16 +67,22 @@ def play(book: Book, seed: int, *, log: list[str] | None = None) -> Played:
     stage = Stage(
         book,
         seed=rng.getrandbits(32),
-        CARTBRIDGE_RETRY__MAX_SECONDS="120",
+        CARTBRIDGE_RETRY__MAX_SECONDS=str(weather.troubles.longest_retry_seconds),
         CARTBRIDGE_RETRY__MAX_ATTEMPTS=str(weather.max_attempts),
         CARTBRIDGE_STUDIOCART__POLL_SECONDS=str(weather.poll_seconds),
         CARTBRIDGE_DISPATCH_SECONDS=str(weather.sweep_seconds),
+        CARTBRIDGE_STUDIOCART__TRUST_WEBHOOK=str(weather.troubles.trusts_webhooks).lower(),
+        CARTBRIDGE_STUDIOCART__TRIALS=weather.troubles.trials,
+        CARTBRIDGE_STUDIOCART__START_AT=START_AT.isoformat() if weather.troubles.has_history else LONG_AGO,
     )
     schedule = Schedule(stage.timeline)
     company = Company(stage, schedule, weather, rng)
     played = Played(seed)
     with stage.playing(schedule.runtime):
-        stage.sweep_first()
+        if weather.troubles.has_history:
+            stage.sweep()
+        else:
+            stage.sweep_first()
         stage.network.wait = schedule.wait
         with closing(book.look()) as eyes:
             judge = Judge(company, eyes)
@@ -122,7 +140,7 @@ def _logging(company: Company, log: list[str] | None) -> Any:
 def _count(played: Played, company: Company, judge: Judge) -> None:
     played.violations = judge.violations
     played.virtual_seconds = company.stage.timeline.seconds()
-    played.sold = len(company.sold)
+    played.sold = len(company.shop.sold)
     played.effects = len(company.stage.network.sendings)
     played.explained_doubles = judge.explained_doubles
     counts: Counter[str] = Counter()
@@ -131,3 +149,5 @@ def _count(played: Played, company: Company, judge: Judge) -> None:
     for workflow, state, count in judge.eyes.execute("SELECT workflow, state, count(*) FROM runs GROUP BY 1, 2"):
         counts[f"{workflow} {state}"] = count
     played.outcomes = dict(counts)
+    played.seen = dict(Counter(f"order {sold.kind.value}" for sold in company.shop.sold.values()))
+    played.seen |= {f"trouble {name}": 1 for name in company.weather.troubles.names() if name != "is_calm"}

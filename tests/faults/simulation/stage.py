@@ -40,6 +40,8 @@ SETTLE_SECONDS = 45.0
 LEASE_SECONDS = 120.0
 SOURCE = "studiocart"
 DESTINATION = "learningcart"
+LONG_AGO = "2020-01-01"
+"""The start of a shop without a past."""
 
 OFFERS = """
 [[offer]]
@@ -52,13 +54,24 @@ source = "studiocart"
 product_id = "1130"
 grants = [{ price_id = 601, group_ids = [21, 22] }, { price_id = 602 }]
 
+[[offer]]
+source = "studiocart"
+product_id = "1150"
+grants = [{ price_id = 801 }]
+renewals = "ignore"
+
+[[offer]]
+source = "studiocart"
+product_name = "Tips & Tricks"
+grants = [{ price_id = 701 }]
+
 [[follow_on]]
 course_id = 77
 catalog_id = 1234
 """
-"""One course, a bundle of two, and what follows on another course."""
+"""One course, a bundle of two, a subscription, a bump known by its name, and what follows on another course."""
 COURSE_ID, CATALOG_ID = 77, 1234
-GRANTS = {"1107": ("501",), "1130": ("601", "602")}
+GRANTS = {"1107": ("501",), "1130": ("601", "602"), "1150": ("801",)}
 """What each product grants, told once more and not by the product's own reading of the offers."""
 
 
@@ -179,6 +192,10 @@ class Stage:
                 module.secrets = draws  # type: ignore[attr-defined]
             yield
 
+    def sweep(self) -> None:
+        """Make the first sweep of a shop that has a past."""
+        Process(self).perform(Message("cartbridge.poll", (SOURCE,)))
+
     def sweep_first(self) -> None:
         """Leave the first sweep of an empty shop behind: a shop's whole past is no part of these stories."""
         if self.book.first_sweep is None:
@@ -225,9 +242,9 @@ class Process:
         learningcart._clock = learningcart._tokens._clock = stage.timeline.seconds
         self.intake = WebhookIntake(stage.settings, self.runtime.ledger, clock=self.clock)
 
-    def take_webhook(self, order_id: int) -> Taken:
-        """What the web process does with a webhook: commit, then ring."""
-        body = f'{{"id": {order_id}}}'.encode()
+    def take_webhook(self, order_id: int, body: bytes | None = None) -> Taken:
+        """What the web process does with a webhook: commit, then ring. Without a body it carries an id alone."""
+        body = body or f'{{"id": {order_id}}}'.encode()
         secret = self._stage.world.config.studiocart.webhook_secret
         headers = {"content-type": "application/json", "x-webhook-secret": secret}
         taken = self.intake.take(SOURCE, BodyKind.JSON, headers, body)
@@ -268,7 +285,7 @@ def _application(settings: Settings) -> Celery:
 
 
 def _settings(world: World, book: Book, variables: dict[str, str]) -> Settings:
-    config, host = world.config, "http://systems.example.test"
+    config, host = world.config, "https://systems.example.test"
     return _read_settings(
         {
             "CARTBRIDGE_DATABASE_URL": book.url,
@@ -282,7 +299,7 @@ def _settings(world: World, book: Book, variables: dict[str, str]) -> Settings:
             "CARTBRIDGE_STUDIOCART__BASE_URL": host + PREFIXES["studiocart"],
             "CARTBRIDGE_STUDIOCART__API_KEY": config.studiocart.api_key,
             "CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET": config.studiocart.webhook_secret,
-            "CARTBRIDGE_STUDIOCART__START_AT": "2020-01-01",
+            "CARTBRIDGE_STUDIOCART__START_AT": LONG_AGO,
             "CARTBRIDGE_STUDIOCART__REQUESTS_PER_SECOND": "0",
             "CARTBRIDGE_LEARNINGCART__REQUESTS_PER_SECOND": "0",
             **variables,

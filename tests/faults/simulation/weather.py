@@ -7,6 +7,7 @@ from random import Random
 
 from tests.faults.simulation.network import COMPED_ORDER, NEVER, Fate
 from tests.faults.simulation.stage import LEASE_SECONDS, SETTLE_SECONDS
+from tests.faults.simulation.troubles import Troubles
 
 LONGEST_TRAVEL_SECONDS = 0.9 * SETTLE_SECONDS
 """An effect may land this late after its request has left, and no later: what the settle time is there for."""
@@ -40,13 +41,15 @@ class Weather:
     poll_seconds: float
     sweep_seconds: float
     max_attempts: int
+    troubles: Troubles
 
     @classmethod
     def draw(cls, rng: Random) -> Weather:
         """Half of the seeds are calm in most respects, so that what remains is seen alone."""
         calm = rng.random() < 0.3
+        span_seconds = rng.choice([200.0, 500.0, 900.0])
         return cls(
-            span_seconds=rng.choice([200.0, 500.0, 900.0]),
+            span_seconds=span_seconds,
             workers=rng.randint(2, 3),
             learners=rng.randint(1, 2),
             orders=rng.randint(1, 3),
@@ -64,6 +67,7 @@ class Weather:
             poll_seconds=rng.choice([240.0, 500.0]),
             sweep_seconds=rng.choice([15.0, 45.0]),
             max_attempts=rng.choice([3, 12]),
+            troubles=Troubles.draw(rng, span_seconds),
         )
 
     def fate(self, rng: Random, operation: str) -> Fate:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 
 from tests.faults.crashes.telling import Telling, scenario_named
-from tests.faults.simulation.simulator import play
+from tests.faults.simulation.simulator import be_silent, play
 from tests.faults.simulation.stage import Book
 from tests.faults.teeth.detecting import tell
 
@@ -49,7 +48,7 @@ def _tellings(book: Book, scenario_name: str, at: str) -> Iterator[Telling]:
 
 def main(kind: str, *arguments: str) -> int:
     """Look in one of two ways."""
-    logging.disable(logging.CRITICAL)
+    be_silent()
     if kind == "seeds":
         return tell(lambda: play_seeds(int(arguments[0])))
     return tell(lambda: tell_kills(*arguments))

@@ -7,7 +7,8 @@ from tests.faults.teeth.effects import EFFECTS
 from tests.faults.teeth.holders import HOLDERS
 from tests.faults.teeth.orders import ORDERS
 from tests.faults.teeth.restored import RESTORED
+from tests.faults.teeth.rulings import RULINGS
 from tests.faults.teeth.stalls import STALLS
 from tests.faults.teeth.studiocart import STUDIOCART
 
-BUGS = (*EFFECTS, *HOLDERS, *ORDERS, *CARTS, *RESTORED, *STALLS, *STUDIOCART)
+BUGS = (*EFFECTS, *HOLDERS, *ORDERS, *CARTS, *RESTORED, *RULINGS, *STALLS, *STUDIOCART)

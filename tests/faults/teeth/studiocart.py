@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.teeth.bug import Bug, ByTest
 
 _TESTS = "test_studiocart_rulings.py::test_"
-_RENAMED = f"{_TESTS}bump_is_granted_once_when_it_is_renamed_and_an_offer_comes_for_its_new_name"
+RENAMED = f"{_TESTS}bump_is_granted_once_when_it_is_renamed_and_an_offer_comes_for_its_new_name"
 
 STUDIOCART = (
     Bug(
@@ -22,7 +22,7 @@ STUDIOCART = (
         "workflows/line_keys.py",
         "            kept[found] = line_id\n",
         "            kept[line_id] = line_id\n",
-        ByTest(f"{_RENAMED}[True-sqlite]"),
+        ByTest(f"{RENAMED}[True-sqlite]"),
     ),
     Bug(
         "subscription planned as an order",

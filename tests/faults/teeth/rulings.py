@@ -1,0 +1,188 @@
+"""Planted bugs against the rulings on what vendors really send: identity, the start, lists, offers, refusals."""
+
+from __future__ import annotations
+
+from tests.faults.teeth.bug import Bug, ByTest, Simulated
+from tests.faults.teeth.studiocart import RENAMED
+
+_LINES = "worker/sources/studiocart_lines.py"
+_AGE = "workflows/order_age.py"
+_SETTLING = "workflows/settling.py"
+_LISTS = "../integration/test_unpageable_lists.py::test_"
+_SINGLE = "test_single_requests.py::test_"
+
+RULINGS = (
+    Bug(
+        "line known by its name",
+        "A bump that is renamed after the sale is another line, and gets a second comped order by its new name.",
+        _LINES,
+        "        line_id = product_id or by_name.get(_folded(name))\n",
+        "        line_id = by_name.get(_folded(name))\n",
+        ByTest(f"{RENAMED}[False-sqlite]"),
+    ),
+    Bug(
+        "priced field taken for seats",
+        "A price for something about the course becomes nameless seats, and questions that nobody can answer.",
+        _LINES,
+        '_NO_SEAT = frozenset({"line item"})',
+        '_NO_SEAT = frozenset({"no item"})',
+        Simulated(),
+    ),
+    Bug(
+        "trial given before its subscription is read",
+        "An order that begins a trial is taken for a purchase while no list shows its subscription.",
+        "workflows/standing.py",
+        """    if order.trial and rules.trials == "wait":
+        return Standing(Role.TRIAL, order.subscription_id)
+""",
+        "",
+        Simulated(1000),
+    ),
+    Bug(
+        "renewal given where the offer ignores it",
+        "Every payment of a subscription gives access once more.",
+        "workflows/wanted.py",
+        '    if order.renewal and rule.renewals == "ignore":\n',
+        '    if order.renewal and rule.renewals == "never":\n',
+        Simulated(),
+    ),
+    Bug(
+        "dates alone decide",
+        "An order that a gateway's event shifts to before the start is a question, or is lost.",
+        _AGE,
+        "REDATED_BY_AT_MOST = timedelta(hours=48)",
+        "REDATED_BY_AT_MOST = timedelta(hours=0)",
+        ByTest("../unit/workflows/test_order_age.py::test_age_goes_by_id_and_date"),
+    ),
+    Bug(
+        "imported order given",
+        "Old orders that come again under new ids give access to people who had it long ago.",
+        _AGE,
+        "            return Age.CONTRADICTED if is_imported else Age.NEW\n",
+        "            return Age.NEW\n",
+        Simulated(),
+    ),
+    Bug(
+        "paid order of before the start given",
+        "What was handled by hand before Cartbridge came is given a second time.",
+        _AGE,
+        "        return Verdict.HOLD if is_question else Verdict.IGNORE\n",
+        "        return Verdict.HOLD if is_question else Verdict.PLAN\n",
+        Simulated(),
+    ),
+    Bug(
+        "unlisted status given",
+        "A participant's status that nobody has ruled on gives access.",
+        "worker/sources/frontcore_seats.py",
+        """("unknown_status", f"Nobody has ruled on it: {'; '.join(unknown)}.") if unknown else (None, "")""",
+        '(None, "")',
+        ByTest(
+            "../unit/worker/sources/test_frontcore_seats.py::"
+            "test_a_seat_waits_when_nobody_has_ruled_on_its_participants_status"
+        ),
+    ),
+    Bug(
+        "list that cannot be paged taken for its end",
+        "A site that shows its newest ten whatever is asked for loses every order behind them.",
+        "worker/clients/studiocart_lists.py",
+        """            if not is_read:
+                raise self._unpageable()
+""",
+        """            if not is_read:
+                return
+""",
+        ByTest(f"{_LISTS}a_poll_fails_when_the_list_stops_being_paged_and_nothing_is_new"),
+    ),
+    Bug(
+        "subscriptions' list holds up every order",
+        "A list of subscriptions that does not answer stops the orders that need none.",
+        "worker/sources/studiocart.py",
+        """        except ApiError as error:
+            log.warning("the subscriptions of""",
+        """        except KeyError as error:
+            log.warning("the subscriptions of""",
+        ByTest("../unit/worker/sources/test_studiocart_walks.py::test_no_order_waits_here_when_the_site_fails"),
+    ),
+    Bug(
+        "one broken order stops its page",
+        "A record that cannot be recorded takes every other order of its page with it, at every poll.",
+        "workflows/polling.py",
+        "        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)\n",
+        "        except KeyError as error:\n",
+        ByTest("../integration/workflows/test_set_aside.py"),
+    ),
+    Bug(
+        "half-written order asked about",
+        "An order that is read while it is written has a person asked who it is for.",
+        "workflows/half_written.py",
+        "    if order.payment is not Payment.PAID or order.buyer_email:\n",
+        "    if order.payment is Payment.PAID or order.buyer_email:\n",
+        ByTest("../unit/workflows/test_half_written.py::test_poll_has_it_read_again_in_a_minute_and_asks_nobody"),
+    ),
+    Bug(
+        "repeat after a cancellation believed",
+        "The webhook of a payment, sent again after its cancellation, gives access.",
+        "workflows/repeats.py",
+        "    return News.DOUBTFUL if was_said else News.NEW\n",
+        "    return News.NEW\n",
+        ByTest("../unit/workflows/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"),
+    ),
+    Bug(
+        "last valid offers forgotten",
+        "A typo in the offers file and a restart: every order waits for an offer that there is.",
+        "workflows/offers_file.py",
+        "            return _Read(mark, self._last_valid(), problems=error.problems)\n",
+        "            return _Read(mark, None, problems=error.problems)\n",
+        ByTest(
+            "../unit/workflows/test_offers_file.py::test_last_valid_rules_outlive_a_restart_when_the_file_is_broken"
+        ),
+    ),
+    Bug(
+        "broken offers stop intake",
+        "A typo in the offers file, and no poll records an order.",
+        "workflows/offers_file.py",
+        "        return self._look().offers or Offers()\n",
+        "        return self.checked()\n",
+        ByTest("../integration/workflows/test_polling.py::test_poll_records_orders_when_the_offers_are_broken"),
+    ),
+    Bug(
+        "refusal of everybody pauses nothing",
+        "A rotated password is tried again for every order, until the account is locked.",
+        "workflows/failure.py",
+        "counted=False, next_attempt_at=now, pause=True\n",
+        "counted=False, next_attempt_at=now, pause=False\n",
+        ByTest("test_refused_credentials.py::test_every_run_waits_and_none_fails_when_the_password_was_rotated"),
+    ),
+    Bug(
+        "unreadable record hides a match",
+        "A made order that stands beside one that cannot be read is a question, though it carries our reference.",
+        "workflows/enrolment.py",
+        "    found = [order for order in listed if order.order_id > 0 and _carries(order, call)]\n",
+        "    found = [order for order in listed if all(row.order_id for row in listed) and _carries(order, call)]\n",
+        ByTest("test_unknown_outcomes.py::test_order_is_adopted_when_other_records_cannot_be_read"),
+    ),
+    Bug(
+        "lookup that is never answered asked for ever",
+        "A run whose order may exist is settling for good, and nobody is asked.",
+        _SETTLING,
+        "    is_spent = answers_others and asked.failures + 1 >= patience.max_attempts\n",
+        "    is_spent = False\n",
+        ByTest(f"{_SINGLE}a_person_is_asked_when_a_lookup_is_never_answered_and_others_are"),
+    ),
+    Bug(
+        "lookups fail for days",
+        "A destination that answers nobody keeps a run whose order may exist from everybody's sight.",
+        _SETTLING,
+        "    if is_spent or now - (asked.since or started_at) >= LONGEST_ASKING:\n",
+        "    if is_spent:\n",
+        ByTest(f"{_SINGLE}a_person_is_asked_when_lookups_fail_for_a_day_and_nobody_else_calls"),
+    ),
+    Bug(
+        "probe pays for everybody's outage",
+        "While nobody is answered, the run that probes uses up its attempts and fails.",
+        "workflows/failure.py",
+        "    still_down = probing and is_down and not is_own\n",
+        "    still_down = False\n",
+        ByTest(f"{_SINGLE}no_probe_pays_when_nobody_is_answered"),
+    ),
+)
