@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from worker.ledger import (
     cart_models,
+    erasure_models,
     offers_in_force,
     recovery_models,
     schema_models,
@@ -18,6 +19,7 @@ from worker.ledger.models import LedgerModel
 
 _TABLES = (
     cart_models,
+    erasure_models,
     offers_in_force,
     recovery_models,
     schema_models,

@@ -127,11 +127,12 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _all_spellings(secrets: Iterable[str]) -> tuple[str, ...]:
-    known = {spelling for secret in secrets if len(secret) >= SHORTEST_SECRET for spelling in _spellings(secret)}
+    known = {spelling for secret in secrets if len(secret) >= SHORTEST_SECRET for spelling in spellings(secret)}
     return tuple(sorted(known))
 
 
-def _spellings(secret: str) -> set[str]:
+def spellings(secret: str) -> set[str]:
+    """A text as it may stand in JSON, in HTML, in a URL, in a form, or in Python's own words."""
     printable = secret.encode("utf-8", "replace").decode("utf-8")
     quoted = quote(printable, safe="")
     return {

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import make_url
 
 from worker.alert_settings import AlertsSettings
 from worker.environment import PREFIX, Problem, read_variables
@@ -130,6 +131,11 @@ class Settings(BaseSettings):
         description="Whether http:// to another machine is allowed: passwords, keys and learners' data then travel in "
         "clear.",
     )
+    erasures_file: Path | None = Field(
+        None,
+        description="The file of erasures, by which a restored ledger forgets again whom it had forgotten. Default: "
+        "erasures.jsonl beside the ledger's file, or in the working directory with PostgreSQL.",
+    )
     learningcart: LearningCartSettings = LearningCartSettings()
     studiocart: StudiocartSettings = StudiocartSettings()
     frontcore: FrontcoreSettings = FrontcoreSettings()
@@ -174,6 +180,14 @@ class Settings(BaseSettings):
     def on_sqlite(self) -> bool:
         """True when the ledger is an SQLite file, False when it is PostgreSQL."""
         return self.database_url.get_secret_value().startswith("sqlite")
+
+    @property
+    def erasures_path(self) -> Path:
+        """The file of erasures: as set, else beside the ledger's file, else in the working directory."""
+        if self.erasures_file is not None:
+            return self.erasures_file
+        database = make_url(self.database_url.get_secret_value()).database if self.on_sqlite else None
+        return (Path(database).parent if database else Path()) / "erasures.jsonl"
 
     @property
     def shown_database_url(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome
+from worker.personal_text import masked, personal_words
 from workflows.steps import PlannedStep, StopError
 
 
@@ -16,13 +18,18 @@ def unknown_note(planned: PlannedStep) -> str:
     return f"Whether {planned.name} was carried out by {planned.definition.system} cannot be asked."
 
 
-def describe(error: BaseException) -> str:
-    """An error in one line for the ledger and the page. An `ApiError`'s text is safe; any other's may not be."""
+def describe(error: BaseException, learner: Mapping[str, Any] | None = None) -> str:
+    """An error in one line for the ledger and the page. An `ApiError`'s text is safe; any other's may not be.
+
+    A refusal may quote what was refused: `learner`, whom the call was for, is left out of it.
+    """
     if isinstance(error, StopError):
-        return error.note[:500]
-    if isinstance(error, ApiError | LeaseLostError):
-        return f"{type(error).__name__}: {error}"[:500]
-    return f"{type(error).__name__} in Cartbridge itself"
+        told = error.note
+    elif isinstance(error, ApiError | LeaseLostError):
+        told = f"{type(error).__name__}: {error}"
+    else:
+        return f"{type(error).__name__} in Cartbridge itself"
+    return masked(told, personal_words(learner))[:500]
 
 
 def ended_attempt(
@@ -49,7 +56,7 @@ def ended_attempt(
         "finished_at": finished_at,
         "outcome": outcome,
         "http_status": getattr(error, "status", None),
-        "error": describe(error) if error is not None else None,
+        "error": describe(error, held.learner) if error is not None else None,
         "result_id": None,
         "answer_seconds": None,
     }

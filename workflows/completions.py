@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol
@@ -21,6 +21,7 @@ from worker.errors import ApiError, ConfigurationError, InvalidRequestError, Ser
 from worker.ledger import books, outbox
 from worker.ledger import completions as completion_rows
 from worker.ledger.completions import CompletionState
+from worker.ledger.forgotten import FORGOTTEN, gone_for_good, is_pseudonym, pseudonym
 from worker.ledger.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.shapes import iso
@@ -261,7 +262,7 @@ def record_progress(
     run at once.
     """
     by_key: dict[str, list[Progress]] = {}
-    for progress in seen:
+    for progress in without_erased(connection, seen):
         by_key.setdefault(progress.key, []).append(progress)
     known = completion_rows.known_completions(connection, sorted(by_key))
     changed = 0
@@ -284,9 +285,17 @@ def record_progress(
             completed.append((completion_id, after))
     # By email, as everywhere, so that two transactions that add learners never wait for each other.
     for completion_id, after in sorted(completed, key=lambda each: email_key(each[1].email)):
-        if follow is not None:
+        if follow is not None and not is_pseudonym(after.email):
             follow(connection, completion_id, after, now=now)
     return changed
+
+
+def without_erased(connection: Connection, seen: Sequence[Progress]) -> list[Progress]:
+    """What LearningCart still tells of learners who were forgotten and have not ordered since, under a pseudonym."""
+    gone = gone_for_good(connection, {progress.email for progress in seen})
+    return [
+        replace(each, email=pseudonym(None), name=FORGOTTEN) if email_key(each.email) in gone else each for each in seen
+    ]
 
 
 def _tell_set_aside(connection: Connection, fresh: Mapping[str, str], *, now: datetime) -> None:

@@ -66,7 +66,8 @@ def record_order(
     cursor = note_contact(connection, order.source, now=now, start_at=start_at)
     cursor = note_seen(connection, cursor, order.id, seen_at=look.fetched_at)
     row, created = order_rows.lock_order(connection, order, fetched_at=look.fetched_at, now=now)
-    order, hashed = as_kept(order, row)
+    kept = as_kept(connection, order, row)
+    order, hashed = kept.order, kept.content_hash
     changed = row.content_hash != hashed
     if changed and not created and row.version > 0 and look.fetched_at < row.fetched_at:
         finish_deliveries(connection, look, order, duplicate=True, now=now)
@@ -104,7 +105,7 @@ def record_order(
         "replan_at": replan_at,
     }
     if look.polled:
-        values["polled_hash"] = hashed
+        values["polled_hash"] = kept.read_hash
     elif changed:
         values["polled_hash"] = None  # what a poll saw last is not what is recorded: seen again, it is news
     if look.fetched_at > row.fetched_at:
@@ -153,7 +154,7 @@ def preview(
     row = connection.execute(select(orders).where(*mine)).one_or_none()
     cursor = connection.execute(select(cursors).where(cursors.c.source == order.source)).one_or_none()
     seen_at = look.fetched_at if row is None else row.first_seen_at
-    order, _ = as_kept(order, row)
+    order = as_kept(connection, order, row).order
     order, standing = placed(
         connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
     )

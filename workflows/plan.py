@@ -30,6 +30,7 @@ HOLDS = PLACE_HOLDS | {
     Reason.INVALID_EMAIL,
     Reason.INVALID_QUANTITY,
     Reason.UNNAMED_SEAT,
+    Reason.LEARNER_ERASED,
 }
 """Why a source says that a seat cannot be provisioned."""
 

@@ -16,11 +16,13 @@ from sqlalchemy import Connection, Row, or_, select, update
 
 from worker.errors import ApiError
 from worker.ledger import order_rows
+from worker.ledger.erasures import tombstones_by_key
+from worker.ledger.forgotten import keys_of
 from worker.ledger.models import cursors
 from worker.ledger.run_rows import add_learners, insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
-from worker.sources.order import Order, Payment
+from worker.sources.order import Order, Payment, email_key
 from worker.sources.source import Page, Source, Until, Walk, unreadable
 from workflows.half_written import is_half_written, put_off
 from workflows.hints import SourcePolicy
@@ -327,8 +329,10 @@ class Poller:
         for order in sorted(orders, key=lambda order: order.id):
             order_rows.lock_order(connection, order, fetched_at=fetched_at, now=now)
         seats = [seat for order in planned for line in order.lines for seat in line.seats]
-        add_learners(connection, [seat.learner for seat in seats if seat.learner is not None], now=now)
-        lock_addresses(connection, planned, now=now)
+        people = [seat.learner for seat in seats if seat.learner is not None]
+        erased = tombstones_by_key(connection, {learner.email for learner in people})
+        add_learners(connection, [each for each in people if email_key(each.email) not in erased], now=now)
+        lock_addresses(connection, [each for each in planned if erased.keys().isdisjoint(keys_of(each))], now=now)
 
     def _will_be_planned(self, order: Order, cursor: Row[Any], was_there: bool) -> bool:  # noqa: FBT001
         """Whether what else the source can tell of an order matters.

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     ANSWERED_BY_HAND = "answered_by_hand"
     LINE_RENAMED = "line_renamed"
     REPEATED_WEBHOOK = "repeated_webhook"
+    LEARNER_ERASED = "learner_erased"
     # An effect that needs a person
     OUTCOME_UNPROVABLE = "outcome_unprovable"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -173,10 +174,13 @@ ADVICE: dict[Reason, Advice] = {
         "TEXT` where access was given. Not paid: `cartbridge runs cancel RUN`, or take the access back by hand.",
     ),
     Reason.ANSWERED_BY_HAND: Advice(
-        "An operator had answered the question about the whole order, perhaps by giving access by hand, and it is paid "
-        "now.",
+        "An operator answered the question about the whole order, perhaps by giving access by hand; it is paid now.",
         "Check in LearningCart whether the learner has access: `cartbridge runs resolve RUN --note TEXT` if so, else "
         "`cartbridge replay RUN`.",
+    ),
+    Reason.LEARNER_ERASED: Advice(
+        "The learner was forgotten at their request, and the order, which is older, would give them access now.",
+        "To give it: by hand, then `cartbridge runs resolve RUN --note TEXT`; else `cartbridge runs cancel RUN`.",
     ),
     Reason.OUTCOME_UNPROVABLE: Advice(
         "LearningCart may already have made the comped order, and an order without our reference keeps us "

@@ -193,7 +193,7 @@ class Recorder:
         closing = {
             "outcome": verdict.outcome,
             "finished_at": now,
-            "error": describe(error),
+            "error": describe(error, held.learner),
             "http_status": getattr(error, "status", None),
         }
         try:
@@ -231,7 +231,7 @@ class Recorder:
     def stop_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, stop: StopError) -> None:
         """Close the open attempt, of which nothing was sent, and end the run as what it found says."""
         now = self._clock()
-        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": describe(stop)}
+        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": describe(stop, held.learner)}
         try:
             self._end_stopped(held, planned, stop, now, closing=(step, closing))
         except LeaseLostError:
@@ -252,9 +252,9 @@ class Recorder:
                 repository.close_attempt(connection, held, closing[0], **closing[1])
             repository.write_progress(connection, held, now=now)
             if not self._adopt_late(connection, held, now):
-                detail = {"step": planned.name}
+                detail, note = {"step": planned.name}, describe(stop, held.learner)
                 repository.end_hold(
-                    connection, held, state=stop.state, reason=stop.reason, note=stop.note[:500], now=now, detail=detail
+                    connection, held, state=stop.state, reason=stop.reason, note=note, now=now, detail=detail
                 )
 
     def end_by(
@@ -276,7 +276,7 @@ class Recorder:
             if closing is not None:
                 repository.close_attempt(connection, held, closing[0], **closing[1])
             if verdict.pause:
-                _pause(connection, system, describe(error), now)
+                _pause(connection, system, describe(error, held.learner), now)
             cancelled = repository.write_progress(connection, held, now=now)
             if not self._adopt_late(connection, held, now):
                 if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
@@ -288,11 +288,11 @@ class Recorder:
                     reason=cancelled or verdict.reason,
                     note=unknown_note(planned)
                     if planned.definition.repeat is Repeat.NEVER and verdict.state is RunState.REVIEW
-                    else describe(error),
+                    else describe(error, held.learner),
                     now=now,
                     next_attempt_at=verdict.next_attempt_at,
                     lane_shut_until=verdict.lane_shut_until,
-                    detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error)},
+                    detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error, held.learner)},
                 )
             self._tell_breaker(connection, held, breaker.evidence_of(error), now, error=error, is_own=is_own)
 
@@ -352,7 +352,7 @@ class Recorder:
             connection,
             held,
             evidence,
-            error="" if error is None else describe(error),
+            error="" if error is None else describe(error, held.learner),
             unreachable=error is not None and _unreachable(error),
             is_own=is_own,
             now=now,

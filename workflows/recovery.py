@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,6 +10,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from worker.ledger import due, forgotten_calls, recoveries, repository
+from worker.ledger.erasure_replay import forget_again
+from worker.ledger.erasures import Tombstone
 from worker.ledger.session import Ledger
 from workflows.failure import Patience
 from workflows.steps import Repeat, Workflow
@@ -30,6 +32,8 @@ class Recovered:
     """Runs that a process held while the copy was made."""
     doubted: int
     """Runs whose calls may have been sent since."""
+    forgotten: int = 0
+    """People whom the ledger knew again, and who were forgotten again."""
 
 
 class Recoverer:
@@ -49,22 +53,36 @@ class Recoverer:
         self._clock = clock
 
     def recover(
-        self, copied_at: datetime, *, actor: str, reason: str | None = None, dry_run: bool = False
+        self,
+        copied_at: datetime,
+        *,
+        actor: str,
+        reason: str | None = None,
+        erased: Sequence[Tombstone] = (),
+        dry_run: bool = False,
     ) -> Recovered:
         """Doubt every call that may have been sent since then, in one transaction; with `dry_run`, only count.
 
         Every run without a recorded effect, and every one that is planned from now on for an order made before now, is
         asked about by its reference before its call is sent; one whose call can neither be asked about nor repeated (a
-        mail) goes to review. What a process held while the copy was made is taken from it. Sends nothing. Safe to
-        repeat, and to repeat with an earlier moment.
+        mail) goes to review. What a process held while the copy was made is taken from it. Who is among `erased` is
+        forgotten again. Sends nothing. Safe to repeat, and to repeat with an earlier moment.
         """
         with self._ledger.write() as connection:
-            recovered = self._recover(connection, copied_at, actor=actor, reason=reason)
+            recovered = self._recover(connection, copied_at, actor=actor, reason=reason, erased=erased)
             if dry_run:
                 connection.rollback()
         return recovered
 
-    def _recover(self, connection: Connection, copied_at: datetime, *, actor: str, reason: str | None) -> Recovered:
+    def _recover(
+        self,
+        connection: Connection,
+        copied_at: datetime,
+        *,
+        actor: str,
+        reason: str | None,
+        erased: Sequence[Tombstone],
+    ) -> Recovered:
         recoveries.shut_out_planners(connection)
         now = self._clock()
         settled_at = now + timedelta(seconds=self._patience.settle_seconds)
@@ -79,6 +97,7 @@ class Recoverer:
             actor=actor,
             reason=reason,
         )
+        forgotten = forget_again(connection, erased, now=now, actor=actor)
         doubted = forgotten_calls.doubt_existing(
             connection,
             self._steps(Repeat.ASK, Repeat.NEVER),
@@ -92,9 +111,15 @@ class Recoverer:
             kind=RECOVERED,
             actor=actor,
             reason=reason,
-            detail={"recovery": recovery_id, "copied_at": copied_at.isoformat(), "freed": freed, "doubted": doubted},
+            detail={
+                "recovery": recovery_id,
+                "copied_at": copied_at.isoformat(),
+                "freed": freed,
+                "doubted": doubted,
+                "forgotten": forgotten,
+            },
         )
-        return Recovered(copied_at, now, settled_at, freed, doubted)
+        return Recovered(copied_at, now, settled_at, freed, doubted, forgotten)
 
     def _free_orphans(self, connection: Connection, now: datetime) -> int:
         freed = 0

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row
 
 from worker.ledger import order_rows, subscription_rows
-from worker.sources.order import Order, Payment
+from worker.ledger.erasures import tombstones_by_key
+from worker.sources.order import Order, Payment, email_key
 from worker.sources.subscription import Access, Subscription
 from workflows.plan import Ended, Role, Standing
 from workflows.reasons import Reason
@@ -60,6 +61,7 @@ def record_subscription(
     """
     row, created = subscription_rows.lock_subscription(connection, subscription, fetched_at=fetched_at, now=now)
     read = subscription_rows.content_hash(subscription)
+    subscription = _without_erased_buyer(connection, subscription)
     if subscription.is_partial and not created:
         subscription = kept(row).model_copy(update={"status": subscription.status, "access": subscription.access})
     elif subscription.invoices is None and not created:
@@ -80,6 +82,15 @@ def record_subscription(
             values["buyer_email_key"] = row.buyer_email_key
     subscription_rows.update_subscription(connection, subscription.source, subscription.id, **values)
     return changed
+
+
+def _without_erased_buyer(connection: Connection, subscription: Subscription) -> Subscription:
+    """A subscription without its buyer, where they were forgotten after it began."""
+    key = email_key(subscription.buyer_email)
+    found = tombstones_by_key(connection, [key]).get(key, ()) if key else ()
+    if any(each.is_older_record(subscription.source, subscription.id) for each in found):
+        return subscription.model_copy(update={"buyer_email": ""})
+    return subscription
 
 
 def _progress(row: Row[Any], subscription: Subscription, rules: SubscriptionRules, now: datetime) -> dict[str, Any]:

@@ -225,9 +225,9 @@ def test_every_seat_has_one_comped_order_when_an_older_copy_was_brought_back(
 
     operator.use(restored_url := copy.bring_back())
     operator.run("migrate")
-    told = operator.run("recover", "--since", copied_at, "--dry-run").stdout
+    told = operator.run("recover", "--without-erasures", "--since", copied_at, "--dry-run").stdout
     assert "3 runs are asked about" in told  # one was asked about in any case
-    operator.run("recover", "--since", copied_at, "--yes", "--reason", "the disk broke")
+    operator.run("recover", "--without-erasures", "--since", copied_at, "--yes", "--reason", "the disk broke")
     assert len(operator.effects) == len(SEATS) - 1, "nothing is sent by that"
 
     restored = open_rig(restored_url)
@@ -262,7 +262,7 @@ def test_learningcart_is_paused_by_night_when_nobody_recovered_the_ledger(
     restored.finish()
     assert len(operator.effects) == made, "nothing is sent while LearningCart is paused"
 
-    operator.run("recover", "--since", copied_at, "--yes")
+    operator.run("recover", "--without-erasures", "--since", copied_at, "--yes")
     operator.run("resume", "learningcart")
     restored.finish()
     assert sorted((each["email"], each["price_id"]) for each in operator.effects) == SEATS

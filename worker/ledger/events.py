@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
-from worker.ledger.models import events
+from worker.ledger.models import events, orders, runs
 from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
-from worker.sources.order import without_emails
+from worker.personal_text import each_text, has_prose, masked, personal_words
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +38,17 @@ LOGGED = frozenset(
 def record_event(connection: Connection, *, at: datetime, kind: str, actor: str, **values: Any) -> None:
     """Add one line to the audit trail, and for what ends or asks, one to the log once it is committed.
 
-    `values`: `run_id, source, order_id, delivery_id, system, reason, detail`. The trail cannot be changed when a
-    learner is to be forgotten: an email that stands in a reason is left out.
+    `values`: `run_id, source, order_id, delivery_id, system, reason, detail`. The trail is only added to, so what
+    describes a person never gets there: an email, and the names and addresses of the people of this run and order, are
+    left out of a reason that was typed and of a refusal that is quoted.
     """
     values.setdefault("detail", {})
-    if values.get("reason"):
-        values["reason"] = without_emails(values["reason"])
+    reason, detail = values.get("reason"), values["detail"]
+    if reason or has_prose(detail):
+        is_ours = actor in {Actor.ENGINE, Actor.SOURCE} and not has_prose(reason) and not has_prose(detail)
+        words = frozenset[str]() if is_ours else _words_of(connection, values)
+        values["reason"] = masked(reason, words) if reason else reason
+        values["detail"] = each_text(detail, lambda text: masked(text, words) if has_prose(text) else text)
     connection.execute(insert(events).values(at=at, kind=kind, actor=actor, **values))
     opens_review = kind == "run_planned" and values.get("reason")
     if kind in LOGGED or opens_review:
@@ -59,6 +65,29 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
         }
         text = "run review" if opens_review else kind.replace("_", " ")
         _log_after_commit(connection, logging.INFO, text, about)
+
+
+def _words_of(connection: Connection, values: dict[str, Any]) -> frozenset[str]:
+    """What describes the people whom an event may be about: its run's learner, its order's buyer and learners."""
+    people: list[Any] = []
+    source, order_id = values.get("source"), values.get("order_id")
+    if values.get("run_id") is not None:
+        people += connection.scalars(select(runs.c.learner).where(runs.c.id == values["run_id"]))
+    if order_id is not None:
+        people += connection.scalars(select(runs.c.learner).where(runs.c.source == source, runs.c.order_id == order_id))
+        document = connection.scalar(
+            select(orders.c.document).where(orders.c.source == source, orders.c.order_id == order_id)
+        )
+        people += people_of(document)
+    return personal_words(*people)
+
+
+def people_of(document: Mapping[str, Any] | None) -> list[Any]:
+    """An order's buyer and learners, from our document of it."""
+    if not document:
+        return []
+    seats = [seat for line in document.get("lines", ()) for seat in line.get("seats", ())]
+    return [document, *(seat.get("learner") for seat in seats)]
 
 
 def log_outcome(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, select
 
-from worker.ledger.order_rows import content_hash
-from worker.sources.order import Order
+from worker.ledger import erasures
+from worker.ledger.erasures import BUYER
+from worker.ledger.models import learners
+from worker.ledger.order_rows import ANNOTATIONS, content_hash
+from worker.sources.order import Learner, Line, Order, Seat, email_key
 
 FORGOTTEN: Final = "forgotten"
 _DOMAIN: Final = f"@{FORGOTTEN}.invalid"
-HELD: Final = "missing_email"
+HELD: Final = "learner_erased"
 """The reason for which a forgotten learner's place is given to nobody."""
 
 
@@ -41,17 +44,103 @@ def hold_places(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"lines": lines}
 
 
-def as_kept(order: Order, row: Row[Any] | None) -> tuple[Order, str]:
-    """An order that was read, and the hash of its content; without whom the ledger has forgotten, where nothing is new.
+@dataclass(frozen=True)
+class Kept:
+    """An order as it may be kept."""
 
-    The source still names them: seen again as it was, their order brings nobody back, and asks nothing. `row` is the
-    order's own; None where there is none.
+    order: Order
+    content_hash: str
+    read_hash: str
+    """Of the order as it was read, by which a poll knows that it has seen it."""
+
+
+def as_kept(connection: Connection, order: Order, row: Row[Any] | None) -> Kept:
+    """An order that was read, without whom the ledger has forgotten: however it was edited, it brings nobody back.
+
+    Their places hold a pseudonym, are given to nobody, and the source's own record is dropped. An order that was made
+    after they were forgotten is a new relationship, and stays as it is. `row` is the order's own; None where there is
+    none.
     """
     read = content_hash(order)
-    if row is None or _DOMAIN not in json.dumps(row.document):
-        return order, read
-    kept = Order.model_validate(row.document)
-    if read not in {row.content_hash, content_hash(kept)}:
-        return order, read
-    annotations = {"renewal": order.renewal, "subscription_id": order.subscription_id}
-    return kept.model_copy(update=annotations | {"subscription": order.subscription}), str(row.content_hash)
+    erased = _erased(connection, order, row)
+    if erased is None:
+        return Kept(order, read, read)
+    masked = erased.without(order, _pseudonyms(row))
+    if row is None or row.version == 0:
+        return Kept(masked, content_hash(masked), read)
+    kept = Order.model_validate(hold_places(row.document))
+    if content_hash(masked) != content_hash(kept):
+        return Kept(masked, content_hash(masked), read)
+    # Nothing new: neither is what is only hashed anew, by a later version or since the person is a pseudonym.
+    annotations = {name: getattr(order, name) for name in (*ANNOTATIONS, "subscription")}
+    return Kept(kept.model_copy(update=annotations), str(row.content_hash), read)
+
+
+@dataclass(frozen=True)
+class _Erased:
+    """What of an order is not to be kept."""
+
+    places: frozenset[tuple[str, str]]
+    keys: frozenset[str]
+    """Of addresses."""
+
+    def without(self, order: Order, names: dict[tuple[str, str], str]) -> Order:
+        """The order with pseudonyms, those it had before where it had some."""
+        lines = tuple(self._line(line, names) for line in order.lines)
+        values: dict[str, Any] = {"lines": lines, "raw": {FORGOTTEN: True}}
+        if BUYER in self.places or email_key(order.buyer_email) in self.keys:
+            values |= {"buyer_email": names.get(BUYER) or pseudonym(None), "buyer_name": ""}
+        return order.model_copy(update=values)
+
+    def _line(self, line: Line, names: dict[tuple[str, str], str]) -> Line:
+        return line.model_copy(update={"seats": tuple(self._seat(line, seat, names) for seat in line.seats)})
+
+    def _seat(self, line: Line, seat: Seat, names: dict[tuple[str, str], str]) -> Seat:
+        is_theirs = seat.learner is not None and email_key(seat.learner.email) in self.keys
+        if not is_theirs and (line.id, seat.id) not in self.places:
+            return seat
+        name = names.get((line.id, seat.id)) or pseudonym(None)
+        return seat.model_copy(update={"learner": Learner(email=name), "hold": HELD, "note": ""})
+
+
+def _erased(connection: Connection, order: Order, row: Row[Any] | None) -> _Erased | None:
+    if not erasures.has_any(connection):
+        return None
+    places = erasures.places_in(connection, order.source, order.id)
+    known = erasures.tombstones_by_key(connection, emails_of(order))
+    keys = {key for key, found in known.items() if any(each.is_older(order, row) for each in found)}
+    # A line that was planned under a name has another id by now: its seats are told by their own.
+    lines = {line.id for line in order.lines}
+    moved = {seat_id for line_id, seat_id in places - {BUYER} if line_id not in lines}
+    places |= {(line.id, seat.id) for line in order.lines for seat in line.seats if seat.id in moved}
+    return _Erased(frozenset(places), frozenset(keys)) if places or keys else None
+
+
+def _pseudonyms(row: Row[Any] | None) -> dict[tuple[str, str], str]:
+    """The pseudonyms that stand in an order already, by their places."""
+    document = {} if row is None else row.document
+    found = {BUYER: document.get("buyer_email", "")}
+    for line in document.get("lines", ()):
+        for seat in line.get("seats", ()):
+            found[line.get("id", ""), seat.get("id", "")] = (seat.get("learner") or {}).get("email") or ""
+    return {place: email for place, email in found.items() if is_pseudonym(email)}
+
+
+def emails_of(order: Order) -> set[str]:
+    """Every address that an order names."""
+    seats = [seat for line in order.lines for seat in line.seats]
+    return {order.buyer_email, *(seat.learner.email for seat in seats if seat.learner is not None)} - {""}
+
+
+def keys_of(order: Order) -> set[str]:
+    """The keys of those addresses."""
+    return {email_key(email) for email in emails_of(order)}
+
+
+def gone_for_good(connection: Connection, emails: set[str]) -> set[str]:
+    """The keys of those of these addresses that were forgotten, and by which nobody has ordered since."""
+    erased = erasures.tombstones_by_key(connection, emails)
+    if not erased:
+        return set()
+    back = connection.scalars(select(learners.c.email_key).where(learners.c.email_key.in_(sorted(erased))))
+    return erased.keys() - set(back)

@@ -10,15 +10,15 @@ from sqlalchemy import Connection, text
 ON_SQLITE: Mapping[str, str] = {
     "events_refuse_delete": "99cdb40fe94234ef",
     "events_refuse_replace": "826a4b76ce463c30",
-    "events_refuse_update": "ebb836c8aab9bcb1",
+    "events_refuse_update": "b32adf2587af6ae7",
     "order_versions_refuse_delete": "e84689c7c897e1a7",
     "order_versions_refuse_replace": "cd41a27e729d9c6f",
-    "order_versions_refuse_update": "f954799bfee84419",
+    "order_versions_refuse_update": "9fa831c4b23b9f16",
 }
 """The triggers on SQLite, each with the digest of its statement."""
 ON_POSTGRESQL: Mapping[str, str] = {
-    "events_refuse_change": "b3099ac8aee501de",
-    "order_versions_refuse_change": "0231cfee3df3c037",
+    "events_refuse_change": "665a98021776665f",
+    "order_versions_refuse_change": "7858dccad0129a94",
 }
 """The triggers on PostgreSQL, each with the digest of its function's body."""
 _OF_SQLITE = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")

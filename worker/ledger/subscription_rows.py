@@ -244,7 +244,7 @@ def subscriptions_bought(connection: Connection, email: str) -> int:
     return connection.scalar(select(func.count()).select_from(subscriptions).where(mine)) or 0
 
 
-def forget_buyer(connection: Connection, email: str) -> None:
-    """Take a buyer's address out of their subscriptions. The source's next news of one brings it back."""
+def forget_buyer(connection: Connection, email: str) -> int:
+    """Take a buyer's address out of their subscriptions; how many there were."""
     mine = subscriptions.c.buyer_email_key == email_key(email)
-    connection.execute(update(subscriptions).where(mine).values(buyer_email_key=""))
+    return connection.execute(update(subscriptions).where(mine).values(buyer_email_key="")).rowcount

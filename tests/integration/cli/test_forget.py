@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select, update
 
@@ -50,3 +53,28 @@ def test_name_is_refused_when_nobody_has_it(run: Run, ledger: Ledger, run_id: st
     result = run("forget", email, "--yes")
     assert result.exit_code == code
     assert email in result.stderr
+
+
+def test_receipt_is_json_when_it_is_asked_for(run: Run, ledger: Ledger, run_id: str, tmp_path: Path) -> None:
+    result = run("forget", "jane@example.com", "--yes", "--json", "--reason", "Jane@example.com asked")
+    assert result.exit_code == 0
+    receipt = json.loads(result.stdout)
+    assert receipt["removed"] == {"learners": 1, "orders": 1, "runs": 1}
+    assert receipt["pseudonym"] == emails(ledger)[0]
+    assert receipt["file_rewritten"] is True
+    assert len(receipt["remains"]) == 4
+    (line,) = Path(receipt["erasures_file"]).read_text().splitlines()
+    assert json.loads(line)["id"] == receipt["erasure_id"]
+    assert "jane" not in result.stdout.casefold()
+    for each in tmp_path.iterdir():
+        assert b"jane@example" not in each.read_bytes().lower()
+
+
+def test_nothing_is_forgotten_when_the_file_of_erasures_cannot_be_written(
+    run: Run, ledger: Ledger, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_ERASURES_FILE", "/nowhere/erasures.jsonl")
+    result = run("forget", "jane@example.com", "--yes")
+    assert result.exit_code == 1
+    assert "CARTBRIDGE_ERASURES_FILE" in result.stderr
+    assert emails(ledger) == ["jane@example.com"]

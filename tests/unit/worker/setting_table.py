@@ -6,6 +6,7 @@ DESIGN_DEFAULTS = {
     "DATABASE_URL": "sqlite:///cartbridge.db",
     "BROKER_URL": "memory://",
     "OFFERS_FILE": "offers.toml",
+    "ERASURES_FILE": "",
     "LEARNINGCART__BASE_URL": "https://cdn.learningcart.com/CDNService.svc",
     "LEARNINGCART__SITE_HOSTNAME": "",
     "LEARNINGCART__USERNAME": "",

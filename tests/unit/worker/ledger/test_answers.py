@@ -224,6 +224,7 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.INVALID_EMAIL: (held(Reason.INVALID_EMAIL), DUE),
     Reason.INVALID_QUANTITY: (held(Reason.INVALID_QUANTITY), DUE),
     Reason.SHARED_EMAIL: (held(Reason.SHARED_EMAIL), DUE),
+    Reason.LEARNER_ERASED: (held(Reason.LEARNER_ERASED), DUE),
     Reason.WAITING_LIST: (held(Reason.WAITING_LIST), DUE),
     Reason.COURSE_CANCELLED: (held(Reason.COURSE_CANCELLED), DUE),
     Reason.RENEWAL_UNDECIDED: (lambda ledger: record(ledger, an_order(renewal=True)), DUE),

@@ -1,0 +1,57 @@
+"""What describes a person is taken out of others' texts, however it is spelled, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from worker.personal_text import ERASED, has_prose, masked, personal_words, without_words
+
+JANE = {
+    "email": "jane@shop.test",
+    "first_name": "Jane",
+    "last_name": "O'Döe-Smith",
+    "address": {"line_1": "17 Elm St", "city": "Örebro", "zip": "PL4", "state": "UT", "country": None},
+}
+WORDS = personal_words(JANE, None, {})
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "JANE",
+        "o'döe-smith",
+        "Jane O'Döe-Smith",
+        "17 elm st",
+        json.dumps("O'Döe-Smith")[1:-1],
+        "O&#x27;Döe-Smith",
+        "O%27D%C3%B6e-Smith",
+        "PL4",
+    ],
+)
+def test_person_is_masked_when_a_text_spells_them_otherwise(spelled: str) -> None:
+    assert without_words(f"no <{spelled}>, sorry", WORDS, mark=ERASED) == "no <[erased]>, sorry"
+
+
+@pytest.mark.parametrize("text", ["Janet", "a PL49", "UT", "jo.jane@shop.test", "jane@shop.test.example", "Elm St 17"])
+def test_text_stays_when_it_only_holds_the_letters(text: str) -> None:
+    assert without_words(text, WORDS - {"Jane"}) == text
+
+
+def test_code_stays_when_somebody_is_called_so() -> None:
+    words = personal_words({"first_name": "refused_by_source", "last_name": "1109"})
+    assert masked("refused_by_source", words) == "refused_by_source"
+    assert masked("studiocart/1109", words) == "studiocart/1109"
+    assert masked("asked by a@b.test", words) == "asked by …"
+
+
+def test_one_letter_is_no_name_when_a_name_is_short() -> None:
+    assert personal_words({"first_name": "J", "last_name": "Ng"}) == {"Ng", "J Ng", "Ng J"}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [({"a": ["x", 1]}, False), ({"a": ["x y"]}, True), ("é", True), (None, False)]
+)
+def test_prose_is_told_from_codes_when_a_value_is_looked_at(value: object, *, told: bool) -> None:
+    assert has_prose(value) is told

@@ -1,0 +1,51 @@
+"""Rewrites a SQLite ledger's file, so that nothing of what was overwritten is left in its pages or its log."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import Any
+
+from worker.errors import LedgerError
+from worker.ledger.session import Ledger
+
+_GIVE_UP_SECONDS = 60.0
+_WAIT_SECONDS = 0.05
+
+
+class FileInUseError(LedgerError):
+    """Another process kept the ledger busy for a minute: the file still holds what was overwritten."""
+
+
+def rewrite_file(ledger: Ledger, *, give_up_seconds: float = _GIVE_UP_SECONDS) -> bool:
+    """Rewrite the file (VACUUM) and empty its write-ahead log, while other processes work; False on PostgreSQL.
+
+    Free pages and the log hold what was changed or deleted, in clear, until they are written over. Safe to repeat.
+    Others wait meanwhile, about a second for 100 MB. Raises `FileInUseError`.
+    """
+    if not ledger.is_sqlite:
+        return False
+    give_up_at = time.monotonic() + give_up_seconds
+    with closing(ledger.engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        while not _is_rewritten(cursor):
+            if time.monotonic() > give_up_at:
+                raise FileInUseError(
+                    "the ledger's file could not be rewritten, because another process kept it busy: what was taken "
+                    "out may still be found in its free pages and its -wal"
+                )
+            time.sleep(_WAIT_SECONDS)
+    return True
+
+
+def _is_rewritten(cursor: Any) -> bool:
+    try:
+        cursor.execute("VACUUM")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        is_busy, _, _ = cursor.fetchone()
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) and "busy" not in str(error):
+            raise
+        return False
+    return not is_busy

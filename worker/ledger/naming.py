@@ -1,0 +1,43 @@
+"""Finds the rows whose texts name an email, however JSON escapes it, and no row that names another's."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Text, cast, select
+
+from worker.sources.order import email_key
+
+_LIKE = {"%": "!%", "_": "!_", "!": "!!", "\\": "%", '"': "%"}
+_IN_AN_EMAIL = r"[^@\s,;<>\"()]"
+
+
+def whole_email(key: str) -> re.Pattern[str]:
+    """Finds an email in a text, and not within another's: neither in `jo.ann@…` nor in `ann@example.com.au`.
+
+    Also some that only look alike to `re`, as a dotless i does to an i: the key of what is found decides.
+    """
+    return re.compile(rf"(?<!{_IN_AN_EMAIL}){re.escape(key)}(?![\w-]|\.\w)", re.IGNORECASE)
+
+
+def normal_text(text: str) -> str:
+    """A text in the normal form in which keys are."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def rows_naming(connection: Connection, key: str, document: Column[Any], *columns: Column[Any]) -> list[Row[Any]]:
+    """The rows whose JSON names an email: their `columns`, and the JSON as `payload`. Goes through all: asked rarely.
+
+    What JSON may escape is any text to the database, and looked at here.
+    """
+    pattern = "".join(_LIKE.get(each, each if each.isascii() else "%") for each in key)
+    text = cast(document, Text)
+    found = connection.execute(
+        select(*columns, document.label("payload")).where(text.ilike(f"%{pattern}%", escape="!"))
+    )
+    whole = whole_email(key)
+    texts = ((row, normal_text(json.dumps(row.payload, ensure_ascii=False))) for row in found)
+    return [row for row, told in texts if any(email_key(match[0]) == key for match in whole.finditer(told))]
