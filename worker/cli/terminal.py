@@ -22,8 +22,16 @@ class PlainStream(io.TextIOWrapper):
 
 
 def guard_streams() -> None:
-    """Have this process's stdout and stderr written so. Safe to repeat."""
-    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+    """Have this process's stdout and stderr written so. Safe to repeat.
+
+    `sys.__stdout__` and `sys.__stderr__` as well: Celery's handler of SIGTERM writes there, and what is detached raises.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        guarded = _guarded(stream)
+        for each in (name, f"__{name}__"):
+            if getattr(sys, each) is stream:
+                setattr(sys, each, guarded)
 
 
 def _guarded(stream: TextIO) -> TextIO:
