@@ -24,7 +24,7 @@ class PlainStream(io.TextIOWrapper):
 def guard_streams() -> None:
     """Have this process's stdout and stderr written so. Safe to repeat.
 
-    `sys.__stdout__` and `sys.__stderr__` as well: Celery's handler of SIGTERM writes there, and what is detached raises.
+    So are `sys.__stdout__` and `sys.__stderr__`: Celery's handler of SIGTERM writes there, and what is detached raises.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -15,20 +15,34 @@ from worker.ledger.session import Ledger
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 
 EVIL = "\"'><script>alert(1)</script>`x`{{7*191}}"
+TURNING = "\u202e\u2066\u200f\x1b\x07"
+"""Turns the text that follows, or moves a cursor."""
+ODD = EVIL + TURNING
 
 
 def fill(ledger: Ledger, order_id: str) -> str:
     """An order with its run, in which every text a source or a receiver may choose is hostile."""
-    learner = Learner(email=f"{EVIL}@shop.example", first_name=EVIL, last_name=EVIL)
-    line = Line(id=EVIL, title=EVIL, product=Product(product_name=EVIL), seats=(Seat(id=EVIL, learner=learner),))
+    learner = Learner(email=f"{EVIL}@shop.example", first_name=ODD, last_name=EVIL)
+    line = Line(
+        id=EVIL,
+        title=ODD,
+        product=Product(product_name=ODD),
+        seats=(Seat(id=EVIL, learner=learner),),
+    )
     order = Order(source="studiocart", id=order_id, payment=Payment.PAID, status=EVIL, lines=(line,))
     with ledger.write() as connection:
         document = order.model_dump(mode="json", exclude={"raw"})
-        add_order(connection, order_id, buyer_name=EVIL, buyer_email=learner.email, status=EVIL, document=document)
+        add_order(connection, order_id, buyer_name=ODD, buyer_email=learner.email, status=EVIL, document=document)
         add_delivery(connection, f"d-{order_id}", order_id=order_id, note=EVIL, state="review", reason="refused")
-        ended: dict[str, Any] = {"state": "review", "reason": "refused", "note": EVIL, "title": EVIL, "result_id": EVIL}
+        ended: dict[str, Any] = {
+            "state": "review",
+            "reason": "refused",
+            "note": ODD,
+            "title": ODD,
+            "result_id": EVIL,
+        }
         run_id = add_run(connection, order_id, email=learner.email, **ended)
-        add_attempt(connection, run_id, "add_customer", error=EVIL, result_id=EVIL, reference=EVIL)
+        add_attempt(connection, run_id, "add_customer", error=ODD, result_id=EVIL, reference=EVIL)
     return run_id
 
 
@@ -51,6 +65,8 @@ def test_page_shows_text_when_an_outsider_sent_markup(operator: Browser, ledger:
         assert "<script>alert" not in answer.text
         assert "&lt;script&gt;" in answer.text or path in {"/", "/offers"}
         assert "1337" not in answer.text
+        assert not set(TURNING) & set(answer.text), path
+        assert "\\u202e" in answer.text or path in {"/", "/offers", paths[-1]}
 
 
 @pytest.mark.parametrize("order_id", ["11/09", "a/../b", "jane@example.com", "x?y#z", "<i>"])

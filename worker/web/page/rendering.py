@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from worker.cli.printing import ago, clock, counted, duration
+from worker.control_characters import CONTROL_CHARACTERS
 from worker.ledger.telling import person, run_label
 from worker.web.page.telling import sentence, took
 
@@ -25,6 +26,7 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -44,6 +46,11 @@ def environment() -> Environment:
         words=words,
     )
     return made
+
+
+def _shown(value: Any) -> Any:
+    """A text without what lets a page read otherwise than it is: a name may turn the direction of what follows."""
+    return value if not isinstance(value, str) or value.isprintable() else value.translate(CONTROL_CHARACTERS)
 
 
 def capped(count: int) -> str:
