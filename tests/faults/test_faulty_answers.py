@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.faults.rig import MAX_ATTEMPTS, SETTLE_SECONDS, Rig
+from tests.faults.rig import MAX_ATTEMPTS, READ_TIMEOUT_SECONDS, SETTLE_SECONDS, Rig
 from tests.faults.waiting import wait_until
 from worker.sandbox import Fault
 
@@ -21,7 +21,7 @@ BROKEN_ANSWERS: dict[str, dict[str, Any]] = {
     "html": {"kind": "html"},
     "empty": {"kind": "empty"},
     "dribble": {"kind": "dribble", "seconds": 0.05},
-    "slow": {"kind": "slow", "seconds": 2.0},
+    "slow": {"kind": "slow", "seconds": 3 * READ_TIMEOUT_SECONDS},
     "500": {"kind": "status", "status": 500},
     "502": {"kind": "status", "status": 502},
     "503": {"kind": "status", "status": 503, "headers": {"Retry-After": "2"}},

@@ -55,7 +55,7 @@ STALLS = (
         "if unaccounted or found.unreadable:",
         "if unaccounted:",
         ByTest(
-            "test_unknown_outcomes.py::test_run_is_in_review_when_a_record_cannot_be_read[sqlite-order without an id]"
+            "test_unknown_outcomes.py::test_run_is_in_review_when_a_record_cannot_be_read[order without an id-sqlite]"
         ),
     ),
     Bug(
