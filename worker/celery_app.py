@@ -144,6 +144,12 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "schedule": timedelta(seconds=_ERASE_SECONDS),
         "options": {"queue": CONTROL_QUEUE, "expires": _ERASE_SECONDS},
     }
+    # Asked often and done once a day, as above.
+    schedule["expire"] = {
+        "task": "cartbridge.expire",
+        "schedule": timedelta(seconds=_ERASE_SECONDS),
+        "options": {"queue": INGEST_QUEUE, "expires": _ERASE_SECONDS},
+    }
     if settings.alerts.is_configured:
         schedule["alert"] = {
             "task": "cartbridge.alert",

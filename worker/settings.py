@@ -24,6 +24,7 @@ from worker.errors import ConfigurationError
 from worker.event_settings import CompletionsSettings, EventsSettings
 from worker.follow_on_settings import FollowOnSettings
 from worker.mail_settings import MailSettings, PasswordsSettings, password_problems
+from worker.retention_settings import RetentionSettings
 from worker.setting_section import Section
 from worker.setting_types import (
     BrokerUrl,
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     tracing: TracingSettings = TracingSettings()
     mail: MailSettings = MailSettings()
     passwords: PasswordsSettings = PasswordsSettings()
+    retention: RetentionSettings = RetentionSettings()
     retry: RetrySettings = RetrySettings()
     settle_seconds: Seconds = Field(
         45.0, description="Seconds to wait after an unknown outcome before the destination is asked what became of it."

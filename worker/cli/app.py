@@ -13,6 +13,7 @@ from worker.cli import (
     completions,
     deliveries,
     destinations,
+    export,
     forget,
     ingest,
     offers,
@@ -20,6 +21,7 @@ from worker.cli import (
     reconcile,
     recover,
     replay,
+    retention,
     runs,
     sandbox,
     services,
@@ -88,6 +90,8 @@ app.command("reconcile", rich_help_panel=ACT)(reconcile.reconcile_command)
 app.command("recover", rich_help_panel=ACT)(recover.recover_command)
 app.command("replay", rich_help_panel=ACT)(replay.replay_command)
 app.command("forget", rich_help_panel=ACT)(forget.forget_command)
+app.command("export", rich_help_panel=ACT)(export.export_command)
+app.command("retention", rich_help_panel=ACT)(retention.retention_command)
 app.command("pause", rich_help_panel=ACT)(destinations.pause_command)
 app.command("resume", rich_help_panel=ACT)(destinations.resume_command)
 

@@ -95,7 +95,7 @@ def _print_receipt(runtime: Runtime, receipt: Receipt, file: ErasureFile, *, as_
     try:
         is_rewritten = rewrite_file(runtime.ledger)
     except FileInUseError as error:
-        is_rewritten, problem = False, f"{error}. Repeat it with: cartbridge retention"
+        is_rewritten, problem = False, f"{error}. Repeat that with: cartbridge retention --yes"
         remains.append(problem)
     if not is_rewritten and problem is None:
         remains.append(ON_POSTGRESQL)

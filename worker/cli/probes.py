@@ -15,6 +15,7 @@ from worker.cli.finding import Finding, StatusReading, with_notes
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.mail_probes import probe_mail
 from worker.cli.printing import counted
+from worker.cli.privacy_notes import erasures_problem, retention_note
 from worker.cli.threedcart_probe import ask_threedcart
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
@@ -173,6 +174,7 @@ def _probe_ledger(settings: Settings) -> Finding:
         ledger.check_schema()
         with ledger.read() as connection:
             changed, owned = guard_warning(connection), owned_tables(connection)
+            unlisted = erasures_problem(settings, connection)
     except SchemaMismatchError as error:
         return Finding(
             "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=str(error)
@@ -191,8 +193,9 @@ def _probe_ledger(settings: Settings) -> Finding:
         return Finding(
             "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=changed
         )
-    step = _OWNER if owned else ""
-    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=label, next_step=step)
+    step = " ".join(each for each in (unlisted, _OWNER if owned else "") if each)
+    told = f"{label}; {retention_note(settings)}"
+    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=told, next_step=step)
 
 
 def paused_systems(settings: Settings) -> list[str]:

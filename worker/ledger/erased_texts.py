@@ -62,12 +62,12 @@ def erase(
     return removed
 
 
-def without_quote(error: str) -> str:
+def without_quote(error: str, *, mark: str = ERASED) -> str:
     """An error without what it quotes: its class alone is left."""
     if error == FORGOTTEN_CALL:
         return error
     name, colon, _ = error.partition(":")
-    return f"{name}: {ERASED}" if colon and _ERROR_CLASS.fullmatch(name) else ERASED
+    return f"{name}: {mark}" if colon and _ERROR_CLASS.fullmatch(name) else mark
 
 
 def _drop_quotes(connection: Connection, run_ids: Sequence[str]) -> int:

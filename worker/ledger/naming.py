@@ -33,6 +33,8 @@ def rows_naming(connection: Connection, key: str, document: Column[Any], *column
 
     What JSON may escape is any text to the database, and looked at here.
     """
+    if "@" not in key:  # no address: in a text it would be anybody's name
+        return []
     pattern = "".join(_LIKE.get(each, each if each.isascii() else "%") for each in key)
     text = cast(document, Text)
     found = connection.execute(

@@ -14,7 +14,7 @@ from worker.ledger.shapes import Shape, iso
 MOST_VERSIONS = 20
 MOST_DIFFERENCES = 40
 _LONGEST_VALUE = 300
-_FORGOTTEN = {"forgotten": True}
+_DROPPED = ({"forgotten": True}, {"expired": True})
 
 
 def compared_versions(connection: Connection, source: str, order_id: str) -> list[Shape]:
@@ -22,7 +22,7 @@ def compared_versions(connection: Connection, source: str, order_id: str) -> lis
 
     `[{number, seen_at, delivery_id, is_first, is_forgotten, differences[{path, before, after}], left_out}]`. Values are
     the source's own, as text, long ones cut; None where there was nothing. `is_forgotten`: the record was dropped
-    because its learner asked for it, so there is nothing to compare.
+    because its learner asked for it, or as it was kept long enough: there is nothing to compare.
     """
     newest = (
         select(order_versions)
@@ -34,7 +34,7 @@ def compared_versions(connection: Connection, source: str, order_id: str) -> lis
     shown = []
     for index, row in enumerate(rows[:MOST_VERSIONS]):
         before = rows[index + 1] if index + 1 < len(rows) else None
-        is_forgotten = row.raw == _FORGOTTEN or (before is not None and before.raw == _FORGOTTEN)
+        is_forgotten = row.raw in _DROPPED or (before is not None and before.raw in _DROPPED)
         found = [] if before is None or is_forgotten else differences(_numbered(before.raw), _numbered(row.raw))
         shown.append(
             {
