@@ -63,6 +63,11 @@ class KnownRun:
         return self.key.rpartition("/")[2] in PLACEHOLDERS
 
     @property
+    def is_withdrawn(self) -> bool:
+        """Whether the source took it back before it had any effect."""
+        return self.state is RunState.CANCELLED and self.cancelled_by == "source"
+
+    @property
     def is_untouchable(self) -> bool:
         """Whether somebody is working on it, or its effect must be looked up first."""
         return self.state is RunState.RUNNING or self.effect_open

@@ -170,6 +170,8 @@ class _Planner:
         """Plan one seat; the reason it needs no run, or None when it has one."""
         mine = [run for run in self._seat_runs() if self.seating.place_of(run) == (line.id, seat.id)]
         fixed = [run for run in mine if not run.is_placeholder and run.cancelled_by != "superseded"]
+        if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):
+            fixed = []  # a name that went and came back is no less a question than one that came
         open_placeholders = [run for run in mine if run.is_placeholder and run.state is RunState.REVIEW]
         closed = [run for run in mine if run.is_placeholder and closed_by_operator(run)]
         was_paid_again = any(run.reason == Reason.PAID_AFTER_CANCEL for run in open_placeholders)

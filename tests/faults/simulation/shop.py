@@ -17,7 +17,7 @@ from tests.faults.simulation.sales import PAID, WITHDRAWN, Kind, Seat, Sold
 from tests.faults.simulation.stage import GRANTS, OFFERS, Stage
 from tests.faults.simulation.timeline import BEGINNING
 from tests.faults.simulation.troubles import BLOCKED_NAME, Troubles
-from worker.sandbox.studiocart_records import DATE_TIME, item_of
+from worker.sandbox.studiocart_records import DATE_TIME, item_of, named_item
 
 FIRST_ID, FIRST_OLD_ID = 7001, 6001
 START_AT = BEGINNING - timedelta(hours=1)
@@ -239,7 +239,10 @@ class Shop:
 
     def _items(self, order_id: int, product_id: str, kind: Kind, amount: int, trial_days: int) -> list[dict[str, Any]]:
         main = item_of(order_id, product_id=product_id, product_name="Course", unit_price=amount)
-        items = [main | ({"trial_days": str(trial_days)} if trial_days else {})]
+        if trial_days:
+            told = f"&#36;25.00 / month with a {trial_days}-day trial"
+            main |= {"trial_days": str(trial_days), "sub_summary": told}
+        items = [main]
         if kind is Kind.BUMP:
             name = BUMP_NAMES[self._is_renamed]
             items.append(
@@ -366,9 +369,11 @@ class Shop:
             late = self.rng.uniform(1, 300 if hook.body is not None else 60)
             self.at(self.rng.choice([0.1, 1.0, late]), lambda: self.post(hook))
 
-    @staticmethod
-    def _body(record: dict[str, Any], trigger: str) -> bytes:
-        """The vendor's default body: the whole record, its amounts in decimals."""
+    def _body(self, record: dict[str, Any], trigger: str) -> bytes:
+        """The vendor's default body: the whole record, its amounts in decimals; of an older plugin without ids."""
+        if self.troubles.names_only and "items" in record:
+            record = {name: value for name, value in record.items() if name not in {"subscription_id", "order_id"}}
+            record["items"] = [named_item(item) for item in record["items"]]
         body = {name: _decimals(name, value) for name, value in record.items() if name != "link"}
         return json.dumps({"trigger": trigger, **body}).encode()
 

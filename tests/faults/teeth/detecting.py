@@ -15,7 +15,7 @@ import worker
 
 TREE = Path(__file__).parents[3]
 CAUGHT = 10
-CPU_SECONDS = 100
+CPU_SECONDS = 300
 """What a detector may use: several times what the longest uses on a tree without a bug."""
 
 
