@@ -257,5 +257,7 @@ def _of_deliveries(deliveries: list[Shape], known: set[tuple[str, str]]) -> Iter
                 yield Verdict(26 + later, text, "wait", delivery["action"])
             case DeliveryState.RECEIVED:
                 yield Verdict(28 + later, f"News of order {name} arrived and is read within seconds.", "wait")
+            case DeliveryState.IGNORED if because and not later:
+                yield Verdict(95, f"{name} gives nothing by itself.{because}", "plain", delivery["action"])
             case _:
                 continue

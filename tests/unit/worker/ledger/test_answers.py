@@ -174,8 +174,9 @@ def order_says(state: OrderState, reason: Reason) -> Build:
 
 
 def unread(reason: Reason) -> Build:
-    """A delivery whose order could not be read."""
+    """A delivery whose order could not be read, or that names none."""
     unreadable = {Reason.ORDER_NOT_FOUND, Reason.RECORD_UNREADABLE}
+    no_order = {Reason.SUBSCRIPTION_NEWS, Reason.TEST_NOTIFICATION}
 
     def build(ledger: Ledger) -> None:
         with ledger.write() as connection:
@@ -183,6 +184,7 @@ def unread(reason: Reason) -> Build:
                 connection, source="studiocart", order_id="1109", via=Via.WEBHOOK, actor="source", now=NOW
             )
             state = DeliveryState.REVIEW if reason in unreadable else DeliveryState.WAITING
+            state = DeliveryState.IGNORED if reason in no_order else state
             connection.execute(deliveries.update().values(state=state, reason=reason, next_attempt_at=NOW))
 
     return build
@@ -287,9 +289,11 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.SOURCE_REFUSED: (unread(Reason.SOURCE_REFUSED), "is not read yet"),
     Reason.SOURCE_OFF: (unread(Reason.SOURCE_OFF), "is not read yet"),
     Reason.OFFERS_INVALID: (unread(Reason.OFFERS_INVALID), "is not read yet"),
+    Reason.SUBSCRIPTION_NEWS: (unread(Reason.SUBSCRIPTION_NEWS), "news of a subscription, which is no order"),
+    Reason.TEST_NOTIFICATION: (unread(Reason.TEST_NOTIFICATION), "there is no such order"),
 }
 """How each reason comes about, and what the answer must say."""
-NEVER_ASKED = {Reason.LEAD, Reason.POLLED, Reason.TEST_NOTIFICATION, Reason.SUBSCRIPTION_NEWS}
+NEVER_ASKED = {Reason.LEAD, Reason.POLLED}
 """They have no order, no learner and no run: nothing that could be asked about."""
 
 
