@@ -22,11 +22,10 @@ _SENTENCES: Final = {
     UNAUTHENTICATED: (
         "was refused, since nothing proved its sender: its secret is missing or another, or somebody guesses."
     ),
-    NO_ORDER_ID: (
-        "named no order, so the source was polled instead: at Studiocart, custom headers replace the body. "
-        "Take them out."
-    ),
+    NO_ORDER_ID: "named no order, so the source was polled instead.",
 }
+_STUDIOCART_HEADERS: Final = " Its custom headers replace its body: take them out."
+"""Why a webhook of Studiocart names no order. No other source is known to do so."""
 
 
 def note(connection: Connection, source: str, kind: str, *, now: datetime) -> None:
@@ -43,8 +42,9 @@ def sentences(connection: Connection, *, now: datetime) -> list[str]:
         .where(webhook_refusals.c.at > now - _TOLD_FOR)
         .order_by(webhook_refusals.c.source, webhook_refusals.c.kind)
     )
-    return [
-        f"A webhook of {row.source} ({row.at:%Y-%m-%d %H:%M} UTC) {_SENTENCES[row.kind]} See docs/webhooks.md."
-        for row in found
-        if row.kind in _SENTENCES
-    ]
+    return [_sentence(row.source, row.kind, row.at) for row in found if row.kind in _SENTENCES]
+
+
+def _sentence(source: str, kind: str, at: datetime) -> str:
+    why = _STUDIOCART_HEADERS if (source, kind) == ("studiocart", NO_ORDER_ID) else ""
+    return f"A webhook of {source} ({at:%Y-%m-%d %H:%M} UTC) {_SENTENCES[kind]}{why} See docs/webhooks.md."

@@ -44,3 +44,12 @@ def test_refusals_are_told_for_a_week(ledger: Ledger) -> None:
         ]
         assert "GET" in told[0]
         assert webhook_refusals.sentences(connection, now=NOW + timedelta(days=8)) == []
+
+
+def test_cause_is_told_when_studiocart_alone_sends_a_webhook_without_an_order(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for source in ("studiocart", "threedcart"):
+            webhook_refusals.note(connection, source, webhook_refusals.NO_ORDER_ID, now=NOW)
+        studiocart, threedcart = webhook_refusals.sentences(connection, now=NOW)
+    assert "custom headers replace its body: take them out" in studiocart
+    assert "custom headers" not in threedcart
