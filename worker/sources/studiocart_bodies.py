@@ -36,6 +36,8 @@ _ORDER_AMOUNTS = (
     "invoice_subtotal",
 )
 _ITEM_AMOUNTS = ("subtotal", "total_amount", "tax_amount", "unit_price")
+_SUBSCRIPTION_FIELDS = ("sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time")
+"""What no captured order has. They tell a subscription whose `invoices` and `interval` are null."""
 _SLASHED = re.compile(r"\\(['\"\\])")
 
 
@@ -63,8 +65,14 @@ def is_subscription_record(record: Mapping[str, Any]) -> bool:
     """Whether a record is a subscription's. `/orders/{id}` answers any post of that id, and an order has neither."""
     if record.get("invoices") is not None:
         return True
-    is_whole_order = bool(record.get("order_id")) and bool(records.rows(record.get("items")))
-    return bool((as_text(record.get("interval")) or "").strip()) and not is_whole_order
+    has_order_id, has_items = bool(record.get("order_id")), bool(records.rows(record.get("items")))
+    if _is_told(record, "interval"):
+        return not (has_order_id and has_items)
+    return not (has_order_id or has_items) and any(_is_told(record, name) for name in _SUBSCRIPTION_FIELDS)
+
+
+def _is_told(record: Mapping[str, Any], name: str) -> bool:
+    return bool((as_text(record.get(name)) or "").strip())
 
 
 def _unslashed(value: Any) -> Any:

@@ -93,6 +93,16 @@ def test_subscription_is_no_order_when_a_subscription_s_id_is_asked_for() -> Non
         source("rest-orders-of-a-subscription-id").fetch("14")
 
 
+@pytest.mark.parametrize("told", ["sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time"])
+@pytest.mark.parametrize("name", ["F-rest-orders-16-completed-subscription", "K-trial-28"])
+def test_subscription_is_no_order_when_its_invoices_and_interval_are_null(name: str, told: str) -> None:
+    others = {"sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time"} - {told}
+    record = captured(name) | dict.fromkeys({"invoices", "interval", *others})
+    record[told] = record.get(told, "3")
+    with pytest.raises(SubscriptionFoundError):
+        source(trials="grant").from_body(record)
+
+
 @pytest.mark.parametrize("trials", ["wait", "grant"])
 def test_trial_is_told_by_its_own_order_and_a_declined_card_pays_for_nothing(trials: Any) -> None:
     begun, declined = order_of("K-trial-29", trials=trials), order_of("M-trial-card-declined-order", trials=trials)
