@@ -251,7 +251,7 @@ def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
         lines_known=record.items is not None,
         subscription_id=subscription_id,
         recurring=subscription_id is not None or any((item.sub_summary or "").strip() for item in items),
-        trial=record.order_amount == 0 and any(_has_trial(item) for item in items),
+        trial=not record.order_amount and any(_has_trial(item) for item in items),  # null shows no payment either
         incomplete=payment is Payment.PAID and not email and not items,
         raw=record.model_dump(mode="json", exclude_unset=True),
     )

@@ -110,6 +110,11 @@ def test_trial_is_told_by_its_own_order_and_a_declined_card_pays_for_nothing(tri
     assert declined.payment is Payment.WAITING
 
 
+def test_order_begins_a_trial_when_its_amount_is_null() -> None:
+    record = captured("K-trial-29") | {"order_amount": None}
+    assert to_order(records.Order.model_validate(record)).trial
+
+
 @pytest.mark.parametrize(
     ("name", "subscription_id"),
     [("rest-order-of-subscription", "14"), ("rest-renewal", "20"), ("rest-order-paid", None)],
