@@ -20,6 +20,7 @@ from worker.personal_text import ERASED, each_text, has_prose, without_words
 
 _AT_ONCE: Final = 200
 _ERROR_CLASS: Final = re.compile(r"[A-Z]\w*(?:Error|Exception)?")
+_ERROR: Final = re.compile(r"[A-Z]\w*Error: ")
 TEXTS: Final[tuple[Column[Any], ...]] = (
     runs.c.note,
     attempts.c.error,
@@ -68,6 +69,11 @@ def without_quote(error: str, *, mark: str = ERASED) -> str:
         return error
     name, colon, _ = error.partition(":")
     return f"{name}: {mark}" if colon and _ERROR_CLASS.fullmatch(name) else mark
+
+
+def unquoted(note: str) -> str:
+    """A note without what it quotes, where it is an error's; any other as it is."""
+    return without_quote(note) if _ERROR.match(note) else note
 
 
 def _drop_quotes(connection: Connection, run_ids: Sequence[str]) -> int:

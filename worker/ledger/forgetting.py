@@ -131,7 +131,7 @@ def forget(
     learner = {"email": person.pseudonym}
     for run in connection.execute(select(runs.c.id, runs.c.note).where(runs.c.id.in_(person.run_ids))):
         values = {"email": person.pseudonym, "email_key": person.pseudonym, "learner": learner}
-        note = None if run.note is None else without_words(replace(run.note), words, mark=ERASED)
+        note = None if run.note is None else without_words(replace(erased_texts.unquoted(run.note)), words, mark=ERASED)
         connection.execute(update(runs).where(runs.c.id == run.id).values(**values, note=note))
         removed["runs"] += 1
     removed["completions"] += connection.execute(
