@@ -13,6 +13,7 @@ from queue import Empty
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport.virtual import QoS
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,27 @@ class Deliveries(redis.QoS):
                 self._remove_from_indices(tag, connection.pipeline()).execute()  # type: ignore[no-untyped-call]
 
     def ack(self, delivery_tag: Any) -> None:
-        """Take a message off for good. Raises what the connection raises while there is one."""
+        """Take a message off for good. Without a connection it is done with here all the same, and Redis delivers it
+        again later.
+
+        The place it took must be free again whatever happens: a worker all of whose places are taken by messages that
+        it could not acknowledge reads no more, notices no lost connection either, and stands still for good.
+        """
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except AttributeError as error:  # the connection was taken down meanwhile
-            log.warning("a message could not be acknowledged (%s); delivered again, it does nothing", _name(error))
+        except (AttributeError, *self.channel.connection_errors) as error:  # the first: it was taken down meanwhile
+            self._let_go(delivery_tag, error)
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's own)
+        """Give a message back, or take it off; as `ack` without a connection."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+        except (AttributeError, *self.channel.connection_errors) as error:
+            self._let_go(delivery_tag, error)
+
+    def _let_go(self, delivery_tag: Any, error: Exception) -> None:
+        log.warning("a message could not be acknowledged (%s); delivered again, it does nothing", _name(error))
+        QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class Channel(redis.Channel):

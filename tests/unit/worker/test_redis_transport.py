@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,10 @@ def deliveries() -> Deliveries:
     """Two messages that were taken and not acknowledged."""
     held = Deliveries.__new__(Deliveries)
     held._delivered = OrderedDict({"tag-1": object(), "tag-2": object()})
+    held._dirty = set()
+    held._quick_ack = held._dirty.add
+    held.prefetch_count = 2
+    held.channel = SimpleNamespace(connection_errors=(ConnectionError,))
     return held
 
 
@@ -56,13 +61,19 @@ def test_messages_are_given_back_when_the_broker_is_there(
     assert given_to == ["client"]
 
 
-def test_acknowledging_fails_quietly_only_when_the_connection_was_taken_down(
-    deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [ConnectionError("cut"), AttributeError("gone")])
+@pytest.mark.parametrize("call", ["ack", "reject"])
+def test_place_is_free_again_when_a_message_cannot_be_acknowledged(
+    deliveries: Deliveries,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    error: Exception,
 ) -> None:
+    """Celery logs what an acknowledgement raises and goes on; a place that stays taken is never read for again."""
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(redis.QoS, "ack", fails(AttributeError("gone")))
-    deliveries.ack("tag-1")
+    monkeypatch.setattr(redis.QoS, call, fails(error))
+    assert not deliveries.can_consume()  # type: ignore[no-untyped-call]
+    getattr(deliveries, call)("tag-1")
+    assert deliveries.can_consume()  # type: ignore[no-untyped-call]
     assert "could not be acknowledged" in caplog.text
-    monkeypatch.setattr(redis.QoS, "ack", fails(ConnectionError("cut")))
-    with pytest.raises(ConnectionError):  # which Celery knows how to mend
-        deliveries.ack("tag-1")
