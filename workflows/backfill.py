@@ -30,6 +30,7 @@ from workflows.ingest import Look, preview, record_order
 from workflows.offers import Offers
 from workflows.offers_file import OffersBook
 from workflows.plan import Create, Plan
+from workflows.rereading import is_as_recorded, reread_orders
 from workflows.set_aside import CONCERNS_ALL, set_aside
 from workflows.standing import keep_subscriptions
 from workflows.wording import describe_plan
@@ -163,6 +164,7 @@ class Backfiller:
         `LeaseLostError` when another backfill of the source was begun meanwhile.
         """
         offers = self._offers.checked()
+        reread_orders(self._ledger, self._source, now=self._clock())
         done = self._begin(window, actor, reason)
         for page in self._source.walk_since(window.since):
             on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
@@ -242,7 +244,14 @@ class Backfiller:
                     start_at=window.since,
                 )
                 recorded = record_order(
-                    connection, order, offers, look, now=now, start_at=self._policy.start_at, rules=rules
+                    connection,
+                    order,
+                    offers,
+                    look,
+                    now=now,
+                    start_at=self._policy.start_at,
+                    rules=rules,
+                    reread=self._source.reread,
                 )
                 if not recorded.stale:
                     _count(done, order, recorded.plan, is_new=order.id not in known)
@@ -257,7 +266,14 @@ class Backfiller:
         """What the ledger holds of a page, and the page's orders of the window that it lacks or holds otherwise."""
         orders = list({order.id: order for order in page.orders if order in window}.values())
         known = books.known_content(connection, self._source.name, [order.id for order in orders])
-        return known, [order for order in orders if _is_news(order, known.get(order.id), offers)]
+        return known, [order for order in orders if self._is_news(connection, order, known.get(order.id), offers)]
+
+    def _is_news(self, connection: Connection, order: Order, known: Row[Any] | None, offers: Offers) -> bool:
+        if known is None or not is_as_recorded(connection, order, known, self._source.reread):
+            return True
+        if known.before_start:
+            return order.payment is Payment.PAID
+        return bool(known.has_placeholders) and known.offers_digest != offers.digest
 
     def _annotate(self, news: list[Order]) -> list[Order]:
         paid = [order for order in news if order.payment is Payment.PAID]
@@ -315,14 +331,6 @@ def _take_up(done: Backfilled, position: Mapping[str, Any]) -> None:
     for name in _COUNTS:
         setattr(done, name, position["counts"][name])
     done.reasons.update(position["reasons"])
-
-
-def _is_news(order: Order, known: Row[Any] | None, offers: Offers) -> bool:
-    if known is None or known.content_hash != order_rows.content_hash(order):
-        return True
-    if known.before_start:
-        return order.payment is Payment.PAID
-    return bool(known.has_placeholders) and known.offers_digest != offers.digest
 
 
 def _count_page(done: Backfilled, page: Page, window: Window) -> None:

@@ -25,6 +25,7 @@ from workflows.offers_file import OffersBook
 from workflows.plan import Plan
 from workflows.reasons import ADVICE, Reason
 from workflows.repeats import News, judge, leave
+from workflows.rereading import reread_order
 from workflows.seats import Place
 from workflows.set_aside import CONCERNS_ALL, describe_failure
 from workflows.source_start import note_contact
@@ -170,15 +171,19 @@ class HintReader:
         with self._ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order.id)
             keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
+            source = self._sources[source_name]
+            reread_order(connection, source, order.id, now=now)
             row, news = None, News.NEW
             if found.is_trusted:
                 row, _ = order_rows.lock_order(connection, order, fetched_at=found.at, now=now)
-                news = judge(connection, self._sources[source_name], order, row)
+                news = judge(connection, source, order, row)
                 look = replace(look, doubt=Reason.REPEATED_WEBHOOK if news is News.DOUBTFUL else None)
             if row is not None and news is News.OLD:
                 recorded = leave(connection, order, row, look, now=now)
             else:
-                recorded = record_order(connection, order, offers, look, now=now, start_at=start_at, rules=rules)
+                recorded = record_order(
+                    connection, order, offers, look, now=now, start_at=start_at, rules=rules, reread=source.reread
+                )
             # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
             until = now + timedelta(seconds=NEXT_FETCH_SECONDS)
             order_rows.put_off_received(connection, source_name, order.id, until=until)

@@ -22,6 +22,7 @@ from workflows.plan import KnownRun, Plan, Situation
 from workflows.plan_application import PlanApplier
 from workflows.planned_lines import planned_lines
 from workflows.reasons import Reason
+from workflows.rereading import Reread, reading_of
 from workflows.shared_addresses import lock_addresses, with_owned_addresses
 from workflows.situation import situation_of
 from workflows.source_start import note_contact, note_seen
@@ -57,21 +58,27 @@ def record_order(
     now: datetime,
     start_at: datetime | None,
     rules: SubscriptionRules = DEFAULT_RULES,
+    reread: Reread | None = None,
 ) -> Recorded:
     """Record an order as seen, plan it, and apply the plan, inside the caller's transaction.
 
     Safe to repeat, and safe to do twice at once: the order's row is locked, and run keys are unique. An answer to a
-    request sent before that of the recorded content is older news, and changes nothing.
+    request sent before that of the recorded content is older news, and changes nothing. `reread` reads records that
+    an earlier version kept: without it, what only a changed reading adds to such an order would be news.
     """
     cursor = note_contact(connection, order.source, now=now, start_at=start_at)
     cursor = note_seen(connection, cursor, order.id, seen_at=look.fetched_at)
     row, created = order_rows.lock_order(connection, order, fetched_at=look.fetched_at, now=now)
     kept = as_kept(connection, order, row)
-    order, hashed = kept.order, kept.content_hash
-    changed = row.content_hash != hashed
+    order, hashed, changed = kept.order, kept.content_hash, not kept.is_unchanged
     if changed and not created and row.version > 0 and look.fetched_at < row.fetched_at:
         finish_deliveries(connection, look, order, duplicate=True, now=now)
         return Recorded(Plan(row.state), changed=False, stale=True)
+    anew = order_rows.places_document((), row)
+    if changed and row.version > 0 and reread is not None:
+        reading = reading_of(connection, order, row, reread)
+        if reading is not None:
+            order, anew = reading.order, order_rows.places_document(reading.anew, row)
     order, standing = placed(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
@@ -80,6 +87,9 @@ def record_order(
     existing = known_runs(connection, order.source, order.id)
     situation = situation_of(
         connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
+    )
+    situation = replace(
+        situation, read_anew=frozenset((line, seat) for line, seat in anew or ()).difference(look.accepted)
     )
     situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
     plan = planning.plan(planned, offers, existing, situation)
@@ -103,6 +113,8 @@ def record_order(
         "offers_digest": offers.digest,
         "before_start": plan.before_start,
         "replan_at": replan_at,
+        "read_anew": anew,
+        "content_hash": hashed,
     }
     if look.polled:
         values["polled_hash"] = kept.read_hash

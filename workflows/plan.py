@@ -148,6 +148,8 @@ class Situation:
     """The source's first sweep is complete."""
     is_awaited: bool = False
     """It was paid and waits for its subscription."""
+    read_anew: frozenset[tuple[str, str]] = frozenset()
+    """The places, as line and seat, that only a changed reading of the source's record gives the order."""
     is_another_buyers: bool = False
     """The ledger knows the order's id as that of another buyer's order."""
     is_misdated: bool = False

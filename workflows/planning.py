@@ -37,6 +37,7 @@ from workflows.questions import (
     REVOCATION_REASONS,
     about,
     about_order,
+    answered_for_the_order,
     closed_by_operator,
     last_asked,
     of_learner,
@@ -149,7 +150,7 @@ class _Planner:
         is_planned = any(run.state is not RunState.CANCELLED for run in self._seat_runs())
         if not is_planned and (reason := awaits(self.order, self.offers, self.situation.standing)) is not None:
             return OrderState.WAITING, reason, before_start
-        if self.hold is None and self._was_answered_for_the_order():
+        if self.hold is None and answered_for_the_order(self.order, self.by_key):
             self.hold = Reason.ANSWERED_BY_HAND
         outcomes = [self._plan_seat(line, seat) for line in self.order.lines for seat in line.seats]
         removed = self._withdraw_removed_seats() if self.order.lines_known else False
@@ -159,12 +160,6 @@ class _Planner:
         if outcomes and len(ignored) == len(outcomes):
             return OrderState.IGNORED, ignored[0], before_start
         return OrderState.PLANNED, None, before_start
-
-    def _was_answered_for_the_order(self) -> bool:
-        """Whether an operator closed a question about the whole order: access may have been given by hand then."""
-        questions = (keys.UNKNOWN_STATUS, keys.PAYMENT_UNPROVEN)
-        asked = [self.by_key.get(order_key(self.order, word)) for word in questions]
-        return any(run is not None and closed_by_operator(run) for run in asked)
 
     def _plan_seat(self, line: Line, seat: Seat) -> Reason | None:
         """Plan one seat; the reason it needs no run, or None when it has one."""
@@ -180,7 +175,7 @@ class _Planner:
             if not was_paid_again:
                 return None
         wanted = self._wanted(
-            line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(line, mine, fixed)
+            line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(line, seat, mine, fixed)
         )
         has_rule = isinstance(wanted, Reason) or any(create.grant is not None for create in wanted)
         if fixed and not (self.situation.replan and has_rule):
@@ -204,13 +199,15 @@ class _Planner:
             self._ensure(create)
         return None
 
-    def _hold_of(self, line: Line, mine: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
+    def _hold_of(self, line: Line, seat: Seat, mine: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
         """A seat that joins an order already planned is news, whatever the order's age; all others share its hold.
 
         Unless it may be one that was planned before under another name.
         """
         if self.situation.doubt is not None:
             return self.situation.doubt
+        if (line.id, seat.id) in self.situation.read_anew:
+            return Reason.READ_ANEW
         if not fixed and self.line_keys.may_be_lost(line):
             return Reason.LINE_RENAMED
         is_planned = any(not run.is_placeholder and run.line_id != WHOLE_ORDER for run in self.runs)
@@ -335,7 +332,8 @@ class _Planner:
             if run.cancelled_by == "operator":
                 self._review_if_paid_again(run, seat.learner)
             else:
-                self.actions.append(Revive(run.id, self.hold, learner=seat.learner))
+                hold = Reason.READ_ANEW if self.seating.place_of(run) in self.situation.read_anew else self.hold
+                self.actions.append(Revive(run.id, hold, learner=seat.learner))
             return
         self._follow_learner(run, seat)
 

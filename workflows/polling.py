@@ -30,6 +30,7 @@ from workflows.ingest import Look, record_order
 from workflows.offers import Offers
 from workflows.offers_file import OffersBook
 from workflows.order_age import misdated
+from workflows.rereading import reread_orders
 from workflows.set_aside import CONCERNS_ALL, describe_failure, set_aside, settle_absent, settle_read
 from workflows.shared_addresses import lock_addresses
 from workflows.source_start import COMPUTED_DATES, NO_ORDER, note_contact, note_first_list, start_of
@@ -103,6 +104,7 @@ class Poller:
             polled.busy = True
             return polled
         try:
+            reread_orders(self._ledger, self._source, now=self._clock())
             progress = Progress(Position.read(cursor.position), self._clock())
             poll = _UnderWay(cursor, self._offers.current(), progress, polled)
             if cursor.baseline_at is None:
@@ -383,6 +385,7 @@ class Poller:
             now=now,
             start_at=self._policy.start_at,
             rules=self._policy.subscriptions,
+            reread=self._source.reread,
         )
         poll.polled.ready += recorded.ready
 

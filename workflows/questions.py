@@ -86,6 +86,12 @@ def last_asked(by_key: Mapping[str, KnownRun], key: str) -> tuple[KnownRun | Non
     return asked, key if asked is None else f"{key}-{number + 1}"
 
 
+def answered_for_the_order(order: Order, by_key: Mapping[str, KnownRun]) -> bool:
+    """Whether an operator closed a question about the whole order: access may have been given by hand then."""
+    asked = (by_key.get(order_key(order, word)) for word in (keys.UNKNOWN_STATUS, keys.PAYMENT_UNPROVEN))
+    return any(run is not None and closed_by_operator(run) for run in asked)
+
+
 def of_learner(run: KnownRun, learner: Learner | None, by_key: Mapping[str, KnownRun]) -> list[Action]:
     """Whether the seat's new learner gets access, asked once.
 

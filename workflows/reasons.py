@@ -26,6 +26,7 @@ class Reason(StrEnum):
     PAID_AFTER_CANCEL = "paid_after_cancel"
     ANSWERED_BY_HAND = "answered_by_hand"
     LINE_RENAMED = "line_renamed"
+    READ_ANEW = "read_anew"
     REPEATED_WEBHOOK = "repeated_webhook"
     LEARNER_ERASED = "learner_erased"
     # An effect that needs a person
@@ -162,6 +163,11 @@ ADVICE: dict[Reason, Advice] = {
     Reason.PAID_AFTER_CANCEL: Advice(
         "An operator cancelled this run, and the order was paid again afterwards.",
         "`cartbridge replay RUN` to provision it after all, or `cartbridge runs cancel RUN` to leave it cancelled.",
+    ),
+    Reason.READ_ANEW: Advice(
+        "Only this version of Cartbridge reads that the seat was paid for; it may have been provisioned by hand.",
+        "Check in LearningCart. Has the learner access: `cartbridge runs resolve RUN --note TEXT`; else `cartbridge "
+        "replay RUN`. For all at once, the same with `--review-reason read_anew` in the place of the run.",
     ),
     Reason.LINE_RENAMED: Advice(
         "A line of the order that was known by its name is gone and this one came: it may be the same product under a "

@@ -51,6 +51,7 @@ def situation_of(
         paid_total_before=refunds.paid_total_of(row),
         standing=standing,
         doubt=look.doubt,
+        read_anew=order_rows.places_of(row),
     )
 
 

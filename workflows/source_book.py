@@ -18,6 +18,7 @@ from workflows.hints import SourcePolicy
 from workflows.ingest import Look, preview
 from workflows.offers import Offers
 from workflows.plan import Create
+from workflows.rereading import is_as_recorded
 from workflows.set_aside import describe_failure
 from workflows.source_start import start_of
 
@@ -83,9 +84,9 @@ class SourceBook:
                 continue  # news of it waits to be looked at
             if row is None:
                 yield self._not_ingested(order)
-            elif row.content_hash != order_rows.content_hash(order):
+            elif not self._is_as_recorded(order, row):
                 yield from self._compare_content(order, row, page)
-            else:
+            elif row.reading == order_rows.READING:  # else the next poll reads it anew
                 yield from self._compare_seats(order, row, seats)
 
     def _unreadable(self, record: Unreadable) -> Finding:
@@ -115,6 +116,10 @@ class SourceBook:
             is_safe_to_fix=self._provisioned is not None and name not in self._provisioned,
         )
 
+    def _is_as_recorded(self, order: Order, row: Row[Any]) -> bool:
+        with self._ledger.read() as connection:
+            return is_as_recorded(connection, order, row, self._source.reread)
+
     def _compare_content(self, order: Order, row: Row[Any], page: Page) -> Iterator[Finding]:
         """A list may show an order otherwise than the order itself does: only what a fetch confirms is told."""
         if row.fetched_at >= page.fetched_at:
@@ -128,7 +133,7 @@ class SourceBook:
             told = describe_failure(error)
             yield unchecked(f"Whether order {name} has changed could not be checked: {told}", command, **ids)
             return
-        if order_rows.content_hash(fetched) == row.content_hash:
+        if self._is_as_recorded(fetched, row):
             return
         now, then = fetched.status or fetched.payment, row.status or row.payment
         told = f"it is {now} there, {then} here" if now != then else "its content has changed"

@@ -26,9 +26,26 @@ def wanted_runs(
 ) -> list[Create] | Reason:
     """What a seat of a paid order comes to.
 
-    `hold` keeps its enrolments in review. `covered` are the prices its participant gets by another line. `standing` is
-    what the order is to its subscription, where it has one.
+    `hold` keeps its enrolments in review; what is read anew is that one question, unless its address is one. `covered`
+    are the prices its participant gets by another line. `standing` is what the order is to its subscription, where it
+    has one.
     """
+    wanted = _wanted_runs(order, offers, line, seat, hold=hold, covered=covered, standing=standing)
+    if hold is not Reason.READ_ANEW or isinstance(wanted, Reason):
+        return wanted
+    return [create if create.reason is Reason.SHARED_EMAIL else replace(create, reason=hold) for create in wanted]
+
+
+def _wanted_runs(
+    order: Order,
+    offers: Offers,
+    line: Line,
+    seat: Seat,
+    *,
+    hold: Reason | None,
+    covered: frozenset[int],
+    standing: Standing | None,
+) -> list[Create] | Reason:
     role = standing.role if standing is not None else None
     if standing is not None and standing.is_instalment and role is Role.LATER:
         return Reason.INSTALMENT

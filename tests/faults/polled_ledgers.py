@@ -131,7 +131,7 @@ class MemoryLedger:
         monkeypatch.setattr(polling, "note_contact", lambda *_, **__: None)
         monkeypatch.setattr(polling, "note_first_list", lambda *_, **__: None)
         monkeypatch.setattr(polling, "add_learners", lambda *_, **__: None)
-        for name in ("set_aside", "settle_read", "settle_absent"):
+        for name in ("reread_orders", "set_aside", "settle_read", "settle_absent"):
             monkeypatch.setattr(polling, name, lambda *_, **__: None)
 
     @contextmanager
@@ -169,7 +169,15 @@ def _known_rows(books: Books, source: str, order_ids: list[str]) -> dict[str, An
 
 
 def _record_order(
-    books: Books, order: Order, offers: object, look: Look, *, now: datetime, start_at: datetime | None, rules: object
+    books: Books,
+    order: Order,
+    offers: object,
+    look: Look,
+    *,
+    now: datetime,
+    start_at: datetime | None,
+    rules: object,
+    **_: object,
 ) -> SimpleNamespace:
     books.hashes[order.id] = order_rows.content_hash(order)
     books.versions.add((order.id, order.buyer_name))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from tests.faults.rig import NewRig
-from tests.unit.workflows.shop import NOW, START, an_order, record, rows
+from tests.unit.workflows.shop import NOW, START, FakeSource, an_order, record, rows, states
 from worker.ledger.models import orders, runs
+from worker.sources.order import Payment
+from workflows.rereading import reread_orders
 
 pytestmark = pytest.mark.faults
 
@@ -23,3 +26,16 @@ def test_decided_order_is_not_given_when_its_site_dates_it_anew(new_rig: NewRig)
     assert rows(ledger, runs) == []
     (order,) = rows(ledger, orders)
     assert (order.state, order.reason) == ("ignored", "before_start")
+
+
+def test_order_is_not_given_when_only_a_new_version_reads_it_as_paid(new_rig: NewRig) -> None:
+    ledger, source = new_rig().ledger, FakeSource(lambda: NOW)
+    record(ledger, an_order(payment=Payment.WAITING, status="1 New"))
+    with ledger.write() as connection:
+        connection.execute(update(orders).values(reading=None))
+    read = an_order(status="1 New")
+    source.rereads = {read.id: read}
+    reread_orders(ledger, source, now=NOW)
+    for hours in (1, 2):
+        record(ledger, read, now=NOW + timedelta(hours=hours))
+    assert states(ledger) == {"1109/1107/buyer/501": ("review", "read_anew")}

@@ -61,6 +61,12 @@ Until = Annotated[
 ]
 OfSource = Annotated[SourceName | None, typer.Option("--source", help="Of this source.")]
 OfReason = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="With this reason code.")]
+OfReviewReason = Annotated[
+    str | None,
+    typer.Option(
+        "--review-reason", metavar="CODE", help="All runs in review with this reason code, such as read_anew."
+    ),
+]
 OfEmail = Annotated[str | None, typer.Option("--email", help="Of this learner.")]
 OfOrder = Annotated[str | None, typer.Option("--order-id", metavar="ORDER_ID", help="Of this order of the source.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, call by call, and change nothing.")]
@@ -68,4 +74,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, the beginning of it, or its key.", show_default=False)
+]
+RunOrReason = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN]", help="The run's id, the beginning of it, or its key.", show_default=False),
 ]

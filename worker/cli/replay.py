@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, OfSource, Since, SourceName, Until, Why, Yes
+from worker.cli.arguments import AsJson, DryRun, OfReviewReason, OfSource, Since, SourceName, Until, Why, Yes
 from worker.cli.asking import ask
 from worker.cli.failures import FAILED, complain
 from worker.cli.opening import current_actor, opening_of
@@ -42,6 +42,7 @@ def replay_command(
         list[RunState] | None,
         typer.Option("--state", help="All runs in this state. Without it a filter takes failed and review."),
     ] = None,
+    review_reason: OfReviewReason = None,
     source: OfSource = None,
     since: Since = None,
     until: Until = None,
@@ -58,9 +59,11 @@ def replay_command(
     as_json: AsJson = False,
 ) -> None:
     """Start runs again where they stand. A plain replay repeats no effect: what may have been made is asked first."""
-    is_filtered = bool(state or source or since or until)
+    is_filtered = bool(state or review_reason or source or since or until)
     if bool(run) == is_filtered:
-        raise typer.BadParameter("name runs, or filter them by --state, --source, --since or --until; one of the two")
+        raise typer.BadParameter(
+            "name runs, or filter them by --state, --review-reason, --source, --since or --until; one of the two"
+        )
     if again and not (reason or "").strip():
         raise typer.BadParameter(
             "--again makes effects a second time: say why with --reason TEXT", param_hint="--again"
@@ -68,7 +71,7 @@ def replay_command(
     with opening_of(context).runtime() as runtime:
         names = run or []
         if is_filtered:
-            chosen = _choose(runtime, state or STUCK, source, since, until)
+            chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
             if chosen and not dry_run:
                 _ask(chosen, yes=yes)
             names = [each["id"] for each in chosen]
@@ -117,6 +120,8 @@ def _batches(run_ids: Iterable[str], size: int) -> Iterator[list[str]]:
 def _choose(
     runtime: Runtime,
     states: Sequence[RunState],
+    review_reason: str | None,
+    *,
     source: SourceName | None,
     since: datetime | None,
     until: datetime | None,
@@ -125,7 +130,17 @@ def _choose(
     from workflows.reasons import advice
 
     with runtime.ledger.read() as connection:
-        return list(list_runs(connection, advise=advice, states=states, source=source, since=since, until=until))
+        return list(
+            list_runs(
+                connection,
+                advise=advice,
+                states=states if review_reason is None else (RunState.REVIEW,),
+                reason=review_reason,
+                source=source,
+                since=since,
+                until=until,
+            )
+        )
 
 
 def _ask(chosen: list[Shape], *, yes: bool) -> None:

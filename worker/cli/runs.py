@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,13 +16,17 @@ from worker.cli.arguments import (
     OfEmail,
     OfOrder,
     OfReason,
+    OfReviewReason,
     OfSource,
     RunName,
+    RunOrReason,
     Since,
     Until,
     Why,
     Yes,
 )
+from worker.cli.asking import ask
+from worker.cli.failures import FAILED, complain
 from worker.cli.opening import current_actor, opening_of
 from worker.cli.printing import (
     STATE_STYLES,
@@ -29,6 +35,7 @@ from worker.cli.printing import (
     cell,
     clock,
     console,
+    counted,
     fields,
     first_rows,
     print_json,
@@ -37,6 +44,7 @@ from worker.cli.printing import (
     state_cell,
     table,
 )
+from worker.errors import LedgerError
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
+_SHOWN_BEFORE_ASKING = 20
 OfState = Annotated[list[RunState] | None, typer.Option("--state", help="In this state; may be given several times.")]
 
 
@@ -120,8 +129,9 @@ def _whole_number(order_id: str | None) -> str | None:
 @app.command("resolve")
 def resolve_command(
     context: typer.Context,
-    run: RunName,
+    run: RunOrReason = None,
     *,
+    review_reason: OfReviewReason = None,
     note: Annotated[
         str | None,
         typer.Option("--note", "--reason", metavar="TEXT", help="What was done, and by whom.", show_default=False),
@@ -131,33 +141,69 @@ def resolve_command(
         typer.Option("--order-id", "--result-id", metavar="ID", help="The LearningCart order, where there is one."),
     ] = None,
     dry_run: DryRun = False,
-    yes: Yes = False,  # noqa: ARG001 -- one run, named: nothing is asked
+    yes: Yes = False,
 ) -> None:
-    """Record that a person did the run by hand: it has succeeded."""
+    """Record that a person did the run by hand, or all in review with one reason: they have succeeded."""
     if note is None or not note.strip():
         raise typer.BadParameter("say what was done", param_hint="--note")
     result_id = _whole_number(order_id)
+    if result_id is not None and run is None:
+        raise typer.BadParameter("one order is of one run: name it", param_hint="--order-id")
     with opening_of(context).runtime() as runtime:
-        run_id = named_run(runtime, run)
-        sentence = runtime.operations.resolve(
-            run_id, actor=current_actor(), note=note.strip(), result_id=result_id, dry_run=dry_run
-        )
-    typer.echo(sentence)
+        resolve = partial(runtime.operations.resolve, actor=current_actor(), note=note.strip(), result_id=result_id)
+        _settle(_chosen(runtime, run, review_reason, "Resolve", dry_run=dry_run, yes=yes), resolve, dry_run=dry_run)
 
 
 @app.command("cancel")
 def cancel_command(
     context: typer.Context,
-    run: RunName,
+    run: RunOrReason = None,
+    *,
+    review_reason: OfReviewReason = None,
     reason: Why = None,
     dry_run: DryRun = False,
-    yes: Yes = False,  # noqa: ARG001 -- one run, named: nothing is asked
+    yes: Yes = False,
 ) -> None:
-    """Cancel a run that has had no effect."""
+    """Cancel a run that has had no effect, or all in review with one reason."""
     with opening_of(context).runtime() as runtime:
-        run_id = named_run(runtime, run)
-        sentence = runtime.operations.cancel(run_id, actor=current_actor(), reason=reason, dry_run=dry_run)
-    typer.echo(sentence)
+        cancel = partial(runtime.operations.cancel, actor=current_actor(), reason=reason)
+        _settle(_chosen(runtime, run, review_reason, "Cancel", dry_run=dry_run, yes=yes), cancel, dry_run=dry_run)
+
+
+def _chosen(
+    runtime: Runtime, run: str | None, review_reason: str | None, verb: str, *, dry_run: bool, yes: bool
+) -> list[str]:
+    """The run that was named, or those in review with a reason, once the operator has agreed."""
+    from worker.ledger.listing import list_runs
+    from workflows.reasons import advice
+
+    if (run is None) == (review_reason is None):
+        raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")
+    if run is not None:
+        return [named_run(runtime, run)]
+    with runtime.ledger.read() as connection:
+        found = list(list_runs(connection, advise=advice, states=(RunState.REVIEW,), reason=review_reason))
+    if not found:
+        typer.echo("No run matches: nothing to do.")
+    elif not dry_run and not yes:
+        console(stderr=True).print(runs_table(found[:_SHOWN_BEFORE_ASKING]))
+        ask(f"{verb} {counted(len(found), 'run')}?", yes=False)
+    return [each["id"] for each in found]
+
+
+def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) -> None:
+    """Settle each run in a transaction of its own. One that refuses is told, and exits 1 when all were tried."""
+    has_refused = False
+    for run_id in run_ids:
+        try:
+            typer.echo(settle(run_id, dry_run=dry_run))
+        except LedgerError as error:
+            if len(run_ids) == 1:
+                raise
+            complain(str(error))
+            has_refused = True
+    if has_refused:
+        raise typer.Exit(FAILED)
 
 
 def named_run(runtime: Runtime, text: str) -> str:

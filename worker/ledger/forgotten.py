@@ -52,28 +52,37 @@ class Kept:
     content_hash: str
     read_hash: str
     """Of the order as it was read, by which a poll knows that it has seen it."""
+    is_unchanged: bool = False
+    """The ledger holds it so, and it is as the ledger has it."""
 
 
 def as_kept(connection: Connection, order: Order, row: Row[Any] | None) -> Kept:
     """An order that was read, without whom the ledger has forgotten: however it was edited, it brings nobody back.
 
     Their places hold a pseudonym, are given to nobody, and the source's own record is dropped. An order that was made
-    after they were forgotten is a new relationship, and stays as it is. `row` is the order's own; None where there is
-    none.
+    after they were forgotten is a new relationship, and stays as it is.
+
+    An unchanged record is planned as it was recorded: by the reading of the version that recorded it, and by the date
+    that was first seen. `row` is the order's own; None where there is none.
     """
     read = content_hash(order)
     erased = _erased(connection, order, row)
-    if erased is None:
-        return Kept(order, read, read)
-    masked = erased.without(order, _pseudonyms(row))
+    masked = order if erased is None else erased.without(order, _pseudonyms(row))
+    hashed = read if erased is None else content_hash(masked)
     if row is None or row.version == 0:
-        return Kept(masked, content_hash(masked), read)
-    kept = Order.model_validate(hold_places(row.document))
-    if content_hash(masked) != content_hash(kept):
-        return Kept(masked, content_hash(masked), read)
-    # Nothing new: neither is what is only hashed anew, by a later version or since the person is a pseudonym.
-    annotations = {name: getattr(order, name) for name in (*ANNOTATIONS, "subscription")}
-    return Kept(kept.model_copy(update=annotations), str(row.content_hash), read)
+        return Kept(masked, hashed, read)
+    kept = Order.model_validate(row.document if erased is None else hold_places(row.document))
+    if row.content_hash == "":  # its record is not there to be compared
+        is_unchanged, recorded = row.status == order.status, hashed
+    else:
+        known = {row.content_hash, content_hash(kept)}
+        is_unchanged, recorded = not known.isdisjoint({hashed, read}), str(row.content_hash)
+    if not is_unchanged:
+        return Kept(masked, hashed, read)
+    told = {name: getattr(order, name) for name in (*ANNOTATIONS, "subscription")} | {"raw": masked.raw}
+    if kept.created_at is None:
+        told["created_at"] = order.created_at
+    return Kept(kept.model_copy(update=told), recorded, read, is_unchanged=True)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,11 @@ class OrderRecord(SQLModel, table=True):
     offers_digest: str = ""
     """The offers it was last planned by."""
     version: int = 0
+    reading: int | None = None
+    """Which reading of the source's record its content and hashes are from: `worker.ledger.order_rows.READING`. None:
+    of before readings were numbered."""
+    read_anew: list[list[str]] | None = Field(default=None, sa_column=json_column(nullable=True))
+    """The places, as line and seat, that only a changed reading has given it: their seats are a question."""
     before_start: bool = False
     """It was paid before the source's start: taken as handled unless an operator says otherwise."""
     created_at: datetime | None = moment()
@@ -109,6 +114,7 @@ class OrderVersion(SQLModel, table=True):
     raw: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     delivery_id: str | None = None
     seen_at: datetime = moment(nullable=False)
+    reading: int | None = None
 
 
 class LearnerRecord(SQLModel, table=True):

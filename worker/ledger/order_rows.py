@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
@@ -19,16 +20,19 @@ ANNOTATIONS = frozenset(
     {"renewal", "subscription_id", "recurring", "trial", "subscription_payment", "incomplete"},
 )
 """What is no content of an order: it says how the order is taken, or comes from another record."""
+READING: Final = 2
+"""By which reading orders are recorded. Raise it whenever a source's record is read or hashed otherwise than before:
+what was recorded so far is then read again, and what that adds is a question, not news."""
 
 
 def content_hash(order: Order) -> str:
     """Changes when anything we read from the order's own record changes.
 
-    Unknown fields and annotations do not count.
+    Unknown fields and annotations do not count, nor does when it was made: sources compute that anew for each answer.
     """
     document = json.dumps(
         # Without defaults: a field that a later version adds must not make every order look changed.
-        order.model_dump(mode="json", exclude={"raw", *ANNOTATIONS}, exclude_defaults=True),
+        order.model_dump(mode="json", exclude={"raw", "created_at", *ANNOTATIONS}, exclude_defaults=True),
         sort_keys=True,
         ensure_ascii=False,
     )
@@ -195,6 +199,7 @@ def lock_order(connection: Connection, order: Order, *, fetched_at: datetime, no
             "buyer_name": "",
             "renewal": False,
             "before_start": False,
+            "reading": READING,
         },
     )
     # FOR NO KEY UPDATE: a worker that ends a run of this order holds the run and adds another, which only refers to the
@@ -232,6 +237,7 @@ def write_content(
             raw=order.raw,
             delivery_id=delivery_id,
             seen_at=now,
+            reading=READING,
         )
     )
     connection.execute(
@@ -249,11 +255,22 @@ def write_content(
             document=order.model_dump(mode="json", exclude={"raw"}),
             content_hash=hashed,
             version=number,
+            reading=READING,
             created_at=order.created_at,
             fetched_at=fetched_at,
             updated_at=now,
         )
     )
+
+
+def places_of(row: Row[Any] | None) -> frozenset[tuple[str, str]]:
+    """The places that a changed reading has added to an order, as line and seat."""
+    return frozenset() if row is None else frozenset((line, seat) for line, seat in row.read_anew or ())
+
+
+def places_document(places: Iterable[tuple[str, str]], row: Row[Any]) -> list[list[str]] | None:
+    """These places beside those of the order's row, as they are kept."""
+    return [list(place) for place in sorted({*places, *places_of(row)})] or None
 
 
 def write_annotation(connection: Connection, order: Order) -> None:

@@ -27,6 +27,7 @@ _MAYBE_GIVEN = frozenset(
         "older_than_start",
         "answered_by_hand",
         "line_renamed",
+        "read_anew",
     }
 )
 """Reasons under which access may exist although the ledger cannot say so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
@@ -70,6 +70,10 @@ class FrontcoreSource:
         if record is None or not record.lines:
             raise WebhookRejectedError("The body is not a Frontcore order with its lines.", status=422)
         return to_order(record, provision_when=self._provision_when)
+
+    def reread(self, record: Mapping[str, Any]) -> Order | None:
+        """An order from the record that was kept of it."""
+        return to_order(records.Order.model_validate(record), provision_when=self._provision_when)
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         """The same orders: Frontcore knows no renewals."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -137,6 +137,12 @@ class Source(Protocol):
         """An order from a webhook's body, where a setting says to trust it; `WebhookRejectedError` if it is none.
 
         `SubscriptionFoundError` for a body about a subscription, which may hold no more than its status.
+        """
+
+    def reread(self, record: Mapping[str, Any]) -> Order | None:
+        """An order from its `raw` record, which the ledger kept, by today's rules; None where that is no order.
+
+        An earlier version may have kept it. Raises `ValidationError`.
         """
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:

@@ -104,6 +104,10 @@ class StudiocartSource:
         message = f"{subscription.id} is a subscription, not an order"
         return SubscriptionFoundError(message, subscription=subscription, system=self.name, operation="fetch")
 
+    def reread(self, record: Mapping[str, Any]) -> Order | None:
+        """An order from the record that was kept of it; None for a subscription that was taken for one."""
+        return self._order_of(records.Order.model_validate(record))
+
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         """Tell renewals from first payments, by the invoices of the site's subscriptions.
 

@@ -7,7 +7,7 @@ knows carts alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any, Final
@@ -85,6 +85,10 @@ class ThreedcartSource:
         if record is None or not _names_its_items(record):
             raise WebhookRejectedError("The body is not a 3dcart order with its items.", status=422)
         return self._to_order(_completed(record))
+
+    def reread(self, record: Mapping[str, Any]) -> Order | None:
+        """An order from the record that was kept of it."""
+        return self._to_order(records.Order.model_validate(record))
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         """The same orders: 3dcart knows no renewals."""

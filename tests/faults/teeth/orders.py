@@ -100,6 +100,14 @@ ORDERS = (
         ByTest("test_history.py::test_decided_order_is_not_given_when_its_site_dates_it_anew"),
     ),
     Bug(
+        "reading that changed is a payment",
+        "An upgrade gives access to orders of long ago that only its new reading takes for paid.",
+        "workflows/planning.py",
+        "        if (line.id, seat.id) in self.situation.read_anew:\n",
+        "        if (line.id, seat.id) in self.situation.read_anew and fixed:\n",
+        ByTest("test_history.py::test_order_is_not_given_when_only_a_new_version_reads_it_as_paid"),
+    ),
+    Bug(
         "unchanged page ends a walk",
         "New orders push a changed one to the second page, and the walk ends above it.",
         _WALKS,

@@ -157,3 +157,25 @@ def test_an_order_id_is_refused_when_it_is_no_number(run: Run) -> None:
     result = run("runs", "resolve", "01abc", "--note", "by hand", "--order-id", "abc")
     assert result.exit_code == 2
     assert "whole numbers" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [(("runs", "cancel"), "cancelled"), (("runs", "resolve", "--note", "by hand"), "succeeded")],
+)
+def test_all_runs_of_a_reason_are_settled_when_it_is_named(
+    run: Run, ledger: Ledger, command: tuple[str, ...], expected: str
+) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        anew = [add_run(connection, state="review", reason="read_anew", seat=each) for each in ("buyer", "seat-2")]
+        other = add_run(connection, state="review", reason="unmapped_product", seat="seat-3")
+    chosen = (*command, "--review-reason", "read_anew")
+    assert run(*chosen, anew[0]).exit_code == 2
+    assert run(*chosen).exit_code == 2  # nobody to ask
+    assert run(*chosen, "--dry-run").stdout.count("would") == 2
+    assert run(*chosen, "--yes").exit_code == 0
+    with ledger.read() as connection:
+        found = {row.id: row.state for row in connection.execute(select(runs.c.id, runs.c.state))}
+    assert found == {**dict.fromkeys(anew, expected), other: "review"}
+    assert run(*command).exit_code == 2

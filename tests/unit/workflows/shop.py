@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -120,6 +120,8 @@ class FakeSource:
     unreadable: list[Unreadable] = field(default_factory=list)
     """Records that stand on the first page of every walk and cannot be read."""
     pages_until_broken: int | None = None
+    rereads: dict[str, Order] = field(default_factory=dict)
+    """What is made today of the records that are kept, by id."""
     during_fetch: Callable[[str], None] = lambda _order_id: None
     during_walk: Callable[[int], None] = lambda _number: None
     _changed: dict[str, Order] = field(default_factory=dict)
@@ -148,6 +150,9 @@ class FakeSource:
         if "status" not in body:
             raise WebhookRejectedError("The body is not an order.", status=422)
         return an_order(str(body["id"]), payment=Payment(body["status"]))
+
+    def reread(self, record: Mapping[str, Any]) -> Order | None:
+        return self.rereads.get(str(record.get("id")))
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         self.asked += [f"annotate {order.id}" for order in orders]
