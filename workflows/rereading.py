@@ -21,6 +21,7 @@ from worker.ledger import order_rows
 from worker.ledger.forgotten import FORGOTTEN
 from worker.ledger.models import order_versions, orders
 from worker.ledger.order_rows import ANNOTATIONS, READING, content_hash
+from worker.ledger.retention import RAW as EXPIRED_RAW
 from worker.ledger.session import Ledger
 from worker.sources.order import Line, Order, Payment
 from worker.sources.source import Source
@@ -173,7 +174,7 @@ def _compared(order: Order, kept: Order, raw: Mapping[str, Any], reread: Reread)
 
 
 def _read(raw: Mapping[str, Any], reread: Reread) -> Order | None:
-    if not raw or FORGOTTEN in raw:
+    if not raw or FORGOTTEN in raw or raw == EXPIRED_RAW:
         return None
     try:
         return reread(raw)

@@ -28,14 +28,15 @@ def guard_streams() -> None:
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        guarded = _guarded(stream)
-        for each in (name, f"__{name}__"):
-            if getattr(sys, each) is stream:
-                setattr(sys, each, guarded)
+        # One that stands in the place of the process's own is somebody else's, who will write to it and close it.
+        if stream is getattr(sys, f"__{name}__"):
+            guarded = _guarded(stream)
+            setattr(sys, name, guarded)
+            setattr(sys, f"__{name}__", guarded)
 
 
 def _guarded(stream: TextIO) -> TextIO:
     if isinstance(stream, PlainStream) or not isinstance(stream, io.TextIOWrapper):
-        return stream  # a test's own
+        return stream
     encoding, is_line_buffered = stream.encoding, stream.line_buffering
     return PlainStream(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=is_line_buffered)
