@@ -168,7 +168,14 @@ class Judge:
         ).fetchone()
         heard = dict(self.eyes.execute("SELECT order_id, status FROM orders").fetchall())
         sold = self.company.shop.sold.values()
-        return restless is None and all(heard.get(str(each.order_id)) == each.status for each in sold if each.is_listed)
+        is_heard = all(heard.get(str(each.order_id)) == each.status for each in sold if each.is_listed)
+        # What was first read half-written has the same status when it is whole: then its seats have runs.
+        is_whole = all(self._has_run(each, each.seats[0]) for each in sold if each.was_half_written)
+        return restless is None and is_heard and is_whole
+
+    def _has_run(self, sold: Sold, seat: Seat) -> bool:
+        found = self.eyes.execute("SELECT 1 FROM runs WHERE key = ?", (keys_of(sold, seat)[0],)).fetchone()
+        return found is not None
 
     def judge_the_end(self) -> None:
         """At rest and reconciled: every paid seat is provisioned or somebody is asked, and every effect is known."""

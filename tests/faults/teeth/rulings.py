@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest, Simulated
-from tests.faults.teeth.studiocart import RENAMED
 
 _LINES = "worker/sources/studiocart_lines.py"
 _AGE = "workflows/order_age.py"
 _SETTLING = "workflows/settling.py"
 _LISTS = "../integration/test_unpageable_lists.py::test_"
+_READ = "../unit/worker/sources/test_studiocart_captures.py::test_"
 _SINGLE = "test_single_requests.py::test_"
 
 RULINGS = (
@@ -18,7 +18,7 @@ RULINGS = (
         _LINES,
         "        line_id = product_id or by_name.get(_folded(name))\n",
         "        line_id = by_name.get(_folded(name))\n",
-        ByTest(f"{RENAMED}[False-sqlite]"),
+        ByTest(f"{_READ}lines_are_known_by_the_ids_of_their_products"),
     ),
     Bug(
         "name that comes back is believed",
@@ -39,15 +39,10 @@ RULINGS = (
     Bug(
         "trial given before its subscription is read",
         "An order that begins a trial is taken for a purchase while no list shows its subscription.",
-        "workflows/standing.py",
-        """    if order.trial and rules.trials == "wait":
-        return Standing(Role.TRIAL, order.subscription_id)
-""",
-        "",
-        ByTest(
-            "../integration/workflows/test_subscriptions.py::"
-            "test_trial_is_told_by_the_order_itself_when_no_list_shows_its_subscription"
-        ),
+        "worker/sources/studiocart.py",
+        "        trial=record.order_amount == 0 and any(_has_trial(item) for item in items),\n",
+        "        trial=False,\n",
+        ByTest(f"{_READ}trial_is_told_by_its_own_order_and_a_declined_card_pays_for_nothing"),
     ),
     Bug(
         "renewal given where the offer ignores it",
@@ -163,14 +158,6 @@ RULINGS = (
         "counted=False, next_attempt_at=now, pause=True\n",
         "counted=False, next_attempt_at=now, pause=False\n",
         ByTest("test_refused_credentials.py::test_every_run_waits_and_none_fails_when_the_password_was_rotated"),
-    ),
-    Bug(
-        "unreadable record hides a match",
-        "A made order that stands beside one that cannot be read is a question, though it carries our reference.",
-        "workflows/enrolment.py",
-        "    found = [order for order in listed if order.order_id > 0 and _carries(order, call)]\n",
-        "    found = [order for order in listed if all(row.order_id for row in listed) and _carries(order, call)]\n",
-        ByTest("test_unknown_outcomes.py::test_order_is_adopted_when_other_records_cannot_be_read"),
     ),
     Bug(
         "lookup that is never answered asked for ever",

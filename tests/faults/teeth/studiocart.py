@@ -14,7 +14,7 @@ STUDIOCART = (
         "workflows/line_keys.py",
         "        return self.lost_beside is not None and line.id not in self.lost_beside\n",
         "        return False\n",
-        ByTest(f"{_TESTS}renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart[sqlite]"),
+        ByTest(f"{_TESTS}renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart[names0-sqlite]"),
     ),
     Bug(
         "key of an earlier version lost",
