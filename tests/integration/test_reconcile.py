@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.reconcile import reconcile, reconciler_of
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, let_outcome_be_asked
 from tests.faults.waiting import wait_until
 from worker.ledger.models import attempts, deliveries, runs, steps
 from worker.ledger.session import Ledger
@@ -161,7 +161,7 @@ def land_late(rig: Rig, order_id: int = 7001) -> str:
     run_id = rig.enrol(order_id)
     rig.work(run_id)
     assert rig.state(run_id) == ("waiting", "settling")
-    rig.clock.move(60)
+    let_outcome_be_asked(rig, run_id)
     rig.go_on()
     assert rig.outcomes(run_id)[-1] == ("lookup", "absent")
     assert rig.comped_orders == []
