@@ -41,16 +41,16 @@ source = "studiocart"
 product_id = "1140"
 grants = [{ price_id = 503, group_ids = [12, 14] }]
 
-# An order bump: it has a name and no id.
+# An order bump: a product of its own.
 [[offer]]
 source = "studiocart"
-product_name = "Fire Safety Refresher"
+product_id = "1150"
 grants = [{ price_id = 504 }]
 
 # A bundle: two grants, two runs.
 [[offer]]
 source = "studiocart"
-product_id = "1150"
+product_id = "1160"
 grants = [{ price_id = 505, group_ids = [15] }, { price_id = 506 }]
 
 # A book: not a course.
@@ -58,7 +58,7 @@ grants = [{ price_id = 505, group_ids = [15] }, { price_id = 506 }]
 source = "studiocart"
 product_id = "1200"
 """
-PRICES: Final[Mapping[str, tuple[int, ...]]] = {"1107": (501,), "1130": (502,), "1140": (503,), "1150": (505, 506)}
+PRICES: Final[Mapping[str, tuple[int, ...]]] = {"1107": (501,), "1130": (502,), "1140": (503,), "1160": (505, 506)}
 """The prices a product grants, by its id, as in `OFFERS`."""
 BUMP_PRICE: Final = 504
 GROUPS: Final[Mapping[int, tuple[int, ...]]] = {501: (12,), 502: (13,), 503: (12, 14), 504: (), 505: (15,), 506: ()}
@@ -68,7 +68,7 @@ _PRODUCTS: Final = {
     "1107": ("SC Product 1", 500),
     "1130": ("SC Product 2", 400),
     "1140": ("First Aid at Work", 14900),
-    "1150": ("Site Manager Bundle", 39900),
+    "1160": ("Site Manager Bundle", 39900),
     "1200": ("First Aid Handbook", 1900),
 }
 _PAID: Final = frozenset({"paid", "completed"})
@@ -159,9 +159,9 @@ def plan_season(newest_at: datetime) -> Season:
         announced=(
             *samples[4:11],
             _buy(3001, "Quentin Trio", "1140", "three seats, one buyer", quantity=3, reviews=("unnamed_seat",) * 2),
-            _buy(3002, "Bo Bundle", "1150", "a bundle of two courses"),
+            _buy(3002, "Bo Bundle", "1160", "a bundle of two courses"),
             _buy(3003, "Bella Book", "1200", "a book: to be ignored"),
-            _buy(3004, "Zoe Zero", "1130", "nothing to pay", status="pending", order_amount=0),
+            _buy(3004, "Zoe Zero", "1130", "nothing to pay, by a coupon", order_amount=0),
             _buy(3005, "Lars Late", "1107", "paid later", status="pending-payment"),
             _buy(3006, "Rita Retry", "1130", "canceled, then paid after all", status="canceled"),
             Sale(_record(3007, "Nora Never", "1140", status="pending-payment"), "canceled before it is paid"),
