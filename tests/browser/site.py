@@ -79,7 +79,15 @@ class Site:
 
     def sell_and_fail(self, email: str) -> str:
         """Sell a seat whose enrolment is refused; returns its run."""
-        self.sandbox.inject(Fault(system="learningcart", operation="addCustomer", status=400, match={"email": email}))
+        self.sandbox.inject(
+            Fault(
+                system="learningcart",
+                operation="addCustomer",
+                status=400,
+                body="Invalid state.",
+                match={"email": email},
+            )
+        )
         return self.run_of(self.sell(email), state="failed")
 
     def run_of(self, order_id: str, *, state: str) -> str:

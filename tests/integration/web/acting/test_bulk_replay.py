@@ -9,7 +9,9 @@ from worker.web.page import bulk_replay
 
 
 def fail(rig: Rig, count: int) -> list[str]:
-    rig.sandbox.inject(Fault(system="learningcart", operation="addCustomer", status=400, times=count))
+    rig.sandbox.inject(
+        Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state.", times=count)
+    )
     run_ids = [rig.enrol(7001 + number, email=f"learner-{number}@example.test") for number in range(count)]
     for run_id in run_ids:
         rig.work(run_id)
@@ -23,7 +25,7 @@ def test_bulk_replays_exactly_what_was_listed_when_more_fails_meanwhile(office: 
     assert listed.count("learningcart addCompOrder price 501") == 3
     form = office.form_of("/replay?state=failed&reason=refused")
     assert sorted(form.fields["run"]) == sorted(run_ids)
-    rig.sandbox.inject(Fault(system="learningcart", operation="addCustomer", status=400))
+    rig.sandbox.inject(Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state."))
     late = rig.enrol(7100, email="late@example.test")
     rig.work(late)
     rig.sandbox.clear_faults()

@@ -6,7 +6,7 @@ from tests.faults.rig import Rig
 from tests.integration.web.acting.office import Office
 from worker.sandbox import Fault
 
-REFUSED = Fault(system="learningcart", operation="addCustomer", status=400)
+REFUSED = Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state.")
 CUT = Fault(system="learningcart", operation="addCompOrder", kind="cut", when="after")
 
 

@@ -77,7 +77,7 @@ def test_order_shows_versions_side_by_side_when_the_source_changed_it(office: Of
 def test_learner_is_told_in_one_verdict_when_another_order_failed(office: Office, rig: Rig) -> None:
     rig.enrol(7001)
     rig.go_on()
-    rig.sandbox.inject(Fault(system="learningcart", operation="addCustomer", status=400))
+    rig.sandbox.inject(Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state."))
     failed = rig.enrol(7002, product_id="1107")
     rig.go_on()
     with rig.ledger.write() as connection:
