@@ -48,7 +48,7 @@ def test_boundaries_are_found_in_order_when_a_worker_works_an_order(sites: Sites
     assert len(set(points)) == len(points)
     milestones = [
         Point(Boundary(RECEIVED, "cartbridge.ingest")),
-        Point(Boundary(COMMITTED, "workflows.hints.look"), 2),
+        Point(Boundary(COMMITTED, "workflows.hints._record")),
         Point(Boundary(ACKNOWLEDGED, "cartbridge.ingest")),
         Point(Boundary(COMMITTED, "workflows.recording.commit_intent")),
         Point(Boundary(SENT, "learningcart addCompOrder")),
