@@ -219,6 +219,11 @@ class Judge:
             if not by_name and (seat_id != "buyer" or line_id not in lines):
                 self._violated(f"{key} has a run, and was not sold")
 
+    def _was_heard(self, sold: Sold) -> bool:
+        """Whether the withdrawal could be heard: no list shows what was thrown away."""
+        found = self.eyes.execute("SELECT status FROM orders WHERE order_id = ?", (str(sold.order_id),)).fetchone()
+        return sold.is_listed or (found is not None and found[0] == sold.status)
+
     def _judge_seat(self, sold: Sold, seat: Seat, made: int) -> None:
         rows = self._runs_of(sold, seat)
         key, is_withdrawn = keys_of(sold, seat)[0], sold.status in WITHDRAWN
@@ -234,7 +239,7 @@ class Judge:
         ).fetchone()[0]
         if "succeeded" in states and not made:
             self._violated(f"{key} has succeeded and nothing was made")
-        elif is_withdrawn and made and not questions:
+        elif is_withdrawn and made and not questions and self._was_heard(sold):
             self._violated(f"{key} was made and is {sold.status}, and nobody is asked to take it back")
         elif not is_withdrawn and states == {"cancelled"} and not self.company.operated.intersection(ids):
             self._violated(f"{key} is paid and its run is cancelled ({rows[0][2]})")
