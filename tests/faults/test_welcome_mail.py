@@ -226,11 +226,11 @@ def test_mail_waits_for_the_operator_when_the_key_or_the_template_is_wrong(make:
 
 
 @ON_SQLITE
-def test_mail_is_refused_unsent_when_the_learners_address_is_none(rig: MailRig) -> None:
-    rig.enrol(email="jane@[127.0.0.1]")
+def test_nobody_is_enrolled_and_nothing_is_mailed_when_the_learners_address_is_none(rig: MailRig) -> None:
+    rig.sell(7001, email="jane@[127.0.0.1]")
+    assert rig.ingest(7001) == []
     rig.finish()
-    assert rig.state(rig.mail["id"]) == ("failed", "refused")
-    assert "no address" in rig.mail["note"]
+    assert [(row["state"], row["reason"]) for row in rig.rows("runs")] == [("review", "invalid_email")]
 
 
 # The password that was told once, and lost
