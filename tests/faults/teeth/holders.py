@@ -35,7 +35,9 @@ HOLDERS = (
         """            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
             ~exists().where(pauses""",
         "            ~exists().where(pauses",
-        ByTest("test_faulty_answers.py::test_settle_time_passes_before_absence_is_proven_when_an_outcome_is_unknown[sqlite]"),
+        ByTest(
+            "test_faulty_answers.py::test_settle_time_passes_before_absence_is_proven_when_an_outcome_is_unknown[sqlite]"
+        ),
     ),
     Bug(
         "lease shorter than a call",
