@@ -119,13 +119,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class PlannedLine:
-    """What the version of an order that a line was planned from shows of it."""
+    """What the versions of an order that a line was planned from show of it."""
 
     product_ids: frozenset[str] = frozenset()
     """More than one where products shared the name: then none is meant."""
     names: frozenset[str] = frozenset()
     beside: frozenset[str] = frozenset()
-    """The ids of all lines of that version, read as today."""
+    """The ids of all lines of those versions, read as today."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Situation:
     payment_overdue: bool = False
     """Evidence that it was paid was waited for long enough, see `workflows.unproven`."""
     planned_lines: Mapping[str, PlannedLine] = field(default_factory=dict)
-    """By their ids, the lines that were planned under a name and that the order does not show."""
+    """By their ids, the lines that were planned and that the order does not show under that id."""
     doubt: Reason | None = None
     """Why what is said of the order may be old news: what it would start or settle is asked instead."""
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from worker.ledger.states import OrderState, RunState
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
 from workflows import keys, refunds
-from workflows.line_keys import line_keys
+from workflows.line_keys import line_keys, of_one_identity
 from workflows.offers import Grant, Offers
 from workflows.order_age import Verdict, start_verdict
 from workflows.plan import (
@@ -59,6 +59,8 @@ class _Planner:
         self.line_keys = line_keys(order, runs, situation.planned_lines)
         self.order = order = self.line_keys.apply(order)
         self.offers = offers
+        self.alias_ids = frozenset(run.id for run in runs if run.line_id in self.line_keys.aliases)
+        """The runs of lines that were planned a second time, under another identity."""
         self.runs = runs = self.line_keys.apply_to_runs(runs)
         self.by_key = {run.key: run for run in runs}
         self.situation = situation
@@ -165,6 +167,8 @@ class _Planner:
         """Plan one seat; the reason it needs no run, or None when it has one."""
         mine = [run for run in self._seat_runs() if self.seating.place_of(run) == (line.id, seat.id)]
         fixed = [run for run in mine if not run.is_placeholder and run.cancelled_by != "superseded"]
+        fixed, settled = of_one_identity(fixed, self.alias_ids)
+        self._supersede(settled)
         if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):
             fixed = []  # a name that went and came back is no less a question than one that came
         open_placeholders = [run for run in mine if run.is_placeholder and run.state is RunState.REVIEW]
@@ -195,8 +199,10 @@ class _Planner:
             return None
         self._supersede(run for run in open_placeholders if run.key not in wanted_keys)
         self._replace_fixed(fixed, wanted_keys, seat)
+        given = {run.grant.price_id for run in fixed if run.id in self.alias_ids and run.grant is not None}
         for create in wanted:
-            self._ensure(create)
+            if create.grant is None or create.grant.price_id not in given:
+                self._ensure(create)
         return None
 
     def _hold_of(self, line: Line, seat: Seat, mine: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:

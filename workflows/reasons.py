@@ -170,8 +170,8 @@ ADVICE: dict[Reason, Advice] = {
         "replay RUN`. For all at once, the same with `--review-reason read_anew` in the place of the run.",
     ),
     Reason.LINE_RENAMED: Advice(
-        "A line of the order that was known by its name is gone and this one came: it may be the same product under a "
-        "new name, whose learner has been dealt with.",
+        "A line of the order is gone and this one came: it may be the same product under another name or number, whose "
+        "learner has been dealt with.",
         "Compare the two: another product: `cartbridge replay RUN`; the same one: `cartbridge runs cancel RUN`.",
     ),
     Reason.REPEATED_WEBHOOK: Advice(

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row, select
 from worker.errors import ApiError, WebhookRejectedError
 from worker.ledger.models import order_versions
 from worker.ledger.order_rows import content_hash
-from worker.sources.order import Order, Payment, email_key
+from worker.sources.order import Line, Order, Payment, email_key
 from worker.sources.source import Source
+from worker.sources.studiocart_lines import is_same_name
 from workflows.ingest import Look, Recorded, finish_deliveries
 from workflows.plan import Plan
 
@@ -65,9 +66,9 @@ def _was_said(connection: Connection, source: Source, order: Order) -> bool:
         .limit(_LOOKED_AT)
     )
     rows = connection.execute(versions).all()
-    hashed, told = content_hash(order), _told_by(order)
+    hashed = content_hash(order)
     return any(row.content_hash == hashed for row in rows) or any(
-        told == _told_by(each) for row in rows for each in _read(source, row.raw)
+        _says_the_same(order, each) for row in rows for each in _read(source, row.raw)
     )
 
 
@@ -78,10 +79,24 @@ def _read(source: Source, raw: dict[str, Any]) -> Iterator[Order]:
         return
 
 
+def _says_the_same(one: Order, other: Order) -> bool:
+    return _told_by(one) == _told_by(other) and _are_same_lines(one.lines, other.lines)
+
+
 def _told_by(order: Order) -> tuple[Any, ...]:
     seats = [
-        (line.id, seat.id, None if seat.learner is None else email_key(seat.learner.email))
+        (seat.id, None if seat.learner is None else email_key(seat.learner.email))
         for line in order.lines
         for seat in line.seats
     ]
     return order.status, order.payment, sorted(seats, key=str)
+
+
+def _are_same_lines(some: tuple[Line, ...], others: tuple[Line, ...]) -> bool:
+    """Whether each line is one of the others': by its id, or by its name where one of the two shows no product's id."""
+    return len(some) == len(others) and all(any(_is_same_line(one, other) for other in others) for one in some)
+
+
+def _is_same_line(one: Line, other: Line) -> bool:
+    shows_name_alone = None in {one.product.product_id, other.product.product_id}
+    return one.id == other.id or (shows_name_alone and is_same_name(one.title, other.title))

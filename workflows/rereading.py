@@ -114,7 +114,7 @@ def _known_id(line: Line, kept: Order, now: Order) -> str:
 
 def _ids_by_name(line: Line, order: Order) -> frozenset[str]:
     """The ids that earlier versions made of the line's name, as its record shows it."""
-    if order.source != line_keys.SOURCE:
+    if order.source != line_keys.STUDIOCART:
         return frozenset()
     try:
         shown = named_lines(records.Order.model_validate(order.raw))

@@ -157,12 +157,13 @@ def name_id(name: str) -> str:
     return f"{readable}-{digest}" if readable else f"item-{digest}"
 
 
-_NAMELESS = name_id("")
+NAMELESS = name_id("")
+"""The line id of an item that shows neither an id nor a name."""
 
 
 def is_name_id(line_id: str) -> bool:
     """Whether a line's id was made of a name. That of no name at all tells nothing, and is none."""
-    return not line_id.isdecimal() and line_id != _NAMELESS and _NAMED.fullmatch(line_id) is not None
+    return not line_id.isdecimal() and line_id != NAMELESS and _NAMED.fullmatch(line_id) is not None
 
 
 def is_same_name(one: str, other: str) -> bool:

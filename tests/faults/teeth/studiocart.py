@@ -12,7 +12,7 @@ STUDIOCART = (
         "renamed line taken for another",
         "Where an older plugin shows names alone, a bump that is renamed after the sale gets a second comped order.",
         "workflows/line_keys.py",
-        "        return self.lost_beside is not None and line.id not in self.lost_beside\n",
+        "        return line.id not in self.kept.values() and any(each.may_be(line) for each in self.lost)\n",
         "        return False\n",
         ByTest(f"{_TESTS}renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart[names0-sqlite]"),
     ),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 
 from tests.unit.workflows.shop import NOW, offers, put_run, record, rows, run_of, states
 from worker.clients import studiocart_models as records
+from worker.clients import threedcart_models as threedcart_records
 from worker.ledger.models import order_versions, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.sources import threedcart
 from worker.sources.order import Order
 from worker.sources.studiocart import to_order
-from worker.sources.studiocart_lines import name_id
+from worker.sources.studiocart_lines import NAMELESS, name_id
 from workflows.offers import Offers
 
 BY_NAME = """
@@ -154,3 +157,145 @@ def test_named_line_that_was_unmapped_is_provisioned_once_when_its_offer_comes(l
     assert open_ == {"22/4/buyer/501", f"22/{OLD_KEY}/buyer/503"}
     assert run_of(ledger, f"22/{OLD_KEY}/buyer/503").line_id == OLD_KEY
     assert len(rows(ledger, runs)) == 4
+
+
+BY_ID_AND_NAME = BY_NAME + AND_ID + AND_NEW_NAME
+
+
+def given_by_id(ledger: Ledger, *, name: str = "Tips & Tricks") -> str:
+    """Record an order whose bump was given access under its product's id; its run's key."""
+    record(ledger, an_order(bump(name)), rules=offers(BY_NAME + AND_ID))
+    put_run(ledger, "22/5/buyer/503", RunState.SUCCEEDED, reason=None)
+    return "22/5/buyer/503"
+
+
+@pytest.mark.parametrize("replans", [False, True])
+def test_line_is_granted_once_when_it_was_planned_under_its_id_and_shows_its_name_alone(
+    ledger: Ledger, replans: bool
+) -> None:
+    given_by_id(ledger)
+    record(ledger, an_order(bump("Tips &#038; Tricks", None), has_ids=False), rules=offers(BY_ID_AND_NAME))
+    assert states(ledger) == {"22/4/buyer/501": ("pending", None), "22/5/buyer/503": ("succeeded", None)}
+    if replans:
+        record(ledger, an_order(bump()), rules=offers(BY_ID_AND_NAME), replan=True)
+        assert len(states(ledger)) == 2
+
+
+def test_line_keeps_its_key_when_an_earlier_version_shows_the_name_under_its_id(ledger: Ledger) -> None:
+    given_by_id(ledger)
+    record(ledger, an_order(bump("Hints")), rules=offers(BY_ID_AND_NAME))
+    record(ledger, an_order(bump("Other"), status="pending"), rules=offers(BY_ID_AND_NAME))
+    record(ledger, an_order(bump("Hints", None), has_ids=False), rules=offers(BY_ID_AND_NAME))
+    assert states(ledger) == {"22/4/buyer/501": ("pending", None), "22/5/buyer/503": ("succeeded", None)}
+
+
+def test_named_line_is_a_review_when_one_that_was_known_by_its_id_is_lost(ledger: Ledger) -> None:
+    given = given_by_id(ledger)
+    record(ledger, an_order(bump("Hints", None), has_ids=False), rules=offers(BY_ID_AND_NAME))
+    found = states(ledger)
+    assert found[f"22/{name_id('Hints')}/buyer/502"] == ("review", "line_renamed")
+    assert found[f"{given}/revoke"] == ("review", "removed_after_provisioning")
+
+
+def test_main_line_is_a_review_when_its_id_is_left_out_and_its_name_is_another(ledger: Ledger) -> None:
+    record(ledger, an_order(), rules=offers(BY_ID_AND_NAME))
+    put_run(ledger, "22/4/buyer/501", RunState.SUCCEEDED, reason=None)
+    items = [{"product_name": "Hints", "quantity": "1"}]
+    record(ledger, an_order(product_id=None, product_name="Hints", items=items), rules=offers(BY_ID_AND_NAME))
+    assert states(ledger)[f"22/{name_id('Hints')}/buyer/502"] == ("review", "line_renamed")
+
+
+def test_nameless_line_is_a_review_when_its_plan_has_an_offer_and_the_line_s_id_is_lost(ledger: Ledger) -> None:
+    by_plan = offers(BY_NAME + '[[offer]]\nsource = "studiocart"\nplan_id = "monthly"\ngrants = [{ price_id = 504 }]\n')
+    record(ledger, an_order(payment_plan_id="monthly"), rules=by_plan)
+    put_run(ledger, "22/4/buyer/501", RunState.SUCCEEDED, reason=None)
+    record(
+        ledger,
+        an_order(product_id=None, product_name=None, payment_plan_id="monthly", items=[{"quantity": "1"}]),
+        rules=by_plan,
+    )
+    found = states(ledger)
+    assert found[f"22/{NAMELESS}/buyer/504"] == ("review", "line_renamed")
+    put_run(ledger, f"22/{NAMELESS}/buyer/504", RunState.SUCCEEDED, reason=None)
+    record(ledger, an_order(bump()), rules=offers(BY_ID_AND_NAME))  # what nameless access was given for is unknown
+    assert states(ledger)["22/5/buyer/503"] == ("review", "line_renamed")
+
+
+@pytest.mark.parametrize("approves", [False, True])
+@pytest.mark.parametrize("replans", [False, True])
+def test_line_is_granted_once_when_its_id_comes_back_with_the_new_name(
+    ledger: Ledger, approves: bool, replans: bool
+) -> None:
+    rules = offers(BY_NAME + AND_NEW_NAME.replace("502", "503") + AND_ID)
+    record(ledger, an_order(bump()), rules=rules)  # pending: nothing has been given
+    record(ledger, an_order(bump("Hints", None), has_ids=False), rules=rules)
+    under_name = f"22/{name_id('Hints')}/buyer/503"
+    assert states(ledger)[under_name] == ("review", "line_renamed")
+    if approves:
+        put_run(ledger, under_name, RunState.SUCCEEDED, reason=None)
+    record(ledger, an_order(bump("Hints")), rules=rules)
+    record(ledger, an_order(bump("Hints")), rules=rules, replan=replans)
+    found = states(ledger)
+    gives = {key for key in (under_name, "22/5/buyer/503") if found[key][0] in {"pending", "succeeded"}}
+    assert gives == ({under_name} if approves else {"22/5/buyer/503"})
+    assert not any(state == "review" for state, _ in found.values())
+
+
+def test_question_is_settled_when_the_line_that_was_given_shows_its_id_again(ledger: Ledger) -> None:
+    given = given_by_id(ledger)
+    rules = offers(BY_ID_AND_NAME)
+    record(ledger, an_order(bump("Hints", None), has_ids=False), rules=rules)
+    record(ledger, an_order(bump("Hints")), rules=rules)
+    found = states(ledger)
+    assert found[given] == ("succeeded", None)
+    assert {state for key, (state, _) in found.items() if key not in {given, "22/4/buyer/501"}} == {"cancelled"}
+
+
+BY_SKU = """
+[[offer]]
+source = "threedcart"
+sku = "FIRST-AID"
+grants = [{ price_id = 601 }]
+
+[[offer]]
+source = "threedcart"
+product_id = "1234"
+grants = [{ price_id = 601 }]
+"""
+
+
+def cart_order(*items: dict[str, Any]) -> Order:
+    record_ = {
+        "OrderID": 900,
+        "OrderStatusID": 4,
+        "OrderDate": f"{NOW:%Y-%m-%dT%H:%M:%S}",
+        "BillingEmail": "bob@example.test",
+        "OrderItemList": [{"ItemQuantity": 1, "ItemUnitPrice": 49, **item} for item in items],
+    }
+    return threedcart.to_order(threedcart_records.Order.model_validate(record_), zone=UTC)
+
+
+WHOLE = {"CatalogID": 1234, "ItemID": "FIRST-AID"}
+
+
+@pytest.mark.parametrize("without", ["CatalogID", "ItemID"])
+@pytest.mark.parametrize("is_thin_first", [False, True])
+def test_3dcart_line_is_granted_once_when_one_of_its_numbers_is_left_out(
+    ledger: Ledger, without: str, is_thin_first: bool
+) -> None:
+    looks = [cart_order(WHOLE), cart_order({key: value for key, value in WHOLE.items() if key != without})]
+    for order in reversed(looks) if is_thin_first else looks:
+        record(ledger, order, rules=offers(BY_SKU))
+    assert [state for state, _ in states(ledger).values()] == ["pending"]
+
+
+def test_3dcart_line_is_a_review_when_it_shares_no_number_with_one_that_is_lost(ledger: Ledger) -> None:
+    record(ledger, cart_order({"CatalogID": 1234}), rules=offers(BY_SKU))
+    record(ledger, cart_order({"ItemID": "FIRST-AID"}), rules=offers(BY_SKU))
+    assert states(ledger)["threedcart/900/sku-FIRST-AID/buyer/601"] == ("review", "line_renamed")
+
+
+def test_3dcart_lines_come_and_go_when_their_numbers_tell_them_apart(ledger: Ledger) -> None:
+    record(ledger, cart_order({"CatalogID": 1}), rules=offers(BY_SKU))
+    record(ledger, cart_order({"CatalogID": 1234}), rules=offers(BY_SKU))
+    assert states(ledger)["threedcart/900/1234/buyer/601"] == ("pending", None)

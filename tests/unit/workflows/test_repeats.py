@@ -117,6 +117,16 @@ def test_old_paid_body_is_a_review_after_any_other_withdrawal(ledger: Ledger, ho
     assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
 
 
+def test_old_paid_body_is_a_review_when_it_shows_names_and_the_one_before_showed_ids(
+    ledger: Ledger, hooks: Hooks
+) -> None:
+    hooks.says("paid")
+    hooks.says("canceled")
+    items = [{key: value for key, value in item.items() if key != "product_id"} for item in PAID["items"]]
+    hooks.says("paid", product_id=None, items=items)
+    assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
+
+
 def test_old_paid_body_leaves_the_question_open_when_access_was_given(ledger: Ledger, hooks: Hooks) -> None:
     hooks.says("paid")
     put_run(ledger, SEAT, RunState.SUCCEEDED, reason=None)
