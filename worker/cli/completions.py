@@ -11,11 +11,8 @@ from worker.cli.asking import ask
 from worker.cli.failures import FAILED, MISUSED, complain
 from worker.cli.opening import current_actor, opening_of
 from worker.cli.printing import (
-    age,
     cell,
-    clock,
     console,
-    counted,
     fields,
     first_rows,
     print_json,
@@ -24,6 +21,7 @@ from worker.cli.printing import (
     state_cell,
     table,
 )
+from worker.formatting import age, clock, counted
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,10 +9,7 @@ import typer
 from worker.cli.arguments import AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until
 from worker.cli.opening import opening_of
 from worker.cli.printing import (
-    age,
-    ago,
     cell,
-    clock,
     console,
     fields,
     first_rows,
@@ -23,6 +20,7 @@ from worker.cli.printing import (
     table,
 )
 from worker.cli.runs import events_table
+from worker.formatting import age, ago, clock
 from worker.ledger.states import DeliveryState, Via
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.demo_facts import Facts
-from worker.cli.printing import counted
+from worker.formatting import counted
 from worker.ledger.states import RunState
 from worker.sandbox import SECRET_MARKS, Effect
 from workflows.keys import references_in

@@ -14,7 +14,8 @@ from rich.text import Text
 from worker.cli.demo_process import LOG_NAME, SETTINGS_NAME
 from worker.cli.demo_proof import Check, attempts_of
 from worker.cli.demo_view import marks
-from worker.cli.printing import cell, counted, fields, state_cell, table
+from worker.cli.printing import cell, fields, state_cell, table
+from worker.formatting import counted
 from worker.ledger.states import Outcome, RunState
 from workflows.reasons import advice
 

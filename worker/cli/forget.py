@@ -10,7 +10,8 @@ from worker.cli.arguments import AsJson, DryRun, Why, Yes
 from worker.cli.asking import ask, must_be_askable
 from worker.cli.failures import FAILED, MISUSED, complain
 from worker.cli.opening import current_actor, opening_of
-from worker.cli.printing import counted, print_json
+from worker.cli.printing import print_json
+from worker.formatting import counted
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime

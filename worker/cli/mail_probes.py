@@ -9,9 +9,9 @@ from contextlib import closing
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.cli.finding import Finding
-from worker.cli.printing import counted
 from worker.clients.mail import Mail, MailAddress, MailClient
 from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
+from worker.formatting import counted
 from worker.ledger import sealed_passwords
 from worker.ledger.sealed_passwords import PasswordSeal
 from worker.ledger.session import Ledger, SchemaMismatchError

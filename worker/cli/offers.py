@@ -11,7 +11,8 @@ from worker.cli.arguments import AsJson
 from worker.cli.failures import MISUSED
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.opening import opening_of
-from worker.cli.printing import cell, console, counted, note, print_json, table
+from worker.cli.printing import cell, console, note, print_json, table
+from worker.formatting import counted
 
 if TYPE_CHECKING:
     from workflows.offers import Grant, Offers, Rule

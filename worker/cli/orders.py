@@ -11,9 +11,7 @@ from worker.cli.arguments import AsJson, Limit, OfReason, OfSource, Since, Until
 from worker.cli.deliveries import deliveries_table
 from worker.cli.opening import opening_of
 from worker.cli.printing import (
-    age,
     cell,
-    clock,
     console,
     fields,
     first_rows,
@@ -24,6 +22,7 @@ from worker.cli.printing import (
     table,
 )
 from worker.cli.runs import runs_table
+from worker.formatting import age, clock
 from worker.ledger.states import OrderState
 
 if TYPE_CHECKING:

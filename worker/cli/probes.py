@@ -14,7 +14,6 @@ from worker.celery_app import create_celery
 from worker.cli.finding import Finding, StatusReading, with_notes
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.mail_probes import probe_mail
-from worker.cli.printing import counted
 from worker.cli.privacy_notes import erasures_problem, retention_note
 from worker.cli.threedcart_probe import ask_threedcart
 from worker.clients.frontcore import FrontcoreClient
@@ -23,6 +22,7 @@ from worker.clients.list_pages import UnpageableListError
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.studiocart_requests import NoRouteError, RefusedOnTheWayError
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
+from worker.formatting import counted
 from worker.ledger.guards import guard_warning, owned_tables
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError

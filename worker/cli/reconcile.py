@@ -12,7 +12,8 @@ from worker.cli.arguments import AsJson, DryRun, Since, Why, Yes
 from worker.cli.asking import ask, must_be_askable
 from worker.cli.failures import FAILED
 from worker.cli.opening import current_actor, opening_of
-from worker.cli.printing import cell, clock, console, counted, note, print_json, table
+from worker.cli.printing import cell, console, note, print_json, table
+from worker.formatting import clock, counted
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -11,7 +11,7 @@ from worker.cli.arguments import DryRun, Why, Yes, parse_moment
 from worker.cli.asking import ask, must_be_askable
 from worker.cli.failures import MISUSED, complain
 from worker.cli.opening import current_actor, opening_of
-from worker.cli.printing import counted
+from worker.formatting import counted
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime

@@ -15,9 +15,10 @@ from worker.cli.arguments import AsJson, DryRun, OfReviewReason, OfSource, Since
 from worker.cli.asking import ask
 from worker.cli.failures import FAILED, complain
 from worker.cli.opening import current_actor, opening_of
-from worker.cli.printing import cell, console, counted, note, print_json_array
+from worker.cli.printing import cell, console, note, print_json_array
 from worker.cli.runs import named_run, runs_table
 from worker.errors import LedgerError
+from worker.formatting import counted
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:

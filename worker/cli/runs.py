@@ -30,12 +30,8 @@ from worker.cli.failures import FAILED, complain
 from worker.cli.opening import current_actor, opening_of
 from worker.cli.printing import (
     STATE_STYLES,
-    age,
-    ago,
     cell,
-    clock,
     console,
-    counted,
     fields,
     first_rows,
     print_json,
@@ -45,6 +41,7 @@ from worker.cli.printing import (
     table,
 )
 from worker.errors import LedgerError
+from worker.formatting import age, ago, clock, counted
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from worker.cli.arguments import AsJson
 from worker.cli.opening import opening_of
-from worker.cli.printing import STATE_STYLES, ago, cell, console, counted, duration, print_json, table, warn_of_offers
+from worker.cli.printing import STATE_STYLES, cell, console, print_json, table, warn_of_offers
+from worker.formatting import ago, counted, duration
 
 if TYPE_CHECKING:
     from rich.table import Table

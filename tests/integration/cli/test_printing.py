@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from worker.cli import printing
-from worker.cli.printing import age, ago, cell, counted, duration, fields, print_json_array, state_cell, table
+from worker.cli.printing import cell, fields, print_json_array, state_cell, table
+from worker.formatting import age, ago, counted, duration
 
 ID = "01m7znn9w2jskwkptzzv"
 

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from worker.cli.printing import counted
 from worker.errors import ConfigurationError, LedgerError
+from worker.formatting import counted
 from worker.ledger.page_lists import page_of_runs
 from worker.ledger.shapes import Shape
 from worker.ledger.states import RunState

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from worker.cli.printing import ago, clock, counted, duration
 from worker.control_characters import CONTROL_CHARACTERS
+from worker.formatting import ago, clock, counted, duration
 from worker.ledger.telling import person, run_label
 from worker.web.page.telling import sentence, took
 
