@@ -85,7 +85,27 @@ def test_cookie_is_for_https_alone_when_the_browser_came_by_it(stranger: Browser
     fields = {"form_token": token, "name": "Ann", "password": PASSWORD}
     answer = stranger.send_form("/login", fields, origin="https://cartbridge.example")
     assert answer.status_code == 303
-    assert answer.headers.get_list("set-cookie")[0].endswith("; Secure")
+    cookie = answer.headers.get_list("set-cookie")[0]
+    assert cookie.startswith("__Host-cartbridge_session=")
+    assert cookie.endswith("; Path=/; SameSite=strict; Secure")
+    # A browser keeps it from every other host, and a planted one of the other name is no bar.
+    name, _, value = cookie.partition(";")[0].partition("=")
+    headers = {"Cookie": f"cartbridge_session=planted; {name}={value}"}
+    assert stranger.get("/", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("planted", ["x", "", "é", "a.b"])
+def test_operator_stays_signed_in_when_another_host_of_the_domain_planted_a_cookie_of_the_name(
+    operator: Browser, stranger: Browser, planted: str
+) -> None:
+    ours = f"cartbridge_session={operator.cookies['cartbridge_session']}"
+    for cookies in (f"cartbridge_session={planted}; {ours}", f"{ours}; cartbridge_session={planted}"):
+        assert operator.get("/", headers={"Cookie": cookies.encode()}).status_code == 200
+    token = stranger.form_token("/login")
+    login = f"cartbridge_login={stranger.cookies['cartbridge_login']}"
+    fields = {"form_token": token, "name": "Ann", "password": PASSWORD}
+    headers = {"Origin": HOST, "Cookie": f"{login}; cartbridge_login={planted}".encode()}
+    assert stranger.post("/login", data=fields, headers=headers).status_code == 303
 
 
 def test_refusal_is_in_the_audit_trail_without_name_and_password_when_it_is_wrong(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,12 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from worker.errors import CartbridgeError, NotInLedgerError
+from worker.web.page.cookies import PageCookie
 from worker.web.page.forms import FORM_TOKEN, first, is_from_here, read_form
 from worker.web.page.page import Page, is_fragment, see_other, session_of
+from worker.web.page.session import Session
 from worker.web.problems import RETRY_AFTER_SECONDS, report_ledger_error
 
-SESSION_COOKIE = "cartbridge_session"
-LOGIN_COOKIE = "cartbridge_login"
+SESSION_COOKIE = PageCookie("cartbridge_session")
+LOGIN_COOKIE = PageCookie("cartbridge_login")
 LOGIN_PATH = "/login"
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -90,8 +92,8 @@ async def _answer(
 
 
 async def _admit_operator(page: Page, request: Request) -> Response | None:
-    session = page.sessions.read(request.cookies.get(SESSION_COOKIE))
-    if session is None or not session.name or not await to_thread.run_sync(page.is_signed_in, session):
+    session = await _signed_in(page, request)
+    if session is None:
         if request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
             return page.render(request, "once_more.html", target=_target(request))
         return see_other(request, _login_path(request))
@@ -101,9 +103,21 @@ async def _admit_operator(page: Page, request: Request) -> Response | None:
 
 
 async def _admit_stranger(page: Page, request: Request) -> Response | None:
-    session = page.sessions.read(request.cookies.get(LOGIN_COOKIE))
-    request.state.session = session if session is not None else page.sessions.begin()
+    request.state.session = next(_read_sessions(page, request, LOGIN_COOKIE), None) or page.sessions.begin()
     return await _check_form(page, request)
+
+
+async def _signed_in(page: Page, request: Request) -> Session | None:
+    for session in _read_sessions(page, request, SESSION_COOKIE):
+        is_signed_in = bool(session.name) and await to_thread.run_sync(page.is_signed_in, session)
+        if is_signed_in:
+            return session
+    return None
+
+
+def _read_sessions(page: Page, request: Request, cookie: PageCookie) -> Iterator[Session]:
+    """The sessions that were signed here, of all that the browser sent."""
+    return filter(None, map(page.sessions.read, cookie.values(request)))
 
 
 async def _check_form(page: Page, request: Request) -> Response | None:

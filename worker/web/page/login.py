@@ -13,7 +13,7 @@ from worker.ledger import web_sessions
 from worker.ledger.repository import record_event
 from worker.web.client_address import address_of
 from worker.web.lockout import Lockout
-from worker.web.page.forms import is_secure
+from worker.web.page.cookies import PageCookie
 from worker.web.page.guard import LOGIN_COOKIE, LOGIN_PATH, SESSION_COOKIE, guarded_router, open_router
 from worker.web.page.page import Page, field, see_other, session_of
 from worker.web.page.session import SESSION_HOURS, Session
@@ -33,7 +33,7 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
 
     def form(request: Request, status: int = 200, *, name: str = "", error: str = "", target: str = "/") -> Response:
         answer = page.render(request, "login.html", status=status, name=name, error=error, next=target)
-        _set_cookie(request, answer, LOGIN_COOKIE, page.sessions.cookie(session_of(request)))
+        _give(request, answer, LOGIN_COOKIE, page.sessions.cookie(session_of(request)))
         return answer
 
     @router.get(LOGIN_PATH)
@@ -59,8 +59,8 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
             return form(request, 401, error="That is not the admin password.", name=name, target=target)
         await to_thread.run_sync(lockout.forget, address, limiter=threads)
         answer = see_other(request, target)
-        _set_cookie(request, answer, SESSION_COOKIE, page.sessions.cookie(session))
-        answer.delete_cookie(LOGIN_COOKIE, path=LOGIN_PATH)
+        _give(request, answer, SESSION_COOKIE, page.sessions.cookie(session))
+        LOGIN_COOKIE.delete(request, answer)
         return answer
 
     return router
@@ -74,7 +74,7 @@ def logout_routes(page: Page) -> APIRouter:
     async def sign_out(request: Request) -> Response:
         await to_thread.run_sync(_end, page, session_of(request))
         answer = see_other(request, LOGIN_PATH)
-        answer.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict", secure=is_secure(request))
+        SESSION_COOKIE.delete(request, answer)
         return answer
 
     return router
@@ -104,16 +104,8 @@ def _check(page: Page, session: Session, password: str, address: str) -> bool:
     return matches
 
 
-def _set_cookie(request: Request, answer: Response, name: str, value: str) -> None:
-    answer.set_cookie(
-        name,
-        value,
-        max_age=SESSION_HOURS * 3600,
-        path="/" if name == SESSION_COOKIE else LOGIN_PATH,
-        httponly=True,
-        samesite="strict",
-        secure=is_secure(request),
-    )
+def _give(request: Request, answer: Response, cookie: PageCookie, value: str) -> None:
+    cookie.set(request, answer, value, max_age_seconds=SESSION_HOURS * 3600)
 
 
 def _own_path(target: str) -> str:

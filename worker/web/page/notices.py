@@ -14,7 +14,9 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-COOKIE = "cartbridge_notice"
+from worker.web.page.cookies import PageCookie
+
+COOKIE = PageCookie("cartbridge_notice")
 _LASTS_SECONDS = 60
 _MOST_CHARACTERS = 900
 """A cookie holds 4,096 bytes, and a character takes up to four there."""
@@ -46,18 +48,14 @@ class Notices:
                 break
         text = json.dumps([notice.tone, *lines], ensure_ascii=False)
         payload = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-        answer.set_cookie(
-            COOKIE,
-            f"{payload}.{self._sign(payload)}",
-            max_age=_LASTS_SECONDS,
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://"),
-        )
+        COOKIE.set(request, answer, f"{payload}.{self._sign(payload)}", max_age_seconds=_LASTS_SECONDS)
 
     def read(self, request: Request) -> Notice | None:
         """The notice that was left; None for none, and for one that is not ours."""
-        payload, _, signature = request.cookies.get(COOKIE, "").partition(".")
+        return next(filter(None, map(self._read_one, COOKIE.values(request))), None)
+
+    def _read_one(self, cookie: str) -> Notice | None:
+        payload, _, signature = cookie.partition(".")
         if not payload or not hmac.compare_digest(signature.encode(), self._sign(payload).encode()):
             return None
         try:

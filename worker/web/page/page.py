@@ -110,7 +110,7 @@ class Page:
         body = self._templates.get_template(template).render({**common, **context})
         answer = HTMLResponse(body, status, {**HEADERS, **(headers or {})})
         if notice is not None:
-            answer.delete_cookie(NOTICE_COOKIE)
+            NOTICE_COOKIE.delete(request, answer)
         return answer
 
     def say(

@@ -12,7 +12,7 @@ NOTICES = Notices(lambda: b"a key")
 
 
 def request_with(cookie: str | None = None, *, scheme: str = "http", origin: str | None = None) -> Request:
-    headers = [] if cookie is None else [(b"cookie", f"{COOKIE}={cookie}".encode())]
+    headers = [] if cookie is None else [(b"cookie", f"{COOKIE.name}={cookie}".encode())]
     headers += [] if origin is None else [(b"origin", origin.encode())]
     scope = {
         "type": "http",
@@ -32,7 +32,7 @@ def left(notice: Notice, request: Request | None = None) -> str:
 
 
 def value_of(header: str) -> str:
-    return SimpleCookie(header)[COOKIE].value
+    return SimpleCookie(header)[COOKIE.name].value
 
 
 def test_notice_is_read_as_it_was_left_when_it_comes_back() -> None:
@@ -54,7 +54,7 @@ def test_notice_fits_into_a_cookie_when_it_is_long() -> None:
     read = NOTICES.read(request_with(value_of(header)))
     assert read is not None
     assert read.lines[0].endswith("…")
-    assert len(value_of(header)) < 4096 - len(COOKIE)
+    assert len(value_of(header)) < 4096 - len(COOKIE.name_over_https)
     assert len(read.lines) == 1
 
 
