@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
 from worker.ledger import repository, sealed_passwords
+from worker.ledger.events import typed_text
 from worker.ledger.forgotten import is_pseudonym
 from worker.ledger.models import orders, runs, steps
 from worker.ledger.session import Ledger
@@ -233,7 +234,7 @@ class Operations:
                 RunState.SUCCEEDED,
                 now,
                 reason=Reason.DONE_BY_HAND,
-                note=note[:500],
+                note=typed_text(connection, note[:500], run_id=row.id, source=row.source, order_id=row.order_id),
                 result_id=result_id or row.result_id,
                 finished_at=now,
             )

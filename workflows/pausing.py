@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete
 
 from worker.ledger import breaker, repository
+from worker.ledger.events import typed_text
 from worker.ledger.models import pauses
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
@@ -17,7 +18,8 @@ def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_ru
     if dry_run:
         return f"would pause {system}"
     with ledger.write() as connection:
-        values = {"system": system, "kind": "operator", "reason": reason or "", "actor": actor, "since": now}
+        kept = typed_text(connection, reason) if reason else ""
+        values = {"system": system, "kind": "operator", "reason": kept, "actor": actor, "since": now}
         if not insert_ignoring(connection, pauses, values):
             return f"{system} is paused already"
         repository.record_event(connection, at=now, kind="system_paused", actor=actor, system=system, reason=reason)

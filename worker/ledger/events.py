@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, insert, select
 
 from worker.ledger.models import events, orders, runs
+from worker.ledger.named_people import words_of_the_named
 from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
 from worker.personal_text import each_text, has_prose, masked, personal_words
@@ -40,13 +41,15 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
 
     `values`: `run_id, source, order_id, delivery_id, system, reason, detail`. The trail is only added to, so what
     describes a person never gets there: an email, and the names and addresses of the people of this run and order, are
-    left out of a reason that was typed and of a refusal that is quoted.
+    left out of a reason that was typed and of a refusal that is quoted; a typed one loses others' names as well.
     """
     values.setdefault("detail", {})
     reason, detail = values.get("reason"), values["detail"]
     if reason or has_prose(detail):
         is_ours = actor in {Actor.ENGINE, Actor.SOURCE} and not has_prose(reason) and not has_prose(detail)
         words = frozenset[str]() if is_ours else _words_of(connection, values)
+        if reason and actor not in {Actor.ENGINE, Actor.SOURCE}:
+            words |= words_of_the_named(connection, reason)
         values["reason"] = masked(reason, words) if reason else reason
         values["detail"] = each_text(detail, lambda text: masked(text, words) if has_prose(text) else text)
     connection.execute(insert(events).values(at=at, kind=kind, actor=actor, **values))
@@ -65,6 +68,19 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
         }
         text = "run review" if opens_review else kind.replace("_", " ")
         _log_after_commit(connection, logging.INFO, text, about)
+
+
+def typed_text(
+    connection: Connection,
+    text: str,
+    *,
+    run_id: str | None = None,
+    source: str | None = None,
+    order_id: str | None = None,
+) -> str:
+    """What an operator typed, as it may be kept beside the trail: without the people it is about or names."""
+    about = {"run_id": run_id, "source": source, "order_id": order_id}
+    return masked(text, _words_of(connection, about) | words_of_the_named(connection, text))
 
 
 def _words_of(connection: Connection, values: dict[str, Any]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from worker.ledger.events import typed_text
 from worker.ledger.ids import new_id
 from worker.ledger.models import attempts, completions, orders, runs
 from worker.ledger.recovery_models import recoveries
@@ -55,7 +56,7 @@ def add(
             settled_at=settled_at,
             steps=sorted(steps_asked),
             actor=actor,
-            reason=reason,
+            reason=typed_text(connection, reason) if reason else None,
         )
     )
     return recovery_id
