@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.faults.teeth import copy_of_tree
-from tests.faults.teeth.bug import Bug, Detector
+from tests.faults.teeth.bug import Bug, Detector, together
 from tests.faults.teeth.copy_of_tree import Seen
 from tests.faults.teeth.planted import BUGS
 
@@ -33,9 +33,27 @@ class Verdict:
     bug: Bug
     seen: Seen
 
+    def __str__(self) -> str:
+        return f"{self.bug.name}: {'caught' if self.seen.caught else 'SURVIVED'}, {self.seen.words}"
+
     def shape(self) -> dict[str, object]:
         """As it is written to a file."""
         return {"name": self.bug.name, "caught_by": str(self.bug.caught_by), **asdict(self.seen)}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a detector saw where nothing is wrong."""
+
+    detector: Detector
+    seen: Seen
+
+    @property
+    def is_silent(self) -> bool:
+        return self.seen.works and not self.seen.caught
+
+    def __str__(self) -> str:
+        return f"{self.detector}: {'silent' if self.is_silent else f'not silent, {self.seen.words}'}"
 
 
 def main(
@@ -86,13 +104,13 @@ def _progress(console: Console) -> Progress:
 
 def _try_detectors(detectors: Iterable[Detector], pristine: Path, jobs: int, progress: Progress) -> list[str]:
     """Run each detector where nothing is wrong: what is not silent there, or does not work."""
-    ordered = sorted(detectors, key=str)
+    ordered = together(set(detectors), jobs)
 
-    def attempt(detector: Detector) -> tuple[Detector, Seen]:
-        return detector, copy_of_tree.run(detector, pristine, compiles=True)
+    def attempt(detector: Detector) -> Trial:
+        return Trial(detector, copy_of_tree.run(detector, pristine, compiles=True))
 
-    seen = _all_at_once(attempt, ordered, jobs, progress, "detectors without a bug")
-    return [f"{detector} is not silent: {each.words}" for detector, each in seen if each.caught or not each.works]
+    trials = _all_at_once(attempt, ordered, jobs, progress, "detectors without a bug")
+    return [str(trial) for trial in trials if not trial.is_silent]
 
 
 def _plant_all(bugs: list[Bug], pristine: Path, jobs: int, progress: Progress) -> list[Verdict]:
@@ -106,12 +124,18 @@ def _plant_all(bugs: list[Bug], pristine: Path, jobs: int, progress: Progress) -
 def _all_at_once(
     act: Callable[[Given], Found], given: list[Given], jobs: int, progress: Progress, what: str
 ) -> Iterator[Found]:
-    bar = progress.add_task(what, total=len(given))
+    bar, began = progress.add_task(what, total=len(given)), time.perf_counter()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for future in as_completed([pool.submit(act, each) for each in given]):
+            for done, future in enumerate(as_completed([pool.submit(act, each) for each in given]), start=1):
                 progress.advance(bar)
-                yield future.result()
+                found = future.result()
+                if not progress.console.is_terminal:
+                    seconds = time.perf_counter() - began
+                    left = seconds / done * (len(given) - done)
+                    text = f"{what}: {done} of {len(given)}, {seconds:.0f} s, about {left:.0f} s left: {found}"
+                    progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+                yield found
         finally:
             pool.shutdown(cancel_futures=True)  # interrupted: only what runs is waited for
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,27 @@ class ByTest:
         return self.name.partition("[")[0]
 
 
-Detector = Simulated | Killed | ByTest
+@dataclass(frozen=True)
+class ByTests:
+    """Many tests in one process, which is begun once: where no bug is planted, all of them are silent."""
+
+    names: tuple[str, ...]
+
+    def arguments(self) -> list[str]:
+        return ["tests.faults.teeth.by_test", *(f"tests/faults/{name}" for name in self.names)]
+
+    def __str__(self) -> str:
+        return f"{len(self.names)} tests"
+
+
+Detector = Simulated | Killed | ByTest | ByTests
+
+
+def together(detectors: Iterable[Detector], groups: int) -> list[Detector]:
+    """The same detectors, the tests among them in so many groups: a process's start takes longer than most tests."""
+    tests = sorted(each.name for each in detectors if isinstance(each, ByTest))
+    others: list[Detector] = sorted((each for each in detectors if not isinstance(each, ByTest)), key=str)
+    return others + [ByTests(tuple(tests[number::groups])) for number in range(min(groups, len(tests)))]
 
 
 @dataclass(frozen=True)

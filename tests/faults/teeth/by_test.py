@@ -1,9 +1,10 @@
-"""Detects by one test: `python -m tests.faults.teeth.by_test tests/faults/test_lanes.py::test_…`."""
+"""Detects by tests: `python -m tests.faults.teeth.by_test tests/faults/test_lanes.py::test_… [MORE]`."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -31,16 +32,16 @@ class Report:
             self.passed += 1
 
 
-def run_test(name: str) -> str:
-    """Which test failed, and why; empty if all passed."""
+def run_tests(names: Sequence[str]) -> str:
+    """Which test failed first, and why; empty if all passed. Raises `RuntimeError` for a name that is no test's."""
     report = Report()
     options = ["-n", "0", "--no-cov", "-x", "-q", "-p", "no:cacheprovider", "--no-header"]
     with contextlib.redirect_stdout(sys.stderr):
-        code = pytest.main([*options, name], plugins=[report])
-    if not report.failed and (code is not pytest.ExitCode.OK or report.broken or not report.passed):
-        raise RuntimeError(f"{name} could not be run (pytest: {code!r}; {report.broken})")
+        code = pytest.main([*options, *names], plugins=[report])
+    if not report.failed and (code is not pytest.ExitCode.OK or report.broken or report.passed < len(names)):
+        raise RuntimeError(f"{', '.join(names)} could not be run (pytest: {code!r}; {report.broken})")
     return "; ".join(report.failed)
 
 
 if __name__ == "__main__":
-    sys.exit(tell(lambda: run_test(sys.argv[1])))
+    sys.exit(tell(lambda: run_tests(sys.argv[1:])))

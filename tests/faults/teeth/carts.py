@@ -59,4 +59,23 @@ CARTS = (
         "PAID_STATUSES: Final = frozenset({2, 4, 10})",
         ByTest("../unit/worker/sources/test_threedcart_statuses.py::test_a_status_means_what_is_ruled_when_read"),
     ),
+    Bug(
+        "page for people taken for an unknown cart",
+        "A 401 as HTML counts as an unknown outcome: nothing is paused, and carts are noted that never were.",
+        "worker/clients/threedcart.py",
+        "        is_harmless = safe_to_repeat or meant.status == HTTPStatus.UNAUTHORIZED\n",
+        "        is_harmless = safe_to_repeat\n",
+        ByTest(
+            "test_follow_on.py::"
+            "test_store_is_paused_and_no_cart_is_thought_of_when_it_refuses_us_by_a_page[create_cart-sqlite]"
+        ),
+    ),
+    Bug(
+        "page for people says that a cart is gone",
+        "One 404 of something in between, and a cart that is there is noted as gone.",
+        "worker/clients/threedcart.py",
+        "        if _ON_CARTS in operation and answer.status in _GONE and not rows:\n",
+        "        if operation == _LIST and answer.status in _GONE and not rows:\n",
+        ByTest("../integration/test_unused_carts.py::test_cart_is_not_gone_when_one_page_of_html_says_so"),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.faults.teeth.bug import Bug, ByTest
 
 _SETTLING = "workflows/settling.py"
+_SINGLE = "test_single_requests.py::test_"
 
 STALLS = (
     Bug(
@@ -67,5 +68,51 @@ STALLS = (
         ByTest(
             "test_single_requests.py::test_runs_that_looked_like_an_outage_end_when_others_are_answered_later[sqlite]"
         ),
+    ),
+    Bug(
+        "unreadable record hides a match",
+        "One row of the list cannot be read, and so the order that carries the reference is not seen.",
+        "worker/clients/learningcart.py",
+        "        rows = [row if isinstance(row, dict) else {} for row in ",
+        "        rows = [row for row in ",
+        ByTest("test_unknown_outcomes.py::test_order_is_adopted_when_other_records_cannot_be_read[null_row-sqlite]"),
+    ),
+    Bug(
+        "another's unreadable record prevents proof",
+        "One order of another customer that cannot be read makes every lost answer a question to a person.",
+        "workflows/enrolment.py",
+        "    return not email or email_key(email) == email_key(call.learner.email)\n",
+        "    return True\n",
+        ByTest(
+            "../unit/workflows/test_execution_settling.py::"
+            "test_absence_is_proven_when_what_cannot_be_read_is_not_this_customers"
+        ),
+    ),
+    Bug(
+        "lookup that fails for a day asked for ever",
+        "Nothing answers the lookup, nobody else calls, and the run whose order may exist is settling for good.",
+        _SETTLING,
+        "    if is_spent or now - (asked.since or started_at) >= LONGEST_ASKING:\n",
+        "    if is_spent:\n",
+        ByTest(f"{_SINGLE}a_person_is_asked_when_lookups_fail_for_a_day_and_nobody_else_calls"),
+    ),
+    Bug(
+        "lookup that is slow for a day asked for ever",
+        "The server answers, too slowly to prove anything, and the run whose order may exist is settling for good.",
+        _SETTLING,
+        "    if not is_prompt and now - (asked.since or started_at) >= LONGEST_ASKING:\n",
+        "    if not is_prompt and asked.since is None and patience.max_attempts < 1:\n",
+        ByTest(
+            "../unit/workflows/test_execution_settling.py::"
+            "test_a_person_is_asked_when_no_lookup_has_a_prompt_answer_for_a_day"
+        ),
+    ),
+    Bug(
+        "stalled server asked seldom",
+        "The run waits for its retry's whole backoff instead of asking every minute, and its order is late by hours.",
+        "workflows/failure.py",
+        "        return min(PROBE_SECONDS, self.max_seconds)\n",
+        "        return max(PROBE_SECONDS, self.max_seconds)\n",
+        ByTest("test_stalls.py::test_run_asks_at_least_every_minute_when_the_server_stalls"),
     ),
 )

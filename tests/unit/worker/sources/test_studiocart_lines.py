@@ -54,6 +54,11 @@ def test_bumps_are_lines_of_their_own_named_without_their_quantity() -> None:
     assert order.lines[1].product.plan_id is None
 
 
+def test_number_in_a_name_stays_when_it_is_not_the_quantity() -> None:
+    order = read(items=[item("SC Product 1 x 1", 1), item("Formula x 2", 1), item("Formula x 3", 3)])
+    assert [line.title for line in order.lines] == ["SC Product 1", "Formula x 2", "Formula"]
+
+
 @pytest.mark.parametrize("position", range(3))
 def test_main_item_is_known_by_its_name_wherever_it_stands(position: int) -> None:
     items = [item("A bump", 1), item("B bump", 1)]
