@@ -160,8 +160,8 @@ def _count_death(connection: Connection, run: Row[Any], now: datetime) -> int:
     return int(step.counted) + 1
 
 
-def _looks() -> tuple[Select[Any], ...]:
-    """The questions of `anything_due`, made once: every sweep asks them, and mostly in vain."""
+def _look() -> Select[tuple[bool]]:
+    """The question of `anything_due`, made once: every sweep asks it, and mostly in vain."""
     now = bindparam("now", type_=runs.c.next_attempt_at.type)
     looks = (
         select(runs.c.id).where(
@@ -175,15 +175,15 @@ def _looks() -> tuple[Select[Any], ...]:
         select(runs.c.id).where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now),
         select(breakers.c.system).where(breakers.c.state == BreakerState.RAMPING),
     )
-    return tuple(look.limit(1) for look in looks)
+    return select(or_(*(look.exists() for look in looks)))
 
 
-_LOOKS = _looks()
+_LOOK = _look()
 
 
 def anything_due(connection: Connection, *, now: datetime) -> bool:
     """Whether a sweep may find something to send; a look that takes no lock."""
-    return any(connection.execute(look, {"now": now}).first() is not None for look in _LOOKS)
+    return bool(connection.scalar(_LOOK, {"now": now}))
 
 
 def take_due_runs(
