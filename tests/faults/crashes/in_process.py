@@ -57,7 +57,34 @@ class Tally:
             self.failures.append(str(told))
 
 
-def every_single(book: Book, scenario_name: str, tally: Tally, *, both: bool) -> dict[int, Told]:
+class Progress:
+    """Says every so often how many tellings a process has told, and how long the rest may take."""
+
+    EVERY_SECONDS = 20.0
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began = self._said = time.perf_counter()
+        self._told = 0
+        self._total = 0
+
+    def expect(self, tellings: int) -> None:
+        """Add what is to be told."""
+        self._total += tellings
+
+    def tell(self) -> None:
+        """Count one telling."""
+        self._told += 1
+        now = time.perf_counter()
+        if now - self._said < self.EVERY_SECONDS:
+            return
+        self._said, seconds = now, now - self._began
+        left = seconds / self._told * max(self._total - self._told, 0)
+        sys.stderr.write(f"{self._name}: {self._told} of {self._total}, {seconds:.0f} s, about {left:.0f} s left\n")
+        sys.stderr.flush()
+
+
+def every_single(book: Book, scenario_name: str, tally: Tally, progress: Progress, *, both: bool) -> dict[int, Told]:
     """Tell a scenario once for each boundary, and with `both` for both fates of a killed worker's message.
 
     Returns the tellings whose message was lost, by the number of the boundary.
@@ -66,19 +93,28 @@ def every_single(book: Book, scenario_name: str, tally: Tally, *, both: bool) ->
     undisturbed = Telling(book, scenario).tell()
     tally.add(undisturbed)
     tally.boundaries[scenario_name] = len(undisturbed.reached)
+    progress.expect(len(undisturbed.reached) * (2 if both else 1))
     lost = {}
     for first in range(len(undisturbed.reached)):
         for redelivers in (False, True) if both else (False,):
             told = Telling(book, scenario, [first], redelivers=redelivers).tell()
             tally.singles += 1
             tally.add(told)
+            progress.tell()
             if not redelivers:
                 lost[first] = told
     return lost
 
 
 def every_pair(
-    book: Book, scenario_name: str, singles: dict[int, Told], tally: Tally, *, share: int, shares: int
+    book: Book,
+    scenario_name: str,
+    singles: dict[int, Told],
+    tally: Tally,
+    progress: Progress,
+    *,
+    share: int,
+    shares: int,
 ) -> None:
     """Tell a scenario with every pair of two kills: each first, and each boundary the telling with it comes to.
 
@@ -90,17 +126,19 @@ def every_pair(
     firsts: dict[str, int] = {}
     for first, single in singles.items():
         pairs = range(first + 1, len(single.reached))
-        if firsts.setdefault(single.world, first) != first:
-            if first % shares == share:
-                tally.pairs += len(pairs)
-                tally.known_worlds += len(pairs)
-            continue
-        for second in pairs[share::shares]:
+        if firsts.setdefault(single.world, first) == first:
+            progress.expect(len(pairs[share::shares]))
+        elif first % shares == share:
+            tally.pairs += len(pairs)
+            tally.known_worlds += len(pairs)
+    for first in firsts.values():
+        for second in range(first + 1, len(singles[first].reached))[share::shares]:
             told = Telling(book, scenario, [first, second], known=known).tell()
             tally.pairs += 1
             tally.known_worlds += told.is_known
             tally.add(told)
             known.add(told.world)
+            progress.tell()
 
 
 def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence[str]) -> Tally:
@@ -109,20 +147,21 @@ def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence
     began = time.perf_counter()
     with Book(database_url) as book:
         tally = Tally("sqlite" if database_url is None else "postgresql")
+        progress = Progress(f"{tally.engine}, share {share + 1} of {shares}")
         for number, scenario in enumerate(SCENARIOS):
             mine = number % shares == share
             if not mine and scenario.name not in paired:
                 continue
             counted = tally if mine else Tally(tally.engine)
-            singles = every_single(book, scenario.name, counted, both=database_url is None and mine)
+            singles = every_single(book, scenario.name, counted, progress, both=database_url is None and mine)
             if scenario.name in paired:
-                every_pair(book, scenario.name, singles, tally, share=share, shares=shares)
+                every_pair(book, scenario.name, singles, tally, progress, share=share, shares=shares)
     tally.seconds = time.perf_counter() - began
     return tally
 
 
 def run(engines: Sequence[str], paired: Sequence[str]) -> list[Tally]:
-    """Tell everything on each engine, side by side. PostgreSQL takes twice as long, and is halved."""
+    """Tell everything on each engine, in halves, so that no process is left to tell alone for long."""
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(max_workers=max(2, os.cpu_count() or 1)))
         jobs = []
@@ -130,7 +169,7 @@ def run(engines: Sequence[str], paired: Sequence[str]) -> list[Tally]:
             server = stack.enter_context(PostgresServer())
             jobs += [pool.submit(tell_all, server.create_database(), share, 2, paired) for share in range(2)]
         if "sqlite" in engines:
-            jobs.append(pool.submit(tell_all, None, 0, 1, paired))
+            jobs += [pool.submit(tell_all, None, share, 2, paired) for share in range(2)]
         return [job.result() for job in jobs]
 
 
