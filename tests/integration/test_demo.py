@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.demo import run_demo
+from worker.cli.demo.command import run_demo
 from worker.sandbox import SECRET_MARKS
 
 COMMAND = (sys.executable, "-c", "from worker.cli.app import main; main()", "demo")

@@ -285,7 +285,7 @@ def _print_run(run: Shape, verdict: Verdict) -> None:
         )
     )
     if run["steps"]:
-        out.print(_steps_table(run))
+        out.print(steps_table(run))
     if run["events"]:
         out.print(events_table(run["events"]))
 
@@ -294,7 +294,8 @@ def _moment(moment: str | None) -> str | None:
     return None if moment is None else f"{clock(moment)} UTC ({ago(moment)})"
 
 
-def _steps_table(run: Shape) -> Table:
+def steps_table(run: Shape) -> Table:
+    """A run's steps with every attempt, for people."""
     rows = []
     for step in run["steps"]:
         # A step without an attempt has one line all the same.

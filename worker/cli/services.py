@@ -68,6 +68,6 @@ def demo_command(
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout.")] = False,
 ) -> None:
     """Show the main job against a sandbox of the four systems: well under a minute, touches nothing of yours."""
-    from worker.cli.demo import run_demo
+    from worker.cli.demo.command import run_demo
 
     raise typer.Exit(run_demo(seconds=seconds, keep=keep, as_json=as_json))

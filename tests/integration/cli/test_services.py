@@ -26,9 +26,9 @@ def test_the_process_ends_with_its_own_code_when_started(
 
 
 def test_the_demo_ends_with_its_own_code_when_started(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    demo = ModuleType("worker.cli.demo")
+    demo = ModuleType("worker.cli.demo.command")
     demo.run_demo = lambda **_: 1  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "worker.cli.demo", demo)
+    monkeypatch.setitem(sys.modules, "worker.cli.demo.command", demo)
     assert run("demo").exit_code == 1
 
 

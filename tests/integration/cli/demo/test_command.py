@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from worker.cli import demo
-from worker.cli.demo_process import DemoError
-from worker.cli.demo_proof import Check
-from worker.cli.demo_report import Result
-from worker.cli.demo_story import Score
+from worker.cli.demo import command
+from worker.cli.demo.process import DemoError
+from worker.cli.demo.proof import Check
+from worker.cli.demo.report import Result
+from worker.cli.demo.view import Progress
 from worker.sandbox import SECRET_MARKS
 
 
@@ -34,18 +34,18 @@ def play(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException) -> No
             raise outcome
         return outcome
 
-    monkeypatch.setattr(demo, "_demonstrate", demonstrate)
+    monkeypatch.setattr(command, "_demonstrate", demonstrate)
 
 
-GOOD = Result(Score(seconds=3.0), [Check("all is well")], None)
-BAD = Result(Score(seconds=3.0), [Check("all is well", ("it is not",))], None)
+GOOD = Result(Progress(seconds=3.0), [Check("all is well")], None)
+BAD = Result(Progress(seconds=3.0), [Check("all is well", ("it is not",))], None)
 
 
 def test_directory_is_removed_when_all_holds(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, GOOD)
-    assert demo.run_demo() == 0
+    assert command.run_demo() == 0
     assert list(folders.iterdir()) == []
     assert "Everything agrees" in capsys.readouterr().out
 
@@ -54,7 +54,7 @@ def test_directory_stays_when_asked_to_keep_it(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, GOOD)
-    assert demo.run_demo(keep=True) == 0
+    assert command.run_demo(keep=True) == 0
     [folder] = folders.iterdir()
     assert str(folder) in capsys.readouterr().out
 
@@ -63,7 +63,7 @@ def test_directory_stays_when_something_does_not_hold(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, BAD)
-    assert demo.run_demo(as_json=True) == 1
+    assert command.run_demo(as_json=True) == 1
     [folder] = folders.iterdir()
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False
@@ -74,7 +74,7 @@ def test_directory_stays_when_the_product_fails(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, DemoError("`cartbridge up` ended by itself."))
-    assert demo.run_demo() == 1
+    assert command.run_demo() == 1
     [folder] = folders.iterdir()
     told = capsys.readouterr().err
     assert "`cartbridge up` ended by itself." in told
@@ -84,7 +84,7 @@ def test_directory_stays_when_the_product_fails(
 def test_directory_stays_when_the_demo_itself_breaks(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
-        demo.run_demo()
+        command.run_demo()
     assert len(list(folders.iterdir())) == 1
 
 
@@ -92,7 +92,7 @@ def test_everything_is_removed_when_interrupted(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, KeyboardInterrupt())
-    assert demo.run_demo() == 1
+    assert command.run_demo() == 1
     assert list(folders.iterdir()) == []
     assert "interrupted" in capsys.readouterr().err
 
@@ -104,9 +104,9 @@ def test_sigterm_interrupts_when_it_arrives_during_the_demo(
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("not interrupted")
 
-    monkeypatch.setattr(demo, "_demonstrate", demonstrate)
+    monkeypatch.setattr(command, "_demonstrate", demonstrate)
     before = signal.getsignal(signal.SIGTERM)
-    assert demo.run_demo() == 1
+    assert command.run_demo() == 1
     assert signal.getsignal(signal.SIGTERM) is before
     assert "interrupted" in capsys.readouterr().err
 
@@ -116,7 +116,7 @@ def test_signals_are_left_alone_when_run_in_another_thread(
 ) -> None:
     play(monkeypatch, GOOD)
     codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(demo.run_demo()))
+    thread = threading.Thread(target=lambda: codes.append(command.run_demo()))
     thread.start()
     thread.join()
     assert codes == [0]

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-import requests
 
-from worker.cli.demo_facts import Facts
-from worker.cli.demo_orders import SEED_ORDER_ID, Season, plan_season
-from worker.cli.demo_process import DemoError, ProductProcess
-from worker.cli.demo_story import CHAPTERS, Score, Story
+from worker.cli.demo.facts import Facts
+from worker.cli.demo.process import DemoError, ProductProcess
+from worker.cli.demo.sales import SEED_ORDER_ID, Sales, plan_sales
+from worker.cli.demo.scenario import Scenario
+from worker.cli.demo.view import Progress, View
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.world import World
@@ -32,8 +32,6 @@ class HandClock:
 class StandInProduct:
     """A process that is ready after some asking, and may die."""
 
-    url = "http://127.0.0.1:1"
-
     def __init__(self) -> None:
         self.asked_until_ready = 2
         self.kills = 0
@@ -46,6 +44,9 @@ class StandInProduct:
         self.asked_until_ready -= 1
         return self.asked_until_ready < 0
 
+    def request(self, method: str, path: str, headers: dict[str, str], body: bytes) -> int | None:
+        raise AssertionError("no webhook is expected")
+
     def kill(self) -> None:
         self.kills += 1
 
@@ -56,23 +57,20 @@ class StandInProduct:
 
 class RecordingView:
     def __init__(self) -> None:
-        self.chapters: list[int] = []
+        self.stages: list[str] = []
         self.said: list[str] = []
         self.seconds = 0.0
 
-    def begin(self, chapter: int, seconds: float) -> None:
-        self.chapters.append(chapter)
+    def say(self, text: str, seconds: float, style: str = "") -> None:
+        (self.stages if style else self.said).append(text.strip())
 
-    def say(self, text: str, seconds: float) -> None:
-        self.said.append(text)
-
-    def update(self, score: Score) -> None:
-        self.seconds = score.seconds
+    def update(self, progress: Progress) -> None:
+        self.seconds = progress.seconds
 
 
 @pytest.fixture
-def season() -> Season:
-    return plan_season(datetime(2026, 3, 4, 12, 0, tzinfo=UTC))
+def sales() -> Sales:
+    return plan_sales(datetime(2026, 3, 4, 12, 0, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -102,12 +100,14 @@ def view() -> RecordingView:
 
 
 @pytest.fixture
-def story(sandbox: Sandbox, season: Season, clock: HandClock, product: StandInProduct, view: RecordingView) -> Story:
-    return Story(
+def scenario(
+    sandbox: Sandbox, sales: Sales, clock: HandClock, product: StandInProduct, view: RecordingView
+) -> Scenario:
+    return Scenario(
         sandbox,
         cast("ProductProcess", product),
-        season,
-        view,
+        sales,
+        cast("View", view),
         Facts,
         deadline_seconds=5.0,
         clock=clock,
@@ -115,97 +115,98 @@ def story(sandbox: Sandbox, season: Season, clock: HandClock, product: StandInPr
     )
 
 
-def test_story_ends_at_the_deadline_when_nothing_ever_comes_of_it(
-    story: Story, view: RecordingView, sandbox: Sandbox, season: Season
+def test_scenario_ends_at_the_deadline_when_nothing_ever_comes_of_it(
+    scenario: Scenario, view: RecordingView, sandbox: Sandbox, sales: Sales
 ) -> None:
-    story.tell()
-    assert view.chapters == [0]
+    scenario.play()
+    assert len(view.stages) == 1
     assert view.seconds == pytest.approx(5.0, abs=0.2)
     assert view.said == ["`cartbridge up` is ready", "time is up"]
-    assert story.score.orders == len(season.before)
-    assert str(SEED_ORDER_ID) not in story.statuses()
+    assert scenario.progress.orders == len(sales.before)
+    assert str(SEED_ORDER_ID) not in scenario.statuses()
 
 
-def test_story_fails_when_the_product_is_never_ready(story: Story, product: StandInProduct, clock: HandClock) -> None:
+def test_scenario_fails_when_the_product_is_never_ready(
+    scenario: Scenario, product: StandInProduct, clock: HandClock
+) -> None:
     product.asked_until_ready = 10_000
     with pytest.raises(DemoError, match="not ready within 30 s"):
-        story.tell()
+        scenario.play()
     assert 130 <= clock.now <= 131
 
 
-def test_story_fails_when_the_product_ends_by_itself(story: Story, product: StandInProduct, clock: HandClock) -> None:
+def test_scenario_fails_when_the_product_ends_by_itself(
+    scenario: Scenario, product: StandInProduct, clock: HandClock
+) -> None:
     product.dies_at = lambda: clock.now > 102
     with pytest.raises(DemoError, match="it ended"):
-        story.tell()
+        scenario.play()
 
 
 def test_all_is_told_when_everything_comes_as_it_should(  # noqa: PLR0917 -- fixtures
     sandbox: Sandbox,
-    season: Season,
+    sales: Sales,
     clock: HandClock,
     product: StandInProduct,
     view: RecordingView,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A world in which every wish comes true at once: faults strike, orders are made, the shop is read."""
-    posted: list[dict[str, Any]] = []
+    kinds: list[str] = []
 
-    def post(session: requests.Session, url: str, **request: Any) -> requests.Response:
-        assert url == "http://127.0.0.1:1/webhooks/studiocart"
-        assert not session.trust_env
-        posted.append(request)
-        if product.kills and product.asked_until_ready < 0 and len(posted) % 2:
-            raise requests.ConnectionError
-        answer = requests.Response()
-        answer.status_code = 401 if b"stranger" in request["data"] else 202
-        return answer
+    def request(method: str, path: str, headers: dict[str, str], body: bytes) -> int | None:
+        assert (method, path) == ("POST", "/webhooks/studiocart")
+        kinds.append(headers["Content-Type"])
+        if product.kills and product.asked_until_ready < 0 and len(kinds) % 2:
+            return None
+        return 401 if b"stranger" in body else 202
 
     class Wishes(Facts):
         def knows(self, order_ids: object) -> bool:
             return True
 
-        def has_enrolled(self, order_ids: object) -> bool:
+        def has_enrolled(self, wanted: object) -> bool:
             return True
 
-        def has_statuses(self, statuses: object) -> bool:
-            return True
+        @property
+        def statuses(self) -> dict[str, str]:
+            return played.statuses()
 
     def look() -> Facts:
         for entry in sandbox.world.faults._entries:
             entry.hits = max(entry.hits, 1)
         sandbox.world.log.count_request("learningcart", "requestToken")
-        for sale in season.sales():
+        for sale in sales:
             email = str(sale.record.get("customer_email", "janedoe@email.com"))
             for price in sale.prices:
                 orders = sandbox.learningcart.orders_of(email)
                 if price not in {order.price_id for order in orders}:
                     customer = sandbox.learningcart.customer_of(email) or sandbox.learningcart.add_customer(email)
                     sandbox.learningcart.add_order(customer.id, price)
-        while len(sandbox.effects) < season.expected_orders().total():
+        while len(sandbox.effects) < sales.expected_orders().total():
             sandbox.world.log.record("learningcart", "addCompOrder")
         return Wishes()
 
-    monkeypatch.setattr(requests.Session, "post", post)
-    story = Story(
+    monkeypatch.setattr(product, "request", request)
+    played = Scenario(
         sandbox,
         cast("ProductProcess", product),
-        season,
-        view,
+        sales,
+        cast("View", view),
         look,
         deadline_seconds=55.0,
         clock=clock,
         sleep=clock.sleep,
     )
-    story.tell()
-    assert view.chapters == [*range(len(CHAPTERS) + 1)]
-    assert story.score.orders == story.score.orders_planned == len(story.statuses())
-    assert story.score.faults_hit == len(story.score.faults)
-    assert story.score.kills == 1
-    assert story.score.webhooks["refused"] == 1
-    assert story.score.webhooks["lost"] > 0
-    assert story.score.webhooks.total() == len(posted)
-    kinds = {request["headers"]["Content-Type"] for request in posted}
-    assert kinds == {"application/json", "application/x-www-form-urlencoded"}
-    assert [story.statuses()[str(change.order_id)] for change in season.changes] == [
-        change.status for change in season.changes
+    played.play()
+    assert [stage.split()[0] for stage in view.stages] == [f"{number}/7" for number in range(1, 8)]
+    assert played.progress.orders == played.progress.orders_planned == len(played.statuses())
+    assert played.progress.faults_hit == len(played.progress.faults)
+    assert played.progress.kills == 1
+    assert played.progress.webhooks["refused"] == 1
+    assert played.progress.webhooks["lost"] > 0
+    assert played.progress.webhooks.total() == len(kinds)
+    assert set(kinds) == {"application/json", "application/x-www-form-urlencoded"}
+    assert [played.statuses()[str(change.order_id)] for change in sales.changes] == [
+        change.status for change in sales.changes
     ]

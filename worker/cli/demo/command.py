@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from worker.cli.demo_facts import read_facts
-from worker.cli.demo_orders import OFFERS, OLDEST_AT, START_AT, Sale, plan_season
-from worker.cli.demo_process import DemoError, ProductProcess, free_port, write_settings
-from worker.cli.demo_proof import (
+from worker.cli.demo.facts import Facts, read_facts
+from worker.cli.demo.process import DemoError, ProductProcess, free_port, write_settings
+from worker.cli.demo.proof import (
     check_effects,
     check_ends,
     check_faults,
@@ -25,9 +23,10 @@ from worker.cli.demo_proof import (
     check_sales,
     check_secrecy,
 )
-from worker.cli.demo_report import Result, kept, print_report
-from worker.cli.demo_story import READ_TIMEOUT_SECONDS, Story
-from worker.cli.demo_view import LiveView, PlainView
+from worker.cli.demo.report import Result, kept, print_report
+from worker.cli.demo.sales import OLDEST_AT, START_AT, offers_text, plan_sales
+from worker.cli.demo.scenario import READ_TIMEOUT_SECONDS, Scenario
+from worker.cli.demo.view import View
 from worker.cli.failures import FAILED, complain
 from worker.cli.printing import console, note, print_json
 from worker.ledger.session import Ledger
@@ -36,7 +35,6 @@ from worker.sandbox import Sandbox, SandboxConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from worker.cli.demo_facts import Facts
     from worker.ledger.shapes import Shape
 
 DEADLINE_SECONDS: Final = 55.0
@@ -80,7 +78,7 @@ def run_demo(*, seconds: float = DEADLINE_SECONDS, keep: bool = False, as_json: 
     except DemoError as error:
         complain(str(error))
         for line in kept(folder):
-            note(line.plain)
+            note(line)
         return FAILED
     finally:
         if not stays:
@@ -89,34 +87,39 @@ def run_demo(*, seconds: float = DEADLINE_SECONDS, keep: bool = False, as_json: 
 
 
 def _demonstrate(folder: Path, out: Console, deadline_seconds: float) -> Result:
-    """Tell the story, stop everything, and prove what came of it. Raises `DemoError`."""
-    season = plan_season(datetime.now(UTC))
+    """Play the scenario, stop everything, and prove what came of it. Raises `DemoError`."""
+    sales = plan_sales(datetime.now(UTC))
     ledger = Ledger(f"sqlite:///{folder / LEDGER_NAME}")
     product = ProductProcess(folder, free_port())
-    view = LiveView(out) if out.is_terminal else PlainView(out)
+    view = View(out)
     try:
         with Sandbox.start(config=SandboxConfig(effects_path=folder / "effects.jsonl")) as sandbox:
-            (folder / "offers.toml").write_text(OFFERS, encoding="utf-8")
+            (folder / "offers.toml").write_text(offers_text(), encoding="utf-8")
             write_settings(folder, _variables(sandbox, folder, product))
-            story = Story(sandbox, product, season, view, lambda: read_facts(ledger), deadline_seconds=deadline_seconds)
-            story.tell()
+            scenario = Scenario(
+                sandbox, product, sales, view, lambda: read_facts(ledger), deadline_seconds=deadline_seconds
+            )
+            scenario.play()
             stopped_well = product.stop()
-            story.tick()
-            story.score.facts = read_facts(ledger, in_full=True)
+            scenario.tick()
+            progress = scenario.progress
+            facts = progress.facts = read_facts(ledger, in_full=True)
             checks = [
-                *check_effects(sandbox.effects, story.score.facts),
-                check_sales(sandbox.effects, season.expected_orders()),
-                check_reviews(story.score.facts, season.expected_reviews()),
-                check_finished(story.score.facts, story.statuses(), story.score.seconds),
-                check_faults(story.score.faults),
+                *check_effects(sandbox.effects, facts),
+                check_sales(sandbox.effects, sales.expected_orders()),
+                check_reviews(facts, sales.expected_reviews()),
+                check_finished(facts, scenario.statuses(), progress.seconds),
+                check_faults(progress.faults),
                 check_ends(product.kills, stopped_well=stopped_well),
             ]
     finally:
         product.stop()
         ledger.close()
         view.close()
-    checks.append(check_secrecy({"the log": product.log_path.read_bytes(), "the ledger": _bytes_of_ledger(folder)}))
-    return Result(story.score, checks, _trail(story.score.facts, season.killed))
+    # All that SQLite has written: the file, and what is not yet in it.
+    written = b"".join(path.read_bytes() for path in sorted(folder.glob(f"{LEDGER_NAME}*")))
+    checks.append(check_secrecy({"the log": product.log_path.read_bytes(), "the ledger": written}))
+    return Result(progress, checks, _enrolment_of(facts, sales.killed.order_id))
 
 
 def _variables(sandbox: Sandbox, folder: Path, product: ProductProcess) -> dict[str, str]:
@@ -134,14 +137,8 @@ def _variables(sandbox: Sandbox, folder: Path, product: ProductProcess) -> dict[
     )
 
 
-def _bytes_of_ledger(folder: Path) -> bytes:
-    """All that SQLite has written: the file, and what is not yet in it."""
-    return b"".join(path.read_bytes() for path in sorted(folder.glob(f"{LEDGER_NAME}*")))
-
-
-def _trail(facts: Facts, sale: Sale) -> Shape | None:
-    """The enrolment of one order."""
-    return next((run for run in facts.runs if run["order_id"] == str(sale.order_id) and run["grant"]), None)
+def _enrolment_of(facts: Facts, order_id: int) -> Shape | None:
+    return next((run for run in facts.runs if run["order_id"] == str(order_id) and run["grant"]), None)
 
 
 @contextmanager
@@ -150,12 +147,8 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

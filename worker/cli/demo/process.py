@@ -21,7 +21,7 @@ _FROM_OUTSIDE: Final = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
 """All that a process of the demo takes over of our own environment: what an operating system cannot do without."""
 _COMMAND: Final = (sys.executable, "-P", "-c", "from worker.cli.app import main; main()", "up")
 _STOP_SECONDS: Final = 8.0
-_ASK_SECONDS: Final = 2.0
+_REQUEST_SECONDS: Final = 10.0
 
 
 class DemoError(CartbridgeError):
@@ -35,8 +35,6 @@ class ProductProcess:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.starts = 0
         self.kills = 0
 
     @property
@@ -60,7 +58,6 @@ class ProductProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.starts += 1
 
     def check(self) -> None:
         """Raise `DemoError` if it was started and has ended by itself."""
@@ -70,12 +67,20 @@ class ProductProcess:
 
     def is_ready(self) -> bool:
         """Whether it takes webhooks."""
+        return self.request("GET", "/readyz") == 200
+
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> int | None:
+        """Send it one request and return the answer's status; None where it does not answer."""
         with requests.Session() as session:
             session.trust_env = False  # a proxy of the operator's is none of our business
             try:
-                return session.get(f"{self.url}/readyz", timeout=_ASK_SECONDS).status_code == 200
+                return session.request(
+                    method, f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers, timeout=_REQUEST_SECONDS
+                ).status_code
             except requests.RequestException:
-                return False
+                return None
 
     def kill(self) -> None:
         """End it at once, without a chance to tidy up (SIGKILL); returns when it is gone."""
@@ -109,13 +114,10 @@ def free_port() -> int:
 
 def write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
     """Write variables as a `.env` file into `folder` and return it."""
-    path = folder / SETTINGS_NAME
     lines = ["# The settings of a demo: every password and key in here belongs to its sandbox, and is worth nothing."]
-    lines += [f"{name}={_quoted(value)}" for name, value in sorted(variables.items())]
+    for name, value in sorted(variables.items()):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"{name}='{escaped}'")
+    path = folder / SETTINGS_NAME
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from worker.ledger.session import Ledger
     from worker.ledger.shapes import Shape
 
-OPEN_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
-OPEN_DELIVERIES = frozenset({DeliveryState.RECEIVED, DeliveryState.WAITING})
+_OPEN_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
+_OPEN_DELIVERIES = frozenset({DeliveryState.RECEIVED, DeliveryState.WAITING})
 
 
 @dataclass(frozen=True)
@@ -37,30 +37,29 @@ class Facts:
         """How many runs are in each state."""
         return Counter(run["state"] for run in self.runs)
 
-    def deliveries_by_way(self) -> Counter[str]:
+    def deliveries_by_way(self) -> dict[str, int]:
         """How many deliveries came each way."""
-        return Counter(delivery["via"] for delivery in self.deliveries)
+        return dict(sorted(Counter(delivery["via"] for delivery in self.deliveries).items()))
 
     @property
     def duplicates(self) -> int:
         """Deliveries that told nothing new."""
         return sum(1 for delivery in self.deliveries if delivery["duplicate"])
 
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Every recorded order with the shop's status: `{order id: status}`."""
+        return {order["order_id"]: order["status"] for order in self.orders}
+
     def knows(self, order_ids: Iterable[int]) -> bool:
         """Whether every one of these orders is recorded."""
-        return {str(order_id) for order_id in order_ids} <= {order["order_id"] for order in self.orders}
+        return {str(order_id) for order_id in order_ids} <= self.statuses.keys()
 
-    def has_enrolled(self, order_ids: Iterable[int]) -> bool:
-        """Whether each of these orders has an enrolment, and every one that it has succeeded."""
-        states: dict[str, set[str]] = {str(order_id): set() for order_id in order_ids}
-        for run in self.runs:
-            if run["order_id"] in states and run["workflow"] == ENROLMENT and run["grant"] is not None:
-                states[run["order_id"]].add(run["state"])
-        return all(found == {RunState.SUCCEEDED} for found in states.values())
-
-    def has_statuses(self, statuses: dict[str, str]) -> bool:
-        """Whether every order stands as given, `{order id: the shop's status}`, and no other is recorded."""
-        return {order["order_id"]: order["status"] for order in self.orders} == statuses
+    def has_enrolled(self, wanted: Mapping[int, int]) -> bool:
+        """Whether each order has its enrolments, `{order id: how many}`, and all of them succeeded."""
+        enrolments = [run for run in self.runs if run["workflow"] == ENROLMENT and run["grant"] is not None]
+        states = Counter((run["order_id"], run["state"]) for run in enrolments if int(run["order_id"]) in wanted)
+        return states == Counter({(str(order), RunState.SUCCEEDED): count for order, count in wanted.items() if count})
 
     def unfinished(self) -> list[str]:
         """What is still to be done, a line each."""
@@ -68,28 +67,24 @@ class Facts:
             f"order {run['order_id']}: run {run['id']} is {run['state']}"
             + (f" ({run['reason']})" if run["reason"] else "")
             for run in self.runs
-            if run["state"] in OPEN_RUNS
+            if run["state"] in _OPEN_RUNS
         ]
         lines += [
             f"order {delivery['order_id']}: a delivery by {delivery['via']} is {delivery['state']}"
             for delivery in self.deliveries
-            if delivery["state"] in OPEN_DELIVERIES
+            if delivery["state"] in _OPEN_DELIVERIES
         ]
-        if self.to_look_at_again:
-            lines.append(f"{self.to_look_at_again} orders are to be looked at again")
-        return lines
+        return lines + [f"{self.to_look_at_again} orders are to be looked at again"] * bool(self.to_look_at_again)
 
 
 def read_facts(ledger: Ledger, *, in_full: bool = False) -> Facts:
     """Read the ledger; `in_full` with every run's steps, attempts and events. Raises `SQLAlchemyError`."""
+    to_look_at_again = select(func.count()).select_from(orders).where(orders.c.replan_at.is_not(None))
     with ledger.read() as connection:
         runs = tuple(list_runs(connection, advise=advice))
         return Facts(
             runs=tuple(show_run(connection, run["id"], advise=advice) for run in runs) if in_full else runs,
             orders=tuple(list_orders(connection, advise=advice)),
             deliveries=tuple(list_deliveries(connection, advise=advice)),
-            to_look_at_again=connection.scalar(
-                select(func.count()).select_from(orders).where(orders.c.replan_at.is_not(None))
-            )
-            or 0,
+            to_look_at_again=connection.scalar(to_look_at_again) or 0,
         )
