@@ -15,11 +15,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
 from worker.alert_settings import AlertsSettings
-from worker.environment import PREFIX, Problem, read_variables
+from worker.environment import PREFIX, Problem, VariablesSource
 from worker.errors import ConfigurationError
 from worker.event_settings import CompletionsSettings, EventsSettings
 from worker.follow_on_settings import FollowOnSettings
@@ -257,10 +257,8 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: str | Path
     An empty value counts as not set. Raises one `ConfigurationError` with a line for each problem, which names the
     variable and never a secret's value. Changes nothing; safe to repeat.
     """
-    reading = read_variables(os.environ if environ is None else environ, env_file, variables())
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in reading.values.items()}
-    problems = list(reading.problems)
+    source = VariablesSource(Settings, os.environ if environ is None else environ, env_file, variables())
+    problems = list(source.problems)
     settings: Settings | None = None
     try:
         settings = Settings(**source())
@@ -269,10 +267,10 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: str | Path
         for detail in details:
             name = f"{PREFIX}{'__'.join(str(part) for part in detail['loc'][:2])}".upper()
             sentence = detail["msg"].replace("Input should", "should").removesuffix(".") + "."
-            problems.append(Problem(name, sentence, reading.places.get(name, "")))
+            problems.append(Problem(name, sentence, source.places.get(name, "")))
     if settings is not None:
         problems += password_problems(settings.mail, settings.passwords)
-        problems += [Problem(name, sentence, reading.places.get(name, "")) for name, sentence in clear_text(settings)]
+        problems += [Problem(name, sentence, source.places.get(name, "")) for name, sentence in clear_text(settings)]
     # Raised here, not in the handler above: an exception keeps its context, and the ValidationError holds the values.
     if settings is None or problems:
         lines = "".join(f"\n  {problem}" for problem in problems)

@@ -6,13 +6,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from worker.environment import read_variables
-from worker.settings import variables
-
-if TYPE_CHECKING:
-    from worker.settings import Settings
+from worker.environment import VariablesSource
+from worker.settings import Settings, variables
 
 _LEDGER_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -30,8 +26,7 @@ def file_warnings(settings: Settings, env_file: Path, environ: Mapping[str, str]
 
 def _files(settings: Settings, env_file: Path, environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     yield env_file, "the settings"
-    reading = read_variables(environ, env_file, variables())
-    for name, path in reading.files.items():
+    for name, path in VariablesSource(Settings, environ, env_file, variables()).files.items():
         if variables()[name].is_secret:
             yield path, name
     if settings.on_sqlite:

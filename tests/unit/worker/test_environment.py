@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic_settings import BaseSettings
 
-from worker.environment import Reading, read_variables
+from worker.environment import VariablesSource
 
 KNOWN = ("CARTBRIDGE_LEASE_SECONDS", "CARTBRIDGE_OFFERS_FILE", "CARTBRIDGE_WEB__API_TOKEN")
 TOKEN = "CARTBRIDGE_WEB__API_TOKEN"
@@ -16,11 +17,11 @@ def env_file(tmp_path: Path) -> Path:
     return tmp_path / ".env"
 
 
-def read(environ: dict[str, str], env_file: Path | None = None) -> Reading:
-    return read_variables(environ, env_file, KNOWN)
+def read(environ: dict[str, str], env_file: Path | None = None, known: tuple[str, ...] = KNOWN) -> VariablesSource:
+    return VariablesSource(BaseSettings, environ, env_file, known)
 
 
-def problems(reading: Reading) -> list[str]:
+def problems(reading: VariablesSource) -> list[str]:
     return [str(problem) for problem in reading.problems]
 
 
@@ -43,7 +44,8 @@ def test_env_file_speaks_when_the_environment_holds_an_empty_text(env_file: Path
 
 
 def test_nothing_is_wrong_when_there_is_no_env_file(env_file: Path) -> None:
-    assert read({LEASE: "2"}, env_file) == read({LEASE: "2"}, None)
+    reading = read({LEASE: "2"}, env_file)
+    assert (reading.values, reading.problems) == ({LEASE: "2"}, [])
 
 
 def test_last_line_counts_when_a_name_comes_twice(env_file: Path) -> None:
@@ -92,8 +94,7 @@ def test_nearest_name_is_given_when_a_name_is_unknown(name: str, nearest: str) -
 
 
 def test_no_nearest_name_is_given_when_nothing_is_known() -> None:
-    reading = read_variables({"CARTBRIDGE_X": "1"}, None, ())
-    assert problems(reading) == ["CARTBRIDGE_X (environment): unknown variable."]
+    assert problems(read({"CARTBRIDGE_X": "1"}, known=())) == ["CARTBRIDGE_X (environment): unknown variable."]
 
 
 @pytest.mark.parametrize(
