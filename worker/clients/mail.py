@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from limits.storage import Storage
-from pydantic import SecretStr
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
-from worker.clients.base import NO_LIMITS, CallAccess, CallLimits
+from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.mail_message import Mail, content_of, message_id
 from worker.clients.mail_outcomes import (
     SYSTEM,
@@ -30,11 +29,12 @@ from worker.clients.mail_outcomes import (
 )
 from worker.clients.rate import RateLimit
 from worker.clients.watchdog import WATCHDOG, Watched
-from worker.errors import ApiError, AuthenticationError, ConfigurationError
+from worker.errors import AuthenticationError, ConfigurationError
 from worker.mail_address import MailAddress
+from worker.mail_settings import MailSettings
 from worker.redaction import SecretBook, redact
 
-__all__ = ["Mail", "MailAccess", "MailAddress", "MailClient"]
+__all__ = ["Mail", "MailAddress", "MailClient"]
 
 _T = TypeVar("_T")
 
@@ -42,25 +42,6 @@ IDLE_LIMIT_SECONDS: Final = 4.0
 """A connection that was made ready longer ago is made anew: the server may be about to close it."""
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 _monotonic: Final = time.monotonic
-
-
-class MailAccess(CallAccess, Protocol):
-    """What the client reads of `worker.mail_settings.MailSettings`."""
-
-    @property
-    def host(self) -> str | None: ...
-    @property
-    def port_number(self) -> int: ...
-    @property
-    def security(self) -> Literal["starttls", "tls", "none"]: ...
-    @property
-    def username(self) -> str | None: ...
-    @property
-    def password(self) -> SecretStr | None: ...
-    @property
-    def sender(self) -> str | None: ...
-    @property
-    def reply_to(self) -> str | None: ...
 
 
 class MailClient:
@@ -73,7 +54,7 @@ class MailClient:
 
     def __init__(
         self,
-        access: MailAccess,
+        access: MailSettings,
         *,
         secrets: SecretBook | None = None,
         storage: Storage | None = None,
@@ -145,7 +126,7 @@ class MailClient:
         """Connect, protect, log in, and send nothing; return how it was reached, for people."""
         session = self._open(self._deadline(NO_LIMITS))
         try:
-            self._ask(session, Stage.NOOP, "NOOP")
+            session.ask(Stage.NOOP, "NOOP")
         finally:
             session.end()
         login = "logged in" if self._access.username is not None else "no login"
@@ -197,31 +178,26 @@ class MailClient:
         return session
 
     def _connect(self, session: _Session) -> None:
-        access = self._access
-        session.judge(
-            Stage.GREETING, *_during(session, Stage.CONNECT, lambda: session.connect(self._host, access.port_number))
-        )
-        self._greet(session)
-        if access.security != "starttls":
-            return
-        if not session.has_extn("starttls"):
-            raise error_for_tls("the server does not offer STARTTLS")
-        self._ask(session, Stage.STARTTLS, "STARTTLS")
-        _during(session, Stage.TLS, session.protect)
-        self._greet(session)
+        answer = session.during(Stage.CONNECT, session.connect, self._host, self._access.port_number)
+        session.judge(Stage.GREETING, answer)
+        session.judge(Stage.EHLO, session.during(Stage.EHLO, session.ehlo))
+        if self._access.security == "starttls":
+            if not session.has_extn("starttls"):
+                raise error_for_tls("the server does not offer STARTTLS")
+            session.ask(Stage.STARTTLS, "STARTTLS")
+            session.during(Stage.TLS, session.protect)
+            session.judge(Stage.EHLO, session.during(Stage.EHLO, session.ehlo))
 
-    def _greet(self, session: _Session) -> None:
-        session.judge(Stage.EHLO, *_during(session, Stage.EHLO, session.ehlo))
-
-    def _log_in(self, session: _Session, username: str, password: str) -> None:
+    @staticmethod
+    def _log_in(session: _Session, username: str, password: str) -> None:
         """By PLAIN (RFC 4616), or by LOGIN where only that is offered; UTF-8, which smtplib's own login refuses."""
         offered = session.esmtp_features.get("auth", "").upper().split()
         if "PLAIN" in offered:
-            self._ask(session, Stage.AUTH, f"AUTH PLAIN {_base64(f'{chr(0)}{username}{chr(0)}{password}')}")
+            session.ask(Stage.AUTH, f"AUTH PLAIN {_base64(f'{chr(0)}{username}{chr(0)}{password}')}")
         elif "LOGIN" in offered:
-            self._ask(session, Stage.AUTH, "AUTH LOGIN", wanted=3)
-            self._ask(session, Stage.AUTH, _base64(username), wanted=3)
-            self._ask(session, Stage.AUTH, _base64(password))
+            session.ask(Stage.AUTH, "AUTH LOGIN", wanted=3)
+            session.ask(Stage.AUTH, _base64(username), wanted=3)
+            session.ask(Stage.AUTH, _base64(password))
         else:
             raise AuthenticationError(
                 f"{SYSTEM} {Stage.AUTH}: the server offers no login by PLAIN or LOGIN on this connection",
@@ -232,7 +208,6 @@ class MailClient:
     # The mail
 
     def _written(self, mail: Mail) -> bytes:
-        problem = ""
         try:
             content = content_of(mail, sender=self._sender, reply_to=self._reply_to, now=self._now())
             return _LEADING_DOT.sub(b"..", content)
@@ -247,28 +222,21 @@ class MailClient:
                 raise error_for_mail("the recipient's address is beyond ASCII, and the server does not support that")
             options = " SMTPUTF8 BODY=8BITMIME"
             session.command_encoding = "utf-8"
-        self._ask(session, Stage.SENDER, f"MAIL FROM:<{self._sender.wire}>{options}")
-        self._ask(session, Stage.RECIPIENT, f"RCPT TO:<{mail.to.wire}>")
+        session.ask(Stage.SENDER, f"MAIL FROM:<{self._sender.wire}>{options}")
+        session.ask(Stage.RECIPIENT, f"RCPT TO:<{mail.to.wire}>")
         if limits.before_send is not None:
             limits.before_send()
-        self._ask(session, Stage.DATA, "DATA", wanted=3)
-        _during(session, Stage.CONTENT, lambda: session.send(content))
+        session.ask(Stage.DATA, "DATA", wanted=3)
+        session.during(Stage.CONTENT, session.send, content)
         # From here on the server may take it. On its own, so that what was lost before it was certainly not mailed.
-        self._ask(session, Stage.ACCEPT, ".")
-
-    def _ask(self, session: _Session, stage: Stage, command: str, *, wanted: int = 2) -> None:
-        def ask() -> tuple[int, bytes]:
-            session.putcmd(command)
-            return session.getreply()
-
-        session.judge(stage, *_during(session, stage, ask), wanted=wanted)
+        session.ask(Stage.ACCEPT, ".")
 
 
 class _Session(smtplib.SMTP):
     """One connection, over by its deadline. Says nothing to anybody but the server."""
 
     def __init__(
-        self, access: MailAccess, context: ssl.SSLContext, deadline: float, redact: Callable[[str], str]
+        self, access: MailSettings, context: ssl.SSLContext, deadline: float, redact: Callable[[str], str]
     ) -> None:
         # smtplib would look this machine's own name up, which can take seconds and tells it to strangers.
         super().__init__(local_hostname="[127.0.0.1]", timeout=access.read_timeout_seconds)
@@ -311,10 +279,34 @@ class _Session(smtplib.SMTP):
         self.esmtp_features = {}
         self.does_esmtp = False
 
-    def judge(self, stage: Stage, code: int, text: bytes, *, wanted: int = 2) -> None:
+    def ask(self, stage: Stage, command: str, *, wanted: int = 2) -> None:
+        """Send a command. Raises the stage's error where no answer comes, or not one of the wanted hundred."""
+        self.judge(stage, self.during(stage, self.docmd, command), wanted=wanted)
+
+    def judge(self, stage: Stage, answer: tuple[int, bytes], *, wanted: int = 2) -> None:
         """Raise the error of a reply unless it is of the wanted hundred: a client goes by that alone (RFC 5321)."""
+        code, text = answer
         if code // 100 != wanted:
             raise error_for_reply(stage, code, text, self.redact)
+
+    def during(self, stage: Stage, act: Callable[..., _T], *arguments: Any) -> _T:
+        """Do one thing on the wire. Raises the stage's error, which carries nothing of what the connection raised."""
+        try:
+            return act(*arguments)
+        except smtplib.SMTPResponseException:  # smtplib's own word for a line that never ends
+            error = error_for_reply(stage, -1, b"", str)
+        except (OSError, smtplib.SMTPException, ValueError) as problem:
+            cause = type(problem).__name__
+            is_cut = self.watched.expired or isinstance(problem, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            if isinstance(problem, ssl.SSLError) and stage in {Stage.CONNECT, Stage.TLS} and not is_cut:
+                # A handshake that was refused is final; one that was merely cut, or any later fault, is a lost one.
+                error = error_for_tls(cause)
+            else:
+                # smtplib hides a read's timeout behind a word of its own.
+                met = (problem, problem.__context__)
+                timed_out = self.watched.expired or any(isinstance(each, TimeoutError) for each in met)
+                error = error_for_silence(stage, timed_out=timed_out, cause=cause)
+        raise error
 
     def end(self) -> None:
         """Say goodbye without waiting for an answer, and close. Safe to repeat."""
@@ -324,32 +316,6 @@ class _Session(smtplib.SMTP):
         with suppress(OSError):
             self.close()
         self.watched.finish()
-
-
-def _during(session: _Session, stage: Stage, act: Callable[[], _T]) -> _T:
-    """Do one thing on the wire. Raises the stage's error, which carries nothing of what the connection raised."""
-    try:
-        return act()
-    except ssl.SSLError as problem:
-        error = _tls_error(session, stage, problem)
-    except smtplib.SMTPResponseException:  # smtplib's own word for a line that never ends
-        error = error_for_reply(stage, -1, b"", str)
-    except (OSError, smtplib.SMTPException, ValueError) as problem:
-        # smtplib hides a read's timeout behind a word of its own.
-        timed_out = session.watched.expired or any(
-            isinstance(each, TimeoutError) for each in (problem, problem.__context__)
-        )
-        error = error_for_silence(stage, timed_out=timed_out, cause=type(problem).__name__)
-    raise error
-
-
-def _tls_error(session: _Session, stage: Stage, problem: ssl.SSLError) -> ApiError:
-    """A handshake that was refused is final; one that was merely cut, or any later fault, is a lost connection."""
-    cause = type(problem).__name__
-    is_cut = isinstance(problem, ssl.SSLEOFError | ssl.SSLZeroReturnError) or session.watched.expired
-    if is_cut or stage not in {Stage.CONNECT, Stage.TLS}:
-        return error_for_silence(stage, timed_out=session.watched.expired, cause=cause)
-    return error_for_tls(cause)
 
 
 def _trusting() -> ssl.SSLContext:

@@ -66,23 +66,19 @@ def error_for_reply(stage: Stage, code: int, text: bytes, redact: Callable[[str]
         return _unreadable(stage)
     word = redact(_word(text))[:WORD_LIMIT]
     message = f"{SYSTEM} {stage}: the server answered {code}" + (f" {word}" if word else "")
-    if code == 421:  # it closes the connection, at whatever stage
-        return ServerError(message, system=SYSTEM, operation=stage, status=code, sent=stage not in _BEFORE_ANY_MAIL)
-    if 400 <= code < 500:
-        if stage in _BEFORE_ANY_MAIL:
-            return ServerError(message, system=SYSTEM, operation=stage, status=code, sent=False)
+    is_before = stage in _BEFORE_ANY_MAIL
+    if code < 400:
+        return _unreadable(stage)
+    if code >= 500 and (stage is Stage.AUTH or code == 530):
+        return AuthenticationError(message, system=SYSTEM, operation=stage, status=code)
+    if code == 421 or is_before:  # a 421 closes the connection, at whatever stage
+        return ServerError(message, system=SYSTEM, operation=stage, status=code, sent=not is_before)
+    if code < 500:
         return RateLimitedError(
             message, system=SYSTEM, operation=stage, status=code, retry_after_seconds=TRY_AGAIN_SECONDS
         )
-    if code < 400:
-        return _unreadable(stage)
-    if stage is Stage.AUTH or code == 530:
-        return AuthenticationError(message, system=SYSTEM, operation=stage, status=code)
-    if stage in _BEFORE_ANY_MAIL:
-        return ServerError(message, system=SYSTEM, operation=stage, status=code, sent=False)
-    if stage is Stage.SENDER:
-        return PermissionDeniedError(message, system=SYSTEM, operation=stage, status=code)
-    return InvalidRequestError(message, system=SYSTEM, operation=stage, status=code)
+    kind = PermissionDeniedError if stage is Stage.SENDER else InvalidRequestError
+    return kind(message, system=SYSTEM, operation=stage, status=code)
 
 
 def error_for_silence(stage: Stage, *, timed_out: bool, cause: str) -> ApiError:
