@@ -29,7 +29,7 @@ from worker.sources.studiocart_subscriptions import to_subscription
 from worker.sources.subscription import Subscription
 from worker.sources.threedcart import ThreedcartSource
 from worker.sources.threedcart import to_order as threedcart_order
-from worker.web.webhook_body import LARGEST_BODY_BYTES, BodyKind, parse_body
+from worker.web.webhook_body import LARGEST_BODY_BYTES, BodyKind, fields_of, parse_document, rejected
 from worker.web.webhook_fields import Storable, is_lead, order_id_of
 
 YEAR = timedelta(days=366)
@@ -97,7 +97,9 @@ def _token(body: bytes) -> Any:
 
 def _hook(body: bytes) -> Any:
     """All that is done with a webhook's body, for each source: kept, its order's id, and a trusted body's order."""
-    fields = parse_body(BodyKind.JSON, "application/json", body)
+    fields = fields_of(parse_document(BodyKind.JSON, "application/json", body))
+    if fields is None:
+        raise rejected(400, "no members")
     is_lead(fields)
     order_id = order_id_of(fields, "number")
     kept = Storable(["planted-secret"]).fields(fields, order_id or "1")

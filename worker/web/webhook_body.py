@@ -113,28 +113,13 @@ def fields_of(document: object) -> Fields | None:
     return document if isinstance(document, dict) else None
 
 
-def parse_body(kind: BodyKind, content_type: str, body: bytes) -> Fields:
-    """The body's members; `WebhookRejectedError` (400) if it is malformed or nested too deep, or if it is neither an
-    object nor an array of one.
-    """
-    fields = fields_of(parse_document(kind, content_type, body))
-    if fields is None:
-        raise no_object()
-    return fields
-
-
-def no_object() -> WebhookRejectedError:
-    """The refusal of JSON that holds no members."""
-    return rejected(400, "The body is JSON, but neither an object nor an array of one.")
-
-
 def _refuse_size(largest_bytes: int) -> NoReturn:
     raise rejected(413, f"A webhook's body may have {largest_bytes} bytes at most here.")
 
 
 def _parse_json(body: bytes) -> object:
     if is_deeper_than(body, DEEPEST_NESTING):
-        raise _too_deep()
+        raise rejected(400, f"The body is nested deeper than {DEEPEST_NESTING} levels.")
     try:
         return parse_json(decode(body, "utf-8"), _DECODER)
     except UnreadableError as error:
@@ -148,10 +133,6 @@ def _finite(text: str) -> float | str:
 
 
 _DECODER = decoder(_finite)
-
-
-def _too_deep() -> WebhookRejectedError:
-    return rejected(400, f"The body is nested deeper than {DEEPEST_NESTING} levels.")
 
 
 def _parse_form(body: bytes) -> Fields:

@@ -18,7 +18,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.settings import Settings
 from worker.web.webhook_authentication import WebhookAuthentication
-from worker.web.webhook_body import BodyKind, Fields, fields_of, no_object, parse_document, rejected
+from worker.web.webhook_body import BodyKind, Fields, fields_of, parse_document, rejected
 from worker.web.webhook_fields import Storable, is_lead, no_order, order_id_of
 
 LEAD = "lead"
@@ -102,7 +102,7 @@ class WebhookIntake:
             # A poll finds the order of a sender whose body cannot be chosen: a line of text, nothing at all.
             polls = proof is Proof.URL_TOKEN and not _holds_several(document)
             if fields is None and not polls:
-                raise no_object()
+                raise rejected(400, "The body is JSON, but neither an object nor an array of one.")
             order_id = order_id_of(fields or {}, section.webhook_id_field)
             stored = None
             if order_id is not None and section.trust_webhook:
