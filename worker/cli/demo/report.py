@@ -12,7 +12,7 @@ from rich.text import Text
 
 from worker.cli.demo.process import LOG_NAME, SETTINGS_NAME
 from worker.cli.demo.proof import Check
-from worker.cli.demo.view import Progress, listed, states_text
+from worker.cli.demo.view import Progress, listed
 from worker.cli.printing import cell, fields, table
 from worker.cli.runs import events_table, steps_table
 from worker.formatting import counted
@@ -109,27 +109,16 @@ def kept(folder: Path) -> Iterator[str]:
 
 
 def _summary(result: Result) -> Table:
-    progress, facts, hooks = result.progress, result.progress.facts, result.progress.webhooks
-    orders = dict(Counter(order["state"] for order in facts.orders).most_common())
-    came = (
-        f"{hooks['accepted']} accepted, {hooks['refused']} refused (a stranger's), {hooks['lost']} lost (nobody was up)"
-    )
-    return fields(
-        [
-            ("orders", f"{progress.orders} sold: {listed(orders)}"),
-            ("deliveries", listed(facts.deliveries_by_way(), " by")),
-            ("duplicates refused", f"{facts.duplicates} deliveries told nothing new and started nothing"),
-            ("webhooks", came),
-            ("runs", states_text(facts.runs_by_state())),
-            (
-                "comped orders",
-                f"{progress.comped_orders} in LearningCart's books, {progress.comped_orders_expected} sold",
-            ),
-            ("faults survived", f"{progress.faults_hit} of {len(progress.faults)}: {'; '.join(progress.faults)}"),
-            ("answers lost", f"{result.adopted} comped orders were made unheard, then found by reference and adopted"),
-            ("kills survived", f"{progress.kills} (SIGKILL while a call was under way)"),
-        ]
-    )
+    progress = result.progress
+    states = dict(Counter(order["state"] for order in progress.facts.orders).most_common())
+    rows: list[tuple[str, Text | str | None]] = [
+        *progress.counters(),
+        ("orders became", listed(states)),
+        ("webhooks", listed(progress.webhooks)),
+        ("faults survived", "; ".join(progress.faults)),
+        ("answers lost", f"{result.adopted} comped orders were made unheard, then found by reference and adopted"),
+    ]
+    return fields(rows)
 
 
 def _reviews(runs: Sequence[Shape]) -> list[dict[str, Any]]:

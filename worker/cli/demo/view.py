@@ -44,11 +44,13 @@ class Progress:
         """How things stand, by name."""
         yield "orders", f"{self.orders} of {self.orders_planned} sold"
         yield "deliveries", listed(self.facts.deliveries_by_way(), " by") or "0"
-        yield "duplicates", f"{self.facts.duplicates} refused"
-        yield "runs", states_text(self.facts.runs_by_state())
+        yield "duplicates", f"{self.facts.duplicates} told nothing new and started nothing"
+        states = self.facts.runs_by_state()
+        shown = [Text.assemble(f"{states[state]} ", state_cell(state)) for state in RunState if states[state]]
+        yield "runs", Text(", ").join(shown)
         yield "comped orders", f"{self.comped_orders} of {self.comped_orders_expected} in LearningCart's books"
         yield "faults", f"{self.faults_hit} of {len(self.faults)} have struck"
-        yield "kills", str(self.kills)
+        yield "kills", f"{self.kills} by SIGKILL, while a call was under way"
 
 
 class View:
@@ -81,13 +83,6 @@ class View:
         """Take away what moves. Safe to repeat."""
         if self._live is not None:
             self._live.stop()
-
-
-def states_text(states: Counter[str]) -> Text:
-    """How many runs are in each state, each state in its colour."""
-    return Text(", ").join(
-        [Text.assemble(f"{states[state]} ", state_cell(state)) for state in RunState if states[state]]
-    )
 
 
 def listed(counts: dict[str, int], between: str = "") -> str:

@@ -27,7 +27,7 @@ def progress(seconds: float) -> Progress:
 
 def test_lines_are_plain_when_nobody_watches() -> None:
     stream = StringIO()
-    view = View(Console(file=stream, width=250))
+    view = View(Console(file=stream, width=300))
     view.update(progress(1.0))
     view.say("something happened", 2.5)
     view.update(progress(4.0))
@@ -36,9 +36,10 @@ def test_lines_are_plain_when_nobody_watches() -> None:
     assert [line.rstrip() for line in stream.getvalue().splitlines()] == [
         "  2.5 s  something happened",
         (
-            "  4.0 s      orders 3 of 4 sold, deliveries 1 by poll, 1 by webhook, duplicates 1 refused, "
+            "  4.0 s      orders 3 of 4 sold, deliveries 1 by poll, 1 by webhook, duplicates 1 told nothing new and "
+            "started nothing, "
             "runs 1 succeeded, 1 review, comped orders 1 of 1 in LearningCart's books, "
-            "faults 1 of 2 have struck, kills 1"
+            "faults 1 of 2 have struck, kills 1 by SIGKILL, while a call was under way"
         ),
     ]
 
