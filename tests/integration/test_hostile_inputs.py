@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +34,29 @@ from worker.sources.threedcart import to_order as threedcart_order
 from worker.web.webhook_body import LARGEST_BODY_BYTES, BodyKind, fields_of, parse_document, rejected
 from worker.web.webhook_fields import Storable, is_lead, order_id_of
 
+ROOT = Path(__file__).parents[2]
+DECODERS = re.compile(
+    r"json\.loads|json\.JSONDecoder|ElementTree|XMLParser|expat|fromstring|parse_qsl|tomllib|FormParser|MultipartParser"
+    r"|model_validate_json|strptime|BytesParser|message_from|yaml\.|pickle\.|csv\.(?:DictR|r)eader"
+)
+_HERE = "tests/integration/test_hostile_inputs.py"
+READERS = {
+    "worker/clients/json_text.py": _HERE,
+    "worker/clients/xml_text.py": _HERE,
+    "worker/clients/threedcart_models.py": _HERE,
+    "worker/web/webhook_body.py": _HERE,
+    "worker/web/webhook_authentication.py": "tests/integration/test_hostile_bodies.py",
+    "worker/web/page/notices.py": "tests/unit/worker/web/page/test_notices.py",
+    "worker/web/page/session.py": "tests/integration/web/test_login.py",
+    "worker/web/page/forms.py": "tests/integration/web/test_login.py",
+    # What the operator or the product itself has written:
+    "worker/ledger/erasures.py": "tests/integration/test_erasure_holds.py",
+    "worker/ledger/sealed_passwords.py": "tests/unit/worker/ledger/test_sealed_passwords.py",
+    "worker/clients/events.py": "tests/unit/worker/clients/test_events.py",
+    "worker/setting_types.py": "tests/unit/worker/test_setting_types.py",
+    "workflows/offers.py": "tests/unit/workflows/test_offers.py",
+}
+"""Each module that decodes a text from outside, and the test that attacks it."""
 YEAR = timedelta(days=366)
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 BEGIN = datetime(2026, 5, 1, tzinfo=UTC)
@@ -143,12 +168,49 @@ CALLS: dict[str, tuple[Any, Call]] = {
     "TD.retrieve_cart": (TD_CART, lambda _: TD.retrieve_cart("6F027F81ggx48to")),
     "TD.create_cart": (TD_TOLD, lambda _: TD.create_cart(CartFields(billing_email="a@b.no"))),
     "TD.delete_cart": (TD_TOLD, lambda _: TD.delete_cart("6F027F81ggx48to")),
+    "TD.update_cart": (TD_TOLD, lambda _: TD.update_cart("6F027F81ggx48to", CartFields(billing_email="a@b.no"))),
+    "TD.create_cart_item": (
+        [{**TD_TOLD[0], "Key": "CartItemID", "Value": "5"}],
+        lambda _: TD.create_cart_item("6F027F81ggx48to", 1234),
+    ),
+    "TD.update_cart_item": (TD_TOLD, lambda _: TD.update_cart_item("6F027F81ggx48to", 5, quantity=2)),
+    "TD.delete_cart_item": (TD_TOLD, lambda _: TD.delete_cart_item("6F027F81ggx48to", 5)),
+    "TD.list_order_statuses": (
+        [{"OrderStatusID": 1, "StatusDefinition": "New", "StatusText": "New", "Visible": True}],
+        lambda _: TD.list_order_statuses(),
+    ),
+    "SC.retrieve_subscription": (SC_SUBSCRIPTION, lambda _: SC.retrieve_subscription(SC_SUBSCRIPTION["id"])),
+    "SC.retrieve_product": (samples.PRODUCT, lambda _: SC.retrieve_product(samples.PRODUCT["id"])),
+    "SC.retrieve_customer": (samples.CUSTOMER, lambda _: SC.retrieve_customer(samples.CUSTOMER["id"])),
     "webhook": (SC_HOOK, _hook),
     "webhook of 3dcart": ([TD_ORDER], _hook),
 }
-NOT_SAFE_TO_REPEAT = {"LC.add_comp_order", "TD.create_cart"}
-OF_ONE_RECORD = {"SC.retrieve_order", "FC.retrieve_order", "TD.retrieve_order", "LC.get_order_by_id"}
+NOT_SAFE_TO_REPEAT = {"LC.add_comp_order", "TD.create_cart", "TD.create_cart_item"}
+OF_ONE_RECORD = {
+    "SC.retrieve_order",
+    "SC.retrieve_subscription",
+    "SC.retrieve_product",
+    "SC.retrieve_customer",
+    "FC.retrieve_order",
+    "TD.retrieve_order",
+    "LC.get_order_by_id",
+}
 """Their records are those of the lists."""
+THE_SAME_READING = {
+    "LC.ready": "LC.request_token",
+    "SC.iter_order_pages": "SC.list_orders",
+    "SC.list_subscription_orders": "SC.list_orders",
+    "SC.iter_subscription_pages": "SC.list_subscriptions",
+    "SC.check_paging": "SC.list_orders",
+    "FC.iter_order_pages": "FC.list_orders",
+    "FC.retrieve_order_page": "FC.list_orders",
+    "FC.check_paging": "FC.list_orders",
+    "TD.iter_order_pages": "TD.list_orders",
+    "TD.check_paging": "TD.list_orders",
+    "TD.ready": "TD.list_orders",
+}
+"""Methods that read an answer as another does, by the same function."""
+READ_NOTHING = {"notes", "close"}
 
 
 def _read(found: Any) -> list[Any]:
@@ -181,6 +243,30 @@ def attempt(name: str, call: Call, body: bytes) -> str:
     except BaseException as error:  # noqa: BLE001 -- any other is what is looked for
         return f"{type(error).__name__}: {str(error)[:200]}"
     return ""
+
+
+def test_every_method_of_a_client_is_attacked_when_it_reads_an_answer() -> None:
+    clients = {"LC": LC, "SC": SC, "FC": FC, "TD": TD}
+    methods = {
+        f"{short}.{name}"
+        for short, client in clients.items()
+        for name in dir(type(client))
+        if not name.startswith("_") and name not in READ_NOTHING
+    }
+    assert methods - CALLS.keys() - THE_SAME_READING.keys() == set()
+    assert set(THE_SAME_READING.values()) <= CALLS.keys()
+
+
+def test_every_reader_of_outside_text_is_attacked_somewhere_when_the_product_is_looked_through() -> None:
+    """A new module that decodes JSON, XML, a form, a date or a multipart body is named here with its test, or fails."""
+    found = {
+        str(path.relative_to(ROOT))
+        for package in ("worker", "workflows", "tasks")
+        for path in (ROOT / package).rglob("*.py")
+        if "sandbox" not in str(path.relative_to(ROOT)) and DECODERS.search(path.read_text(encoding="utf-8"))
+    }
+    assert found - READERS.keys() == set()
+    assert [test for test in READERS.values() if not (ROOT / test).is_file()] == []
 
 
 def test_there_are_20000_cases_when_they_are_counted() -> None:
