@@ -17,7 +17,10 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-DIRECTION_CONTROLS: Final = {code: _escape(code) for code in (*_DIRECTION, *_HALVES)}
-"""For `str.translate`: what may stand in no text for people, whatever colours it; a JSON text stays the same JSON."""
-CONTROL_CHARACTERS: Final = {code: _escape(code) for code in _CURSOR if chr(code) not in _KEPT} | DIRECTION_CONTROLS
+JSON_CONTROLS: Final = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_DIRECTION, *_HALVES)}
+"""For `str.translate` of any JSON that leaves, and of whatever is printed: the same JSON, and colours, are left of it.
+
+JSON's own writers escape what is below 32 themselves, and a terminal's colours begin there.
+"""
+CONTROL_CHARACTERS: Final = JSON_CONTROLS | {code: _escape(code) for code in _CURSOR if chr(code) not in _KEPT}
 """For `str.translate`: all of them, for a text from outside; line ends and tabs stay."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Row
 
+from worker.control_characters import JSON_CONTROLS
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from worker.ledger import outbox
 from worker.ledger.repository import record_event
@@ -85,8 +86,9 @@ def deliver_due(
 
 
 def body_of(payload: dict[str, Any]) -> str:
-    """The event as it is signed and sent: the same text at every attempt."""
-    return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """The event as it is signed and sent: the same text at every attempt, with control characters as JSON's escapes."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(JSON_CONTROLS)
 
 
 def _note_failure(

@@ -13,7 +13,7 @@ from worker.cli.arguments import AsJson, Why
 from worker.cli.failures import FAILED, MISUSED, complain
 from worker.cli.opening import current_actor, opening_of
 from worker.cli.printing import note
-from worker.control_characters import CONTROL_CHARACTERS
+from worker.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The learner's or buyer's email.", show_default=False)]
 Output = Annotated[
@@ -54,7 +54,8 @@ def export_command(
             found = export_person(connection, person, now=runtime.clock())
             why = None if reason is None else without_words(reason, words_of(connection, person))
         lines = (line.replace("\n", "\\n").translate(CONTROL_CHARACTERS) for line in as_text(found))
-        text = json.dumps(found, indent=2, ensure_ascii=False) if as_json else "\n".join(lines)
+        document = json.dumps(found, indent=2, ensure_ascii=False).translate(JSON_CONTROLS)
+        text = document if as_json else "\n".join(lines)
         with runtime.ledger.write() as connection:
             detail = {"learner_id": person.learner_id, "runs": len(person.run_ids), "orders": len(person.orders)}
             record_event(

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from worker.environment import VariablesSource
 from worker.settings import Settings, variables
 
 _LEDGER_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_COPIES = ("", "aside", "backup", "backups")
+"""Folders beside the ledger in which copies of it are looked for; another one is the operator's to protect."""
+_MOST_FILES = 1000
+_BEGINNINGS = (b"SQLite format 3\0", b"PGDMP")
+"""How a copy of the ledger begins: SQLite's file, `pg_dump --format=custom`."""
 
 
 def file_warnings(settings: Settings, env_file: Path, environ: Mapping[str, str] | None = None) -> list[str]:
@@ -29,10 +36,35 @@ def _files(settings: Settings, env_file: Path, environ: Mapping[str, str]) -> It
     for name, path in VariablesSource(Settings, environ, env_file, variables()).files.items():
         if variables()[name].is_secret:
             yield path, name
+    yield settings.erasures_path, "who was forgotten, as keyed hashes and order ids"
+    beside = [settings.erasures_path.parent]
+    ledger_files: list[Path] = []
     if settings.on_sqlite:
         ledger = Path(settings.database_url.get_secret_value().removeprefix("sqlite:///"))
-        for suffix in _LEDGER_SUFFIXES:
-            yield ledger.with_name(ledger.name + suffix), "learners' names and addresses"
+        ledger_files = [ledger.with_name(ledger.name + suffix) for suffix in _LEDGER_SUFFIXES]
+        beside.insert(0, ledger.parent)
+    for path in ledger_files:
+        yield path, "learners' names and addresses"
+    for path in dict.fromkeys(copy for folder in beside for copy in _copies_in(folder)):
+        if path not in ledger_files:
+            yield path, "a copy of the ledger, with learners' names and addresses"
+
+
+def _copies_in(folder: Path) -> Iterator[Path]:
+    """Copies of a ledger in a folder and in those that are for copies, by what they begin with."""
+    for name in _COPIES:
+        with suppress(OSError):
+            yield from (path for path in sorted(islice((folder / name).iterdir(), _MOST_FILES)) if _is_copy(path))
+
+
+def _is_copy(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(16).startswith(_BEGINNINGS)
+    except OSError:
+        return False  # one that this user may not read tells nobody else
 
 
 def _open_to_all(path: Path) -> str:

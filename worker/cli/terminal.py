@@ -6,18 +6,18 @@ import io
 import sys
 from typing import TextIO
 
-from worker.control_characters import DIRECTION_CONTROLS
+from worker.control_characters import JSON_CONTROLS
 
 
 class PlainStream(io.TextIOWrapper):
-    """A text stream that shows direction controls and halves of characters as escapes, in JSON as JSON's own.
+    """A text stream that shows controls (but for ASCII's own) and halves of characters as escapes, in JSON as JSON's.
 
     Colours pass: `printing.cell` takes out what else an outsider's text may hold.
     """
 
     def write(self, text: str, /) -> int:
         """Write the text; never raises for what stands in it."""
-        super().write(text.translate(DIRECTION_CONTROLS))
+        super().write(text.translate(JSON_CONTROLS))
         return len(text)
 
 

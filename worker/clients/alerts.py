@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from apprise import Apprise, AppriseAsset, NotifyBase
 
+from worker.control_characters import CONTROL_CHARACTERS
 from worker.errors import ApiError, ConfigurationError
 from worker.redaction import SecretBook
 
@@ -58,6 +59,7 @@ class AlertsClient:
         Raises `ApiError` where nobody took it. Apprise gives up a read after four seconds; a receiver that answers byte
         by byte is left alone after `longest_seconds`, and counts as one that did not take it.
         """
+        title, text = (each.translate(CONTROL_CHARACTERS) for each in (title, text))
         taken: set[str] = set()
         told = [
             threading.Thread(target=_tell, args=(name, receiver, title, text, taken), name="alert", daemon=True)

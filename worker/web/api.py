@@ -11,7 +11,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
@@ -24,6 +23,7 @@ from worker.settings import Settings
 from worker.web import api_models
 from worker.web.api_access import token_check
 from worker.web.api_queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
+from worker.web.json_answer import JsonAnswer
 from worker.web.lockout import API_FREE_FAILURES, Lockout
 from worker.web.problems import MEDIA_TYPE
 from workflows.offers_file import offers_problem
@@ -55,42 +55,42 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
     )
 
     @router.get("/runs", responses=_page_of(api_models.RunItem))
-    def list_runs(query: Annotated[RunQuery, Query()]) -> JSONResponse:
+    def list_runs(query: Annotated[RunQuery, Query()]) -> JsonAnswer:
         """Runs, newest first."""
         return _page(ledger, query, partial(listing.list_runs, advise=advice))
 
     @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
-    def show_run(run_id: str) -> JSONResponse:
+    def show_run(run_id: str) -> JsonAnswer:
         """One run with its steps, their attempts, and its events."""
         return _shown(ledger, lambda connection: listing.show_run(connection, run_id, advise=advice))
 
     @router.get("/orders", responses=_page_of(api_models.OrderItem))
-    def list_orders(query: Annotated[OrderQuery, Query()]) -> JSONResponse:
+    def list_orders(query: Annotated[OrderQuery, Query()]) -> JsonAnswer:
         """Orders, those with the latest news first."""
         return _page(ledger, query, partial(listing.list_orders, advise=advice))
 
     @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
-    def show_order(source: str, order_id: str) -> JSONResponse:
+    def show_order(source: str, order_id: str) -> JsonAnswer:
         """One order with its lines, versions, runs, deliveries and events."""
         return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id, advise=advice))
 
     @router.get("/deliveries", responses=_page_of(api_models.DeliveryItem))
-    def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JSONResponse:
+    def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JsonAnswer:
         """Deliveries, newest first."""
         return _page(ledger, query, partial(listing.list_deliveries, advise=advice))
 
     @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
-    def show_delivery(delivery_id: str) -> JSONResponse:
+    def show_delivery(delivery_id: str) -> JsonAnswer:
         """One delivery, with its order and the runs it caused."""
         return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id, advise=advice))
 
     @router.get("/completions", responses=_page_of(api_models.CompletionItem))
-    def show_completions(query: Annotated[CompletionQuery, Query()]) -> JSONResponse:
+    def show_completions(query: Annotated[CompletionQuery, Query()]) -> JsonAnswer:
         """Who began and completed which course, those with the latest news first."""
         return _page(ledger, query, list_completions)
 
     @router.get("/status", responses=_one(api_models.Status))
-    def show_status() -> JSONResponse:
+    def show_status() -> JsonAnswer:
         """Counts by state, what waits for a person, what is due, what is paused, and each source's last poll."""
         webhook_sources = settings.webhook_sources()
         return _shown(
@@ -107,7 +107,7 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
     return router
 
 
-def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JSONResponse:
+def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JsonAnswer:
     """One page. One row more is read than shown: it tells whether there is a next page."""
     try:
         with ledger.read() as connection:
@@ -116,13 +116,13 @@ def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]
         raise HTTPException(422, "after: there is no such row to go on after.") from error
     shown = rows[: query.limit]
     headers = {"Link": query.next_link(shown[-1])} if len(rows) > len(shown) else None
-    return JSONResponse(shown, headers=headers)
+    return JsonAnswer(shown, headers=headers)
 
 
-def _shown(ledger: Ledger, show: Callable[[Connection], Shape]) -> JSONResponse:
+def _shown(ledger: Ledger, show: Callable[[Connection], Shape]) -> JsonAnswer:
     try:
         with ledger.read() as connection:
-            return JSONResponse(show(connection))
+            return JsonAnswer(show(connection))
     except NotInLedgerError as error:
         raise HTTPException(404, "The ledger holds nothing of this id.") from error
 

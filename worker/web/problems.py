@@ -12,9 +12,10 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from starlette.exceptions import HTTPException
+
+from worker.web.json_answer import JsonAnswer
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -35,21 +36,21 @@ def problem(
     title: str | None = None,
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, Any] | None = None,
-) -> JSONResponse:
+) -> JsonAnswer:
     """An answer of `type`, `title`, `status` and `detail`, plus `members` of its own; `title` defaults to the status's.
 
     `detail` is for whoever reads it, a stranger included: it must not be built from the request.
     """
     content = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse({**content, **(members or {})}, status, headers, MEDIA_TYPE)
+    return JsonAnswer({**content, **(members or {})}, status, headers, MEDIA_TYPE)
 
 
-def unexpected_problem() -> JSONResponse:
+def unexpected_problem() -> JsonAnswer:
     """The answer to our own mistake, which tells nothing of it."""
     return problem(500, "Something went wrong here. The log tells what.")
 
 
-def ledger_unavailable_problem() -> JSONResponse:
+def ledger_unavailable_problem() -> JsonAnswer:
     """The answer while the ledger cannot commit, or not in time."""
     return problem(
         503,
@@ -81,7 +82,7 @@ def report_ledger_error(error: SQLAlchemyError) -> None:
     log.error("ledger unavailable", error=describe_ledger_error(error))
 
 
-async def _answer_http_exception(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_http_exception(_request: Request, error: Exception) -> JsonAnswer:
     if not isinstance(error, HTTPException):
         raise error
     is_default = error.detail == HTTPStatus(error.status_code).phrase
@@ -89,7 +90,7 @@ async def _answer_http_exception(_request: Request, error: Exception) -> JSONRes
     return problem(error.status_code, detail, headers=error.headers)
 
 
-async def _answer_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_invalid_request(_request: Request, error: Exception) -> JsonAnswer:
     if not isinstance(error, RequestValidationError):
         raise error
     return problem(422, ". ".join(_sentence(detail) for detail in error.errors()) + ".")
@@ -103,7 +104,7 @@ def _sentence(detail: Mapping[str, Any]) -> str:
     return f"{name}: {detail['msg']}"
 
 
-async def _answer_ledger_unavailable(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_ledger_unavailable(_request: Request, error: Exception) -> JsonAnswer:
     if not isinstance(error, SQLAlchemyError):
         raise error
     report_ledger_error(error)

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from worker.control_characters import CONTROL_CHARACTERS, DIRECTION_CONTROLS
+from worker.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
 
 
-@pytest.mark.parametrize("code", [0, 0x1B, 0x7F, 0x9B, 0x061C, 0x200E, 0x2028, 0x202A, 0x202E, 0x2066, 0x2069, 0xD800])
+@pytest.mark.parametrize(
+    "code", [0, 0x1B, 0x7F, 0x80, 0x9B, 0x061C, 0x200E, 0x2028, 0x202A, 0x202E, 0x2066, 0x2069, 0xD800]
+)
 def test_control_character_is_shown_as_an_escape_when_it_is_translated(code: int) -> None:
     shown = f"a{chr(code)}b".translate(CONTROL_CHARACTERS)
     assert shown.isprintable()
@@ -20,5 +22,5 @@ def test_text_stays_itself_when_nothing_in_it_controls_anything() -> None:
 
 
 def test_json_stays_the_same_when_its_texts_are_translated() -> None:
-    value = {"name": "\u202eevil\u2066 \ud800"}
-    assert json.loads(json.dumps(value, ensure_ascii=False).translate(DIRECTION_CONTROLS)) == value
+    value = {"name": "\u202eevil\u2066 \ud800 \x7f\x9b31m"}
+    assert json.loads(json.dumps(value, ensure_ascii=False).translate(JSON_CONTROLS)) == value

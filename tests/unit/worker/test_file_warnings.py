@@ -16,9 +16,13 @@ def test_files_are_told_when_others_may_use_them(tmp_path: Path, mode: int, verb
     env_file, secret, offers = tmp_path / ".env", tmp_path / "token", tmp_path / "offers.toml"
     ledger = tmp_path / "ledger.db"
     env_file.write_text(f"CARTBRIDGE_DATABASE_URL=sqlite:///{ledger}\nCARTBRIDGE_WEB__API_TOKEN_FILE={secret}\n")
-    files = [env_file, secret, ledger, tmp_path / "ledger.db-wal"]
+    (tmp_path / "backup").mkdir()
+    copies = [tmp_path / "monday.db", tmp_path / "backup" / "tuesday.dump"]
+    files = [env_file, secret, tmp_path / "erasures.jsonl", ledger, tmp_path / "ledger.db-wal", *copies]
     for path in [*files[1:], offers]:
         path.write_text("planted-token")
+    copies[0].write_bytes(b"SQLite format 3\0planted")
+    copies[1].write_bytes(b"PGDMPplanted")
     for path in files:
         path.chmod(mode)
     offers.chmod(0o666)
