@@ -9,7 +9,6 @@ its own, so that a failure is told again by its scenario and its numbers alone: 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
@@ -26,6 +25,7 @@ from rich.table import Table
 
 from tests.faults.crashes.scenarios import SCENARIOS
 from tests.faults.crashes.telling import Telling, Told, scenario_named
+from tests.faults.simulation.simulator import be_silent
 from tests.faults.simulation.stage import Book
 from tests.integration.servers import PostgresServer
 
@@ -84,16 +84,16 @@ class Progress:
         sys.stderr.flush()
 
 
-def every_single(book: Book, scenario_name: str, tally: Tally, progress: Progress, *, both: bool) -> dict[int, Told]:
+def every_single(
+    book: Book, scenario_name: str, undisturbed: Told, tally: Tally, progress: Progress, *, both: bool
+) -> dict[int, Told]:
     """Tell a scenario once for each boundary, and with `both` for both fates of a killed worker's message.
 
     Returns the tellings whose message was lost, by the number of the boundary.
     """
     scenario = scenario_named(scenario_name)
-    undisturbed = Telling(book, scenario).tell()
     tally.add(undisturbed)
     tally.boundaries[scenario_name] = len(undisturbed.reached)
-    progress.expect(len(undisturbed.reached) * (2 if both else 1))
     lost = {}
     for first in range(len(undisturbed.reached)):
         for redelivers in (False, True) if both else (False,):
@@ -143,17 +143,23 @@ def every_pair(
 
 def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence[str]) -> Tally:
     """One process's share of the work, on a ledger of its own."""
-    logging.disable(logging.CRITICAL)
+    be_silent()
     began = time.perf_counter()
     with Book(database_url) as book:
         tally = Tally("sqlite" if database_url is None else "postgresql")
         progress = Progress(f"{tally.engine}, share {share + 1} of {shares}")
+        undisturbed: dict[str, Told] = {}
         for number, scenario in enumerate(SCENARIOS):
-            mine = number % shares == share
-            if not mine and scenario.name not in paired:
+            if number % shares == share or scenario.name in paired:
+                told = undisturbed[scenario.name] = Telling(book, scenario).tell()
+                progress.expect(len(told.reached) * (2 if database_url is None and number % shares == share else 1))
+        for number, scenario in enumerate(SCENARIOS):
+            if scenario.name not in undisturbed:
                 continue
-            counted = tally if mine else Tally(tally.engine)
-            singles = every_single(book, scenario.name, counted, progress, both=database_url is None and mine)
+            is_mine = number % shares == share
+            counted = tally if is_mine else Tally(tally.engine)
+            both = database_url is None and is_mine
+            singles = every_single(book, scenario.name, undisturbed[scenario.name], counted, progress, both=both)
             if scenario.name in paired:
                 every_pair(book, scenario.name, singles, tally, progress, share=share, shares=shares)
     tally.seconds = time.perf_counter() - began
@@ -187,6 +193,7 @@ def main(
     """Kill at every boundary, and at every pair of two."""
     console = Console()
     if tell is not None:
+        be_silent()
         with Book() as book:
             told = Telling(book, scenario_named(tell), kill or []).tell()
         for number, boundary in enumerate(told.reached):
