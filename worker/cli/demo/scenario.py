@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.process import DemoError, ProductProcess
-from worker.cli.demo.sales import SEED_ORDER_ID, SEED_SUBSCRIPTION_ID, Sale, Sales
+from worker.cli.demo.sales import CHANGES, SEED_ORDER_ID, SEED_SUBSCRIPTION_ID, Sale, Sales
 from worker.cli.demo.view import Progress, View
 from worker.sandbox import Fault, Sandbox, studiocart_webhook
 
@@ -177,7 +177,7 @@ class Scenario:
         self._say("started again: the comped order was found and adopted, the lost orders were polled")
 
     def _change_statuses(self) -> None:
-        for change in self._sales.changes:
+        for change in CHANGES:
             self._sandbox.studiocart.update_order(change.order_id, status=change.status)
             if change.is_announced:
                 self._announce(change.order_id, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.process import DemoError, ProductProcess
-from worker.cli.demo.sales import SEED_ORDER_ID, Sales, plan_sales
+from worker.cli.demo.sales import CHANGES, SEED_ORDER_ID, Sales, plan_sales
 from worker.cli.demo.scenario import Scenario
 from worker.cli.demo.view import Progress, View
 from worker.sandbox import Sandbox, SandboxConfig
@@ -207,6 +207,4 @@ def test_all_is_told_when_everything_comes_as_it_should(  # noqa: PLR0917 -- fix
     assert played.progress.webhooks["lost"] > 0
     assert played.progress.webhooks.total() == len(kinds)
     assert set(kinds) == {"application/json", "application/x-www-form-urlencoded"}
-    assert [played.statuses()[str(change.order_id)] for change in sales.changes] == [
-        change.status for change in sales.changes
-    ]
+    assert [played.statuses()[str(change.order_id)] for change in CHANGES] == [change.status for change in CHANGES]
