@@ -161,11 +161,14 @@ class Product:
     def wait_for_effects(self, count: int) -> None:
         wait_until(lambda: len(self.comped_orders) >= count, seconds=ENOUGH_SECONDS, what=f"{count} comped orders")
 
-    def wait_until_done(self, count: int) -> None:
-        """Wait until as many runs have succeeded, and hold that each of their learners has exactly one comped order."""
+    def wait_until_succeeded(self, count: int) -> None:
         wait_until(
             lambda: self.states() == ["succeeded"] * count, seconds=ENOUGH_SECONDS, what=f"{count} runs succeeded"
         )
+
+    def wait_until_done(self, count: int) -> None:
+        """Wait until as many runs have succeeded, and hold that each of their learners has exactly one comped order."""
+        self.wait_until_succeeded(count)
         emails = sorted(facts["email"] for facts in self.comped_orders)
         assert len(emails) == count
         assert len(set(emails)) == count

@@ -17,13 +17,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from fastapi import FastAPI
-from sqlalchemy import event, inspect, text
+from sqlalchemy import event, inspect, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.unit.worker.web.asking import AppClient, Bell
-from tests.unit.workflows.shop import an_order, record
+from tests.unit.workflows.shop import JANE, NOW, an_order, record
 from worker.ledger import guards
+from worker.ledger.forgetting import find_person, forget
 from worker.ledger.models import LedgerModel, events, order_versions, runs
+from worker.ledger.recoveries import shut_out_planners
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.states import RunState
 from worker.web.health import health_routes
@@ -329,6 +331,12 @@ def test_role_that_does_not_own_the_tables_does_all_its_work_and_cannot_rewrite_
     with ledger.read() as connection:
         assert guards.owned_tables(connection) == []
         assert guards.guard_warning(connection) is None
+    with ledger.write() as connection:
+        shut_out_planners(connection)
+        connection.execute(update(runs).values(state="succeeded", finished_at=NOW, next_attempt_at=None))
+        forget(connection, find_person(connection, JANE.email), now=NOW, actor="operator:ann", reason="Jane asked")
+    with pytest.raises(DBAPIError, match="only added to"), ledger.write() as connection:
+        connection.exec_driver_sql("UPDATE events SET actor = 'nobody'")
     with pytest.raises(DBAPIError, match="must be owner"), ledger.write() as connection:
         connection.exec_driver_sql("ALTER TABLE events DISABLE TRIGGER USER")
     ledger.close()

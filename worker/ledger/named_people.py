@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, or_, select
+from sqlalchemy import Connection, Text, cast, or_, select
 
 from worker.ledger.models import orders, runs
+from worker.ledger.page_indexes import begins
 
 _RECENT_ROWS: Final = 10_000
 """Among so many of the newest orders and runs any part of a name is looked for: no index finds it."""
@@ -65,11 +66,8 @@ def _names_with(connection: Connection, words: list[str]) -> set[tuple[str, str]
         )
     )
     spellings = {spelling for word in words for spelling in (word, word.title(), word.upper(), word.lower())}
-    buyers |= set(
-        connection.scalars(
-            select(orders.c.buyer_name).where(or_(*(_begins(spelling) for spelling in spellings))).limit(_RECENT_ROWS)
-        )
-    )
+    begun = or_(*(begins(connection, orders.c.buyer_name, spelling) for spelling in spellings))
+    buyers |= set(connection.scalars(select(orders.c.buyer_name).where(begun).limit(_RECENT_ROWS)))
     recent_runs = select(runs.c.learner).order_by(runs.c.created_at.desc()).limit(_RECENT_ROWS).subquery()
     told = cast(recent_runs.c.learner, Text)
     people = connection.scalars(
@@ -86,10 +84,6 @@ def _split(name: str) -> tuple[str, str]:
     """A buyer's name: its last word is the last name. One of many words is no name, and hides nothing."""
     first, _, last = " ".join(name.split()).rpartition(" ")
     return ("", "") if first.count(" ") >= _MOST_WORDS_OF_A_NAME else (first, last)
-
-
-def _begins(word: str) -> ColumnElement[bool]:
-    return orders.c.buyer_name.between(word, f"{word}\U0010ffff")
 
 
 def _pattern(word: str) -> str:

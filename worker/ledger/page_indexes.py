@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, Index, TextClause, text, true
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Index, TextClause, text, true
 
 
 def _partial(name: str, *columns: str, of: str) -> Index:
@@ -42,3 +44,10 @@ def by_index_of(connection: Connection, table: str, of: str) -> ColumnElement[bo
     for one more that few rows meet.
     """
     return text(f"{table}.{of}") if connection.dialect.name == "sqlite" else true()
+
+
+def begins(connection: Connection, column: Column[Any], beginning: str) -> ColumnElement[bool]:
+    """The column's text begins so; in the form in which the database's index finds it."""
+    if connection.dialect.name == "sqlite":
+        return column.between(beginning, f"{beginning}\U0010fffd")
+    return column.startswith(beginning, autoescape=True)

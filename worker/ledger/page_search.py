@@ -12,6 +12,7 @@ from worker.email_address import folded
 from worker.ledger.email_keys import beyond_ascii
 from worker.ledger.finding import SHORTEST_PREFIX
 from worker.ledger.models import learners, orders, runs
+from worker.ledger.page_indexes import begins
 from worker.ledger.shapes import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
 from worker.settings import SOURCES
 from worker.sources.order import email_key
@@ -71,7 +72,7 @@ def _by_email(connection: Connection, key: str, advise: Advise) -> Hits:
     """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
     alike = _keys_alike(connection, learners.c.email_key, key)
     people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
-        connection, _begins(connection, learners.c.email_key, key)
+        connection, begins(connection, learners.c.email_key, key)
     )
     bought = _orders(connection, advise, orders.c.buyer_email_key.in_(alike))
     return Hits(people, bought, [])
@@ -118,7 +119,7 @@ def _by_name(connection: Connection, text: str, advise: Advise) -> Hits:
         bought = _orders(connection, advise, or_(*keys))
     if len(bought) < MOST_HITS:
         spellings = dict.fromkeys((text, text.title(), text.lower(), text.upper()))
-        begun = or_(*(_begins(connection, orders.c.buyer_name, each) for each in spellings))
+        begun = or_(*(begins(connection, orders.c.buyer_name, each) for each in spellings))
         known = {(order["source"], order["order_id"]) for order in bought}
         older = [each for each in _orders(connection, advise, begun) if (each["source"], each["order_id"]) not in known]
         bought = [*bought, *older][:MOST_HITS]
@@ -151,10 +152,3 @@ def _runs(connection: Connection, advise: Advise, condition: ColumnElement[bool]
 
 def _newest(found: Sequence[Shape], moment: str) -> list[Shape]:
     return sorted(found, key=lambda shape: str(shape[moment]), reverse=True)
-
-
-def _begins(connection: Connection, column: Column[Any], beginning: str) -> ColumnElement[bool]:
-    """The column's text begins so; in the form in which the database's index finds it."""
-    if connection.dialect.name == "sqlite":
-        return column.between(beginning, f"{beginning}\U0010fffd")
-    return column.startswith(beginning, autoescape=True)
