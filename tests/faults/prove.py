@@ -77,7 +77,7 @@ def parts(*, minutes: float, seeds: int, trials: int) -> tuple[Part, ...]:
             "bugs planted one at a time: is each caught?",
             (f"{module}.teeth",),
             _teeth,
-            limit_seconds=1500,
+            limit_seconds=3000,
         ),
         Part(
             "chaos",

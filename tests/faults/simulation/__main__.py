@@ -22,6 +22,8 @@ from tests.faults.simulation.stage import Book
 
 _CHUNK = 25
 _SHOWN = 10
+_SAID_EVERY_SECONDS = 20.0
+"""Where no bar can be drawn."""
 
 console = Console()
 
@@ -77,11 +79,15 @@ def main(
     began = time.perf_counter()
     total = Total()
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("seeds", total=seeds)
+        bar, said = progress.add_task("seeds", total=seeds), began
         for chunk in play_all(first, seeds, jobs):
             for played in chunk:
                 total.add(played)
                 progress.advance(bar)
+            now = time.perf_counter()
+            if not console.is_terminal and now - said >= _SAID_EVERY_SECONDS:
+                said = now
+                console.print(total.so_far(seeds, now - began), highlight=False, soft_wrap=True)
             if total.failed and stop_early:
                 break
     total.seconds = time.perf_counter() - began
@@ -117,6 +123,13 @@ class Total:
         if not played.ok:
             self.failed.append(played)
 
+    def so_far(self, seeds: int, seconds: float) -> str:
+        """For people, while it goes on: of how many seeds, which failed, and how long the rest may take."""
+        done = self.counts["seeds"]
+        failed = f": {', '.join(str(played.seed) for played in self.failed[:_SHOWN])}" if self.failed else ""
+        left = seconds / max(done, 1) * (seeds - done)
+        return f"{done} of {seeds} seeds, {len(self.failed)} failed{failed}; {seconds:.0f} s, about {left:.0f} s left"
+
     def lines(self) -> Iterator[str]:
         """For people: each failure with how to see it again, and the counts in one sentence."""
         for played in sorted(self.failed, key=lambda each: each.seed)[:_SHOWN]:
@@ -128,7 +141,8 @@ class Total:
             f"{counts['sold']} orders sold, {counts['comped_orders']} comped orders, "
             f"{outcomes['call unknown']} unknown outcomes ({outcomes['lookup adopted']} adopted, "
             f"{outcomes['lookup absent']} proven absent), {counts['explained_doubles']} doubles that no client can "
-            f"prevent, each detected; {len(self.failed)} seeds failed; {self.seconds:.0f} s"
+            f"prevent, each detected; {len(self.failed)} seeds failed; {self.seconds:.0f} s, "
+            f"{counts['events'] / max(self.seconds, 0.001):.0f} events/s"
         )
 
     def shape(self) -> dict[str, object]:
