@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -55,6 +55,8 @@ class Tally:
         self.places = sorted({*self.places, *map(str, told.reached)})
         if not told.ok:
             self.failures.append(str(told))
+            sys.stderr.write(f"{self.engine}: FAILED: {told}\n")
+            sys.stderr.flush()
 
 
 class Progress:
@@ -176,6 +178,10 @@ def run(engines: Sequence[str], paired: Sequence[str]) -> list[Tally]:
             jobs += [pool.submit(tell_all, server.create_database(), share, 2, paired) for share in range(2)]
         if "sqlite" in engines:
             jobs += [pool.submit(tell_all, None, share, 2, paired) for share in range(2)]
+        for job in as_completed(jobs):
+            done = job.result()
+            counts = f"{done.singles} single kills, {done.pairs} pairs, {len(done.failures)} failed"
+            sys.stderr.write(f"{done.engine}: a share is done in {done.seconds:.0f} s: {counts}\n")
         return [job.result() for job in jobs]
 
 
