@@ -31,7 +31,7 @@ from benchmarks.fill_ledger import fill
 from tests.integration.servers import PostgresServer
 from worker.ledger.models import orders, runs
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.app import create_app
 
 HOST = "http://cartbridge.example"

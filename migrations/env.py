@@ -48,7 +48,7 @@ def main() -> None:
         _run(given)
         return
     from worker.ledger.session import Ledger  # noqa: PLC0415
-    from worker.settings import load_settings  # noqa: PLC0415
+    from worker.settings.settings import load_settings  # noqa: PLC0415
 
     with Ledger(load_settings().database_url.get_secret_value()).write() as connection:
         _run(connection)

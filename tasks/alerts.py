@@ -9,8 +9,8 @@ from celery import Task, shared_task
 
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
-from worker.logs import known_secrets
-from worker.setting_types import zone_of
+from worker.observability.logs import known_secrets
+from worker.settings.types import zone_of
 from workflows.alerting import tell
 
 

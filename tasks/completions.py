@@ -11,7 +11,7 @@ from tasks import follow_on
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
-from worker.celery_app import completions_ask_seconds, events_of
+from worker.broker.app import completions_ask_seconds, events_of
 from worker.ledger.completions import CURSOR
 from workflows.completions import CompletionsPoller
 from workflows.enrolment import LEARNINGCART

@@ -10,7 +10,7 @@ from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from tasks.steps import StepTask, bind
-from worker.celery_app import events_of
+from worker.broker.app import events_of
 from worker.clients.threedcart import SYSTEM as THREEDCART
 from workflows.follow_on import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, TELL
 from workflows.follow_on_mail import SEND_FOLLOW_ON_MAIL

@@ -13,8 +13,8 @@ from tasks.runtime import Runtime
 from worker.ledger import poll_requests
 from worker.ledger.models import deliveries
 from worker.ledger.states import DeliveryState
-from worker.logs import log_context
-from worker.tracing import tracing
+from worker.observability.logs import log_context
+from worker.observability.tracing import tracing
 from workflows.polling import Polled, poll_due
 
 _EARLIEST_SHARE = 0.5

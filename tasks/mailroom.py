@@ -6,10 +6,10 @@ from limits.storage import Storage
 
 from worker.clients.mail import MailClient
 from worker.ledger.sealed_passwords import PasswordSeal
-from worker.logs import known_secrets
-from worker.mail_settings import keys_in
 from worker.mail_templates import MailTemplates
-from worker.settings import Settings
+from worker.observability.logs import known_secrets
+from worker.settings.mail import keys_in
+from worker.settings.settings import Settings
 from workflows.mailroom import Mailroom
 
 

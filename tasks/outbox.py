@@ -9,9 +9,9 @@ from celery import Task, shared_task
 
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
-from worker.celery_app import events_of
+from worker.broker.app import events_of
 from worker.clients.events import EventsClient
-from worker.logs import known_secrets
+from worker.observability.logs import known_secrets
 from workflows.outbox import deliver_due
 from workflows.run_events import note_run_events
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu.connection import Connection
 
-from worker.celery_app import QUEUES
+from worker.broker.app import QUEUES
 
 _CONNECT_SECONDS = 1.0
 

@@ -10,7 +10,7 @@ from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from worker.ledger import retention
 from worker.ledger.retention import RetentionDays
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

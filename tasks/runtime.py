@@ -16,7 +16,7 @@ from celery import Celery
 
 from tasks.doorbell import Doorbell
 from tasks.mailroom import make_mailroom
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.rate import shared_storage
@@ -26,13 +26,13 @@ from worker.errors import ConfigurationError
 from worker.ledger import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
-from worker.logs import known_secrets
-from worker.settings import Settings
+from worker.observability.logs import known_secrets
+from worker.observability.tracing import configure_tracing
+from worker.settings.settings import Settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.source import Source, SubscriptionSource
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.threedcart import ThreedcartSource
-from worker.tracing import configure_tracing
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.hints import HintReader, SourcePolicy

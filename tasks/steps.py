@@ -11,8 +11,8 @@ from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.held import HeldRun
 from worker.ledger.models import runs
-from worker.logs import log_context
-from worker.tracing import tracing
+from worker.observability.logs import log_context
+from worker.observability.tracing import tracing
 from workflows.steps import PlannedStep, StepDefinition
 
 

@@ -15,7 +15,7 @@ from worker.ledger.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_shape
 from worker.ledger.shapes import Shape
-from workflows.reasons import Reason, advice
+from worker.reasons import Reason, advice
 
 DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner is no news: runs wait for it, and lose nothing."""

@@ -9,7 +9,7 @@ from typing import Any
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome
-from worker.personal_text import masked, personal_words
+from worker.text.personal_text import masked, personal_words
 from workflows.steps import PlannedStep, StopError
 
 

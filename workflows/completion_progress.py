@@ -10,9 +10,9 @@ from typing import Any, Final, Self
 from sqlalchemy import Row
 
 from worker.clients.learningcart_models import CourseCompletionInfo
-from worker.email_address import trimmed_email
 from worker.ledger.completions import CompletionState
 from worker.ledger.shapes import iso
+from worker.text.email_address import trimmed_email
 
 _LARGEST_SCORE: Final = 2**31 - 1
 """What a column holds: a garbled score must not hide the completion."""

@@ -18,7 +18,7 @@ from worker.ledger import books, recoveries, repository
 from worker.ledger.books import Intent
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.settings import SOURCES
+from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from workflows import keys
 from workflows.attempt_rows import describe

@@ -20,12 +20,12 @@ from worker.ledger import due, repository
 from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
+from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows import keys, late_answers, settling
 from workflows.attempt_rows import ended_attempt, unknown_note
 from workflows.failure import LeaseShortError, Patience
 from workflows.lookups import LookupRecorder
-from workflows.reasons import Reason
 from workflows.recording import AdoptedMeanwhileError, CancelledMeanwhileError, Recorder
 from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepResult, StopError, Workflow
 

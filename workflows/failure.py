@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
+from worker.backoff import LONGEST_WISH_SECONDS, backoff_seconds
 from worker.errors import (
     ApiConnectionError,
     ApiError,
@@ -16,9 +17,8 @@ from worker.errors import (
 )
 from worker.ledger.breaker import PROBE_SECONDS
 from worker.ledger.states import Outcome, RunState
-from worker.retry import LONGEST_WISH_SECONDS, backoff_seconds
+from worker.reasons import Reason
 from workflows.breaker import Evidence, evidence_of
-from workflows.reasons import Reason
 from workflows.steps import Repeat
 
 

@@ -15,9 +15,9 @@ from worker.errors import ApiError, LeaseLostError, NotFoundError, UnexpectedRes
 from worker.ledger import carts, outbox
 from worker.ledger.bought import bought
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Address, Learner
 from workflows.follow_on_mail import SEND_FOLLOW_ON_MAIL
-from workflows.reasons import Reason
 from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
 
 NAME: Final = "follow_on"

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from worker.ledger.models import completions
 from worker.mail_templates import FOLLOW_ON
 from worker.mail_templates.outside_text import one_short_line
+from worker.reasons import Reason
 from workflows.mailroom import MAIL, Mailroom
-from workflows.reasons import Reason
 from workflows.steps import Call, Repeat, StepDefinition, StepResult, StopError
 
 CHECKOUT_URL: Final = "checkout_url"

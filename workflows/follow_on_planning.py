@@ -16,11 +16,11 @@ from worker.ledger.bought import bought
 from worker.ledger.models import runs
 from worker.ledger.run_rows import insert_run
 from worker.ledger.states import Actor, RunState, check_transition
+from worker.reasons import Reason
 from worker.sources.order import Learner, email_key, is_email
 from workflows.follow_on import FOLLOW_ON, NAME, NOTIFIERS
 from workflows.offers import FollowOn, Offers
 from workflows.plan import WHOLE_ORDER
-from workflows.reasons import Reason
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select, update
 from worker.ledger import order_rows
 from worker.ledger.models import deliveries, orders
 from worker.ledger.states import Actor, DeliveryState, Via
+from worker.reasons import Reason
 from worker.sources.order import Order, Payment
-from workflows.reasons import Reason
 
 READ_AGAIN_AFTER = timedelta(minutes=1)
 _OPEN = (DeliveryState.RECEIVED, DeliveryState.WAITING)

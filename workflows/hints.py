@@ -11,11 +11,12 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from worker.backoff import backoff_seconds
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
 from worker.ledger import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
-from worker.retry import backoff_seconds
+from worker.reasons import ADVICE, Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, SampleOrderError, Source, SubscriptionFoundError
 from workflows.half_written import READ_AGAIN_AFTER, is_half_written
@@ -23,7 +24,6 @@ from workflows.ingest import Look, Recorded, preview, record_order
 from workflows.offers import Offers, OffersError
 from workflows.offers_file import OffersBook
 from workflows.plan import Plan
-from workflows.reasons import ADVICE, Reason
 from workflows.repeats import News, judge, leave
 from workflows.rereading import reread_order
 from workflows.seats import Place

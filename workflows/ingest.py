@@ -13,6 +13,7 @@ from worker.ledger.forgotten import as_kept
 from worker.ledger.models import cursors, orders
 from worker.ledger.order_changes import told_changes
 from worker.ledger.states import DeliveryState
+from worker.reasons import Reason
 from worker.sources.order import Order
 from workflows import planning, unproven
 from workflows.known_runs import known_runs
@@ -21,7 +22,6 @@ from workflows.offers import Offers
 from workflows.plan import KnownRun, Plan, Situation
 from workflows.plan_application import PlanApplier
 from workflows.planned_lines import planned_lines
-from workflows.reasons import Reason
 from workflows.rereading import Reread, reading_of
 from workflows.shared_addresses import lock_addresses, with_owned_addresses
 from workflows.situation import situation_of

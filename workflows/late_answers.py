@@ -12,10 +12,10 @@ from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.models import attempts, events, runs, steps
 from worker.ledger.run_rows import insert_run
 from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
+from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows import keys
 from workflows.plan import ENROLMENT, REVOCATION
-from workflows.reasons import Reason
 
 LATE_ANSWER = "late_answer"
 _AFTER_CANCEL: dict[str, Reason] = {

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Line, Order
 from worker.sources.studiocart_lines import NAMELESS, is_name_id, is_same_name
 from workflows.plan import ENROLMENT, WHOLE_ORDER, KnownRun, PlannedLine
-from workflows.reasons import Reason
 
 STUDIOCART = "studiocart"
 THREEDCART = "threedcart"

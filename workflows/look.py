@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.ledger.states import Actor
+from worker.reasons import Reason
 from workflows.plan import Plan
-from workflows.reasons import Reason
 from workflows.seats import Place
 
 

@@ -19,13 +19,13 @@ from worker.ledger.forgotten import is_pseudonym
 from worker.ledger.models import orders, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
+from worker.reasons import Reason, advice
 from worker.sources.order import Payment
 from workflows import late_answers
 from workflows.hints import HintReader
 from workflows.known_runs import known_run
 from workflows.pausing import pause, resume
 from workflows.plan import REVOCATION, KnownRun
-from workflows.reasons import Reason, advice
 from workflows.seats import Place
 from workflows.wording import describe_calls, describe_plan
 

@@ -12,13 +12,13 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Row
 
-from worker.control_characters import JSON_CONTROLS
+from worker.backoff import backoff_seconds
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from worker.ledger import outbox
 from worker.ledger.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
-from worker.retry import backoff_seconds
+from worker.text.control_characters import JSON_CONTROLS
 from workflows.attempt_rows import describe
 
 log = logging.getLogger(__name__)

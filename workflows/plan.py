@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import Enum
 
 from worker.ledger.states import OrderState, RunState
+from worker.reasons import Reason
 from worker.sources.order import Learner, Money
 from workflows import keys
 from workflows.offers import Grant
-from workflows.reasons import Reason
 
 ENROLMENT = "enrolment"
 REVOCATION = "revocation"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from worker.ledger.states import OrderState, RunState
+from worker.reasons import Reason
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
 from workflows import keys, refunds
 from workflows.line_keys import line_keys, of_one_identity
@@ -44,7 +45,6 @@ from workflows.questions import (
     of_subscription,
     order_key,
 )
-from workflows.reasons import Reason
 from workflows.seats import seating
 from workflows.wanted import awaits, held_placeholder, wanted_runs
 

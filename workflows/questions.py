@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Learner, Order, Payment, email_key
 from workflows import keys
 from workflows.plan import ENROLMENT, REVOCATION, WHOLE_ORDER, Action, Cancel, Create, Ended, KnownRun, Standing
-from workflows.reasons import Reason
 
 CANCEL_REASONS = {
     Payment.CANCELLED: (Reason.CANCELLED_BY_SOURCE, Reason.CANCELLED_AFTER_PROVISIONING),

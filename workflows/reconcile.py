@@ -20,6 +20,7 @@ from worker.ledger.models import cursors, pauses
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
+from worker.reasons import Reason, advice
 from worker.sources.source import Source
 from workflows import late_answers
 from workflows.effect_book import COMPED_STEP, EffectBook, OrderReader
@@ -29,7 +30,6 @@ from workflows.hints import HintReader, SourcePolicy
 from workflows.offers_file import OffersBook
 from workflows.plan import REVOCATION
 from workflows.questions import REVOCATION_REASONS
-from workflows.reasons import Reason, advice
 from workflows.source_book import SourceBook
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Money, Order, Payment, Seat
 from workflows import keys
 from workflows.plan import REVOCATION, WHOLE_ORDER, Create, KnownRun, Situation
 from workflows.questions import closed_by_operator, last_asked
-from workflows.reasons import Reason
 
 _NOT_PAID_FOR = "unpaid"
 """Frontcore's word for an order that is provisioned before it is paid: its price may change, and nothing is refunded.

@@ -23,11 +23,11 @@ from worker.ledger.models import order_versions, orders
 from worker.ledger.order_rows import ANNOTATIONS, READING, content_hash
 from worker.ledger.retention import RAW as EXPIRED_RAW
 from worker.ledger.session import Ledger
+from worker.reasons import Reason
 from worker.sources.order import Line, Order, Payment
 from worker.sources.source import Source
 from worker.sources.studiocart_lines import is_same_name, named_lines
 from workflows import line_keys
-from workflows.reasons import Reason
 from workflows.seats import Place
 
 Reread = Callable[[Mapping[str, Any]], Order | None]

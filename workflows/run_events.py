@@ -17,7 +17,7 @@ from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.shapes import iso
 from worker.ledger.states import RunState
-from workflows.reasons import advice
+from worker.reasons import advice
 
 MARK: Final = "events:runs"
 OVERLAP: Final = timedelta(minutes=5)

@@ -15,9 +15,9 @@ from worker.ledger import order_rows
 from worker.ledger.models import deliveries
 from worker.ledger.page_indexes import IN_REVIEW, by_index_of
 from worker.ledger.states import Actor, DeliveryState, Via
+from worker.reasons import Reason
 from worker.sources.source import Page, Unreadable
 from workflows.attempt_rows import describe
-from workflows.reasons import Reason
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from worker.errors import ApiError
 from worker.ledger.held import PROMPT_ANSWER_SECONDS, Asked
 from worker.ledger.states import Outcome, RunState
+from worker.reasons import Reason
 from workflows.failure import Patience, Verdict, refused_to_all, wish_seconds
-from workflows.reasons import Reason
 
 LONGEST_ASKING = timedelta(days=1)
 """After that a person is asked, who may learn what no answer tells."""

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Row, select
 from worker.ledger.models import runs
 from worker.ledger.run_rows import add_learners
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
 from workflows.names import is_known_name, is_same_name, name_of
 from workflows.plan import ENROLMENT
-from workflows.reasons import Reason
 from workflows.seats import Place
 
 SHARING_SOURCE: Final = "frontcore"

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row
 
 from worker.ledger import order_rows, subscription_rows
 from worker.ledger.erasures import tombstones_by_key
+from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
 from worker.sources.subscription import Access, Subscription
 from workflows.plan import Ended, Role, Standing
-from workflows.reasons import Reason
 from workflows.source_start import note_contact
 
 LISTED_WITHIN = timedelta(minutes=30)

@@ -15,9 +15,9 @@ from worker.clients.base import CallLimits
 from worker.errors import CartbridgeError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.offers import Grant
-from workflows.reasons import Reason
 
 
 class Destination(Protocol):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Line, Order, Seat
 from workflows import keys
 from workflows.offers import Ignore, Offer, Offers
 from workflows.plan import ENROLMENT, Create, Role, Standing
-from workflows.reasons import Reason
 
 _NAMELESS = frozenset({Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL, Reason.INVALID_EMAIL, Reason.INVALID_QUANTITY})
 

@@ -54,14 +54,14 @@ def parts(*, minutes: float, seeds: int, trials: int) -> tuple[Part, ...]:
         Part(
             "crash points",
             "killed at every boundary, and at every pair of two",
-            (f"{module}.crashes.in_process",),
+            (f"{module}.crash_points.in_process",),
             _crash_points,
             limit_seconds=1500,
         ),
         Part(
             "SIGKILL",
             "real workers on real Redis and PostgreSQL, killed at every boundary",
-            (f"{module}.crashes.sigkill",),
+            (f"{module}.crash_points.sigkill",),
             _sigkill,
             limit_seconds=900,
         ),
@@ -75,7 +75,7 @@ def parts(*, minutes: float, seeds: int, trials: int) -> tuple[Part, ...]:
         Part(
             "teeth",
             "bugs planted one at a time: is each caught?",
-            (f"{module}.teeth",),
+            (f"{module}.planted_bugs",),
             _teeth,
             limit_seconds=3000,
         ),

@@ -24,7 +24,7 @@ from worker.clients.base import CallLimits
 from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.sandbox import Effect, Sandbox
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 SETTLE_SECONDS = 45.0
 LEASE_SECONDS = 120.0

@@ -17,7 +17,7 @@ from worker.ledger.compaction import rewrite_file
 from worker.ledger.erasure_file import ErasureFile
 from worker.ledger.erasure_replay import write_missing
 from worker.ledger.forgetting import find_person, forget
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.mail_rig import KEY, LEARNERS_PASSWORD, MailRig
 from tests.faults.rig import NewRig, Rig
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.sandbox import SECRET_MARKS, Fault, Sandbox
 from worker.sandbox.mailbox import Mailbox, MailFault
 

@@ -16,7 +16,7 @@ from tests.faults.test_secrets import PAGES, EverythingSaid, assert_no_secret, s
 from tests.unit.worker.web.asking import AppClient, Bell
 from worker.clients.threedcart_models import CartFields
 from worker.errors import ApiError
-from worker.logs import known_secrets
+from worker.observability.logs import known_secrets
 from worker.sandbox import Fault, Sandbox
 from worker.web.app import create_app
 

@@ -21,7 +21,7 @@ from tests.faults.simulation.network import COMPED_ORDER, Fate
 from tests.faults.simulation.stage import Book, Process, Stage
 from worker.ledger.held import PROMPT_ANSWER_SECONDS
 from worker.ledger.models import attempts, runs
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 pytestmark = pytest.mark.faults
 

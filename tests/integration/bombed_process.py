@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 
 from tests.unit.worker.clients import frontcore_account, learningcart_site, test_studiocart, test_threedcart
+from worker.broker.memory import spare_memory
 from worker.clients.base import ApiClient
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import CustomerFields, LearningCartClient
@@ -21,7 +22,6 @@ from worker.clients.threedcart import ThreedcartClient
 from worker.clients.threedcart_models import CartFields
 from worker.clients.transport import Transport
 from worker.errors import ApiError, UnexpectedResponseError
-from worker.memory import spare_memory
 
 LIMIT_BYTES = 512 * 1024 * 1024
 UNPACKED = 64 * 1024 * 1024

@@ -13,7 +13,7 @@ from kombu.transport.memory import Channel
 from tasks.doorbell import Doorbell
 from tests.faults.rig import Rig
 from tests.faults.waiting import wait_until
-from worker.celery_app import QUEUES
+from worker.broker.app import QUEUES
 from worker.ledger import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Via

@@ -42,11 +42,11 @@ from worker.ledger.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.subscription_models import subscriptions
+from worker.reasons import Reason
 from worker.sources.order import Address, Learner, Payment, Seat
 from worker.sources.subscription import Access, Subscription
 from workflows.completion_progress import Progress
 from workflows.completions import record_progress
-from workflows.reasons import Reason
 from workflows.standing import DEFAULT_RULES, record_subscription
 
 LATER = NOW + timedelta(days=1)

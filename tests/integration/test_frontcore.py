@@ -10,12 +10,12 @@ import pytest
 
 from worker.clients.frontcore import FrontcoreClient
 from worker.errors import ApiConnectionError, AuthenticationError, NotFoundError, RateLimitedError
-from worker.redaction import SecretBook
 from worker.sandbox import Fault, Sandbox
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page
+from worker.text.redaction import SecretBook
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -17,10 +17,10 @@ from worker.clients.learningcart import LearningCartClient
 from worker.clients.learningcart_models import CustomerFields
 from worker.ledger.models import runs
 from worker.ledger.session import Ledger
-from worker.redaction import SecretBook
 from worker.sandbox import Sandbox
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
+from worker.text.redaction import SecretBook
 from workflows.execution import Executor, Timing
 from workflows.failure import Patience
 from workflows.ingest import Look, record_order

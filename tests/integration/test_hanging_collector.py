@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from worker import spans
+from worker.observability import spans
 
 
 def test_process_stops_in_time_when_the_collector_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ CAPPED = {
     "worker.clients.reading._BEYOND": 64,
     "worker.clients.reading._US_DATE": 64,
     "worker.clients.reading._WCF_DATE": 64,
-    "worker.mail_address._ADDRESS": 254,
+    "worker.settings.mail_address._ADDRESS": 254,
 }
 """Patterns whose callers look at the text's length first, and how long it may be then."""
 
@@ -95,7 +95,7 @@ def milliseconds(pattern: re.Pattern[Any], text: Any, *, is_anchored: bool) -> f
 
 
 def test_the_patterns_are_found_when_the_product_is_walked() -> None:
-    assert {"worker.redaction._QUOTED_MEMBER", "worker.clients.reading._FIRST_TAG"} <= PATTERNS.keys()
+    assert {"worker.text.redaction._QUOTED_MEMBER", "worker.clients.reading._FIRST_TAG"} <= PATTERNS.keys()
     assert any(name.startswith("worker.clients.frontcore._MEANINGS") for name in PATTERNS)
     assert CAPPED.keys() <= PATTERNS.keys()
 

@@ -12,9 +12,9 @@ from tests.faults.waiting import wait_until
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.learningcart_models import CourseCompletionInfo, CustomerFields
 from worker.errors import InvalidRequestError, NotFoundError, RequestRefusedError, ServerError
-from worker.redaction import SecretBook
 from worker.sandbox import Fault, Sandbox
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
+from worker.text.redaction import SecretBook
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ from worker.errors import (
     InvalidRequestError,
     RateLimitedError,
 )
-from worker.mail_settings import MailSettings
-from worker.redaction import SecretBook
 from worker.sandbox.mailbox import Mailbox, MailFault
-from worker.settings import load_settings
+from worker.settings.mail import MailSettings
+from worker.settings.settings import load_settings
+from worker.text.redaction import SecretBook
 
 USER, PASSWORD = "courses", "planted-pässword"
 LEARNERS_PASSWORD = "planted-learners-password"

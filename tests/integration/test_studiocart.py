@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from worker.cli.app import app
 from worker.clients.studiocart import StudiocartClient
 from worker.errors import ApiError, AuthenticationError, NotFoundError
-from worker.redaction import SecretBook
 from worker.sandbox import Fault, Sandbox
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.subscription import Access
+from worker.text.redaction import SecretBook
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Connect = Callable[..., StudiocartClient]

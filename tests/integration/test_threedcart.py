@@ -33,12 +33,12 @@ from worker.errors import (
 )
 from worker.ledger.models import deliveries, events, order_versions, orders
 from worker.ledger.session import Ledger
-from worker.redaction import SecretBook
 from worker.sandbox import Fault, Sandbox
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, Page
 from worker.sources.threedcart import ThreedcartSource
+from worker.text.redaction import SecretBook
 from worker.web.app import create_app
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "threedcart"

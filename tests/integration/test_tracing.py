@@ -16,9 +16,9 @@ from tests.faults.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from tests.integration.servers import free_port
 from worker.ledger.models import runs
+from worker.observability.spans import trace_id_of
 from worker.sandbox import Sandbox, SandboxConfig
-from worker.settings import load_settings
-from worker.spans import trace_id_of
+from worker.settings.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

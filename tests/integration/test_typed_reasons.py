@@ -14,11 +14,11 @@ from worker.ledger.models import events, pauses, runs
 from worker.ledger.recovery_models import recoveries
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.hints import HintReader
 from workflows.operations import Operations
 from workflows.pausing import pause, resume
-from workflows.reasons import Reason
 
 MARKED = Learner(email="mark.erwin@person.test", first_name="Marquerite", last_name="Överskog")
 

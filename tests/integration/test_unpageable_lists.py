@@ -20,12 +20,12 @@ from worker.cli.app import app
 from worker.clients.list_pages import UnpageableListError
 from worker.ledger import overview
 from worker.ledger.session import Ledger
+from worker.reasons import advice
 from worker.sandbox import Fault, Sandbox, SandboxConfig
 from workflows.alerts import problems
 from workflows.backfill import Backfiller, Window
 from workflows.findings import Cause
 from workflows.polling import Polled
-from workflows.reasons import advice
 
 pytestmark = pytest.mark.integration
 

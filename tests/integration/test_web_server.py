@@ -27,7 +27,7 @@ from tests.integration.servers import PostgresServer
 from worker.errors import ConfigurationError
 from worker.ledger.models import deliveries
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.app import create_app
 from worker.web.server import WebServer, serve
 
@@ -307,7 +307,7 @@ SERVE = """
 import sys, threading, time
 sys.path.insert(0, {repository!r})
 from fastapi import FastAPI
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.server import WebServer
 app = FastAPI()
 @app.get("/slow")

@@ -12,12 +12,12 @@ from tests.faults.mail_rig import KEY, LEARNERS_PASSWORD
 from tests.faults.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, LEASE_SECONDS, Product
 from tests.integration.servers import RedisServer
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.ledger.models import runs
 from worker.ledger.sealed_password_models import sealed_passwords
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.mailbox import Mailbox, MailFault
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.celery_app import create_celery
-from worker.settings import Settings, load_settings, variables
+from worker.broker.app import create_celery
+from worker.settings.settings import Settings, load_settings, variables
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.load((REPOSITORY / "compose.yaml").read_text(), Loader=yaml.CSafeLoader)

@@ -13,10 +13,10 @@ import pytest
 import typer
 import yaml
 
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.cli.app import app
 from worker.ledger.session import Ledger
-from worker.settings import load_settings, variables
+from worker.settings.settings import load_settings, variables
 from worker.web.metrics import Metrics
 
 REPOSITORY = Path(__file__).parents[2]

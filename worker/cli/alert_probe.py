@@ -8,7 +8,7 @@ from worker.cli.finding import Finding
 from worker.errors import ApiError, ConfigurationError
 
 if TYPE_CHECKING:
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 _TITLE = "Cartbridge: a test"
 _TEXT = "This is a test alert, sent by `cartbridge check --alert`. Nothing is wrong."
@@ -17,7 +17,7 @@ _TEXT = "This is a test alert, sent by `cartbridge check --alert`. Nothing is wr
 def send_test_alert(settings: Settings) -> Finding:
     """Tell every receiver of alerts, and find who did not take it."""
     from worker.clients.alerts import AlertsClient
-    from worker.logs import known_secrets
+    from worker.observability.logs import known_secrets
 
     variable = "CARTBRIDGE_ALERTS__URLS"
     if not settings.alerts.is_configured:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from worker.cli.finding import Finding
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 
 def check_command(

@@ -51,7 +51,7 @@ def list_command(
 ) -> None:
     """List deliveries, newest first."""
     from worker.ledger.listing import list_deliveries
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         rows = list_deliveries(
@@ -86,7 +86,7 @@ def show_command(
     """Show one delivery, and what came of it."""
     from worker.ledger.finding import one_delivery
     from worker.ledger.listing import show_delivery
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         found = show_delivery(connection, one_delivery(connection, delivery), advise=advice)

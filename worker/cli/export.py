@@ -13,7 +13,7 @@ from worker.cli.arguments import AsJson, Why
 from worker.cli.failures import FAILED, MISUSED, complain
 from worker.cli.opening import current_actor, opening_of
 from worker.cli.printing import note
-from worker.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
+from worker.text.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The learner's or buyer's email.", show_default=False)]
 Output = Annotated[
@@ -36,12 +36,12 @@ def export_command(
 
     Others in the same orders are left out. The audit trail keeps that it was done, and not of whom by name.
     """
-    from worker.email_address import email_problem, is_email, trimmed_email
     from worker.ledger.events import record_event
     from worker.ledger.export import as_text, export_person
     from worker.ledger.finding import not_found
     from worker.ledger.forgetting import find_person, words_of
-    from worker.personal_text import without_words
+    from worker.text.email_address import email_problem, is_email, trimmed_email
+    from worker.text.personal_text import without_words
 
     with opening_of(context).runtime() as runtime:
         with runtime.ledger.read() as connection:

@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.opening import Opening
-from worker.control_characters import CONTROL_CHARACTERS
 from worker.errors import CartbridgeError, ConfigurationError
+from worker.text.control_characters import CONTROL_CHARACTERS
 
 FAILED = 1
 MISUSED = 2
@@ -56,7 +56,7 @@ def _is_ledger_failure(error: Exception) -> bool:
 
 def _lost_ledger(opening: Opening, error: Exception) -> str:
     """Names the kind of failure alone: a driver's own text may hold values."""
-    from worker.redaction import redact
+    from worker.text.redaction import redact
 
     settings = opening.settings
     label = redact(settings.shown_database_url, settings.secret_values())

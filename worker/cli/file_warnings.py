@@ -9,8 +9,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from worker.environment import VariablesSource
-from worker.settings import Settings, variables
+from worker.settings.environment import VariablesSource
+from worker.settings.settings import Settings, variables
 
 _LEDGER_SUFFIXES = ("", "-wal", "-shm", "-journal")
 _COPIES = ("", "aside", "backup", "backups")

@@ -48,11 +48,11 @@ def forget_command(
     masked, and a tombstone keeps an edit at the source or a restored copy from bringing them back. Prints a receipt.
     The shop and LearningCart keep what they hold: forget the person there too.
     """
-    from worker.email_address import email_problem, is_email, trimmed_email
     from worker.ledger.erasure_file import ErasureFile
     from worker.ledger.erasure_replay import write_missing
     from worker.ledger.finding import not_found
     from worker.ledger.forgetting import find_person, forget
+    from worker.text.email_address import email_problem, is_email, trimmed_email
 
     must_be_askable(yes=yes or dry_run)
     with opening_of(context).runtime() as runtime:

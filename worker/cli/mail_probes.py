@@ -15,10 +15,10 @@ from worker.formatting import counted
 from worker.ledger import sealed_passwords
 from worker.ledger.sealed_passwords import PasswordSeal
 from worker.ledger.session import Ledger, SchemaMismatchError
-from worker.logs import known_secrets
-from worker.mail_settings import MAKE_A_KEY, MailSettings, keys_in
 from worker.mail_templates import MailTemplates
-from worker.settings import Settings
+from worker.observability.logs import known_secrets
+from worker.settings.mail import MAKE_A_KEY, MailSettings, keys_in
+from worker.settings.settings import Settings
 
 SUBJECT = "Test mail from Cartbridge"
 TEXT = "Cartbridge can send mail through this server. Nothing needs to be done.\n"

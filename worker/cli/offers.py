@@ -55,9 +55,9 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
 def unmapped_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the products that no offer matches, what waits for each, and the lines to paste into the offers file."""
     from worker.ledger.page_offers import waiting_for_offer
+    from worker.reasons import Reason
     from workflows.offers import OffersError
     from workflows.offers_file import load_offers
-    from workflows.reasons import Reason
     from workflows.unmapped import unmapped_products
 
     opening = opening_of(context)

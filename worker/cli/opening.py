@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from tasks.runtime import Runtime
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 DEFAULT_ENV_FILE = Path(".env")
 
@@ -30,8 +30,8 @@ class Opening:
     @cached_property
     def settings(self) -> Settings:
         """The settings; from here on secrets are masked in the log. Raises `ConfigurationError`."""
-        from worker.logs import configure_logging, log_uncaught_exceptions
-        from worker.settings import load_settings
+        from worker.observability.logs import configure_logging, log_uncaught_exceptions
+        from worker.settings.settings import load_settings
 
         settings = load_settings(env_file=self.env_file)
         # Short commands tell what came of them themselves; the log is for what nobody foresaw.

@@ -50,7 +50,7 @@ def list_command(
 ) -> None:
     """List orders, those with the latest news first."""
     from worker.ledger.listing import list_orders
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         rows = list_orders(
@@ -84,7 +84,7 @@ def show_command(
     from worker.ledger.finding import not_found
     from worker.ledger.listing import show_order
     from worker.ledger.story import story_of_order
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     source, _, order_id = order.partition("/")
     with opening_of(context).reading() as connection:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker.cli.arguments import DEFAULT_LIMIT
-from worker.control_characters import CONTROL_CHARACTERS
+from worker.text.control_characters import CONTROL_CHARACTERS
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from worker.ledger.erasure_file import ErasureFile, ErasureFileError
 from worker.ledger.erasure_replay import missing_in
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def retention_note(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.doorbell import Doorbell
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.cli.finding import Finding, StatusReading, with_notes
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.mail_probes import probe_mail
@@ -26,8 +26,8 @@ from worker.formatting import counted
 from worker.ledger.guards import guard_warning, owned_tables
 from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
-from worker.logs import known_secrets
-from worker.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
+from worker.observability.logs import known_secrets
+from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
 from workflows.offers import OffersError
 from workflows.offers_file import load_offers
 

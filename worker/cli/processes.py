@@ -16,14 +16,14 @@ from fastapi import FastAPI
 from tasks.process import adopt_runtime
 from tasks.queue_depths import queue_depths
 from tasks.runtime import Runtime
-from worker.celery_app import QUEUES, LedgerScheduler
+from worker.broker.app import QUEUES, LedgerScheduler
+from worker.broker.memory import spare_memory
 from worker.errors import ConfigurationError
 from worker.ledger import due
 from worker.ledger.guards import guard_warning
 from worker.ledger.lock import ProcessLock
-from worker.logs import configure_logging
-from worker.memory import spare_memory
-from worker.settings import Settings
+from worker.observability.logs import configure_logging
+from worker.settings.settings import Settings
 from worker.web.app import create_app
 from worker.web.page.desk import Desk
 from worker.web.server import WebServer

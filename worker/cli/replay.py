@@ -128,7 +128,7 @@ def _choose(
     until: datetime | None,
 ) -> list[Shape]:
     from worker.ledger.listing import list_runs
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     with runtime.ledger.read() as connection:
         return list(

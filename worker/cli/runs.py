@@ -74,7 +74,7 @@ def list_command(
 ) -> None:
     """List runs, newest first."""
     from worker.ledger.listing import list_runs
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         size = limit if as_json else None
@@ -105,7 +105,7 @@ def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) 
     from worker.ledger.finding import one_run
     from worker.ledger.listing import show_run
     from worker.ledger.verdict import judge
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         found = show_run(connection, one_run(connection, run), advise=advice)
@@ -172,7 +172,7 @@ def _chosen(
 ) -> list[str]:
     """The run that was named, or those in review with a reason, once the operator has agreed."""
     from worker.ledger.listing import list_runs
-    from workflows.reasons import advice
+    from worker.reasons import advice
 
     if (run is None) == (review_reason is None):
         raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")

@@ -6,7 +6,7 @@ import io
 import sys
 from typing import TextIO
 
-from worker.control_characters import JSON_CONTROLS
+from worker.text.control_characters import JSON_CONTROLS
 
 
 class PlainStream(io.TextIOWrapper):

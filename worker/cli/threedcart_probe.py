@@ -5,8 +5,8 @@ from __future__ import annotations
 from worker.cli.finding import StatusReading, with_notes
 from worker.clients.threedcart import ThreedcartClient
 from worker.errors import ApiError, NotFoundError
-from worker.logs import known_secrets
-from worker.settings import ThreedcartSettings
+from worker.observability.logs import known_secrets
+from worker.settings.settings import ThreedcartSettings
 from worker.sources.threedcart_statuses import NOT_COMPLETED, STATUS_NAMES, reading_of
 
 

@@ -29,8 +29,8 @@ def why_command(
 ) -> None:
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.ledger.story import why
+    from worker.reasons import advice
     from workflows.offers_file import offers_problem
-    from workflows.reasons import advice
 
     opening = opening_of(context)
     with opening.reading() as connection:

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from apprise import Apprise, AppriseAsset, NotifyBase
 
-from worker.control_characters import CONTROL_CHARACTERS
 from worker.errors import ApiError, ConfigurationError
-from worker.redaction import SecretBook
+from worker.text.control_characters import CONTROL_CHARACTERS
+from worker.text.redaction import SecretBook
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from worker.clients.rate import RateLimit
 from worker.clients.reading import UnreadableError, read_document, read_tolerantly
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
-from worker.redaction import redact
-from worker.tracing import tracing
+from worker.observability.tracing import tracing
+from worker.text.redaction import redact
 
 __all__ = ["Answer", "ApiClient", "Budget", "CallAccess", "CallLimits", "SystemAccess"]
 

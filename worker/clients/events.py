@@ -17,7 +17,7 @@ from worker.clients.base import USER_AGENT
 from worker.clients.outcomes import error_for_answer, error_for_no_answer
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ConfigurationError
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 SYSTEM: Final = "events"
 OPERATION: Final = "webhook"

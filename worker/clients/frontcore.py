@@ -22,7 +22,7 @@ from worker.clients.reading import UnreadableError, word_of
 from worker.clients.studiocart_models import rows
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 SYSTEM: Final = "frontcore"
 PAGE_SIZE: Final = 250
@@ -57,7 +57,7 @@ _NO_ORDERS: Final = re.compile(r"no (?:orders?|results?)\b|orders? (?:was |were 
 
 
 class FrontcoreAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.FrontcoreSettings`."""
+    """What the client reads of `worker.settings.settings.FrontcoreSettings`."""
 
     @property
     def api_key(self) -> SecretStr | None: ...

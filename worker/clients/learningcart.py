@@ -38,7 +38,6 @@ from worker.clients.reading import (
     unwrap,
 )
 from worker.clients.unreadable import Rows, read_rows
-from worker.email_address import email_key
 from worker.errors import (
     ApiError,
     AuthenticationError,
@@ -48,7 +47,8 @@ from worker.errors import (
     RefusalUnclearError,
     RequestRefusedError,
 )
-from worker.redaction import SecretBook
+from worker.text.email_address import email_key
+from worker.text.redaction import SecretBook
 
 __all__ = ["CustomerFields", "LearningCartAccess", "LearningCartClient"]
 
@@ -60,7 +60,7 @@ _EVERYBODYS: Final = "getOrdersByDate"
 
 
 class LearningCartAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.LearningCartSettings`."""
+    """What the client reads of `worker.settings.settings.LearningCartSettings`."""
 
     @property
     def site_hostname(self) -> str | None: ...

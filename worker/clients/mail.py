@@ -30,9 +30,9 @@ from worker.clients.mail_outcomes import (
 from worker.clients.rate import RateLimit
 from worker.clients.watchdog import WATCHDOG, Watched
 from worker.errors import AuthenticationError, ConfigurationError
-from worker.mail_address import MailAddress
-from worker.mail_settings import MailSettings
-from worker.redaction import SecretBook, redact
+from worker.settings.mail import MailSettings
+from worker.settings.mail_address import MailAddress
+from worker.text.redaction import SecretBook, redact
 
 __all__ = ["Mail", "MailAddress", "MailClient"]
 

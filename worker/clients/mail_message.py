@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final
 
-from worker.mail_address import MailAddress, one_line
+from worker.settings.mail_address import MailAddress, one_line
 
 _LONGEST_SUBJECT: Final = 250
 

@@ -24,7 +24,7 @@ from worker.clients.studiocart_requests import (
 )
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 PAGE_SIZE: Final = 100
 """The vendor's maximum: more is a 400, `rest_invalid_param`."""
@@ -39,7 +39,7 @@ _PAST_THE_END: Final = "rest_post_invalid_page_number"
 
 
 class StudiocartAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.StudiocartSettings`."""
+    """What the client reads of `worker.settings.settings.StudiocartSettings`."""
 
     @property
     def api_key(self) -> SecretStr | None: ...

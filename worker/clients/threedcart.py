@@ -32,7 +32,7 @@ from worker.clients.threedcart_models import (
 from worker.clients.threedcart_paging import PageSize, walk_by_offset
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 SYSTEM: Final = "threedcart"
 PAGE_SIZE: Final = 100
@@ -57,7 +57,7 @@ _Q = TypeVar("_Q", bound=ThreedcartRecord)
 
 
 class ThreedcartAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.ThreedcartSettings`."""
+    """What the client reads of `worker.settings.settings.ThreedcartSettings`."""
 
     @property
     def secure_url(self) -> str | None: ...

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Row, Table, TextClause, bindparam, delete, insert, select, text, update
 
-from worker.email_address import email_key
 from worker.ledger.ids import new_id
 from worker.ledger.models import completions, learners, orders, runs
 from worker.ledger.states import RunState
 from worker.ledger.subscription_models import subscription_orders, subscriptions
+from worker.text.email_address import email_key
 
 _AT_ONCE: Final = 500
 _MOVING: Final = "moving:"

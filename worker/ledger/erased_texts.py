@@ -16,7 +16,7 @@ from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast
 from worker.ledger.models import attempts, breakers, cursors, deliveries, events, outbox, pauses, runs, steps
 from worker.ledger.recoveries import FORGOTTEN_CALL
 from worker.ledger.recovery_models import recoveries
-from worker.personal_text import ERASED, each_text, has_prose, without_words
+from worker.text.personal_text import ERASED, each_text, has_prose, without_words
 
 _AT_ONCE: Final = 200
 _ERROR_CLASS: Final = re.compile(r"[A-Z]\w*(?:Error|Exception)?")

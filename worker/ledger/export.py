@@ -27,8 +27,8 @@ from worker.ledger.naming import rows_naming
 from worker.ledger.sealed_password_models import sealed_passwords
 from worker.ledger.shapes import Shape, iso
 from worker.ledger.subscription_models import subscriptions
-from worker.personal_text import each_text, has_prose, personal_words, without_words
 from worker.sources.order import email_key
+from worker.text.personal_text import each_text, has_prose, personal_words, without_words
 
 OTHER: Final = "[another person]"
 """Stands for what describes others."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, or_, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.models import deliveries, learners, orders, runs
-from worker.settings import SOURCES
+from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
 SHORTEST_PREFIX = 4

@@ -34,8 +34,8 @@ from worker.ledger.naming import normal_text, rows_naming, whole_email
 from worker.ledger.repository import record_event
 from worker.ledger.states import RunState
 from worker.ledger.subscription_rows import forget_buyer, subscriptions_bought
-from worker.personal_text import ERASED, personal_words, without_words
 from worker.sources.order import email_key
+from worker.text.personal_text import ERASED, personal_words, without_words
 
 OPEN = (RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.REVIEW, RunState.FAILED)
 """These runs still need to know whom they are for."""

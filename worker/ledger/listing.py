@@ -30,7 +30,7 @@ from worker.ledger.shapes import (
     run_shape,
 )
 from worker.ledger.subscription_telling import subscription_line
-from worker.settings import SOURCES
+from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
 __all__ = [

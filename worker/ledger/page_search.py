@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
 
-from worker.email_address import folded
 from worker.ledger.email_keys import beyond_ascii
 from worker.ledger.finding import SHORTEST_PREFIX
 from worker.ledger.models import learners, orders, runs
 from worker.ledger.page_indexes import begins
 from worker.ledger.shapes import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
-from worker.settings import SOURCES
+from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
+from worker.text.email_address import folded
 
 MOST_HITS = 20
 """Of each kind."""

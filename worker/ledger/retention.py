@@ -44,7 +44,7 @@ from worker.ledger.outbox import OutboxState
 from worker.ledger.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState
-from worker.personal_text import EXPIRED, has_prose
+from worker.text.personal_text import EXPIRED, has_prose
 
 CURSOR: Final = "ledger:retention"
 """Its row says when this was last done."""

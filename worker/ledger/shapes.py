@@ -23,7 +23,7 @@ class Advised(Protocol):
 
 
 class Advise(Protocol):
-    """Explains a reason code with the ids filled in; None for no code. `workflows.reasons.advice` is the one there is:
+    """Explains a reason code with the ids filled in; None for no code. `worker.reasons.advice` is the one there is:
     the ledger does not know the workflows, so its callers hand it in.
     """
 

@@ -15,7 +15,7 @@ from worker.ledger.shapes import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, orde
 from worker.ledger.subscription_telling import subscription_line
 from worker.ledger.telling import Line, attempt_line, delivery_lines, event_line, order_line
 from worker.ledger.verdict import judge
-from worker.settings import SOURCES
+from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
 _MOST_RUNS = 100

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from worker.clients import frontcore_models as records
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.reading import as_datetime, id_of
-from worker.email_address import trimmed_email
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
 from worker.sources.order import Money, Order, Payment
 from worker.sources.source import Page, Until, Walk, page_of
+from worker.text.email_address import trimmed_email
 
 OVERLAP: Final = timedelta(hours=26)
 """How much earlier than asked a walk begins: the vendor does not say in which zone it reads a filter's date, and zones

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.email_address import email_key, email_problem, is_email, trimmed_email, without_emails
 from worker.sources.subscription import Subscription
+from worker.text.email_address import email_key, email_problem, is_email, trimmed_email, without_emails
 
 __all__ = ["email_key", "is_email", "trimmed_email", "without_emails"]
 

@@ -12,9 +12,9 @@ from datetime import date, datetime, timedelta
 from worker.clients import studiocart_models as records
 from worker.clients.reading import as_int, as_text
 from worker.clients.studiocart import StudiocartClient
-from worker.email_address import trimmed_email
 from worker.errors import NotFoundError
 from worker.sources.subscription import Access, Invoice, Subscription
+from worker.text.email_address import trimmed_email
 
 ACCESS: dict[str, Access] = {
     "active": Access.LIVE,

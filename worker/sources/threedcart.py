@@ -18,12 +18,12 @@ from worker.clients import threedcart_models as records
 from worker.clients.reading import as_datetime, as_int, fold, id_of
 from worker.clients.threedcart import ThreedcartClient
 from worker.clients.unreadable import Rows
-from worker.email_address import trimmed_email
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
 from worker.sources.order import Order
 from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, page_of
 from worker.sources.threedcart_lines import lines_of, trimmed
 from worker.sources.threedcart_statuses import NOT_COMPLETED, PAID_STATUSES, STATUS_NAMES, lacks_evidence, payment_of
+from worker.text.email_address import trimmed_email
 
 OVERLAP: Final = timedelta(hours=26)
 """How much earlier than asked a walk begins. The store's zone is a setting, and may be set wrong: that then costs a

@@ -19,7 +19,8 @@ from worker.ledger import listing
 from worker.ledger.completions import list_completions
 from worker.ledger.listing import Shape
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.reasons import advice
+from worker.settings.settings import Settings
 from worker.web import api_models
 from worker.web.api_access import token_check
 from worker.web.api_queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
@@ -27,7 +28,6 @@ from worker.web.json_answer import JsonAnswer
 from worker.web.lockout import API_FREE_FAILURES, Lockout
 from worker.web.problems import MEDIA_TYPE
 from workflows.offers_file import offers_problem
-from workflows.reasons import advice
 
 _REFUSALS = {
     401: "No token, or not the right one; or none is set, and the API is closed.",

@@ -11,7 +11,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.client_address import address_of
 from worker.web.lockout import Lockout
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.ledger.listing import Shape
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.setting_types import UtcDatetime
+from worker.settings.types import UtcDatetime
 
 LARGEST_PAGE = 500
 DEFAULT_PAGE = 50

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from worker.ledger.session import Ledger
-from worker.setting_types import networks_of
-from worker.settings import Settings
+from worker.settings.settings import Settings
+from worker.settings.types import networks_of
 from worker.web.api import api_routes
 from worker.web.client_address import ClientAddressMiddleware
 from worker.web.doorbell import Doorbell

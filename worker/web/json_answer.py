@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from worker.control_characters import JSON_CONTROLS
+from worker.text.control_characters import JSON_CONTROLS
 
 
 class JsonAnswer(JSONResponse):

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from worker.errors import ConfigurationError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.connections import Deadlines, Sweep, guarded_protocol
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from worker.settings import SourceSettings, StudiocartSettings
+from worker.settings.settings import SourceSettings, StudiocartSettings
 from worker.web.webhook_body import BodyKind, Fields
 from worker.web.webhook_fields import BODY_SECRET_FIELD
 

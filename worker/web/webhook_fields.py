@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from worker.errors import WebhookRejectedError
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 from worker.web.webhook_body import Fields, rejected
 
 ID_FIELDS = ("id", "order_id", "OrderID")

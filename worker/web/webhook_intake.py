@@ -16,7 +16,7 @@ from worker.errors import WebhookRejectedError
 from worker.ledger.order_rows import insert_delivery
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.webhook_authentication import WebhookAuthentication
 from worker.web.webhook_body import BodyKind, Fields, fields_of, parse_document, rejected
 from worker.web.webhook_fields import Storable, is_lead, no_order, order_id_of

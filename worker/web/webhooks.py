@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect
 
 from worker.errors import WebhookRejectedError
 from worker.ledger import webhook_refusals
-from worker.tracing import tracing
+from worker.observability.tracing import tracing
 from worker.web.client_address import address_of
 from worker.web.doorbell import Doorbell
 from worker.web.failure_limit import FailureLimit

@@ -38,7 +38,7 @@ from tests.faults.simulation.boundaries import (
     watching,
 )
 from tests.integration.servers import PR_SET_PDEATHSIG
-from worker.celery_app import LedgerScheduler
+from worker.broker.app import LedgerScheduler
 
 ENOUGH_SECONDS = 40.0
 """Far more than anything here takes, on a busy machine too."""

@@ -24,7 +24,7 @@ from sqlalchemy import func, select, update
 from tests.faults.crashes.doomed_process import Errand, Nursery, Point, kill, wait
 from tests.faults.rig import OFFERS
 from tests.integration.servers import PostgresServer, RedisServer, free_port
-from worker.celery_app import INGEST_QUEUE, QUEUES
+from worker.broker.app import INGEST_QUEUE, QUEUES
 from worker.ledger.due import DISPATCH_AGAIN_SECONDS
 from worker.ledger.models import attempts, deliveries, orders, runs
 from worker.ledger.session import Ledger

@@ -23,7 +23,7 @@ from tests.faults.races.watched_site import WatchedSite
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
 from worker.sandbox.config import LearningCartConfig, SandboxConfig
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 from worker.web.app import create_app
 
 _LONGEST_TROUBLE = 700

@@ -43,7 +43,7 @@ ANSWERED = "answered"
 """Its answer has arrived whole, and the caller does not know yet."""
 
 _OURS = ("workflows.", "tasks.", "worker.")
-_PLUMBING = ("worker.ledger.session", "worker.clients.base", "worker.clients.transport", "worker.logs")
+_PLUMBING = ("worker.ledger.session", "worker.clients.base", "worker.clients.transport", "worker.observability.logs")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tasks.runtime import Runtime
 from tests.faults.simulation.messages import Broker, Message, SimulatedDoorbell
 from tests.faults.simulation.network import SMOOTH, Fate, Network
 from tests.faults.simulation.timeline import Timeline
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.ledger import ids
 from worker.ledger.models import LedgerModel, cursors
 from worker.ledger.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
@@ -32,7 +32,7 @@ from worker.ledger.session import Ledger
 from worker.sandbox import SandboxConfig
 from worker.sandbox.clock import Clock
 from worker.sandbox.world import PREFIXES, World
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 from worker.web.webhook_body import BodyKind
 from worker.web.webhook_intake import Taken, WebhookIntake
 

@@ -108,7 +108,7 @@ HOLDERS = (
     Bug(
         "lane key without lower-casing",
         "One learner, written in two ways, is two lanes, and may become two customers.",
-        "worker/email_address.py",
+        "worker/text/email_address.py",
         "trimmed_email(email).lower())",
         "trimmed_email(email))",
         ByTest("test_lanes.py::test_lane_is_the_same_when_an_email_is_spelled_otherwise"),
@@ -116,7 +116,7 @@ HOLDERS = (
     Bug(
         "lane key that folds",
         "Two people whose addresses fold alike are one learner: one lane, one profile, forgotten together.",
-        "worker/email_address.py",
+        "worker/text/email_address.py",
         "trimmed_email(email).lower())",
         "trimmed_email(email).casefold())",
         ByTest("test_lanes.py::test_lanes_and_customers_are_two_when_addresses_merely_fold_alike"),

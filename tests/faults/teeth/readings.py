@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.teeth.bug import Bug, ByTest
 
 _AGE = "workflows/order_age.py"
-_EMAIL = "worker/email_address.py"
+_EMAIL = "worker/text/email_address.py"
 _LINES = "worker/sources/studiocart_lines.py"
 _PLANNING = "workflows/planning.py"
 _SEATS = "worker/sources/frontcore_seats.py"

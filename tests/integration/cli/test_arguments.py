@@ -7,7 +7,7 @@ import typer
 from freezegun import freeze_time
 
 from worker.cli.arguments import DestinationName, SourceName, parse_moment
-from worker.settings import DESTINATIONS, SOURCES
+from worker.settings.settings import DESTINATIONS, SOURCES
 
 
 def test_the_names_are_those_of_the_settings_when_compared() -> None:

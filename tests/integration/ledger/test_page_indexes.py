@@ -15,7 +15,7 @@ from worker.ledger.page_systems import systems
 from worker.ledger.page_today import done_since, needs_person, under_way
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from workflows.reasons import advice
+from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LARGE = ("runs", "orders", "deliveries", "attempts", "events", "learners")

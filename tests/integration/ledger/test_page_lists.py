@@ -10,7 +10,7 @@ from worker.errors import NotInLedgerError
 from worker.ledger.page_lists import page_of_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from workflows.reasons import advice
+from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 ROWS = [

@@ -8,7 +8,7 @@ from tests.integration.web.filling import add_learner, add_order, add_run
 from worker.ledger import page_search
 from worker.ledger.page_search import search
 from worker.ledger.session import Ledger
-from workflows.reasons import advice
+from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
 from tests.unit.workflows.academy import Academy
 from tests.unit.workflows.shop import NOW, ONE_OFFER, Clock, FakeSource
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 from workflows.execution import Executor
 from workflows.hints import HintReader
 

@@ -14,12 +14,12 @@ from werkzeug import Request, Response
 from tasks.alerts import alert
 from tasks.runtime import Runtime
 from tests.unit.workflows.shop import NOW, Clock, an_order, record, rows
-from worker.alert_settings import AlertsSettings
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.clients.alerts import AlertsClient
 from worker.errors import ApiError, ConfigurationError
 from worker.ledger.models import breakers, cursors, pauses, runs
-from worker.settings import Settings
+from worker.settings.alerts import AlertsSettings
+from worker.settings.settings import Settings
 
 TOKEN = "planted-token-of-a-chat"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.catalog import refresh_catalog
 from tests.faults.rig import Rig
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.ledger.catalog import product_names
 from worker.sandbox import Sandbox
 

@@ -8,10 +8,10 @@ import pytest
 from tasks.completions import poll_completions
 from tasks.runtime import Runtime
 from tests.unit.workflows.shop import Clock, rows
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.clients.learningcart_models import CourseCompletionInfo
 from worker.ledger.models import completions
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 
 
 class Report:

@@ -10,13 +10,13 @@ from tasks.control import sweep
 from tasks.runtime import Runtime
 from tests.unit.workflows.academy import KEY, LEASE_SECONDS, a_run, claimed
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.ledger import order_rows
 from worker.ledger.models import orders, pauses, runs
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.states import Via
 from worker.ledger.watching import watches
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 Published = list[tuple[str, tuple[str, ...]]]
 

@@ -8,12 +8,12 @@ from pydantic import SecretStr
 from tasks.outbox import deliver_events
 from tasks.runtime import Runtime
 from tests.unit.workflows.shop import NOW, rows
-from worker.celery_app import create_celery
+from worker.broker.app import create_celery
 from worker.clients.events import EventsClient
-from worker.event_settings import EventsSettings
 from worker.ledger.models import outbox
 from worker.ledger.outbox import add_event
-from worker.settings import Settings
+from worker.settings.events import EventsSettings
+from worker.settings.settings import Settings
 
 URL = SecretStr("https://hooks.example.test/in")
 SECRET = SecretStr("whsec_" + "A" * 40)

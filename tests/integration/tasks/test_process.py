@@ -11,8 +11,8 @@ import pytest
 
 from tasks.process import adopt_runtime, runtime_of
 from tasks.runtime import Runtime
-from worker.celery_app import create_celery
-from worker.settings import Settings
+from worker.broker.app import create_celery
+from worker.settings.settings import Settings
 
 
 def test_runtime_is_made_once_when_many_threads_ask_first(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from celery import Celery
 
 from tasks.queue_depths import queue_depths
 from tests.integration.servers import RedisServer
-from worker.celery_app import CONTROL_QUEUE, QUEUES
+from worker.broker.app import CONTROL_QUEUE, QUEUES
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from tests.unit.worker.web.asking import NOW, AppClient, Bell, settings_with
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.app import create_app
 
 PASSWORD = "planted-admin-password"

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from worker.email_address import email_key
 from worker.ledger.models import attempts, deliveries, learners, orders, runs
+from worker.text.email_address import email_key
 
 
 def add_order(connection: Connection, order_id: str, at: datetime, **values: Any) -> None:

@@ -19,9 +19,9 @@ from worker.clients.alerts import AlertsClient
 from worker.ledger.models import runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.logs import configure_logging
 from worker.mail_templates.outside_text import one_short_line
-from worker.settings import load_settings
+from worker.observability.logs import configure_logging
+from worker.settings.settings import load_settings
 from worker.sources.order import Learner
 from workflows.outbox import body_of
 

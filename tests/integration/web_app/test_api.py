@@ -27,9 +27,9 @@ from worker.ledger.models import attempts, cursors, events, orders, runs, steps
 from worker.ledger.order_rows import insert_delivery
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
+from worker.reasons import advice
 from worker.web import api_models
 from worker.web.app import create_app
-from workflows.reasons import advice
 
 EMAIL = "ada+x@learner.example"
 PATHS = ["runs", "runs/x", "orders", "orders/studiocart/1", "deliveries", "deliveries/x", "completions", "status"]

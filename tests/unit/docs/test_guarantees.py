@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.simulation import boundaries
 from worker.ledger.held import PROMPT_ANSWER_SECONDS
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 from workflows.execution import Timing
 
 REPOSITORY = Path(__file__).parents[3]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from worker.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
+from worker.text.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
 
 
 @pytest.mark.parametrize(

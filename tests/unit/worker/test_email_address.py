@@ -1,10 +1,10 @@
-"""`worker.email_address`: whose an address is, and which ones nobody can type."""
+"""`worker.text.email_address`: whose an address is, and which ones nobody can type."""
 
 from __future__ import annotations
 
 import pytest
 
-from worker.email_address import email_key, email_problem, folded, is_email, trimmed_email
+from worker.text.email_address import email_key, email_problem, folded, is_email, trimmed_email
 
 INVISIBLE = [
     "\u200b",

@@ -1,11 +1,11 @@
-"""`worker.environment`: where a variable's text comes from, and what is said when it cannot be had."""
+"""`worker.settings.environment`: where a variable's text comes from, and what is said when it cannot be had."""
 
 from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
 
-from worker.environment import VariablesSource
+from worker.settings.environment import VariablesSource
 
 KNOWN = ("CARTBRIDGE_LEASE_SECONDS", "CARTBRIDGE_OFFERS_FILE", "CARTBRIDGE_WEB__API_TOKEN")
 TOKEN = "CARTBRIDGE_WEB__API_TOKEN"

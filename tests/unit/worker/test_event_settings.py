@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from worker.errors import ConfigurationError
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 SECRET = "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLTI0LWJ5dGVz"
 

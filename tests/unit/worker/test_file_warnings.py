@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.file_warnings import file_warnings
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 
 @pytest.mark.parametrize(

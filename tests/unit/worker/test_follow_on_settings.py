@@ -8,7 +8,7 @@ import pytest
 
 from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.errors import ConfigurationError
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 STORE = {
     "CARTBRIDGE_THREEDCART__SECURE_URL": "store.example.test",

@@ -1,4 +1,4 @@
-"""`worker.logs`: every line of every logger takes one way out, and no secret is on it."""
+"""`worker.observability.logs`: every line of every logger takes one way out, and no secret is on it."""
 
 import io
 import json
@@ -13,9 +13,9 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from worker import logs
-from worker.redaction import SecretBook
-from worker.settings import Settings
+from worker.observability import logs
+from worker.settings.settings import Settings
+from worker.text.redaction import SecretBook
 
 PLANTED = "planted'Secret\"91"
 SETTINGS = Settings.model_validate({"learningcart": {"password": SecretStr(PLANTED)}, "log_format": "json"})

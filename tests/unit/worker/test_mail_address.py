@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.mail_address import MailAddress, one_line
+from worker.settings.mail_address import MailAddress, one_line
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from worker.errors import ConfigurationError
-from worker.mail_settings import MAKE_A_KEY
-from worker.settings import Settings, load_settings
+from worker.settings.mail import MAKE_A_KEY
+from worker.settings.settings import Settings, load_settings
 
 KEY = "cGFzc3dvcmRzLWtleS1vZi0zMi1ieXRlcy1leGFjdGw="
 MAIL = {"MAIL__HOST": "smtp.example.com", "MAIL__SENDER": "Academy <courses@example.com>"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from worker.personal_text import ERASED, has_prose, masked, personal_words, without_words
+from worker.text.personal_text import ERASED, has_prose, masked, personal_words, without_words
 
 JANE = {
     "email": "jane@shop.test",

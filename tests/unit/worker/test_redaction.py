@@ -1,4 +1,4 @@
-"""`worker.redaction`: a known secret shows in no spelling, and an unknown one not where its name gives it away."""
+"""`worker.text.redaction`: a known secret shows in no spelling, and an unknown one not where its name gives it away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.redaction import MASK, SecretBook, redact
+from worker.text.redaction import MASK, SecretBook, redact
 
 SECRET = "p&ss w\"rd<é'/+%\\1"
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"

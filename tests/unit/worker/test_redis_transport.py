@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from kombu.transport import TRANSPORT_ALIASES, get_transport_cls, redis
 
-from worker import redis_transport
-from worker.redis_transport import Deliveries, Transport
+from worker.broker import redis_transport
+from worker.broker.redis_transport import Deliveries, Transport
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_transport_is_ours_when_a_broker_is_redis() -> None:
     redis_transport.install()
     redis_transport.install()
     for scheme in ("redis", "rediss"):
-        assert TRANSPORT_ALIASES[scheme] == "worker.redis_transport:Transport"
+        assert TRANSPORT_ALIASES[scheme] == "worker.broker.redis_transport:Transport"
         assert get_transport_cls(scheme) is Transport
     assert Transport.Channel.QoS is Deliveries
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.retry import LONGEST_WISH_SECONDS, backoff_seconds
+from worker.backoff import LONGEST_WISH_SECONDS, backoff_seconds
 
 
 class Highest(Random):

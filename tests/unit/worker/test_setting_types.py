@@ -1,4 +1,4 @@
-"""`worker.setting_types`: what is taken, what is refused, and that a refusal quotes nothing."""
+"""`worker.settings.types`: what is taken, what is refused, and that a refusal quotes nothing."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from worker import setting_types
+from worker.settings import types as setting_types
 
 PLANTED = "planted-Secret-91"
 BROKER_URL: TypeAdapter[SecretStr] = TypeAdapter(setting_types.BrokerUrl)

@@ -1,9 +1,9 @@
-"""`worker.setting_warnings`: each unwise combination is told once, and a wise one is not told at all."""
+"""`worker.settings.warnings`: each unwise combination is told once, and a wise one is not told at all."""
 
 import pytest
 
 from worker.errors import ConfigurationError
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 
 STUDIOCART_ON = {"STUDIOCART__BASE_URL": "https://shop.example/wp-json/sc/v1", "STUDIOCART__API_KEY": "studiocart-key"}
 

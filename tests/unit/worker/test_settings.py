@@ -1,4 +1,4 @@
-"""`worker.settings`: names, defaults, and one error that tells everything."""
+"""`worker.settings.settings`: names, defaults, and one error that tells everything."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from tests.unit.worker.setting_table import DESIGN_DEFAULTS, EVERY_SETTING, SECRETS
 from worker.errors import ConfigurationError
-from worker.settings import LearningCartSettings, Settings, StudiocartSettings, load_settings, variables
+from worker.settings.settings import LearningCartSettings, Settings, StudiocartSettings, load_settings, variables
 
 ROOT = Path(__file__).parents[3]
 PLANTED = "planted-Secret-91"

@@ -8,9 +8,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from worker.errors import ConfigurationError
-from worker.spans import SpanTracing, trace_id_of
-from worker.tracing import OFF, configure_tracing, tracing, use_tracing
-from worker.tracing_settings import TracingSettings
+from worker.observability.spans import SpanTracing, trace_id_of
+from worker.observability.tracing import OFF, configure_tracing, tracing, use_tracing
+from worker.settings.tracing import TracingSettings
 
 
 class Collector:

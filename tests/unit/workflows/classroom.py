@@ -9,13 +9,13 @@ from typing import Any
 from tests.unit.workflows.shop import START, apply, offers
 from worker.clients.frontcore_models import Order as Record
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.frontcore import to_order
 from worker.sources.order import Order, Payment
 from workflows import refunds
 from workflows.offers import Offers
 from workflows.plan import KnownRun, Plan, Situation
 from workflows.planning import plan
-from workflows.reasons import Reason
 
 COURSE_OFFER = """
 [[offer]]

@@ -21,8 +21,8 @@ from worker.ledger.run_rows import insert_run
 from worker.ledger.session import Ledger
 from worker.ledger.share import Share
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from workflows.execution import Executor, Timing
-from workflows.reasons import Reason
 from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
 
 

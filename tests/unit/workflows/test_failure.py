@@ -24,8 +24,8 @@ from worker.errors import (
     UnexpectedResponseError,
 )
 from worker.ledger.states import Outcome, RunState
+from worker.reasons import Reason
 from workflows.failure import LeaseShortError, Verdict, judge
-from workflows.reasons import Reason
 from workflows.steps import Repeat
 
 

@@ -12,8 +12,8 @@ from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.threedcart_models import Cart
 from worker.errors import UnexpectedResponseError
 from worker.ledger.session import Ledger
+from worker.reasons import Reason
 from workflows.follow_on import ADD_CART_ITEM, CHECK_CART, FOLLOW_ON
-from workflows.reasons import Reason
 from workflows.registry import RISKY_STEPS, WORKFLOWS, destinations, share_of
 from workflows.steps import Call, Lookup, StopError, Workflow
 

@@ -25,11 +25,11 @@ from worker.errors import IllegalTransitionError
 from worker.ledger.models import events, learners, orders, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import OrderState, RunState, StepState
+from worker.reasons import Reason
 from worker.sources.order import Payment, Seat
 from workflows import planning
 from workflows.ingest import Look, record_order
 from workflows.plan import Cancel, Plan, RequestCancel, Revive, Situation
-from workflows.reasons import Reason
 
 SEAT = "1109/1107/buyer/501"
 GROUPS = '[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{ price_id = 501, group_ids = [13, 14] }]\n'

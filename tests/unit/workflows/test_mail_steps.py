@@ -15,10 +15,10 @@ from worker.errors import ApiError, InvalidRequestError
 from worker.ledger.completions import add_completion
 from worker.ledger.session import Ledger
 from worker.mail_templates import FOLLOW_ON, MailTemplates
+from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.follow_on_mail import SEND_FOLLOW_ON_MAIL
 from workflows.mailroom import Mailroom
-from workflows.reasons import Reason
 from workflows.steps import Call, Repeat, StopError
 from workflows.welcome_mail import _may_have_made
 

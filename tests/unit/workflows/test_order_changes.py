@@ -15,10 +15,10 @@ from worker.ledger.models import events
 from worker.ledger.order_changes import MOST_PATHS, changes
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.reasons import Reason, advice
 from worker.sources.order import Money, Order, Payment, Seat
 from workflows.plan import Cancel, Create, Situation
 from workflows.planning import plan
-from workflows.reasons import Reason, advice
 
 SUCCEEDED, REVIEW = RunState.SUCCEEDED, RunState.REVIEW
 ASKED = (REVIEW, Reason.PARTIALLY_REFUNDED)

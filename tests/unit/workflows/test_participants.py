@@ -27,9 +27,9 @@ from tests.unit.workflows.classroom import (
 )
 from tests.unit.workflows.shop import offers
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Seat
 from workflows.plan import Situation
-from workflows.reasons import Reason
 
 # Which offers match
 

@@ -29,8 +29,8 @@ from tests.unit.workflows.classroom import (
 from tests.unit.workflows.shop import JANE, Clock, a_line, an_order, record, states
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Seat
-from workflows.reasons import Reason
 
 # Who waits, and until when
 

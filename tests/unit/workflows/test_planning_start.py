@@ -7,12 +7,12 @@ import pytest
 
 from tests.unit.workflows.shop import START, a_line, an_order, apply, known, offers
 from worker.ledger.states import OrderState, RunState
+from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from workflows import keys
 from workflows.offers import Offers
 from workflows.plan import Create, KnownRun, Plan, Situation
 from workflows.planning import plan
-from workflows.reasons import Reason
 
 OLD = START - timedelta(days=3)
 BASELINE = Situation(start_at=START, baseline=True)

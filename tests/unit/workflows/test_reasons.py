@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from workflows.reasons import ADVICE, Reason, advice
+from worker.reasons import ADVICE, Reason, advice
 
 
 def test_every_reason_has_its_advice() -> None:

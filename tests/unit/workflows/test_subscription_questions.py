@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.unit.workflows.shop import NOW, START, an_order, apply, known, offers
 from worker.ledger.states import RunState
+from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.plan import Ended, KnownRun, Role, Situation, Standing
 from workflows.planning import plan
-from workflows.reasons import Reason
 
 
 def ended(reason: Reason, since: datetime) -> Standing:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from tests.unit.workflows.shop import JOHN, an_order, record, run_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import OrderState, RunState
+from worker.reasons import Reason
 from workflows import plan as plans
 from workflows.offers import Grant, Offers
-from workflows.reasons import Reason
 from workflows.wording import describe_calls, describe_plan
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from worker.ledger.listing import list_deliveries, list_orders, list_runs, show_run
 from worker.ledger.models import orders
 from worker.ledger.states import DeliveryState, RunState
+from worker.reasons import advice
 from workflows.plan import ENROLMENT
-from workflows.reasons import advice
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger

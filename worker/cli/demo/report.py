@@ -17,7 +17,7 @@ from worker.cli.printing import cell, fields, table
 from worker.cli.runs import events_table, steps_table
 from worker.formatting import counted
 from worker.ledger.states import Outcome, RunState
-from workflows.reasons import advice
+from worker.reasons import advice
 
 if TYPE_CHECKING:
     from rich.console import Console

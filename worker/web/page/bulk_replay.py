@@ -15,6 +15,7 @@ from worker.formatting import counted
 from worker.ledger.page_lists import page_of_runs
 from worker.ledger.shapes import Shape
 from worker.ledger.states import RunState
+from worker.reasons import advice
 from worker.web.page.confirming import LONGEST_REASON, Outcome, refused, ring, tell
 from worker.web.page.desk import Desk
 from worker.web.page.filters import RunFilters
@@ -22,7 +23,6 @@ from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page, field, form_of, operator_of
 from worker.web.page.run_actions import of_replay
 from workflows.operations import PLANNED, REPLAYED
-from workflows.reasons import advice
 
 MOST_AT_ONCE = 200
 """As many runs are replayed by one form: what is shown is what is done, and it is done in seconds."""

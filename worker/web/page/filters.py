@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from worker.ledger.states import OrderState, RunState
-from worker.settings import PAUSABLE
-from workflows.reasons import Reason
+from worker.reasons import Reason
+from worker.settings.settings import PAUSABLE
 
 SPANS = {"1h": "the last hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 _HOURS = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}

@@ -11,10 +11,10 @@ from worker.errors import NotInLedgerError
 from worker.ledger.completions import list_completions
 from worker.ledger.models import learners
 from worker.ledger.story import why
+from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.telling import days, verdict
-from workflows.reasons import advice
 
 MOST_COMPLETIONS = 50
 

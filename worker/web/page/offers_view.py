@@ -16,13 +16,13 @@ from worker.ledger.page_offers import (
     runs_of,
     waiting_for_offer,
 )
+from worker.reasons import Reason, advice
 from worker.web.page.bulk_replay import MOST_AT_ONCE, ask_for_all
 from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.rendering import iso
 from workflows.offers import Offer, Offers
-from workflows.reasons import Reason, advice
 from workflows.unmapped import product_key, unmapped_products
 
 COUNTED_DAYS = 30

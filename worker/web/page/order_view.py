@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from worker.ledger.listing import show_order
 from worker.ledger.order_versions import compared_versions
 from worker.ledger.story import story_of_order
+from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.telling import days, verdict
-from workflows.reasons import advice
 
 
 def order_routes(page: Page) -> APIRouter:

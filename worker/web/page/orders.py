@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from worker.ledger.listing import list_orders
 from worker.ledger.states import OrderState
-from worker.settings import SOURCES
+from worker.reasons import advice
+from worker.settings.settings import SOURCES
 from worker.web.page.filters import CHOICES, PAGE_ROWS, OrderFilters
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
-from workflows.reasons import advice
 
 PATH = "/orders"
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from worker.ledger import web_sessions
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.page.desk import Desk
 from worker.web.page.forms import Form, first
 from worker.web.page.notices import COOKIE as NOTICE_COOKIE

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from worker.control_characters import CONTROL_CHARACTERS
 from worker.formatting import ago, clock, counted, duration
 from worker.ledger.telling import person, run_label
+from worker.text.control_characters import CONTROL_CHARACTERS
 from worker.web.page.telling import sentence, took
 
 TEMPLATES = Path(__file__).parent / "templates"

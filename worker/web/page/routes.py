@@ -12,7 +12,7 @@ from datetime import datetime
 from fastapi import APIRouter
 
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.web.lockout import LOGIN_FREE_FAILURES, Lockout
 from worker.web.page.bulk_replay import bulk_replay_routes
 from worker.web.page.desk import Desk

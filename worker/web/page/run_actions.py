@@ -10,13 +10,13 @@ from worker.errors import ConfigurationError, LedgerError
 from worker.ledger.listing import show_run
 from worker.ledger.shapes import Shape
 from worker.ledger.telling import run_label
+from worker.reasons import advice
 from worker.web.page.confirming import LONGEST_REASON, Outcome, Wish, confirm, refused, ring, tell
 from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from worker.web.page.suggested import order_path, run_path
 from workflows.operations import PLANNED, REPLAYED, Replayed
-from workflows.reasons import advice
 
 Verb = Literal["replay", "replan", "repeat", "resolve", "cancel"]
 _LONGEST_ORDER_ID = 20

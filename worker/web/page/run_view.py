@@ -13,12 +13,12 @@ from worker.ledger.listing import show_run
 from worker.ledger.states import FINISHED, RunState
 from worker.ledger.story import why
 from worker.ledger.verdict import judge
+from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.step_bars import step_bars
 from worker.web.page.suggested import offered, repeat_path
 from worker.web.page.telling import days, verdict
-from workflows.reasons import advice
 
 _SETTLED = FINISHED | {RunState.REVIEW}
 

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from worker.ledger.page_lists import page_of_runs
 from worker.ledger.states import RunState
-from worker.settings import SOURCES
+from worker.reasons import advice
+from worker.settings.settings import SOURCES
 from worker.web.page.filters import CHOICES, PAGE_ROWS, RunFilters
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
-from workflows.reasons import advice
 
 PATH = "/runs"
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState
-from worker.settings import PAUSABLE
+from worker.settings.settings import PAUSABLE
 from workflows.plan import ENROLMENT, REVOCATION
 
 _COMMAND = re.compile(r"`cartbridge ([^`]+)`")
@@ -27,7 +27,7 @@ class Button:
 
 
 def suggested(action: str | None) -> list[Button]:
-    """The buttons for a sentence of `workflows.reasons` or of the verdict, in its order: the first is what to do."""
+    """The buttons for a sentence of `worker.reasons` or of the verdict, in its order: the first is what to do."""
     found = [button for command in _COMMAND.findall(action or "") for button in _of_command(command)]
     return list(dict.fromkeys(found))
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from worker.ledger.page_systems import systems
 from worker.ledger.shapes import Shape
-from worker.mail_settings import MailSettings
-from worker.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
+from worker.settings.mail import MailSettings
+from worker.settings.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
 from worker.web.page.confirming import LONGEST_REASON, Outcome, Wish, confirm, tell
 from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from worker.settings import PAUSABLE, SOURCES
+from worker.settings.settings import PAUSABLE, SOURCES
 from worker.web.page.suggested import Button, suggested
 
 Line = dict[str, Any]

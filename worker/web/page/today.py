@@ -10,12 +10,12 @@ from worker.ledger.outbox import outbox_shape
 from worker.ledger.page_pace import pace
 from worker.ledger.page_systems import systems
 from worker.ledger.page_today import done_since, needs_person, under_way
-from worker.settings import DESTINATIONS
+from worker.reasons import advice
+from worker.settings.settings import DESTINATIONS
 from worker.web.page import chart
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.rendering import MOST_COUNTED
-from workflows.reasons import advice
 
 
 def today_routes(page: Page) -> APIRouter:

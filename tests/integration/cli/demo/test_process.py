@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from worker.cli.demo.process import DemoError, ProductProcess, write_settings
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 
 class StandIn:

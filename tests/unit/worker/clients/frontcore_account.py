@@ -12,8 +12,8 @@ from tests.unit.worker.clients.stub import Asked, StubTransport, answer
 from worker.clients.base import ApiClient
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.transport import Answer
-from worker.redaction import SecretBook
 from worker.sandbox.seeds import seed_records
+from worker.text.redaction import SecretBook
 
 KEY = "hunter2-frontcore"
 HTML = b"<!DOCTYPE html><html><body>Under maintenance</body></html>"

@@ -17,7 +17,7 @@ from worker.clients.learningcart import CustomerFields, LearningCartClient
 from worker.errors import (
     ApiError,
 )
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 PASSWORD = "hunter2-learningcart"
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"

@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from worker.clients.events import EventsClient, signing_key
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 from worker.errors import ApiConnectionError, ApiError, ConfigurationError, InvalidRequestError, ServerError
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"

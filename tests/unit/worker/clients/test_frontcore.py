@@ -33,8 +33,8 @@ from worker.errors import (
     NotFoundError,
     UnexpectedResponseError,
 )
-from worker.redaction import SecretBook
-from worker.settings import FrontcoreSettings
+from worker.settings.settings import FrontcoreSettings
+from worker.text.redaction import SecretBook
 
 # The client
 

@@ -36,8 +36,8 @@ from worker.errors import (
     NotFoundError,
     UnexpectedResponseError,
 )
-from worker.redaction import SecretBook
-from worker.settings import LearningCartSettings
+from worker.settings.settings import LearningCartSettings
+from worker.text.redaction import SecretBook
 
 
 def test_a_client_cannot_be_made_when_something_is_not_set() -> None:

@@ -35,7 +35,7 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.redaction import SecretBook
+from worker.text.redaction import SecretBook
 
 LIST = "getOrdersByDate"
 

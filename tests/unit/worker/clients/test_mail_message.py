@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.clients.mail_message import Mail, content_of
-from worker.mail_address import MailAddress
+from worker.settings.mail_address import MailAddress
 
 SENDER = MailAddress.parse("Academy <courses@academy.example>")
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)

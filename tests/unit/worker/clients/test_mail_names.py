@@ -9,7 +9,7 @@ from email.utils import getaddresses
 import pytest
 
 from worker.clients.mail_message import Mail, content_of
-from worker.mail_address import MailAddress
+from worker.settings.mail_address import MailAddress
 
 SENDER = MailAddress("shop@example.test", "Shop, Inc.")
 LONG = "x" * 40

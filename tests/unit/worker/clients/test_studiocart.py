@@ -27,8 +27,8 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.redaction import SecretBook
-from worker.settings import StudiocartSettings
+from worker.settings.settings import StudiocartSettings
+from worker.text.redaction import SecretBook
 
 KEY = "hunter2-studiocart"
 HTML = b"<!DOCTYPE html><html><body>Under maintenance</body></html>"

@@ -17,7 +17,7 @@ from worker.clients.studiocart import StudiocartClient
 from worker.clients.studiocart_requests import NoRouteError, ParametersIn, RefusedOnTheWayError
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import AuthenticationError, NotFoundError, PermissionDeniedError, ServerError
-from worker.settings import StudiocartSettings
+from worker.settings.settings import StudiocartSettings
 
 HTML = b"<!DOCTYPE html><html><body>Access denied. Ray ID: 8f3</body></html>"
 FORBIDDEN = answer(

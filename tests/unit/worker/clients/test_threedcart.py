@@ -32,8 +32,8 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.redaction import SecretBook
-from worker.settings import ThreedcartSettings
+from worker.settings.settings import ThreedcartSettings
+from worker.text.redaction import SecretBook
 
 CAPTURES = Path(__file__).parents[3] / "captures" / "threedcart"
 PRIVATE_KEY, TOKEN = "hunter2-private", "hunter2-token"

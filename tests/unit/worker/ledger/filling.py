@@ -14,8 +14,8 @@ from worker.ledger.models import LedgerModel, attempts, breakers, cursors, deliv
 from worker.ledger.repository import record_event
 from worker.ledger.run_rows import insert_run
 from worker.ledger.states import RunState
+from worker.reasons import advice
 from worker.sources.order import Learner
-from workflows.reasons import advice
 
 NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
 ADVISE = advice

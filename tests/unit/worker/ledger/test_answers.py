@@ -30,10 +30,10 @@ from worker.ledger.page_today import needs_person
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.story import why
+from worker.reasons import Reason, advice
 from worker.sources.order import Money, Payment, Seat
 from workflows import keys, late_answers
 from workflows.alerts import problems
-from workflows.reasons import Reason, advice
 
 ORDER = "studiocart/1109"
 SEAT = "1109/1107/buyer/501"

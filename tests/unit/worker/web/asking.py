@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from worker.ledger.models import deliveries
 from worker.ledger.session import Ledger
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 API_KEY = "planted-studiocart-key"

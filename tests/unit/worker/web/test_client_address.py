@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from worker.setting_types import networks_of
+from worker.settings.types import networks_of
 from worker.web.client_address import ClientAddressMiddleware, address_of
 
 PROXIES = "10.0.0.0/8,192.0.2.1,2001:db8:ffff::/48"

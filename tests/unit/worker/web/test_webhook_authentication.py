@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
-from worker.settings import FrontcoreSettings, StudiocartSettings
+from worker.settings.settings import FrontcoreSettings, StudiocartSettings
 from worker.web.webhook_authentication import WebhookAuthentication, signing_keys
 from worker.web.webhook_body import BodyKind
 

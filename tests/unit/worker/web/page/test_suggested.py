@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from worker.ledger.states import RunState
+from worker.reasons import ADVICE, Reason, advice
 from worker.web.page.suggested import offered, suggested
-from workflows.reasons import ADVICE, Reason, advice
 
 RUN = "01m80brza576vm64tp63"
 

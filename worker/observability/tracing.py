@@ -10,7 +10,7 @@ import importlib.util
 from contextlib import AbstractContextManager, nullcontext
 
 from worker.errors import ConfigurationError
-from worker.tracing_settings import TracingSettings
+from worker.settings.tracing import TracingSettings
 
 Attribute = str | int | None
 """What is None is left out."""
@@ -67,7 +67,7 @@ def configure_tracing(settings: TracingSettings, process: str) -> Tracing:
             "CARTBRIDGE_TRACING__ENDPOINT is set, and OpenTelemetry is not installed. "
             "Run: pip install 'cartbridge[tracing]'"
         )
-    from worker.spans import send_spans_to  # noqa: PLC0415  (the extra's packages)
+    from worker.observability.spans import send_spans_to  # noqa: PLC0415  (the extra's packages)
 
     use_tracing(send_spans_to(settings.endpoint, process))
     return tracing()

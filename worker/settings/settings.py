@@ -18,26 +18,15 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
-from worker.alert_settings import AlertsSettings
-from worker.environment import PREFIX, Problem, VariablesSource
 from worker.errors import ConfigurationError
-from worker.event_settings import CompletionsSettings, EventsSettings
-from worker.follow_on_settings import FollowOnSettings
-from worker.mail_settings import MailSettings, PasswordsSettings, password_problems
-from worker.retention_settings import RetentionSettings
-from worker.setting_section import Section
-from worker.setting_types import (
-    BrokerUrl,
-    DatabaseUrl,
-    Networks,
-    Seconds,
-    Secret,
-    Text,
-    passwords_in_url,
-    without_password,
-)
-from worker.setting_warnings import clear_text, unwise_combinations
-from worker.system_settings import (
+from worker.settings.alerts import AlertsSettings
+from worker.settings.environment import PREFIX, Problem, VariablesSource
+from worker.settings.events import CompletionsSettings, EventsSettings
+from worker.settings.follow_on import FollowOnSettings
+from worker.settings.mail import MailSettings, PasswordsSettings, password_problems
+from worker.settings.retention import RetentionSettings
+from worker.settings.section import Section
+from worker.settings.systems import (
     DESTINATIONS,
     PAUSABLE,
     SOURCES,
@@ -48,7 +37,18 @@ from worker.system_settings import (
     SystemSettings,
     ThreedcartSettings,
 )
-from worker.tracing_settings import TracingSettings
+from worker.settings.tracing import TracingSettings
+from worker.settings.types import (
+    BrokerUrl,
+    DatabaseUrl,
+    Networks,
+    Seconds,
+    Secret,
+    Text,
+    passwords_in_url,
+    without_password,
+)
+from worker.settings.warnings import clear_text, unwise_combinations
 
 __all__ = [
     "DESTINATIONS",

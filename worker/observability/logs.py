@@ -19,9 +19,9 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from worker.control_characters import CONTROL_CHARACTERS
-from worker.redaction import MASK, SecretBook
-from worker.settings import Settings
+from worker.settings.settings import Settings
+from worker.text.control_characters import CONTROL_CHARACTERS
+from worker.text.redaction import MASK, SecretBook
 
 known_secrets = SecretBook()
 """The process's secrets: those of the settings, from `configure_logging` on, and each token as it is received."""

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from worker.setting_section import Section
-from worker.setting_types import Secret
+from worker.settings.section import Section
+from worker.settings.types import Secret
 
 SHORTEST_KEY_BYTES = 24
 

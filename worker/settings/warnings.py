@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from worker.mail_settings import mail_warnings
-from worker.setting_types import is_clear_text_to_elsewhere
+from worker.settings.mail import mail_warnings
+from worker.settings.types import is_clear_text_to_elsewhere
 
 if TYPE_CHECKING:
-    from worker.settings import Settings, SystemSettings
+    from worker.settings.settings import Settings, SystemSettings
 
 GUESSABLE_LENGTH = 12
 """Secrets of our own choosing that are shorter can be tried out."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from worker.setting_section import Section
-from worker.setting_types import UtcDatetime
+from worker.settings.section import Section
+from worker.settings.types import UtcDatetime
 
 
 class FollowOnSettings(Section):

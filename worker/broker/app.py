@@ -9,9 +9,9 @@ from typing import Any
 from celery import Celery, signals
 from celery.beat import Scheduler, SchedulingError
 
-from worker import redis_transport
+from worker.broker import redis_transport
 from worker.clients.events import EventsAccess
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def create_celery(settings: Settings) -> Celery:
         task_default_queue=CONTROL_QUEUE,
         task_create_missing_queues=True,
         task_queues=None,
-        beat_scheduler="worker.celery_app:LedgerScheduler",
+        beat_scheduler="worker.broker.app:LedgerScheduler",
         beat_schedule=_beat_schedule(settings),
         imports=("tasks",),
         timezone="UTC",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from worker.setting_section import Section
+from worker.settings.section import Section
 
 
 class SubscriptionSettings(Section):

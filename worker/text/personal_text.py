@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from worker.email_address import without_emails
-from worker.redaction import spellings
+from worker.text.email_address import without_emails
+from worker.text.redaction import spellings
 
 PERSON: Final = "[person]"
 """Stands in a text for what described the person it was about, from the moment it was recorded."""

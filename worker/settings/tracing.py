@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from worker.setting_section import Section
-from worker.setting_types import BaseUrl
+from worker.settings.section import Section
+from worker.settings.types import BaseUrl
 
 
 class TracingSettings(Section):

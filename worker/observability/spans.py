@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-from worker.tracing import Attribute, Tracing
+from worker.observability.tracing import Attribute, Tracing
 
 SERVICE = "cartbridge"
 EXPORT_SECONDS = 3.0

@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from worker.setting_section import Section
-from worker.setting_types import BaseUrl, Seconds, Secret, TimeZone
+from worker.settings.section import Section
+from worker.settings.types import BaseUrl, Seconds, Secret, TimeZone
 
 _BETWEEN_URLS = re.compile(r"(?<![\s,])[\s,]++(?=[A-Za-z0-9]+://)")
 _HOUR = re.compile(r"[0-9]{2}:[0-9]{2}")

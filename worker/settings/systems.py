@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from worker.environment import PREFIX
-from worker.setting_section import Section
-from worker.setting_types import (
+from worker.settings.environment import PREFIX
+from worker.settings.section import Section
+from worker.settings.subscriptions import SubscriptionSettings
+from worker.settings.types import (
     BaseUrl,
     HeaderSecret,
     MethodName,
@@ -25,7 +26,6 @@ from worker.setting_types import (
     UtcDatetime,
     zone_of,
 )
-from worker.subscription_settings import SubscriptionSettings
 
 SOURCES = ("studiocart", "frontcore", "threedcart")
 SLOWEST_LIST_SECONDS = 120.0
