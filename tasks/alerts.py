@@ -11,7 +11,7 @@ from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from worker.observability.logs import known_secrets
 from worker.settings.types import zone_of
-from workflows.alerting import tell
+from workflows.monitoring.alert_sender import tell
 
 
 @shared_task(name="cartbridge.alert", base=LedgerTask, bind=True)

@@ -9,7 +9,7 @@ from celery import Task, shared_task
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from worker.sources.source import CatalogSource
-from workflows.catalog import refresh
+from workflows.ingest.catalog import refresh
 
 
 @shared_task(name="cartbridge.refresh_catalog", base=LedgerTask, bind=True)

@@ -13,9 +13,9 @@ from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.broker.app import completions_ask_seconds, events_of
 from worker.ledger.completions import CURSOR
-from workflows.completions import CompletionsPoller
-from workflows.enrolment import LEARNINGCART
-from workflows.polling import poll_due
+from workflows.enrolment.steps import LEARNINGCART
+from workflows.follow_on.completions import CompletionsPoller
+from workflows.ingest.order_polling import poll_due
 
 
 @shared_task(name="cartbridge.poll_completions", base=LedgerTask, bind=True)

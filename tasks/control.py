@@ -11,8 +11,8 @@ from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger import due, poll_requests
 from worker.ledger.breaker import PROBE_SECONDS
+from workflows.monitoring.source_health import check_sources
 from workflows.registry import ASKED_STEPS, RISKY_STEPS, destinations, share_of
-from workflows.source_watch import check_sources
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from tasks.steps import StepTask, bind
-from workflows.enrolment import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP
+from workflows.enrolment.steps import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP
 
 
 @shared_task(name="cartbridge.enrolment.add_customer", **bind(ADD_CUSTOMER))

@@ -12,10 +12,10 @@ from tasks.runtime import Runtime
 from tasks.steps import StepTask, bind
 from worker.broker.app import events_of
 from worker.clients.threedcart import SYSTEM as THREEDCART
-from workflows.follow_on import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, TELL
-from workflows.follow_on_mail import SEND_FOLLOW_ON_MAIL
-from workflows.follow_on_planning import FollowOnPlanner
-from workflows.unused_carts import UnusedCarts
+from workflows.follow_on.cart_cleanup import UnusedCarts
+from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
+from workflows.follow_on.planner import FollowOnPlanner
+from workflows.follow_on.steps import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, TELL
 
 log = logging.getLogger(__name__)
 

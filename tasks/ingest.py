@@ -15,7 +15,7 @@ from worker.ledger.models import deliveries
 from worker.ledger.states import DeliveryState
 from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
-from workflows.polling import Polled, poll_due
+from workflows.ingest.order_polling import Polled, poll_due
 
 _EARLIEST_SHARE = 0.5
 """A poll that comes sooner than half its interval after the last is a doubled beat's."""

@@ -10,7 +10,7 @@ from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets
 from worker.settings.mail import keys_in
 from worker.settings.settings import Settings
-from workflows.mailroom import Mailroom
+from workflows.enrolment.mailer import Mailroom
 
 
 def make_mailroom(settings: Settings, storage: Storage | None) -> Mailroom | None:

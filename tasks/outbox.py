@@ -12,8 +12,8 @@ from tasks.process import runtime_of
 from worker.broker.app import events_of
 from worker.clients.events import EventsClient
 from worker.observability.logs import known_secrets
-from workflows.outbox import deliver_due
-from workflows.run_events import note_run_events
+from workflows.monitoring.event_delivery import deliver_due
+from workflows.monitoring.run_events import note_run_events
 
 
 @shared_task(name="cartbridge.deliver_events", base=LedgerTask, bind=True)

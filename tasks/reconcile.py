@@ -10,8 +10,8 @@ from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.states import Actor
-from workflows.enrolment import LEARNINGCART
-from workflows.reconcile import NIGHTLY_WINDOW, Reconciler, take_night
+from workflows.enrolment.steps import LEARNINGCART
+from workflows.reconcile.reconciler import NIGHTLY_WINDOW, Reconciler, take_night
 
 log = logging.getLogger(__name__)
 

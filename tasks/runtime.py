@@ -33,17 +33,17 @@ from worker.sources.frontcore import FrontcoreSource
 from worker.sources.source import Source, SubscriptionSource
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.threedcart import ThreedcartSource
-from workflows.execution import Executor, Timing
-from workflows.failure import Patience
-from workflows.hints import HintReader, SourcePolicy
-from workflows.mailroom import MAIL
-from workflows.offers_file import OffersBook
-from workflows.operations import Operations
-from workflows.polling import Poller
+from workflows.descriptions import describe_plan
+from workflows.enrolment.mailer import MAIL
+from workflows.execution.executor import Executor, Timing
+from workflows.execution.retry_policy import Patience
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.order_polling import Poller
+from workflows.ingest.subscription_polling import SubscriptionPoller
+from workflows.operations.replay import Operations
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.subscription_status import SubscriptionRules
 from workflows.registry import WORKFLOWS
-from workflows.standing import SubscriptionRules
-from workflows.subscriptions import SubscriptionPoller
-from workflows.wording import describe_plan
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from worker.ledger.held import HeldRun
 from worker.ledger.models import runs
 from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
-from workflows.steps import PlannedStep, StepDefinition
+from workflows.execution.steps import PlannedStep, StepDefinition
 
 
 class StepTask(LedgerTask):

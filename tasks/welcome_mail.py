@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.steps import StepTask, bind
-from workflows.welcome_mail import SEND_WELCOME_MAIL, erase_unmailed
+from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, erase_unmailed
 
 
 @shared_task(name="cartbridge.welcome_mail.send_welcome_mail", **bind(SEND_WELCOME_MAIL))

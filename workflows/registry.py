@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from worker.ledger.share import Share
-from workflows.enrolment import ENROLMENT
-from workflows.follow_on import FOLLOW_ON
-from workflows.steps import Repeat, Workflow
-from workflows.welcome_mail import WELCOME_MAIL
+from workflows.enrolment.steps import ENROLMENT
+from workflows.enrolment.welcome_mail import WELCOME_MAIL
+from workflows.execution.steps import Repeat, Workflow
+from workflows.follow_on.steps import FOLLOW_ON
 
 WORKFLOWS: Final[dict[str, Workflow]] = {workflow.name: workflow for workflow in (ENROLMENT, FOLLOW_ON, WELCOME_MAIL)}
 

@@ -21,9 +21,9 @@ from worker.ledger import order_rows
 from worker.ledger.models import cursors, deliveries, events, order_versions, orders
 from worker.ledger.session import Ledger
 from worker.sources.order import Order
-from workflows import polling
-from workflows.ingest import Look
-from workflows.polling import Poller
+from workflows.ingest import order_polling
+from workflows.ingest.order_polling import Poller
+from workflows.recording.order_recording import Look
 
 
 class Crash(BaseException):
@@ -126,13 +126,13 @@ class MemoryLedger:
             lock_order=lambda *_, **__: None,
             insert_delivery=lambda *_, **__: "",
         )
-        monkeypatch.setattr(polling, "order_rows", rows)
-        monkeypatch.setattr(polling, "record_order", _record_order)
-        monkeypatch.setattr(polling, "note_contact", lambda *_, **__: None)
-        monkeypatch.setattr(polling, "note_first_list", lambda *_, **__: None)
-        monkeypatch.setattr(polling, "add_learners", lambda *_, **__: None)
+        monkeypatch.setattr(order_polling, "order_rows", rows)
+        monkeypatch.setattr(order_polling, "record_order", _record_order)
+        monkeypatch.setattr(order_polling, "note_contact", lambda *_, **__: None)
+        monkeypatch.setattr(order_polling, "note_first_list", lambda *_, **__: None)
+        monkeypatch.setattr(order_polling, "add_learners", lambda *_, **__: None)
         for name in ("reread_orders", "set_aside", "settle_read", "settle_absent"):
-            monkeypatch.setattr(polling, name, lambda *_, **__: None)
+            monkeypatch.setattr(order_polling, name, lambda *_, **__: None)
 
     @contextmanager
     def write(self) -> Iterator[Books]:

@@ -22,8 +22,8 @@ from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import COMPED_ORDER, NEVER, SMOOTH, Fate
 from tests.faults.simulation.stage import GRANTS, SETTLE_SECONDS, SOURCE, Book, Process, Stage
 from worker.ledger.models import runs
-from workflows.failure import Patience
-from workflows.recovery import Recoverer
+from workflows.execution.recovery import Recoverer
+from workflows.execution.retry_policy import Patience
 from workflows.registry import WORKFLOWS
 
 PATIENCE = Patience(base_seconds=2, max_seconds=120, max_attempts=4, settle_seconds=SETTLE_SECONDS)

@@ -11,7 +11,7 @@ from tests.faults.rig import NewRig
 from tests.unit.workflows.shop import NOW, START, FakeSource, an_order, record, rows, states
 from worker.ledger.models import orders, runs
 from worker.sources.order import Payment
-from workflows.rereading import reread_orders
+from workflows.recording.rereading import reread_orders
 
 pytestmark = pytest.mark.faults
 

@@ -12,7 +12,7 @@ from tests.faults.follow_on_rig import EMAIL, ITEM, FollowOnRig, assert_one_cart
 from worker.clients.threedcart_models import CartFields
 from worker.errors import ApiError
 from worker.sandbox import Fault, Sandbox
-from workflows.cart_mending import NotMendableError, mend
+from workflows.follow_on.cart_repair import NotMendableError, mend
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]
 

@@ -11,8 +11,8 @@ from tests.faults.rig import Rig
 from worker.ledger.models import cursors
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 from worker.sources.source import Page
-from workflows.ingest import Look, record_order
-from workflows.offers import parse_offers
+from workflows.planning.offers import parse_offers
+from workflows.recording.order_recording import Look, record_order
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]
 

@@ -28,11 +28,11 @@ from worker.clients import frontcore as frontcore_client
 from worker.sources import frontcore as frontcore_source
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.studiocart import StudiocartSource
-from workflows import polling, walks
-from workflows.hints import SourcePolicy
-from workflows.offers_file import OffersBook
-from workflows.polling import Polled
-from workflows.walks import Position, Progress, Steps
+from workflows.ingest import order_polling, paging
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.order_polling import Polled
+from workflows.ingest.paging import Position, Progress, Steps
+from workflows.planning.offers_file import OffersBook
 
 pytestmark = pytest.mark.faults
 
@@ -169,9 +169,9 @@ def book(tmp_path: Path) -> OffersBook:
 @pytest.fixture(autouse=True)
 def _no_help(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Frontcore's promise stands without the daily sweep. Thousands of polls fail on purpose: no line for each."""
-    caplog.set_level(logging.ERROR, "workflows.polling")
+    caplog.set_level(logging.ERROR, "workflows.ingest.order_polling")
     if "frontcore" in request.node.name:
-        monkeypatch.setattr(polling, "DEEP_SWEEP_EVERY", timedelta(days=3650))
+        monkeypatch.setattr(order_polling, "DEEP_SWEEP_EVERY", timedelta(days=3650))
 
 
 def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, book: OffersBook, **options: bool) -> None:
@@ -207,7 +207,7 @@ def move_early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def leave_out_known_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """`>` for `>=`: only ids above the highest one seen are looked for."""
-    monkeypatch.setattr(walks, "OVERLAP_ORDERS", 0)
+    monkeypatch.setattr(paging, "OVERLAP_ORDERS", 0)
 
 
 def leave_out_equality(monkeypatch: pytest.MonkeyPatch) -> None:

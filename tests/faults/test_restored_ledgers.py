@@ -19,10 +19,10 @@ from tests.faults.rig import HandClock, Rig, let_outcome_settle
 from tests.faults.simulation.stage import Book
 from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox
-from workflows.alerts import problems
-from workflows.findings import Cause
-from workflows.reconcile import Reconciled
-from workflows.recovery import Recovered, Recoverer
+from workflows.execution.recovery import Recovered, Recoverer
+from workflows.monitoring.alerts import problems
+from workflows.reconcile.findings import Cause
+from workflows.reconcile.reconciler import Reconciled
 from workflows.registry import WORKFLOWS
 
 pytestmark = pytest.mark.faults

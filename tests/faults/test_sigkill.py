@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 TRIALS = [
     Trial("web", Story.TOLD, Point(Boundary(COMMIT, "worker.web.webhook_intake._commit"))),
-    Trial("worker", Story.WORKED, Point(Boundary(COMMITTED, "workflows.recording.commit_intent")), pool="prefork"),
+    Trial(
+        "worker", Story.WORKED, Point(Boundary(COMMITTED, "workflows.execution.recorder.commit_intent")), pool="prefork"
+    ),
     Trial("worker", Story.WORKED, COMPED_ORDER_SENT, effect=Effect.LATE),
 ]
 
@@ -48,11 +50,11 @@ def test_boundaries_are_found_in_order_when_a_worker_works_an_order(sites: Sites
     assert len(set(points)) == len(points)
     milestones = [
         Point(Boundary(RECEIVED, "cartbridge.ingest")),
-        Point(Boundary(COMMITTED, "workflows.hints._record")),
+        Point(Boundary(COMMITTED, "workflows.ingest.deliveries._record")),
         Point(Boundary(ACKNOWLEDGED, "cartbridge.ingest")),
-        Point(Boundary(COMMITTED, "workflows.recording.commit_intent")),
+        Point(Boundary(COMMITTED, "workflows.execution.recorder.commit_intent")),
         Point(Boundary(SENT, "learningcart addCompOrder")),
-        Point(Boundary(COMMITTED, "workflows.recording.record_effect")),
+        Point(Boundary(COMMITTED, "workflows.execution.recorder.record_effect")),
         Point(Boundary(ACKNOWLEDGED, "cartbridge.enrolment.add_customer")),
     ]
     assert [point for point in points if point in milestones] == milestones

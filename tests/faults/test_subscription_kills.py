@@ -16,7 +16,7 @@ from tests.unit.workflows.shop import Clock, rows, states
 from worker.ledger.models import events
 from worker.ledger.session import Ledger
 from worker.sources.subscription import Access
-from workflows.offers_file import OffersBook
+from workflows.planning.offers_file import OffersBook
 
 MORE_THAN_THERE_ARE = 40
 

@@ -13,7 +13,7 @@ from tests.faults.mail_rig import KEY, LEARNERS_PASSWORD, MailRig, Make, assert_
 from tests.faults.rig import let_lease_end
 from worker.sandbox import Fault, Sandbox
 from worker.sandbox.mailbox import Mailbox, MailFault
-from workflows.welcome_mail import ERASED, erase_unmailed
+from workflows.enrolment.welcome_mail import ERASED, erase_unmailed
 
 pytestmark = pytest.mark.faults
 

@@ -18,9 +18,9 @@ from worker.ledger.models import attempts, deliveries, events, order_versions, o
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox, SandboxConfig, make_orders
 from worker.sources.studiocart import to_order
-from workflows.backfill import Backfilled, Backfiller, Window
-from workflows.hints import SourcePolicy
-from workflows.offers_file import OffersBook
+from workflows.ingest.backfill import Backfilled, Backfiller, Window
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.planning.offers_file import OffersBook
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from tests.faults.rig import HandClock, Rig
 from worker.ledger.completions import list_completions
 from worker.ledger.session import Ledger
 from worker.sandbox import Fault, Sandbox
-from workflows.outbox import LONGEST_WAIT_SECONDS
+from workflows.monitoring.event_delivery import LONGEST_WAIT_SECONDS
 
 SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 

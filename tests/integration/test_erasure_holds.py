@@ -45,9 +45,9 @@ from worker.ledger.subscription_models import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Address, Learner, Payment, Seat
 from worker.sources.subscription import Access, Subscription
-from workflows.completion_progress import Progress
-from workflows.completions import record_progress
-from workflows.standing import DEFAULT_RULES, record_subscription
+from workflows.follow_on.completion_progress import Progress
+from workflows.follow_on.completions import record_progress
+from workflows.recording.subscription_status import DEFAULT_RULES, record_subscription
 
 LATER = NOW + timedelta(days=1)
 MARKED = Learner(

@@ -35,11 +35,11 @@ from worker.ledger.subscription_models import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Learner, Order, Payment, Seat
 from worker.sources.subscription import Access, Subscription
-from workflows.completion_progress import Progress
-from workflows.completions import record_progress
-from workflows.offers_file import OffersBook
-from workflows.operations import Operations
-from workflows.standing import DEFAULT_RULES, record_subscription
+from workflows.follow_on.completion_progress import Progress
+from workflows.follow_on.completions import record_progress
+from workflows.operations.replay import Operations
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.subscription_status import DEFAULT_RULES, record_subscription
 
 ANOTHER_OFFER = """
 [[offer]]

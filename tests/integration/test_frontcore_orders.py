@@ -21,10 +21,10 @@ from worker.sandbox import Sandbox
 from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.text.redaction import SecretBook
-from workflows.execution import Executor, Timing
-from workflows.failure import Patience
-from workflows.ingest import Look, record_order
-from workflows.offers_file import OffersBook
+from workflows.execution.executor import Executor, Timing
+from workflows.execution.retry_policy import Patience
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import Look, record_order
 from workflows.registry import WORKFLOWS
 
 OFFERS = """

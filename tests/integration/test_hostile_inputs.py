@@ -54,7 +54,7 @@ READERS = {
     "worker/ledger/sealed_passwords.py": "tests/unit/worker/ledger/test_sealed_passwords.py",
     "worker/clients/events.py": "tests/unit/worker/clients/test_events.py",
     "worker/settings/types.py": "tests/unit/worker/test_setting_types.py",
-    "workflows/offers.py": "tests/unit/workflows/test_offers.py",
+    "workflows/planning/offers.py": "tests/unit/workflows/test_offers.py",
 }
 """Each module that decodes a text from outside, and the test that attacks it."""
 YEAR = timedelta(days=366)

@@ -37,11 +37,11 @@ from worker.ledger.models import cursors, deliveries, events, learners, order_ve
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Learner, Seat
-from workflows import late_answers
-from workflows.hints import HintReader, SourcePolicy
-from workflows.ingest import Look, record_order
-from workflows.offers_file import OffersBook
-from workflows.polling import Polled, Poller
+from workflows.execution import late_results
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.order_polling import Polled, Poller
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import Look, record_order
 
 SEAT = "1109/1107/buyer/501"
 MANY = 20
@@ -279,7 +279,7 @@ def test_order_can_be_recorded_while_a_worker_adds_a_run_to_it(postgres_ledger: 
             repository.lock_run(connection, run_id, now=NOW)
             holds_the_run.set()
             wait_until(lambda: blocked(ledger), what="the ingest waits for the run")
-            late_answers.open_revocation(connection, run_id, "refunded_by_source", now=NOW)
+            late_results.open_revocation(connection, run_id, "refunded_by_source", now=NOW)
 
     with ThreadPoolExecutor(2) as pool:
         done = [pool.submit(ingest), pool.submit(work)]
@@ -316,7 +316,7 @@ def test_page_is_recorded_while_a_hint_of_one_of_its_orders_is(
             return made
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("workflows.polling.record_order", record_and_let_the_hint_in)
+            patch.setattr("workflows.ingest.order_polling.record_order", record_and_let_the_hint_in)
             polled = poller.poll()
         hinted[0].result(timeout=30)
     assert polled.error is None

@@ -16,8 +16,8 @@ from worker.ledger.models import attempts, deliveries, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.sandbox import Fault, Sandbox
-from workflows.findings import Cause, Finding
-from workflows.reconcile import Reconciled
+from workflows.reconcile.findings import Cause, Finding
+from workflows.reconcile.reconciler import Reconciled
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from tests.unit.worker.ledger.filling import NOW, add_order, add_run
 from worker.ledger.models import outbox, runs
 from worker.ledger.session import Ledger
-from workflows.run_events import note_run_events
+from workflows.monitoring.run_events import note_run_events
 
 
 @pytest.fixture

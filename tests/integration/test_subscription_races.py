@@ -17,10 +17,10 @@ from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.ledger.subscription_models import subscriptions
 from worker.sources.order import Order
 from worker.sources.subscription import Access
-from workflows.hints import SourcePolicy
-from workflows.offers_file import OffersBook
-from workflows.polling import Poller
-from workflows.subscriptions import SubscriptionPoller
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.order_polling import Poller
+from workflows.ingest.subscription_polling import SubscriptionPoller
+from workflows.planning.offers_file import OffersBook
 
 POLICY = SourcePolicy(start_at=START)
 PAYMENTS = range(1109, 1115)

@@ -16,9 +16,9 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.hints import HintReader
-from workflows.operations import Operations
-from workflows.pausing import pause, resume
+from workflows.ingest.deliveries import HintReader
+from workflows.operations.pausing import pause, resume
+from workflows.operations.replay import Operations
 
 MARKED = Learner(email="mark.erwin@person.test", first_name="Marquerite", last_name="Överskog")
 

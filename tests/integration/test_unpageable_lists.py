@@ -22,10 +22,10 @@ from worker.ledger import overview
 from worker.ledger.session import Ledger
 from worker.reasons import advice
 from worker.sandbox import Fault, Sandbox, SandboxConfig
-from workflows.alerts import problems
-from workflows.backfill import Backfiller, Window
-from workflows.findings import Cause
-from workflows.polling import Polled
+from workflows.ingest.backfill import Backfiller, Window
+from workflows.ingest.order_polling import Polled
+from workflows.monitoring.alerts import problems
+from workflows.reconcile.findings import Cause
 
 pytestmark = pytest.mark.integration
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from tasks.runtime import Runtime
-    from workflows.backfill import Backfilled, Backfiller, OnPage, Window
+    from workflows.ingest.backfill import Backfilled, Backfiller, OnPage, Window
 
 
 def backfill_command(
@@ -62,7 +62,7 @@ def backfill_command(
 
 
 def _backfiller_of(runtime: Runtime, source: str) -> Backfiller:
-    from workflows.backfill import Backfiller
+    from workflows.ingest.backfill import Backfiller
 
     if source not in runtime.sources:
         raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
@@ -78,7 +78,7 @@ def _backfiller_of(runtime: Runtime, source: str) -> Backfiller:
 
 def _window(backfiller: Backfiller, since: datetime | None, until: datetime | None, *, now: datetime) -> Window:
     """The window asked for; the same `--since` again, or none, goes on with the unfinished backfill's."""
-    from workflows.backfill import Window
+    from workflows.ingest.backfill import Window
 
     unfinished = backfiller.unfinished()
     if unfinished is not None and until is None and since in {None, unfinished.since}:

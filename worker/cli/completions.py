@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tasks.runtime import Runtime
     from worker.ledger.shapes import Shape
-    from workflows.follow_on_planning import Planned
+    from workflows.follow_on.planner import Planned
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,7 +134,7 @@ def mend_command(
     """
     from worker.clients.threedcart import SYSTEM
     from worker.ledger.finding import one_run
-    from workflows.cart_mending import mend
+    from workflows.follow_on.cart_repair import mend
 
     with opening_of(context).runtime() as runtime:
         with runtime.ledger.read() as connection:
@@ -171,7 +171,7 @@ def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -
     from tasks.follow_on import planner
     from worker.errors import NotInLedgerError
     from worker.ledger.completions import CompletionState, one_completion
-    from workflows.completion_progress import Progress
+    from workflows.follow_on.completion_progress import Progress
 
     found: Planned | None = None
     result, completion_id = "not_completed", text

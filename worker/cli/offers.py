@@ -15,8 +15,8 @@ from worker.cli.printing import cell, console, note, print_json, table
 from worker.formatting import counted
 
 if TYPE_CHECKING:
-    from workflows.offers import Grant, Offers, Rule
-    from workflows.unmapped import Unmapped
+    from workflows.monitoring.unmapped_products import Unmapped
+    from workflows.planning.offers import Grant, Offers, Rule
 
 _SHOWN_RUNS = 5
 
@@ -31,8 +31,8 @@ def offers_group() -> None:
 @app.command("check")
 def check_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Read the offers file and name every problem with its line; exits 2 if there is one."""
-    from workflows.offers import OffersError
-    from workflows.offers_file import load_offers
+    from workflows.planning.offers import OffersError
+    from workflows.planning.offers_file import load_offers
 
     settings = opening_of(context).settings
     path = settings.offers_file
@@ -56,9 +56,9 @@ def unmapped_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the products that no offer matches, what waits for each, and the lines to paste into the offers file."""
     from worker.ledger.page_offers import waiting_for_offer
     from worker.reasons import Reason
-    from workflows.offers import OffersError
-    from workflows.offers_file import load_offers
-    from workflows.unmapped import unmapped_products
+    from workflows.monitoring.unmapped_products import unmapped_products
+    from workflows.planning.offers import OffersError
+    from workflows.planning.offers_file import load_offers
 
     opening = opening_of(context)
     path = opening.settings.offers_file

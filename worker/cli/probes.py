@@ -28,8 +28,8 @@ from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.observability.logs import known_secrets
 from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
-from workflows.offers import OffersError
-from workflows.offers_file import load_offers
+from workflows.planning.offers import OffersError
+from workflows.planning.offers_file import load_offers
 
 __all__ = ["Finding", "paused_systems", "probe_all"]
 

@@ -18,8 +18,8 @@ from worker.formatting import clock, counted
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from workflows.findings import Finding
-    from workflows.reconcile import Reconciled
+    from workflows.reconcile.findings import Finding
+    from workflows.reconcile.reconciler import Reconciled
 
 _DEFAULT_WINDOW = timedelta(days=7)
 _STYLES = {

@@ -16,7 +16,7 @@ from worker.formatting import counted
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
     from worker.ledger.erasure_file import ErasureFile
-    from workflows.recovery import Recovered, Recoverer
+    from workflows.execution.recovery import Recovered, Recoverer
 
 CopiedAt = Annotated[
     datetime,
@@ -94,8 +94,8 @@ def _finish_erasures(runtime: Runtime, file: ErasureFile, recovered: Recovered) 
 
 
 def _recoverer_of(runtime: Runtime) -> Recoverer:
-    from workflows.failure import Patience
-    from workflows.recovery import Recoverer
+    from workflows.execution.recovery import Recoverer
+    from workflows.execution.retry_policy import Patience
     from workflows.registry import WORKFLOWS
 
     retry = runtime.settings.retry

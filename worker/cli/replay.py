@@ -24,7 +24,7 @@ from worker.ledger.states import RunState
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
     from worker.ledger.shapes import Shape
-    from workflows.operations import Replayed
+    from workflows.operations.replay import Replayed
 
 STUCK = (RunState.FAILED, RunState.REVIEW)
 """The states a filter without `--state` takes: what is not finished and does not go on by itself."""

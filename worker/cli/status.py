@@ -23,7 +23,7 @@ def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is done, what waits, what needs a person, and how the sources are doing."""
     from worker.ledger.listing import status
     from worker.reasons import advice
-    from workflows.offers_file import offers_problem
+    from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
     with opening.reading() as connection:

@@ -30,7 +30,7 @@ def why_command(
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.ledger.story import why
     from worker.reasons import advice
-    from workflows.offers_file import offers_problem
+    from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
     with opening.reading() as connection:

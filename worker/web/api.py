@@ -27,7 +27,7 @@ from worker.web.api_queries import CompletionQuery, DeliveryQuery, OrderQuery, P
 from worker.web.json_answer import JsonAnswer
 from worker.web.lockout import API_FREE_FAILURES, Lockout
 from worker.web.problems import MEDIA_TYPE
-from workflows.offers_file import offers_problem
+from workflows.planning.offers_file import offers_problem
 
 _REFUSALS = {
     401: "No token, or not the right one; or none is set, and the API is closed.",

@@ -37,7 +37,7 @@ SITES = 10
 """Trials side by side: most of a trial is waiting for a lease, a settle time, or a message to be taken for lost."""
 COMPED_ORDER_SENT = Point(Boundary(SENT, "learningcart addCompOrder"))
 _TABLE_WIDTH = 140  # where there is no terminal to ask
-_INTENT = "workflows.recording.commit_intent"
+_INTENT = "workflows.execution.recorder.commit_intent"
 
 
 class Story(StrEnum):

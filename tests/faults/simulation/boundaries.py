@@ -52,8 +52,8 @@ class Boundary:
 
     kind: str
     place: str
-    """`workflows.recording.commit_intent` for a transaction, `learningcart addCompOrder` for a request, the task's name
-    for a message."""
+    """`workflows.execution.recorder.commit_intent` for a transaction, `learningcart addCompOrder` for a request, the
+    task's name for a message."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.place}"

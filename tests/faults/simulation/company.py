@@ -21,7 +21,7 @@ from worker.errors import IllegalTransitionError
 from worker.ledger.models import runs
 from worker.sandbox import wire
 
-_INTENT = Boundary(boundaries.COMMITTED, "workflows.recording.commit_intent")
+_INTENT = Boundary(boundaries.COMMITTED, "workflows.execution.recorder.commit_intent")
 
 
 @dataclass

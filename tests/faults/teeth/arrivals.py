@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest
 
-_HINTS = "workflows/hints.py"
+_HINTS = "workflows/ingest/deliveries.py"
 _LISTS = "worker/clients/studiocart_lists.py"
 _CLIENTS = "../unit/worker/clients"
 
@@ -91,7 +91,7 @@ ARRIVALS = (
     Bug(
         "probe's own failure never counted",
         "A run that the server cannot take is the probe for ever, though others succeeded since it first failed.",
-        "workflows/failure.py",
+        "workflows/execution/retry_policy.py",
         "    is_own = answers_others and sent\n",
         "    is_own = answers_others and sent and not probing\n",
         ByTest(

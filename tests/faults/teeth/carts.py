@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest, Killed
 
-_FOLLOW_ON = "workflows/follow_on.py"
+_FOLLOW_ON = "workflows/follow_on/steps.py"
 
 CARTS = (
     Bug(
@@ -18,7 +18,7 @@ CARTS = (
     Bug(
         "found item added again",
         "The lookup finds what was added, and the step is performed all the same.",
-        "workflows/execution.py",
+        "workflows/execution/executor.py",
         "if step.state is StepState.DONE:",
         "if False:",
         Killed("follow_on, item lost"),
@@ -34,7 +34,7 @@ CARTS = (
     Bug(
         "news apart from the run's end",
         "The run succeeds, and nobody is told of its cart.",
-        "workflows/recording.py",
+        "workflows/execution/recorder.py",
         """            if then is not None:
                 then(connection, now)
             if state is RunState.SUCCEEDED:""",
@@ -44,7 +44,7 @@ CARTS = (
     Bug(
         "cart deleted unlooked",
         "A cart is deleted though its order was not looked for: a bought order is deleted with it.",
-        "workflows/unused_carts.py",
+        "workflows/follow_on/cart_cleanup.py",
         """        if bought is Bought.UNCLEAR:
             return None
 """,

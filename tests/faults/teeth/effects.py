@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest, Killed, Simulated
 
-_EXECUTION = "workflows/execution.py"
-_RECORDING = "workflows/recording.py"
-_FAILURE = "workflows/failure.py"
-_SETTLING = "workflows/settling.py"
+_EXECUTION = "workflows/execution/executor.py"
+_RECORDING = "workflows/execution/recorder.py"
+_FAILURE = "workflows/execution/retry_policy.py"
+_SETTLING = "workflows/execution/settling.py"
 _HELD = "worker/ledger/held.py"
 _REPOSITORY = "worker/ledger/repository.py"
 _OUTCOMES = "worker/clients/outcomes.py"
@@ -140,7 +140,7 @@ EFFECTS = (
     Bug(
         "reference not in the comments",
         "No lookup can find the order again: every lost answer becomes a question to a person.",
-        "workflows/enrolment.py",
+        "workflows/enrolment/steps.py",
         'return f"{call.reference} {call.source} order {call.order_id}"',
         'return f"{call.source} {call.source} order {call.order_id}"',
         Killed("answer lost"),
@@ -156,7 +156,7 @@ EFFECTS = (
     Bug(
         "lookup window too short",
         "Where LearningCart counts in another time zone, its order lies outside the window, and is made again.",
-        "workflows/enrolment.py",
+        "workflows/enrolment/steps.py",
         "_ZONE_MARGIN = timedelta(days=1)",
         "_ZONE_MARGIN = timedelta(0)",
         ByTest("test_faulty_answers.py::test_order_is_adopted_when_the_site_is_in_another_time_zone"),
@@ -164,7 +164,7 @@ EFFECTS = (
     Bug(
         "lookups counted as attempts",
         "A destination that does not answer lookups uses up the attempts of a call that was made.",
-        "workflows/lookups.py",
+        "workflows/execution/lookups.py",
         """        step.attempts += 1
         attempt = ended""",
         """        step.attempts += 1
@@ -197,7 +197,7 @@ EFFECTS = (
         "late answer thrown away",
         "What a holder learns after it lost its run is forgotten: a second order is made, or is nobody's.",
         _RECORDING,
-        "            late_answers.append(connection, held, step, outcome, result_id, now=self._clock())",
+        "            late_results.append(connection, held, step, outcome, result_id, now=self._clock())",
         "            _ = connection",
         ByTest(
             "test_lost_leases.py::test_double_is_reported_when_a_frozen_process_thaws_after_absence_was_proven[sqlite]"
@@ -206,7 +206,7 @@ EFFECTS = (
     Bug(
         "duplicate effects not reported",
         "Two orders carry one run's reference, and nobody is told of the second.",
-        "workflows/late_answers.py",
+        "workflows/execution/late_results.py",
         "doubled = sorted({*others, *late} - {result_id})",
         "doubled: list[str] = []",
         ByTest("test_unknown_outcomes.py::test_second_effect_is_reported_when_two_orders_carry_the_reference[sqlite]"),
@@ -214,7 +214,7 @@ EFFECTS = (
     Bug(
         "reconcile does not look for landed effects",
         "An effect that landed after the settle time stays unknown for good.",
-        "workflows/effect_book.py",
+        "workflows/reconcile/learningcart_diff.py",
         "is_in_hand = row.state == RunState.RUNNING or row.id in asked_soon",
         "is_in_hand = True",
         Simulated(),

@@ -42,7 +42,7 @@ HOLDERS = (
     Bug(
         "lease shorter than a call",
         "A call may outlast its lease, so that no call can ever be sent.",
-        "workflows/execution.py",
+        "workflows/execution/executor.py",
         "return min(self.call_seconds[system], self.lease_seconds * _DEADLINE_SHARE_OF_LEASE)",
         "return self.call_seconds[system]",
         ByTest(f"{_LOST}::test_calls_are_shorter_than_the_lease_when_the_lease_is_short[sqlite]"),
@@ -69,7 +69,7 @@ HOLDERS = (
         _DUE,
         "        .limit(500)\n",
         "        .limit(0)\n",
-        Killed("webhook", "committed workflows.execution.claim"),
+        Killed("webhook", "committed workflows.execution.executor.claim"),
     ),
     Bug(
         "orphan's open call taken for retryable",
@@ -100,7 +100,7 @@ HOLDERS = (
     Bug(
         "lane open during the settle time",
         "After an unknown outcome the learner's next run starts at once.",
-        "workflows/failure.py",
+        "workflows/execution/retry_policy.py",
         "lane_shut_until=max(settled_at, asked_at)",
         "lane_shut_until=None",
         ByTest("test_lanes.py::test_lane_stays_shut_when_an_outcome_is_unknown[sqlite-True]"),

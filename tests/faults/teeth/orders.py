@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest, Killed, Simulated
 
-_INGEST = "workflows/ingest.py"
+_INGEST = "workflows/recording/order_recording.py"
 _ORDER_ROWS = "worker/ledger/order_rows.py"
-_WALKS = "workflows/walks.py"
+_WALKS = "workflows/ingest/paging.py"
 _MODEL = "test_polling_model.py::test_every_version_that_stays_in_sight_is_recorded_when_anything_happens"
 _ON_STUDIOCART, _ON_FRONTCORE = ByTest(f"{_MODEL}[studiocart-0]"), ByTest(f"{_MODEL}[frontcore-0]")
 
@@ -33,12 +33,12 @@ ORDERS = (
         _ORDER_ROWS,
         "held = [row for row in rows if row.lease_until is not None and row.lease_until > now]",
         "held = [row for row in rows if row.lease_until is not None]",
-        Killed("webhook", "committed workflows.hints.look"),
+        Killed("webhook", "committed workflows.ingest.deliveries.look"),
     ),
     Bug(
         "poll's lease kept by an exception",
         "A source whose poll fails in a way nobody thought of is held until its lease ends, and no failure is counted.",
-        "workflows/polling.py",
+        "workflows/ingest/order_polling.py",
         "        except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)\n",
         "        except ApiError as error:\n",
         ByTest("test_people.py::test_a_source_is_let_go_of_when_a_poll_fails_as_nobody_expects"),
@@ -46,7 +46,7 @@ ORDERS = (
     Bug(
         "address of another given away",
         "A participant with an address that is another's in an earlier order overwrites that learner's profile.",
-        "workflows/shared_addresses.py",
+        "workflows/recording/shared_addresses.py",
         "        return None if is_known_name(name, given) else str(Reason.SHARED_EMAIL)\n",
         "        return hold\n",
         ByTest("test_people.py::test_a_second_name_waits_for_a_person_when_an_earlier_order_has_the_address"),
@@ -54,7 +54,7 @@ ORDERS = (
     Bug(
         "name sent over the known one",
         "A buyer who orders under another name overwrites the profile of the learner who has the address.",
-        "workflows/enrolment.py",
+        "workflows/enrolment/steps.py",
         "call.keep_profiles or call.learner.keeps_profile",
         "call.keep_profiles",
         ByTest("test_people.py::test_a_buyer_of_another_name_is_given_access_and_the_profile_stays"),
@@ -62,10 +62,10 @@ ORDERS = (
     Bug(
         "poll's lease never ends",
         "A source whose poll was killed is never polled again.",
-        "workflows/polling.py",
+        "workflows/ingest/order_polling.py",
         "or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now),",
         "cursors.c.lease_until.is_(None),",
-        Killed("poll", "committed workflows.polling._take_cursor"),
+        Killed("poll", "committed workflows.ingest.order_polling._take_cursor"),
     ),
     Bug(
         "cursor moved early",
@@ -94,7 +94,7 @@ ORDERS = (
     Bug(
         "order dated anew crosses the start",
         "The site's time zone changes: what was given by hand before the start is given a second time.",
-        "workflows/order_age.py",
+        "workflows/planning/order_age.py",
         "    if sighting.is_decided:\n",
         "    if sighting.is_decided and age is not Age.NEW:\n",
         ByTest("test_history.py::test_decided_order_is_not_given_when_its_site_dates_it_anew"),
@@ -102,7 +102,7 @@ ORDERS = (
     Bug(
         "reading that changed is a payment",
         "An upgrade gives access to orders of long ago that only its new reading takes for paid.",
-        "workflows/planning.py",
+        "workflows/planning/planner.py",
         "        if (line.id, seat.id) in self.situation.read_anew:\n",
         "        if (line.id, seat.id) in self.situation.read_anew and fixed:\n",
         ByTest("test_history.py::test_order_is_not_given_when_only_a_new_version_reads_it_as_paid"),
@@ -118,7 +118,7 @@ ORDERS = (
     Bug(
         "cancellation does not wait for the lookup",
         "A run whose call may have taken effect is cancelled, and access that was given is nobody's question.",
-        "workflows/plan.py",
+        "workflows/planning/model.py",
         "return self.state is RunState.RUNNING or self.effect_open",
         "return self.state is RunState.RUNNING",
         Killed("cancelled while open"),
@@ -134,7 +134,7 @@ ORDERS = (
     Bug(
         "cancellation ignored at the intent",
         "An order that was cancelled during the steps before is provisioned all the same.",
-        "workflows/recording.py",
+        "workflows/execution/recorder.py",
         "cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)",
         "cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds) and None",
         ByTest("test_cancellation.py::test_run_is_cancelled_when_its_order_call_has_not_begun"),
@@ -142,7 +142,7 @@ ORDERS = (
     Bug(
         "cancelled during the call, and nobody asked",
         "Access given to an order that was taken back meanwhile is nobody's question.",
-        "workflows/recording.py",
+        "workflows/execution/recorder.py",
         "                    if cancelled is not None:\n",
         "                    if cancelled is None:\n",
         ByTest("test_cancellation.py::test_person_is_asked_when_it_is_taken_back_during_the_call"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest
 
-_AGE = "workflows/order_age.py"
+_AGE = "workflows/planning/order_age.py"
 _EMAIL = "worker/text/email_address.py"
 _LINES = "worker/sources/studiocart_lines.py"
-_PLANNING = "workflows/planning.py"
+_PLANNING = "workflows/planning/planner.py"
 _SEATS = "worker/sources/frontcore_seats.py"
 _STUDIOCART = "worker/sources/studiocart.py"
 _THREEDCART = "worker/sources/threedcart_statuses.py"
@@ -37,7 +37,7 @@ READINGS = (
     Bug(
         "offer by name beats one by id",
         "A product that is renamed to another's name gives that one's access.",
-        "workflows/offers.py",
+        "workflows/planning/offers.py",
         "        return max(found, key=lambda rule: rule.specificity, default=None)\n",
         "        return min(found, key=lambda rule: rule.specificity, default=None)\n",
         ByTest(f"{_UNIT}/workflows/test_line_keys.py::test_offer_by_id_beats_one_by_name"),
@@ -61,7 +61,7 @@ READINGS = (
     Bug(
         "two offers that match equally",
         "Which of two offers a product gets is left to the order of the file.",
-        "workflows/offers.py",
+        "workflows/planning/offers.py",
         "        *_tie_problems(name, places, file),\n",
         "",
         ByTest(f"{_UNIT}/workflows/test_offers.py::test_two_offers_that_match_equally_are_refused_with_both_lines"),
@@ -86,7 +86,7 @@ READINGS = (
     Bug(
         "answer about an address forgotten",
         "Who two people with one address are is asked again at every look, though a person has said it.",
-        "workflows/shared_addresses.py",
+        "workflows/recording/shared_addresses.py",
         "        if (line.id, seat.id) in accepted or (mine is not None and is_same_name(name, _name(mine))):\n",
         "        if mine is not None and is_same_name(name, _name(mine)):\n",
         ByTest(f"{_ON_WORKFLOWS}/test_shared_addresses.py::test_an_answer_holds_from_then_on_when_the_run_is_replayed"),
@@ -116,7 +116,7 @@ READINGS = (
     Bug(
         "mark of the start rises",
         "An order that comes during the first sweep moves the mark above itself, and is ignored.",
-        "workflows/source_start.py",
+        "workflows/recording/source_start.py",
         "        .where(cursors.c.source == source, cursors.c.start_order_id.is_(None))\n",
         "        .where(cursors.c.source == source)\n",
         ByTest(
@@ -147,7 +147,7 @@ READINGS = (
     Bug(
         "line gained by a reading given",
         "An upgrade that reads one line more gives access to everybody who bought it long ago.",
-        "workflows/rereading.py",
+        "workflows/recording/rereading.py",
         "    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(kept.lines)) | _asked_about(kept)\n",
         "    anew = _places(lines) if is_paid_anew else _asked_about(kept)\n",
         ByTest(f"{_UNIT}/workflows/test_rereading.py::test_line_is_a_question_when_only_the_reading_gives_it"),
@@ -201,7 +201,7 @@ READINGS = (
     Bug(
         "order without evidence not asked about",
         "A store's order that was paid in a way its record does not show waits for ever, and nobody is asked.",
-        "workflows/unproven.py",
+        "workflows/planning/unproven.py",
         "    if not order.payment_unproven:\n",
         "    if order.lines or not order.payment_unproven:\n",
         ByTest(
@@ -221,7 +221,7 @@ READINGS = (
     Bug(
         "subscription awaited for ever",
         "An order whose subscription no list shows waits for ever, and nobody is asked.",
-        "workflows/standing.py",
+        "workflows/recording/subscription_status.py",
         "        role=Role.AWAITED if now < until else Role.UNLISTED,\n",
         "        role=Role.AWAITED,\n",
         ByTest(
@@ -232,7 +232,7 @@ READINGS = (
     Bug(
         "subscription awaited by every order",
         "An order that names no subscription waits for a list that does not answer.",
-        "workflows/standing.py",
+        "workflows/recording/subscription_status.py",
         "    if order.payment is not Payment.PAID or not (order.recurring or order.subscription_payment):\n",
         "    if order.payment is not Payment.PAID:\n",
         ByTest(

@@ -26,7 +26,7 @@ RESTORED = (
     Bug(
         "forgotten generation not looked for",
         "What was repeated on purpose after the copy is made once more.",
-        "workflows/enrolment.py",
+        "workflows/enrolment/steps.py",
         "& {call.reference, *call.later_references})",
         "& {call.reference})",
         ByTest(f"{_TESTS}an_effect_repeated_on_purpose_is_adopted_when_the_ledger_forgot_that"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.faults.teeth.bug import Bug, ByTest, Simulated
 
 _LINES = "worker/sources/studiocart_lines.py"
-_AGE = "workflows/order_age.py"
-_SETTLING = "workflows/settling.py"
+_AGE = "workflows/planning/order_age.py"
+_SETTLING = "workflows/execution/settling.py"
 _LISTS = "../integration/test_unpageable_lists.py::test_"
 _READ = "../unit/worker/sources/test_studiocart_captures.py::test_"
 _SINGLE = "test_single_requests.py::test_"
@@ -23,7 +23,7 @@ RULINGS = (
     Bug(
         "name that comes back is believed",
         "A bump that an old webhook showed under its old name once more gets a second comped order by its new one.",
-        "workflows/planning.py",
+        "workflows/planning/planner.py",
         "        if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):\n",
         "        if not fixed:\n",
         ByTest("test_studiocart_rulings.py::test_renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart"),
@@ -47,7 +47,7 @@ RULINGS = (
     Bug(
         "renewal given where the offer ignores it",
         "Every payment of a subscription gives access once more.",
-        "workflows/wanted.py",
+        "workflows/planning/required_runs.py",
         '    if order.renewal and rule.renewals == "ignore":\n',
         '    if order.renewal and rule.renewals == "never":\n',
         Simulated(),
@@ -112,7 +112,7 @@ RULINGS = (
     Bug(
         "one broken order stops its page",
         "A record that cannot be recorded takes every other order of its page with it, at every poll.",
-        "workflows/polling.py",
+        "workflows/ingest/order_polling.py",
         "        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)\n",
         "        except KeyError as error:\n",
         ByTest("../integration/workflows/test_set_aside.py"),
@@ -120,7 +120,7 @@ RULINGS = (
     Bug(
         "half-written order asked about",
         "An order that is read while it is written has a person asked who it is for.",
-        "workflows/half_written.py",
+        "workflows/ingest/half_written.py",
         "    if order.payment is not Payment.PAID or order.buyer_email:\n",
         "    if order.payment is Payment.PAID or order.buyer_email:\n",
         ByTest("../unit/workflows/test_half_written.py::test_poll_has_it_read_again_in_a_minute_and_asks_nobody"),
@@ -128,7 +128,7 @@ RULINGS = (
     Bug(
         "repeat after a cancellation believed",
         "The webhook of a payment, sent again after its cancellation, gives access.",
-        "workflows/repeats.py",
+        "workflows/ingest/repeats.py",
         "    return News.DOUBTFUL if was_said else News.NEW\n",
         "    return News.NEW\n",
         ByTest("../unit/workflows/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"),
@@ -136,7 +136,7 @@ RULINGS = (
     Bug(
         "last valid offers forgotten",
         "A typo in the offers file and a restart: every order waits for an offer that there is.",
-        "workflows/offers_file.py",
+        "workflows/planning/offers_file.py",
         "            return _Read(mark, self._last_valid(), problems=error.problems)\n",
         "            return _Read(mark, None, problems=error.problems)\n",
         ByTest(
@@ -146,7 +146,7 @@ RULINGS = (
     Bug(
         "broken offers stop intake",
         "A typo in the offers file, and no poll records an order.",
-        "workflows/offers_file.py",
+        "workflows/planning/offers_file.py",
         "        return self._look().offers or Offers()\n",
         "        return self.checked()\n",
         ByTest("../integration/workflows/test_polling.py::test_poll_records_orders_when_the_offers_are_broken"),
@@ -154,7 +154,7 @@ RULINGS = (
     Bug(
         "refusal of everybody pauses nothing",
         "A rotated password is tried again for every order, until the account is locked.",
-        "workflows/failure.py",
+        "workflows/execution/retry_policy.py",
         "counted=False, next_attempt_at=now, pause=True\n",
         "counted=False, next_attempt_at=now, pause=False\n",
         ByTest("test_refused_credentials.py::test_every_run_waits_and_none_fails_when_the_password_was_rotated"),
@@ -170,7 +170,7 @@ RULINGS = (
     Bug(
         "probe pays for everybody's outage",
         "While nobody is answered, the run that probes uses up its attempts and fails.",
-        "workflows/failure.py",
+        "workflows/execution/retry_policy.py",
         "    still_down = probing and is_down and not is_own\n",
         "    still_down = False\n",
         ByTest(f"{_SINGLE}no_probe_pays_when_nobody_is_answered"),

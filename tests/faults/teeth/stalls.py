@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest
 
-_SETTLING = "workflows/settling.py"
+_SETTLING = "workflows/execution/settling.py"
 _SINGLE = "test_single_requests.py::test_"
 
 STALLS = (
@@ -52,7 +52,7 @@ STALLS = (
     Bug(
         "unreadable record taken for absence",
         "The one order of the list that cannot be read was ours, and is made again.",
-        "workflows/execution.py",
+        "workflows/execution/executor.py",
         "if unaccounted or found.unreadable:",
         "if unaccounted:",
         ByTest(
@@ -80,7 +80,7 @@ STALLS = (
     Bug(
         "another's unreadable record prevents proof",
         "One order of another customer that cannot be read makes every lost answer a question to a person.",
-        "workflows/enrolment.py",
+        "workflows/enrolment/steps.py",
         "    return not email or email_key(email) == email_key(call.learner.email)\n",
         "    return True\n",
         ByTest(
@@ -110,7 +110,7 @@ STALLS = (
     Bug(
         "stalled server asked seldom",
         "The run waits for its retry's whole backoff instead of asking every minute, and its order is late by hours.",
-        "workflows/failure.py",
+        "workflows/execution/retry_policy.py",
         "        return min(PROBE_SECONDS, self.max_seconds)\n",
         "        return max(PROBE_SECONDS, self.max_seconds)\n",
         ByTest("test_stalls.py::test_run_asks_at_least_every_minute_when_the_server_stalls"),

@@ -11,7 +11,7 @@ STUDIOCART = (
     Bug(
         "renamed line taken for another",
         "Where an older plugin shows names alone, a bump that is renamed after the sale gets a second comped order.",
-        "workflows/line_keys.py",
+        "workflows/planning/line_keys.py",
         "        return line.id not in self.kept.values() and any(each.may_be(line) for each in self.lost)\n",
         "        return False\n",
         ByTest(f"{_TESTS}renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart[names0-sqlite]"),
@@ -19,7 +19,7 @@ STUDIOCART = (
     Bug(
         "key of an earlier version lost",
         "A line that an earlier version planned under its name gets a new key, and a second comped order.",
-        "workflows/line_keys.py",
+        "workflows/planning/line_keys.py",
         "            kept[found] = line_id\n",
         "            kept[line_id] = line_id\n",
         ByTest(f"{RENAMED}[True-sqlite]"),
@@ -43,7 +43,7 @@ STUDIOCART = (
     Bug(
         "repeated webhook believed",
         "The webhook of a payment, sent again after its refund, settles the question whether access is taken back.",
-        "workflows/repeats.py",
+        "workflows/ingest/repeats.py",
         "        return News.OLD if was_said else News.DOUBTFUL\n",
         "        return News.NEW\n",
         ByTest(f"{_TESTS}refund_stands_when_the_webhook_of_the_payment_is_sent_again[sqlite]"),

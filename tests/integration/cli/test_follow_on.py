@@ -15,7 +15,7 @@ from tests.faults.follow_on_rig import COURSE, EMAIL, ITEM, FollowOnRig
 from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
-from workflows.offers_file import OffersBook
+from workflows.planning.offers_file import OffersBook
 
 
 @pytest.fixture

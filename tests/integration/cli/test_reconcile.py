@@ -11,8 +11,8 @@ from tasks.doorbell import Doorbell
 from tests.integration.cli.conftest import Run
 from worker.cli import asking
 from worker.ledger.session import Ledger
-from workflows.findings import Cause, Finding, Kind, unchecked
-from workflows.reconcile import Reconciled, Reconciler
+from workflows.reconcile.findings import Cause, Finding, Kind, unchecked
+from workflows.reconcile.reconciler import Reconciled, Reconciler
 
 SAFE = Finding(
     Kind.MISSING,

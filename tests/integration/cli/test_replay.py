@@ -13,7 +13,7 @@ from tests.unit.worker.ledger.filling import add_order, add_run, minutes_ago
 from worker.cli import replay
 from worker.ledger.models import events, runs
 from worker.ledger.session import Ledger
-from workflows.operations import Operations, Replayed
+from workflows.operations.replay import Operations, Replayed
 
 
 @pytest.fixture

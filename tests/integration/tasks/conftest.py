@@ -14,8 +14,8 @@ from tasks.runtime import Runtime
 from tests.unit.workflows.academy import Academy
 from tests.unit.workflows.shop import NOW, ONE_OFFER, Clock, FakeSource
 from worker.settings.settings import Settings, load_settings
-from workflows.execution import Executor
-from workflows.hints import HintReader
+from workflows.execution.executor import Executor
+from workflows.ingest.deliveries import HintReader
 
 
 @pytest.fixture

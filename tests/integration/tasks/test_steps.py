@@ -11,7 +11,7 @@ from tasks.runtime import Runtime
 from tests.unit.workflows.academy import KEY, Academy, a_run, api_error, before_the_order, claimed
 from tests.unit.workflows.shop import Clock, an_order, record, run_of
 from worker.errors import ApiTimeoutError
-from workflows.enrolment import ENROLMENT
+from workflows.enrolment.steps import ENROLMENT
 
 Published = list[tuple[str, tuple[str, ...]]]
 NAMES = [f"cartbridge.enrolment.{definition.kind}" for definition in ENROLMENT.definitions]

@@ -24,12 +24,12 @@ from worker.ledger import order_rows
 from worker.ledger.models import LedgerModel, cursors, events, orders, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
-from workflows.backfill import Backfiller, Window
-from workflows.hints import HintReader, SourcePolicy
-from workflows.offers_file import OffersBook
-from workflows.plan import ENROLMENT
-from workflows.polling import Poller
-from workflows.source_book import SourceBook
+from workflows.ingest.backfill import Backfiller, Window
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.order_polling import Poller
+from workflows.planning.model import ENROLMENT
+from workflows.planning.offers_file import OffersBook
+from workflows.reconcile.source_diff import SourceBook
 
 pytestmark = pytest.mark.integration
 

@@ -23,7 +23,7 @@ from worker.mail_templates.outside_text import one_short_line
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
 from worker.sources.order import Learner
-from workflows.outbox import body_of
+from workflows.monitoring.event_delivery import body_of
 
 CONTROLS = "\u202e\u2066\u200f\u061c\u2028\x9b\x85\x7f"
 NAME = f"Eve{CONTROLS}planted"

@@ -26,12 +26,12 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page
-from workflows import backfill as backfill_module
-from workflows.backfill import Backfilled, Backfiller, Window
-from workflows.hints import SourcePolicy
-from workflows.ingest import record_order
-from workflows.offers_file import OffersBook
-from workflows.polling import Poller
+from workflows.ingest import backfill as backfill_module
+from workflows.ingest.backfill import Backfilled, Backfiller, Window
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.order_polling import Poller
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import record_order
 
 SINCE = NOW - timedelta(days=10)
 WINDOW = Window(SINCE, NOW)

@@ -22,8 +22,8 @@ from worker.ledger.models import deliveries, orders, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
 from worker.sources.order import Payment
-from workflows.polling import Polled, poll_due
-from workflows.walks import OVERLAP_ORDERS, Position
+from workflows.ingest.order_polling import Polled, poll_due
+from workflows.ingest.paging import OVERLAP_ORDERS, Position
 
 
 def test_new_order_is_found_when_it_came_since_the_last_look(ledger: Ledger, shop: Shop) -> None:

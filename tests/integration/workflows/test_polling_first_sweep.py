@@ -14,8 +14,8 @@ from tests.unit.workflows.shop import (
 from worker.ledger.models import orders, runs
 from worker.ledger.session import Ledger
 from worker.sources.order import Payment
-from workflows.hints import SourcePolicy
-from workflows.walks import Position
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.paging import Position
 
 OLD = START - timedelta(days=3)
 ANCIENT = NOW - timedelta(days=400)

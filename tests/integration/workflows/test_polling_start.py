@@ -16,7 +16,7 @@ from worker.ledger.models import orders, runs
 from worker.ledger.session import Ledger
 from worker.sources.order import Order, Payment
 from worker.sources.studiocart import to_order
-from workflows.hints import SourcePolicy
+from workflows.ingest.deliveries import SourcePolicy
 
 OLD = START - timedelta(hours=5)
 QUESTION = ("review", "older_than_start")

@@ -17,12 +17,13 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
 from worker.sources.order import Order
 from worker.sources.source import Unreadable
-from workflows import hints, polling
-from workflows.backfill import Backfiller, Window
-from workflows.catalog import refresh
-from workflows.ingest import record_order
-from workflows.offers_file import OffersBook
-from workflows.source_book import SourceBook
+from workflows.ingest import deliveries as hints
+from workflows.ingest import order_polling
+from workflows.ingest.backfill import Backfiller, Window
+from workflows.ingest.catalog import refresh
+from workflows.planning.offers_file import OffersBook
+from workflows.reconcile.source_diff import SourceBook
+from workflows.recording.order_recording import record_order
 
 BROKEN = Unreadable("9", "InvalidOperation in worker.sources.frontcore, line 1", "9")
 NAMELESS = Unreadable(None, "an order without a readable id", "abc")
@@ -108,7 +109,7 @@ def test_the_rest_of_a_page_is_recorded_when_one_order_cannot_be(
     ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     shop.source.put(*numbered(1, 2, 3))
-    monkeypatch.setattr(polling, "record_order", fail_for("2", error))
+    monkeypatch.setattr(order_polling, "record_order", fail_for("2", error))
     for _ in range(3):
         polled = shop.poll()
         assert polled.error is None
@@ -116,7 +117,7 @@ def test_the_rest_of_a_page_is_recorded_when_one_order_cannot_be(
     assert states(ledger) == seats(1, 3)
     assert aside(ledger) == [("2", "review", "record_unreadable")]
     assert [row.order_id for row in rows(ledger, orders)] == ["1", "3"]
-    monkeypatch.setattr(polling, "record_order", record_order)
+    monkeypatch.setattr(order_polling, "record_order", record_order)
     shop.poll()
     assert states(ledger) == seats(1, 2, 3)
     assert aside(ledger) == [("2", "planned", "settled_by_source")]
@@ -126,7 +127,7 @@ def test_only_runs_that_were_recorded_are_sent_when_a_page_was_recorded_one_by_o
     ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.source.put(*numbered(1, 2, 3))
-    monkeypatch.setattr(polling, "record_order", fail_for("1", ValueError()))
+    monkeypatch.setattr(order_polling, "record_order", fail_for("1", ValueError()))
     polled = shop.poll()
     assert len(polled.ready) == len(set(polled.ready)) == len(states(ledger)) == 2
 
@@ -186,7 +187,7 @@ def test_a_backfill_takes_in_all_others_when_one_order_cannot_be_recorded(
 ) -> None:
     source.put(*numbered(1, 2, 3, created_at=NOW - timedelta(days=2)))
     source.unreadable = [BROKEN]
-    monkeypatch.setattr("workflows.backfill.record_order", fail_for("2", ValueError()))
+    monkeypatch.setattr("workflows.ingest.backfill.record_order", fail_for("2", ValueError()))
     policy = hints.SourcePolicy(start_at=NOW - timedelta(days=5))
     backfiller = Backfiller(ledger, source, policy, book, holder="one", clock=clock)
     window = Window(NOW - timedelta(days=3), NOW)

@@ -14,9 +14,9 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.sources.frontcore import to_order
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
-from workflows.ingest import Look, record_order
-from workflows.offers_file import OffersBook
-from workflows.operations import Operations
+from workflows.operations.replay import Operations
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import Look, record_order
 
 OFFERS_TEXT = """
 [[offer]]

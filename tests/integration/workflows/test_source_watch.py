@@ -10,7 +10,7 @@ from tests.unit.workflows.shop import NOW, Clock
 from worker.errors import ApiConnectionError
 from worker.ledger.session import Ledger
 from worker.ledger.watching import Watch, watches
-from workflows.source_watch import MISSED_INTERVALS, WATCH_BROKEN_AFTER, check_sources, late_since
+from workflows.monitoring.source_health import MISSED_INTERVALS, WATCH_BROKEN_AFTER, check_sources, late_since
 
 INTERVAL_SECONDS = 300.0
 MINUTE = timedelta(minutes=1)

@@ -1,4 +1,8 @@
-"""`workflows.subscriptions` and `workflows.standing`: subscriptions kept, and orders planned by what became of them."""
+"""Subscriptions are recorded, and orders are planned by what became of them.
+
+`workflows.ingest.subscription_polling` and `workflows.recording.subscription_status`.
+"""
+
 
 from __future__ import annotations
 
@@ -28,11 +32,11 @@ from worker.ledger.subscription_rows import forget_buyer
 from worker.ledger.subscription_telling import subscription_line
 from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
-from workflows.hints import SourcePolicy
-from workflows.ingest import Look, record_order
-from workflows.offers_file import OffersBook
-from workflows.standing import SubscriptionRules, keep_subscriptions, record_subscription
-from workflows.subscriptions import SubscriptionPoller, SubscriptionsPolled
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.subscription_polling import SubscriptionPoller, SubscriptionsPolled
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import Look, record_order
+from workflows.recording.subscription_status import SubscriptionRules, keep_subscriptions, record_subscription
 
 RULES = SubscriptionRules()
 IGNORING_TEXT = """
@@ -395,7 +399,7 @@ def test_all_other_subscriptions_are_kept_when_one_cannot_be(watched: Watched, m
             raise OverflowError
         keep(connection, given, *args, **options)
 
-    monkeypatch.setattr("workflows.subscriptions.record_subscription", failing)
+    monkeypatch.setattr("workflows.ingest.subscription_polling.record_subscription", failing)
     polled = watched.poll()
     assert set(watched.kept) == {"1", "3"}
     assert "subscription 2: OverflowError" in (polled.error or "")

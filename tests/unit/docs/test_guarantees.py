@@ -13,7 +13,7 @@ import pytest
 from tests.faults.simulation import boundaries
 from worker.ledger.held import PROMPT_ANSWER_SECONDS
 from worker.settings.settings import load_settings
-from workflows.execution import Timing
+from workflows.execution.executor import Timing
 
 REPOSITORY = Path(__file__).parents[3]
 PAGE = (REPOSITORY / "docs" / "guarantees.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from worker.mail_templates import FOLLOW_ON, WELCOME, MailTemplates
 from worker.mail_templates.outside_text import LONGEST_LINE, one_short_line
 from worker.sources.order import Learner
-from workflows.mailroom import learner_values
+from workflows.enrolment.mailer import learner_values
 
 
 @pytest.mark.parametrize("name", ["Jane", "Zoë O'Hara-Müller", "王小明", "Jean Paul", "J. R. R.", "علي", "Ng"])

@@ -15,9 +15,9 @@ from worker.errors import ApiError, NotFoundError
 from worker.ledger.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
-from workflows.execution import Executor, Timing
-from workflows.failure import Patience
-from workflows.recording import Recorder
+from workflows.execution.executor import Executor, Timing
+from workflows.execution.recorder import Recorder
+from workflows.execution.retry_policy import Patience
 from workflows.registry import WORKFLOWS
 
 _T = TypeVar("_T")

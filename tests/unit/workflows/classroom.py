@@ -12,10 +12,10 @@ from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.frontcore import to_order
 from worker.sources.order import Order, Payment
-from workflows import refunds
-from workflows.offers import Offers
-from workflows.plan import KnownRun, Plan, Situation
-from workflows.planning import plan
+from workflows.planning import refunds
+from workflows.planning.model import KnownRun, Plan, Situation
+from workflows.planning.offers import Offers
+from workflows.planning.planner import plan
 
 COURSE_OFFER = """
 [[offer]]

@@ -13,9 +13,9 @@ from tests.unit.workflows.polled_shop import Shop
 from tests.unit.workflows.shop import ONE_OFFER, Clock, FakeSource, a_hint_reader
 from tests.unit.workflows.three_books import SINCE, FakeCart, NewReconciler
 from worker.ledger.session import Ledger
-from workflows.hints import HintReader, SourcePolicy
-from workflows.offers_file import OffersBook
-from workflows.reconcile import Reconciled, Reconciler
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.planning.offers_file import OffersBook
+from workflows.reconcile.reconciler import Reconciled, Reconciler
 
 
 @pytest.fixture

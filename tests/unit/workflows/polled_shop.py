@@ -16,10 +16,10 @@ from tests.unit.workflows.shop import (
 from worker.ledger.models import cursors
 from worker.ledger.session import Ledger
 from worker.sources.order import Order
-from workflows.hints import SourcePolicy
-from workflows.offers_file import OffersBook
-from workflows.polling import Polled, Poller
-from workflows.walks import Position
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.order_polling import Polled, Poller
+from workflows.ingest.paging import Position
+from workflows.planning.offers_file import OffersBook
 
 
 class Shop:

@@ -16,11 +16,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, check_transition
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat
 from worker.sources.source import Page, Unreadable, Until, Walk
-from workflows.hints import HintReader, SourcePolicy
-from workflows.ingest import Look, Recorded, record_order
-from workflows.offers import Grant, Offers, parse_offers
-from workflows.offers_file import OffersBook
-from workflows.plan import (
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.planning.model import (
     ENROLMENT,
     Cancel,
     ChangeGrant,
@@ -32,6 +29,9 @@ from workflows.plan import (
     Revive,
     WithdrawCancel,
 )
+from workflows.planning.offers import Grant, Offers, parse_offers
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import Look, Recorded, record_order
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 START = NOW - timedelta(days=1)

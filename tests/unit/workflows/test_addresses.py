@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.workflows.shop import JANE
 from worker.sources.order import Address, Learner
-from workflows.addresses import country_name, customer_fields
+from workflows.enrolment.addresses import country_name, customer_fields
 
 text = st.text(max_size=20) | st.sampled_from(["NO", "Norge", "USA", "U.S.A.", "Canada", "ca", "Oslo", "  ", "AU"])
 addresses = st.builds(Address, line_1=text, line_2=text, city=text, state=text, province=text, zip=text, country=text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.unit.workflows.shop import NOW
-from workflows.alerts import Alert, AlertBook, Problem, judge
+from workflows.monitoring.alerts import Alert, AlertBook, Problem, judge
 
 HOUR = timedelta(hours=1)
 DOWN = Problem("down/learningcart", "learningcart is down", "Runs wait.", path="/systems")

@@ -34,9 +34,9 @@ from worker.ledger.breaker import PROBE_SECONDS, Breaker, BreakerState
 from worker.ledger.models import breakers, events, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
-from workflows.breaker import Evidence, evidence_of
-from workflows.failure import LeaseShortError, judge
-from workflows.steps import Repeat
+from workflows.execution.breaker_rules import Evidence, evidence_of
+from workflows.execution.retry_policy import LeaseShortError, judge
+from workflows.execution.steps import Repeat
 
 
 def put_breaker(ledger: Ledger, state: BreakerState, **values: Any) -> None:

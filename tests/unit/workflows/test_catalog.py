@@ -1,4 +1,4 @@
-"""`workflows.catalog`: the names of products, read once a day."""
+"""`workflows.ingest.catalog`: the names of products, read once a day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.errors import ApiError, ServerError
 from worker.ledger.catalog import product_names
 from worker.ledger.models import cursors
 from worker.ledger.session import Ledger
-from workflows.catalog import refresh
+from workflows.ingest.catalog import refresh
 
 
 class Products:

@@ -22,8 +22,8 @@ from worker.ledger import completions as completion_rows
 from worker.ledger.completions import CURSOR, CompletionState
 from worker.ledger.models import completions, cursors, events, outbox, pauses
 from worker.ledger.session import Ledger
-from workflows.completion_progress import Progress, advance
-from workflows.completions import SHORTEST_SPAN, CompletionsPoller, is_refusal_of_window
+from workflows.follow_on.completion_progress import Progress, advance
+from workflows.follow_on.completions import SHORTEST_SPAN, CompletionsPoller, is_refusal_of_window
 
 BEGAN_AT = NOW - timedelta(hours=5)
 DAY = timedelta(days=1)

@@ -30,12 +30,11 @@ from tests.unit.workflows.three_books import (
     told,
 )
 from worker.errors import ApiTimeoutError
-from worker.ledger import recoveries
+from worker.ledger import keys, recoveries
 from worker.ledger.models import attempts, events, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from workflows import keys
-from workflows.reconcile import Reconciler
+from workflows.reconcile.reconciler import Reconciler
 
 
 def test_an_effect_is_gone_only_when_learningcart_says_so(

@@ -10,11 +10,11 @@ import pytest
 from tests.unit.workflows.academy import Academy, comped_order
 from tests.unit.workflows.shop import JANE, NOW
 from worker.clients.base import CallLimits
+from worker.ledger import keys
 from worker.ledger.session import Ledger
-from workflows import keys
-from workflows.enrolment import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ENROLMENT
+from workflows.enrolment.steps import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ENROLMENT
+from workflows.execution.steps import Call, Lookup
 from workflows.registry import WORKFLOWS
-from workflows.steps import Call, Lookup
 
 OURS = keys.reference("studiocart/1109/1107/buyer/501", "add_comped_order", 0)
 ANOTHERS = keys.reference("studiocart/1110/1107/buyer/501", "add_comped_order", 0)

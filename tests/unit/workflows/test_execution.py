@@ -33,7 +33,7 @@ from worker.errors import (
 from worker.ledger.models import attempts, events, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from workflows.execution import Executor, Timing
+from workflows.execution.executor import Executor, Timing
 
 
 @pytest.fixture

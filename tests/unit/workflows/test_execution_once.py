@@ -37,8 +37,8 @@ from worker.ledger.models import attempts, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome
 from worker.sources.order import Payment
-from workflows import late_answers
-from workflows.execution import Executor
+from workflows.execution import late_results
+from workflows.execution.executor import Executor
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_late_answer_is_adopted_when_it_comes_during_the_lookup(
             first = an_executor(ledger, academy, clock, holder="worker-1")
             with ledger.write() as connection:
                 slow = replace(held, fence=1, holder="worker-1")
-                late_answers.append(connection, slow, step_of(slow), Outcome.OK, "90001", now=clock())
+                late_results.append(connection, slow, step_of(slow), Outcome.OK, "90001", now=clock())
             assert first.claim(run_id, "learningcart") is None
 
     held = claimed(executor, run_id)

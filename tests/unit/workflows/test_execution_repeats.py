@@ -22,8 +22,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.share import Share
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from workflows.execution import Executor, Timing
-from workflows.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
+from workflows.execution.executor import Executor, Timing
+from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
 
 
 @dataclass

@@ -21,11 +21,11 @@ from tests.unit.workflows.academy import (
 from tests.unit.workflows.shop import Clock, rows, run_of
 from worker.clients.learningcart_models import ListedOrder
 from worker.errors import ApiTimeoutError, ServerError
+from worker.ledger import keys
 from worker.ledger.held import PROMPT_ANSWER_SECONDS
 from worker.ledger.models import attempts, runs
 from worker.ledger.session import Ledger
-from workflows import keys
-from workflows.execution import Executor
+from workflows.execution.executor import Executor
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from worker.clients.learningcart_models import Customer, CustomerFields
 from worker.errors import ApiError, ServerError
 from worker.ledger.session import Ledger
 from worker.sources.order import Address, Learner
-from workflows.enrolment import ADD_CUSTOMER
-from workflows.steps import Call
+from workflows.enrolment.steps import ADD_CUSTOMER
+from workflows.execution.steps import Call
 
 KARI = Learner(
     email="kari@example.test",

@@ -25,8 +25,8 @@ from worker.errors import (
 )
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
-from workflows.failure import LeaseShortError, Verdict, judge
-from workflows.steps import Repeat
+from workflows.execution.retry_policy import LeaseShortError, Verdict, judge
+from workflows.execution.steps import Repeat
 
 
 def judged(error: BaseException, *, safe: bool = True, failures: int = 1, **more: Any) -> Verdict:

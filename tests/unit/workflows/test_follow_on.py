@@ -13,9 +13,9 @@ from worker.clients.threedcart_models import Cart
 from worker.errors import UnexpectedResponseError
 from worker.ledger.session import Ledger
 from worker.reasons import Reason
-from workflows.follow_on import ADD_CART_ITEM, CHECK_CART, FOLLOW_ON
+from workflows.execution.steps import Call, Lookup, StopError, Workflow
+from workflows.follow_on.steps import ADD_CART_ITEM, CHECK_CART, FOLLOW_ON
 from workflows.registry import RISKY_STEPS, WORKFLOWS, destinations, share_of
-from workflows.steps import Call, Lookup, StopError, Workflow
 
 ITEM = {"CatalogID": 1234, "CartItemID": 123, "ItemQuantity": 1}
 URL = "https://store.example.test/checkout.asp?key=6F027F81ggx48to"

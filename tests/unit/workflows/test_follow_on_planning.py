@@ -13,11 +13,11 @@ from tests.unit.workflows.test_completions import BEGAN_AT, completed, info, pro
 from worker.ledger.models import completions, events, orders, runs, steps
 from worker.ledger.session import Ledger
 from worker.sources.order import Address, Learner
-from workflows.completion_progress import Progress
-from workflows.completions import record_progress
-from workflows.follow_on import FOLLOW_ON, billing_fields
-from workflows.follow_on_planning import Came, FollowOnPlanner, Planned
-from workflows.offers import Offers, OffersError
+from workflows.follow_on.completion_progress import Progress
+from workflows.follow_on.completions import record_progress
+from workflows.follow_on.planner import Came, FollowOnPlanner, Planned
+from workflows.follow_on.steps import FOLLOW_ON, billing_fields
+from workflows.planning.offers import Offers, OffersError
 
 RULES = """
 [[offer]]

@@ -1,4 +1,4 @@
-"""`workflows.half_written`: an order that a poll meets while it is being written is read again a minute later."""
+"""`workflows.ingest.half_written`: an order that a poll meets while it is being written is read again a minute later."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.unit.workflows.shop import NOW, Clock, FakeSource, an_order, rows, st
 from worker.ledger.models import deliveries, orders
 from worker.ledger.session import Ledger
 from worker.sources.order import Order
-from workflows.half_written import is_half_written, put_off
-from workflows.hints import HintReader
+from workflows.ingest.deliveries import HintReader
+from workflows.ingest.half_written import is_half_written, put_off
 
 HALF = order_of("N-order-read-while-being-written").model_copy(update={"id": "1109", "created_at": NOW})
 

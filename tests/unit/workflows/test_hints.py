@@ -28,9 +28,9 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Payment
 from worker.sources.source import SampleOrderError
-from workflows.hints import HOOK_OUTRAN_ROW, HintReader
-from workflows.offers import OffersError
-from workflows.offers_file import OffersBook
+from workflows.ingest.deliveries import HOOK_OUTRAN_ROW, HintReader
+from workflows.planning.offers import OffersError
+from workflows.planning.offers_file import OffersBook
 
 SEAT = "1109/1107/buyer/501"
 

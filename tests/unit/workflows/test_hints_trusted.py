@@ -19,8 +19,8 @@ from worker.ledger.models import deliveries, orders, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
 from worker.sources.order import Payment
-from workflows.hints import HintReader, SourcePolicy
-from workflows.offers_file import OffersBook
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.planning.offers_file import OffersBook
 
 SEAT = "1109/1107/buyer/501"
 

@@ -24,9 +24,9 @@ from worker.ledger.models import cursors, deliveries, events, learners, order_ve
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.sources.order import Payment, Seat
-from workflows.ingest import Look, preview, record_order
-from workflows.offers import Offers
-from workflows.source_start import DEFAULT_START_BEFORE_CONTACT, note_contact
+from workflows.planning.offers import Offers
+from workflows.recording.order_recording import Look, preview, record_order
+from workflows.recording.source_start import DEFAULT_START_BEFORE_CONTACT, note_contact
 
 SEAT = "1109/1107/buyer/501"
 GROUPS = '[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{ price_id = 501, group_ids = [13, 14] }]\n'

@@ -27,9 +27,9 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import OrderState, RunState, StepState
 from worker.reasons import Reason
 from worker.sources.order import Payment, Seat
-from workflows import planning
-from workflows.ingest import Look, record_order
-from workflows.plan import Cancel, Plan, RequestCancel, Revive, Situation
+from workflows.planning import planner
+from workflows.planning.model import Cancel, Plan, RequestCancel, Revive, Situation
+from workflows.recording.order_recording import Look, record_order
 
 SEAT = "1109/1107/buyer/501"
 GROUPS = '[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{ price_id = 501, group_ids = [13, 14] }]\n'
@@ -215,7 +215,7 @@ def test_move_is_refused_and_looked_at_again_when_the_run_changed_meanwhile(
         connection.execute(runs.update().values(**new))
         return found
 
-    monkeypatch.setattr(planning, "plan", plan_while_the_engine_works)
+    monkeypatch.setattr(planner, "plan", plan_while_the_engine_works)
     later = NOW + timedelta(minutes=1)
     cancelled = an_order(payment=Payment.CANCELLED)
     with ledger.write() as connection:
@@ -227,8 +227,8 @@ def test_move_is_refused_and_looked_at_again_when_the_run_changed_meanwhile(
 
 def test_run_is_left_when_another_made_it_meanwhile(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     record(ledger, an_order())
-    found = planning.plan(an_order(), offers(), [], Situation())
-    monkeypatch.setattr(planning, "plan", lambda *_: found)
+    found = planner.plan(an_order(), offers(), [], Situation())
+    monkeypatch.setattr(planner, "plan", lambda *_: found)
     again = record(ledger, an_order(status="completed"), now=NOW + timedelta(minutes=1))
     assert (again.created, again.ready, len(rows(ledger, runs))) == ([], [], 1)
 
@@ -237,7 +237,7 @@ def test_transition_table_is_asked_when_a_plan_is_carried_out(ledger: Ledger, mo
     record(ledger, an_order())
     put_run(ledger, SEAT, RunState.SUCCEEDED)
     wrong = Plan(OrderState.CANCELLED, None, (Cancel(run_of(ledger, SEAT).id, Reason.SUPERSEDED),))
-    monkeypatch.setattr(planning, "plan", lambda *_: wrong)
+    monkeypatch.setattr(planner, "plan", lambda *_: wrong)
     with pytest.raises(IllegalTransitionError):
         record(ledger, an_order(payment=Payment.CANCELLED), now=NOW + timedelta(minutes=1))
     assert rows(ledger, orders)[0].payment == "paid"

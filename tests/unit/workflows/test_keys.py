@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows import keys
+from worker.ledger import keys
 
 
 def test_key_is_the_contracts_when_its_parts_are() -> None:

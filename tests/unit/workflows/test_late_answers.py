@@ -22,7 +22,7 @@ from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, events, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
-from workflows import late_answers
+from workflows.execution import late_results
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def put(ledger: Ledger, state: RunState, **values: Any) -> None:
 
 def tell(ledger: Ledger, held: HeldRun, result_id: str | None = "90001", outcome: Outcome = Outcome.OK) -> None:
     with ledger.write() as connection:
-        late_answers.append(connection, held, step_of(held), outcome, result_id, now=NOW)
+        late_results.append(connection, held, step_of(held), outcome, result_id, now=NOW)
 
 
 def questions(ledger: Ledger) -> list[tuple[str, str, str]]:
@@ -111,9 +111,9 @@ def test_answer_is_found_by_the_holder_when_somebody_works_on_the_run(
     tell(ledger, held)
     assert run_of(ledger, KEY).state == "running"
     with ledger.read() as connection:
-        assert late_answers.result_of(connection, theirs) == "90001"
+        assert late_results.result_of(connection, theirs) == "90001"
     with ledger.write() as connection:
-        late_answers.adopt_held(connection, theirs, "90001", now=NOW)
+        late_results.adopt_held(connection, theirs, "90001", now=NOW)
     assert run_of(ledger, KEY).result_id == "90001"
 
 
@@ -121,7 +121,7 @@ def test_person_is_asked_when_a_held_run_was_to_be_cancelled(ledger: Ledger, hel
     put(ledger, RunState.WAITING, next_attempt_at=NOW, cancel_reason="cancelled_by_source")
     theirs = claimed(an_executor(ledger, Academy(), clock, holder="worker-2"), held.id)
     with ledger.write() as connection:
-        late_answers.adopt_held(connection, theirs, "90001", now=NOW)
+        late_results.adopt_held(connection, theirs, "90001", now=NOW)
     assert questions(ledger) == [("revoke", "cancelled_after_provisioning", "90001")]
 
 
@@ -164,7 +164,7 @@ def test_answer_of_another_generation_is_not_the_effect_when_asked_for_it(ledger
     tell(ledger, held)
     held.generation = 1
     with ledger.read() as connection:
-        assert late_answers.result_of(connection, held) is None
+        assert late_results.result_of(connection, held) is None
 
 
 def test_nothing_happens_when_the_run_is_gone(ledger: Ledger, held: HeldRun) -> None:
@@ -172,9 +172,9 @@ def test_nothing_happens_when_the_run_is_gone(ledger: Ledger, held: HeldRun) -> 
     held.id = "gone"
     tell(ledger, held)
     with ledger.write() as connection:
-        late_answers.open_revocation(connection, "gone", "cancelled_by_source", now=NOW)
+        late_results.open_revocation(connection, "gone", "cancelled_by_source", now=NOW)
         held.fence = 2
-        late_answers.report_duplicates(connection, held, "1", ("2",), now=NOW)
+        late_results.report_duplicates(connection, held, "1", ("2",), now=NOW)
     assert questions(ledger) == []
 
 
@@ -186,7 +186,7 @@ def test_doubles_are_reported_once_each_when_they_are_found_and_told(
     tell(ledger, held, "90003")
     for _ in range(2):
         with ledger.write() as connection:
-            late_answers.report_duplicates(connection, theirs, "90001", ("90001", "90002", "90003"), now=NOW)
+            late_results.report_duplicates(connection, theirs, "90001", ("90001", "90002", "90003"), now=NOW)
     assert questions(ledger) == [
         ("duplicate/90002", "duplicate_effect", "90002"),
         ("duplicate/90003", "duplicate_effect", "90003"),
@@ -198,7 +198,7 @@ def test_doubles_are_reported_once_each_when_they_are_found_and_told(
 
 def note(ledger: Ledger, run_id: str, result_id: str = "90001") -> Any:
     with ledger.write() as connection:
-        return late_answers.note_found(
+        return late_results.note_found(
             connection, run_id, step="add_comped_order", number=1, generation=0, result_id=result_id, now=NOW
         )
 

@@ -1,4 +1,4 @@
-"""`workflows.line_keys`, `workflows.planned_lines`: a line that was planned under a name keeps its key."""
+"""`workflows.planning.line_keys`, `workflows.recording.planned_lines`: a line that was planned under a name keeps its key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.sources import threedcart
 from worker.sources.order import Order
 from worker.sources.studiocart import to_order
 from worker.sources.studiocart_lines import NAMELESS, name_id
-from workflows.offers import Offers
+from workflows.planning.offers import Offers
 
 BY_NAME = """
 [[offer]]

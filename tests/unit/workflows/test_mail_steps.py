@@ -17,10 +17,10 @@ from worker.ledger.session import Ledger
 from worker.mail_templates import FOLLOW_ON, MailTemplates
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.follow_on_mail import SEND_FOLLOW_ON_MAIL
-from workflows.mailroom import Mailroom
-from workflows.steps import Call, Repeat, StopError
-from workflows.welcome_mail import _may_have_made
+from workflows.enrolment.mailer import Mailroom
+from workflows.enrolment.welcome_mail import _may_have_made
+from workflows.execution.steps import Call, Repeat, StopError
+from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 
 JANE = Learner(email="jane@example.com", first_name="Jane", last_name="Doe")
 URL = "https://store.example/checkout.asp?cart=planted"

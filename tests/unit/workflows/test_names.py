@@ -1,11 +1,11 @@
-"""`workflows.names`: whether two names can be one person's."""
+"""`workflows.planning.names`: whether two names can be one person's."""
 
 from __future__ import annotations
 
 import pytest
 
 from worker.sources.order import Learner
-from workflows.names import is_known_name, is_same_name, name_of
+from workflows.planning.names import is_known_name, is_same_name, name_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from worker.errors import ConfigurationError
 from worker.sources.order import Line, Product
-from workflows.offers import Grant, Ignore, Offer, Offers, OffersError, parse_offers
-from workflows.offers_file import OffersBook, load_offers
+from workflows.planning.offers import Grant, Ignore, Offer, Offers, OffersError, parse_offers
+from workflows.planning.offers_file import OffersBook, load_offers
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -10,9 +10,9 @@ import pytest
 
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.session import Ledger
-from workflows.alerts import problems
-from workflows.offers import OffersError
-from workflows.offers_file import OffersBook, offers_problem
+from workflows.monitoring.alerts import problems
+from workflows.planning.offers import OffersError
+from workflows.planning.offers_file import OffersBook, offers_problem
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 

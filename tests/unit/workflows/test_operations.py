@@ -23,9 +23,9 @@ from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
 from worker.sources.order import Payment
-from workflows.hints import HintReader
-from workflows.offers import Offers, OffersError
-from workflows.operations import NOTHING, PLANNED, REFUSED, REPLAYED, Operations, Replayed
+from workflows.ingest.deliveries import HintReader
+from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations, Replayed
+from workflows.planning.offers import Offers, OffersError
 
 SEAT = "1109/1107/buyer/501"
 UNMAPPED = "1109/1107/buyer/unmapped"

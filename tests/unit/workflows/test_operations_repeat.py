@@ -15,9 +15,9 @@ from tests.unit.workflows.shop import (
 from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
-from workflows.hints import HintReader
-from workflows.offers import Offers
-from workflows.operations import NOTHING, REFUSED, REPLAYED, Operations
+from workflows.ingest.deliveries import HintReader
+from workflows.operations.replay import NOTHING, REFUSED, REPLAYED, Operations
+from workflows.planning.offers import Offers
 
 SEAT = "1109/1107/buyer/501"
 UNMAPPED = "1109/1107/buyer/unmapped"

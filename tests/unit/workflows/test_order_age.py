@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.unit.workflows.shop import START
-from workflows.order_age import Age, Sighting, Start, Verdict, age_of, misdated, verdict
+from workflows.planning.order_age import Age, Sighting, Start, Verdict, age_of, misdated, verdict
 
 HOURS = timedelta(hours=1)
 DATES = Start(START)

@@ -17,8 +17,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.reasons import Reason, advice
 from worker.sources.order import Money, Order, Payment, Seat
-from workflows.plan import Cancel, Create, Situation
-from workflows.planning import plan
+from workflows.planning.model import Cancel, Create, Situation
+from workflows.planning.planner import plan
 
 SUCCEEDED, REVIEW = RunState.SUCCEEDED, RunState.REVIEW
 ASKED = (REVIEW, Reason.PARTIALLY_REFUNDED)

@@ -13,7 +13,7 @@ from worker.errors import ApiConnectionError, ApiError, InvalidRequestError, Rat
 from worker.ledger.models import events, outbox
 from worker.ledger.outbox import add_event, mark_failed, outbox_shape, take_due
 from worker.ledger.session import Ledger
-from workflows.outbox import LEASE_SECONDS, MAX_ATTEMPTS, Delivered, deliver_due
+from workflows.monitoring.event_delivery import LEASE_SECONDS, MAX_ATTEMPTS, Delivered, deliver_due
 
 
 class Receiver:

@@ -29,7 +29,7 @@ from tests.unit.workflows.shop import offers
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Seat
-from workflows.plan import Situation
+from workflows.planning.model import Situation
 
 # Which offers match
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.workflows.classroom import Desk, a_course_line, a_course_order, a_place, a_user
 from worker.ledger.states import RunState
 from worker.sources.order import Order
-from workflows.plan import KnownRun
+from workflows.planning.model import KnownRun
 
 FATES = (RunState.PENDING, RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.WAITING, RunState.FAILED)
 FAULTS: tuple[dict[str, Any], ...] = (

@@ -6,9 +6,9 @@ from tests.unit.workflows.shop import JANE, JOHN, NOW, START, a_line, a_seat, an
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
 from worker.sources.order import Learner, Order, Payment, Seat
-from workflows.offers import Grant, Offers
-from workflows.plan import ENROLMENT, Cancel, ChangeLearner, Create, KnownRun, Plan, Revive, Situation
-from workflows.planning import plan
+from workflows.planning.model import ENROLMENT, Cancel, ChangeLearner, Create, KnownRun, Plan, Revive, Situation
+from workflows.planning.offers import Grant, Offers
+from workflows.planning.planner import plan
 
 SEEN = Situation(seen_before=True, paid_before=True, start_at=START)
 NEW = Situation(start_at=START)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.unit.workflows.shop import JANE, JOHN, START, an_order, apply, offers
 from worker.ledger.states import RunState
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
-from workflows.offers import Ignore, Offers
-from workflows.plan import Cancel, Create, KnownRun, Plan, RequestCancel, Situation, WithdrawCancel
-from workflows.planning import plan
+from workflows.planning.model import Cancel, Create, KnownRun, Plan, RequestCancel, Situation, WithdrawCancel
+from workflows.planning.offers import Ignore, Offers
+from workflows.planning.planner import plan
 
 ANN = Learner(email="ann@example.test", first_name="Ann")
 LEARNERS = (JANE, JOHN, ANN, Learner(email="JANE@example.test"))

@@ -8,9 +8,9 @@ from tests.unit.workflows.shop import JOHN, START, an_order, apply, known, offer
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
 from worker.sources.order import Order
-from workflows.offers import Grant, Offers
-from workflows.plan import Cancel, ChangeGrant, ChangeLearner, Create, KnownRun, Plan, Situation
-from workflows.planning import plan
+from workflows.planning.model import Cancel, ChangeGrant, ChangeLearner, Create, KnownRun, Plan, Situation
+from workflows.planning.offers import Grant, Offers
+from workflows.planning.planner import plan
 
 REPLAN = Situation(seen_before=True, paid_before=True, start_at=START, replan=True)
 LOOK = Situation(seen_before=True, paid_before=True, start_at=START)

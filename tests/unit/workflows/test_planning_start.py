@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.unit.workflows.shop import START, a_line, an_order, apply, known, offers
+from worker.ledger import keys
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
-from workflows import keys
-from workflows.offers import Offers
-from workflows.plan import Create, KnownRun, Plan, Situation
-from workflows.planning import plan
+from workflows.planning.model import Create, KnownRun, Plan, Situation
+from workflows.planning.offers import Offers
+from workflows.planning.planner import plan
 
 OLD = START - timedelta(days=3)
 BASELINE = Situation(start_at=START, baseline=True)

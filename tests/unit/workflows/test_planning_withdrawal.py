@@ -6,9 +6,19 @@ from tests.unit.workflows.shop import START, a_line, an_order, apply, known, off
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
-from workflows.offers import Offers
-from workflows.plan import REVOCATION, Cancel, Create, KnownRun, Plan, RequestCancel, Revive, Situation, WithdrawCancel
-from workflows.planning import plan
+from workflows.planning.model import (
+    REVOCATION,
+    Cancel,
+    Create,
+    KnownRun,
+    Plan,
+    RequestCancel,
+    Revive,
+    Situation,
+    WithdrawCancel,
+)
+from workflows.planning.offers import Offers
+from workflows.planning.planner import plan
 
 PAID_BEFORE = Situation(seen_before=True, paid_before=True, start_at=START)
 UNPAID_BEFORE = Situation(seen_before=True, paid_before=False, start_at=START)

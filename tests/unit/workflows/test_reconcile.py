@@ -30,7 +30,7 @@ from worker.ledger.models import events, orders, pauses
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, Via
 from worker.sources.order import Payment
-from workflows.reconcile import Reconciler, take_night
+from workflows.reconcile.reconciler import Reconciler, take_night
 
 
 def test_nothing_is_said_to_be_missing_when_learningcart_fails_or_is_paused(

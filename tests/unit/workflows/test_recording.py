@@ -27,16 +27,16 @@ from worker.ledger.held import HeldRun
 from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
-from workflows.attempt_rows import describe, ended_attempt
-from workflows.enrolment import ADD_COMPED_ORDER
-from workflows.failure import LeaseShortError
-from workflows.lookups import LookupRecorder
-from workflows.recording import (
+from workflows.enrolment.steps import ADD_COMPED_ORDER
+from workflows.execution.attempts import describe, ended_attempt
+from workflows.execution.lookups import LookupRecorder
+from workflows.execution.recorder import (
     AdoptedMeanwhileError,
     CancelledMeanwhileError,
     Recorder,
 )
-from workflows.steps import PlannedStep, StepResult
+from workflows.execution.retry_policy import LeaseShortError
+from workflows.execution.steps import PlannedStep, StepResult
 
 ORDER = PlannedStep("add_comped_order", ADD_COMPED_ORDER)
 MADE = StepResult({"order_id": "90001"}, "90001")

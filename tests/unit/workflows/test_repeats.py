@@ -1,4 +1,4 @@
-"""`workflows.repeats`: a trusted body that says what an earlier one said gives nothing back that was taken since."""
+"""`workflows.ingest.repeats`: a trusted body that says what an earlier one said gives nothing back that was taken since."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.subscription_models import subscriptions
 from worker.sources.studiocart import StudiocartSource, to_order
-from workflows.hints import HintReader, SourcePolicy
-from workflows.offers_file import OffersBook
+from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.planning.offers_file import OffersBook
 
 SEAT = "11/4/buyer/501"
 RULES = '[[offer]]\nsource = "studiocart"\nproduct_id = "4"\ngrants = [{ price_id = 501 }]\n'

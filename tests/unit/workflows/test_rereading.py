@@ -25,9 +25,9 @@ from worker.ledger.models import order_versions, orders, runs
 from worker.ledger.order_rows import READING, content_hash
 from worker.ledger.session import Ledger
 from worker.sources.order import Line, Money, Order, Payment, Product, Seat
-from workflows.hints import HintReader
-from workflows.ingest import Look, record_order
-from workflows.rereading import compare, reread_orders, thinned
+from workflows.ingest.deliveries import HintReader
+from workflows.recording.order_recording import Look, record_order
+from workflows.recording.rereading import compare, reread_orders, thinned
 
 SEAT = "1109/1107/buyer/501"
 QUESTION = ("review", "read_anew")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.workflows.shop import NOW
-from workflows.silence import FACTOR, LEAST_ORDERS, SHORTEST_SILENCE, alarm_after, longest_usual_gap
+from workflows.monitoring.silence import FACTOR, LEAST_ORDERS, SHORTEST_SILENCE, alarm_after, longest_usual_gap
 
 HOUR = timedelta(hours=1)
 

@@ -27,7 +27,7 @@ from worker.ledger.models import runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Via
 from worker.sources.order import Payment
-from workflows.offers_file import OffersBook
+from workflows.planning.offers_file import OffersBook
 
 
 def test_the_books_agree_when_all_is_as_it_should_be(

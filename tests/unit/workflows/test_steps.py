@@ -10,8 +10,8 @@ from tests.unit.workflows.academy import Academy
 from tests.unit.workflows.shop import JANE, NOW
 from worker.clients.base import CallLimits
 from worker.ledger.session import Ledger
-from workflows.offers import Grant
-from workflows.steps import Call, Destination, Lookup, Repeat, StepDefinition, StepResult
+from workflows.execution.steps import Call, Destination, Lookup, Repeat, StepDefinition, StepResult
+from workflows.planning.offers import Grant
 
 
 def call_nothing(_: Call) -> StepResult:

@@ -13,8 +13,8 @@ from tests.unit.workflows.shop import NOW, START, an_order, apply, known, offers
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Payment
-from workflows.plan import Ended, KnownRun, Role, Situation, Standing
-from workflows.planning import plan
+from workflows.planning.model import Ended, KnownRun, Role, Situation, Standing
+from workflows.planning.planner import plan
 
 
 def ended(reason: Reason, since: datetime) -> Standing:

@@ -9,8 +9,8 @@ from worker.ledger.due import take_orders_to_replan
 from worker.ledger.models import orders
 from worker.ledger.session import Ledger
 from worker.sources.order import Order, Payment
-from workflows.hints import HintReader
-from workflows.unproven import ASKED_AFTER, asked_at
+from workflows.ingest.deliveries import HintReader
+from workflows.planning.unproven import ASKED_AFTER, asked_at
 
 DAY = timedelta(hours=24)
 ASKED = {"1109/-/-/payment-unproven": ("review", "payment_unproven")}

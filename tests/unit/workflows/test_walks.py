@@ -7,7 +7,7 @@ import pytest
 from tests.unit.workflows.polled_shop import numbered
 from tests.unit.workflows.shop import NOW
 from worker.sources.source import Page, Until, Walk
-from workflows.walks import OVERLAP_ORDERS, Position, Progress, Steps
+from workflows.ingest.paging import OVERLAP_ORDERS, Position, Progress, Steps
 
 PAGE = Page(tuple(numbered(100, 99, 98)), NOW)
 

@@ -4,9 +4,9 @@ from tests.unit.workflows.shop import JOHN, an_order, record, run_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
-from workflows import plan as plans
-from workflows.offers import Grant, Offers
-from workflows.wording import describe_calls, describe_plan
+from workflows.descriptions import describe_calls, describe_plan
+from workflows.planning import model as plans
+from workflows.planning.offers import Grant, Offers
 
 
 def test_a_run_without_a_grant_calls_nothing(ledger: Ledger) -> None:

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from tests.unit.workflows.shop import NOW, FakeSource, an_order, put_run, record, rows, run_of
 from worker.clients.learningcart_models import Order as CartOrder
 from worker.errors import ApiError, NotFoundError
+from worker.ledger import keys
 from worker.ledger.models import attempts, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.sources.order import Order
-from workflows import keys
-from workflows.findings import Finding
-from workflows.reconcile import Reconciled, Reconciler
+from workflows.reconcile.findings import Finding
+from workflows.reconcile.reconciler import Reconciled, Reconciler
 
 SINCE = NOW - timedelta(days=20)
 SEAT = "1109/1107/buyer/501"

@@ -13,7 +13,7 @@ from worker.ledger.listing import list_deliveries, list_orders, list_runs, show_
 from worker.ledger.models import orders
 from worker.ledger.states import DeliveryState, RunState
 from worker.reasons import advice
-from workflows.plan import ENROLMENT
+from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from worker.cli.demo.facts import Facts
 from worker.formatting import counted
+from worker.ledger.keys import references_in
 from worker.ledger.states import RunState
 from worker.sandbox import SECRET_MARKS, Effect
-from workflows.keys import references_in
-from workflows.plan import ENROLMENT
+from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
     from worker.ledger.shapes import Shape

@@ -22,7 +22,7 @@ from worker.web.page.filters import RunFilters
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page, field, form_of, operator_of
 from worker.web.page.run_actions import of_replay
-from workflows.operations import PLANNED, REPLAYED
+from workflows.operations.replay import PLANNED, REPLAYED
 
 MOST_AT_ONCE = 200
 """As many runs are replayed by one form: what is shown is what is done, and it is done in seconds."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from workflows.operations import Operations
+from workflows.operations.replay import Operations
 
 
 class RunBell(Protocol):

@@ -22,8 +22,8 @@ from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.rendering import iso
-from workflows.offers import Offer, Offers
-from workflows.unmapped import product_key, unmapped_products
+from workflows.monitoring.unmapped_products import product_key, unmapped_products
+from workflows.planning.offers import Offer, Offers
 
 COUNTED_DAYS = 30
 

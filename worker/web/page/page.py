@@ -23,7 +23,7 @@ from worker.web.page.password import AdminPassword
 from worker.web.page.rendering import environment, iso
 from worker.web.page.session import Session, Sessions
 from worker.web.page.static_files import static_path
-from workflows.offers_file import OffersBook
+from workflows.planning.offers_file import OffersBook
 
 HEADERS = {
     "Content-Security-Policy": (

@@ -16,7 +16,7 @@ from worker.web.page.desk import Desk
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from worker.web.page.suggested import order_path, run_path
-from workflows.operations import PLANNED, REPLAYED, Replayed
+from workflows.operations.replay import PLANNED, REPLAYED, Replayed
 
 Verb = Literal["replay", "replan", "repeat", "resolve", "cancel"]
 _LONGEST_ORDER_ID = 20

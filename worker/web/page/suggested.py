@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState
 from worker.settings.settings import PAUSABLE
-from workflows.plan import ENROLMENT, REVOCATION
+from workflows.planning.model import ENROLMENT, REVOCATION
 
 _COMMAND = re.compile(r"`cartbridge ([^`]+)`")
 _ID = re.compile(r"[0-9a-z]{20,40}")

@@ -10,8 +10,8 @@ import pytest
 from worker.cli.demo.facts import Facts, read_facts
 from worker.ledger.session import Ledger
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
-from workflows.ingest import Look, record_order
-from workflows.offers import Grant, Offer, Offers
+from workflows.planning.offers import Grant, Offer, Offers
+from workflows.recording.order_recording import Look, record_order
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from worker.cli.demo.sales import CHANGES, GRANTS, SEED_ORDER_ID, START_AT, Sales, offers_text, plan_sales
 from worker.sandbox import SandboxConfig
 from worker.sandbox.world import World
-from workflows.offers import parse_offers
+from workflows.planning.offers import parse_offers
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.rig import Rig
 from tests.integration.web.acting.office import Office
 from worker.ledger import page_offers
-from workflows.offers import OffersError, parse_offers
+from workflows.planning.offers import OffersError, parse_offers
 
 
 def sell_unmapped(rig: Rig, count: int, product_id: str = "1200") -> None:

@@ -24,7 +24,7 @@ from tests.unit.workflows.shop import (
     rows,
     run_of,
 )
-from worker.ledger import order_rows
+from worker.ledger import keys, order_rows
 from worker.ledger.models import deliveries, orders, pauses, runs
 from worker.ledger.page_today import needs_person
 from worker.ledger.session import Ledger
@@ -32,8 +32,8 @@ from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.story import why
 from worker.reasons import Reason, advice
 from worker.sources.order import Money, Payment, Seat
-from workflows import keys, late_answers
-from workflows.alerts import problems
+from workflows.execution import late_results
+from workflows.monitoring.alerts import problems
 
 ORDER = "studiocart/1109"
 SEAT = "1109/1107/buyer/501"
@@ -97,7 +97,7 @@ def asked(reason: Reason, word: str = keys.REVOKE, result_id: str | None = None)
         given(ledger)
         row = run_of(ledger, SEAT)
         with ledger.write() as connection:
-            late_answers._open(connection, row, word, reason, result_id, now=NOW)
+            late_results._open(connection, row, word, reason, result_id, now=NOW)
 
     return build
 

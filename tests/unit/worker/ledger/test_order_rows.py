@@ -11,7 +11,7 @@ from worker.ledger import order_rows
 from worker.ledger.models import deliveries, order_versions, orders
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
-from workflows.offers import Offers
+from workflows.planning.offers import Offers
 
 
 def insert(ledger: Ledger, now: datetime = NOW, **values: Any) -> str:

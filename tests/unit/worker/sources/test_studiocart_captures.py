@@ -14,7 +14,7 @@ from worker.sources.order import Learner, Money, Order, Payment
 from worker.sources.source import SubscriptionFoundError
 from worker.sources.studiocart import StudiocartSource, to_order
 from worker.sources.subscription import Access
-from workflows.half_written import is_half_written
+from workflows.ingest.half_written import is_half_written
 
 WEBHOOKS = sorted(path.stem for path in FOLDER.glob("*.json") if "request" in path.read_text()[:20])
 WITH_A_BODY = [name for name in WEBHOOKS if captured(name)["request"]["body"]]

@@ -14,7 +14,7 @@ from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, Until
 from worker.sources.threedcart import OVERLAP, ThreedcartSource, to_order
-from workflows.offers import Offers, parse_offers
+from workflows.planning.offers import Offers, parse_offers
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STORE = timezone(timedelta(hours=-5))

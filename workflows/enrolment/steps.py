@@ -1,0 +1,197 @@
+"""The `enrolment` workflow: `add_customer` → `add_customer_to_group` (once a group) → `add_comped_order`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.clients.base import CallLimits
+from worker.clients.learningcart import CustomerFields, LearningCartClient
+from worker.clients.learningcart_models import Customer, ListedOrder, Order
+from worker.errors import ApiError, AuthenticationError
+from worker.ledger import keys
+from worker.sources.order import email_key
+from workflows.enrolment.addresses import customer_fields
+from workflows.enrolment.welcome_mail import keep_password, welcome_without_password
+from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, Workflow
+from workflows.planning.offers import Grant
+
+LEARNINGCART = "learningcart"
+_ZONE_MARGIN = timedelta(days=1)
+"""LearningCart's time zone is not stated: the search window is a day wider on each side."""
+_SHORTEST_CALL_SECONDS = 1.0
+"""What the second call of a step gets where the first has used up nearly all of its deadline."""
+
+
+def _learningcart(call: Call) -> LearningCartClient:
+    client: LearningCartClient = call.clients[LEARNINGCART]
+    return client
+
+
+def _customer_id(call: Call) -> int:
+    return int(call.outputs["add_customer"]["customer_id"])
+
+
+def _add_customer(call: Call) -> StepResult:
+    """Idempotent by email (vendor). Never sends a password: for an existing customer it would reset theirs."""
+    wanted = customer_fields(call.learner)
+    if call.keep_profiles or call.learner.keeps_profile:
+        customer = _add_customer_keeping(call, wanted)
+    else:
+        customer = _learningcart(call).add_customer(wanted, limits=call.limits)
+        keep_password(call, customer)
+    output = {"customer_id": customer.customer_id, "is_new": bool(customer.is_new)}
+    return StepResult(output, then=welcome_without_password(call, customer))
+
+
+def _add_customer_keeping(call: Call, wanted: CustomerFields) -> Customer:
+    """Look with the email alone, then fill what was answered empty, and all of a customer who was new.
+
+    Each field that is not empty overwrites (vendor). After a crash between the two, the next look finds the fields
+    empty and fills them; what the answer leaves out is not known to be empty, and stays as it is.
+    """
+    client = _learningcart(call)
+    started = time.monotonic()
+    found = client.add_customer(CustomerFields(email=wanted.email), limits=call.limits)
+    keep_password(call, found)
+    missing = {
+        name: value
+        for name, value in asdict(wanted).items()
+        if value.strip()
+        and name != "email"
+        and (found.is_new or (name in found.model_fields_set and not (getattr(found, name) or "").strip()))
+    }
+    if missing:
+        client.add_customer(CustomerFields(email=wanted.email, **missing), limits=_rest(call.limits, started))
+    return found
+
+
+def _rest(limits: CallLimits, started: float) -> CallLimits:
+    """The limits of a second call in one step: a slot of its own, and what is left of the step's one deadline."""
+    left = None
+    if limits.deadline_seconds is not None:
+        left = max(limits.deadline_seconds - (time.monotonic() - started), _SHORTEST_CALL_SECONDS)
+    return replace(limits, deadline_seconds=left, slot_taken=False)
+
+
+def _add_customer_to_group(call: Call) -> StepResult:
+    """Safe to repeat: being in a group twice is being in it. Raises `InvalidRequestError` on the vendor's `false`."""
+    position = int(call.step.removeprefix("add_customer_to_group").lstrip("_") or 1)
+    group_id = call.grant.group_ids[position - 1]
+    _learningcart(call).add_customer_to_group(_customer_id(call), group_id, limits=call.limits)
+    return StepResult({"group_id": group_id})
+
+
+def comments_for(call: Call) -> str:
+    """The comped order's comments: our reference, and where it comes from for people."""
+    return f"{call.reference} {call.source} order {call.order_id}"
+
+
+def _add_comped_order(call: Call) -> StepResult:
+    """Every call that arrives makes an order (vendor): never to be repeated blindly."""
+    order = _learningcart(call).add_comp_order(
+        _customer_id(call), call.grant.price_id, comments_for(call), limits=call.limits
+    )
+    order_id = str(order.order_id)
+    return StepResult({"order_id": order_id, "price_id": call.grant.price_id}, order_id)
+
+
+def _look_up_comped_order(call: Call, since: datetime) -> Lookup:
+    """Ask LearningCart for orders since `since` that carry our reference, or that might be ours and carry none.
+
+    An order without a customer is read again by its id; one that still names nobody counts as this customer's. What
+    cannot be read hides no match. Raises `ApiError` where an answer is still to be had.
+    """
+    output = {"price_id": call.grant.price_id}
+    asked_at_seconds = call.monotonic()
+    listed = _learningcart(call).get_orders_by_date(since - _ZONE_MARGIN, call.now + _ZONE_MARGIN, limits=call.limits)
+    answer_seconds = call.monotonic() - asked_at_seconds
+    found = [order for order in listed if order.order_id > 0 and _carries(order, call)]
+    unanswered: ApiError | None = None
+    open_orders: list[Order] = []
+    for row in listed if not found else ():
+        order = row
+        if _names_nobody(row, call) and row.order_id > 0:
+            try:
+                order = _read_again(row, call)
+            except ApiError as error:
+                unanswered = error
+                continue
+        if order.order_id > 0 and _carries(order, call):
+            found.append(order)
+        elif _carries(order, call) or _may_be_this_customers(order, call):
+            open_orders.append(order)
+    if unanswered is not None and not found:
+        raise unanswered
+    return Lookup(
+        found=_ids(found),
+        unreferenced=_ids(order for order in open_orders if order.order_id > 0),
+        unreadable=sum(1 for order in open_orders if order.order_id < 1),
+        output=output,
+        answer_seconds=answer_seconds,
+    )
+
+
+def _read_again(listed: Order, call: Call) -> Order:
+    """The order by its id, as a list may leave out what it tells; as listed where it cannot be had for good.
+
+    Raises `ApiError` where it may be had later.
+    """
+    one_more = replace(call.limits, slot_taken=False)  # the slot that was waited for is the list's
+    try:
+        return _learningcart(call).get_order_by_id(listed.order_id, limits=one_more)
+    except ApiError as error:
+        if error.retryable or isinstance(error, AuthenticationError):
+            raise
+        return listed
+
+
+def _carries(order: Order, call: Call) -> bool:
+    return bool(keys.references_in(order.customer_comments) & {call.reference, *call.later_references})
+
+
+def _names_nobody(order: Order, call: Call) -> bool:
+    """Whether it might be this customer's, and does not say whose it is."""
+    return order.customer is None and _may_be_this_customers(order, call)
+
+
+def _may_be_this_customers(order: Order, call: Call) -> bool:
+    """Whether an order without our reference may be ours all the same: not if it is another run's, or another's."""
+    if keys.references_in(order.customer_comments):
+        return False
+    if order.customer is not None:
+        return order.customer.customer_id == _customer_id(call)
+    email = order.customer_email if isinstance(order, ListedOrder) else None
+    return not email or email_key(email) == email_key(call.learner.email)
+
+
+def _ids(orders: Iterable[Order]) -> tuple[str, ...]:
+    return tuple(str(order_id) for order_id in sorted(order.order_id for order in orders))
+
+
+ADD_CUSTOMER = StepDefinition("add_customer", LEARNINGCART, _add_customer)
+ADD_CUSTOMER_TO_GROUP = StepDefinition("add_customer_to_group", LEARNINGCART, _add_customer_to_group)
+ADD_COMPED_ORDER = StepDefinition(
+    "add_comped_order", LEARNINGCART, _add_comped_order, _look_up_comped_order, Repeat.ASK
+)
+
+
+def _sequence(planned: Mapping[str, Any]) -> tuple[PlannedStep, ...]:
+    grant = Grant.model_validate(planned)
+    groups = tuple(
+        PlannedStep(
+            "add_customer_to_group" if number == 1 else f"add_customer_to_group_{number}", ADD_CUSTOMER_TO_GROUP
+        )
+        for number in range(1, len(grant.group_ids) + 1)
+    )
+    return (
+        PlannedStep("add_customer", ADD_CUSTOMER),
+        *groups,
+        PlannedStep("add_comped_order", ADD_COMPED_ORDER),
+    )
+
+
+ENROLMENT = Workflow("enrolment", (ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ADD_COMPED_ORDER), _sequence)

@@ -1,0 +1,264 @@
+"""What a holder learns after it lost its run, and effects there should not be two of: recorded, adopted, reported."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from worker.ledger import keys, repository
+from worker.ledger.held import HeldRun, HeldStep
+from worker.ledger.models import attempts, events, runs, steps
+from worker.ledger.run_rows import insert_run
+from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
+from worker.reasons import Reason
+from worker.sources.order import Learner
+from workflows.planning.model import ENROLMENT, REVOCATION
+
+LATE_ANSWER = "late_answer"
+_AFTER_CANCEL: dict[str, Reason] = {
+    Reason.REFUNDED_BY_SOURCE: Reason.REFUNDED_AFTER_PROVISIONING,
+    Reason.REMOVED_FROM_ORDER: Reason.REMOVED_AFTER_PROVISIONING,
+}
+
+
+def append(
+    connection: Connection, held: HeldRun, step: HeldStep, outcome: Outcome, result_id: str | None, *, now: datetime
+) -> None:
+    """Add what a fenced-out holder learned.
+
+    If nobody works on the run and it has no effect yet, the answer is the effect. If it has another one, or was
+    cancelled, a run in review says so. If somebody works on it, that holder finds the answer when it lets go. The
+    effect of a run is that of its last step: what an earlier one gave is kept with its attempt alone.
+    """
+    row = repository.lock_run(connection, held.id, now=now)
+    if row is not None:
+        _append(
+            connection,
+            row,
+            step.name,
+            outcome,
+            result_id,
+            number=step.attempts,
+            generation=held.generation,
+            is_effect=held.steps[-1].name == step.name,
+            now=now,
+        )
+
+
+def note_found(
+    connection: Connection, run_id: str, *, step: str, number: int, generation: int, result_id: str, now: datetime
+) -> Row[Any] | None:
+    """Add an effect that was found under the reference of an attempt nobody waits for any more.
+
+    What becomes of it is as for `append`. Returns the run as it is then, None if there is none. Safe to repeat.
+    """
+    row = repository.lock_run(connection, run_id, now=now)
+    if row is None or row.result_id == result_id:
+        return row
+    if RunState(row.state) is RunState.CANCELLED and row.result_id is not None:
+        _report_duplicate(connection, row, result_id, now)
+    else:
+        _append(connection, row, step, Outcome.ADOPTED, result_id, number=number, generation=generation, now=now)
+    return repository.lock_run(connection, run_id, now=now)
+
+
+def _append(
+    connection: Connection,
+    row: Row[Any],
+    step_name: str,
+    outcome: Outcome,
+    result_id: str | None,
+    *,
+    number: int,
+    generation: int,
+    is_effect: bool = True,
+    now: datetime,
+) -> None:
+    repository.record_event(
+        connection,
+        at=now,
+        kind=LATE_ANSWER,
+        actor=Actor.ENGINE,
+        run_id=row.id,
+        source=row.source,
+        order_id=row.order_id,
+        detail={
+            "step": step_name,
+            "attempt": number,
+            "outcome": outcome,
+            "result_id": result_id,
+            "generation": generation,
+        },
+    )
+    if result_id is None:
+        return
+    connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.run_id == row.id,
+            attempts.c.step == step_name,
+            attempts.c.number == number,
+            attempts.c.result_id.is_(None),
+        )
+        .values(result_id=result_id)
+    )
+    if not is_effect:
+        return
+    state = RunState(row.state)
+    if row.generation != generation or state is RunState.SUCCEEDED:
+        if row.result_id != result_id:
+            _report_duplicate(connection, row, result_id, now)
+    elif state is RunState.CANCELLED:
+        _set_result(connection, row.id, result_id)
+        open_revocation(connection, row.id, row.reason, now=now)
+    elif state is not RunState.RUNNING:
+        _adopt_free(connection, row, step_name, result_id, now)
+
+
+def _output(workflow: str, result_id: str) -> dict[str, str]:
+    """What a step gave whose answer came late: the id is all that was kept."""
+    return {"order_id" if workflow == ENROLMENT else "result_id": result_id}
+
+
+def _set_result(connection: Connection, run_id: str, result_id: str) -> None:
+    connection.execute(update(runs).where(runs.c.id == run_id).values(result_id=result_id))
+
+
+def _adopt_free(connection: Connection, row: Row[Any], step_name: str, result_id: str, now: datetime) -> None:
+    if RunState(row.state) is RunState.PENDING:
+        # A replay put it here; the lookup before its next call adopts the effect, or the answer is found when it ends.
+        return
+    check_transition(RunState(row.state), RunState.SUCCEEDED, Actor.ENGINE)
+    connection.execute(
+        update(steps)
+        .where(steps.c.run_id == row.id, steps.c.name == step_name)
+        .values(state=StepState.DONE, output=_output(row.workflow, result_id), finished_at=now)
+    )
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == row.id)
+        .values(
+            state=RunState.SUCCEEDED,
+            reason=None,
+            note=None,
+            result_id=result_id,
+            next_attempt_at=None,
+            lane_shut_until=None,
+            finished_at=now,
+        )
+    )
+    repository.record_event(
+        connection,
+        at=now,
+        kind="run_succeeded",
+        actor=Actor.ENGINE,
+        run_id=row.id,
+        source=row.source,
+        order_id=row.order_id,
+        detail={"outcome": Outcome.ADOPTED, "result_id": result_id, "late": True},
+    )
+    if row.cancel_reason is not None:
+        open_revocation(connection, row.id, row.cancel_reason, now=now)
+
+
+def result_of(connection: Connection, held: HeldRun) -> str | None:
+    """The effect an earlier holder of this generation reported late, None if there is none."""
+    for result_id in _late_results(connection, held):
+        return result_id
+    return None
+
+
+def _late_results(connection: Connection, held: HeldRun) -> list[str]:
+    found = connection.scalars(
+        select(events.c.detail).where(events.c.run_id == held.id, events.c.kind == LATE_ANSWER).order_by(events.c.id)
+    )
+    return [
+        str(detail["result_id"])
+        for detail in found
+        if detail.get("result_id") is not None
+        and detail.get("generation") == held.generation
+        and detail.get("step") == held.steps[-1].name
+    ]
+
+
+def adopt_held(connection: Connection, held: HeldRun, result_id: str, *, now: datetime) -> None:
+    """End a held run with the effect an earlier holder reported late."""
+    step = held.next_step
+    if step is not None:
+        step.state, step.output, step.finished_at = StepState.DONE, _output(held.workflow, result_id), now
+        held.dirty.append(step)
+    cancelled = repository.end_hold(
+        connection,
+        held,
+        state=RunState.SUCCEEDED,
+        now=now,
+        result_id=result_id,
+        detail={"outcome": Outcome.ADOPTED, "result_id": result_id, "late": True},
+    )
+    if cancelled is not None:
+        open_revocation(connection, held.id, cancelled, now=now)
+
+
+def report_duplicates(
+    connection: Connection, held: HeldRun, result_id: str | None, others: tuple[str, ...], *, now: datetime
+) -> None:
+    """Open a review for every effect of this run beside `result_id`: found by reference, or reported late."""
+    late = _late_results(connection, held) if held.fence > 1 else []
+    doubled = sorted({*others, *late} - {result_id})
+    if not doubled:
+        return
+    row = repository.lock_run(connection, held.id, now=now)
+    for other in doubled:
+        if row is not None:
+            _report_duplicate(connection, row, other, now)
+
+
+def _report_duplicate(connection: Connection, row: Row[Any], result_id: str, now: datetime) -> None:
+    _open(connection, row, f"{keys.DUPLICATE}/{result_id}", Reason.DUPLICATE_EFFECT, result_id, now=now)
+
+
+def open_revocation(connection: Connection, run_id: str, cancel_reason: str, *, now: datetime) -> None:
+    """The source cancelled a run whose effect took place all the same: a person must take it back."""
+    row = repository.lock_run(connection, run_id, now=now)
+    if row is None:
+        return
+    reason = _AFTER_CANCEL.get(cancel_reason, Reason.CANCELLED_AFTER_PROVISIONING)
+    _open(connection, row, keys.REVOKE, reason, row.result_id, now=now)
+
+
+def _open(
+    connection: Connection, row: Row[Any], word: str, reason: Reason, result_id: str | None, *, now: datetime
+) -> None:
+    opened = insert_run(
+        connection,
+        key=f"{row.key}/{word}",
+        workflow=REVOCATION,
+        state=RunState.REVIEW,
+        source=row.source,
+        order_id=row.order_id,
+        completion_id=row.completion_id,
+        line_id=row.line_id,
+        seat_id=row.seat_id,
+        title=row.title,
+        reason=reason,
+        note=f"LearningCart order {result_id}" if result_id else None,
+        learner=Learner.model_validate(row.learner) if row.learner else None,
+        grant=row.grant,
+        parent_id=row.id,
+        result_id=result_id,
+        now=now,
+    )
+    if opened is not None:
+        repository.record_event(
+            connection,
+            at=now,
+            kind="run_review",
+            actor=Actor.ENGINE,
+            run_id=opened,
+            source=row.source,
+            order_id=row.order_id,
+            reason=reason,
+            detail={"about": row.id, "result_id": result_id},
+        )

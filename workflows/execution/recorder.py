@@ -1,0 +1,394 @@
+"""The recorder: every write a holder makes while it works a run. Each public method is one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection
+
+from worker.errors import ApiError, LeaseLostError
+from worker.ledger import repository
+from worker.ledger.held import HeldRun, HeldStep
+from worker.ledger.models import pauses
+from worker.ledger.other_runs import answered_others
+from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, Outcome, RunState, StepState
+from workflows.execution import breaker_rules, late_results
+from workflows.execution.attempts import describe, ended_attempt, unknown_note
+from workflows.execution.breaker_rules import Evidence
+from workflows.execution.retry_policy import Patience, Verdict, judge
+from workflows.execution.steps import PlannedStep, Repeat, StepResult, StopError
+from workflows.registry import steps_of_others
+
+log = logging.getLogger(__name__)
+
+Then = Callable[[Connection, datetime], None]
+"""What a step wants committed together with its result."""
+
+
+class CancelledMeanwhileError(LeaseLostError):
+    """The source cancelled the order before the call was sent: the run is cancelled, and nobody holds it any more."""
+
+
+class AdoptedMeanwhileError(LeaseLostError):
+    """An earlier holder reported the effect before the call was sent: the run has succeeded, and nobody holds it."""
+
+
+class Recorder:
+    """Writes what happens to held runs.
+
+    Raises `LeaseLostError` where the holder lost its run, having kept what it knew.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        lease_seconds: float,
+        patience: Patience,
+        clock: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        self._ledger = ledger
+        self._lease_seconds = lease_seconds
+        self._patience = patience
+        self._clock = clock
+        self._rng = rng
+
+    def renew(self, held: HeldRun, *, then: Then | None = None) -> None:
+        """Commit what was done so far, with `then` if it is given, and hold the run for a whole lease from now."""
+        now = self._clock()
+        with self._ledger.write() as connection:
+            repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            if then is not None:
+                then(connection, now)
+
+    def commit_intent(self, held: HeldRun, step: HeldStep, reference: str) -> None:
+        """Commit what was done so far with the intent to send a call that is not safe to repeat, and a whole lease.
+
+        Raises `AdoptedMeanwhileError` when an earlier holder's answer has come in: then that is the effect; and
+        `CancelledMeanwhileError` when the source cancelled the run: then it is cancelled instead.
+        """
+        now = self._clock()
+        with self._ledger.write() as connection:
+            cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            # Asked under the row's lock, which whoever reports late takes too: no answer slips in between.
+            adopted = self._adopt_late(connection, held, now)
+            if not adopted and cancelled is not None:
+                repository.end_hold(connection, held, state=RunState.CANCELLED, reason=cancelled, now=now)
+            elif not adopted:
+                repository.insert_intent(connection, held, step, reference=reference, now=now)
+        if adopted:
+            raise AdoptedMeanwhileError(f"the effect of run {held.id} was reported late, and is adopted")
+        if cancelled is not None:
+            raise CancelledMeanwhileError(f"run {held.id} was cancelled by the source")
+
+    def complete(self, held: HeldRun, step: HeldStep, result: StepResult) -> None:
+        """Note a done step, to be written with the next commit."""
+        step.state = StepState.DONE
+        step.output = result.output
+        step.finished_at = self._clock()
+        held.dirty.append(step)
+
+    def record_effect(
+        self, held: HeldRun, step: HeldStep, result: StepResult, outcome: Outcome, others: tuple[str, ...] = ()
+    ) -> bool:
+        """Commit an effect that took place: the step is done, and so is the run if it was the last."""
+        now = self._clock()
+        is_last = held.next_step is step and held.steps[-1] is step
+        self.complete(held, step, result)
+        try:
+            with self._ledger.write() as connection:
+                if outcome is Outcome.OK:
+                    repository.close_attempt(
+                        connection, held, step, outcome=outcome, finished_at=now, result_id=result.result_id
+                    )
+                if is_last:
+                    cancelled = repository.end_hold(
+                        connection,
+                        held,
+                        state=RunState.SUCCEEDED,
+                        now=now,
+                        result_id=result.result_id,
+                        detail={"outcome": outcome, "result_id": result.result_id},
+                    )
+                    if cancelled is not None:
+                        late_results.open_revocation(connection, held.id, cancelled, now=now)
+                else:
+                    repository.write_progress(connection, held, now=now)
+                if result.then is not None:
+                    result.then(connection, now)
+                late_results.report_duplicates(connection, held, result.result_id, others, now=now)
+                if is_last:
+                    self._tell_breaker(connection, held, Evidence.ANSWERED, now)
+        except LeaseLostError:
+            self._append_late(held, step, outcome, result.result_id, then=result.then)
+            raise
+        return not is_last
+
+    def fail(
+        self,
+        held: HeldRun,
+        step: HeldStep,
+        planned: PlannedStep,
+        error: Exception,
+        started_at: datetime,
+        *,
+        sent: bool = True,
+    ) -> None:
+        """Record a failed attempt that left nothing open, and let go of the run. `sent`: it got as far as the call."""
+        now = self._clock()
+        is_own = sent and self.answers_others(held, step.failed_at)
+        verdict = judge(
+            error,
+            repeat=planned.definition.repeat,
+            failures=(step.counted if sent and (is_own or not _unreachable(error)) else step.attempts) + 1,
+            patience=self._patience,
+            now=now,
+            rng=self._rng,
+            sent=sent,
+            probing=held.probing,
+            answers_others=is_own,
+        )
+        step.attempts += 1
+        if verdict.counted:
+            step.counted += 1
+        held.dirty.append(step)
+        held.outcomes.append(
+            ended_attempt(held, step, started_at=started_at, finished_at=now, outcome=verdict.outcome, error=error)
+        )
+        self.end_by(held, planned, verdict, error, now, is_own=is_own)
+
+    def answers_others(self, held: HeldRun, failed_at: datetime | None) -> bool:
+        """Whether the destination has answered other runs since then; a first failure says nothing yet."""
+        if failed_at is None:
+            return False
+        with self._ledger.read() as connection:
+            return answered_others(
+                connection, held.system, held.id, since=failed_at, other_steps=steps_of_others(held.system)
+            )
+
+    def fail_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, error: Exception) -> None:
+        """Give the open attempt its outcome, and let go of the run."""
+        now = self._clock()
+        is_own = self.answers_others(held, step.failed_at)
+        verdict = judge(
+            error,
+            repeat=planned.definition.repeat,
+            failures=step.counted if is_own or not _unreachable(error) else step.attempts,
+            patience=self._patience,
+            now=now,
+            rng=self._rng,
+            probing=held.probing,
+            answers_others=is_own,
+        )
+        if not verdict.counted:
+            step.counted -= 1
+            held.dirty.append(step)
+        closing = {
+            "outcome": verdict.outcome,
+            "finished_at": now,
+            "error": describe(error, held.learner),
+            "http_status": getattr(error, "status", None),
+        }
+        try:
+            self.end_by(held, planned, verdict, error, now, closing=(step, closing), is_own=is_own)
+        except LeaseLostError:
+            self._append_late(held, step, verdict.outcome, None)
+            raise
+
+    def stop(
+        self,
+        held: HeldRun,
+        step: HeldStep,
+        planned: PlannedStep,
+        stop: StopError,
+        started_at: datetime,
+        *,
+        lookup: bool = False,
+    ) -> None:
+        """Record what a safe call or a lookup found, and end the run as it says."""
+        now = self._clock()
+        step.attempts += 1
+        held.outcomes.append(
+            ended_attempt(
+                held,
+                step,
+                started_at=started_at,
+                finished_at=now,
+                outcome=Outcome.UNKNOWN if lookup else Outcome.FINAL,
+                kind="lookup" if lookup else "call",
+                error=stop,
+            )
+        )
+        self._end_stopped(held, planned, stop, now)
+
+    def stop_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, stop: StopError) -> None:
+        """Close the open attempt, of which nothing was sent, and end the run as what it found says."""
+        now = self._clock()
+        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": describe(stop, held.learner)}
+        try:
+            self._end_stopped(held, planned, stop, now, closing=(step, closing))
+        except LeaseLostError:
+            self._append_late(held, step, Outcome.FINAL, None)
+            raise
+
+    def _end_stopped(
+        self,
+        held: HeldRun,
+        planned: PlannedStep,
+        stop: StopError,
+        now: datetime,
+        *,
+        closing: tuple[HeldStep, dict[str, Any]] | None = None,
+    ) -> None:
+        with self._ledger.write() as connection:
+            if closing is not None:
+                repository.close_attempt(connection, held, closing[0], **closing[1])
+            repository.write_progress(connection, held, now=now)
+            if not self._adopt_late(connection, held, now):
+                detail, note = {"step": planned.name}, describe(stop, held.learner)
+                repository.end_hold(
+                    connection, held, state=stop.state, reason=stop.reason, note=note, now=now, detail=detail
+                )
+
+    def end_by(
+        self,
+        held: HeldRun,
+        planned: PlannedStep,
+        verdict: Verdict,
+        error: Exception,
+        now: datetime,
+        *,
+        closing: tuple[HeldStep, dict[str, Any]] | None = None,
+        is_own: bool = False,
+    ) -> None:
+        """Let go of a run as the verdict on an attempt says, and tell the breaker."""
+        system = planned.definition.system
+        if not isinstance(error, ApiError | LeaseLostError):
+            log.error("run %s: %s failed in a way we do not know", held.id, planned.name, exc_info=error)
+        with self._ledger.write() as connection:
+            if closing is not None:
+                repository.close_attempt(connection, held, closing[0], **closing[1])
+            if verdict.pause:
+                _pause(connection, system, describe(error, held.learner), now)
+            cancelled = repository.write_progress(connection, held, now=now)
+            if not self._adopt_late(connection, held, now):
+                if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
+                    cancelled = None  # only the destination can tell whether there is anything left to cancel
+                repository.end_hold(
+                    connection,
+                    held,
+                    state=RunState.CANCELLED if cancelled else verdict.state,
+                    reason=cancelled or verdict.reason,
+                    note=unknown_note(planned)
+                    if planned.definition.repeat is Repeat.NEVER and verdict.state is RunState.REVIEW
+                    else describe(error, held.learner),
+                    now=now,
+                    next_attempt_at=verdict.next_attempt_at,
+                    lane_shut_until=verdict.lane_shut_until,
+                    detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error, held.learner)},
+                )
+            self._tell_breaker(connection, held, breaker_rules.evidence_of(error), now, error=error, is_own=is_own)
+
+    def end(
+        self,
+        held: HeldRun,
+        *,
+        state: RunState,
+        reason: str | None = None,
+        note: str | None = None,
+        result_id: str | None = None,
+        next_attempt_at: datetime | None = None,
+        lane_shut_until: datetime | None = None,
+        detail: dict[str, Any] | None = None,
+        then: Then | None = None,
+    ) -> None:
+        """Let go of a run that needs no attempt recorded beyond what is noted. `then` is committed with it."""
+        now = self._clock()
+        with self._ledger.write() as connection:
+            if state is RunState.CANCELLED or (state is not RunState.SUCCEEDED and held.fence > 1):
+                asked = repository.write_progress(connection, held, now=now)
+                if self._adopt_late(connection, held, now):
+                    return
+                if state is RunState.CANCELLED and asked is None:
+                    # Paid again since the run was claimed: nobody would look at a cancelled one any more.
+                    state, reason, next_attempt_at = RunState.WAITING, None, now
+            if state is RunState.WAITING and lane_shut_until is None and any(each.unresolved for each in held.steps):
+                lane_shut_until = now + timedelta(seconds=self._patience.settle_seconds)
+            repository.end_hold(
+                connection,
+                held,
+                state=state,
+                reason=reason,
+                note=note,
+                result_id=result_id,
+                next_attempt_at=next_attempt_at,
+                lane_shut_until=lane_shut_until,
+                now=now,
+                detail=detail,
+            )
+            if then is not None:
+                then(connection, now)
+            if state is RunState.SUCCEEDED:
+                self._tell_breaker(connection, held, Evidence.ANSWERED, now)
+
+    def _tell_breaker(
+        self,
+        connection: Connection,
+        held: HeldRun,
+        evidence: Evidence,
+        now: datetime,
+        *,
+        error: Exception | None = None,
+        is_own: bool = False,
+    ) -> None:
+        breaker_rules.tell(
+            connection,
+            held,
+            evidence,
+            error="" if error is None else describe(error, held.learner),
+            unreachable=error is not None and _unreachable(error),
+            is_own=is_own,
+            now=now,
+            probe_seconds=self._patience.probe_seconds,
+        )
+
+    def _adopt_late(self, connection: Connection, held: HeldRun, now: datetime) -> bool:
+        """End the run with the effect that an earlier holder reported meanwhile, if one did.
+
+        Asked after a fenced write: it locks the run's row, which whoever reports late locks too.
+        """
+        result_id = late_results.result_of(connection, held) if held.fence > 1 else None
+        if result_id is None:
+            return False
+        late_results.adopt_held(connection, held, result_id, now=now)
+        return True
+
+    def _append_late(
+        self, held: HeldRun, step: HeldStep, outcome: Outcome, result_id: str | None, *, then: Then | None = None
+    ) -> None:
+        """What a holder learns after it lost the run is added to the ledger, never thrown away."""
+        with self._ledger.write() as connection:
+            late_results.append(connection, held, step, outcome, result_id, now=self._clock())
+            if then is not None:
+                then(connection, self._clock())
+
+
+def _unreachable(error: BaseException) -> bool:
+    """Whether a failure costs no attempt, so that the wait grows with all attempts and not with those that count."""
+    return isinstance(error, ApiError) and error.unreachable
+
+
+def _pause(connection: Connection, system: str, reason: str, now: datetime) -> None:
+    """Pause a destination that refuses our credentials, once, however many workers find out at the same moment."""
+    values = {"system": system, "kind": "authentication", "reason": reason, "actor": Actor.ENGINE, "since": now}
+    if not insert_ignoring(connection, pauses, values):
+        return
+    repository.record_event(connection, at=now, kind="system_paused", actor=Actor.ENGINE, system=system, reason=reason)
+    log.error("%s refuses our credentials and is paused: %s", system, reason)

@@ -1,0 +1,365 @@
+"""Backfill: walks a window of a source's history and records what the ledger lacks of it.
+
+Which orders are done is the ledger's word, not a page number's: an order that the ledger holds as it is costs nothing.
+So a backfill that died goes on by being begun again, and pages that shifted meanwhile skip nothing. The position, which
+moves with the commit of each page, holds the window and what came of it so far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from worker.errors import LeaseLostError
+from worker.ledger import books, order_rows, repository
+from worker.ledger.models import cursors
+from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.states import DeliveryState, RunState, Via
+from worker.sources.order import Order, Payment
+from worker.sources.source import Page, Source, Unreadable, unreadable
+from workflows.descriptions import describe_plan
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.set_aside import CONCERNS_ALL, set_aside
+from workflows.planning.model import Create, Plan
+from workflows.planning.offers import Offers
+from workflows.planning.offers_file import OffersBook
+from workflows.recording.order_recording import Look, preview, record_order
+from workflows.recording.rereading import is_as_recorded, reread_orders
+from workflows.recording.subscription_status import keep_subscriptions
+
+log = logging.getLogger(__name__)
+
+SHOWN_FIRST = 20
+"""So many orders are told in full by a preview."""
+GIVES_ACCESS = "gives_access"
+"""What a run that is due is counted under, beside the reason codes."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Orders made in [since, until), both aware."""
+
+    since: datetime
+    until: datetime
+
+    def __contains__(self, order: Order) -> bool:
+        return order.created_at is not None and self.since <= order.created_at < self.until
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One order of a preview, and what would be done about it."""
+
+    order_id: str
+    created_at: str
+    status: str
+    is_new: bool
+    lines: tuple[str, ...]
+
+
+@dataclass
+class Backfilled:
+    """What a backfill came to so far, the part before an interruption included."""
+
+    source: str
+    since: datetime
+    until: datetime
+    resumed: bool = False
+    pages: int = 0
+    orders: int = 0
+    """Orders of the window that were read this time, each once."""
+    new: int = 0
+    changed: int = 0
+    """Known, and of other content now; or taken as handled before, or still unmapped, and planned anew."""
+    gives_access: int = 0
+    """Runs that give access."""
+    review: int = 0
+    """Runs that wait for a person."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """What new and changed orders came to: `gives_access` and review reasons by run, other reasons by order."""
+    set_aside: list[str] = field(default_factory=list)
+    """Orders that cannot be read or recorded: they wait in review by their ids."""
+    undated: list[str] = field(default_factory=list)
+    """Orders whose date is not known: they may be of the window or not, and are left out."""
+    shown: list[Shown] = field(default_factory=list)
+    met: set[str] = field(default_factory=set)
+    """The orders that were read: a row that a shifted page brings again is not counted again."""
+
+    @property
+    def unchanged(self) -> int:
+        """Orders the ledger held as they are."""
+        return self.orders - self.new - self.changed
+
+
+OnPage = Callable[[Backfilled, list[str]], None]
+"""Told after each page: the counts so far, and the runs that are due now."""
+
+
+def ignore_page(_done: Backfilled, _ready: list[str]) -> None:
+    """Nobody looks on."""
+
+
+class Backfiller:
+    """Backfills one source. Another backfill of the source that is begun meanwhile takes over, and this one ends."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        policy: SourcePolicy,
+        offers: OffersBook,
+        *,
+        holder: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ledger = ledger
+        self._source = source
+        self._policy = policy
+        self._offers = offers
+        self._holder = holder
+        self._clock = clock
+        self._mark = f"backfill:{source.name}"
+
+    def unfinished(self) -> Window | None:
+        """The window of the backfill that was begun and not ended, None if there is none."""
+        with self._ledger.read() as connection:
+            row = books.cursor_of(connection, self._mark)
+        return None if row is None or row.position.get("finished", True) else _window_of(row.position)
+
+    def preview(self, window: Window, on_page: OnPage = ignore_page) -> Backfilled:
+        """Read everything and tell what a backfill would do; writes nothing. Raises `ApiError`, `OffersError`."""
+        offers = self._offers.checked()
+        done = Backfilled(self._source.name, window.since, window.until)
+        for page in self._source.walk_since(window.since):
+            with self._ledger.read() as connection:
+                known, news = self._news(connection, page, window, offers)
+            # What a shifted page brings again was told before.
+            told = self._annotate([order for order in news if order.id not in done.met])
+            with self._ledger.read() as connection:
+                for order in told:
+                    look = Look(fetched_at=page.fetched_at, manual=True, start_at=window.since)
+                    rules = self._policy.subscriptions
+                    plan = preview(connection, order, offers, look, start_at=self._policy.start_at, rules=rules)
+                    _count(done, order, plan, is_new=order.id not in known)
+            _count_page(done, page, window)
+            _note_aside(done, page.unreadable)
+            on_page(done, [])
+        return done
+
+    def run(
+        self, window: Window, *, actor: str, reason: str | None = None, on_page: OnPage = ignore_page
+    ) -> Backfilled:
+        """Record and plan what the ledger lacks of the window, page by page, each page one transaction.
+
+        Safe to repeat: the second time nothing is recorded. Goes on with the counts of an unfinished backfill of this
+        very window. Raises `ApiError` (what was recorded stays; begin it again to go on), `OffersError`, and
+        `LeaseLostError` when another backfill of the source was begun meanwhile.
+        """
+        offers = self._offers.checked()
+        reread_orders(self._ledger, self._source, now=self._clock())
+        done = self._begin(window, actor, reason)
+        for page in self._source.walk_since(window.since):
+            on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
+        with self._ledger.write() as connection:
+            self._move(connection, done, finished=True)
+            self._event(connection, "backfill_ended", actor, reason, done)
+        return done
+
+    def _begin(self, window: Window, actor: str, reason: str | None) -> Backfilled:
+        done = Backfilled(self._source.name, window.since, window.until)
+        with self._ledger.write() as connection:
+            insert_ignoring(connection, cursors, {"source": self._mark, "position": {}, "failures": 0})
+            row = connection.execute(select(cursors).where(cursors.c.source == self._mark).with_for_update()).one()
+            if not row.position.get("finished", True) and _window_of(row.position) == window:
+                _take_up(done, row.position)
+            connection.execute(
+                update(cursors)
+                .where(cursors.c.source == self._mark)
+                .values(lease_holder=self._holder, last_attempt_at=self._clock())
+            )
+            self._move(connection, done)
+            self._event(connection, "backfill_begun", actor, reason, done)
+        return done
+
+    def _take_in(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
+        """Record a page; where one of its orders prevents that, each order by itself."""
+        aside, ready = list(page.unreadable), list[str]()
+
+        def failure_of(part: Page) -> Exception | None:
+            before = deepcopy(done)
+            try:
+                ready.extend(self._record(part, window, done, offers=offers, actor=actor))
+            except CONCERNS_ALL:
+                raise
+            except Exception as error:  # noqa: BLE001  (of any class: it concerns an order of this part)
+                vars(done).update(vars(before))  # nothing of it was committed
+                return error
+            return None
+
+        if failure_of(page) is not None:
+            failures = ((order, failure_of(replace(page, orders=(order,)))) for order in page.orders)
+            aside += [unreadable(order, error) for order, error in failures if error is not None]
+        if aside:
+            with self._ledger.write() as connection:
+                set_aside(connection, self._source.name, aside, now=self._clock())
+            _note_aside(done, aside)
+        return ready
+
+    def _record(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
+        """Record a page's news in one transaction, with the position behind it; returns the runs that are due."""
+        with self._ledger.read() as connection:
+            known, news = self._news(connection, page, window, offers)
+        if not news:  # nothing to write: the position moves with the next page that has something
+            _count_page(done, page, window)
+            return []
+        told = self._annotate(news)
+        now = self._clock()
+        ready: list[str] = []
+        with self._ledger.write() as connection:
+            rules, start_at = self._policy.subscriptions, self._policy.start_at
+            keep_subscriptions(connection, told, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
+            for order in told:
+                delivery_id = order_rows.insert_delivery(
+                    connection,
+                    source=order.source,
+                    order_id=order.id,
+                    via=Via.MANUAL,
+                    actor=actor,
+                    now=now,
+                    state=DeliveryState.WAITING,
+                )
+                look = Look(
+                    fetched_at=page.fetched_at,
+                    actor=actor,
+                    manual=True,
+                    delivery_ids=(delivery_id,),
+                    start_at=window.since,
+                )
+                recorded = record_order(
+                    connection,
+                    order,
+                    offers,
+                    look,
+                    now=now,
+                    start_at=self._policy.start_at,
+                    rules=rules,
+                    reread=self._source.reread,
+                )
+                if not recorded.stale:
+                    _count(done, order, recorded.plan, is_new=order.id not in known)
+                ready += recorded.ready
+            _count_page(done, page, window)
+            self._move(connection, done)
+        return ready
+
+    def _news(
+        self, connection: Connection, page: Page, window: Window, offers: Offers
+    ) -> tuple[Mapping[str, Row[Any]], list[Order]]:
+        """What the ledger holds of a page, and the page's orders of the window that it lacks or holds otherwise."""
+        orders = list({order.id: order for order in page.orders if order in window}.values())
+        known = books.known_content(connection, self._source.name, [order.id for order in orders])
+        return known, [order for order in orders if self._is_news(connection, order, known.get(order.id), offers)]
+
+    def _is_news(self, connection: Connection, order: Order, known: Row[Any] | None, offers: Offers) -> bool:
+        if known is None or not is_as_recorded(connection, order, known, self._source.reread):
+            return True
+        if known.before_start:
+            return order.payment is Payment.PAID
+        return bool(known.has_placeholders) and known.offers_digest != offers.digest
+
+    def _annotate(self, news: list[Order]) -> list[Order]:
+        paid = [order for order in news if order.payment is Payment.PAID]
+        told = {order.id: order for order in (self._source.annotate(paid) if paid else [])}
+        return [told.get(order.id, order) for order in news]
+
+    def _move(self, connection: Connection, done: Backfilled, *, finished: bool = False) -> None:
+        """Write the position. Raises `LeaseLostError` where another backfill of the source has taken over."""
+        position = {
+            "since": done.since.isoformat(),
+            "until": done.until.isoformat(),
+            "counts": {name: getattr(done, name) for name in _COUNTS},
+            "reasons": dict(done.reasons),
+            "finished": finished,
+        }
+        changed = connection.execute(
+            update(cursors)
+            .where(cursors.c.source == self._mark, cursors.c.lease_holder == self._holder)
+            .values(position=position)
+        )
+        if not changed.rowcount:
+            raise LeaseLostError(
+                f"Another backfill of {self._source.name} was begun and took over: this one has ended."
+            )
+
+    def _event(self, connection: Connection, kind: str, actor: str, reason: str | None, done: Backfilled) -> None:
+        repository.record_event(
+            connection,
+            at=self._clock(),
+            kind=kind,
+            actor=actor,
+            source=self._source.name,
+            reason=reason,
+            detail={
+                "since": done.since.isoformat(),
+                "until": done.until.isoformat(),
+                "resumed": done.resumed,
+                "orders": done.orders,
+                **{name: getattr(done, name) for name in _COUNTS},
+            },
+        )
+
+
+_COUNTS = ("new", "changed", "gives_access", "review")
+"""What is carried over an interruption."""
+
+
+def _window_of(position: Mapping[str, Any]) -> Window:
+    since, until = (datetime.fromisoformat(position[name]).astimezone(UTC) for name in ("since", "until"))
+    return Window(since, until)
+
+
+def _take_up(done: Backfilled, position: Mapping[str, Any]) -> None:
+    done.resumed = True
+    for name in _COUNTS:
+        setattr(done, name, position["counts"][name])
+    done.reasons.update(position["reasons"])
+
+
+def _count_page(done: Backfilled, page: Page, window: Window) -> None:
+    done.pages += 1
+    fresh = {order.id: order for order in page.orders if order.id not in done.met}
+    done.orders += sum(order in window for order in fresh.values())
+    done.undated += [order.id for order in fresh.values() if order.created_at is None]
+    done.met |= fresh.keys()
+
+
+def _note_aside(done: Backfilled, aside: Iterable[Unreadable]) -> None:
+    names = {each.order_id or "(no id)" for each in aside}
+    done.set_aside += sorted(names - set(done.set_aside))
+
+
+def _count(done: Backfilled, order: Order, plan: Plan, *, is_new: bool) -> None:
+    done.new += is_new
+    done.changed += not is_new
+    outcomes = list(_outcomes(plan))
+    done.gives_access += outcomes.count(GIVES_ACCESS)
+    done.review += sum(1 for action in plan.actions if isinstance(action, Create) and action.state is RunState.REVIEW)
+    done.reasons.update(outcomes or [str(plan.reason or plan.state)])
+    if len(done.shown) < SHOWN_FIRST:
+        made = order.created_at.isoformat(timespec="minutes") if order.created_at else ""
+        lines = describe_plan(plan) or (f"{plan.state}: {plan.reason}" if plan.reason else str(plan.state),)
+        done.shown.append(Shown(order.id, made, order.status, is_new, lines))
+
+
+def _outcomes(plan: Plan) -> Iterator[str]:
+    for action in plan.actions:
+        if isinstance(action, Create):
+            yield GIVES_ACCESS if action.state is RunState.PENDING else str(action.reason)

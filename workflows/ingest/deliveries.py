@@ -1,0 +1,397 @@
+"""Hints: what a webhook or an operator says of an order is looked up at its source, recorded and planned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from sqlalchemy import Row
+
+from worker.backoff import backoff_seconds
+from worker.errors import ApiError, NotFoundError, WebhookRejectedError
+from worker.ledger import order_rows
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, DeliveryState, Via
+from worker.reasons import ADVICE, Reason
+from worker.sources.order import Order, Payment
+from worker.sources.source import NoOrderError, SampleOrderError, Source, SubscriptionFoundError
+from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written
+from workflows.ingest.repeats import News, judge, leave
+from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
+from workflows.planning.model import Plan
+from workflows.planning.offers import Offers, OffersError
+from workflows.planning.offers_file import OffersBook
+from workflows.planning.seat_matching import Place
+from workflows.recording.order_recording import Look, Recorded, preview, record_order
+from workflows.recording.rereading import reread_order
+from workflows.recording.source_start import note_contact
+from workflows.recording.subscription_orders import plan_orders_of
+from workflows.recording.subscription_status import (
+    DEFAULT_RULES,
+    SubscriptionRules,
+    keep_subscriptions,
+    record_subscription,
+)
+
+log = logging.getLogger(__name__)
+
+HOOK_OUTRAN_ROW = timedelta(minutes=15)
+"""A hook may arrive before its order can be read.
+
+For this long a 404 is asked again, then it is a question for a person.
+"""
+NEXT_FETCH_SECONDS = 1.0
+"""Hints that arrive during a fetch, or right after it, share the next one."""
+
+
+@dataclass(frozen=True)
+class SourcePolicy:
+    """The settings of one source that ingest works by."""
+
+    start_at: datetime | None = None
+    baseline_days: int = 90
+    trust_webhook: bool = False
+    subscriptions: SubscriptionRules = DEFAULT_RULES
+
+
+@dataclass
+class Looked:
+    """What looking at one order came to."""
+
+    recorded: Recorded | None = None
+    error: str | None = None
+    taken: int = 0
+    """How many deliveries this look answered."""
+    ready: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An order, and when what is known of it was true."""
+
+    order: Order
+    at: datetime
+    is_trusted: bool = False
+    """It was read from a webhook's body, of which nobody knows how old it is."""
+
+
+class HintReader:
+    """Answers open deliveries: one fetch for all of an order's."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sources: Mapping[str, Source],
+        policies: Mapping[str, SourcePolicy],
+        offers: OffersBook,
+        *,
+        holder: str,
+        retry_base_seconds: float,
+        retry_max_seconds: float,
+        clock: Callable[[], datetime],
+        rng: Random,
+        lease_seconds: float = 120.0,
+    ) -> None:
+        self._lease_seconds = lease_seconds
+        self._ledger = ledger
+        self._sources = sources
+        self._policies = policies
+        self._offers = offers
+        self._holder = holder
+        self._retry_base_seconds = retry_base_seconds
+        self._retry_max_seconds = retry_max_seconds
+        self._clock = clock
+        self._rng = rng
+
+    def look(self, source_name: str, order_id: str) -> Looked:
+        """Fetch, record and plan one order if a hint of it is due; otherwise do nothing.
+
+        Commits the deliveries' lease, then the order with its plan and the deliveries' end. Killed in between, the
+        lease runs out and the hint is due again. An order that cannot be fetched leaves its hints waiting, with a
+        time; only the reasons a person must act on put them into review.
+        """
+        with self._ledger.write() as connection:
+            taken = order_rows.take_deliveries(
+                connection,
+                source_name,
+                order_id,
+                holder=self._holder,
+                now=self._clock(),
+                lease_seconds=self._lease_seconds,
+            )
+        looked = Looked()
+        for group in self._groups(source_name, taken):
+            each = self._look_at(source_name, order_id, group)
+            looked = Looked(each.recorded, each.error, looked.taken + each.taken, [*looked.ready, *each.ready])
+        return looked
+
+    def _groups(self, source_name: str, taken: list[Row[Any]]) -> list[list[Row[Any]]]:
+        """What one look each answers: all deliveries, or those up to each trusted body, which is news of its own."""
+        groups: list[list[Row[Any]]] = [[]] if taken else []
+        is_trusting = self._is_trusting(source_name, taken)
+        for row in taken:
+            if is_trusting and row.body is not None and any(each.body is not None for each in groups[-1]):
+                groups.append([])
+            groups[-1].append(row)
+        return groups
+
+    def _is_trusting(self, source_name: str, taken: list[Row[Any]]) -> bool:
+        policy = self._policies.get(source_name)
+        return policy is not None and policy.trust_webhook and all(row.via == Via.WEBHOOK for row in taken)
+
+    def _look_at(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> Looked:
+        offers = Offers()
+        try:
+            offers = self._offers.current()
+            found = self._read(source_name, order_id, taken)
+            if is_half_written(found.order) and all(row.reason != Reason.ORDER_INCOMPLETE for row in taken):
+                return self._read_again(found.order, taken)
+        except SubscriptionFoundError as news:
+            return self._take_subscription(source_name, order_id, taken, news, offers)
+        except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
+            return self._put_off(source_name, order_id, taken, error)
+        try:
+            recorded = self._record(source_name, found, taken, offers)
+        except CONCERNS_ALL:
+            raise
+        except Exception as error:  # noqa: BLE001  (as above)
+            return self._put_off(source_name, order_id, taken, error)
+        return Looked(recorded, taken=len(taken), ready=recorded.ready)
+
+    def _record(self, source_name: str, found: _Read, taken: list[Row[Any]], offers: Offers) -> Recorded:
+        actors = [row.actor for row in taken if row.via == Via.MANUAL]
+        look = Look(
+            fetched_at=found.at,
+            actor=actors[0] if actors else Actor.SOURCE,
+            manual=bool(actors),
+            replan=any(row.replan for row in taken),
+            delivery_ids=tuple(row.id for row in taken),
+        )
+        now, order, policy = self._clock(), found.order, self._policies[source_name]
+        rules, start_at = policy.subscriptions, policy.start_at
+        with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, source_name, order.id)
+            keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
+            source = self._sources[source_name]
+            reread_order(connection, source, order.id, now=now)
+            row, news = None, News.NEW
+            if found.is_trusted:
+                row, _ = order_rows.lock_order(connection, order, fetched_at=found.at, now=now)
+                news = judge(connection, source, order, row)
+                look = replace(look, doubt=Reason.REPEATED_WEBHOOK if news is News.DOUBTFUL else None)
+            if row is not None and news is News.OLD:
+                recorded = leave(connection, order, row, look, now=now)
+            else:
+                recorded = record_order(
+                    connection, order, offers, look, now=now, start_at=start_at, rules=rules, reread=source.reread
+                )
+            # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
+            until = now + timedelta(seconds=NEXT_FETCH_SECONDS)
+            order_rows.put_off_received(connection, source_name, order.id, until=until)
+        return recorded
+
+    def _read(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> _Read:
+        """The order, and when what is known of it was true: a trusted body is as old as its arrival."""
+        source = self._sources.get(source_name)
+        if source is None:
+            raise NotFoundError(f"the source {source_name} is not configured", system=source_name, operation="fetch")
+        bodies = [row for row in taken if row.body is not None]
+        if not (bodies and self._is_trusting(source_name, taken)):
+            return self._fetch(source, order_id)
+        try:
+            # The id was read where a setting says it stands, which the source need not know.
+            order = source.from_body({**bodies[-1].body, "id": order_id})
+        except SubscriptionFoundError as news:
+            is_partial = news.subscription is not None and news.subscription.is_partial
+            if is_partial and (asked := self._try_to_fetch(source, order_id)) is not None:
+                return asked  # an order after all
+            raise
+        is_bare = not order.buyer_email and not order.lines_known
+        if is_bare and order.payment is Payment.PAID:
+            return self._fetch(source, order_id)
+        told = _Read(order, bodies[-1].received_at, is_trusted=True)
+        # What tells little more than a status counts if the source cannot be asked.
+        return (self._try_to_fetch(source, order_id) or told) if is_bare else told
+
+    def _try_to_fetch(self, source: Source, order_id: str) -> _Read | None:
+        """The order as it is now, None where the source cannot tell. Raises `SubscriptionFoundError`."""
+        try:
+            return self._fetch(source, order_id)
+        except SubscriptionFoundError:
+            raise
+        except ApiError:
+            return None
+
+    def _fetch(self, source: Source, order_id: str) -> _Read:
+        fetched_at = self._clock()
+        order = source.fetch(order_id)
+        return _Read(source.annotate([order])[0] if order.payment is Payment.PAID else order, fetched_at)
+
+    def _read_again(self, order: Order, taken: list[Row[Any]]) -> Looked:
+        """Let the deliveries of a half-written order wait for a minute."""
+        now = self._clock()
+        with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, order.source, order.id)
+            order_rows.release_deliveries(
+                connection,
+                [row.id for row in taken],
+                state=DeliveryState.WAITING,
+                reason=Reason.ORDER_INCOMPLETE,
+                now=now,
+                next_attempt_at=now + READ_AGAIN_AFTER,
+                holder=self._holder,
+            )
+        return Looked(error=ADVICE[Reason.ORDER_INCOMPLETE].sentence, taken=len(taken))
+
+    def _take_subscription(
+        self, source_name: str, order_id: str, taken: list[Row[Any]], found: SubscriptionFoundError, offers: Offers
+    ) -> Looked:
+        """Keep the subscription that a hint turned out to be about, and plan the orders it lists by it."""
+        now, policy = self._clock(), self._policies[source_name]
+        looked = Looked(taken=len(taken), error=str(found))
+        with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, source_name, order_id)
+            note_contact(connection, source_name, now=now, start_at=policy.start_at)
+            if found.subscription is not None:
+                record_subscription(connection, found.subscription, policy.subscriptions, fetched_at=now, now=now)
+                looked.ready = plan_orders_of(
+                    connection,
+                    source_name,
+                    found.subscription.id,
+                    offers,
+                    rules=policy.subscriptions,
+                    start_at=policy.start_at,
+                    now=now,
+                )
+            order_rows.release_deliveries(
+                connection,
+                [row.id for row in taken],
+                state=DeliveryState.IGNORED,
+                reason=Reason.SUBSCRIPTION_NEWS,
+                now=now,
+                holder=self._holder,
+            )
+        return looked
+
+    def _put_off(self, source_name: str, order_id: str, taken: list[Row[Any]], error: Exception) -> Looked:
+        now = self._clock()
+        failures = max(row.attempts for row in taken) + 1
+        oldest = min(row.received_at for row in taken)
+        wait = backoff_seconds(
+            failures,
+            base_seconds=self._retry_base_seconds,
+            max_seconds=min(self._retry_max_seconds, 900.0),
+            rng=self._rng,
+            retry_after_seconds=getattr(error, "retry_after_seconds", None),
+        )
+        state, reason = DeliveryState.WAITING, _reason(error, is_known=source_name in self._sources)
+        if reason is Reason.ORDER_NOT_FOUND and all(row.via == Via.MANUAL for row in taken):
+            state = DeliveryState.IGNORED  # somebody mistyped it, and is told so
+        elif reason is Reason.ORDER_NOT_FOUND and now - oldest >= HOOK_OUTRAN_ROW:
+            state = DeliveryState.REVIEW
+        if isinstance(error, NoOrderError) and now - oldest >= HOOK_OUTRAN_ROW:
+            state = DeliveryState.IGNORED  # the source has it, and says that it is none: an abandoned cart
+        if isinstance(error, SampleOrderError):
+            state, reason = DeliveryState.IGNORED, Reason.TEST_NOTIFICATION
+        if isinstance(error, WebhookRejectedError):
+            state = DeliveryState.REVIEW
+        if reason is Reason.RECORD_UNREADABLE and now - oldest >= HOOK_OUTRAN_ROW:
+            state = DeliveryState.REVIEW
+        note = str(error) if isinstance(error, WebhookRejectedError) else describe_failure(error)
+        with self._ledger.write() as connection:
+            order_rows.lock_open_deliveries(connection, source_name, order_id)
+            order_rows.release_deliveries(
+                connection,
+                [row.id for row in taken],
+                state=state,
+                reason=reason,
+                note=note[:500],
+                now=now,
+                next_attempt_at=now + timedelta(seconds=wait) if state is DeliveryState.WAITING else None,
+                failed=True,
+                holder=self._holder,
+            )
+        level = logging.INFO if state is DeliveryState.IGNORED else logging.WARNING
+        log.log(level, "%s order %s: %s", source_name, order_id, note)
+        return Looked(error=note, taken=len(taken))
+
+    def replan(
+        self,
+        source_name: str,
+        order_id: str,
+        *,
+        replan: bool = False,
+        accepted: frozenset[Place] = frozenset(),
+        actor: str = Actor.SOURCE,
+    ) -> Recorded | None:
+        """Plan an order again from its last recorded content; None if the ledger does not hold it.
+
+        An operator, who means the file as it stands, is told by `OffersError` when it cannot be used.
+        """
+        offers = self._offers.current() if actor == Actor.SOURCE else self._offers.checked()
+        now = self._clock()
+        with self._ledger.write() as connection:
+            order = order_rows.load_order(connection, source_name, order_id)
+            if order is None:
+                return None
+            look = Look(
+                fetched_at=order_rows.fetched_at(connection, source_name, order_id),
+                actor=actor,
+                replan=replan,
+                accepted=accepted,
+            )
+            policy = self._policies[source_name]
+            return record_order(
+                connection, order, offers, look, now=now, start_at=policy.start_at, rules=policy.subscriptions
+            )
+
+    def preview(
+        self, source_name: str, order_id: str, *, replan: bool = False, accepted: frozenset[Place] = frozenset()
+    ) -> Plan | None:
+        """What `replan` would do, without doing it; None if the ledger does not hold the order.
+
+        Raises `OffersError`.
+        """
+        offers = self._offers.checked()
+        with self._ledger.read() as connection:
+            order = order_rows.load_order(connection, source_name, order_id)
+            if order is None:
+                return None
+            look = Look(
+                fetched_at=order_rows.fetched_at(connection, source_name, order_id), replan=replan, accepted=accepted
+            )
+            policy = self._policies[source_name]
+            return preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
+
+    def preview_fetched(self, source_name: str, order_id: str) -> tuple[Order, Plan]:
+        """Fetch an order and tell what ingesting it by name would do, without doing it.
+
+        Raises `ApiError`, `OffersError`.
+        """
+        offers = self._offers.current()
+        source = self._sources[source_name]
+        fetched_at = self._clock()
+        order = source.fetch(order_id)
+        if order.payment is Payment.PAID:
+            [order] = source.annotate([order])
+        with self._ledger.read() as connection:
+            look = Look(fetched_at=fetched_at, manual=True)
+            policy = self._policies[source_name]
+            plan = preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
+            return order, plan
+
+
+def _reason(error: Exception, *, is_known: bool) -> Reason:
+    if isinstance(error, OffersError):
+        return Reason.OFFERS_INVALID
+    if not is_known:
+        return Reason.SOURCE_OFF
+    if isinstance(error, NotFoundError | WebhookRejectedError):
+        return Reason.ORDER_NOT_FOUND
+    if isinstance(error, ApiError) and not error.retryable:
+        return Reason.SOURCE_REFUSED
+    return Reason.SOURCE_UNREACHABLE if isinstance(error, ApiError) else Reason.RECORD_UNREADABLE

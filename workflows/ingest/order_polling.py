@@ -1,0 +1,403 @@
+"""Polling: walks a source for new and changed orders, and records each page with what it covers.
+
+The cursor moves only in a transaction after every page it covers was committed. A poll that dies midway is begun again
+from the old cursor; the pages it had recorded are then recognised by their content and cost nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, or_, select, update
+
+from worker.errors import ApiError
+from worker.ledger import order_rows
+from worker.ledger.erasures import tombstones_by_key
+from worker.ledger.forgotten import keys_of
+from worker.ledger.models import cursors
+from worker.ledger.run_rows import add_learners, insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, DeliveryState, Via
+from worker.sources.order import Order, Payment, email_key
+from worker.sources.source import Page, Source, Until, Walk, unreadable
+from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.half_written import is_half_written, put_off
+from workflows.ingest.paging import Position, Progress, Steps
+from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure, set_aside, settle_absent, settle_read
+from workflows.planning.offers import Offers
+from workflows.planning.offers_file import OffersBook
+from workflows.planning.order_age import misdated
+from workflows.recording.order_recording import Look, record_order
+from workflows.recording.rereading import reread_orders
+from workflows.recording.shared_addresses import lock_addresses
+from workflows.recording.source_start import COMPUTED_DATES, NO_ORDER, note_contact, note_first_list, start_of
+from workflows.recording.subscription_status import keep_subscriptions
+
+log = logging.getLogger(__name__)
+
+DEEP_SWEEP_EVERY = timedelta(days=1)
+
+
+@dataclass
+class Polled:
+    """What one poll came to."""
+
+    source: str
+    pages: int = 0
+    orders: int = 0
+    changed: int = 0
+    ready: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
+    """The orders met that could not be read or recorded: they wait in review."""
+    error: str | None = None
+    busy: bool = False
+    """Another poll of the source is under way: nothing was done."""
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A poll under way: what it began with, and what it has come to."""
+
+    cursor: Row[Any]
+    offers: Offers
+    progress: Progress
+    polled: Polled
+
+
+class Poller:
+    """Polls one source. Harmless when two run: the cursor's lease lets one in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        policy: SourcePolicy,
+        offers: OffersBook,
+        *,
+        holder: str,
+        clock: Callable[[], datetime],
+        should_stop: Callable[[], bool] = lambda: False,
+        lease_seconds: float = 300.0,
+    ) -> None:
+        self._lease_seconds = lease_seconds
+        self._ledger = ledger
+        self._should_stop = should_stop
+        self._source = source
+        self._policy = policy
+        self._offers = offers
+        self._holder = holder
+        self._clock = clock
+
+    def poll(self) -> Polled:
+        """Look for new and changed orders once; on the first time, and once a day, at all of the last days' orders.
+
+        Never raises: whatever goes wrong is recorded at the cursor, which is let go of, and the next poll begins again.
+        A record that cannot be read or recorded is set aside by name, and the others go on.
+        """
+        polled = Polled(self._source.name)
+        cursor = self._take_cursor()
+        if cursor is None:
+            polled.busy = True
+            return polled
+        try:
+            reread_orders(self._ledger, self._source, now=self._clock())
+            progress = Progress(Position.read(cursor.position), self._clock())
+            poll = _UnderWay(cursor, self._offers.current(), progress, polled)
+            if cursor.baseline_at is None:
+                self._sweep_baseline(poll)
+            else:
+                self._look_for_news(poll)
+                self._sweep_deep(poll)
+        except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
+            polled.error = describe_failure(error)
+            log.warning("polling %s failed: %s", self._source.name, polled.error)
+            self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
+        return polled
+
+    def _take_cursor(self) -> Row[Any] | None:
+        now = self._clock()
+        with self._ledger.write() as connection:
+            insert_ignoring(connection, cursors, {"source": self._source.name, "position": {}, "failures": 0})
+            return connection.execute(
+                update(cursors)
+                .where(
+                    cursors.c.source == self._source.name,
+                    or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now),
+                )
+                .values(
+                    lease_holder=self._holder,
+                    lease_until=now + timedelta(seconds=self._lease_seconds),
+                    last_attempt_at=now,
+                )
+                .returning(cursors)
+            ).one_or_none()
+
+    def _let_go(self, **values: Any) -> None:
+        with self._ledger.write() as connection:
+            self._write_cursor(connection, lease_holder=None, lease_until=None, **values)
+
+    def _write_cursor(self, connection: Connection, **values: Any) -> bool:
+        changed = connection.execute(
+            update(cursors)
+            .where(cursors.c.source == self._source.name, cursors.c.lease_holder == self._holder)
+            .values(**values)
+        )
+        return changed.rowcount == 1
+
+    def _sweep_baseline(self, poll: _UnderWay) -> None:
+        """Record what exists: the first sweep, over the last `baseline_days`, and what the next poll meets first."""
+        progress = poll.progress
+        since = progress.began_at - timedelta(days=self._policy.baseline_days)
+        self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END), baseline=True))
+        for walk in self._source.walks(polled_at=progress.began_at, highest_id=progress.seen_id):
+            if walk.is_of_changes:
+                self._walk(poll, Steps(walk, swept_since=since, baseline=True))
+        now = self._clock()
+        with self._ledger.write() as connection:  # a contact, even where the shop is empty
+            note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            note_first_list(connection, self._source.name, [NO_ORDER])
+            settle_absent(connection, self._source.name, progress.nameless, now=now)
+        self._let_go(
+            baseline_at=now,
+            deep_swept_at=now,
+            position=progress.position_of_first_sweep().document(),
+            last_success_at=now,
+            last_error=None,
+            failures=0,
+        )
+
+    def _look_for_news(self, poll: _UnderWay) -> None:
+        """Record what is new or changed since the last successful poll, and only then move the cursor."""
+        cursor, progress = poll.cursor, poll.progress
+        swept_since = cursor.baseline_at - timedelta(days=self._policy.baseline_days)
+        polled_at = progress.before.polled_at or cursor.baseline_at
+        for walk in self._source.walks(polled_at=polled_at, highest_id=progress.before.highest_id):
+            self._walk(poll, Steps(walk, swept_since=swept_since))
+        position = progress.position_of_poll()
+        with self._ledger.write() as connection:
+            self._write_cursor(
+                connection,
+                position=position.document(),
+                last_success_at=self._clock(),
+                last_error=None,
+                failures=0,
+            )
+
+    def _sweep_deep(self, poll: _UnderWay) -> None:
+        """Once a day, record what the lists of news never showed; then let go of the cursor."""
+        now = poll.progress.began_at
+        last_at = poll.cursor.deep_swept_at
+        if last_at is not None and now - last_at < DEEP_SWEEP_EVERY:
+            self._let_go()
+            return
+        since = now - timedelta(days=self._policy.baseline_days)
+        self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END)))
+        with self._ledger.write() as connection:
+            settle_absent(connection, self._source.name, poll.progress.nameless, now=self._clock())
+        self._let_go(deep_swept_at=now, last_success_at=self._clock())
+
+    def _walk(self, poll: _UnderWay, steps: Steps) -> None:
+        """Record a walk page by page, as far as it has to go."""
+        progress = poll.progress
+        steps.unsettled = progress.unsettled
+        is_first = True
+        for page in self._pages(steps.walk.pages, poll.polled):
+            self._take_in(page, poll, steps)
+            progress.see(page)
+            if is_first and steps.walk.until is Until.UNCHANGED:
+                # What this very page showed was changed before it was asked for: the next poll need not look above it.
+                progress.settled = progress.recorded
+            is_first = False
+            if page.problem is not None:
+                raise page.problem
+            if steps.is_far_enough(page, highest_id=progress.before.highest_id):
+                return
+
+    def _pages(self, walk: Iterator[Page], polled: Polled) -> Iterator[Page]:
+        for page in walk:
+            if self._should_stop():
+                raise ApiError("stopped: the process ends", system=self._source.name, operation="poll", retryable=True)
+            polled.pages += 1
+            polled.orders += len(page.orders)
+            yield page
+
+    def _take_in(self, page: Page, poll: _UnderWay, steps: Steps) -> None:
+        """Record a page in one transaction; where one of its orders prevents that, each order in its own.
+
+        What cannot be read or recorded is set aside before the cursor can move past it.
+        """
+        aside = list(page.unreadable)
+        if self._try(page, poll, steps, of=page) is not None:
+            has_news = False
+            for order in page.orders:
+                error = self._try(replace(page, orders=(order,), unreadable=()), poll, steps, of=page)
+                if error is not None:
+                    aside.append(unreadable(order, error))
+                has_news = has_news or steps.has_news
+            steps.has_news = has_news
+        if aside:
+            with self._ledger.write() as connection:
+                set_aside(connection, self._source.name, aside, now=self._clock())
+            poll.polled.set_aside += [each.order_id or each.fingerprint for each in aside]
+
+    def _try(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> Exception | None:
+        """Record a page, which may be one order `of` another; the error that concerns its orders, None if recorded."""
+        progress, ready = poll.progress, poll.polled.ready
+        recorded, due = progress.recorded, len(ready)
+        try:
+            self._record(page, poll, steps, of=of)
+        except CONCERNS_ALL:
+            raise
+        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)
+            progress.recorded = recorded
+            del ready[due:]
+            return error
+        return None
+
+    def _record(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> None:
+        """Record a page in one transaction, with the count of what it recorded."""
+        news, old = self._sort(page, poll.offers, steps, of=of)
+        late = self._put_off(news)
+        news = [order for order in news if order.id not in late]
+        taken = [*news, *old]
+        was_there = {order.id for order in (taken if steps.baseline else old)}
+        planned = [order for order in taken if self._will_be_planned(order, poll.cursor, order.id in was_there)]
+        annotated = {order.id: order for order in (self._source.annotate(planned) if planned else [])}
+        now = self._clock()
+        poll.progress.recorded += len(taken)
+        with self._ledger.write() as connection:
+            # A long walk keeps its lease alive with every page; one that lost it stops before it writes.
+            position = poll.progress.position_of_page().document()
+            lease_until = now + timedelta(seconds=self._lease_seconds)
+            if not self._write_cursor(connection, lease_until=lease_until, position=position):
+                raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
+            note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+            if steps.baseline:
+                note_first_list(connection, self._source.name, _ids(of))
+            rules, start_at = self._policy.subscriptions, self._policy.start_at
+            read_with = annotated.values()
+            keep_subscriptions(connection, read_with, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
+            self._lock(connection, taken, planned, fetched_at=page.fetched_at, now=now)
+            misdated = self._misdated(of, poll.cursor)
+            for order in taken:
+                look = Look(
+                    fetched_at=page.fetched_at,
+                    baseline=order.id in was_there,
+                    polled=True,
+                    is_misdated=order.id in misdated,
+                )
+                self._record_order(connection, annotated.get(order.id, order), look, poll, now=now)
+            settle_read(connection, page, self._source.name, now=now)
+        poll.polled.changed += len(taken)
+
+    def _put_off(self, news: list[Order]) -> set[str]:
+        """Have orders that are not written yet read again in a minute; the cursor may then move past them."""
+        if not any(is_half_written(order) for order in news):
+            return set()
+        with self._ledger.write() as connection:
+            return put_off(connection, news, now=self._clock())
+
+    def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
+        """A page's news, and what nobody has met but was there before the last poll."""
+        with self._ledger.read() as connection:
+            known = order_rows.known_rows(connection, self._source.name, [order.id for order in page.orders])
+        news: list[Order] = []
+        old: list[Order] = []
+        for order in page.orders:
+            if not self._is_news(order, known.get(order.id), offers):
+                steps.settled.add(order.id)
+            elif order.id in known or not steps.is_beyond(order):
+                news.append(order)
+            elif steps.walk.is_of_changes and steps.is_old_news(of):
+                old.append(order)
+                steps.settled.add(order.id)
+            elif steps.walk.is_of_changes:
+                news.append(order)
+        steps.has_news = bool(news)
+        return news, old
+
+    @staticmethod
+    def _lock(
+        connection: Connection, orders: list[Order], planned: list[Order], *, fetched_at: datetime, now: datetime
+    ) -> None:
+        """Take what a page needs in the order in which a hint takes it: first orders, then learners.
+
+        Taken one by one, a page and a hint of one of its orders can wait for each other on PostgreSQL.
+        """
+        for order in sorted(orders, key=lambda order: order.id):
+            order_rows.lock_order(connection, order, fetched_at=fetched_at, now=now)
+        seats = [seat for order in planned for line in order.lines for seat in line.seats]
+        people = [seat.learner for seat in seats if seat.learner is not None]
+        erased = tombstones_by_key(connection, {learner.email for learner in people})
+        add_learners(connection, [each for each in people if email_key(each.email) not in erased], now=now)
+        lock_addresses(connection, [each for each in planned if erased.keys().isdisjoint(keys_of(each))], now=now)
+
+    def _will_be_planned(self, order: Order, cursor: Row[Any], was_there: bool) -> bool:  # noqa: FBT001
+        """Whether what else the source can tell of an order matters.
+
+        Not for what the first sweep only takes note of.
+        """
+        start_at = start_of(cursor, self._policy.start_at, now=self._clock())
+        is_old = was_there and order.created_at is not None and order.created_at < start_at
+        return order.payment is Payment.PAID and not is_old
+
+    def _misdated(self, page: Page, cursor: Row[Any]) -> frozenset[str]:
+        """The orders of a page that are dated before the start although a lower id is not, where ids only rise."""
+        if self._source.name not in COMPUTED_DATES:
+            return frozenset()
+        start_at = start_of(cursor, self._policy.start_at, now=self._clock())
+        return misdated(((order.id, order.created_at) for order in page.orders), start_at)
+
+    @staticmethod
+    def _is_news(order: Order, known: Row[Any] | None, offers: Offers) -> bool:
+        if known is None or known.polled_hash != order_rows.content_hash(order):
+            return True
+        # A look at an order with open placeholders plans it anew once the offers have changed.
+        return bool(known.has_placeholders) and known.offers_digest != offers.digest
+
+    def _record_order(
+        self,
+        connection: Connection,
+        order: Order,
+        look: Look,
+        poll: _UnderWay,
+        *,
+        now: datetime,
+    ) -> None:
+        delivery_id = order_rows.insert_delivery(
+            connection,
+            source=order.source,
+            order_id=order.id,
+            via=Via.POLL,
+            actor=Actor.SOURCE,
+            now=now,
+            state=DeliveryState.WAITING,
+        )
+        recorded = record_order(
+            connection,
+            order,
+            poll.offers,
+            replace(look, delivery_ids=(delivery_id,)),
+            now=now,
+            start_at=self._policy.start_at,
+            rules=self._policy.subscriptions,
+            reread=self._source.reread,
+        )
+        poll.polled.ready += recorded.ready
+
+
+def _ids(page: Page) -> list[str]:
+    """The ids of a page's orders, of those that could not be read too."""
+    unread = [each.order_id for each in page.unreadable if each.order_id is not None]
+    return [*(order.id for order in page.orders), *unread]
+
+
+def poll_due(connection: Connection, source: str, *, now: datetime, poll_seconds: float) -> bool:
+    """Whether a source's last poll is at least `poll_seconds` ago: what makes a doubled beat harmless."""
+    last = connection.scalar(select(cursors.c.last_attempt_at).where(cursors.c.source == source))
+    # One in the future was written by a clock that was ahead, and is not waited for.
+    return last is None or abs(now - last) >= timedelta(seconds=poll_seconds)

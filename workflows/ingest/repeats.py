@@ -1,0 +1,102 @@
+"""Trusted bodies that may be old news: a webhook that was sent again says what was true when it was first sent.
+
+What was fetched is the present; of a body nobody knows how old it is. So one that says what an earlier version said
+gives nothing back that was taken since: after a refund it changes nothing, and after any other withdrawal, which may
+have been followed by a payment, a person looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from worker.errors import ApiError, WebhookRejectedError
+from worker.ledger.models import order_versions
+from worker.ledger.order_rows import content_hash
+from worker.sources.order import Line, Order, Payment, email_key
+from worker.sources.source import Source
+from worker.sources.studiocart_lines import is_same_name
+from workflows.planning.model import Plan
+from workflows.recording.order_recording import Look, Recorded, finish_deliveries
+
+_LOOKED_AT = 20
+
+
+class News(Enum):
+    """What a trusted body is taken for."""
+
+    NEW = "new"
+    OLD = "old"
+    """It changes nothing."""
+    DOUBTFUL = "doubtful"
+    """A person looks."""
+
+
+def judge(connection: Connection, source: Source, order: Order, row: Row[Any]) -> News:
+    """What a body that was read as this order is, beside the order's row, which is locked."""
+    is_withdrawn = row.version > 0 and row.payment in {Payment.REFUNDED, Payment.CANCELLED}
+    if not is_withdrawn or order.payment not in {Payment.PAID, Payment.WAITING}:
+        return News.NEW
+    if order.payment is Payment.WAITING:
+        return News.OLD  # of the checkout before it was paid; a new checkout decides nothing either
+    was_said = _was_said(connection, source, order)
+    if row.payment == Payment.REFUNDED:
+        return News.OLD if was_said else News.DOUBTFUL
+    return News.DOUBTFUL if was_said else News.NEW
+
+
+def leave(connection: Connection, order: Order, row: Row[Any], look: Look, *, now: datetime) -> Recorded:
+    """Finish the deliveries of old news, inside the caller's transaction: the order stays as it is recorded."""
+    finish_deliveries(connection, look, order, duplicate=True, now=now)
+    return Recorded(Plan(row.state), changed=False, stale=True)
+
+
+def _was_said(connection: Connection, source: Source, order: Order) -> bool:
+    """Whether a version of the order said the same. Amounts and dates are no news: the source's two ways of telling
+    them differ.
+    """
+    versions = (
+        select(order_versions.c.content_hash, order_versions.c.raw)
+        .where(order_versions.c.source == order.source, order_versions.c.order_id == order.id)
+        .order_by(order_versions.c.number.desc())
+        .limit(_LOOKED_AT)
+    )
+    rows = connection.execute(versions).all()
+    hashed = content_hash(order)
+    return any(row.content_hash == hashed for row in rows) or any(
+        _says_the_same(order, each) for row in rows for each in _read(source, row.raw)
+    )
+
+
+def _read(source: Source, raw: dict[str, Any]) -> Iterator[Order]:
+    try:
+        yield source.from_body(raw)
+    except (ApiError, WebhookRejectedError):  # another kind of record, or one that was forgotten
+        return
+
+
+def _says_the_same(one: Order, other: Order) -> bool:
+    return _told_by(one) == _told_by(other) and _are_same_lines(one.lines, other.lines)
+
+
+def _told_by(order: Order) -> tuple[Any, ...]:
+    seats = [
+        (seat.id, None if seat.learner is None else email_key(seat.learner.email))
+        for line in order.lines
+        for seat in line.seats
+    ]
+    return order.status, order.payment, sorted(seats, key=str)
+
+
+def _are_same_lines(some: tuple[Line, ...], others: tuple[Line, ...]) -> bool:
+    """Whether each line is one of the others': by its id, or by its name where one of the two shows no product's id."""
+    return len(some) == len(others) and all(any(_is_same_line(one, other) for other in others) for one in some)
+
+
+def _is_same_line(one: Line, other: Line) -> bool:
+    shows_name_alone = None in {one.product.product_id, other.product.product_id}
+    return one.id == other.id or (shows_name_alone and is_same_name(one.title, other.title))

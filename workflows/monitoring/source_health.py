@@ -1,0 +1,124 @@
+"""Watches the sources: an alarm when a source's polls are late, and when the orders it usually brings stay away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from worker.ledger import watching
+from worker.ledger.session import Ledger
+from worker.ledger.watching import Watch
+from workflows.monitoring.silence import HISTORY, alarm_after, longest_usual_gap
+
+log = logging.getLogger(__name__)
+
+MISSED_INTERVALS = 3
+WATCH_BROKEN_AFTER = timedelta(minutes=10)
+"""Without a check for so long nobody was there, and the watch begins anew."""
+_LEARN_EVERY = timedelta(hours=1)
+
+
+def check_sources(ledger: Ledger, poll_seconds: Mapping[str, float], *, now: datetime) -> dict[str, Watch]:
+    """Look at every source once, by name with the seconds between its polls (0: never); returns what was found.
+
+    Commits what it found, then logs an error once for each lateness and each silence, and a line when it is over. Safe
+    to repeat and to double.
+    """
+    with ledger.write() as connection:
+        watching.end_watches(connection, but=poll_seconds)
+    found = {}
+    for source, seconds in poll_seconds.items():
+        with ledger.write() as connection:
+            before = watching.lock_watch(connection, source)
+            state = watching.poll_state(connection, source)
+            polled_at = state.last_success_at if state is not None else None
+            after = _check(connection, source, before, polled_at, poll_seconds=seconds, now=now)
+            watching.keep_watch(connection, source, after)
+        _tell_lateness(source, before, after, state.last_error if state is not None else None)
+        _tell_silence(source, before, after)
+        found[source] = after
+    return found
+
+
+def _check(
+    connection: Connection,
+    source: str,
+    watch: Watch,
+    polled_at: datetime | None,
+    *,
+    poll_seconds: float,
+    now: datetime,
+) -> Watch:
+    is_new = watch.checked_at is None or now - watch.checked_at > WATCH_BROKEN_AFTER
+    begun_at = now if is_new or watch.begun_at is None else watch.begun_at
+    watch = replace(
+        watch,
+        begun_at=begun_at,
+        checked_at=now,
+        late_since=late_since(polled_at, begun_at, now=now, poll_seconds=poll_seconds),
+    )
+    if poll_seconds > 0 and late_since(polled_at, None, now=now, poll_seconds=poll_seconds) is not None:
+        return watch  # whoever does not ask hears nothing: that is no silence of the source's
+    return _listen(connection, source, watch, now=now)
+
+
+def late_since(
+    last_success_at: datetime | None, begun_at: datetime | None, *, now: datetime, poll_seconds: float
+) -> datetime | None:
+    """Since when a source's polls are late: its last success, or when the watch began if that is later; None in time.
+
+    Before the watch began nobody polled: what was down for a day is not late when it starts. Without `begun_at`, only
+    the last success counts, and a source that never had one is late since now.
+    """
+    since = max((moment for moment in (last_success_at, begun_at) if moment is not None), default=None)
+    if since is None:
+        return now if poll_seconds > 0 else None
+    is_late = poll_seconds > 0 and now - since > timedelta(seconds=MISSED_INTERVALS * poll_seconds)
+    return since if is_late else None
+
+
+def _listen(connection: Connection, source: str, watch: Watch, *, now: datetime) -> Watch:
+    if watch.learnt_at is None or now - watch.learnt_at >= _LEARN_EVERY:
+        usual = longest_usual_gap(watching.arrivals(connection, source, since=now - HISTORY))
+        limit = None if usual is None else alarm_after(usual).total_seconds()
+        watch = replace(watch, learnt_at=now, silence_limit_seconds=limit)
+    if watch.silence_limit_seconds is None:
+        return replace(watch, silent_since=None)
+    since = now - timedelta(seconds=watch.silence_limit_seconds)
+    if watching.last_arrival(connection, source, since=since) is not None:
+        return replace(watch, silent_since=None)
+    return replace(watch, silent_since=watch.silent_since or _last_heard(connection, source, now=now))
+
+
+def _last_heard(connection: Connection, source: str, *, now: datetime) -> datetime:
+    since = now - HISTORY
+    return watching.last_arrival(connection, source, since=since) or since
+
+
+def _tell_lateness(source: str, before: Watch, after: Watch, error: str | None) -> None:
+    if after.late_since is not None and before.late_since is None:
+        why = f"; the last error: {error}" if error else ""
+        log.error(
+            "no poll of %s has succeeded since %s%s. See: cartbridge check", source, _shown(after.late_since), why
+        )
+    elif before.late_since is not None and after.late_since is None:
+        log.info("polls of %s succeed again", source)
+
+
+def _tell_silence(source: str, before: Watch, after: Watch) -> None:
+    if after.silent_since is not None and before.silent_since is None:
+        log.error(
+            "no new order has come from %s since %s, which is unusual for it. Does its shop still sell?",
+            source,
+            _shown(after.silent_since),
+        )
+    elif before.silent_since is not None and after.silent_since is None:
+        log.info("orders come from %s again", source)
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,72 @@
+"""Products that no offer and no ignore matches: what waits for each, and the lines to paste into the offers file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from worker.ledger.page_offers import Waiting
+from worker.ledger.shapes import iso
+from worker.sources.order import Product
+from workflows.planning.offers import SELECTORS, Offers
+
+_BEST_NAMES = ("course_id", "sku", "product_id", "product_name", "plan_id")
+"""By which name of a product an offer is proposed, the best one first."""
+
+
+@dataclass
+class Unmapped:
+    """A product that no offer and no ignore matches, and what waits for one."""
+
+    source: str
+    title: str
+    names: dict[str, str]
+    snippet: str
+    oldest_at: str
+    orders: set[str] = field(default_factory=set)
+    run_ids: list[str] = field(default_factory=list)
+    is_mapped_now: bool = False
+    """A rule matches it by now: what waits for it only has to be looked at again."""
+
+
+def product_key(product: Product) -> str:
+    """A product's names as one text, the same for the same product."""
+    return json.dumps(product.model_dump(exclude_none=True), sort_keys=True, ensure_ascii=False)
+
+
+def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list[tuple[str, Unmapped]]:
+    """What waits for an offer, by product, with its key; the product most runs wait for comes first."""
+    found: dict[tuple[str, str], Unmapped] = {}
+    for each in waiting:
+        key = product_key(each.line.product)
+        product = found.get((each.source, key))
+        if product is None:
+            names = each.line.product.model_dump(exclude_none=True)
+            product = found[each.source, key] = Unmapped(
+                each.source,
+                each.line.title,
+                names,
+                proposed(each.source, names, each.line.title),
+                iso(each.created_at) or "",
+                is_mapped_now=offers is not None and offers.match(each.source, each.line) is not None,
+            )
+        product.orders.add(each.order_id)
+        product.run_ids.append(each.run_id)
+    by_need = sorted(found.items(), key=lambda item: -len(item[1].run_ids))
+    return [(key, product) for (_, key), product in by_need]
+
+
+def proposed(source: str, names: dict[str, str], title: str) -> str:
+    """The lines to paste into the offers file. It is refused until the operator has set the price, which is 0 here."""
+    known = [name for name in _BEST_NAMES if name in names and name in SELECTORS.get(source, ())]
+    selector = f"{known[0]} = {json.dumps(names[known[0]], ensure_ascii=False)}" if known else 'product_id = ""'
+    about = " ".join(title.split())
+    return "\n".join(
+        [
+            "[[offer]]",
+            f"source = {json.dumps(source)}",
+            f"{selector}{f'  # {about}' if about else ''}",
+            "grants = [{ price_id = 0, group_ids = [] }]  # the LearningCart price, and its groups",
+        ]
+    )

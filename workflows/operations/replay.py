@@ -1,0 +1,393 @@
+"""What an operator does to runs and systems.
+
+Replay, resolve, cancel, pause, resume; each with an actor and a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from worker.errors import IllegalTransitionError, NotInLedgerError
+from worker.ledger import repository, sealed_passwords
+from worker.ledger.events import typed_text
+from worker.ledger.forgotten import is_pseudonym
+from worker.ledger.models import orders, runs, steps
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, RunState, StepState, check_transition
+from worker.reasons import Reason, advice
+from worker.sources.order import Payment
+from workflows.descriptions import describe_calls, describe_plan
+from workflows.execution import late_results
+from workflows.ingest.deliveries import HintReader
+from workflows.operations.pausing import pause, resume
+from workflows.planning.model import REVOCATION, KnownRun
+from workflows.planning.seat_matching import Place
+from workflows.recording.known_runs import known_run
+
+REPLAYED, PLANNED, NOTHING, REFUSED = "replayed", "planned", "nothing", "refused"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay came to. `ready`: runs to send to the workers now. `calls`: what they will call, for people."""
+
+    run_id: str
+    result: str
+    """`replayed`, `planned` (the order was planned again), `nothing` (there is nothing to do) or `refused`."""
+    message: str
+    ready: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+
+
+class Operations:
+    """The operator's changes. Each is one transaction, safe to repeat; with `dry_run` nothing is written."""
+
+    def __init__(self, ledger: Ledger, hints: HintReader, *, clock: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._hints = hints
+        self._clock = clock
+
+    # Replay
+
+    def replay(
+        self,
+        run_id: str,
+        *,
+        actor: str,
+        reason: str | None = None,
+        replan: bool = False,
+        from_step: str | None = None,
+        again: bool = False,
+        seen_generation: int | None = None,
+        accepts_address: bool = True,
+        dry_run: bool = False,
+    ) -> Replayed:
+        """Start a run again where it stands.
+
+        Done steps stay done, and a call whose outcome is unknown is looked up before anything is sent; so a replay
+        repeats nothing, and one of a finished run does nothing. A placeholder, or `replan`, plans the order's seats
+        again by today's offers. `from_step` with `again` and a reason repeats finished effects on purpose, under a new
+        reference; `seen_generation`, the one the operator saw, keeps one wish that was sent twice from making two.
+        A seat whose address is another's too is given access under it, and its name and address go together from then
+        on; not where `accepts_address` is false, for runs that nobody named one by one.
+        Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).
+        """
+        with self._ledger.read() as connection:
+            row, known = _load(connection, run_id)
+        if row.workflow == REVOCATION:
+            return Replayed(
+                run_id, NOTHING, "It is a question to a person: take the access back by hand, then resolve it."
+            )
+        if is_pseudonym(row.email) and not replan:
+            return Replayed(run_id, NOTHING, "Its learner was forgotten: there is nobody to give access to.")
+        if from_step is not None or again:
+            seen = row.generation if seen_generation is None else seen_generation
+            return self._repeat(row, from_step, seen, again=again, actor=actor, reason=reason, dry_run=dry_run)
+        if known.is_placeholder or (replan and row.order_id is not None):
+            is_answer = accepts_address and known.is_placeholder and known.reason == Reason.SHARED_EMAIL
+            accepted = frozenset({(row.line_id, row.seat_id)} if is_answer else ())
+            return self._plan_again(
+                row, known, actor=actor, reason=reason, replan=replan, accepted=accepted, dry_run=dry_run
+            )
+        return self._restart(run_id, actor=actor, reason=reason, dry_run=dry_run)
+
+    def _plan_again(
+        self,
+        row: Row[Any],
+        known: KnownRun,
+        *,
+        actor: str,
+        reason: str | None,
+        replan: bool,
+        accepted: frozenset[Place],
+        dry_run: bool,
+    ) -> Replayed:
+        if known.state is RunState.SUCCEEDED and not replan:
+            return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
+        name = f"{row.source}/{row.order_id}"
+        options: dict[str, Any] = {"replan": replan, "accepted": accepted}
+        recorded = None if dry_run else self._hints.replan(row.source, row.order_id, actor=actor, **options)
+        preview = self._hints.preview(row.source, row.order_id, **options) if dry_run else None
+        plan = preview if recorded is None else recorded.plan
+        if plan is not None and not plan.actions and plan.look_again:
+            return Replayed(
+                row.id,
+                REFUSED,
+                "A call of its present run may have taken effect. Replay it again when that is settled.",
+            )
+        if plan is None or not plan.actions:
+            found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
+            why = f" {found.sentence} {found.action}" if found is not None and known.state is RunState.REVIEW else ""
+            return Replayed(row.id, NOTHING, f"Planning {name} again changes nothing.{why}")
+        if recorded is None:
+            return Replayed(row.id, PLANNED, f"would plan {name} again", calls=describe_plan(plan))
+        if reason is not None:
+            now, detail = self._clock(), {"from": known.state}
+            with self._ledger.write() as connection:
+                _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail=detail)
+        return Replayed(
+            row.id,
+            PLANNED,
+            f"planned {name} again: {len(recorded.created)} new runs",
+            ready=tuple(recorded.ready),
+            calls=describe_plan(plan),
+        )
+
+    def _restart(self, run_id: str, *, actor: str, reason: str | None, dry_run: bool) -> Replayed:
+        now = self._clock()
+        with self._ledger.write() as connection:
+            row, known = _load(connection, run_id)
+            refusal = _why_not_restart(connection, row, known, now)
+            if refusal is not None:
+                return refusal
+            calls = describe_calls(row, _states(connection, run_id), effect_open=known.effect_open)
+            if dry_run:
+                return Replayed(run_id, REPLAYED, "would be replayed", calls=calls)
+            check_transition(known.state, RunState.PENDING, Actor.OPERATOR)
+            connection.execute(
+                update(steps).where(steps.c.run_id == run_id, steps.c.state == StepState.PENDING).values(counted=0)
+            )
+            # The destination must still be asked before a run whose effect is open may be cancelled.
+            _to_pending(connection, row, now, cancel_reason=row.cancel_reason if known.effect_open else None)
+            _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail={"from": known.state})
+        return Replayed(run_id, REPLAYED, "replayed", ready=(run_id,), calls=calls)
+
+    def _repeat(
+        self,
+        row: Row[Any],
+        from_step: str | None,
+        seen: int,
+        *,
+        again: bool,
+        actor: str,
+        reason: str | None,
+        dry_run: bool,
+    ) -> Replayed:
+        now = self._clock()
+        with self._ledger.write() as connection:
+            row, known = _load(connection, row.id)
+            if row.generation != seen:
+                return Replayed(row.id, NOTHING, "It has been repeated since you looked; nothing is repeated again.")
+            states = _states(connection, row.id)
+            first = from_step or next(iter(states), None)
+            if first not in states:
+                names = ", ".join(states) or "none"
+                return Replayed(row.id, REFUSED, f"It has no step {from_step!r}; its steps are: {names}.")
+            if known.state is RunState.RUNNING:
+                return Replayed(row.id, REFUSED, "It is being worked on right now. Try again when it has ended.")
+            repeated = list(states)[list(states).index(first) :]
+            finished = [name for name in repeated if states[name] is StepState.DONE]
+            if not again and (finished or known.effect_open):
+                return Replayed(
+                    row.id,
+                    REFUSED,
+                    f"Steps from {first} on may have taken effect; repeat them on purpose with --again --reason TEXT.",
+                )
+            refusal = None if again else _why_not_restart(connection, row, known, now)
+            if refusal is not None:
+                return refusal
+            if again and not (reason or "").strip():
+                return Replayed(row.id, REFUSED, "--again needs --reason TEXT: it may make a second comped order.")
+            calls = describe_calls(
+                row, {name: StepState.PENDING if name in repeated else state for name, state in states.items()}
+            )
+            if dry_run:
+                return Replayed(row.id, REPLAYED, f"would repeat from {first}", calls=calls)
+            if known.state not in {RunState.PENDING, RunState.WAITING}:
+                check_transition(known.state, RunState.PENDING, Actor.OPERATOR)
+            connection.execute(
+                update(steps)
+                .where(steps.c.run_id == row.id, steps.c.name.in_(repeated))
+                .values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
+            )
+            generation = row.generation + 1 if again else row.generation
+            result_id = None if again else row.result_id
+            _to_pending(connection, row, now, cancel_reason=None, generation=generation, result_id=result_id)
+            detail = {"from_step": first, "generation": generation, "result_id_before": row.result_id}
+            _event(connection, row, "run_repeated", actor, reason=reason, now=now, detail=detail)
+        return Replayed(row.id, REPLAYED, f"repeats from {first}", ready=(row.id,), calls=calls)
+
+    # Resolve and cancel
+
+    def resolve(
+        self, run_id: str, *, actor: str, note: str, result_id: str | None = None, dry_run: bool = False
+    ) -> str:
+        """Record that a person did the run by hand: it has succeeded, with the note and the order id if given.
+
+        Raises `NotInLedgerError`, and `IllegalTransitionError` for a run that is running, or finished already.
+        """
+        now = self._clock()
+        with self._ledger.write() as connection:
+            row, known = _load(connection, run_id)
+            _check(known, RunState.SUCCEEDED, "resolved")
+            if dry_run:
+                return f"would resolve {row.key} ({known.state}) as done by hand"
+            _set_state(
+                connection,
+                row,
+                known,
+                RunState.SUCCEEDED,
+                now,
+                reason=Reason.DONE_BY_HAND,
+                note=typed_text(connection, note[:500], run_id=row.id, source=row.source, order_id=row.order_id),
+                result_id=result_id or row.result_id,
+                finished_at=now,
+            )
+            _event(
+                connection,
+                row,
+                "run_resolved",
+                actor,
+                reason=note[:500],
+                now=now,
+                detail={"from": known.state, "result_id": result_id},
+            )
+            if row.cancel_reason is not None:
+                late_results.open_revocation(connection, run_id, row.cancel_reason, now=now)
+        return f"resolved {row.key}: done by hand"
+
+    def cancel(self, run_id: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
+        """Cancel a run that has had no effect.
+
+        Raises `IllegalTransitionError` for one that is running, finished, or whose effect is not known: LearningCart
+        must be asked first.
+        """
+        now = self._clock()
+        with self._ledger.write() as connection:
+            row, known = _load(connection, run_id)
+            _check(known, RunState.CANCELLED, "cancelled")
+            if known.effect_open:
+                raise IllegalTransitionError(
+                    f"Run {run_id} may have taken effect, so it cannot be cancelled. Replay it, so that "
+                    f"LearningCart is asked, "
+                    f"or look there yourself and use: cartbridge runs resolve {run_id} --note TEXT"
+                )
+            if dry_run:
+                return f"would cancel {row.key} ({known.state})"
+            _set_state(
+                connection,
+                row,
+                known,
+                RunState.CANCELLED,
+                now,
+                reason=Reason.CANCELLED_BY_OPERATOR,
+                cancelled_by="operator",
+                finished_at=now,
+            )
+            _event(connection, row, "run_cancelled", actor, reason=reason, now=now, detail={"from": known.state})
+        return f"cancelled {row.key}"
+
+    def pause(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
+        """As `workflows.operations.pausing.pause`."""
+        return pause(self._ledger, system, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
+
+    def resume(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
+        """As `workflows.operations.pausing.resume`."""
+        return resume(self._ledger, system, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
+
+
+def _load(connection: Connection, run_id: str) -> tuple[Row[Any], KnownRun]:
+    row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one_or_none()
+    if row is None:
+        raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
+    return row, known_run(row, effect_open=bool(repository.effect_open_runs(connection, [run_id])))
+
+
+def _states(connection: Connection, run_id: str) -> dict[str, StepState]:
+    found = connection.execute(
+        select(steps.c.name, steps.c.state).where(steps.c.run_id == run_id).order_by(steps.c.position)
+    )
+    return {row.name: StepState(row.state) for row in found}
+
+
+def _why_not_restart(connection: Connection, row: Row[Any], known: KnownRun, now: datetime) -> Replayed | None:
+    if known.state is RunState.SUCCEEDED:
+        return Replayed(row.id, NOTHING, "It has succeeded; a replay repeats nothing.")
+    if known.state is RunState.RUNNING:
+        return Replayed(row.id, NOTHING, "It is being worked on right now.")
+    if known.cancelled_by == "superseded":
+        return Replayed(row.id, NOTHING, "It was replaced by the runs that were planned later.")
+    if known.state is RunState.PENDING:
+        return Replayed(row.id, NOTHING, "It is due already and will be sent within seconds.", ready=(row.id,))
+    if row.lane_shut_until is not None and row.lane_shut_until > now:
+        return Replayed(
+            row.id,
+            NOTHING,
+            f"A call may still be under way; LearningCart is asked at {row.lane_shut_until:%H:%M:%S} UTC.",
+        )
+    payment = connection.scalar(
+        select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
+    )
+    if payment in {Payment.CANCELLED, Payment.REFUNDED} and not known.effect_open:
+        return Replayed(
+            row.id,
+            REFUSED,
+            f"The order {row.source}/{row.order_id} is {payment} at the source. Paying it again revives the run.",
+        )
+    return None
+
+
+def _check(known: KnownRun, after: RunState, word: str) -> None:
+    try:
+        check_transition(known.state, after, Actor.OPERATOR)
+    except IllegalTransitionError:
+        raise IllegalTransitionError(f"Run {known.id} is {known.state} and cannot be {word}.") from None
+
+
+def _to_pending(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == row.id, runs.c.state == row.state, runs.c.fence == row.fence)
+        .values(
+            state=RunState.PENDING,
+            reason=None,
+            note=None,
+            cancelled_by=None,
+            next_attempt_at=now,
+            lane_shut_until=row.lane_shut_until if RunState(row.state) is RunState.WAITING else None,
+            dispatched_at=None,
+            dispatches=0,
+            finished_at=None,
+            updated_at=now,
+            **values,
+        )
+    )
+
+
+def _set_state(
+    connection: Connection, row: Row[Any], known: KnownRun, state: RunState, now: datetime, **values: Any
+) -> None:
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == row.id, runs.c.state == known.state, runs.c.fence == row.fence)
+        .values(state=state, next_attempt_at=None, lane_shut_until=None, updated_at=now, **values)
+    )
+    sealed_passwords.erase(connection, [row.id], now=now)  # resolved or cancelled: nothing is mailed any more
+
+
+def _event(
+    connection: Connection,
+    row: Row[Any],
+    kind: str,
+    actor: str,
+    *,
+    reason: str | None,
+    now: datetime,
+    detail: dict[str, Any],
+) -> None:
+    repository.record_event(
+        connection,
+        at=now,
+        kind=kind,
+        actor=actor,
+        run_id=row.id,
+        source=row.source,
+        order_id=row.order_id,
+        reason=reason,
+        detail=detail,
+    )

@@ -1,0 +1,120 @@
+"""The runs a seat should have by today's offers, or why it needs none. Pure, and blind to what was planned before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from worker.ledger import keys
+from worker.ledger.states import RunState
+from worker.reasons import Reason
+from worker.sources.order import Line, Order, Seat
+from workflows.planning.model import ENROLMENT, Create, Role, Standing
+from workflows.planning.offers import Ignore, Offer, Offers
+
+_NAMELESS = frozenset({Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL, Reason.INVALID_EMAIL, Reason.INVALID_QUANTITY})
+
+
+def wanted_runs(
+    order: Order,
+    offers: Offers,
+    line: Line,
+    seat: Seat,
+    *,
+    hold: Reason | None = None,
+    covered: frozenset[int] = frozenset(),
+    standing: Standing | None = None,
+) -> list[Create] | Reason:
+    """What a seat of a paid order comes to.
+
+    `hold` keeps its enrolments in review; what is read anew is that one question, unless its address is one. `covered`
+    are the prices its participant gets by another line. `standing` is what the order is to its subscription, where it
+    has one.
+    """
+    wanted = _wanted_runs(order, offers, line, seat, hold=hold, covered=covered, standing=standing)
+    if hold is not Reason.READ_ANEW or isinstance(wanted, Reason):
+        return wanted
+    return [create if create.reason is Reason.SHARED_EMAIL else replace(create, reason=hold) for create in wanted]
+
+
+def _wanted_runs(
+    order: Order,
+    offers: Offers,
+    line: Line,
+    seat: Seat,
+    *,
+    hold: Reason | None,
+    covered: frozenset[int],
+    standing: Standing | None,
+) -> list[Create] | Reason:
+    role = standing.role if standing is not None else None
+    if standing is not None and standing.is_instalment and role is Role.LATER:
+        return Reason.INSTALMENT
+    if role in {Role.TRIAL, Role.TRIAL_OVER}:
+        return Reason.ON_TRIAL
+    rule = offers.match(order.source, line)
+    if rule is None:
+        return [placeholder(order, line, seat, keys.UNMAPPED, Reason.UNMAPPED_PRODUCT)]
+    if isinstance(rule, Ignore):
+        return Reason.IGNORED_PRODUCT
+    if standing is not None and role in {Role.AWAITED, Role.UNLISTED} and not _grants_in_any_case(rule, standing):
+        return [placeholder(order, line, seat, keys.RENEWAL, Reason.SUBSCRIPTION_UNLISTED)]
+    if order.renewal and rule.renewals == "ignore":
+        return Reason.RENEWAL_IGNORED
+    if order.renewal and rule.renewals is None:
+        return [placeholder(order, line, seat, keys.RENEWAL, Reason.RENEWAL_UNDECIDED)]
+    grants = [grant for grant in rule.grants if grant.price_id not in covered]
+    if not grants:
+        return Reason.COVERED_BY_OTHER_LINE
+    if seat.learner is None or seat.hold is not None:
+        return [held_placeholder(order, line, seat)]
+    return [
+        Create(
+            key=keys.run_key(order.source, order.id, line.id, seat.id, str(grant.price_id)),
+            workflow=ENROLMENT,
+            line_id=line.id,
+            seat_id=seat.id,
+            title=line.title,
+            state=RunState.PENDING if hold is None else RunState.REVIEW,
+            reason=hold,
+            learner=seat.learner,
+            grant=grant,
+        )
+        for grant in grants
+    ]
+
+
+def awaits(order: Order, offers: Offers, standing: Standing | None) -> Reason | None:
+    """What a paid order waits for before any of its seats is planned; None where it need not wait."""
+    if standing is None:
+        return None
+    rules = [offers.match(order.source, line) for line in order.lines]
+    is_decided = all(_grants_in_any_case(rule, standing) for rule in rules if isinstance(rule, Offer))
+    if standing.role is Role.AWAITED and not is_decided:
+        return Reason.SUBSCRIPTION_UNLISTED
+    return Reason.ON_TRIAL if standing.role is Role.TRIAL else None
+
+
+def _grants_in_any_case(rule: Offer, standing: Standing) -> bool:
+    """Whether an order that may renew a subscription comes to the same if it does not."""
+    return rule.renewals == "grant" and not standing.is_instalment
+
+
+def held_placeholder(order: Order, line: Line, seat: Seat) -> Create:
+    """The review of a seat that its source says cannot be provisioned, or names nobody for."""
+    reason = Reason.UNNAMED_SEAT if seat.hold is None else Reason(seat.hold)
+    found = placeholder(order, line, seat, keys.UNNAMED if reason in _NAMELESS else keys.HELD, reason)
+    return replace(found, note=seat.note or None)
+
+
+def placeholder(order: Order, line: Line, seat: Seat, word: str, reason: Reason) -> Create:
+    """A run in review that holds the seat's place until it can be planned."""
+    return Create(
+        key=keys.run_key(order.source, order.id, line.id, seat.id, word),
+        workflow=ENROLMENT,
+        line_id=line.id,
+        seat_id=seat.id,
+        title=line.title,
+        state=RunState.REVIEW,
+        reason=reason,
+        learner=seat.learner,
+    )

@@ -1,0 +1,131 @@
+"""Which seats of an order are one enrolment: seats that were named otherwise before, and participants on two lines.
+
+Pure. Seat ids are the sources' (`participant-1-user-2`, `user-2`); other seats, such as a cart's `buyer`, never go
+together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from worker.ledger.states import RunState
+from worker.sources.order import Line, Order, Seat
+from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun
+from workflows.planning.offers import Ignore, Offer, Offers
+
+Place = tuple[str, str]
+"""A seat's line and id."""
+
+_PERSON = re.compile(r"(?:participant-(?P<participant>.+?)-)?user-(?P<user>.+)")
+
+
+@dataclass(frozen=True)
+class Seating:
+    """What planning must know of an order's seats besides each alone."""
+
+    moved: dict[Place, Place]
+    """Where the seat of earlier runs is now, by where it was."""
+    covered: dict[Place, frozenset[int]]
+    """The prices that a participant gets by another line of the same course, by the seat that needs none of its own."""
+
+    def place_of(self, run: KnownRun) -> Place:
+        """The seat a run is for, as the order is now."""
+        return self.moved.get((run.line_id, run.seat_id), (run.line_id, run.seat_id))
+
+
+def seating(order: Order, offers: Offers, runs: Iterable[KnownRun]) -> Seating:
+    """How the order's seats go together, given all of its runs."""
+    mine = [run for run in runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
+    moved = _moved(order, offers, mine) if order.lines_known else {}
+    planned = {moved.get((run.line_id, run.seat_id), (run.line_id, run.seat_id)) for run in mine if _is_fixed(run)}
+    return Seating(moved, _covered(order, offers, planned))
+
+
+def _is_fixed(run: KnownRun) -> bool:
+    return not run.is_placeholder and run.cancelled_by != "superseded"
+
+
+# Seats that were named otherwise before
+
+
+def _moved(order: Order, offers: Offers, runs: Sequence[KnownRun]) -> dict[Place, Place]:
+    """Match seats that are gone, and have runs, with the new ones of the same user.
+
+    On one line when participants became known, or are no longer told: `user-2` is then `participant-1-user-2`. On any
+    line when the course stayed and the place did not, as by another course date: what it grants tells. So neither a
+    late participant nor a move makes a second comped order.
+    """
+    present = {(line.id, seat.id): line for line in order.lines for seat in line.seats}
+    gone: dict[Place, list[KnownRun]] = {}
+    for run in runs:
+        if (run.line_id, run.seat_id) not in present and _PERSON.fullmatch(run.seat_id):
+            gone.setdefault((run.line_id, run.seat_id), []).append(run)
+    planned = {(run.line_id, run.seat_id) for run in runs if _is_fixed(run)}
+    free = [place for place in present if place not in planned and _PERSON.fullmatch(place[1])]
+    moved: dict[Place, Place] = {}
+    for was in sorted(gone, key=lambda place: (_rank(gone[place]), place)):
+        found = next((now for now in free if _is_renamed(was, now)), None) or next(
+            (
+                now
+                for now in free
+                if _user_and_participant(was)[0] == _user_and_participant(now)[0]
+                and not _granted(gone[was]).isdisjoint(_prices(offers.match(order.source, present[now])))
+            ),
+            None,
+        )
+        if found is not None:
+            moved[was] = found
+            free.remove(found)
+    return moved
+
+
+def _rank(runs: Sequence[KnownRun]) -> int:
+    """What took effect, or may have, goes first; what was never more than a question goes last."""
+    if any(run.state is RunState.SUCCEEDED or run.is_untouchable for run in runs if _is_fixed(run)):
+        return 0
+    if any(_is_fixed(run) and run.state is not RunState.CANCELLED for run in runs):
+        return 1
+    return 2 if any(_is_fixed(run) for run in runs) else 3
+
+
+def _user_and_participant(place: Place) -> tuple[str | None, str | None]:
+    found = _PERSON.fullmatch(place[1])
+    return (found["user"], found["participant"]) if found else (None, None)
+
+
+def _is_renamed(was: Place, now: Place) -> bool:
+    (user, participant), (user_now, participant_now) = _user_and_participant(was), _user_and_participant(now)
+    return was[0] == now[0] and user == user_now and (participant is None) != (participant_now is None)
+
+
+def _granted(runs: Sequence[KnownRun]) -> frozenset[int]:
+    return frozenset(run.grant.price_id for run in runs if run.grant is not None and _is_fixed(run))
+
+
+def _prices(rule: Offer | Ignore | None) -> frozenset[int]:
+    return frozenset(grant.price_id for grant in rule.grants) if isinstance(rule, Offer) else frozenset()
+
+
+# Participants on two lines
+
+
+def _covered(order: Order, offers: Offers, planned: set[Place]) -> dict[Place, frozenset[int]]:
+    """A course offer grants once per participant: on the line that is planned already, else the first that can be."""
+    groups: dict[tuple[str | None, str], list[tuple[Line, Seat, Offer]]] = {}
+    for line in order.lines:
+        rule = offers.match(order.source, line)
+        if isinstance(rule, Offer) and rule.course_id is not None:
+            for seat in line.seats:
+                if seat.id.startswith(("participant-", "user-")):
+                    groups.setdefault((line.product.course_id, seat.id), []).append((line, seat, rule))
+    covered: dict[Place, frozenset[int]] = {}
+    for group in groups.values():
+        # Stable, so that among equals the first line stays first.
+        ranked = sorted(group, key=lambda each: ((each[0].id, each[1].id) not in planned, each[1].hold is not None))
+        granted: frozenset[int] = frozenset()
+        for line, seat, rule in ranked:
+            covered[line.id, seat.id] = granted
+            granted |= _prices(rule)
+    return {place: prices for place, prices in covered.items() if prices}

@@ -1,0 +1,180 @@
+"""The one way in: an order, however it arrived, is recorded, planned, and its plan applied, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from worker.ledger import order_rows, repository
+from worker.ledger.forgotten import as_kept
+from worker.ledger.models import cursors, orders
+from worker.ledger.order_changes import told_changes
+from worker.ledger.states import DeliveryState
+from worker.reasons import Reason
+from worker.sources.order import Order
+from workflows.planning import planner, unproven
+from workflows.planning.model import KnownRun, Plan, Situation
+from workflows.planning.offers import Offers
+from workflows.recording.known_runs import known_runs
+from workflows.recording.look import Look, Recorded
+from workflows.recording.plan_application import PlanApplier
+from workflows.recording.planned_lines import planned_lines
+from workflows.recording.rereading import Reread, reading_of
+from workflows.recording.shared_addresses import lock_addresses, with_owned_addresses
+from workflows.recording.situation import situation_of
+from workflows.recording.source_start import note_contact, note_seen
+from workflows.recording.subscription_status import DEFAULT_RULES, SubscriptionRules, placed
+
+__all__ = ["Look", "Recorded", "finish_deliveries", "preview", "record_order", "situation_of"]
+
+_LOOK_AGAIN_SECONDS = 15.0
+
+
+def _with_facts(
+    connection: Connection,
+    order: Order,
+    situation: Situation,
+    existing: list[KnownRun],
+    *,
+    first_seen_at: datetime,
+    now: datetime,
+) -> tuple[Situation, datetime | None]:
+    """The situation with what else the ledger tells of the order, and when an unproven payment is asked about."""
+    ask_at = unproven.asked_at(order, first_seen_at=first_seen_at, start_at=situation.start_at)
+    planned = planned_lines(connection, order, existing)
+    is_overdue = ask_at is not None and ask_at <= now
+    return replace(situation, payment_overdue=is_overdue, planned_lines=planned), ask_at
+
+
+def record_order(
+    connection: Connection,
+    order: Order,
+    offers: Offers,
+    look: Look,
+    *,
+    now: datetime,
+    start_at: datetime | None,
+    rules: SubscriptionRules = DEFAULT_RULES,
+    reread: Reread | None = None,
+) -> Recorded:
+    """Record an order as seen, plan it, and apply the plan, inside the caller's transaction.
+
+    Safe to repeat, and safe to do twice at once: the order's row is locked, and run keys are unique. An answer to a
+    request sent before that of the recorded content is older news, and changes nothing. `reread` reads records that
+    an earlier version kept: without it, what only a changed reading adds to such an order would be news.
+    """
+    cursor = note_contact(connection, order.source, now=now, start_at=start_at)
+    cursor = note_seen(connection, cursor, order.id, seen_at=look.fetched_at)
+    row, created = order_rows.lock_order(connection, order, fetched_at=look.fetched_at, now=now)
+    kept = as_kept(connection, order, row)
+    order, hashed, changed = kept.order, kept.content_hash, not kept.is_unchanged
+    if changed and not created and row.version > 0 and look.fetched_at < row.fetched_at:
+        finish_deliveries(connection, look, order, duplicate=True, now=now)
+        return Recorded(Plan(row.state), changed=False, stale=True)
+    anew = order_rows.places_document((), row)
+    if changed and row.version > 0 and reread is not None:
+        reading = reading_of(connection, order, row, reread)
+        if reading is not None:
+            order, anew = reading.order, order_rows.places_document(reading.anew, row)
+    order, standing = placed(
+        connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
+    )
+    lock_addresses(connection, [order], now=now)
+    planned = with_owned_addresses(connection, order, accepted=look.accepted)
+    existing = known_runs(connection, order.source, order.id)
+    situation = situation_of(
+        connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
+    )
+    situation = replace(
+        situation, read_anew=frozenset((line, seat) for line, seat in anew or ()).difference(look.accepted)
+    )
+    situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
+    plan = planner.plan(planned, offers, existing, situation)
+    cause = look.delivery_ids[0] if look.delivery_ids else None
+    if changed:
+        order_rows.write_content(
+            connection, order, row, hashed=hashed, fetched_at=look.fetched_at, delivery_id=cause, now=now
+        )
+    elif order.subscription_id is not None:
+        order_rows.write_annotation(connection, order)
+    recorded = Recorded(plan, changed=changed)
+    PlanApplier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
+    replan_at = standing.awaited_until if standing and plan.reason is Reason.SUBSCRIPTION_UNLISTED else None
+    if ask_at is not None and plan.reason is Reason.AWAITING_PAYMENT:
+        replan_at = ask_at
+    if plan.look_again or recorded.refused:
+        replan_at = now + timedelta(seconds=_LOOK_AGAIN_SECONDS)
+    values: dict[str, Any] = {
+        "state": plan.state,
+        "reason": plan.reason,
+        "offers_digest": offers.digest,
+        "before_start": plan.before_start,
+        "replan_at": replan_at,
+        "read_anew": anew,
+        "content_hash": hashed,
+    }
+    if look.polled:
+        values["polled_hash"] = kept.read_hash
+    elif changed:
+        values["polled_hash"] = None  # what a poll saw last is not what is recorded: seen again, it is news
+    if look.fetched_at > row.fetched_at:
+        values["fetched_at"] = look.fetched_at
+    order_rows.update_order(connection, order.source, order.id, **values)
+    if changed or plan.actions:
+        repository.record_event(
+            connection,
+            at=now,
+            kind="order_planned",
+            actor=look.actor,
+            source=order.source,
+            order_id=order.id,
+            delivery_id=cause,
+            reason=plan.reason,
+            detail={"status": order.status, "state": plan.state, "actions": len(plan.actions), "changed": changed}
+            | (told_changes(row, order) if changed else {}),
+        )
+    finish_deliveries(connection, look, order, duplicate=not changed and not plan.actions, now=now)
+    return recorded
+
+
+def finish_deliveries(connection: Connection, look: Look, order: Order, *, duplicate: bool, now: datetime) -> None:
+    """Note that a look has answered its deliveries, the first by what it came to and the others as duplicates."""
+    order_rows.settle_reviews(connection, order.source, order.id, now=now)
+    first, rest = look.delivery_ids[:1], look.delivery_ids[1:]
+    if first:
+        order_rows.release_deliveries(
+            connection, list(first), state=DeliveryState.PLANNED, duplicate=duplicate, now=now
+        )
+    if rest:
+        order_rows.release_deliveries(connection, list(rest), state=DeliveryState.PLANNED, duplicate=True, now=now)
+
+
+def preview(
+    connection: Connection,
+    order: Order,
+    offers: Offers,
+    look: Look,
+    *,
+    start_at: datetime | None,
+    rules: SubscriptionRules = DEFAULT_RULES,
+) -> Plan:
+    """What `record_order` would do, without doing it."""
+    mine = (orders.c.source == order.source, orders.c.order_id == order.id)
+    row = connection.execute(select(orders).where(*mine)).one_or_none()
+    cursor = connection.execute(select(cursors).where(cursors.c.source == order.source)).one_or_none()
+    seen_at = look.fetched_at if row is None else row.first_seen_at
+    order = as_kept(connection, order, row).order
+    order, standing = placed(
+        connection, order, first_seen_at=seen_at, rules=rules, now=look.fetched_at, replan=look.replan
+    )
+    existing = known_runs(connection, order.source, order.id)
+    situation = situation_of(
+        connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
+    )
+    now = look.fetched_at
+    situation, _ = _with_facts(connection, order, situation, existing, first_seen_at=seen_at, now=now)
+    planned = with_owned_addresses(connection, order, accepted=look.accepted)
+    return planner.plan(planned, offers, existing, situation)
