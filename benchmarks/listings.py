@@ -23,8 +23,8 @@ from sqlalchemy import select
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.pages import filled_database
-from worker.ledger.models import runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import runs
 
 ROOT = Path(__file__).resolve().parents[1]
 

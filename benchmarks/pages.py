@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fill_ledger import fill
 from tests.integration.servers import PostgresServer
-from worker.ledger.models import orders, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import orders, runs
 from worker.settings.settings import Settings
 from worker.web.app import create_app
 

@@ -5,27 +5,19 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
-from worker.ledger import (
-    cart_models,
-    erasure_models,
-    offers_in_force,
-    recovery_models,
-    schema_models,
-    sealed_password_models,
-    subscription_models,
-    web_models,
-)
-from worker.ledger.models import LedgerModel
+from worker.ledger import offers_in_force
+from worker.ledger.tables import carts, erasures, recoveries, schema, sealed_passwords, subscriptions, web
+from worker.ledger.tables.runs import LedgerModel
 
 _TABLES = (
-    cart_models,
-    erasure_models,
+    carts,
+    erasures,
     offers_in_force,
-    recovery_models,
-    schema_models,
-    sealed_password_models,
-    subscription_models,
-    web_models,
+    recoveries,
+    schema,
+    sealed_passwords,
+    subscriptions,
+    web,
 )
 """Modules whose tables stand beside those of `models`: importing them makes them known."""
 

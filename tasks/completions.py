@@ -12,7 +12,7 @@ from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.broker.app import completions_ask_seconds, events_of
-from worker.ledger.completions import CURSOR
+from worker.ledger.follow_on.completions import CURSOR
 from workflows.enrolment.steps import LEARNINGCART
 from workflows.follow_on.completions import CompletionsPoller
 from workflows.ingest.order_polling import poll_due

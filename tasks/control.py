@@ -9,8 +9,9 @@ from celery import Task, shared_task
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
-from worker.ledger import due, poll_requests
-from worker.ledger.breaker import PROBE_SECONDS
+from worker.ledger.orders import poll_requests
+from worker.ledger.runs import due
+from worker.ledger.runs.breaker import PROBE_SECONDS
 from workflows.monitoring.source_health import check_sources
 from workflows.registry import ASKED_STEPS, RISKY_STEPS, destinations, share_of
 

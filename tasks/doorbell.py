@@ -11,9 +11,9 @@ from celery import Celery, chain
 from sqlalchemy import select
 
 from worker.broker.app import CONTROL_QUEUE, INGEST_QUEUE
-from worker.ledger.models import runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
+from worker.ledger.tables.runs import runs, steps
 from workflows.registry import WORKFLOWS
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
-from worker.ledger import poll_requests
-from worker.ledger.models import deliveries
+from worker.ledger.orders import poll_requests
 from worker.ledger.states import DeliveryState
+from worker.ledger.tables.runs import deliveries
 from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
 from workflows.ingest.order_polling import Polled, poll_due

@@ -5,7 +5,7 @@ from __future__ import annotations
 from limits.storage import Storage
 
 from worker.clients.mail import MailClient
-from worker.ledger.sealed_passwords import PasswordSeal
+from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets
 from worker.settings.mail import keys_in

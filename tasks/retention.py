@@ -8,8 +8,8 @@ from celery import Task, shared_task
 
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
-from worker.ledger import retention
-from worker.ledger.retention import RetentionDays
+from worker.ledger.learners import retention
+from worker.ledger.learners.retention import RetentionDays
 from worker.settings.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from worker.clients.rate import shared_storage
 from worker.clients.studiocart import StudiocartClient
 from worker.clients.threedcart import ThreedcartClient
 from worker.errors import ConfigurationError
-from worker.ledger import order_rows
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
 from worker.observability.logs import known_secrets

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from tasks.ledger_task import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
-from worker.ledger.held import HeldRun
-from worker.ledger.models import runs
+from worker.ledger.runs.held import HeldRun
+from worker.ledger.tables.runs import runs
 from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
 from workflows.execution.steps import PlannedStep, StepDefinition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.ledger.share import Share
+from worker.ledger.runs.assignment import Share
 from workflows.enrolment.steps import ENROLMENT
 from workflows.enrolment.welcome_mail import WELCOME_MAIL
 from workflows.execution.steps import Repeat, Workflow

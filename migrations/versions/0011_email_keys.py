@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from worker.ledger.email_keys import rekey
+from worker.ledger.learners.email_keys import rekey
 
 revision = "0011"
 down_revision = "0010"

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tests.faults.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
-from worker.ledger.models import orders, runs
+from worker.ledger.tables.runs import orders, runs
 from worker.sandbox import Fault
 
 PASSWORD: Final = "a-password-of-the-tests"

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tests.browser.conftest import NewPage
 from tests.browser.site import Site
-from worker.ledger.models import learners
+from worker.ledger.tables.runs import learners
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.browser

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, select
 
 from tasks.completions import completions_poller
 from tests.faults.rig import OFFERS, HandClock, Rig, Row
-from worker.ledger.cart_models import carts
-from worker.ledger.models import completions, outbox
+from worker.ledger.tables.carts import carts
+from worker.ledger.tables.runs import completions, outbox
 from worker.sandbox import Effect, Sandbox
 
 RULE = "\n[[follow_on]]\ncourse_id = 77\ncatalog_id = 1234\n"

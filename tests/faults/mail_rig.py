@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tests.faults.rig import HandClock, Rig, Row
-from worker.ledger.sealed_password_models import sealed_passwords
+from worker.ledger.tables.sealed_passwords import sealed_passwords
 from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox
 from workflows.registry import WORKFLOWS

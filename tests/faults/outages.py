@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from tests.faults.rig import Rig
-from worker.ledger import breaker
-from worker.ledger.breaker import PROBE_SECONDS, Breaker, BreakerState
+from worker.ledger.runs import breaker
+from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
 from worker.sandbox import Fault
 
 

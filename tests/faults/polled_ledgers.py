@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, event, select, text
 
-from worker.ledger import order_rows
-from worker.ledger.models import cursors, deliveries, events, order_versions, orders
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import cursors, deliveries, events, order_versions, orders
 from worker.sources.order import Order
 from workflows.ingest import order_polling
 from workflows.ingest.order_polling import Poller

@@ -21,7 +21,7 @@ from sqlalchemy import Row, select
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import COMPED_ORDER, NEVER, SMOOTH, Fate
 from tests.faults.simulation.stage import GRANTS, SETTLE_SECONDS, SOURCE, Book, Process, Stage
-from worker.ledger.models import runs
+from worker.ledger.tables.runs import runs
 from workflows.execution.recovery import Recoverer
 from workflows.execution.retry_policy import Patience
 from workflows.registry import WORKFLOWS

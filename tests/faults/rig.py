@@ -21,8 +21,8 @@ from tasks.doorbell import Doorbell
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
 from worker.clients.base import CallLimits
-from worker.ledger.held import HeldRun
-from worker.ledger.models import attempts, events, pauses, runs, steps
+from worker.ledger.runs.held import HeldRun
+from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
 from worker.sandbox import Effect, Sandbox
 from worker.settings.settings import load_settings
 

@@ -28,7 +28,7 @@ from tests.faults.rig import (
     let_lease_end,
 )
 from tests.unit.worker.web.asking import AppClient
-from worker.ledger.models import deliveries
+from worker.ledger.tables.runs import deliveries
 from worker.sandbox import Fault
 from worker.web.app import create_app
 

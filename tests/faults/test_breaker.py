@@ -29,8 +29,8 @@ from tests.faults.rig import (
     assert_succeeded_once,
     let_lease_end,
 )
-from worker.ledger.breaker import FAILURES_TO_OPEN, PROBE_SECONDS, BreakerState
-from worker.ledger.models import breakers, runs
+from worker.ledger.runs.breaker import FAILURES_TO_OPEN, PROBE_SECONDS, BreakerState
+from worker.ledger.tables.runs import breakers, runs
 
 pytestmark = pytest.mark.faults
 
@@ -52,7 +52,7 @@ def sent_by_each_sweep(rigs: list[Rig]) -> Iterator[int]:
 def test_runs_wait_without_burning_attempts_when_a_destination_is_down_for_an_hour(
     rig: Rig, new_rig: NewRig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, logger="worker.ledger.breaker")
+    caplog.set_level(logging.INFO, logger="worker.ledger.runs.breaker")
     processes = [rig, new_rig(clock=rig.clock)]
     enrol_many(rig, 20)
     rig.go_on()
@@ -84,7 +84,9 @@ def test_runs_wait_without_burning_attempts_when_a_destination_is_down_for_an_ho
     assert len(rig.comped_orders) == 200
     assert {rig.state(run_id) for run_id in waiting} == {("succeeded", None)}
     assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_ramping", "breaker_closed"]
-    told = [(record.levelname, record.message) for record in caplog.records if record.name == "worker.ledger.breaker"]
+    told = [
+        (record.levelname, record.message) for record in caplog.records if record.name == "worker.ledger.runs.breaker"
+    ]
     assert [level for level, _ in told] == ["ERROR", "INFO"]
     assert told[0][1].startswith("learningcart is down, its runs wait and it is probed every 60 s: ServerError:")
     assert told[1][1] == "learningcart answers again: all of its runs go on"

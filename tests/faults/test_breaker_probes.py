@@ -23,7 +23,7 @@ from tests.faults.rig import (
     Rig,
     die,
 )
-from worker.ledger.breaker import FAILURES_TO_OPEN, BreakerState
+from worker.ledger.runs.breaker import FAILURES_TO_OPEN, BreakerState
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults

@@ -14,9 +14,9 @@ import pytest
 
 from tests.faults.rig import NewRig, Rig
 from worker.ledger.compaction import rewrite_file
-from worker.ledger.erasure_file import ErasureFile
-from worker.ledger.erasure_replay import write_missing
-from worker.ledger.forgetting import find_person, forget
+from worker.ledger.learners.erasure import find_person, forget
+from worker.ledger.learners.erasure_file import ErasureFile
+from worker.ledger.learners.erasure_replay import write_missing
 from worker.observability.logs import configure_logging
 from worker.sandbox import Fault
 

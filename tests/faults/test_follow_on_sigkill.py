@@ -12,7 +12,7 @@ from tests.faults.follow_on_rig import COURSE, EMAIL, ITEM, RULE
 from tests.faults.rig import OFFERS
 from tests.faults.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
-from worker.ledger.models import attempts, runs
+from worker.ledger.tables.runs import attempts, runs
 from worker.sandbox import Fault, Sandbox
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from tests.faults.rig import NewRig
 from tests.unit.workflows.shop import NOW, START, FakeSource, an_order, record, rows, states
-from worker.ledger.models import orders, runs
+from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Payment
 from workflows.recording.rereading import reread_orders
 

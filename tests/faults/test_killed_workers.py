@@ -21,7 +21,7 @@ from tests.faults.rig import (
     let_lease_end,
     let_outcome_settle,
 )
-from worker.ledger import due
+from worker.ledger.runs import due
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults

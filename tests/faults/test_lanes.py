@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tests.faults.rig import LEASE_SECONDS, SETTLE_SECONDS, NewRig, Rig
 from tests.faults.waiting import wait_until
-from worker.ledger import repository
+from worker.ledger.runs import repository
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults

@@ -8,7 +8,7 @@ from decimal import InvalidOperation
 import pytest
 
 from tests.faults.rig import Rig
-from worker.ledger.models import cursors
+from worker.ledger.tables.runs import cursors
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 from worker.sources.source import Page
 from workflows.planning.offers import parse_offers

@@ -14,8 +14,8 @@ from tests.faults.races.sales import Sale
 from tests.faults.races.storm import Storm
 from tests.faults.races.trial import run_trial
 from tests.faults.races.verdict import judge
-from worker.ledger.models import attempts, deliveries, runs
 from worker.ledger.states import DeliveryState
+from worker.ledger.tables.runs import attempts, deliveries, runs
 
 pytestmark = pytest.mark.faults
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.outages import enrol_many, kinds_of_breaker_events, let_probe_come, state_of
 from tests.faults.rig import MAX_ATTEMPTS, Rig
-from worker.ledger.breaker import BreakerState
+from worker.ledger.runs.breaker import BreakerState
 from worker.sandbox import Fault
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]

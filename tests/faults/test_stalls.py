@@ -19,8 +19,8 @@ from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import COMPED_ORDER, Fate
 from tests.faults.simulation.stage import Book, Process, Stage
-from worker.ledger.held import PROMPT_ANSWER_SECONDS
-from worker.ledger.models import attempts, runs
+from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS
+from worker.ledger.tables.runs import attempts, runs
 from worker.settings.settings import load_settings
 
 pytestmark = pytest.mark.faults

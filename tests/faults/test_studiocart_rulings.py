@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.faults.rig import NewRig, Rig
-from worker.ledger import order_rows
-from worker.ledger.models import orders, runs
+from worker.ledger.orders import order_rows
 from worker.ledger.states import Actor, Via
+from worker.ledger.tables.runs import orders, runs
 from worker.sources.studiocart_lines import name_id
 
 ORDER = 7001

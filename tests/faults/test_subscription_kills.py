@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from tests.faults.rig import Killed, die
 from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Watched, a_subscription
 from tests.unit.workflows.shop import Clock, rows, states
-from worker.ledger.models import events
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events
 from worker.sources.subscription import Access
 from workflows.planning.offers_file import OffersBook
 

@@ -17,8 +17,8 @@ from sqlalchemy import select
 
 from tests.faults.rig import OFFERS
 from tests.faults.waiting import wait_until
-from worker.ledger.models import attempts, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import attempts, runs
 from worker.sandbox import Sandbox
 
 ENOUGH_SECONDS = 60.0

@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from tests.faults.rig import OFFERS, HandClock, Rig, let_lease_end
 from tests.integration.servers import PostgresServer
 from worker.cli.app import app
-from worker.ledger.models import cursors
+from worker.ledger.tables.runs import cursors
 from worker.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.integration

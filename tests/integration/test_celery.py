@@ -14,7 +14,7 @@ from tasks.doorbell import Doorbell
 from tests.faults.rig import Rig
 from tests.faults.waiting import wait_until
 from worker.broker.app import QUEUES
-from worker.ledger import order_rows
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Via
 from worker.sandbox import Fault, Sandbox, SandboxConfig

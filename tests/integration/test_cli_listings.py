@@ -23,9 +23,9 @@ from tests.unit.worker.ledger.filling import (
     minutes_ago,
 )
 from worker.cli.app import app
-from worker.ledger.finding import find_runs, suggestions
-from worker.ledger.listing import list_deliveries, list_orders, list_runs
 from worker.ledger.session import Ledger
+from worker.ledger.views.listing import list_deliveries, list_orders, list_runs
+from worker.ledger.views.lookup import find_runs, suggestions
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 from tasks.completions import poll_completions
 from tasks.outbox import deliver_events
 from tests.faults.rig import HandClock, Rig
-from worker.ledger.completions import list_completions
+from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.session import Ledger
 from worker.sandbox import Fault, Sandbox
 from workflows.monitoring.event_delivery import LONGEST_WAIT_SECONDS

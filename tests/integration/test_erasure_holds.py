@@ -15,14 +15,19 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.unit.workflows.shop import JANE, JOHN, NOW, a_line, an_order, record, rows
-from worker.ledger import completions as completion_rows
-from worker.ledger import erasures
 from worker.ledger.compaction import rewrite_file
-from worker.ledger.erasure_file import ErasureFile, ErasureFileError
-from worker.ledger.erasure_models import erased_places, erasure_keys
-from worker.ledger.erasure_replay import forget_again, write_missing
-from worker.ledger.forgetting import Receipt, find_person, forget
-from worker.ledger.models import (
+from worker.ledger.follow_on import completions as completion_rows
+from worker.ledger.learners import tombstones
+from worker.ledger.learners.erasure import Receipt, find_person, forget
+from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
+from worker.ledger.learners.erasure_replay import forget_again, write_missing
+from worker.ledger.outbox import add_event
+from worker.ledger.runs.repository import record_event
+from worker.ledger.session import Ledger
+from worker.ledger.states import RunState
+from worker.ledger.tables.erasures import erased_places, erasure_keys
+from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.runs import (
     LedgerModel,
     attempts,
     breakers,
@@ -36,12 +41,7 @@ from worker.ledger.models import (
     pauses,
     runs,
 )
-from worker.ledger.outbox import add_event
-from worker.ledger.recovery_models import recoveries
-from worker.ledger.repository import record_event
-from worker.ledger.session import Ledger
-from worker.ledger.states import RunState
-from worker.ledger.subscription_models import subscriptions
+from worker.ledger.tables.subscriptions import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Address, Learner, Payment, Seat
 from worker.sources.subscription import Access, Subscription
@@ -405,7 +405,7 @@ def test_file_holds_neither_address_nor_key_when_somebody_was_forgotten(ledger: 
         write_missing(connection, file)
         write_missing(connection, file)
         key = connection.scalar(select(erasure_keys.c.key))
-        assert erasures.all_tombstones(connection) == file.read() == [receipt.tombstone]
+        assert tombstones.all_tombstones(connection) == file.read() == [receipt.tombstone]
     text = file.path.read_text()
     assert len(text.splitlines()) == 1
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600

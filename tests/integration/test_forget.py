@@ -10,13 +10,13 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.unit.worker.ledger.filling import NOW, add_attempt, add_delivery, add_order, add_run
-from worker.ledger import sealed_passwords
-from worker.ledger.cart_models import carts
-from worker.ledger.forgetting import StillNeededError, find_person, forget
-from worker.ledger.models import LedgerModel, completions, learners, order_versions, orders, runs, steps
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.erasure import StillNeededError, find_person, forget
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
-from worker.ledger.subscription_models import subscriptions
+from worker.ledger.tables.carts import carts
+from worker.ledger.tables.runs import LedgerModel, completions, learners, order_versions, orders, runs, steps
+from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.order import Address, Learner, Line, Order, Payment, Seat
 
 JANE = Learner(email="Jane@Example.com", first_name="Jane", last_name="Doe", address=Address(line_1="1 Elm St"))

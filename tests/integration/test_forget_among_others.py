@@ -24,14 +24,14 @@ from tests.unit.workflows.shop import (
     record,
     rows,
 )
-from worker.ledger import completions as completion_rows
-from worker.ledger.forgetting import find_person, forget
-from worker.ledger.models import completions, events, order_versions, orders, outbox, runs
+from worker.ledger.follow_on import completions as completion_rows
+from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.outbox import add_event
-from worker.ledger.repository import record_event
+from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.subscription_models import subscriptions
+from worker.ledger.tables.runs import completions, events, order_versions, orders, outbox, runs
+from worker.ledger.tables.subscriptions import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Learner, Order, Payment, Seat
 from worker.sources.subscription import Access, Subscription

@@ -19,7 +19,7 @@ import redis
 
 from tests.faults.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
-from worker.ledger.models import LedgerModel, runs
+from worker.ledger.tables.runs import LedgerModel, runs
 from worker.sandbox import Fault, Sandbox
 from worker.sandbox.config import SandboxConfig
 

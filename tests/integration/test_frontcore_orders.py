@@ -15,8 +15,8 @@ from sqlalchemy import select
 from worker.clients.frontcore import FrontcoreClient
 from worker.clients.learningcart import LearningCartClient
 from worker.clients.learningcart_models import CustomerFields
-from worker.ledger.models import runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import runs
 from worker.sandbox import Sandbox
 from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource

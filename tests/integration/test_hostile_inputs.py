@@ -50,8 +50,8 @@ READERS = {
     "worker/web/page/session.py": "tests/integration/web/test_login.py",
     "worker/web/page/forms.py": "tests/integration/web/test_login.py",
     # What the operator or the product itself has written:
-    "worker/ledger/erasures.py": "tests/integration/test_erasure_holds.py",
-    "worker/ledger/sealed_passwords.py": "tests/unit/worker/ledger/test_sealed_passwords.py",
+    "worker/ledger/learners/tombstones.py": "tests/integration/test_erasure_holds.py",
+    "worker/ledger/learners/sealed_passwords.py": "tests/unit/worker/ledger/test_sealed_passwords.py",
     "worker/clients/events.py": "tests/unit/worker/clients/test_events.py",
     "worker/settings/types.py": "tests/unit/worker/test_setting_types.py",
     "workflows/planning/offers.py": "tests/unit/workflows/test_offers.py",

@@ -31,11 +31,12 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import LeaseHeldError
-from worker.ledger import due, order_rows, repository
-from worker.ledger.held import HeldRun
-from worker.ledger.models import cursors, deliveries, events, learners, order_versions, runs
+from worker.ledger.orders import order_rows
+from worker.ledger.runs import due, repository
+from worker.ledger.runs.held import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
+from worker.ledger.tables.runs import cursors, deliveries, events, learners, order_versions, runs
 from worker.sources.order import Learner, Seat
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader, SourcePolicy

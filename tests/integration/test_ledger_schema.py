@@ -23,11 +23,11 @@ from sqlalchemy.exc import DBAPIError
 from tests.unit.worker.web.asking import AppClient, Bell
 from tests.unit.workflows.shop import JANE, NOW, an_order, record
 from worker.ledger import guards
-from worker.ledger.forgetting import find_person, forget
-from worker.ledger.models import LedgerModel, events, order_versions, runs
-from worker.ledger.recoveries import shut_out_planners
+from worker.ledger.learners.erasure import find_person, forget
+from worker.ledger.runs.recoveries import shut_out_planners
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import LedgerModel, events, order_versions, runs
 from worker.web.health import health_routes
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 from tasks.reconcile import reconcile, reconciler_of
 from tests.faults.rig import Rig, let_outcome_be_asked
 from tests.faults.waiting import wait_until
-from worker.ledger.models import attempts, deliveries, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
+from worker.ledger.tables.runs import attempts, deliveries, runs, steps
 from worker.sandbox import Fault, Sandbox
 from workflows.reconcile.findings import Cause, Finding
 from workflows.reconcile.reconciler import Reconciled

@@ -12,14 +12,15 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.unit.worker.ledger.filling import add_attempt, add_delivery
 from tests.unit.workflows.shop import JANE, NOW, an_order, record, rows
-from worker.ledger import completions as completion_rows
-from worker.ledger import guards, retention
-from worker.ledger.models import attempts, completions, deliveries, events, order_versions, outbox, runs
+from worker.ledger import guards
+from worker.ledger.follow_on import completions as completion_rows
+from worker.ledger.learners import retention
+from worker.ledger.learners.retention import RAW, RetentionDays
 from worker.ledger.outbox import add_event
-from worker.ledger.repository import record_event
-from worker.ledger.retention import RAW, RetentionDays
+from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState
+from worker.ledger.tables.runs import attempts, completions, deliveries, events, order_versions, outbox, runs
 from worker.sources.order import Payment
 
 DAYS = RetentionDays(order_versions=90, deliveries=180, texts=365, completions=730)

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.unit.worker.ledger.filling import NOW, add_order, add_run
-from worker.ledger.models import outbox, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import outbox, runs
 from workflows.monitoring.run_events import note_run_events
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Site, a_subscription
 from tests.unit.workflows.shop import NOW, START, Clock, FakeSource, a_hint_reader, an_order, rows, states
-from worker.ledger import order_rows
-from worker.ledger.models import deliveries, runs
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
-from worker.ledger.subscription_models import subscriptions
+from worker.ledger.tables.runs import deliveries, runs
+from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.order import Order
 from worker.sources.subscription import Access
 from workflows.ingest.deliveries import SourcePolicy

@@ -13,7 +13,7 @@ from freezegun import freeze_time
 from sqlalchemy import select
 
 from tests.faults.rig import HandClock, Rig
-from worker.ledger.models import orders
+from worker.ledger.tables.runs import orders
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.faults import Fault
 

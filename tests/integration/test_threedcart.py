@@ -31,8 +31,8 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.ledger.models import deliveries, events, order_versions, orders
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import deliveries, events, order_versions, orders
 from worker.sandbox import Fault, Sandbox
 from worker.settings.settings import Settings, load_settings
 from worker.sources.order import Order, Payment

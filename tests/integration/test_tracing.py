@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 from tests.faults.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from tests.integration.servers import free_port
-from worker.ledger.models import runs
+from worker.ledger.tables.runs import runs
 from worker.observability.spans import trace_id_of
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.settings.settings import load_settings

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import update
 
 from tests.unit.workflows.shop import JANE, NOW, an_order, record, rows
-from worker.ledger import recoveries as recoveries_of
-from worker.ledger.models import events, pauses, runs
-from worker.ledger.recovery_models import recoveries
+from worker.ledger.runs import recoveries as recoveries_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.runs import events, pauses, runs
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.ingest.deliveries import HintReader

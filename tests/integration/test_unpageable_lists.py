@@ -18,8 +18,8 @@ from tasks.reconcile import reconciler_of
 from tests.faults.rig import Rig
 from worker.cli.app import app
 from worker.clients.list_pages import UnpageableListError
-from worker.ledger import overview
 from worker.ledger.session import Ledger
+from worker.ledger.views import overview
 from worker.reasons import advice
 from worker.sandbox import Fault, Sandbox, SandboxConfig
 from workflows.ingest.backfill import Backfiller, Window

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.faults.follow_on_rig import EMAIL, ITEM, FollowOnRig
-from worker.ledger.models import events, orders
+from worker.ledger.tables.runs import events, orders
 from worker.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.integration

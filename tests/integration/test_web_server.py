@@ -25,8 +25,8 @@ from sqlalchemy import func, select
 
 from tests.integration.servers import PostgresServer
 from worker.errors import ConfigurationError
-from worker.ledger.models import deliveries
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import deliveries
 from worker.settings.settings import Settings
 from worker.web.app import create_app
 from worker.web.server import WebServer, serve

@@ -11,7 +11,7 @@ import worker
 import workflows
 
 ROOT = Path(worker.__file__).parents[1]
-MADE_WHEN_CALLED = {"worker/text/personal_text.py", "worker/text/redaction.py", "worker/ledger/naming.py"}
+MADE_WHEN_CALLED = {"worker/text/personal_text.py", "worker/text/redaction.py", "worker/ledger/learners/mentions.py"}
 """Files that make a pattern of texts they are given: of escaped literals alone."""
 
 

@@ -173,7 +173,7 @@ def _tell(done: Backfilled, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _shape(done: Backfilled, *, dry_run: bool) -> dict[str, Any]:
-    from worker.ledger.shapes import iso
+    from worker.ledger.views.serializers import iso
 
     shape = asdict(done) | {
         "since": iso(done.since),
@@ -188,7 +188,7 @@ def _shape(done: Backfilled, *, dry_run: bool) -> dict[str, Any]:
 
 def _print_preview(out: Console, found: Backfilled) -> None:
     """What would be done: the counts, by reason, and the first orders."""
-    from worker.ledger.shapes import iso
+    from worker.ledger.views.serializers import iso
 
     window = f"{clock(iso(found.since))} to {clock(iso(found.until))} UTC"
     out.print(cell(f"{found.source}, orders made {window}", "bold"))

@@ -86,8 +86,9 @@ def _told_by_ledger(settings: Settings) -> list[str]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from tasks.runtime import utc_now
-    from worker.ledger import breaker, webhook_refusals
+    from worker.ledger.runs import breaker
     from worker.ledger.session import Ledger, SchemaMismatchError
+    from worker.ledger.web import webhook_refusals
 
     ledger = Ledger(settings.database_url.get_secret_value())
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tasks.runtime import Runtime
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
     from workflows.follow_on.planner import Planned
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """List learners' progress in their courses, the latest news first."""
-    from worker.ledger.completions import list_completions
+    from worker.ledger.follow_on.completions import list_completions
 
     with opening_of(context).reading() as connection:
         rows = list_completions(
@@ -84,7 +84,7 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show one completion, and the carts that followed on it with the addresses of their checkouts."""
-    from worker.ledger.completions import show_completion
+    from worker.ledger.follow_on.completions import show_completion
 
     with opening_of(context).reading() as connection:
         found = show_completion(connection, completion)
@@ -133,7 +133,7 @@ def mend_command(
     For a run in review as `cart_differs`. Reads the cart, shows each call, and asks; then replay the run.
     """
     from worker.clients.threedcart import SYSTEM
-    from worker.ledger.finding import one_run
+    from worker.ledger.views.lookup import one_run
     from workflows.follow_on.cart_repair import mend
 
     with opening_of(context).runtime() as runtime:
@@ -170,7 +170,7 @@ def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -
     """Plan one, in a transaction of its own. Raises `OffersError`."""
     from tasks.follow_on import planner
     from worker.errors import NotInLedgerError
-    from worker.ledger.completions import CompletionState, one_completion
+    from worker.ledger.follow_on.completions import CompletionState, one_completion
     from workflows.follow_on.completion_progress import Progress
 
     found: Planned | None = None

@@ -26,7 +26,7 @@ from worker.ledger.states import DeliveryState, Via
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 app = typer.Typer(no_args_is_help=True, help="Deliveries: every arrival of news about an order.")
 
@@ -50,7 +50,7 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """List deliveries, newest first."""
-    from worker.ledger.listing import list_deliveries
+    from worker.ledger.views.listing import list_deliveries
     from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
@@ -84,8 +84,8 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show one delivery, and what came of it."""
-    from worker.ledger.finding import one_delivery
-    from worker.ledger.listing import show_delivery
+    from worker.ledger.views.listing import show_delivery
+    from worker.ledger.views.lookup import one_delivery
     from worker.reasons import advice
 
     with opening_of(context).reading() as connection:

@@ -37,9 +37,9 @@ def export_command(
     Others in the same orders are left out. The audit trail keeps that it was done, and not of whom by name.
     """
     from worker.ledger.events import record_event
-    from worker.ledger.export import as_text, export_person
-    from worker.ledger.finding import not_found
-    from worker.ledger.forgetting import find_person, words_of
+    from worker.ledger.learners.erasure import find_person, words_of
+    from worker.ledger.learners.export import as_text, export_person
+    from worker.ledger.views.lookup import not_found
     from worker.text.email_address import email_problem, is_email, trimmed_email
     from worker.text.personal_text import without_words
 

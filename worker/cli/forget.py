@@ -15,8 +15,8 @@ from worker.formatting import counted
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
-    from worker.ledger.erasure_file import ErasureFile
-    from worker.ledger.forgetting import Person, Receipt
+    from worker.ledger.learners.erasure import Person, Receipt
+    from worker.ledger.learners.erasure_file import ErasureFile
 
 REMAINS = (
     "Under the pseudonym: which order gave which access when, for the books and against giving it twice.",
@@ -48,10 +48,10 @@ def forget_command(
     masked, and a tombstone keeps an edit at the source or a restored copy from bringing them back. Prints a receipt.
     The shop and LearningCart keep what they hold: forget the person there too.
     """
-    from worker.ledger.erasure_file import ErasureFile
-    from worker.ledger.erasure_replay import write_missing
-    from worker.ledger.finding import not_found
-    from worker.ledger.forgetting import find_person, forget
+    from worker.ledger.learners.erasure import find_person, forget
+    from worker.ledger.learners.erasure_file import ErasureFile
+    from worker.ledger.learners.erasure_replay import write_missing
+    from worker.ledger.views.lookup import not_found
     from worker.text.email_address import email_problem, is_email, trimmed_email
 
     must_be_askable(yes=yes or dry_run)
@@ -89,7 +89,7 @@ def forget_command(
 
 def _print_receipt(runtime: Runtime, receipt: Receipt, file: ErasureFile, *, as_json: bool) -> None:
     from worker.ledger.compaction import FileInUseError, rewrite_file
-    from worker.ledger.shapes import iso
+    from worker.ledger.views.serializers import iso
 
     remains = [*REMAINS]
     problem = None

@@ -12,8 +12,8 @@ from worker.cli.finding import Finding
 from worker.clients.mail import Mail, MailAddress, MailClient
 from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
 from worker.formatting import counted
-from worker.ledger import sealed_passwords
-from worker.ledger.sealed_passwords import PasswordSeal
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets

@@ -54,7 +54,7 @@ def check_command(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("unmapped")
 def unmapped_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the products that no offer matches, what waits for each, and the lines to paste into the offers file."""
-    from worker.ledger.page_offers import waiting_for_offer
+    from worker.ledger.views.page.offers import waiting_for_offer
     from worker.reasons import Reason
     from workflows.monitoring.unmapped_products import unmapped_products
     from workflows.planning.offers import OffersError

@@ -28,7 +28,7 @@ from worker.ledger.states import OrderState
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 app = typer.Typer(no_args_is_help=True, help="Orders, as last seen at their sources.")
 
@@ -49,7 +49,7 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """List orders, those with the latest news first."""
-    from worker.ledger.listing import list_orders
+    from worker.ledger.views.listing import list_orders
     from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
@@ -81,9 +81,9 @@ def show_command(
 ) -> None:
     """Show one order: its lines and seats, its runs, and every delivery of it."""
     from worker.errors import NotInLedgerError
-    from worker.ledger.finding import not_found
-    from worker.ledger.listing import show_order
-    from worker.ledger.story import story_of_order
+    from worker.ledger.views.history import story_of_order
+    from worker.ledger.views.listing import show_order
+    from worker.ledger.views.lookup import not_found
     from worker.reasons import advice
 
     source, _, order_id = order.partition("/")

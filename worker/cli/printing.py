@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 NARROWEST = 6
 """No column is cut to fewer characters."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from worker.ledger.erasure_file import ErasureFile, ErasureFileError
-from worker.ledger.erasure_replay import missing_in
+from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
+from worker.ledger.learners.erasure_replay import missing_in
 from worker.settings.settings import Settings
 
 

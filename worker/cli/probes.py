@@ -24,8 +24,8 @@ from worker.clients.studiocart_requests import NoRouteError, RefusedOnTheWayErro
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
 from worker.formatting import counted
 from worker.ledger.guards import guard_warning, owned_tables
-from worker.ledger.models import pauses
 from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.ledger.tables.runs import pauses
 from worker.observability.logs import known_secrets
 from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
 from workflows.planning.offers import OffersError

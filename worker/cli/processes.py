@@ -19,9 +19,9 @@ from tasks.runtime import Runtime
 from worker.broker.app import QUEUES, LedgerScheduler
 from worker.broker.memory import spare_memory
 from worker.errors import ConfigurationError
-from worker.ledger import due
 from worker.ledger.guards import guard_warning
 from worker.ledger.lock import ProcessLock
+from worker.ledger.runs import due
 from worker.observability.logs import configure_logging
 from worker.settings.settings import Settings
 from worker.web.app import create_app

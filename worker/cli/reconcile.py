@@ -81,7 +81,7 @@ def reconcile_command(
 
 
 def _shape(found: Reconciled) -> dict[str, Any]:
-    from worker.ledger.shapes import iso
+    from worker.ledger.views.serializers import iso
 
     return {
         "since": iso(found.since),
@@ -93,7 +93,7 @@ def _shape(found: Reconciled) -> dict[str, Any]:
 
 
 def _print(found: Reconciled, *, would_fix: list[Finding]) -> None:
-    from worker.ledger.shapes import iso
+    from worker.ledger.views.serializers import iso
 
     out = console()
     window = f"{clock(iso(found.since))} to {clock(iso(found.until))} UTC"

@@ -15,7 +15,7 @@ from worker.formatting import counted
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
-    from worker.ledger.erasure_file import ErasureFile
+    from worker.ledger.learners.erasure_file import ErasureFile
     from workflows.execution.recovery import Recovered, Recoverer
 
 CopiedAt = Annotated[
@@ -51,7 +51,7 @@ def recover_command(
     later for an order made before now. Who was forgotten since is forgotten again, by the file of erasures. Sends
     nothing itself; a moment too early costs nothing.
     """
-    from worker.ledger.erasure_file import ErasureFile
+    from worker.ledger.learners.erasure_file import ErasureFile
 
     must_be_askable(yes=yes or dry_run)
     file = ErasureFile(opening_of(context).settings.erasures_path)
@@ -85,7 +85,7 @@ def _require(file: ErasureFile) -> None:
 def _finish_erasures(runtime: Runtime, file: ErasureFile, recovered: Recovered) -> None:
     """Complete the file by what the ledger has, and leave nothing of the forgotten in free pages."""
     from worker.ledger.compaction import rewrite_file
-    from worker.ledger.erasure_replay import write_missing
+    from worker.ledger.learners.erasure_replay import write_missing
 
     with runtime.ledger.read() as connection:
         write_missing(connection, file)

@@ -23,7 +23,7 @@ from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
     from workflows.operations.replay import Replayed
 
 STUCK = (RunState.FAILED, RunState.REVIEW)
@@ -127,7 +127,7 @@ def _choose(
     since: datetime | None,
     until: datetime | None,
 ) -> list[Shape]:
-    from worker.ledger.listing import list_runs
+    from worker.ledger.views.listing import list_runs
     from worker.reasons import advice
 
     with runtime.ledger.read() as connection:

@@ -19,8 +19,8 @@ def retention_command(
     and by which order stays.
     """
     from tasks.retention import retention_days
-    from worker.ledger import retention
     from worker.ledger.compaction import rewrite_file
+    from worker.ledger.learners import retention
 
     must_be_askable(yes=yes or dry_run)
     with opening_of(context).runtime() as runtime:

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from tasks.runtime import Runtime
-    from worker.ledger.shapes import Shape
-    from worker.ledger.verdict import Verdict
+    from worker.ledger.views.diagnosis import Verdict
+    from worker.ledger.views.serializers import Shape
 
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
@@ -73,7 +73,7 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    from worker.ledger.listing import list_runs
+    from worker.ledger.views.listing import list_runs
     from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
@@ -102,9 +102,9 @@ def list_command(
 @app.command("show")
 def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) -> None:
     """Show one run: what it is about, its steps with every attempt, and its audit trail."""
-    from worker.ledger.finding import one_run
-    from worker.ledger.listing import show_run
-    from worker.ledger.verdict import judge
+    from worker.ledger.views.diagnosis import judge
+    from worker.ledger.views.listing import show_run
+    from worker.ledger.views.lookup import one_run
     from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
@@ -171,7 +171,7 @@ def _chosen(
     runtime: Runtime, run: str | None, review_reason: str | None, verb: str, *, dry_run: bool, yes: bool
 ) -> list[str]:
     """The run that was named, or those in review with a reason, once the operator has agreed."""
-    from worker.ledger.listing import list_runs
+    from worker.ledger.views.listing import list_runs
     from worker.reasons import advice
 
     if (run is None) == (review_reason is None):
@@ -205,7 +205,7 @@ def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) ->
 
 def named_run(runtime: Runtime, text: str) -> str:
     """The id of the run the operator named. Raises `NotInLedgerError`."""
-    from worker.ledger.finding import one_run
+    from worker.ledger.views.lookup import one_run
 
     with runtime.ledger.read() as connection:
         return one_run(connection, text)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 
 def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is done, what waits, what needs a person, and how the sources are doing."""
-    from worker.ledger.listing import status
+    from worker.ledger.views.listing import status
     from worker.reasons import advice
     from workflows.planning.offers_file import offers_problem
 

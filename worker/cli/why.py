@@ -12,7 +12,7 @@ from worker.cli.opening import opening_of
 from worker.cli.printing import cell, console, note, print_json, warn_of_offers
 
 if TYPE_CHECKING:
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 _MARKS = {"good": ("✓", "green"), "wait": ("…", "cyan"), "bad": ("✗", "bold red"), "plain": ("·", "")}
 
@@ -28,7 +28,7 @@ def why_command(
     as_json: AsJson = False,
 ) -> None:
     """Tell why a learner has access or has none, and the one thing to do about it."""
-    from worker.ledger.story import why
+    from worker.ledger.views.history import why
     from worker.reasons import advice
     from workflows.planning.offers_file import offers_problem
 

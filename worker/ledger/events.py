@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, insert, select
 
-from worker.ledger.models import events, orders, runs
 from worker.ledger.named_people import words_of_the_named
 from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
+from worker.ledger.tables.runs import events, orders, runs
 from worker.text.personal_text import each_text, has_prose, masked, personal_words
 
 log = structlog.get_logger(__name__)

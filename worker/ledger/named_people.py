@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Text, cast, or_, select
 
-from worker.ledger.models import orders, runs
-from worker.ledger.page_indexes import begins
+from worker.ledger.tables.page_indexes import begins
+from worker.ledger.tables.runs import orders, runs
 
 _RECENT_ROWS: Final = 10_000
 """Among so many of the newest orders and runs any part of a name is looked for: no index finds it."""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select, update
 from sqlmodel import Field, SQLModel
 
-from worker.ledger.columns import moment
-from worker.ledger.models import table_of
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.tables.base import moment
+from worker.ledger.tables.runs import table_of
 
 _NAME = "offers"
 

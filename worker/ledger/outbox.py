@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from worker.ledger.ids import new_id
-from worker.ledger.models import outbox
-from worker.ledger.run_rows import insert_ignoring
-from worker.ledger.shapes import Shape, iso
+from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.tables.runs import outbox
+from worker.ledger.views.serializers import Shape, iso
 
 
 class OutboxState(StrEnum):

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
-from worker.ledger.schema_models import schema_tolerance
+from worker.ledger.tables.schema import schema_tolerance
 
 log = logging.getLogger(__name__)
 

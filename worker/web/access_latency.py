@@ -8,8 +8,8 @@ from itertools import accumulate
 from prometheus_client.core import HistogramMetricFamily, Metric
 from sqlalchemy import Connection, select
 
-from worker.ledger.models import deliveries, runs
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import deliveries, runs
 
 BUCKETS_SECONDS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 OVERLAP = timedelta(minutes=5)

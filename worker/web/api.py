@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
 from worker.errors import NotInLedgerError
-from worker.ledger import listing
-from worker.ledger.completions import list_completions
-from worker.ledger.listing import Shape
+from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.session import Ledger
+from worker.ledger.views import listing
+from worker.ledger.views.listing import Shape
 from worker.reasons import advice
 from worker.settings.settings import Settings
 from worker.web import api_models

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.ledger.listing import Shape
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
+from worker.ledger.views.listing import Shape
 from worker.settings.types import UtcDatetime
 
 LARGEST_PAGE = 500

@@ -13,16 +13,16 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.ledger import breaker
-from worker.ledger.books import missed_by_webhook
-from worker.ledger.breaker import BreakerState
-from worker.ledger.completions import CURSOR as COMPLETIONS
-from worker.ledger.models import attempts, cursors, deliveries, outbox, pauses, runs
+from worker.ledger.follow_on.completions import CURSOR as COMPLETIONS
 from worker.ledger.outbox import OutboxState
-from worker.ledger.overview import MISSED_WINDOW
+from worker.ledger.runs import breaker
+from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
+from worker.ledger.source_watches import watches
 from worker.ledger.states import CLAIMABLE, RunState
-from worker.ledger.watching import watches
+from worker.ledger.tables.runs import attempts, cursors, deliveries, outbox, pauses, runs
+from worker.ledger.views.overview import MISSED_WINDOW
+from worker.ledger.views.reconcile import missed_by_webhook
 from worker.web.access_latency import AccessLatency
 from worker.web.problems import report_ledger_error
 

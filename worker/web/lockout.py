@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.ledger import web_lockouts
 from worker.ledger.session import Ledger
+from worker.ledger.web import lockouts
 
 LOGIN_FREE_FAILURES = 5
 API_FREE_FAILURES = 30
@@ -26,7 +26,7 @@ class Lockout:
     def wait_seconds(self, address: str) -> int | None:
         """The seconds an address has to wait before it may try; None where it need not."""
         with self.ledger.read() as connection:
-            return web_lockouts.wait_seconds(connection, self.kind, address, now=self.clock())
+            return lockouts.wait_seconds(connection, self.kind, address, now=self.clock())
 
     def admit(self, address: str) -> int | None:
         """Count one more try as a failure, until `forget` says otherwise. None: go on; else the seconds to wait."""
@@ -35,11 +35,9 @@ class Lockout:
         if wait_seconds is not None:
             return wait_seconds
         with self.ledger.write() as connection:
-            return web_lockouts.admit(
-                connection, self.kind, address, free_failures=self.free_failures, now=self.clock()
-            )
+            return lockouts.admit(connection, self.kind, address, free_failures=self.free_failures, now=self.clock())
 
     def forget(self, address: str) -> None:
         """The address has proven itself: it begins anew."""
         with self.ledger.write() as connection:
-            web_lockouts.forget(connection, self.kind, address)
+            lockouts.forget(connection, self.kind, address)

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.ledger import webhook_refusals
 from worker.ledger.session import Ledger
+from worker.ledger.web import webhook_refusals
 
 _QUIET_SECONDS: Final = 60.0
 

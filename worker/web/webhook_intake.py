@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from worker.errors import WebhookRejectedError
-from worker.ledger.order_rows import insert_delivery
+from worker.ledger.orders.order_rows import insert_delivery
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.settings.settings import Settings

@@ -25,7 +25,7 @@ from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import ClientDisconnect
 
 from worker.errors import WebhookRejectedError
-from worker.ledger import webhook_refusals
+from worker.ledger.web import webhook_refusals
 from worker.observability.tracing import tracing
 from worker.web.client_address import address_of
 from worker.web.doorbell import Doorbell

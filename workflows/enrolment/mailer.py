@@ -9,7 +9,7 @@ from typing import Any
 from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.mail import Mail, MailAddress, MailClient
 from worker.errors import ApiError, InvalidRequestError
-from worker.ledger.sealed_passwords import PasswordSeal
+from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.mail_templates import MailTemplates, Rendered, TemplateError
 from worker.mail_templates.outside_text import one_short_line
 from worker.sources.order import Learner

@@ -13,13 +13,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from worker.clients.learningcart_models import Customer
-from worker.ledger import sealed_passwords
-from worker.ledger.models import attempts, runs
-from worker.ledger.repository import record_event
-from worker.ledger.run_rows import insert_run
-from worker.ledger.sealed_passwords import Credentials, SealBrokenError
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
+from worker.ledger.runs.repository import record_event
+from worker.ledger.runs.run_rows import insert_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, AttemptKind, Outcome, RunState
+from worker.ledger.tables.runs import attempts, runs
 from worker.mail_templates import WELCOME
 from workflows.enrolment.mailer import MAIL, Mailroom, not_ready
 from workflows.execution.steps import Call, PlannedStep, Repeat, StepDefinition, StepResult, Workflow

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.errors import ApiError, LeaseLostError
-from worker.ledger.held import HeldRun, HeldStep
+from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome
 from worker.text.personal_text import masked, personal_words
 from workflows.execution.steps import PlannedStep, StopError

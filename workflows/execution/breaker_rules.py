@@ -16,8 +16,8 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.ledger import breaker
-from worker.ledger.held import HeldRun
+from worker.ledger.runs import breaker
+from worker.ledger.runs.held import HeldRun
 
 
 class Evidence(Enum):

@@ -16,8 +16,9 @@ from typing import Any
 
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
-from worker.ledger import due, keys, repository
-from worker.ledger.held import HeldRun, HeldStep
+from worker.ledger import keys
+from worker.ledger.runs import due, repository
+from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
 from worker.reasons import Reason

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from worker.ledger import keys, repository
-from worker.ledger.held import HeldRun, HeldStep
-from worker.ledger.models import attempts, events, runs, steps
-from worker.ledger.run_rows import insert_run
+from worker.ledger import keys
+from worker.ledger.runs import repository
+from worker.ledger.runs.held import HeldRun, HeldStep
+from worker.ledger.runs.run_rows import insert_run
 from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
+from worker.ledger.tables.runs import attempts, events, runs, steps
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, REVOCATION

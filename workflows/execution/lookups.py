@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from worker.ledger.held import HeldRun, HeldStep
+from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.states import AttemptKind, RunState
 from workflows.execution import settling
 from workflows.execution.attempts import ended_attempt

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.errors import ApiError, LeaseLostError
-from worker.ledger import repository
-from worker.ledger.held import HeldRun, HeldStep
-from worker.ledger.models import pauses
-from worker.ledger.other_runs import answered_others
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.runs import repository
+from worker.ledger.runs.held import HeldRun, HeldStep
+from worker.ledger.runs.other_runs import answered_others
+from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
+from worker.ledger.tables.runs import pauses
 from workflows.execution import breaker_rules, late_results
 from workflows.execution.attempts import describe, ended_attempt, unknown_note
 from workflows.execution.breaker_rules import Evidence

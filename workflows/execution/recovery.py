@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from worker.ledger import due, forgotten_calls, recoveries, repository
-from worker.ledger.erasure_replay import forget_again
-from worker.ledger.erasures import Tombstone
+from worker.ledger.learners.erasure_replay import forget_again
+from worker.ledger.learners.tombstones import Tombstone
+from worker.ledger.runs import due, recoveries, repository, suspect_calls
 from worker.ledger.session import Ledger
 from workflows.execution.retry_policy import Patience
 from workflows.execution.steps import Repeat, Workflow
@@ -98,7 +98,7 @@ class Recoverer:
             reason=reason,
         )
         forgotten = forget_again(connection, erased, now=now, actor=actor)
-        doubted = forgotten_calls.doubt_existing(
+        doubted = suspect_calls.doubt_existing(
             connection,
             self._steps(Repeat.ASK, Repeat.NEVER),
             copied_at=copied_at,

@@ -15,7 +15,7 @@ from worker.errors import (
     PermissionDeniedError,
     RequestRefusedError,
 )
-from worker.ledger.breaker import PROBE_SECONDS
+from worker.ledger.runs.breaker import PROBE_SECONDS
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
 from workflows.execution.breaker_rules import Evidence, evidence_of

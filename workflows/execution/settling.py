@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from worker.errors import ApiError
-from worker.ledger.held import PROMPT_ANSWER_SECONDS, Asked
+from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS, Asked
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
 from workflows.execution.retry_policy import Patience, Verdict, refused_to_all, wish_seconds

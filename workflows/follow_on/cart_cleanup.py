@@ -16,13 +16,14 @@ from sqlalchemy import Connection, Row, select
 
 from worker.clients.threedcart_models import Cart
 from worker.errors import ApiError, NotFoundError, UnexpectedResponseError
-from worker.ledger import breaker, carts, repository
-from worker.ledger.bought import store_order
-from worker.ledger.breaker import BreakerState
-from worker.ledger.carts import CartState
-from worker.ledger.models import pauses
+from worker.ledger.follow_on import carts
+from worker.ledger.follow_on.carts import CartState
+from worker.ledger.orders.purchases import store_order
+from worker.ledger.runs import breaker, repository
+from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
+from worker.ledger.tables.runs import pauses
 from workflows.execution.attempts import describe
 from workflows.follow_on.cart_orders import Bought, OrderList, SoughtCart, look_for_order
 

@@ -15,11 +15,11 @@ from sqlalchemy import select
 from worker.clients.threedcart import SYSTEM as THREEDCART
 from worker.clients.threedcart_models import Cart, CartFields
 from worker.errors import LedgerError
-from worker.ledger import carts
-from worker.ledger.models import runs
-from worker.ledger.repository import record_event
+from worker.ledger.follow_on import carts
+from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import runs
 from worker.sources.order import Learner
 from workflows.follow_on.steps import NAME, billing_fields
 

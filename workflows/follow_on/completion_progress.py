@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 from sqlalchemy import Row
 
 from worker.clients.learningcart_models import CourseCompletionInfo
-from worker.ledger.completions import CompletionState
-from worker.ledger.shapes import iso
+from worker.ledger.follow_on.completions import CompletionState
+from worker.ledger.views.serializers import iso
 from worker.text.email_address import trimmed_email
 
 _LARGEST_SCORE: Final = 2**31 - 1

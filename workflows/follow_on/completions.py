@@ -18,14 +18,15 @@ from sqlalchemy import Connection, Row
 from worker.clients.learningcart_models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
-from worker.ledger import books, outbox
-from worker.ledger import completions as completion_rows
-from worker.ledger.completions import CompletionState
-from worker.ledger.forgotten import FORGOTTEN, gone_for_good, is_pseudonym, pseudonym
-from worker.ledger.repository import record_event
+from worker.ledger import outbox
+from worker.ledger.follow_on import completions as completion_rows
+from worker.ledger.follow_on.completions import CompletionState
+from worker.ledger.learners.erased import FORGOTTEN, gone_for_good, is_pseudonym, pseudonym
+from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
-from worker.ledger.shapes import iso
 from worker.ledger.states import Actor
+from worker.ledger.views import reconcile as books
+from worker.ledger.views.serializers import iso
 from worker.sources.order import email_key
 from workflows.follow_on.completion_progress import Progress, advance
 from workflows.follow_on.planner import FollowOnPlanner

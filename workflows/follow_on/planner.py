@@ -11,11 +11,11 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, select, update
 
-from worker.ledger import repository
-from worker.ledger.bought import bought
-from worker.ledger.models import runs
-from worker.ledger.run_rows import insert_run
+from worker.ledger.orders.purchases import bought
+from worker.ledger.runs import repository
+from worker.ledger.runs.run_rows import insert_run
 from worker.ledger.states import Actor, RunState, check_transition
+from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
 from worker.sources.order import Learner, email_key, is_email
 from workflows.follow_on.steps import FOLLOW_ON, NAME, NOTIFIERS

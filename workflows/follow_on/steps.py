@@ -12,8 +12,9 @@ from worker.clients.threedcart import SYSTEM as THREEDCART
 from worker.clients.threedcart import ThreedcartClient
 from worker.clients.threedcart_models import Cart, CartFields
 from worker.errors import ApiError, LeaseLostError, NotFoundError, UnexpectedResponseError
-from worker.ledger import carts, outbox
-from worker.ledger.bought import bought
+from worker.ledger import outbox
+from worker.ledger.follow_on import carts
+from worker.ledger.orders.purchases import bought
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Address, Learner

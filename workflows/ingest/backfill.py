@@ -18,11 +18,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from worker.errors import LeaseLostError
-from worker.ledger import books, order_rows, repository
-from worker.ledger.models import cursors
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.orders import order_rows
+from worker.ledger.runs import repository
+from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState, Via
+from worker.ledger.tables.runs import cursors
+from worker.ledger.views import reconcile as books
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Unreadable, unreadable
 from workflows.descriptions import describe_plan

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from worker.ledger import subscription_rows
-from worker.ledger.catalog import write_names
+from worker.ledger.orders import subscription_rows
+from worker.ledger.orders.catalog import write_names
 from worker.ledger.session import Ledger
 from worker.sources.source import CatalogSource
 from workflows.ingest.order_polling import poll_due

@@ -13,7 +13,7 @@ from sqlalchemy import Row
 
 from worker.backoff import backoff_seconds
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
-from worker.ledger import order_rows
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import ADVICE, Reason

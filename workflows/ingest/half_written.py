@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from worker.ledger import order_rows
-from worker.ledger.models import deliveries, orders
+from worker.ledger.orders import order_rows
 from worker.ledger.states import Actor, DeliveryState, Via
+from worker.ledger.tables.runs import deliveries, orders
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 

@@ -15,13 +15,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, or_, select, update
 
 from worker.errors import ApiError
-from worker.ledger import order_rows
-from worker.ledger.erasures import tombstones_by_key
-from worker.ledger.forgotten import keys_of
-from worker.ledger.models import cursors
-from worker.ledger.run_rows import add_learners, insert_ignoring
+from worker.ledger.learners.erased import keys_of
+from worker.ledger.learners.tombstones import tombstones_by_key
+from worker.ledger.orders import order_rows
+from worker.ledger.runs.run_rows import add_learners, insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
+from worker.ledger.tables.runs import cursors
 from worker.sources.order import Order, Payment, email_key
 from worker.sources.source import Page, Source, Until, Walk, unreadable
 from workflows.ingest.deliveries import SourcePolicy

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from worker.errors import ApiError, WebhookRejectedError
-from worker.ledger.models import order_versions
-from worker.ledger.order_rows import content_hash
+from worker.ledger.orders.order_rows import content_hash
+from worker.ledger.tables.runs import order_versions
 from worker.sources.order import Line, Order, Payment, email_key
 from worker.sources.source import Source
 from worker.sources.studiocart_lines import is_same_name

@@ -11,10 +11,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from worker.clients.unreadable import problem_of
 from worker.errors import ApiError, ConfigurationError, LeaseLostError
-from worker.ledger import order_rows
-from worker.ledger.models import deliveries
-from worker.ledger.page_indexes import IN_REVIEW, by_index_of
+from worker.ledger.orders import order_rows
 from worker.ledger.states import Actor, DeliveryState, Via
+from worker.ledger.tables.page_indexes import IN_REVIEW, by_index_of
+from worker.ledger.tables.runs import deliveries
 from worker.reasons import Reason
 from worker.sources.source import Page, Unreadable
 from workflows.execution.attempts import describe

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row
 
 from worker.clients.unreadable import problem_of
 from worker.errors import ApiError
-from worker.ledger import subscription_rows
+from worker.ledger.orders import subscription_rows
 from worker.ledger.session import Ledger
 from worker.sources.source import SubscriptionPage, SubscriptionSource
 from workflows.ingest.deliveries import SourcePolicy

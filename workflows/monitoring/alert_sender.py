@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta, tzinfo
 from typing import Any
 
 from worker.errors import ApiError
-from worker.ledger import alerting
+from worker.ledger import alert_states
 from worker.ledger.session import Ledger
 from workflows.monitoring.alerts import AlertBook, Problem, judge, problems
 
@@ -41,7 +41,7 @@ def tell(
     the next look.
     """
     with ledger.write() as connection:
-        position = alerting.take_book(connection, holder=holder, now=now, lease_seconds=LEASE_SECONDS)
+        position = alert_states.take_book(connection, holder=holder, now=now, lease_seconds=LEASE_SECONDS)
     if position is None:
         return []
     before = AlertBook.read(position)
@@ -58,7 +58,7 @@ def tell(
         if day is not None:
             if book.summary_day:
                 with ledger.read() as connection:
-                    figures = alerting.figures(connection, since=now - DAY)
+                    figures = alert_states.figures(connection, since=now - DAY)
                 title = f"Cartbridge: {figures['succeeded']} enrolled, {counted(found)}"
                 send(title, summary(figures, found, page_url))
                 sent.append(title)
@@ -67,7 +67,7 @@ def tell(
         log.warning("alerts: %s", error)
     finally:
         with ledger.write() as connection:
-            alerting.write_book(connection, None if book == before else book.document(), holder=holder)
+            alert_states.write_book(connection, None if book == before else book.document(), holder=holder)
     return sent
 
 

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
-from worker.ledger import overview
-from worker.ledger.completions import completions_poll
+from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_shape
-from worker.ledger.shapes import Shape
+from worker.ledger.views import overview
+from worker.ledger.views.serializers import Shape
 from worker.reasons import Reason, advice
 
 DOWN_AFTER = timedelta(minutes=5)

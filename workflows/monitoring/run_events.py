@@ -12,11 +12,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, select, update
 
 from worker.ledger import outbox
-from worker.ledger.models import cursors, runs
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
-from worker.ledger.shapes import iso
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import cursors, runs
+from worker.ledger.views.serializers import iso
 from worker.reasons import advice
 
 MARK: Final = "events:runs"

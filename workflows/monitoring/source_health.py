@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from worker.ledger import watching
+from worker.ledger import source_watches
 from worker.ledger.session import Ledger
-from worker.ledger.watching import Watch
+from worker.ledger.source_watches import Watch
 from workflows.monitoring.silence import HISTORY, alarm_after, longest_usual_gap
 
 log = logging.getLogger(__name__)
@@ -29,15 +29,15 @@ def check_sources(ledger: Ledger, poll_seconds: Mapping[str, float], *, now: dat
     to repeat and to double.
     """
     with ledger.write() as connection:
-        watching.end_watches(connection, but=poll_seconds)
+        source_watches.end_watches(connection, but=poll_seconds)
     found = {}
     for source, seconds in poll_seconds.items():
         with ledger.write() as connection:
-            before = watching.lock_watch(connection, source)
-            state = watching.poll_state(connection, source)
+            before = source_watches.lock_watch(connection, source)
+            state = source_watches.poll_state(connection, source)
             polled_at = state.last_success_at if state is not None else None
             after = _check(connection, source, before, polled_at, poll_seconds=seconds, now=now)
-            watching.keep_watch(connection, source, after)
+            source_watches.keep_watch(connection, source, after)
         _tell_lateness(source, before, after, state.last_error if state is not None else None)
         _tell_silence(source, before, after)
         found[source] = after
@@ -83,20 +83,20 @@ def late_since(
 
 def _listen(connection: Connection, source: str, watch: Watch, *, now: datetime) -> Watch:
     if watch.learnt_at is None or now - watch.learnt_at >= _LEARN_EVERY:
-        usual = longest_usual_gap(watching.arrivals(connection, source, since=now - HISTORY))
+        usual = longest_usual_gap(source_watches.arrivals(connection, source, since=now - HISTORY))
         limit = None if usual is None else alarm_after(usual).total_seconds()
         watch = replace(watch, learnt_at=now, silence_limit_seconds=limit)
     if watch.silence_limit_seconds is None:
         return replace(watch, silent_since=None)
     since = now - timedelta(seconds=watch.silence_limit_seconds)
-    if watching.last_arrival(connection, source, since=since) is not None:
+    if source_watches.last_arrival(connection, source, since=since) is not None:
         return replace(watch, silent_since=None)
     return replace(watch, silent_since=watch.silent_since or _last_heard(connection, source, now=now))
 
 
 def _last_heard(connection: Connection, source: str, *, now: datetime) -> datetime:
     since = now - HISTORY
-    return watching.last_arrival(connection, source, since=since) or since
+    return source_watches.last_arrival(connection, source, since=since) or since
 
 
 def _tell_lateness(source: str, before: Watch, after: Watch, error: str | None) -> None:

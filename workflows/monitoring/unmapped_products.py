@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from worker.ledger.page_offers import Waiting
-from worker.ledger.shapes import iso
+from worker.ledger.views.page.offers import Waiting
+from worker.ledger.views.serializers import iso
 from worker.sources.order import Product
 from workflows.planning.offers import SELECTORS, Offers
 

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import delete
 
-from worker.ledger import breaker, repository
 from worker.ledger.events import typed_text
-from worker.ledger.models import pauses
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.runs import breaker, repository
+from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import pauses
 
 
 def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:

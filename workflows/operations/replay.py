@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
-from worker.ledger import repository, sealed_passwords
 from worker.ledger.events import typed_text
-from worker.ledger.forgotten import is_pseudonym
-from worker.ledger.models import orders, runs, steps
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.erased import is_pseudonym
+from worker.ledger.runs import repository
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
+from worker.ledger.tables.runs import orders, runs, steps
 from worker.reasons import Reason, advice
 from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan

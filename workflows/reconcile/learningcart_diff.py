@@ -14,10 +14,12 @@ from sqlalchemy import Row
 from worker.clients.learningcart_models import Order as LearningCartOrder
 from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
-from worker.ledger import books, keys, recoveries, repository
-from worker.ledger.books import Intent
+from worker.ledger import keys
+from worker.ledger.runs import recoveries, repository
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.views import reconcile as books
+from worker.ledger.views.reconcile import Intent
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from workflows.enrolment.steps import LEARNINGCART

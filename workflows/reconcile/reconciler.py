@@ -14,12 +14,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, update
 
-from worker.ledger import books, order_rows, recoveries, repository
-from worker.ledger.books import Intent
-from worker.ledger.models import cursors, pauses
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.orders import order_rows
+from worker.ledger.runs import recoveries, repository
+from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
+from worker.ledger.tables.runs import cursors, pauses
+from worker.ledger.views import reconcile as books
+from worker.ledger.views.reconcile import Intent
 from worker.reasons import Reason, advice
 from worker.sources.source import Source
 from workflows.enrolment.steps import LEARNINGCART

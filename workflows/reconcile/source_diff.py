@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from worker.errors import ApiError, NotFoundError
-from worker.ledger import books, order_rows
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
+from worker.ledger.views import reconcile as books
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Unreadable
 from workflows.ingest.deliveries import SourcePolicy

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from worker.ledger import repository
-from worker.ledger.models import runs
+from worker.ledger.runs import repository
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import runs
 from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
 from workflows.planning.offers import Grant

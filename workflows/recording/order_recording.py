@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from worker.ledger import order_rows, repository
-from worker.ledger.forgotten import as_kept
-from worker.ledger.models import cursors, orders
-from worker.ledger.order_changes import told_changes
+from worker.ledger.learners.erased import as_kept
+from worker.ledger.orders import order_rows
+from worker.ledger.orders.changes import told_changes
+from worker.ledger.runs import repository
 from worker.ledger.states import DeliveryState
+from worker.ledger.tables.runs import cursors, orders
 from worker.reasons import Reason
 from worker.sources.order import Order
 from workflows.planning import planner, unproven

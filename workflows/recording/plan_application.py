@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from worker.ledger import repository
-from worker.ledger.models import runs, steps
-from worker.ledger.run_rows import add_learners, insert_run, insert_steps, lane_of
+from worker.ledger.runs import repository
+from worker.ledger.runs.run_rows import add_learners, insert_run, insert_steps, lane_of
 from worker.ledger.states import Actor, RunState, StepState, check_transition
+from worker.ledger.tables.runs import runs, steps
 from worker.sources.order import Learner, Order, email_key
 from workflows.planning import model as plans
 from workflows.planning.model import KnownRun

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, select
 
 from worker.clients import studiocart_models as records
-from worker.ledger.models import order_versions
+from worker.ledger.tables.runs import order_versions
 from worker.sources.order import Order
 from worker.sources.studiocart_lines import is_name_id, lines_of, named_lines
 from workflows.planning.line_keys import STUDIOCART, planned_and_gone

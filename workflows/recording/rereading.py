@@ -17,12 +17,12 @@ from sqlalchemy import Connection, Row, or_, select, update
 
 from worker.clients import studiocart_models as records
 from worker.clients.reading import fold
-from worker.ledger import order_rows
-from worker.ledger.forgotten import FORGOTTEN
-from worker.ledger.models import order_versions, orders
-from worker.ledger.order_rows import ANNOTATIONS, READING, content_hash
-from worker.ledger.retention import RAW as EXPIRED_RAW
+from worker.ledger.learners.erased import FORGOTTEN
+from worker.ledger.learners.retention import RAW as EXPIRED_RAW
+from worker.ledger.orders import order_rows
+from worker.ledger.orders.order_rows import ANNOTATIONS, READING, content_hash
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import order_versions, orders
 from worker.reasons import Reason
 from worker.sources.order import Line, Order, Payment
 from worker.sources.source import Source

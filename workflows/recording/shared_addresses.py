@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from worker.ledger.models import runs
-from worker.ledger.run_rows import add_learners
+from worker.ledger.runs.run_rows import add_learners
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
 from workflows.planning.model import ENROLMENT

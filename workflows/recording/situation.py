@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from worker.ledger import order_rows
-from worker.ledger.forgotten import is_pseudonym
+from worker.ledger.learners.erased import is_pseudonym
+from worker.ledger.orders import order_rows
 from worker.ledger.states import OrderState
 from worker.sources.order import Order, Payment, email_key
 from workflows.planning import refunds

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from worker.ledger import order_rows
-from worker.ledger.models import cursors
-from worker.ledger.run_rows import insert_ignoring
+from worker.ledger.orders import order_rows
+from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.tables.runs import cursors
 
 DEFAULT_START_BEFORE_CONTACT = timedelta(hours=24)
 COMPUTED_DATES = frozenset({"studiocart"})

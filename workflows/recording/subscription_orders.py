@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from worker.ledger import order_rows, repository, subscription_rows
+from worker.ledger.orders import order_rows, subscription_rows
+from worker.ledger.runs import repository
 from worker.ledger.states import Actor
 from workflows.planning.offers import Offers
 from workflows.recording.order_recording import Look, record_order

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row
 
-from worker.ledger import order_rows, subscription_rows
-from worker.ledger.erasures import tombstones_by_key
+from worker.ledger.learners.tombstones import tombstones_by_key
+from worker.ledger.orders import order_rows, subscription_rows
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
 from worker.sources.subscription import Access, Subscription

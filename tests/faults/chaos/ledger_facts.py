@@ -10,9 +10,9 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from tests.faults.chaos.shop import Sold
-from worker.ledger.models import attempts, cursors, deliveries, orders, pauses, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState
+from worker.ledger.tables.runs import attempts, cursors, deliveries, orders, pauses, runs
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.REVIEW, RunState.CANCELLED})
 """The states that nothing leaves by itself."""

@@ -30,8 +30,8 @@ from tests.faults.chaos.sales import OFFERS
 from tests.faults.chaos.shop import Shop
 from tests.faults.chaos.verdict import Evidence, judge
 from tests.integration.servers import PostgresServer, RedisServer, free_port
-from worker.ledger.models import attempts, cursors, deliveries, events, orders, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import attempts, cursors, deliveries, events, orders, runs
 from worker.sandbox import SECRET_MARKS
 
 SETTLE_SECONDS = 2.5

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tests.faults.follow_on_rig import RECEIVER
 from tests.faults.simulation.stage import CATALOG_ID, COURSE_ID, Stage
-from worker.ledger.models import outbox, runs
+from worker.ledger.tables.runs import outbox, runs
 from worker.sandbox import SandboxConfig
 from worker.sandbox.world import PREFIXES
 

@@ -19,7 +19,7 @@ from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.stage import GRANTS, SOURCE, Book, Process, Stage
-from worker.ledger.models import LedgerModel, deliveries, orders, runs
+from worker.ledger.tables.runs import LedgerModel, deliveries, orders, runs
 
 _LONGEST_SECONDS = 4 * 3600.0
 _REPLAY_AFTER_SECONDS = 20.0

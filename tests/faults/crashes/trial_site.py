@@ -25,9 +25,9 @@ from tests.faults.crashes.doomed_process import Errand, Nursery, Point, kill, wa
 from tests.faults.rig import OFFERS
 from tests.integration.servers import PostgresServer, RedisServer, free_port
 from worker.broker.app import INGEST_QUEUE, QUEUES
-from worker.ledger.due import DISPATCH_AGAIN_SECONDS
-from worker.ledger.models import attempts, deliveries, orders, runs
+from worker.ledger.runs.due import DISPATCH_AGAIN_SECONDS
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import attempts, deliveries, orders, runs
 from worker.sandbox import Sandbox, SandboxConfig
 
 LEASE_SECONDS = 3.5

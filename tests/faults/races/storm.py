@@ -16,9 +16,9 @@ from tasks.control import sweep
 from tasks.runtime import Runtime
 from tests.faults.races.company import ACTORS, Company
 from tests.faults.races.sales import Sale
-from worker.ledger.models import deliveries, orders, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState
+from worker.ledger.tables.runs import deliveries, orders, runs
 
 BEATS = 8
 WEBHOOKS = 20

@@ -14,8 +14,8 @@ from tests.faults.races.company import Company
 from tests.faults.races.sales import Sale
 from tests.faults.races.storm import Arrivals
 from worker.errors import IllegalTransitionError
-from worker.ledger.models import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.states import CLAIMABLE, Actor, Outcome, RunState, check_transition
+from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 
 Row = Mapping[str, Any]
 SETTLED = frozenset({Outcome.OK, Outcome.ADOPTED})

@@ -18,7 +18,7 @@ from tests.faults.simulation.shop import Hook, Shop
 from tests.faults.simulation.stage import LEASE_SECONDS, SOURCE, Process, Stage
 from tests.faults.simulation.weather import Weather
 from worker.errors import IllegalTransitionError
-from worker.ledger.models import runs
+from worker.ledger.tables.runs import runs
 from worker.sandbox import wire
 
 _INTENT = Boundary(boundaries.COMMITTED, "workflows.execution.recorder.commit_intent")

@@ -26,9 +26,9 @@ from tests.faults.simulation.network import SMOOTH, Fate, Network
 from tests.faults.simulation.timeline import Timeline
 from worker.broker.app import create_celery
 from worker.ledger import ids
-from worker.ledger.models import LedgerModel, cursors
-from worker.ledger.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
 from worker.ledger.session import Ledger
+from worker.ledger.tables.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
+from worker.ledger.tables.runs import LedgerModel, cursors
 from worker.sandbox import SandboxConfig
 from worker.sandbox.clock import Clock
 from worker.sandbox.world import PREFIXES, World

@@ -8,8 +8,8 @@ _EXECUTION = "workflows/execution/executor.py"
 _RECORDING = "workflows/execution/recorder.py"
 _FAILURE = "workflows/execution/retry_policy.py"
 _SETTLING = "workflows/execution/settling.py"
-_HELD = "worker/ledger/held.py"
-_REPOSITORY = "worker/ledger/repository.py"
+_HELD = "worker/ledger/runs/held.py"
+_REPOSITORY = "worker/ledger/runs/repository.py"
 _OUTCOMES = "worker/clients/outcomes.py"
 
 EFFECTS = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.faults.teeth.bug import Bug, ByTest, Killed, Simulated
 
-_REPOSITORY = "worker/ledger/repository.py"
-_DUE = "worker/ledger/due.py"
+_REPOSITORY = "worker/ledger/runs/repository.py"
+_DUE = "worker/ledger/runs/due.py"
 _LOST = "test_lost_leases.py"
 
 HOLDERS = (
@@ -124,7 +124,7 @@ HOLDERS = (
     Bug(
         "a lane for each run",
         "Nothing keeps the runs of one learner apart.",
-        "worker/ledger/run_rows.py",
+        "worker/ledger/runs/run_rows.py",
         "        return str(found)\n",
         "        return run_id\n",
         ByTest("test_lanes.py::test_bundle_is_two_runs_of_one_lane_when_an_offer_has_two_grants[sqlite]"),

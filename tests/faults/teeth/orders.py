@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.teeth.bug import Bug, ByTest, Killed, Simulated
 
 _INGEST = "workflows/recording/order_recording.py"
-_ORDER_ROWS = "worker/ledger/order_rows.py"
+_ORDER_ROWS = "worker/ledger/orders/order_rows.py"
 _WALKS = "workflows/ingest/paging.py"
 _MODEL = "test_polling_model.py::test_every_version_that_stays_in_sight_is_recorded_when_anything_happens"
 _ON_STUDIOCART, _ON_FRONTCORE = ByTest(f"{_MODEL}[studiocart-0]"), ByTest(f"{_MODEL}[frontcore-0]")
@@ -126,7 +126,7 @@ ORDERS = (
     Bug(
         "effect counts as open only while the call runs",
         "An unknown outcome does not keep a cancellation waiting.",
-        "worker/ledger/repository.py",
+        "worker/ledger/runs/repository.py",
         "or_(attempts.c.outcome.is_(None), attempts.c.outcome == Outcome.UNKNOWN),",
         "attempts.c.outcome.is_(None),",
         Killed("cancelled while open"),

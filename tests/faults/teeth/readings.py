@@ -137,7 +137,7 @@ READINGS = (
     Bug(
         "computed date is an edit",
         "The site's time zone changes, and every order it has looks edited.",
-        "worker/ledger/order_rows.py",
+        "worker/ledger/orders/order_rows.py",
         'exclude={"raw", "created_at", *ANNOTATIONS}',
         'exclude={"raw", *ANNOTATIONS}',
         ByTest(
@@ -211,7 +211,7 @@ READINGS = (
     Bug(
         "refund's question names no other payment",
         "Access that another order pays for as well is taken back by hand, because nothing told of it.",
-        "worker/ledger/review_sentences.py",
+        "worker/ledger/views/review_sentences.py",
         "    others = _paid_access(connection, given, given.email_key)\n",
         "    others = _paid_access(connection, given, None)\n",
         ByTest(

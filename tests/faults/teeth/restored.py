@@ -10,7 +10,7 @@ RESTORED = (
     Bug(
         "later plans trusted after a restore",
         "An order that the copy does not hold at all is taken in again, and gets a second comped order.",
-        "worker/ledger/run_rows.py",
+        "worker/ledger/runs/run_rows.py",
         "    if step_names:\n        recoveries",
         "    if not run_id:\n        recoveries",
         ByTest(f"{_TESTS}an_order_is_taken_in_and_adopts_its_effect_when_the_ledger_was_recovered_and_reconcile_fixes"),
@@ -18,7 +18,7 @@ RESTORED = (
     Bug(
         "present runs trusted after a restore",
         "A run that is pending in the copy sends its call again.",
-        "worker/ledger/forgotten_calls.py",
+        "worker/ledger/runs/suspect_calls.py",
         "if row.id not in asked_already]",
         "if row.id in asked_already]",
         ByTest(f"{_TESTS}run_adopts_its_effect_when_the_copy_knew_it_as_pending"),
@@ -34,7 +34,7 @@ RESTORED = (
     Bug(
         "recovery does not wait for requests under way",
         "A request of the lost time lands after LearningCart was asked.",
-        "worker/ledger/recoveries.py",
+        "worker/ledger/runs/recoveries.py",
         "values(next_attempt_at=settled_at)",
         "values(next_attempt_at=runs.c.next_attempt_at)",
         ByTest(f"{_TESTS}run_adopts_its_effect_when_the_copy_knew_it_as_pending"),

@@ -11,7 +11,7 @@ STALLS = (
     Bug(
         "settle time counted from the failure",
         "A stalled server carries out what had queued after the lookup proved its absence: two orders.",
-        "worker/ledger/held.py",
+        "worker/ledger/runs/held.py",
         """        if step.spent_unknown:
             step.asked = Asked()
 """,
@@ -33,7 +33,7 @@ STALLS = (
     Bug(
         "slow answer begins the settle time",
         "An answer that sat in the stall is taken for the sign that it is over.",
-        "worker/ledger/held.py",
+        "worker/ledger/runs/held.py",
         "is_prompt = attempt.answer_seconds is not None and attempt.answer_seconds <= PROMPT_ANSWER_SECONDS",
         "is_prompt = attempt.answer_seconds is not None",
         ByTest("test_stalls.py::test_settle_time_does_not_begin_when_an_answer_is_slow"),
@@ -62,7 +62,7 @@ STALLS = (
     Bug(
         "one run's failures open the breaker",
         "Three learners whose names the server cannot take have it called down for all.",
-        "worker/ledger/breaker.py",
+        "worker/ledger/runs/breaker.py",
         "if is_own and self.state is not BreakerState.OPEN:",
         "if False:",
         ByTest(

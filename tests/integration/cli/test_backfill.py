@@ -14,8 +14,8 @@ from tests.integration.cli.conftest import Run
 from tests.unit.workflows.shop import ONE_OFFER, FakeSource, an_order
 from worker.cli import asking
 from worker.errors import ApiTimeoutError
-from worker.ledger.models import cursors, deliveries, events, orders, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import cursors, deliveries, events, orders, runs
 
 TODAY = datetime.now(UTC).replace(microsecond=0)
 

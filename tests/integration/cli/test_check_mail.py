@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_order, add_run
-from worker.ledger import sealed_passwords
-from worker.ledger.sealed_passwords import Credentials, PasswordSeal
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.sealed_passwords import Credentials, PasswordSeal
 from worker.ledger.session import Ledger
 from worker.sandbox.mailbox import Mailbox, MailFault
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_cursor, minutes_ago
-from worker.ledger.completions import CURSOR, add_completion
+from worker.ledger.follow_on.completions import CURSOR, add_completion
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 

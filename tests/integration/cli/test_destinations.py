@@ -6,8 +6,8 @@ from sqlalchemy import select
 from tasks.doorbell import Doorbell
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_breaker
-from worker.ledger.models import breakers, events, pauses
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import breakers, events, pauses
 
 
 def test_a_destination_is_paused_and_resumed_when_asked_for(

@@ -9,10 +9,10 @@ from sqlalchemy import select, update
 
 from tests.integration.cli.conftest import Run
 from tests.unit.workflows.shop import JANE, JOHN, NOW, a_line, an_order, record
-from worker.ledger.models import events, runs
 from worker.ledger.outbox import add_event
-from worker.ledger.repository import record_event
+from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events, runs
 from worker.sources.order import Address, Learner, Seat
 
 MARY = Learner(email="mary@example.test", first_name="Mary", last_name="Moe", address=Address(city="Maryville"))

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_order, add_run
-from worker.ledger.models import events, learners, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events, learners, runs
 
 
 @pytest.fixture

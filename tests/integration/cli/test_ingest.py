@@ -8,8 +8,8 @@ from sqlalchemy import select
 from tasks.runtime import IngestResult, Runtime
 from tests.integration.cli.conftest import Run
 from worker.errors import ApiTimeoutError, ConfigurationError
-from worker.ledger.models import events
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events
 
 Asked = list[tuple[str, str, str, bool]]
 

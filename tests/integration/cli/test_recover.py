@@ -10,9 +10,9 @@ from sqlalchemy import select, update
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_order, add_run
-from worker.ledger.models import attempts, events, runs
-from worker.ledger.recovery_models import recoveries
 from worker.ledger.session import Ledger
+from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.runs import attempts, events, runs
 
 
 @pytest.fixture

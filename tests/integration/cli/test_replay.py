@@ -11,8 +11,8 @@ from tasks.doorbell import Doorbell
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_order, add_run, minutes_ago
 from worker.cli import replay
-from worker.ledger.models import events, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events, runs
 from workflows.operations.replay import Operations, Replayed
 
 

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_attempt, add_event, add_order, add_run, minutes_ago
-from worker.ledger.models import events, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events, runs
 
 
 def test_all_runs_are_one_json_array_when_json_is_asked_for(run: Run, ledger: Ledger) -> None:

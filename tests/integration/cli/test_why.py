@@ -6,8 +6,8 @@ import pytest
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_delivery, add_order, add_run, minutes_ago
-from worker.ledger import story
 from worker.ledger.session import Ledger
+from worker.ledger.views import history as story
 
 
 def test_the_story_ends_in_one_thing_to_do_when_access_is_missing(run: Run, ledger: Ledger) -> None:

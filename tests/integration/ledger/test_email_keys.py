@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from tests.unit.workflows.shop import an_order, record
-from worker.ledger.email_keys import rekey
-from worker.ledger.forgetting import find_person
-from worker.ledger.models import completions, learners, orders, runs
+from worker.ledger.learners.email_keys import rekey
+from worker.ledger.learners.erasure import find_person
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import completions, learners, orders, runs
 from worker.sources.order import Learner
 
 pytestmark = pytest.mark.integration

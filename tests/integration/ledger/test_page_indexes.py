@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import event
 
-from worker.ledger.page_lists import page_of_runs
-from worker.ledger.page_pace import pace
-from worker.ledger.page_search import search
-from worker.ledger.page_systems import systems
-from worker.ledger.page_today import done_since, needs_person, under_way
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.views.page.pace import pace
+from worker.ledger.views.page.runs import page_of_runs
+from worker.ledger.views.page.search import search
+from worker.ledger.views.page.systems import systems
+from worker.ledger.views.page.today import done_since, needs_person, under_way
 from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

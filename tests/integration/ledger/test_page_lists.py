@@ -7,9 +7,9 @@ import pytest
 
 from tests.integration.web.filling import add_order, add_run
 from worker.errors import NotInLedgerError
-from worker.ledger.page_lists import page_of_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.views.page.runs import page_of_runs
 from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

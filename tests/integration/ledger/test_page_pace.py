@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.web.filling import add_delivery, add_order, add_run
-from worker.ledger.page_pace import HourOfWork, pace
 from worker.ledger.session import Ledger
+from worker.ledger.views.page.pace import HourOfWork, pace
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 HOUR = datetime(2026, 3, 4, 4, 0, tzinfo=UTC)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.web.filling import add_learner, add_order, add_run
-from worker.ledger import page_search
-from worker.ledger.page_search import search
 from worker.ledger.session import Ledger
+from worker.ledger.views.page import search as page_search
+from worker.ledger.views.page.search import search
 from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

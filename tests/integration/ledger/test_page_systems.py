@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import insert
 
 from tests.integration.web.filling import add_attempt, add_delivery, add_order, add_run
-from worker.ledger.models import breakers, cursors, pauses
-from worker.ledger.page_systems import systems
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import breakers, cursors, pauses
+from worker.ledger.views.page.systems import systems
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

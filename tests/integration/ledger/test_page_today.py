@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from tests.integration.web.filling import add_delivery, add_order, add_run
-from worker.ledger.page_today import done_since, needs_person, under_way
 from worker.ledger.session import Ledger
+from worker.ledger.views.page.today import done_since, needs_person, under_way
 from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -17,7 +17,7 @@ from tests.unit.workflows.shop import NOW, Clock, an_order, record, rows
 from worker.broker.app import create_celery
 from worker.clients.alerts import AlertsClient
 from worker.errors import ApiError, ConfigurationError
-from worker.ledger.models import breakers, cursors, pauses, runs
+from worker.ledger.tables.runs import breakers, cursors, pauses, runs
 from worker.settings.alerts import AlertsSettings
 from worker.settings.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.catalog import refresh_catalog
 from tests.faults.rig import Rig
 from worker.broker.app import create_celery
-from worker.ledger.catalog import product_names
+from worker.ledger.orders.catalog import product_names
 from worker.sandbox import Sandbox
 
 

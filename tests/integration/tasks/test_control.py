@@ -11,11 +11,11 @@ from tasks.runtime import Runtime
 from tests.unit.workflows.academy import KEY, LEASE_SECONDS, a_run, claimed
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
 from worker.broker.app import create_celery
-from worker.ledger import order_rows
-from worker.ledger.models import orders, pauses, runs
 from worker.ledger.offers_in_force import offers_in_force_row
+from worker.ledger.orders import order_rows
+from worker.ledger.source_watches import watches
 from worker.ledger.states import Via
-from worker.ledger.watching import watches
+from worker.ledger.tables.runs import orders, pauses, runs
 from worker.settings.settings import load_settings
 
 Published = list[tuple[str, tuple[str, ...]]]

@@ -6,9 +6,9 @@ from tasks.control import sweep
 from tasks.runtime import Runtime
 from tests.unit.workflows.shop import Clock, FakeSource, an_order, rows
 from worker.errors import ApiError
-from worker.ledger import order_rows
-from worker.ledger.models import cursors, deliveries, runs
+from worker.ledger.orders import order_rows
 from worker.ledger.states import Via
+from worker.ledger.tables.runs import cursors, deliveries, runs
 
 Published = list[tuple[str, tuple[str, ...]]]
 

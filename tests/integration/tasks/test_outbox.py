@@ -10,8 +10,8 @@ from tasks.runtime import Runtime
 from tests.unit.workflows.shop import NOW, rows
 from worker.broker.app import create_celery
 from worker.clients.events import EventsClient
-from worker.ledger.models import outbox
 from worker.ledger.outbox import add_event
+from worker.ledger.tables.runs import outbox
 from worker.settings.events import EventsSettings
 from worker.settings.settings import Settings
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from tasks.runtime import Runtime, utc_now
 from tests.unit.workflows.shop import FakeSource, an_order, rows
 from worker.errors import ApiTimeoutError, ConfigurationError
-from worker.ledger.models import deliveries, orders, runs
+from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.settings.settings import Settings, load_settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.order import Payment

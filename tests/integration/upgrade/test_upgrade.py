@@ -20,10 +20,10 @@ from sqlalchemy import insert, select
 from tests.integration.servers import PostgresServer
 from tests.integration.upgrade.record_shop import BASELINE_DAYS, FILLED_AT, HERE, SOURCES, START_AT, RecordShop
 from tests.unit.workflows.shop import Clock
-from worker.ledger import order_rows
-from worker.ledger.models import LedgerModel, cursors, events, orders, runs
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
+from worker.ledger.tables.runs import LedgerModel, cursors, events, orders, runs
 from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Poller

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from worker.ledger.models import attempts, deliveries, learners, orders, runs
+from worker.ledger.tables.runs import attempts, deliveries, learners, orders, runs
 from worker.text.email_address import email_key
 
 

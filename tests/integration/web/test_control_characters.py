@@ -16,9 +16,9 @@ from tests.integration.web.browsing import Browser, Hour, app_with
 from tests.unit.worker.web.asking import API_TOKEN
 from tests.unit.workflows.shop import an_order, record, rows
 from worker.clients.alerts import AlertsClient
-from worker.ledger.models import runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import runs
 from worker.mail_templates.outside_text import one_short_line
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from tests.integration.web.browsing import HOST, PASSWORD, Browser, Hour, app_with
 from tests.unit.worker.ledger.filling import add_attempt, add_delivery, add_order, add_run
-from worker.ledger.models import events, learners
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events, learners
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 
 EVIL = "\"'><script>alert(1)</script>`x`{{7*191}}"

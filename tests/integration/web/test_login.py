@@ -10,8 +10,8 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from tests.integration.web.browsing import HOST, PASSWORD, Browser, Hour, app_with
-from worker.ledger.models import events
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events
 
 GUARDED = ["/", "/today/live", "/today/pace", "/runs", "/orders", "/search?q=x"]
 

@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from tests.integration.web.browsing import Browser, Hour
 from tests.integration.web.filling import add_attempt, add_delivery, add_order, add_run
-from worker.ledger.models import cursors, outbox, pauses
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import cursors, outbox, pauses
 
 
 def test_page_is_calm_when_nothing_needs_a_person(operator: Browser) -> None:

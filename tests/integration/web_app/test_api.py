@@ -21,12 +21,12 @@ from tests.unit.worker.web.asking import (
     assert_problem,
     settings_with,
 )
-from worker.ledger import listing
-from worker.ledger.completions import add_completion, list_completions
-from worker.ledger.models import attempts, cursors, events, orders, runs, steps
-from worker.ledger.order_rows import insert_delivery
+from worker.ledger.follow_on.completions import add_completion, list_completions
+from worker.ledger.orders.order_rows import insert_delivery
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
+from worker.ledger.tables.runs import attempts, cursors, events, orders, runs, steps
+from worker.ledger.views import listing
 from worker.reasons import advice
 from worker.web import api_models
 from worker.web.app import create_app

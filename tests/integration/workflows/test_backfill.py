@@ -21,9 +21,9 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import ApiError, LeaseLostError
-from worker.ledger.models import cursors, deliveries, events, orders, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import cursors, deliveries, events, orders, runs
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page
 from workflows.ingest import backfill as backfill_module

@@ -17,10 +17,10 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import ApiConnectionError
-from worker.ledger import order_rows
-from worker.ledger.models import deliveries, orders, runs
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
+from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.sources.order import Payment
 from workflows.ingest.order_polling import Polled, poll_due
 from workflows.ingest.paging import OVERLAP_ORDERS, Position

@@ -11,8 +11,8 @@ from tests.unit.workflows.shop import (
     rows,
     states,
 )
-from worker.ledger.models import orders, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Payment
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.paging import Position

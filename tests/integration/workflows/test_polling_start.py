@@ -12,8 +12,8 @@ import pytest
 from tests.unit.workflows.polled_shop import Shop, numbered, seats
 from tests.unit.workflows.shop import JOHN, NOW, START, an_order, record, rows, run_of, states
 from worker.clients.studiocart_models import Order as Record
-from worker.ledger.models import orders, runs
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Order, Payment
 from worker.sources.studiocart import to_order
 from workflows.ingest.deliveries import SourcePolicy

@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.workflows.polled_shop import Shop, numbered, seats
 from tests.unit.workflows.shop import NOW, ONE_OFFER, FakeSource, a_hint_reader, an_order, offers, rows, states
-from worker.ledger import order_rows
-from worker.ledger.models import cursors, deliveries, orders
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
+from worker.ledger.tables.runs import cursors, deliveries, orders
 from worker.sources.order import Order
 from worker.sources.source import Unreadable
 from workflows.ingest import deliveries as hints

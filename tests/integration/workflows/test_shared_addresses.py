@@ -9,9 +9,9 @@ import pytest
 from tests.captures import capture
 from tests.unit.workflows.shop import NOW, START, Clock, FakeSource, a_hint_reader, offers, rows
 from worker.clients.frontcore_models import Order as Record
-from worker.ledger.models import runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import runs
 from worker.sources.frontcore import to_order
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 from workflows.operations.replay import Operations

@@ -9,7 +9,7 @@ from tests.unit.workflows.polled_shop import Shop, numbered
 from tests.unit.workflows.shop import NOW, Clock
 from worker.errors import ApiConnectionError
 from worker.ledger.session import Ledger
-from worker.ledger.watching import Watch, watches
+from worker.ledger.source_watches import Watch, watches
 from workflows.monitoring.source_health import MISSED_INTERVALS, WATCH_BROKEN_AFTER, check_sources, late_since
 
 INTERVAL_SECONDS = 300.0

@@ -3,7 +3,6 @@
 `workflows.ingest.subscription_polling` and `workflows.recording.subscription_status`.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,12 +23,12 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import ApiError
-from worker.ledger.models import cursors, events, orders, runs
+from worker.ledger.orders.subscription_rows import forget_buyer
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.subscription_models import subscriptions
-from worker.ledger.subscription_rows import forget_buyer
-from worker.ledger.subscription_telling import subscription_line
+from worker.ledger.tables.runs import cursors, events, orders, runs
+from worker.ledger.tables.subscriptions import subscriptions
+from worker.ledger.views.subscription_timeline import subscription_line
 from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
 from workflows.ingest.deliveries import SourcePolicy

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.simulation import boundaries
-from worker.ledger.held import PROMPT_ANSWER_SECONDS
+from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS
 from worker.settings.settings import load_settings
 from workflows.execution.executor import Timing
 

@@ -12,7 +12,7 @@ from tests.unit.workflows.shop import Clock, an_order, record, run_of
 from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.learningcart_models import Customer, CustomerFields, Order
 from worker.errors import ApiError, NotFoundError
-from worker.ledger.held import HeldRun, HeldStep
+from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
 from workflows.execution.executor import Executor, Timing

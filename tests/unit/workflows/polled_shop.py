@@ -13,8 +13,8 @@ from tests.unit.workflows.shop import (
     an_order,
     rows,
 )
-from worker.ledger.models import cursors
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import cursors
 from worker.sources.order import Order
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.order_polling import Polled, Poller

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, select
 
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
-from worker.ledger.models import attempts, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, check_transition
+from worker.ledger.tables.runs import attempts, runs
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat
 from worker.sources.source import Page, Unreadable, Until, Walk
 from workflows.ingest.deliveries import HintReader, SourcePolicy

@@ -29,11 +29,11 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.ledger import breaker
-from worker.ledger.breaker import PROBE_SECONDS, Breaker, BreakerState
-from worker.ledger.models import breakers, events, runs, steps
+from worker.ledger.runs import breaker
+from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
+from worker.ledger.tables.runs import breakers, events, runs, steps
 from workflows.execution.breaker_rules import Evidence, evidence_of
 from workflows.execution.retry_policy import LeaseShortError, judge
 from workflows.execution.steps import Repeat

@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.workflows.shop import NOW, Clock, rows
 from worker.errors import ApiError, ServerError
-from worker.ledger.catalog import product_names
-from worker.ledger.models import cursors
+from worker.ledger.orders.catalog import product_names
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import cursors
 from workflows.ingest.catalog import refresh
 
 

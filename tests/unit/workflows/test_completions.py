@@ -18,10 +18,10 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.ledger import completions as completion_rows
-from worker.ledger.completions import CURSOR, CompletionState
-from worker.ledger.models import completions, cursors, events, outbox, pauses
+from worker.ledger.follow_on import completions as completion_rows
+from worker.ledger.follow_on.completions import CURSOR, CompletionState
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import completions, cursors, events, outbox, pauses
 from workflows.follow_on.completion_progress import Progress, advance
 from workflows.follow_on.completions import SHORTEST_SPAN, CompletionsPoller, is_refusal_of_window
 

@@ -30,10 +30,11 @@ from tests.unit.workflows.three_books import (
     told,
 )
 from worker.errors import ApiTimeoutError
-from worker.ledger import keys, recoveries
-from worker.ledger.models import attempts, events, runs, steps
+from worker.ledger import keys
+from worker.ledger.runs import recoveries
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import attempts, events, runs, steps
 from workflows.reconcile.reconciler import Reconciler
 
 

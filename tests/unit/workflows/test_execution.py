@@ -30,9 +30,9 @@ from worker.errors import (
     InvalidRequestError,
     ServerError,
 )
-from worker.ledger.models import attempts, events, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import attempts, events, runs, steps
 from workflows.execution.executor import Executor, Timing
 
 

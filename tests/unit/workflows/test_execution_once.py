@@ -33,9 +33,9 @@ from worker.errors import (
     RateLimitedError,
     ServerError,
 )
-from worker.ledger.models import attempts, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome
+from worker.ledger.tables.runs import attempts, pauses, runs, steps
 from worker.sources.order import Payment
 from workflows.execution import late_results
 from workflows.execution.executor import Executor

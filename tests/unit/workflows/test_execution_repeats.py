@@ -14,13 +14,13 @@ from sqlalchemy import Connection, insert
 from tests.unit.workflows.academy import LEASE_SECONDS, PATIENCE, Academy, api_error, step_of
 from tests.unit.workflows.shop import JANE, NOW, Clock, rows
 from worker.errors import ApiTimeoutError, ServerError
-from worker.ledger import due, repository
-from worker.ledger.held import HeldRun
-from worker.ledger.models import attempts, pauses, runs, steps
-from worker.ledger.run_rows import insert_run
+from worker.ledger.runs import due, repository
+from worker.ledger.runs.assignment import Share
+from worker.ledger.runs.held import HeldRun
+from worker.ledger.runs.run_rows import insert_run
 from worker.ledger.session import Ledger
-from worker.ledger.share import Share
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import attempts, pauses, runs, steps
 from worker.reasons import Reason
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow

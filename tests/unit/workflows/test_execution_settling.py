@@ -22,9 +22,9 @@ from tests.unit.workflows.shop import Clock, rows, run_of
 from worker.clients.learningcart_models import ListedOrder
 from worker.errors import ApiTimeoutError, ServerError
 from worker.ledger import keys
-from worker.ledger.held import PROMPT_ANSWER_SECONDS
-from worker.ledger.models import attempts, runs
+from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import attempts, runs
 from workflows.execution.executor import Executor
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import insert
 
 from tests.unit.workflows.shop import JANE, NOW, an_order, offers, record, rows
 from tests.unit.workflows.test_completions import BEGAN_AT, completed, info, progress
-from worker.ledger.models import completions, events, orders, runs, steps
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import completions, events, orders, runs, steps
 from worker.sources.order import Address, Learner
 from workflows.follow_on.completion_progress import Progress
 from workflows.follow_on.completions import record_progress

@@ -7,8 +7,8 @@ from datetime import timedelta
 from tests.unit.worker.sources.captured import order_of
 from tests.unit.workflows.polled_shop import Shop
 from tests.unit.workflows.shop import NOW, Clock, FakeSource, an_order, rows, states
-from worker.ledger.models import deliveries, orders
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import deliveries, orders
 from worker.sources.order import Order
 from workflows.ingest.deliveries import HintReader
 from workflows.ingest.half_written import is_half_written, put_off

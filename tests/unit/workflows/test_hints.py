@@ -22,10 +22,11 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import ApiConnectionError, AuthenticationError, RateLimitedError
-from worker.ledger import due, order_rows
-from worker.ledger.models import deliveries, events, orders
+from worker.ledger.orders import order_rows
+from worker.ledger.runs import due
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
+from worker.ledger.tables.runs import deliveries, events, orders
 from worker.sources.order import Payment
 from worker.sources.source import SampleOrderError
 from workflows.ingest.deliveries import HOOK_OUTRAN_ROW, HintReader

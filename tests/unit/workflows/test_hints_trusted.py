@@ -14,10 +14,10 @@ from tests.unit.workflows.shop import (
     rows,
     states,
 )
-from worker.ledger import order_rows
-from worker.ledger.models import deliveries, orders, runs
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
+from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.sources.order import Payment
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.planning.offers_file import OffersBook

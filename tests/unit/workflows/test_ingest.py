@@ -19,10 +19,10 @@ from tests.unit.workflows.shop import (
     run_of,
     states,
 )
-from worker.ledger import order_rows
-from worker.ledger.models import cursors, deliveries, events, learners, order_versions, orders, runs, steps
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
+from worker.ledger.tables.runs import cursors, deliveries, events, learners, order_versions, orders, runs, steps
 from worker.sources.order import Payment, Seat
 from workflows.planning.offers import Offers
 from workflows.recording.order_recording import Look, preview, record_order

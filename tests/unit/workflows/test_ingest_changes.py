@@ -22,9 +22,9 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import IllegalTransitionError
-from worker.ledger.models import events, learners, orders, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import OrderState, RunState, StepState
+from worker.ledger.tables.runs import events, learners, orders, runs, steps
 from worker.reasons import Reason
 from worker.sources.order import Payment, Seat
 from workflows.planning import planner

@@ -18,10 +18,10 @@ from tests.unit.workflows.academy import (
     step_of,
 )
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
-from worker.ledger.held import HeldRun
-from worker.ledger.models import attempts, events, runs, steps
+from worker.ledger.runs.held import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
+from worker.ledger.tables.runs import attempts, events, runs, steps
 from workflows.execution import late_results
 
 

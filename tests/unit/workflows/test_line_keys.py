@@ -10,9 +10,9 @@ import pytest
 from tests.unit.workflows.shop import NOW, offers, put_run, record, rows, run_of, states
 from worker.clients import studiocart_models as records
 from worker.clients import threedcart_models as threedcart_records
-from worker.ledger.models import order_versions, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import order_versions, runs
 from worker.sources import threedcart
 from worker.sources.order import Order
 from worker.sources.studiocart import to_order

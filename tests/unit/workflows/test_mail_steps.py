@@ -12,7 +12,7 @@ from tests.unit.workflows.shop import Clock
 from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.mail import Mail, MailClient
 from worker.errors import ApiError, InvalidRequestError
-from worker.ledger.completions import add_completion
+from worker.ledger.follow_on.completions import add_completion
 from worker.ledger.session import Ledger
 from worker.mail_templates import FOLLOW_ON, MailTemplates
 from worker.reasons import Reason

@@ -19,9 +19,9 @@ from tests.unit.workflows.shop import (
     states,
 )
 from worker.errors import IllegalTransitionError, NotInLedgerError
-from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
+from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
 from worker.sources.order import Payment
 from workflows.ingest.deliveries import HintReader
 from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations, Replayed

@@ -12,9 +12,9 @@ from tests.unit.workflows.shop import (
     rows,
     run_of,
 )
-from worker.ledger.models import attempts, events, pauses, runs, steps
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
+from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
 from workflows.ingest.deliveries import HintReader
 from workflows.operations.replay import NOTHING, REFUSED, REPLAYED, Operations
 from workflows.planning.offers import Offers

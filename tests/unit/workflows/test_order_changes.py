@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.unit.workflows.classroom import Desk, a_course_line, a_course_order, a_place
 from tests.unit.workflows.shop import JANE, a_line, an_order, known, offers, record, rows
-from worker.ledger.listing import show_order
-from worker.ledger.models import events
-from worker.ledger.order_changes import MOST_PATHS, changes
+from worker.ledger.orders.changes import MOST_PATHS, changes
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import events
+from worker.ledger.views.listing import show_order
 from worker.reasons import Reason, advice
 from worker.sources.order import Money, Order, Payment, Seat
 from workflows.planning.model import Cancel, Create, Situation

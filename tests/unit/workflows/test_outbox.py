@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.workflows.shop import NOW, Clock, rows
 from worker.errors import ApiConnectionError, ApiError, InvalidRequestError, RateLimitedError
-from worker.ledger.models import events, outbox
 from worker.ledger.outbox import add_event, mark_failed, outbox_shape, take_due
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import events, outbox
 from workflows.monitoring.event_delivery import LEASE_SECONDS, MAX_ATTEMPTS, Delivered, deliver_due
 
 

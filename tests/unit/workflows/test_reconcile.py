@@ -25,10 +25,10 @@ from tests.unit.workflows.three_books import (
     told,
 )
 from worker.errors import ApiTimeoutError
-from worker.ledger import order_rows
-from worker.ledger.models import events, orders, pauses
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, Via
+from worker.ledger.tables.runs import events, orders, pauses
 from worker.sources.order import Payment
 from workflows.reconcile.reconciler import Reconciler, take_night
 

@@ -23,10 +23,10 @@ from tests.unit.workflows.academy import (
 )
 from tests.unit.workflows.shop import NOW, Clock, rows, run_of
 from worker.errors import ApiTimeoutError, AuthenticationError, InvalidRequestError, LeaseLostError, ServerError
-from worker.ledger.held import HeldRun
-from worker.ledger.models import attempts, events, pauses, runs, steps
+from worker.ledger.runs.held import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
+from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
 from workflows.enrolment.steps import ADD_COMPED_ORDER
 from workflows.execution.attempts import describe, ended_attempt
 from workflows.execution.lookups import LookupRecorder

@@ -11,10 +11,10 @@ from tests.unit.workflows.shop import START, Clock, a_hint_reader, put_run, reco
 from tests.unit.workflows.test_hints_trusted import arrive, delivery
 from worker.clients import studiocart_models as records
 from worker.errors import NotFoundError, ServerError
-from worker.ledger.models import orders
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.subscription_models import subscriptions
+from worker.ledger.tables.runs import orders
+from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.studiocart import StudiocartSource, to_order
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.planning.offers_file import OffersBook

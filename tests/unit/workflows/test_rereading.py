@@ -21,9 +21,9 @@ from tests.unit.workflows.shop import (
     run_of,
     states,
 )
-from worker.ledger.models import order_versions, orders, runs
-from worker.ledger.order_rows import READING, content_hash
+from worker.ledger.orders.order_rows import READING, content_hash
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import order_versions, orders, runs
 from worker.sources.order import Line, Money, Order, Payment, Product, Seat
 from workflows.ingest.deliveries import HintReader
 from workflows.recording.order_recording import Look, record_order

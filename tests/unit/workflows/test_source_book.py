@@ -22,10 +22,10 @@ from tests.unit.workflows.three_books import (
     told,
 )
 from worker.errors import ApiTimeoutError
-from worker.ledger import order_rows
-from worker.ledger.models import runs
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Via
+from worker.ledger.tables.runs import runs
 from worker.sources.order import Payment
 from workflows.planning.offers_file import OffersBook
 

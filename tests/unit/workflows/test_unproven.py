@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.unit.workflows.shop import NOW, START, Clock, FakeSource, an_order, record, rows, states
-from worker.ledger.due import take_orders_to_replan
-from worker.ledger.models import orders
+from worker.ledger.runs.due import take_orders_to_replan
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import orders
 from worker.sources.order import Order, Payment
 from workflows.ingest.deliveries import HintReader
 from workflows.planning.unproven import ASKED_AFTER, asked_at

@@ -10,9 +10,9 @@ from tests.unit.workflows.shop import NOW, FakeSource, an_order, put_run, record
 from worker.clients.learningcart_models import Order as CartOrder
 from worker.errors import ApiError, NotFoundError
 from worker.ledger import keys
-from worker.ledger.models import attempts, runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import attempts, runs
 from worker.sources.order import Order
 from workflows.reconcile.findings import Finding
 from workflows.reconcile.reconciler import Reconciled, Reconciler

@@ -35,7 +35,7 @@ from worker.sandbox import Sandbox, SandboxConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 DEADLINE_SECONDS: Final = 55.0
 LEDGER_NAME: Final = "cartbridge.db"

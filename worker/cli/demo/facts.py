@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from worker.ledger.listing import list_deliveries, list_orders, list_runs, show_run
-from worker.ledger.models import orders
 from worker.ledger.states import DeliveryState, RunState
+from worker.ledger.tables.runs import orders
+from worker.ledger.views.listing import list_deliveries, list_orders, list_runs, show_run
 from worker.reasons import advice
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 _OPEN_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
 _OPEN_DELIVERIES = frozenset({DeliveryState.RECEIVED, DeliveryState.WAITING})

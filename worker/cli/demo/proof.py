@@ -19,7 +19,7 @@ from worker.sandbox import SECRET_MARKS, Effect
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 _T = TypeVar("_T", bound=tuple[object, ...])
 _SOURCE_ORDER = re.compile(r"\bstudiocart order (\d+)\b")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from worker.ledger.shapes import Shape
+    from worker.ledger.views.serializers import Shape
 
 _ORDERS_SHOWN: Final = 6
 

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from worker.errors import ConfigurationError, LedgerError
 from worker.formatting import counted
-from worker.ledger.page_lists import page_of_runs
-from worker.ledger.shapes import Shape
 from worker.ledger.states import RunState
+from worker.ledger.views.page.runs import page_of_runs
+from worker.ledger.views.serializers import Shape
 from worker.reasons import advice
 from worker.web.page.confirming import LONGEST_REASON, Outcome, refused, ring, tell
 from worker.web.page.desk import Desk

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.ledger.page_pace import HourOfWork
+from worker.ledger.views.page.pace import HourOfWork
 
 WIDTH = 480
 HEIGHT = 130

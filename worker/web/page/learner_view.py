@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
 from worker.errors import NotInLedgerError
-from worker.ledger.completions import list_completions
-from worker.ledger.models import learners
-from worker.ledger.story import why
+from worker.ledger.follow_on.completions import list_completions
+from worker.ledger.tables.runs import learners
+from worker.ledger.views.history import why
 from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page

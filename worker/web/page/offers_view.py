@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from worker.ledger.page_offers import (
+from worker.ledger.views.page.offers import (
     MOST_GRANTED,
     MOST_WAITING,
     Granted,

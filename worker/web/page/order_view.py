@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from worker.ledger.listing import show_order
-from worker.ledger.order_versions import compared_versions
-from worker.ledger.story import story_of_order
+from worker.ledger.orders.versions import compared_versions
+from worker.ledger.views.history import story_of_order
+from worker.ledger.views.listing import show_order
 from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page

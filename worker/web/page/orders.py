@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from worker.ledger.listing import list_orders
 from worker.ledger.states import OrderState
+from worker.ledger.views.listing import list_orders
 from worker.reasons import advice
 from worker.settings.settings import SOURCES
 from worker.web.page.filters import CHOICES, PAGE_ROWS, OrderFilters

@@ -12,8 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Connection, text
 
-from worker.ledger import web_sessions
 from worker.ledger.session import Ledger
+from worker.ledger.web import sessions as web_sessions
 from worker.settings.settings import Settings
 from worker.web.page.desk import Desk
 from worker.web.page.forms import Form, first

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from worker.formatting import ago, clock, counted, duration
-from worker.ledger.telling import person, run_label
+from worker.ledger.views.timeline import person, run_label
 from worker.text.control_characters import CONTROL_CHARACTERS
 from worker.web.page.telling import sentence, took
 

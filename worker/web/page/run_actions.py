@@ -7,9 +7,9 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 
 from worker.errors import ConfigurationError, LedgerError
-from worker.ledger.listing import show_run
-from worker.ledger.shapes import Shape
-from worker.ledger.telling import run_label
+from worker.ledger.views.listing import show_run
+from worker.ledger.views.serializers import Shape
+from worker.ledger.views.timeline import run_label
 from worker.reasons import advice
 from worker.web.page.confirming import LONGEST_REASON, Outcome, Wish, confirm, refused, ring, tell
 from worker.web.page.desk import Desk

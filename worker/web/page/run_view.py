@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
-from worker.ledger.listing import show_run
 from worker.ledger.states import FINISHED, RunState
-from worker.ledger.story import why
-from worker.ledger.verdict import judge
+from worker.ledger.views.diagnosis import judge
+from worker.ledger.views.history import why
+from worker.ledger.views.listing import show_run
 from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from worker.ledger.page_lists import page_of_runs
 from worker.ledger.states import RunState
+from worker.ledger.views.page.runs import page_of_runs
 from worker.reasons import advice
 from worker.settings.settings import SOURCES
 from worker.web.page.filters import CHOICES, PAGE_ROWS, RunFilters

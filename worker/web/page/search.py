@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
-from worker.ledger.page_search import MOST_HITS, RECENT_ROWS, search
+from worker.ledger.views.page.search import MOST_HITS, RECENT_ROWS, search
 from worker.reasons import advice
 from worker.web.page.guard import guarded_router
 from worker.web.page.page import Page, see_other

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
-from worker.ledger.page_systems import systems
-from worker.ledger.shapes import Shape
+from worker.ledger.views.page.systems import systems
+from worker.ledger.views.serializers import Shape
 from worker.settings.mail import MailSettings
 from worker.settings.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
 from worker.web.page.confirming import LONGEST_REASON, Outcome, Wish, confirm, tell

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.outbox import outbox_shape
-from worker.ledger.page_pace import pace
-from worker.ledger.page_systems import systems
-from worker.ledger.page_today import done_since, needs_person, under_way
+from worker.ledger.views.page.pace import pace
+from worker.ledger.views.page.systems import systems
+from worker.ledger.views.page.today import done_since, needs_person, under_way
 from worker.reasons import advice
 from worker.settings.settings import DESTINATIONS
 from worker.web.page import chart

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select
 
 from tests.faults.rig import Rig
 from tests.integration.web.browsing import Browser
-from worker.ledger.models import events, runs
+from worker.ledger.tables.runs import events, runs
 from worker.web.app import create_app
 from worker.web.page.desk import Desk
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.rig import Rig
 from tests.integration.web.acting.office import Office
-from worker.ledger import page_offers
+from worker.ledger.views.page import offers as page_offers
 from workflows.planning.offers import OffersError, parse_offers
 
 

@@ -6,10 +6,10 @@ from sqlalchemy import select
 
 from tests.faults.rig import Rig
 from tests.integration.web.acting.office import Office
-from worker.ledger.completions import add_completion
-from worker.ledger.models import learners
-from worker.ledger.run_rows import insert_run
+from worker.ledger.follow_on.completions import add_completion
+from worker.ledger.runs.run_rows import insert_run
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import learners
 from worker.sandbox import Fault
 from worker.sources.order import Learner
 

@@ -4,7 +4,7 @@ from sqlalchemy import insert
 
 from tests.faults.rig import Rig
 from tests.integration.web.acting.office import Office
-from worker.ledger.models import pauses
+from worker.ledger.tables.runs import pauses
 
 
 def test_every_system_is_shown_when_some_are_off(office: Office, rig: Rig) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, insert, update
 
-from worker.ledger.models import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
-from worker.ledger.repository import record_event
-from worker.ledger.run_rows import insert_run
+from worker.ledger.runs.repository import record_event
+from worker.ledger.runs.run_rows import insert_run
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
 from worker.reasons import advice
 from worker.sources.order import Learner
 

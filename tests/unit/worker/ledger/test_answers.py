@@ -24,12 +24,13 @@ from tests.unit.workflows.shop import (
     rows,
     run_of,
 )
-from worker.ledger import keys, order_rows
-from worker.ledger.models import deliveries, orders, pauses, runs
-from worker.ledger.page_today import needs_person
+from worker.ledger import keys
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.ledger.story import why
+from worker.ledger.tables.runs import deliveries, orders, pauses, runs
+from worker.ledger.views.history import why
+from worker.ledger.views.page.today import needs_person
 from worker.reasons import Reason, advice
 from worker.sources.order import Money, Payment, Seat
 from workflows.execution import late_results

@@ -12,8 +12,8 @@ from tests.unit.worker.ledger.filling import (
     ledger_in_memory,
     minutes_ago,
 )
-from worker.ledger import books
-from worker.ledger.listing import status
+from worker.ledger.views import reconcile as books
+from worker.ledger.views.listing import status
 
 
 def test_an_order_was_missed_when_only_a_poll_or_a_reconciliation_found_it() -> None:

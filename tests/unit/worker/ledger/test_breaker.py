@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.worker.ledger.filling import NOW
-from worker.ledger.breaker import FIRST_ALLOWANCE, LAST_ALLOWANCE, Breaker, BreakerState
+from worker.ledger.runs.breaker import FIRST_ALLOWANCE, LAST_ALLOWANCE, Breaker, BreakerState
 
 LATER = NOW + timedelta(minutes=10)
 DOWN = Breaker("learningcart", BreakerState.OPEN, opened_at=NOW, probe_at=NOW + timedelta(seconds=60))

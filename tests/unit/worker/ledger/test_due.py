@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from tests.unit.workflows.shop import JOHN, NOW, an_order, open_effect, put_run, record, rows, run_of
-from worker.ledger import due, order_rows
-from worker.ledger.breaker import BreakerState
-from worker.ledger.models import attempts, breakers, cursors, deliveries, events, orders, pauses, runs, steps
+from worker.ledger.orders import order_rows
+from worker.ledger.runs import due
+from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, StepState, Via
+from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, events, orders, pauses, runs, steps
 
 SEAT = "1109/1107/buyer/501"
 SAME_LANE = "1110/1107/buyer/501"

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from tests.unit.worker.ledger.filling import NOW, add_delivery, add_order, add_run, ledger_in_memory, minutes_ago
 from worker.errors import NotInLedgerError
-from worker.ledger.finding import find_runs, one_delivery, one_run, suggestions
+from worker.ledger.views.lookup import find_runs, one_delivery, one_run, suggestions
 
 
 @pytest.fixture

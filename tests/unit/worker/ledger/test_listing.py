@@ -19,9 +19,10 @@ from tests.unit.worker.ledger.filling import (
     minutes_ago,
 )
 from worker.errors import NotInLedgerError
-from worker.ledger import paging
-from worker.ledger.catalog import write_names
-from worker.ledger.listing import (
+from worker.ledger.orders.catalog import write_names
+from worker.ledger.tables.runs import order_versions, steps
+from worker.ledger.views import paging
+from worker.ledger.views.listing import (
     list_deliveries,
     list_orders,
     list_runs,
@@ -30,7 +31,6 @@ from worker.ledger.listing import (
     show_run,
     status,
 )
-from worker.ledger.models import order_versions, steps
 
 
 @pytest.fixture

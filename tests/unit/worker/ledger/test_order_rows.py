@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.workflows.shop import NOW, a_line, an_order, put_run, record, rows
-from worker.ledger import order_rows
-from worker.ledger.models import deliveries, order_versions, orders
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
+from worker.ledger.tables.runs import deliveries, order_versions, orders
 from workflows.planning.offers import Offers
 
 

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from tests.unit.worker.ledger.filling import NOW, add_order, ledger_in_memory
-from worker.ledger.models import order_versions
-from worker.ledger.order_versions import MOST_DIFFERENCES, MOST_VERSIONS, compared_versions, value_text
+from worker.ledger.orders.versions import MOST_DIFFERENCES, MOST_VERSIONS, compared_versions, value_text
+from worker.ledger.tables.runs import order_versions
 
 
 def add_versions(connection: Connection, *raws: dict[str, Any]) -> None:

@@ -11,12 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.shop import JOHN, NOW, an_order, put_run, record, rows, run_of
 from worker.errors import IllegalTransitionError, LeaseHeldError, LeaseLostError
-from worker.ledger import repository
-from worker.ledger.due import due_in_lane
-from worker.ledger.held import HeldRun
-from worker.ledger.models import attempts, events, pauses, steps
+from worker.ledger.runs import repository
+from worker.ledger.runs.due import due_in_lane
+from worker.ledger.runs.held import HeldRun
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState, StepState
+from worker.ledger.tables.runs import attempts, events, pauses, steps
 
 SEAT = "1109/1107/buyer/501"
 SAME_LANE = "1110/1107/buyer/501"

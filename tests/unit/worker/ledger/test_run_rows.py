@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.workflows.shop import JANE, NOW, an_order, record, rows
-from worker.ledger.models import learners, pauses, runs, steps
-from worker.ledger.run_rows import insert_ignoring, insert_run, insert_steps, lane_of
+from worker.ledger.runs.run_rows import insert_ignoring, insert_run, insert_steps, lane_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import learners, pauses, runs, steps
 from worker.sources.order import Payment
 
 

@@ -7,11 +7,11 @@ from cryptography.fernet import Fernet
 from sqlalchemy import update
 
 from tests.unit.worker.ledger.filling import NOW, add_order, add_run
-from worker.ledger import sealed_passwords
-from worker.ledger.models import runs
-from worker.ledger.sealed_passwords import Credentials, PasswordSeal, SealBrokenError
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.sealed_passwords import Credentials, PasswordSeal, SealBrokenError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.runs import runs
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 CREDENTIALS = Credentials("planted-pässword", "jane")

@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from worker.errors import ConfigurationError
 from worker.ledger import session
-from worker.ledger.models import cursors, pauses
 from worker.ledger.session import Ledger, SchemaMismatchError, violated_constraint
+from worker.ledger.tables.runs import cursors, pauses
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 HEAD = max(path.name for path in (Path(__file__).parents[4] / "migrations" / "versions").glob("0*.py"))[:4]

@@ -20,8 +20,8 @@ from tests.unit.worker.ledger.filling import (
     minutes_ago,
 )
 from worker.errors import NotInLedgerError
-from worker.ledger import story
-from worker.ledger.story import why
+from worker.ledger.views import history as story
+from worker.ledger.views.history import why
 
 
 @pytest.fixture

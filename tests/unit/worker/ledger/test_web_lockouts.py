@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.unit.workflows.shop import NOW, rows
-from worker.ledger import web_lockouts
 from worker.ledger.session import Ledger
-from worker.ledger.web_models import web_lockouts as table
+from worker.ledger.tables.web import web_lockouts as table
+from worker.ledger.web import lockouts
 
 
 def admit(ledger: Ledger, address: str, now: datetime = NOW, kind: str = "login") -> int | None:
     with ledger.write() as connection:
-        return web_lockouts.admit(connection, kind, address, free_failures=5, now=now)
+        return lockouts.admit(connection, kind, address, free_failures=5, now=now)
 
 
 def test_each_failure_costs_twice_as_long_when_the_free_ones_are_spent(ledger: Ledger) -> None:
@@ -31,9 +31,9 @@ def test_nothing_is_counted_when_an_address_has_to_wait(ledger: Ledger) -> None:
     for _ in range(5):
         admit(ledger, "a")
     with ledger.read() as connection:
-        assert {web_lockouts.wait_seconds(connection, "login", "a", now=NOW) for _ in range(9)} == {1}
-        assert web_lockouts.wait_seconds(connection, "api", "a", now=NOW) is None
-        assert web_lockouts.wait_seconds(connection, "login", "b", now=NOW) is None
+        assert {lockouts.wait_seconds(connection, "login", "a", now=NOW) for _ in range(9)} == {1}
+        assert lockouts.wait_seconds(connection, "api", "a", now=NOW) is None
+        assert lockouts.wait_seconds(connection, "login", "b", now=NOW) is None
     assert {admit(ledger, "a") for _ in range(9)} == {1}
     assert admit(ledger, "a", NOW + timedelta(seconds=1)) is None
     assert [row.failures for row in rows(ledger, table)] == [6]
@@ -43,7 +43,7 @@ def test_address_begins_anew_when_it_proved_itself_or_an_hour_has_passed(ledger:
     for _ in range(5):
         admit(ledger, "a")
     with ledger.write() as connection:
-        web_lockouts.forget(connection, "login", "a")
+        lockouts.forget(connection, "login", "a")
     assert [admit(ledger, "a") for _ in range(5)] == [None] * 5
     later = NOW + timedelta(hours=1, seconds=2)
     assert [admit(ledger, "a", later) for _ in range(5)] == [None] * 5
@@ -56,7 +56,7 @@ def test_nobody_is_locked_out_when_the_clock_was_ahead(ledger: Ledger) -> None:
 
 
 def test_table_is_bounded_when_many_addresses_guess(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_lockouts, "_MOST_ADDRESSES", 4)
+    monkeypatch.setattr(lockouts, "_MOST_ADDRESSES", 4)
     for number in range(6):
         admit(ledger, f"a{number}", NOW + timedelta(seconds=number))
     assert {row.address for row in rows(ledger, table)} <= {"a3", "a4", "a5"}

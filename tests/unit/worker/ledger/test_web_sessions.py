@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.unit.workflows.shop import NOW, rows
-from worker.ledger import web_sessions, webhook_refusals
 from worker.ledger.session import Ledger
-from worker.ledger.web_models import web_sessions as table
+from worker.ledger.tables.web import web_sessions as table
+from worker.ledger.web import sessions, webhook_refusals
 
 LATER = NOW + timedelta(hours=12)
 
@@ -13,20 +13,20 @@ LATER = NOW + timedelta(hours=12)
 def test_session_is_open_until_it_ends_or_its_time_is_up(ledger: Ledger) -> None:
     with ledger.write() as connection:
         for nonce in ("a", "b"):
-            web_sessions.begin(connection, nonce, expires_at=LATER, now=NOW)
-        web_sessions.end(connection, "a")
-        web_sessions.end(connection, "nobody's")
-        found = {nonce: web_sessions.is_open(connection, nonce, now=NOW) for nonce in ("a", "b", "c")}
+            sessions.begin(connection, nonce, expires_at=LATER, now=NOW)
+        sessions.end(connection, "a")
+        sessions.end(connection, "nobody's")
+        found = {nonce: sessions.is_open(connection, nonce, now=NOW) for nonce in ("a", "b", "c")}
         assert found == {"a": False, "b": True, "c": False}
-        assert not web_sessions.is_open(connection, "b", now=LATER)
+        assert not sessions.is_open(connection, "b", now=LATER)
 
 
 def test_ledger_keeps_no_cookie_and_no_session_of_the_past(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        web_sessions.begin(connection, "planted", expires_at=LATER, now=NOW)
+        sessions.begin(connection, "planted", expires_at=LATER, now=NOW)
     assert "planted" not in str(rows(ledger, table))
     with ledger.write() as connection:
-        web_sessions.begin(connection, "next", expires_at=LATER + timedelta(hours=12), now=LATER)
+        sessions.begin(connection, "next", expires_at=LATER + timedelta(hours=12), now=LATER)
     assert len(rows(ledger, table)) == 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.sources.studiocart_records import ORDER_1109, item, read
 from worker.clients import studiocart_models as records
-from worker.ledger.order_rows import content_hash
+from worker.ledger.orders.order_rows import content_hash
 from worker.sources.order import Learner, Money, Payment
 from worker.sources.studiocart import PAYMENTS, to_order
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.worker.sources.studiocart_records import NOW, ORDER_1109, item, read, seats
 from worker.clients import studiocart_models as records
 from worker.errors import ApiError, NotFoundError, ServerError, WebhookRejectedError
-from worker.ledger.order_rows import content_hash
+from worker.ledger.orders.order_rows import content_hash
 from worker.sources.order import Payment
 from worker.sources.source import Until
 from worker.sources.studiocart import PAGE_SIZE, StudiocartSource

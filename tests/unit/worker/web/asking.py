@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from sqlalchemy import Row, select
 from starlette.types import ASGIApp
 
-from worker.ledger.models import deliveries
 from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import deliveries
 from worker.settings.settings import Settings
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -1,0 +1,177 @@
+"""Completions in the ledger: what is known of each learner's courses, how far they were read, and their listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
+
+from worker.errors import NotInLedgerError
+from worker.ledger.follow_on.carts import carts_of, follow_ons
+from worker.ledger.ids import new_id
+from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.tables.runs import completions, cursors
+from worker.ledger.views.paging import between, pages, unindexed
+from worker.ledger.views.serializers import Shape, iso
+from worker.sources.order import email_key
+
+CURSOR = "learningcart:completions"
+"""The name of their cursor. It holds a colon, so that nobody takes it for a source of orders."""
+_AT_ONCE = 500
+
+
+class CompletionState(StrEnum):
+    """How far a learner is in a course. It goes forward only."""
+
+    BEGAN = "began"
+    COMPLETED = "completed"
+
+
+def known_completions(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
+    """The rows of these keys, by key."""
+    found: dict[str, Row[Any]] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        some = select(completions).where(completions.c.key.in_(keys[start : start + _AT_ONCE]))
+        found |= {row.key: row for row in connection.execute(some)}
+    return found
+
+
+def add_completion(connection: Connection, values: dict[str, Any], *, now: datetime) -> str:
+    """Add a row; returns its id. `values` are its columns but id, email key and times of writing."""
+    completion_id = new_id(now)
+    connection.execute(
+        insert(completions).values(
+            **values, id=completion_id, email_key=email_key(values["email"]), first_seen_at=now, updated_at=now
+        )
+    )
+    return completion_id
+
+
+def change_completion(connection: Connection, completion_id: str, values: dict[str, Any], *, now: datetime) -> None:
+    """Write what became of a row; `values` as for `add_completion`."""
+    connection.execute(
+        update(completions)
+        .where(completions.c.id == completion_id)
+        .values(**values, email_key=email_key(values["email"]), updated_at=now)
+    )
+
+
+def take_cursor(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> Row[Any] | None:
+    """Take the cursor for a poll, made first if there is none; None while another poll holds it.
+
+    The first one to take it is the first contact.
+    """
+    insert_ignoring(connection, cursors, {"source": CURSOR, "position": {}, "failures": 0})
+    free = or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now)
+    return connection.execute(
+        update(cursors)
+        .where(cursors.c.source == CURSOR, free)
+        .values(
+            lease_holder=holder,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            last_attempt_at=now,
+            first_contact_at=func.coalesce(
+                cursors.c.first_contact_at, bindparam("contact_at", now, cursors.c.first_contact_at.type)
+            ),
+        )
+        .returning(cursors)
+    ).one_or_none()
+
+
+def write_cursor(connection: Connection, *, holder: str, **values: Any) -> bool:
+    """Write to the cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
+    mine = update(cursors).where(cursors.c.source == CURSOR, cursors.c.lease_holder == holder)
+    return connection.execute(mine.values(**values)).rowcount == 1
+
+
+def list_completions(
+    connection: Connection,
+    *,
+    email: str | None = None,
+    course_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> Iterator[Shape]:
+    """Completions, those with the latest news first. `since` and `until` bound `updated_at`.
+
+    `after` is the last one's id of the page before; `NotInLedgerError` when there is none of that id.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if email is not None:
+        conditions.append(completions.c.email_key == email_key(email))
+    if course_id is not None:
+        conditions.append(unindexed(connection, completions.c.course_id) == course_id)
+    order = (completions.c.updated_at, completions.c.id)
+    query = select(completions).where(*conditions, *between(completions.c.updated_at, since, until))
+    mark = None
+    if after is not None:
+        mark = connection.execute(select(*order).where(completions.c.id == after)).one_or_none()
+        if mark is None:
+            raise NotInLedgerError(f"There is no completion {after} to go on after.")
+    for page in pages(connection, query, order, limit=limit, mark=mark):
+        followed = follow_ons(connection, [row.id for row in page])
+        for row in page:
+            yield completion_shape(row) | {"follow_ons": followed.get(row.id, [])}
+
+
+def one_completion(connection: Connection, text: str) -> Row[Any]:
+    """The completion that an id, or the beginning of one, names.
+
+    Raises `NotInLedgerError` for none and for several.
+    """
+    wanted = text.strip().lower()
+    beginning = completions.c.id.startswith(wanted, autoescape=True)
+    found = connection.execute(select(completions).where(beginning).limit(2)).all() if len(wanted) >= 4 else []
+    if len(found) != 1:
+        what = f"{text!r} begins the id of more than one completion" if found else f"There is no completion {text!r}"
+        raise NotInLedgerError(f"{what} in the ledger. See: cartbridge completions list --json")
+    return found[0]
+
+
+def show_completion(connection: Connection, text: str) -> Shape:
+    """One completion with what followed on it: its runs, and their carts. Raises as `one_completion`."""
+    row = one_completion(connection, text)
+    followed = follow_ons(connection, [row.id]).get(row.id, [])
+    for run in followed:
+        run["carts"] = carts_of(connection, run["run_id"])
+    return completion_shape(row) | {"follow_ons": followed}
+
+
+def completion_shape(row: Row[Any]) -> Shape:
+    """A learner's progress in a course."""
+    return {
+        "id": row.id,
+        "state": row.state,
+        "customer_id": row.customer_id,
+        "email": row.email,
+        "name": row.name,
+        "course_id": row.course_id,
+        "course_name": row.course_name,
+        "score": row.score,
+        "started_at": iso(row.started_at),
+        "completed_at": iso(row.completed_at),
+        "first_seen_at": iso(row.first_seen_at),
+        "updated_at": iso(row.updated_at),
+    }
+
+
+def completions_poll(connection: Connection) -> Shape | None:
+    """How the polls of completions are doing; None before the first."""
+    row = connection.execute(select(cursors).where(cursors.c.source == CURSOR)).one_or_none()
+    if row is None:
+        return None
+    text = row.position.get("covered_until")
+    covered_until = None if text is None else datetime.fromisoformat(text)
+    return {
+        "last_attempt_at": iso(row.last_attempt_at),
+        "last_success_at": iso(row.last_success_at),
+        "covered_until": iso(covered_until),
+        "unreadable": row.position.get("unreadable", 0),
+        "failures": row.failures,
+        "last_error": row.last_error,
+    }

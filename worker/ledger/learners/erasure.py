@@ -1,0 +1,311 @@
+"""Forgets a learner: their name, email and addresses leave the ledger, and everything that was done stays provable.
+
+In the person's place comes a pseudonym, the same wherever they were: keys, states, effects, attempts and the audit
+trail remain. A tombstone keeps them from coming back, see `worker.ledger.learners.tombstones`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from worker.errors import LedgerError
+from worker.ledger.events import people_of
+from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
+from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
+from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
+from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
+from worker.ledger.runs.repository import record_event
+from worker.ledger.states import RunState
+from worker.ledger.tables.carts import carts
+from worker.ledger.tables.runs import (
+    completions,
+    deliveries,
+    learners,
+    order_versions,
+    orders,
+    outbox,
+    runs,
+    steps,
+)
+from worker.sources.order import email_key
+from worker.text.personal_text import ERASED, personal_words, without_words
+
+OPEN = (RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.REVIEW, RunState.FAILED)
+"""These runs still need to know whom they are for."""
+
+
+class StillNeededError(LedgerError):
+    """The learner has runs that are not finished."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What the ledger holds of one email."""
+
+    learner_id: str | None
+    email: str
+    run_ids: tuple[str, ...]
+    open_run_ids: tuple[str, ...]
+    orders: tuple[tuple[str, str], ...]
+    completions: int
+    messages: int
+    """Events for the outgoing webhook that name them."""
+    subscriptions: int = 0
+    delivery_ids: tuple[str, ...] = ()
+    """Deliveries whose body names them, and that nobody has looked at yet."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to forget."""
+        found = (self.learner_id, self.run_ids, self.orders, self.completions, self.messages, self.subscriptions)
+        return any(found) or bool(self.delivery_ids)
+
+    @property
+    def pseudonym(self) -> str:
+        """An address that no mail reaches (RFC 2606), and that holds nothing of the person."""
+        return pseudonym(self.learner_id)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a forgetting took out of the ledger."""
+
+    pseudonym: str
+    erased_at: datetime
+    tombstone: tombstones.Tombstone | None
+    """None where there is one already."""
+    removed: Mapping[str, int]
+    """Rows from which something of the person was taken, by table."""
+
+
+def find_person(connection: Connection, email: str) -> Person:
+    """What the ledger holds of an email, however it is written. Reads only."""
+    key = email_key(email)
+    learner_id = connection.scalar(select(learners.c.id).where(learners.c.email_key == key))
+    rows = connection.execute(
+        select(runs.c.id, runs.c.state, runs.c.source, runs.c.order_id).where(runs.c.email_key == key)
+    ).all()
+    bought = connection.execute(select(orders.c.source, orders.c.order_id).where(orders.c.buyer_email_key == key)).all()
+    # A seat that needed no run, of an older order or an ignored product, stands in its order's document alone.
+    seated = rows_naming(connection, key, orders.c.document, orders.c.source, orders.c.order_id)
+    involved = {(row.source, row.order_id) for row in [*rows, *bought, *seated] if row.order_id is not None}
+    return Person(
+        learner_id=learner_id,
+        email=key,
+        run_ids=tuple(sorted(row.id for row in rows)),
+        open_run_ids=tuple(sorted(row.id for row in rows if row.state in OPEN)),
+        orders=tuple(sorted(involved)),
+        completions=len(connection.execute(select(completions.c.id).where(completions.c.email_key == key)).all()),
+        messages=len(rows_naming(connection, key, outbox.c.payload, outbox.c.id)),
+        subscriptions=subscriptions_bought(connection, key),
+        delivery_ids=tuple(row.id for row in rows_naming(connection, key, deliveries.c.body, deliveries.c.id)),
+    )
+
+
+def forget(
+    connection: Connection, person: Person, *, now: datetime, actor: str, reason: str | None, again: bool = False
+) -> Receipt:
+    """Replace the person by their pseudonym, in the caller's transaction, and leave a tombstone. Safe to repeat.
+
+    Raises `StillNeededError` where a run is not finished: it would have nobody to give access to. `again`: they were
+    forgotten before the ledger was restored from an older copy; what was open in that copy has ended since, and is a
+    question now. Its tombstone is there already.
+    """
+    if person.open_run_ids and not again:
+        raise StillNeededError(f"{len(person.open_run_ids)} runs of this learner are not finished")
+    removed: Counter[str] = Counter()
+    words = words_of(connection, person)
+    replace = _replacing(person)
+    places = _places(connection, person)
+    if person.open_run_ids:
+        _ask_about(connection, person.open_run_ids, now=now)
+    for source, order_id in person.orders:
+        removed += _forget_in_order(connection, source, order_id, person, replace)
+    learner = {"email": person.pseudonym}
+    for run in connection.execute(select(runs.c.id, runs.c.note).where(runs.c.id.in_(person.run_ids))):
+        values = {"email": person.pseudonym, "email_key": person.pseudonym, "learner": learner}
+        note = None if run.note is None else without_words(replace(erased_texts.unquoted(run.note)), words, mark=ERASED)
+        connection.execute(update(runs).where(runs.c.id == run.id).values(**values, note=note))
+        removed["runs"] += 1
+    removed["completions"] += connection.execute(
+        update(completions)
+        .where(completions.c.email_key == person.email)
+        # A name that is missing would be filled in by the next poll.
+        .values(email=person.pseudonym, email_key=person.pseudonym, name=FORGOTTEN)
+    ).rowcount
+    for event in rows_naming(connection, person.email, outbox.c.payload, outbox.c.id):
+        connection.execute(update(outbox).where(outbox.c.id == event.id).values(payload=replace(event.payload)))
+        removed["outbox"] += 1
+    # Without its body the order is fetched, and recorded without the person where it is older than this.
+    bodies = update(deliveries).where(deliveries.c.id.in_(person.delivery_ids)).values(body=None)
+    removed["deliveries"] += connection.execute(bodies).rowcount
+    removed["subscriptions"] += forget_buyer(connection, person.email)
+    removed["sealed_passwords"] += len(sealed_passwords.erase(connection, person.run_ids, now=now))
+    removed["carts"] += _forget_checkouts(connection, person)
+    if person.learner_id is not None:
+        removed["learners"] += connection.execute(
+            update(learners)
+            .where(learners.c.id == person.learner_id)
+            .values(email=person.pseudonym, email_key=person.pseudonym)
+        ).rowcount
+    removed += erased_texts.erase(connection, person.email, words, run_ids=person.run_ids, orders=person.orders)
+    tombstone = None
+    if not again:
+        tombstone = tombstones.add_tombstone(connection, email=person.email, places=places, now=now)
+    record_event(
+        connection,
+        at=now,
+        kind="learner_forgotten",
+        actor=actor,
+        reason=None if reason is None else without_words(reason, words, mark=ERASED),
+        detail={
+            "learner_id": person.learner_id,
+            "erasure_id": None if tombstone is None else tombstone.id,
+            "runs": len(person.run_ids),
+            "orders": [f"{source}/{order_id}" for source, order_id in person.orders],
+            "completions": person.completions,
+            "messages": person.messages,
+        },
+    )
+    return Receipt(
+        person.pseudonym, now, tombstone, {table: count for table, count in sorted(removed.items()) if count}
+    )
+
+
+def words_of(connection: Connection, person: Person) -> frozenset[str]:
+    """What describes the person in the ledger: their address, names, and postal addresses."""
+    people: list[Any] = [{"email": person.email}]
+    people += connection.scalars(select(runs.c.learner).where(runs.c.id.in_(person.run_ids)))
+    people += [
+        {"name": name}
+        for name in connection.scalars(select(completions.c.name).where(completions.c.email_key == person.email))
+        if name != FORGOTTEN
+    ]
+    for document in _documents(connection, person).values():
+        people += [
+            {name: value for name, value in each.items() if name in _DESCRIBING}
+            for each in people_of(document)
+            if each and email_key(each.get("email") or each.get("buyer_email") or "") == person.email
+        ]
+    return personal_words(*people) - {person.pseudonym}
+
+
+_DESCRIBING = frozenset({"email", "buyer_email", "first_name", "last_name", "name", "buyer_name", "address"})
+
+
+def _documents(connection: Connection, person: Person) -> dict[tuple[str, str], dict[str, Any]]:
+    found = {}
+    for source, order_id in person.orders:
+        document = connection.scalar(
+            select(orders.c.document).where(orders.c.source == source, orders.c.order_id == order_id)
+        )
+        if document:
+            found[source, order_id] = document
+    return found
+
+
+def _places(connection: Connection, person: Person) -> set[tombstones.Place]:
+    """The person's places in orders: by our documents, and by the runs of seats that are gone from them."""
+    found: set[tombstones.Place] = set()
+    for (source, order_id), document in _documents(connection, person).items():
+        found |= tombstones.places_of(document, source, order_id, person.email)
+    columns = (runs.c.source, runs.c.order_id, runs.c.line_id, runs.c.seat_id)
+    rows = connection.execute(
+        select(*columns).where(runs.c.id.in_(person.run_ids), runs.c.order_id.is_not(None), runs.c.line_id != "-")
+    )
+    return found | {tombstones.Place(row.source, row.order_id, row.line_id, row.seat_id) for row in rows}
+
+
+def _ask_about(connection: Connection, run_ids: Sequence[str], *, now: datetime) -> None:
+    """Put runs that a restored copy holds open into review: whom they were for is not known any more."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id.in_(run_ids))
+        .values(
+            state=RunState.REVIEW,
+            reason=HELD,
+            note="The ledger was restored from a copy in which this was open; its learner was forgotten since.",
+            fence=runs.c.fence + 1,
+            lease_holder=None,
+            lease_until=None,
+            next_attempt_at=None,
+            updated_at=now,
+        )
+    )
+
+
+def _forget_in_order(
+    connection: Connection, source: str, order_id: str, person: Person, replace: Callable[[Any], Any]
+) -> Counter[str]:
+    """Our own document loses the person alone; what the source sent is dropped whole, as its form is not ours."""
+    one = (orders.c.source == source, orders.c.order_id == order_id)
+    row = connection.execute(select(orders).where(*one)).one_or_none()
+    removed: Counter[str] = Counter()
+    if row is None:  # a completion's run has none
+        return removed
+    values: dict[str, Any] = {"document": hold_places(replace(row.document))}
+    if row.buyer_email_key == person.email:
+        values |= {"buyer_email": person.pseudonym, "buyer_email_key": person.pseudonym, "buyer_name": ""}
+    removed["orders"] += connection.execute(update(orders).where(*one).values(**values)).rowcount
+    removed["order_versions"] += connection.execute(
+        update(order_versions)
+        .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
+        .values(raw={FORGOTTEN: True})
+    ).rowcount
+    for delivery in connection.execute(
+        select(deliveries.c.id, deliveries.c.note).where(
+            deliveries.c.source == source, deliveries.c.order_id == order_id
+        )
+    ).all():
+        connection.execute(
+            update(deliveries).where(deliveries.c.id == delivery.id).values(body=None, note=replace(delivery.note))
+        )
+        removed["deliveries"] += 1
+    return removed
+
+
+def _forget_checkouts(connection: Connection, person: Person) -> int:
+    """Who knows a checkout's address sees whose cart it is."""
+    theirs = carts.c.run_id.in_(person.run_ids)
+    forgotten = connection.execute(update(carts).where(theirs).values(checkout_url=None)).rowcount
+    for step in connection.execute(select(steps).where(steps.c.run_id.in_(person.run_ids))).all():
+        if "checkout_url" in (step.output or {}):
+            output = {name: value for name, value in step.output.items() if name != "checkout_url"}
+            one = (steps.c.run_id == step.run_id, steps.c.position == step.position)
+            connection.execute(update(steps).where(*one).values(output=output))
+    return forgotten
+
+
+def _replacing(person: Person) -> Callable[[Any], Any]:
+    """What puts the pseudonym for the email, wherever it stands in a text, a list or a mapping.
+
+    A mapping whose own email is the person's (a learner, a buyer, an event) loses whatever else describes them.
+    """
+    pattern = whole_email(person.email)
+
+    def named(match: re.Match[str]) -> str:
+        return person.pseudonym if email_key(match[0]) == person.email else match[0]
+
+    about = {"first_name": "", "last_name": "", "name": "", "buyer_name": "", "address": None}
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub(named, normal_text(value))
+        if isinstance(value, list):
+            return [replace(each) for each in value]
+        if isinstance(value, dict):
+            is_theirs = any(
+                isinstance(value.get(name), str) and email_key(value[name]) == person.email
+                for name in ("email", "buyer_email")
+            )
+            return {name: about[name] if is_theirs and name in about else replace(each) for name, each in value.items()}
+        return value
+
+    return replace

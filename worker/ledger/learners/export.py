@@ -1,0 +1,165 @@
+"""Everything the ledger holds about one person, for an access request; and nothing of the others in their orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Table, select
+
+from worker.ledger.events import people_of
+from worker.ledger.learners.erasure import Person, words_of
+from worker.ledger.learners.mentions import rows_naming
+from worker.ledger.tables.carts import carts
+from worker.ledger.tables.runs import (
+    attempts,
+    completions,
+    deliveries,
+    events,
+    learners,
+    order_versions,
+    orders,
+    outbox,
+    runs,
+    steps,
+)
+from worker.ledger.tables.sealed_passwords import sealed_passwords
+from worker.ledger.tables.subscriptions import subscriptions
+from worker.ledger.views.serializers import Shape, iso
+from worker.sources.order import email_key
+from worker.text.personal_text import each_text, has_prose, personal_words, without_words
+
+OTHER: Final = "[another person]"
+"""Stands for what describes others."""
+_AT_ONCE: Final = 500
+_LEFT_OUT: Final = frozenset({"ciphertext", "content_hash", "polled_hash", "offers_digest", "lease_holder"})
+"""A password is told to nobody; hashes and holders tell nothing of anybody."""
+
+
+def export_person(connection: Connection, person: Person, *, now: datetime) -> Shape:
+    """All rows about the person, by kind: `{email, exported_at, learner, orders[], runs[], completions[], …}`.
+
+    Others who stand in the same orders are left out: their places, their words in texts, and the source's own record
+    where it holds somebody else.
+    """
+    others = _words_of_others(connection, person)
+    own = words_of(connection, person)
+    hide = _hiding(others - own)
+    return {
+        "email": person.email,
+        "exported_at": iso(now),
+        "learner": next(iter(_rows(connection, learners, learners.c.email_key == person.email)), None),
+        "orders": [hide(each) for each in _orders(connection, person, has_others=bool(others - own))],
+        "runs": [hide(each) for each in _runs(connection, person)],
+        "completions": _rows(connection, completions, completions.c.email_key == person.email),
+        "subscriptions": _rows(connection, subscriptions, subscriptions.c.buyer_email_key == person.email),
+        "messages": [hide(_shape(row)) for row in _messages(connection, person)],
+        "waiting_deliveries": [
+            hide(each) for each in _rows(connection, deliveries, deliveries.c.id.in_(person.delivery_ids))
+        ],
+    }
+
+
+def _hiding(others: frozenset[str]) -> Any:
+    def hide(text: str) -> str:
+        return without_words(text, others, mark=OTHER) if has_prose(text) else text
+
+    return lambda value: each_text(value, hide)
+
+
+def _words_of_others(connection: Connection, person: Person) -> frozenset[str]:
+    found: list[Any] = []
+    for source, order_id in person.orders:
+        document = connection.scalar(
+            select(orders.c.document).where(orders.c.source == source, orders.c.order_id == order_id)
+        )
+        found += [each for each in people_of(document) if each and not _is_theirs(each, person)]
+    only = ("email", "buyer_email", "first_name", "last_name", "name", "buyer_name", "address")
+    return personal_words(*({name: each[name] for name in only if name in each} for each in found))
+
+
+def _is_theirs(value: Mapping[str, Any], person: Person) -> bool:
+    return email_key(value.get("email") or value.get("buyer_email") or "") == person.email
+
+
+def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iterator[Shape]:
+    for source, order_id in person.orders:
+        row = connection.execute(
+            select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
+        ).one_or_none()
+        if row is None:
+            continue
+        shape = _shape(row)
+        document = row.document or {}
+        if not _is_theirs({"buyer_email": row.buyer_email}, person):
+            hidden = {"buyer_email": OTHER, "buyer_email_key": OTHER, "buyer_name": OTHER}
+            shape |= hidden
+            document = document | dict.fromkeys(("buyer_email", "buyer_name"), OTHER)
+        shape["document"] = document | {"lines": [_line(line, person) for line in document.get("lines", ())]}
+        mine = (order_versions.c.source == source, order_versions.c.order_id == order_id)
+        shape["versions"] = [
+            version | ({"raw": "It holds other people too."} if has_others else {})
+            for version in _rows(connection, order_versions, *mine, by=(order_versions.c.number,))
+        ]
+        mine = (deliveries.c.source == source, deliveries.c.order_id == order_id)
+        shape["deliveries"] = [
+            each | ({"body": None} if has_others else {})
+            for each in _rows(connection, deliveries, *mine, by=(deliveries.c.received_at,))
+        ]
+        about = (events.c.source == source, events.c.order_id == order_id, events.c.run_id.is_(None))
+        shape["events"] = _rows(connection, events, *about, by=(events.c.id,))
+        yield shape
+
+
+def _line(line: Mapping[str, Any], person: Person) -> Shape:
+    seats = [
+        seat if _is_theirs(seat.get("learner") or {}, person) or not seat.get("learner") else seat | {"learner": OTHER}
+        for seat in line.get("seats", ())
+    ]
+    return {**line, "seats": seats}
+
+
+def _runs(connection: Connection, person: Person) -> Iterator[Shape]:
+    for run_id in person.run_ids:
+        (shape,) = _rows(connection, runs, runs.c.id == run_id)
+        yield shape | {
+            "steps": _rows(connection, steps, steps.c.run_id == run_id, by=(steps.c.position,)),
+            "attempts": _rows(connection, attempts, attempts.c.run_id == run_id, by=(attempts.c.started_at,)),
+            "events": _rows(connection, events, events.c.run_id == run_id, by=(events.c.id,)),
+            "carts": _rows(connection, carts, carts.c.run_id == run_id),
+            "kept_passwords": _rows(connection, sealed_passwords, sealed_passwords.c.run_id == run_id),
+        }
+
+
+def _messages(connection: Connection, person: Person) -> list[Row[Any]]:
+    ids = [row.id for row in rows_naming(connection, person.email, outbox.c.payload, outbox.c.id)]
+    return list(connection.execute(select(outbox).where(outbox.c.id.in_(ids)).order_by(outbox.c.created_at)))
+
+
+def _rows(connection: Connection, table: Table, *conditions: Any, by: Sequence[Any] = ()) -> list[Shape]:
+    return [_shape(row) for row in connection.execute(select(table).where(*conditions).order_by(*by))]
+
+
+def _shape(row: Row[Any]) -> Shape:
+    """A row as JSON: its columns that hold something, moments in UTC."""
+    values = {name: iso(each) if isinstance(each, datetime) else each for name, each in row._mapping.items()}  # noqa: SLF001  (SQLAlchemy's public name for it)
+    return {name: each for name, each in values.items() if each not in (None, "", {}, []) and name not in _LEFT_OUT}
+
+
+def as_text(shape: Shape, indent: str = "") -> Iterator[str]:
+    """The same for a person to read: one line a value, records apart."""
+    for name, value in shape.items():
+        title = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            yield f"{indent}{title}:"
+            yield from as_text(dict(value), indent + "  ")
+        elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            yield f"{indent}{title}: {len(value)}"
+            for number, each in enumerate(value, start=1):
+                yield f"{indent}- {number}"
+                yield from as_text(dict(each), indent + "    ")
+        elif isinstance(value, list):
+            yield f"{indent}{title}: {', '.join(map(str, value)) or 'none'}"
+        else:
+            yield f"{indent}{title}: {'none' if value is None else value}"

@@ -1,0 +1,261 @@
+"""What is kept only for so long: sources' records, deliveries, texts of errors and reasons, completions' names.
+
+What the books need stays: who was given what, when, by which order, and what an operator did by hand. Done in small
+transactions, each harmless when two processes do it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    and_,
+    cast,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from worker.ledger.learners.erased_texts import without_quote
+from worker.ledger.outbox import OutboxState
+from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.session import Ledger
+from worker.ledger.states import DeliveryState, OrderState, RunState
+from worker.ledger.tables.runs import (
+    attempts,
+    completions,
+    cursors,
+    deliveries,
+    events,
+    order_versions,
+    orders,
+    outbox,
+    runs,
+)
+from worker.text.personal_text import EXPIRED, has_prose
+
+CURSOR: Final = "ledger:retention"
+"""Its row says when this was last done."""
+RAW: Final = {"expired": True}
+_MARKS: Final = ('{"expired": true}', '{"forgotten": true}')
+_BATCH: Final = 500
+_ENDED: Final = (RunState.SUCCEEDED, RunState.CANCELLED)
+_BOOKED: Final = frozenset({"run_resolved", "learner_forgotten", "learner_exported", "ledger_recovered"})
+"""Events whose reason says what a person did: it stays."""
+_FINISHED: Final = (OrderState.PLANNED, OrderState.IGNORED, OrderState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class RetentionDays:
+    """For how many days each kind is kept; 0: for good."""
+
+    order_versions: float
+    deliveries: float
+    texts: float
+    completions: float
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One kind of row, and what becomes of it."""
+
+    keys: tuple[Any, ...]
+    condition: Callable[[Connection, datetime], ColumnElement[bool]]
+    apply: Callable[[Connection, Sequence[Row[Any]]], None]
+    days: Callable[[RetentionDays], float]
+
+
+def is_due(ledger: Ledger, *, now: datetime, holder: str) -> bool:
+    """Whether today's is the caller's to do: True once a day, however many ask."""
+    values = {"lease_holder": holder, "last_attempt_at": now}
+    with ledger.write() as connection:
+        if insert_ignoring(connection, cursors, {"source": CURSOR, "position": {}, "failures": 0, **values}):
+            return True
+        mine = update(cursors).where(cursors.c.source == CURSOR, cursors.c.last_attempt_at <= now - timedelta(days=1))
+        return bool(connection.execute(mine.values(**values)).rowcount)
+
+
+def count_expired(ledger: Ledger, days: RetentionDays, *, now: datetime) -> dict[str, int]:
+    """How many rows of each kind are kept for longer than they should be. Changes nothing."""
+    found = {}
+    with ledger.read() as connection:
+        for name, rule, before in _in_force(days, now):
+            counted = select(func.count()).select_from(rule.keys[0].table).where(rule.condition(connection, before))
+            found[name] = connection.scalar(counted) or 0
+    return found
+
+
+def expire(
+    ledger: Ledger,
+    days: RetentionDays,
+    *,
+    now: datetime,
+    progress: Callable[[str, int], None] = lambda _name, _count: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, int]:
+    """Drop what is kept for too long, some hundred rows a transaction; how many of each kind.
+
+    Goes on where it was stopped when it is called again. `progress` is told after each transaction.
+    """
+    done = {}
+    for name, rule, before in _in_force(days, now):
+        done[name] = 0
+        for count in _batches(ledger, rule, before):
+            done[name] += count
+            progress(name, done[name])
+            if should_stop():
+                return done
+    return done
+
+
+def _batches(ledger: Ledger, rule: _Rule, before: datetime) -> Iterator[int]:
+    mark: tuple[Any, ...] | None = None
+    while True:
+        with ledger.write() as connection:
+            found = select(*rule.keys).where(rule.condition(connection, before))
+            if mark is not None:
+                found = found.where(tuple_(*rule.keys) > tuple_(*mark))
+            rows = connection.execute(found.order_by(*rule.keys).limit(_BATCH)).all()
+            if rows:
+                rule.apply(connection, rows)
+        if not rows:
+            return
+        mark = tuple(rows[-1])
+        yield len(rows)
+
+
+def _in_force(days: RetentionDays, now: datetime) -> Iterator[tuple[str, _Rule, datetime]]:
+    for name, rule in _RULES.items():
+        kept_days = rule.days(days)
+        if kept_days > 0:
+            yield name, rule, now - timedelta(days=kept_days)
+
+
+# What sources sent of orders
+
+
+def _old_versions(_: Connection, before: datetime) -> ColumnElement[bool]:
+    """All but the newest of an order that is not finished: by that one its next change is told."""
+    is_open = exists().where(
+        runs.c.source == orders.c.source, runs.c.order_id == orders.c.order_id, runs.c.state.not_in(_ENDED)
+    )
+    is_done = and_(orders.c.state.in_(_FINISHED), not_(is_open))
+    of_order = exists().where(
+        orders.c.source == order_versions.c.source,
+        orders.c.order_id == order_versions.c.order_id,
+        or_(order_versions.c.number < orders.c.version, is_done),
+    )
+    is_there = cast(order_versions.c.raw, Text).not_in(_MARKS)
+    return and_(order_versions.c.seen_at < before, is_there, of_order)
+
+
+def _drop_raws(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    mine = tuple_(order_versions.c.source, order_versions.c.order_id, order_versions.c.number)
+    connection.execute(update(order_versions).where(mine.in_([tuple(row) for row in rows])).values(raw=RAW))
+
+
+# Deliveries
+
+
+def _old_deliveries(_: Connection, before: datetime) -> ColumnElement[bool]:
+    is_done = deliveries.c.state.in_((DeliveryState.PLANNED, DeliveryState.IGNORED))
+    return and_(deliveries.c.received_at < before, deliveries.c.finished_at < before, is_done)
+
+
+def _delete_deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    connection.execute(delete(deliveries).where(deliveries.c.id.in_([row.id for row in rows])))
+
+
+# Texts
+
+
+def _old_errors(_: Connection, before: datetime) -> ColumnElement[bool]:
+    has_ended = exists().where(runs.c.id == attempts.c.run_id, runs.c.state.in_(_ENDED), runs.c.finished_at < before)
+    return and_(attempts.c.started_at < before, _is_quoting(attempts.c.error), has_ended)
+
+
+def _is_quoting(text: Any) -> ColumnElement[bool]:
+    """A class's name and a colon, then what may quote a vendor; not yet dropped."""
+    return and_(text.like("%: %"), text.not_like(f"%: {EXPIRED}"), text.not_like("%: [erased]"))
+
+
+def _drop_errors(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    for row in rows:
+        mine = (attempts.c.run_id == row.run_id, attempts.c.step == row.step, attempts.c.number == row.number)
+        error = connection.scalar(select(attempts.c.error).where(*mine)) or ""
+        connection.execute(update(attempts).where(*mine).values(error=without_quote(error, mark=EXPIRED)))
+
+
+def _old_event_texts(_: Connection, before: datetime) -> ColumnElement[bool]:
+    has_reason = and_(
+        events.c.reason.like("% %"), events.c.reason.not_like(f"%{EXPIRED}%"), events.c.kind.not_in(_BOOKED)
+    )
+    detail = cast(events.c.detail, Text)
+    has_error = and_(detail.like('%"error"%'), detail.not_like(f"%{EXPIRED}%"))
+    return and_(events.c.at < before, or_(has_reason, has_error))
+
+
+def _drop_event_texts(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    found = connection.execute(select(events).where(events.c.id.in_([row.id for row in rows]))).all()
+    for row in found:
+        values: dict[str, Any] = {}
+        if row.kind not in _BOOKED and has_prose(row.reason):
+            values["reason"] = EXPIRED
+        if isinstance(error := row.detail.get("error"), str):
+            values["detail"] = row.detail | {"error": without_quote(error, mark=EXPIRED)}
+        if values:
+            connection.execute(update(events).where(events.c.id == row.id).values(**values))
+
+
+def _old_messages(_: Connection, before: datetime) -> ColumnElement[bool]:
+    is_there = cast(outbox.c.payload, Text) != _MARKS[0]
+    return and_(outbox.c.state == OutboxState.SENT, outbox.c.created_at < before, is_there)
+
+
+def _drop_messages(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """Their rows stay: by their ids no event is told twice."""
+    connection.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(payload=RAW))
+
+
+# Completions
+
+
+def _old_completions(_: Connection, before: datetime) -> ColumnElement[bool]:
+    is_named = or_(completions.c.email != "", completions.c.name != "")
+    is_open = exists().where(runs.c.completion_id == completions.c.id, runs.c.state.not_in(_ENDED))
+    return and_(completions.c.updated_at < before, is_named, not_(is_open))
+
+
+def _drop_names(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    mine = completions.c.id.in_([row.id for row in rows])
+    connection.execute(update(completions).where(mine).values(email="", email_key="", name=""))
+
+
+_RULES: Final[Mapping[str, _Rule]] = {
+    "order_versions": _Rule(
+        (order_versions.c.source, order_versions.c.order_id, order_versions.c.number),
+        _old_versions,
+        _drop_raws,
+        lambda days: days.order_versions,
+    ),
+    "deliveries": _Rule((deliveries.c.id,), _old_deliveries, _delete_deliveries, lambda days: days.deliveries),
+    "attempt_texts": _Rule(
+        (attempts.c.run_id, attempts.c.step, attempts.c.number), _old_errors, _drop_errors, lambda days: days.texts
+    ),
+    "event_texts": _Rule((events.c.id,), _old_event_texts, _drop_event_texts, lambda days: days.texts),
+    "sent_messages": _Rule((outbox.c.id,), _old_messages, _drop_messages, lambda days: days.texts),
+    "completions": _Rule((completions.c.id,), _old_completions, _drop_names, lambda days: days.completions),
+}
+"""By the name it is told under."""

@@ -1,0 +1,250 @@
+"""Subscriptions in the ledger: their rows, whose orders are whose, and what is due to be looked at by them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
+
+from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.states import RunState
+from worker.ledger.tables.runs import cursors, orders, runs
+from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
+from worker.sources.order import email_key
+from worker.sources.subscription import Subscription
+
+_AT_ONCE = 500
+_LATE_COMMIT = timedelta(minutes=10)
+"""A run's end may become visible so long after the moment it bears."""
+
+
+def content_hash(subscription: Subscription) -> str:
+    """Changes when anything we read from the subscription's record changes."""
+    document = json.dumps(subscription.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()[:32]
+
+
+def polled_hashes(connection: Connection, source: str, subscription_ids: Sequence[str]) -> dict[str, str | None]:
+    """The content a poll last saw of these subscriptions, by id; those the ledger does not know are left out."""
+    found: dict[str, str | None] = {}
+    for start in range(0, len(subscription_ids), _AT_ONCE):
+        some = subscription_ids[start : start + _AT_ONCE]
+        statement = select(subscriptions.c.subscription_id, subscriptions.c.polled_hash).where(
+            subscriptions.c.source == source, subscriptions.c.subscription_id.in_(some)
+        )
+        found |= {row.subscription_id: row.polled_hash for row in connection.execute(statement)}
+    return found
+
+
+def lock_subscription(
+    connection: Connection, subscription: Subscription, *, fetched_at: datetime, now: datetime
+) -> tuple[Row[Any], bool]:
+    """Lock the subscription's row until the transaction ends, making it first if it is new; and whether it was."""
+    created = insert_ignoring(
+        connection,
+        subscriptions,
+        {
+            "source": subscription.source,
+            "subscription_id": subscription.id,
+            "status": subscription.status,
+            "access": subscription.access,
+            "buyer_email_key": "",
+            "document": {},
+            "content_hash": "",
+            "first_seen_at": now,
+            "fetched_at": fetched_at,
+            "updated_at": now,
+        },
+    )
+    row = lock_row(connection, subscription.source, subscription.id)
+    if row is None:  # it was there or was made, and nobody deletes it meanwhile
+        raise LookupError(subscription.id)
+    return row, created
+
+
+def lock_row(connection: Connection, source: str, subscription_id: str) -> Row[Any] | None:
+    """The subscription's row, locked until the transaction ends; None if the ledger does not know it."""
+    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    return connection.execute(select(subscriptions).where(*mine).with_for_update()).one_or_none()
+
+
+def write_content(connection: Connection, subscription: Subscription, *, hashed: str, now: datetime) -> None:
+    """Write a subscription's content, and that its orders are still to be planned by it."""
+    update_subscription(
+        connection,
+        subscription.source,
+        subscription.id,
+        status=subscription.status,
+        access=subscription.access,
+        product_id=subscription.product_id,
+        buyer_email_key=email_key(subscription.buyer_email),
+        next_bill_on=_day(subscription.next_bill_on),
+        canceled_on=_day(subscription.canceled_on),
+        period_ends_on=_day(subscription.period_ends_on),
+        # Its buyer's address is kept in one place.
+        document=subscription.model_dump(mode="json", exclude={"buyer_email", "is_partial"}),
+        content_hash=hashed,
+        judged_at=None,
+        updated_at=now,
+    )
+    for order_id in sorted(invoice.order_id for invoice in subscription.invoices or ()):
+        add_order(connection, subscription.source, order_id=order_id, subscription_id=subscription.id)
+
+
+def add_order(connection: Connection, source: str, *, order_id: str, subscription_id: str) -> None:
+    """Note that an order is one of a subscription's, which the ledger may not know yet. The first word counts."""
+    values = {"source": source, "order_id": order_id, "subscription_id": subscription_id}
+    insert_ignoring(connection, subscription_orders, values)
+
+
+def row_of(connection: Connection, source: str, subscription_id: str) -> Row[Any] | None:
+    """The subscription's row, not locked; None if the ledger does not know it."""
+    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    return connection.execute(select(subscriptions).where(*mine)).one_or_none()
+
+
+def _day(day: object) -> str | None:
+    return None if day is None else str(day)
+
+
+def update_subscription(connection: Connection, source: str, subscription_id: str, **values: Any) -> None:
+    """Set columns of a subscription's row."""
+    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    connection.execute(update(subscriptions).where(*mine).values(**values))
+
+
+def note_judged(connection: Connection, source: str, subscription_id: str, *, now: datetime) -> None:
+    """Note that a subscription's orders are planned by it, and by what their runs had come to."""
+    update_subscription(connection, source, subscription_id, judged_at=now - _LATE_COMMIT)
+
+
+def subscription_of(connection: Connection, source: str, order_id: str) -> Row[Any] | None:
+    """The row of the subscription that lists this order, or that it names; None if the ledger knows none."""
+    return connection.execute(
+        select(subscriptions)
+        .join(
+            subscription_orders,
+            and_(
+                subscription_orders.c.source == subscriptions.c.source,
+                subscription_orders.c.subscription_id == subscriptions.c.subscription_id,
+            ),
+        )
+        .where(subscription_orders.c.source == source, subscription_orders.c.order_id == order_id)
+    ).one_or_none()
+
+
+def initial_order_of(connection: Connection, source: str, subscription_id: str) -> str | None:
+    """The order that a subscription's purchase is; None while none is chosen, or for one the ledger does not know."""
+    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    found: str | None = connection.scalar(select(subscriptions.c.initial_order_id).where(*mine))
+    return found
+
+
+def subscriptions_of_buyer(connection: Connection, source: str, email: str, product_id: str) -> list[Row[Any]]:
+    """The rows of a buyer's subscriptions to a product."""
+    return list(
+        connection.execute(
+            select(subscriptions).where(
+                subscriptions.c.source == source,
+                subscriptions.c.buyer_email_key == email_key(email),
+                subscriptions.c.product_id == product_id,
+            )
+        )
+    )
+
+
+def orders_of(connection: Connection, source: str, subscription_id: str) -> list[str]:
+    """The orders of a subscription that the ledger holds, sorted as every transaction locks orders."""
+    listed = connection.scalars(
+        select(orders.c.order_id)
+        .join(
+            subscription_orders,
+            and_(subscription_orders.c.source == orders.c.source, subscription_orders.c.order_id == orders.c.order_id),
+        )
+        .where(
+            subscription_orders.c.source == source,
+            subscription_orders.c.subscription_id == subscription_id,
+            orders.c.version > 0,
+        )
+    )
+    return sorted(listed)
+
+
+def orders_with_access(connection: Connection, source: str, subscription_id: str) -> list[str]:
+    """The orders of a subscription that gave access."""
+    statement = (
+        select(runs.c.order_id)
+        .join(
+            subscription_orders,
+            and_(subscription_orders.c.source == runs.c.source, subscription_orders.c.order_id == runs.c.order_id),
+        )
+        .where(
+            subscription_orders.c.source == source,
+            subscription_orders.c.subscription_id == subscription_id,
+            *_gave_access(),
+        )
+        .distinct()
+    )
+    return list(connection.scalars(statement))
+
+
+def to_judge(connection: Connection, source: str, *, limit: int) -> list[str]:
+    """The subscriptions by which orders are still to be planned: their news is not applied yet, or, where they have
+    ended, one of their orders gave access since that was last done.
+    """
+    gave_since = exists().where(
+        subscription_orders.c.source == subscriptions.c.source,
+        subscription_orders.c.subscription_id == subscriptions.c.subscription_id,
+        runs.c.source == subscription_orders.c.source,
+        runs.c.order_id == subscription_orders.c.order_id,
+        *_gave_access(),
+        runs.c.finished_at > subscriptions.c.judged_at,
+    )
+    due = or_(subscriptions.c.judged_at.is_(None), and_(subscriptions.c.ended_reason.is_not(None), gave_since))
+    statement = (
+        select(subscriptions.c.subscription_id)
+        .where(subscriptions.c.source == source, due)
+        .order_by(subscriptions.c.subscription_id)
+        .limit(limit)
+    )
+    return list(connection.scalars(statement))
+
+
+def _gave_access() -> tuple[Any, ...]:
+    return (runs.c.workflow == "enrolment", runs.c.state == RunState.SUCCEEDED, runs.c.grant.is_not(None))
+
+
+def take_cursor(
+    connection: Connection, cursor: str, *, holder: str, now: datetime, lease_seconds: float
+) -> Row[Any] | None:
+    """Take a cursor for a poll, made first if there is none; None while another poll holds it."""
+    insert_ignoring(connection, cursors, {"source": cursor, "position": {}, "failures": 0})
+    free = or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now)
+    return connection.execute(
+        update(cursors)
+        .where(cursors.c.source == cursor, free)
+        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds), last_attempt_at=now)
+        .returning(cursors)
+    ).one_or_none()
+
+
+def write_cursor(connection: Connection, cursor: str, *, holder: str, **values: Any) -> bool:
+    """Write to a cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
+    mine = update(cursors).where(cursors.c.source == cursor, cursors.c.lease_holder == holder)
+    return connection.execute(mine.values(**values)).rowcount == 1
+
+
+def subscriptions_bought(connection: Connection, email: str) -> int:
+    """How many subscriptions name this buyer, of any source."""
+    mine = subscriptions.c.buyer_email_key == email_key(email)
+    return connection.scalar(select(func.count()).select_from(subscriptions).where(mine)) or 0
+
+
+def forget_buyer(connection: Connection, email: str) -> int:
+    """Take a buyer's address out of their subscriptions; how many there were."""
+    mine = subscriptions.c.buyer_email_key == email_key(email)
+    return connection.execute(update(subscriptions).where(mine).values(buyer_email_key="")).rowcount

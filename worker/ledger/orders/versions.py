@@ -1,0 +1,70 @@
+"""The versions of an order side by side: what its source changed each time, with the values before and after."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from worker.ledger.orders.changes import differences
+from worker.ledger.tables.runs import order_versions
+from worker.ledger.views.serializers import Shape, iso
+
+MOST_VERSIONS = 20
+MOST_DIFFERENCES = 40
+_LONGEST_VALUE = 300
+_DROPPED = ({"forgotten": True}, {"expired": True})
+
+
+def compared_versions(connection: Connection, source: str, order_id: str) -> list[Shape]:
+    """The newest versions of an order, newest first, each compared with the one before.
+
+    `[{number, seen_at, delivery_id, is_first, is_forgotten, differences[{path, before, after}], left_out}]`. Values are
+    the source's own, as text, long ones cut; None where there was nothing. `is_forgotten`: the record was dropped
+    because its learner asked for it, or as it was kept long enough: there is nothing to compare.
+    """
+    newest = (
+        select(order_versions)
+        .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
+        .order_by(order_versions.c.number.desc())
+        .limit(MOST_VERSIONS + 1)
+    )
+    rows = connection.execute(newest).all()
+    shown = []
+    for index, row in enumerate(rows[:MOST_VERSIONS]):
+        before = rows[index + 1] if index + 1 < len(rows) else None
+        is_forgotten = row.raw in _DROPPED or (before is not None and before.raw in _DROPPED)
+        found = [] if before is None or is_forgotten else differences(_numbered(before.raw), _numbered(row.raw))
+        shown.append(
+            {
+                "number": row.number,
+                "seen_at": iso(row.seen_at),
+                "delivery_id": row.delivery_id,
+                "is_first": row.number == 1,
+                "is_forgotten": is_forgotten,
+                "differences": [
+                    {"path": path, "before": value_text(old), "after": value_text(new)}
+                    for path, old, new in found[:MOST_DIFFERENCES]
+                ],
+                "left_out": max(0, len(found) - MOST_DIFFERENCES),
+            }
+        )
+    return shown
+
+
+def _numbered(value: Any) -> Any:
+    """The record with an id, its place, for each record of a list that has none: so they are compared one by one."""
+    if isinstance(value, dict):
+        return {key: _numbered(each) for key, each in value.items()}
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        return [{"id": str(place), **_numbered(each)} for place, each in enumerate(value, start=1)]
+    return value
+
+
+def value_text(value: Any) -> str | None:
+    """A value of a source's record for people: text as it is, anything else as JSON; cut when it is long."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -1,0 +1,387 @@
+"""Finding due work in the ledger: orphaned runs, due runs, due deliveries, orders to be looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, insert, or_, select, update
+
+from worker.ledger.runs import breaker, repository
+from worker.ledger.runs.assignment import Share, next_step
+from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
+from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
+from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, pauses, runs, steps
+
+DISPATCH_AGAIN_SECONDS = 10.0
+"""A run or delivery that was sent and not taken is sent again after this long, then twice as long, up to a minute."""
+_LONGEST_WAIT_EXPONENT = 3
+_LOOK_AGAIN_SECONDS = 30.0
+_CLOCK_MARGIN_SECONDS = 60.0
+"""What was sent later than this from now was sent by a clock that was ahead, and is taken for lost."""
+_PROBE_CANDIDATES = 50
+
+
+def recover_orphans(
+    connection: Connection,
+    *,
+    now: datetime,
+    settle_seconds: float,
+    max_attempts: int,
+    backoff_seconds: float,
+    asked_steps: Collection[str] = (),
+) -> int:
+    """Take runs whose lease has ended from holders that vanished; returns how many.
+
+    A call that may have been sent settles first, counted from the lease's end (from now where that was long ago), and
+    the lane stays shut until then. Those of `asked_steps` are asked about from now on: their answers settle them.
+    Where nothing was open the death itself counts as an attempt, so that a run which kills its worker cannot do so for
+    ever.
+    """
+    settle = timedelta(seconds=settle_seconds)
+    orphans = connection.execute(
+        select(runs)
+        .where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now)
+        .order_by(runs.c.lease_until)
+        .limit(500)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for run in orphans:
+        _recover(
+            connection,
+            run,
+            now=now,
+            settle=settle,
+            max_attempts=max_attempts,
+            backoff_seconds=backoff_seconds,
+            asked_steps=asked_steps,
+        )
+    return len(orphans)
+
+
+def _recover(
+    connection: Connection,
+    run: Row[Any],
+    *,
+    now: datetime,
+    settle: timedelta,
+    max_attempts: int,
+    backoff_seconds: float,
+    asked_steps: Collection[str],
+) -> None:
+    closed = connection.scalars(
+        update(attempts)
+        .where(attempts.c.run_id == run.id, attempts.c.outcome.is_(None))
+        .values(outcome=Outcome.UNKNOWN, finished_at=run.lease_until, error="the worker vanished during the call")
+        .returning(attempts.c.step)
+    ).all()
+    values: dict[str, Any] = {"state": RunState.WAITING, "reason": "worker_vanished"}
+    if closed:
+        settled_at = run.lease_until + settle
+        if settled_at < now:
+            # Nobody looked for long, or the clock jumped ahead while the call was under way: that may be so still.
+            settled_at = now + settle
+        is_asked = set(closed) <= set(asked_steps)
+        values |= {"next_attempt_at": now if is_asked else settled_at, "lane_shut_until": settled_at}
+    else:
+        failures = _count_death(connection, run, now)
+        is_open = bool(repository.effect_open_runs(connection, [run.id]))
+        if is_open:
+            values["lane_shut_until"] = now + settle
+        if failures >= max_attempts and is_open:
+            # It died at each lookup: what it may have made is a question to a person, and it must not go on dying.
+            values |= {"state": RunState.REVIEW, "reason": "outcome_unknown"}
+        elif failures >= max_attempts:
+            values |= {"state": RunState.FAILED, "reason": "attempts_spent", "finished_at": now}
+        else:
+            wait = timedelta(seconds=backoff_seconds * (failures - 1))
+            values |= {"next_attempt_at": now + wait}
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.state == RunState.RUNNING)
+        .values(
+            **values,
+            lease_holder=None,
+            lease_until=None,
+            dispatched_at=None,
+            dispatches=0,
+            note="The worker vanished while it held the run.",
+            updated_at=now,
+        )
+    )
+    repository.record_event(
+        connection,
+        at=now,
+        kind="run_recovered",
+        actor=Actor.ENGINE,
+        run_id=run.id,
+        source=run.source,
+        order_id=run.order_id,
+        reason="worker_vanished",
+        detail={"holder": run.lease_holder, "open_calls": len(closed)},
+    )
+
+
+def _count_death(connection: Connection, run: Row[Any], now: datetime) -> int:
+    step = connection.execute(
+        select(steps)
+        .where(steps.c.run_id == run.id, steps.c.state == StepState.PENDING)
+        .order_by(steps.c.position)
+        .limit(1)
+    ).one_or_none()
+    if step is None:
+        return 1
+    number = connection.scalar(
+        select(func.coalesce(func.max(attempts.c.number), 0)).where(
+            attempts.c.run_id == run.id, attempts.c.step == step.name
+        )
+    )
+    connection.execute(
+        insert(attempts).values(
+            run_id=run.id,
+            step=step.name,
+            number=(number or 0) + 1,
+            kind="death",
+            generation=run.generation,
+            fence=run.fence,
+            holder=run.lease_holder or "",
+            started_at=run.updated_at,
+            finished_at=now,
+            outcome=Outcome.RETRYABLE,
+            error="the worker vanished; no call was open",
+        )
+    )
+    connection.execute(
+        update(steps)
+        .where(steps.c.run_id == run.id, steps.c.position == step.position)
+        .values(counted=step.counted + 1)
+    )
+    return int(step.counted) + 1
+
+
+def _look() -> Select[tuple[bool]]:
+    """The question of `anything_due`, made once: every sweep asks it, and mostly in vain."""
+    now = bindparam("now", type_=runs.c.next_attempt_at.type)
+    looks = (
+        select(runs.c.id).where(
+            runs.c.state.in_(sorted(CLAIMABLE)), or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now)
+        ),
+        select(deliveries.c.id).where(
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+            or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
+        ),
+        select(orders.c.order_id).where(orders.c.replan_at <= now),
+        select(runs.c.id).where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now),
+        select(breakers.c.system).where(breakers.c.state == BreakerState.RAMPING),
+    )
+    return select(or_(*(look.exists() for look in looks)))
+
+
+_LOOK = _look()
+
+
+def anything_due(connection: Connection, *, now: datetime) -> bool:
+    """Whether a sweep may find something to send; a look that takes no lock."""
+    return bool(connection.scalar(_LOOK, {"now": now}))
+
+
+def take_due_runs(
+    connection: Connection,
+    *,
+    now: datetime,
+    system: str,
+    limit: int,
+    share: Share | None = None,
+    probe_seconds: float = PROBE_SECONDS,
+    risky_steps: Collection[str] = (),
+) -> list[str]:
+    """The ids of a system's runs whose time has come, marked as sent. Without a `share`, every run is the system's.
+
+    A lane's later runs wait for its first; a paused system's are left. Of a system that is down one run is taken every
+    `probe_seconds`, rather none whose next call is one of `risky_steps`; of one that recovers, as many as it may have.
+    """
+    found = breaker.read(connection, system)
+    if found is not None and found.state is BreakerState.OPEN:
+        return _take_probe(
+            connection, found, now=now, share=share, probe_seconds=probe_seconds, risky_steps=risky_steps
+        )
+    if found is not None and found.state is BreakerState.RAMPING:
+        if connection.execute(select(runs.c.id).where(*_is_due(now, share)).limit(1)).first() is None:
+            breaker.close(connection, found, now=now)
+            return []
+        sent_since = now - timedelta(seconds=DISPATCH_AGAIN_SECONDS)
+        limit = min(limit, breaker.room(connection, found, now=now, sent_since=sent_since))
+    due = (
+        select(runs.c.id)
+        .where(*_may_start(system, now, share), not_sent_lately(runs, now))
+        .order_by(runs.c.next_attempt_at, runs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return sorted(_mark_sent(connection, runs.c.id.in_(due), now))
+
+
+def due_in_lane(connection: Connection, lane: str, *, now: datetime) -> str | None:
+    """The oldest due run of a lane: the one to go on with when the lane is let go."""
+    return connection.scalar(
+        select(runs.c.id).where(runs.c.lane == lane, *_is_due(now)).order_by(runs.c.created_at, runs.c.id).limit(1)
+    )
+
+
+def _is_due(now: datetime, share: Share | None = None) -> tuple[ColumnElement[bool], ...]:
+    due = (
+        runs.c.state.in_(sorted(CLAIMABLE)),
+        or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
+    )
+    return due if share is None else (*due, share.condition())
+
+
+def _may_start(system: str, now: datetime, share: Share | None) -> tuple[ColumnElement[bool], ...]:
+    other = runs.alias("other")
+    lane_taken = (
+        select(other.c.id)
+        .where(
+            other.c.lane == runs.c.lane,
+            other.c.id != runs.c.id,
+            or_(other.c.state == RunState.RUNNING, other.c.lane_shut_until > now),
+        )
+        .exists()
+    )
+    return *_is_due(now, share), ~select(pauses.c.system).where(pauses.c.system == system).exists(), ~lane_taken
+
+
+def _mark_sent(connection: Connection, which: ColumnElement[bool], now: datetime) -> list[str]:
+    taken = connection.execute(
+        update(runs).where(which).values(dispatched_at=now, dispatches=runs.c.dispatches + 1).returning(runs.c.id)
+    )
+    return list(taken.scalars())
+
+
+def _take_probe(
+    connection: Connection,
+    found: Breaker,
+    *,
+    now: datetime,
+    share: Share | None,
+    probe_seconds: float,
+    risky_steps: Collection[str],
+) -> list[str]:
+    """The one run that asks a system whether it is back, if it is time to: its id, marked as sent."""
+    if not found.probe_is_due(now, probe_seconds):
+        return []
+    candidates = connection.execute(
+        select(runs.c.id, next_step().label("step"))
+        .where(*_may_start(found.system, now, share))
+        .order_by(runs.c.updated_at, runs.c.id)
+        .limit(_PROBE_CANDIDATES)
+    ).all()
+    risky = {row.id for row in candidates if row.step in risky_steps}
+    looked_up = repository.effect_open_runs(connection, sorted(risky))
+    failed_at = {run_id: place for place, run_id in enumerate(found.failing_run_ids)}
+
+    def harm(run_id: str) -> tuple[int, bool, bool]:
+        """Rather one that has not failed for longest: the run that fails for its own sake must not be asked for ever.
+
+        Then one whose call does no harm when it is repeated, or is asked about first.
+        """
+        return failed_at.get(run_id, -1), run_id in risky - looked_up, run_id in risky
+
+    chosen = min((row.id for row in candidates), key=harm, default=None)
+    # The run's row before the breaker's, as everywhere; one that somebody else has locked is left for the next sweep.
+    locked = select(runs.c.id).where(runs.c.id == chosen, *_is_due(now)).with_for_update(skip_locked=True)
+    if chosen is None or connection.execute(locked).first() is None:
+        return []
+    if not breaker.take_probe(connection, found, chosen, now=now, probe_seconds=probe_seconds):
+        return []
+    return _mark_sent(connection, runs.c.id == chosen, now)
+
+
+def not_sent_lately(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Never sent, or sent so long ago that the message must be taken for lost."""
+    ahead = table.c.dispatched_at > now + timedelta(seconds=_CLOCK_MARGIN_SECONDS)
+    if "dispatches" not in table.c:
+        return or_(
+            table.c.dispatched_at.is_(None),
+            ahead,
+            table.c.dispatched_at <= now - timedelta(seconds=DISPATCH_AGAIN_SECONDS),
+        )
+    waits = [
+        and_(
+            table.c.dispatches == dispatches
+            if dispatches < _LONGEST_WAIT_EXPONENT
+            else table.c.dispatches >= dispatches,
+            table.c.dispatched_at <= now - timedelta(seconds=DISPATCH_AGAIN_SECONDS * 2 ** (dispatches - 1)),
+        )
+        for dispatches in range(1, _LONGEST_WAIT_EXPONENT + 1)
+    ]
+    return or_(table.c.dispatched_at.is_(None), ahead, *waits)
+
+
+def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """Orders with a hint that is due and that nobody fetches, marked as sent: `(source, order id)`, each once."""
+    due = (
+        select(deliveries.c.id)
+        .where(
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+            deliveries.c.order_id.is_not(None),
+            or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
+            or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
+            not_sent_lately(deliveries, now),
+        )
+        .order_by(deliveries.c.received_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(due))
+        .values(dispatched_at=now)
+        .returning(deliveries.c.source, deliveries.c.order_id)
+    )
+    return sorted({(row.source, row.order_id) for row in taken})
+
+
+def take_orders_to_replan(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
+    """Orders whose last plan left something for later, put off once more in case this look fails too."""
+    # One that is locked is being looked at: waiting for it here could be for each other, as it wants the deliveries.
+    due = connection.execute(
+        select(orders.c.source, orders.c.order_id)
+        .where(orders.c.replan_at <= now)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+    for source, order_id in due:
+        connection.execute(
+            update(orders)
+            .where(orders.c.source == source, orders.c.order_id == order_id)
+            .values(replan_at=now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+        )
+    return [(row.source, row.order_id) for row in due]
+
+
+def break_leases(connection: Connection, *, now: datetime) -> int:
+    """End every lease now, and forget what was sent to workers; returns how many runs were held.
+
+    Only for a process that knows no other can be alive, and whose broker died with the one before. What was sent to a
+    destination still settles first.
+    """
+    count = connection.execute(
+        update(runs).where(runs.c.state == RunState.RUNNING, runs.c.lease_until > now).values(lease_until=now)
+    ).rowcount
+    connection.execute(update(deliveries).where(deliveries.c.lease_until > now).values(lease_until=now))
+    connection.execute(update(cursors).where(cursors.c.lease_until > now).values(lease_until=now))
+    connection.execute(
+        update(runs)
+        .where(runs.c.state.in_(sorted(CLAIMABLE)), runs.c.dispatched_at.is_not(None))
+        .values(dispatched_at=None, dispatches=0)
+    )
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
+            deliveries.c.dispatched_at.is_not(None),
+        )
+        .values(dispatched_at=None)
+    )
+    return count

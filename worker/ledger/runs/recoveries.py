@@ -1,0 +1,175 @@
+"""Doubt about calls that a restored ledger may have forgotten: an attempt of unknown outcome, so that all who ask, ask.
+
+A doubted run is as one whose worker vanished during the call: LearningCart is asked by the reference before anything is
+sent. Written for the runs there are when the ledger is recovered, and with each run that is planned later for an order
+made before. Each function works inside the transaction it is given and commits nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from worker.ledger.events import typed_text
+from worker.ledger.ids import new_id
+from worker.ledger.references import reference
+from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome
+from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.runs import attempts, completions, orders, runs
+
+FORGOTTEN_CALL: Final = "the ledger was restored from an older copy: this may have been sent since"
+"""The `error` of such an attempt."""
+SOURCE_MARGIN: Final = timedelta(days=1)
+"""An order's own date may be off by this: its source's clock, and a time zone that is not stated."""
+
+
+def shut_out_planners(connection: Connection) -> None:
+    """Let no other process add or change a run until the transaction ends: its first statement, or it may deadlock.
+
+    A run that is added meanwhile would be seen neither here nor see the recovery. On SQLite there is one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE")
+
+
+def add(
+    connection: Connection,
+    *,
+    copied_at: datetime,
+    recovered_at: datetime,
+    settled_at: datetime,
+    steps_asked: Collection[str],
+    actor: str,
+    reason: str | None,
+) -> str:
+    """Record a recovery; its id. From its commit on, `doubt_planned` doubts what is planned."""
+    recovery_id = new_id(recovered_at)
+    connection.execute(
+        insert(recoveries).values(
+            id=recovery_id,
+            copied_at=copied_at,
+            recovered_at=recovered_at,
+            settled_at=settled_at,
+            steps=sorted(steps_asked),
+            actor=actor,
+            reason=typed_text(connection, reason) if reason else None,
+        )
+    )
+    return recovery_id
+
+
+def read_all(connection: Connection) -> list[Row[Any]]:
+    """Every recovery, the first first."""
+    return list(connection.execute(select(recoveries).order_by(recoveries.c.recovered_at)))
+
+
+def doubt_planned(
+    connection: Connection,
+    run_id: str,
+    *,
+    key: str,
+    step_names: Sequence[str],
+    source: str,
+    order_id: str | None,
+    completion_id: str | None,
+    now: datetime,
+) -> None:
+    """Doubt a run that was just added, if what it is about was there before a recovery.
+
+    One statement where the ledger was never recovered.
+    """
+    found = read_all(connection)
+    if not found:
+        return
+    made_at = _made_at(connection, source, order_id, completion_id)
+    mine = [each for each in found if made_at is None or made_at < each.recovered_at + SOURCE_MARGIN]
+    asked = {name for each in mine for name in each.steps}.intersection(step_names)
+    if asked:
+        doubt(
+            connection,
+            [ForgottenCall(run_id, key, step) for step in sorted(asked)],
+            sent_at=min(each.copied_at for each in mine),
+            settled_at=max(each.settled_at for each in mine),
+            now=now,
+        )
+
+
+def _made_at(connection: Connection, source: str, order_id: str | None, completion_id: str | None) -> datetime | None:
+    """When the order was made, or the course completed, as its source says; None where it does not."""
+    if order_id is None:
+        return connection.scalar(select(completions.c.completed_at).where(completions.c.id == completion_id))
+    return connection.scalar(
+        select(orders.c.created_at).where(orders.c.source == source, orders.c.order_id == order_id)
+    )
+
+
+@dataclass(frozen=True)
+class ForgottenCall:
+    """A call that may have been sent in the time that the ledger forgot."""
+
+    run_id: str
+    key: str
+    """The run's."""
+    step: str
+    generation: int = 0
+    number: int = 1
+    """Of the attempt it is recorded as."""
+
+    def attempt(self, *, sent_at: datetime, now: datetime) -> dict[str, Any]:
+        """The attempt's row."""
+        return {
+            "run_id": self.run_id,
+            "step": self.step,
+            "number": self.number,
+            "kind": AttemptKind.CALL,
+            "generation": self.generation,
+            "fence": 0,
+            "holder": "",
+            "reference": reference(self.key, self.step, self.generation),
+            "started_at": sent_at,
+            "finished_at": now,
+            "outcome": Outcome.UNKNOWN,
+            "error": FORGOTTEN_CALL,
+        }
+
+
+def doubt(
+    connection: Connection, calls: Sequence[ForgottenCall], *, sent_at: datetime, settled_at: datetime, now: datetime
+) -> None:
+    """Record calls that may have been sent from `sent_at` on, and let their runs settle."""
+    if calls:
+        connection.execute(insert(attempts), [call.attempt(sent_at=sent_at, now=now) for call in calls])
+        let_settle(connection, {call.run_id for call in calls}, settled_at)
+
+
+def doubt_run(connection: Connection, run: Row[Any], step: str, *, sent_at: datetime, now: datetime) -> int:
+    """Doubt one run whose row is locked, since an effect of its own was found; the attempt's number."""
+    number = last_numbers(connection, [run.id]).get((run.id, step), 0) + 1
+    call = ForgottenCall(run.id, run.key, step, run.generation, number)
+    doubt(connection, [call], sent_at=sent_at, settled_at=now, now=now)
+    return number
+
+
+def let_settle(connection: Connection, run_ids: Collection[str], settled_at: datetime) -> None:
+    """Fence out whoever holds these runs, so that the next holder looks at their attempts, and start none before."""
+    mine = runs.c.id.in_(sorted(run_ids))
+    connection.execute(update(runs).where(mine).values(fence=runs.c.fence + 1))
+    is_early = or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at < settled_at)
+    due = runs.c.state.in_(sorted(CLAIMABLE))
+    connection.execute(update(runs).where(mine, due, is_early).values(next_attempt_at=settled_at))
+    is_open = or_(runs.c.lane_shut_until.is_(None), runs.c.lane_shut_until < settled_at)
+    connection.execute(update(runs).where(mine, is_open).values(lane_shut_until=settled_at))
+
+
+def last_numbers(connection: Connection, run_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """The number of the last attempt of each step of these runs, by run and step."""
+    found = connection.execute(
+        select(attempts.c.run_id, attempts.c.step, func.max(attempts.c.number).label("number"))
+        .where(attempts.c.run_id.in_(run_ids))
+        .group_by(attempts.c.run_id, attempts.c.step)
+    )
+    return {(row.run_id, row.step): row.number for row in found}

@@ -1,0 +1,53 @@
+"""The tables of erasures: who was forgotten, told by keyed hashes, and which places of which orders were theirs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from worker.ledger.tables.base import json_column, moment
+from worker.ledger.tables.runs import table_of
+
+
+class ErasureKey(SQLModel, table=True):
+    """A key of the hashes. Made by the migration, so that every copy of the ledger from then on has it."""
+
+    __tablename__ = "erasure_keys"
+
+    id: str = Field(primary_key=True)
+    key: str
+    """32 random bytes, in hexadecimal. In the ledger alone, never in the file of erasures."""
+    created_at: datetime = moment(nullable=False)
+
+
+class Erasure(SQLModel, table=True):
+    """One person was forgotten. Nothing in it tells who to somebody without the key."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (Index("ix_erasures_digest", "digest"),)
+
+    id: str = Field(primary_key=True)
+    erased_at: datetime = moment(nullable=False)
+    key_id: str | None = None
+    digest: str | None = None
+    """HMAC-SHA-256 of the address's key; None for a person who was forgotten before there were hashes."""
+    marks: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    """By source, the highest order id known at that moment: what lies above it was ordered since."""
+
+
+class ErasedPlace(SQLModel, table=True):
+    """A place in an order that was the person's: `line_id` and `seat_id`; both empty where they were the buyer."""
+
+    __tablename__ = "erased_places"
+
+    source: str = Field(primary_key=True)
+    order_id: str = Field(primary_key=True)
+    line_id: str = Field(primary_key=True)
+    seat_id: str = Field(primary_key=True)
+    erasure_id: str
+
+
+erasure_keys = table_of(ErasureKey)
+erasures = table_of(Erasure)
+erased_places = table_of(ErasedPlace)

@@ -1,0 +1,29 @@
+"""The table of new customers' passwords, sealed until their mail is accepted."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKeyConstraint, Index
+from sqlmodel import Field, SQLModel
+
+from worker.ledger.tables.base import moment
+from worker.ledger.tables.runs import table_of
+
+
+class SealedPassword(SQLModel, table=True):
+    """What a `welcome_mail` run is to mail. Once erased the row stays, without what was sealed."""
+
+    __tablename__ = "sealed_passwords"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_sealed_passwords_runs"),
+        Index("ix_sealed_passwords_created_at", "created_at"),
+    )
+
+    run_id: str = Field(primary_key=True)
+    """The `welcome_mail` run."""
+    ciphertext: str | None = Field(default=None, repr=False)
+    """A Fernet token; None once it is erased."""
+    created_at: datetime = moment(nullable=False)
+    erased_at: datetime | None = moment()
+
+
+sealed_passwords = table_of(SealedPassword)

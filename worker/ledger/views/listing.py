@@ -1,0 +1,304 @@
+"""The read side: listings of runs, orders and deliveries, and one of each in full, as plain JSON-able dicts.
+
+The command line and the JSON API show these same shapes. Ids are strings, moments ISO 8601 in UTC ending in `Z`.
+Nothing here writes. Listings read page by page along an index, and count nothing beyond their page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from worker.errors import NotInLedgerError
+from worker.ledger.orders.catalog import product_names
+from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
+from worker.ledger.views.overview import status
+from worker.ledger.views.paging import between, pages, state_in, unindexed
+from worker.ledger.views.serializers import (
+    DELIVERY_COLUMNS,
+    ORDER_COLUMNS,
+    RUN_COLUMNS,
+    Advise,
+    Shape,
+    attempt_shape,
+    delivery_shape,
+    event_shape,
+    iso,
+    order_shape,
+    run_shape,
+)
+from worker.ledger.views.subscription_timeline import subscription_line
+from worker.settings.settings import SOURCES
+from worker.sources.order import email_key
+
+__all__ = [
+    "Advise",
+    "Shape",
+    "list_deliveries",
+    "list_orders",
+    "list_runs",
+    "show_delivery",
+    "show_order",
+    "show_run",
+    "status",
+]
+
+
+def list_runs(
+    connection: Connection,
+    *,
+    advise: Advise,
+    states: Sequence[str] = (),
+    source: str | None = None,
+    reason: str | None = None,
+    email: str | None = None,
+    order_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> Iterator[Shape]:
+    """Runs, newest first, as they are read.
+
+    `since` (inclusive) and `until` (exclusive) bound `created_at`. `after` is the last run's id of the page before;
+    `NotInLedgerError` when there is none of that id. `attempts` counts every try of every call and lookup.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if order_id is not None:
+        # The index begins with the source.
+        conditions += [runs.c.order_id == order_id, runs.c.source.in_(SOURCES if source is None else (source,))]
+    elif source is not None:
+        conditions.append(unindexed(connection, runs.c.source) == source)
+    if email is not None:
+        conditions.append(runs.c.email_key == email_key(email))
+    if reason is not None:
+        conditions.append(runs.c.reason == reason)
+    if states:
+        conditions.append(state_in(connection, runs, states))
+    query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, until))
+    mark = None
+    if after is not None:
+        mark = connection.execute(select(runs.c.created_at, runs.c.id).where(runs.c.id == after)).one_or_none()
+        if mark is None:
+            raise NotInLedgerError(f"There is no run {after} to go on after.")
+    for page in pages(connection, query, (runs.c.created_at, runs.c.id), limit=limit, mark=mark):
+        counts = _attempt_counts(connection, [row.id for row in page])
+        for row in page:
+            yield run_shape(row, counts.get(row.id, 0), advise)
+
+
+def show_run(connection: Connection, run_id: str, *, advise: Advise) -> Shape:
+    """One run with its steps, their attempts and its events, oldest first. Raises `NotInLedgerError`.
+
+    A step that is no longer planned (its offer's groups were changed) is kept, as `removed`, for its attempts.
+    """
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise NotInLedgerError(f"There is no run {run_id}.")
+    tries: dict[str, list[Shape]] = {}
+    found = connection.execute(select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number))
+    for attempt in found:
+        tries.setdefault(attempt.step, []).append(attempt_shape(attempt))
+    planned = connection.execute(select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position))
+    shown = [
+        {
+            "name": step.name,
+            "state": step.state,
+            "output": step.output or {},
+            "finished_at": iso(step.finished_at),
+            "attempts": tries.pop(step.name, []),
+        }
+        for step in planned
+    ]
+    shown += [
+        {"name": name, "state": "removed", "output": {}, "finished_at": None, "attempts": rest}
+        for name, rest in tries.items()
+    ]
+    return run_shape(row, sum(len(step["attempts"]) for step in shown), advise) | {
+        "learner": row.learner,
+        "delivery_id": row.delivery_id,
+        "cancel_reason": row.cancel_reason,
+        "lease_holder": row.lease_holder,
+        "lease_until": iso(row.lease_until),
+        "lane_shut_until": iso(row.lane_shut_until),
+        "steps": shown,
+        "events": _events(connection, events.c.run_id == run_id),
+    }
+
+
+def list_orders(
+    connection: Connection,
+    *,
+    advise: Advise,
+    states: Sequence[str] = (),
+    source: str | None = None,
+    reason: str | None = None,
+    email: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> Iterator[Shape]:
+    """Orders, those with the latest news first. `since` and `until` bound `updated_at`; `email` is the buyer's.
+
+    `after` is `SOURCE/ORDER` of the last one of the page before; `NotInLedgerError` when there is none.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if source is not None:
+        conditions.append(unindexed(connection, orders.c.source) == source)
+    if email is not None:
+        conditions.append(orders.c.buyer_email_key == email_key(email))
+    if reason is not None:
+        conditions.append(orders.c.reason == reason)
+    if states:
+        conditions.append(state_in(connection, orders, states))
+    query = select(*ORDER_COLUMNS).where(*conditions, *between(orders.c.updated_at, since, until))
+    mark = None
+    if after is not None:
+        after_source, _, after_id = after.partition("/")
+        mark = connection.execute(
+            select(orders.c.updated_at, orders.c.source, orders.c.order_id).where(
+                orders.c.source == after_source, orders.c.order_id == after_id
+            )
+        ).one_or_none()
+        if mark is None:
+            raise NotInLedgerError(f"There is no order {after} to go on after.")
+    columns = (orders.c.updated_at, orders.c.source, orders.c.order_id)
+    for page in pages(connection, query, columns, limit=limit, mark=mark):
+        for row in page:
+            yield order_shape(row, advise)
+
+
+def show_order(connection: Connection, source: str, order_id: str, *, advise: Advise) -> Shape:
+    """One order with its lines, the versions seen of it, its runs, deliveries and events. Raises `NotInLedgerError`."""
+    row = connection.execute(
+        select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
+    ).one_or_none()
+    if row is None:
+        raise NotInLedgerError(f"There is no order {source}/{order_id}.")
+    versions = connection.execute(
+        select(
+            order_versions.c.number,
+            order_versions.c.content_hash,
+            order_versions.c.delivery_id,
+            order_versions.c.seen_at,
+        )
+        .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
+        .order_by(order_versions.c.number)
+    )
+    trail = _events(connection, events.c.source == source, events.c.order_id == order_id)
+    changed = {
+        event["detail"]["version"]: event["detail"].get("changes", [])
+        for event in trail
+        if "version" in event["detail"]
+    }
+    return order_shape(row, advise) | {
+        "subscription": subscription_line(connection, source, order_id),
+        "lines": _named(connection, source, (row.document or {}).get("lines", [])),
+        "versions": [
+            {
+                "number": version.number,
+                "content_hash": version.content_hash,
+                "delivery_id": version.delivery_id,
+                "seen_at": iso(version.seen_at),
+                "changes": changed.get(version.number, []),
+            }
+            for version in versions
+        ],
+        "runs": list(list_runs(connection, advise=advise, source=source, order_id=order_id)),
+        "deliveries": list(list_deliveries(connection, advise=advise, source=source, order_id=order_id)),
+        "events": trail,
+    }
+
+
+def _named(connection: Connection, source: str, lines: list[Shape]) -> list[Shape]:
+    """Lines whose source sends a product's number alone, with the name it gives that product elsewhere."""
+    numbers = {
+        line["id"]: (line.get("product") or {}).get("product_id") or "" for line in lines if not line.get("title")
+    }
+    names = product_names(connection, source, set(numbers.values()) - {""})
+    return [line | {"title": names.get(numbers[line["id"]], "")} if line["id"] in numbers else line for line in lines]
+
+
+def list_deliveries(
+    connection: Connection,
+    *,
+    advise: Advise,
+    states: Sequence[str] = (),
+    source: str | None = None,
+    reason: str | None = None,
+    order_id: str | None = None,
+    via: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> Iterator[Shape]:
+    """Deliveries, newest first. `since` and `until` bound `received_at`.
+
+    `after` is the last one's id of the page before; `NotInLedgerError` when there is none.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if order_id is not None:
+        conditions += [
+            deliveries.c.order_id == order_id,
+            deliveries.c.source.in_(SOURCES if source is None else (source,)),
+        ]
+    elif source is not None:
+        conditions.append(unindexed(connection, deliveries.c.source) == source)
+    if via is not None:
+        conditions.append(deliveries.c.via == via)
+    if reason is not None:
+        conditions.append(deliveries.c.reason == reason)
+    if states:
+        conditions.append(state_in(connection, deliveries, states))
+    query = select(*DELIVERY_COLUMNS).where(*conditions, *between(deliveries.c.received_at, since, until))
+    mark = None
+    if after is not None:
+        mark = connection.execute(
+            select(deliveries.c.received_at, deliveries.c.id).where(deliveries.c.id == after)
+        ).one_or_none()
+        if mark is None:
+            raise NotInLedgerError(f"There is no delivery {after} to go on after.")
+    for page in pages(connection, query, (deliveries.c.received_at, deliveries.c.id), limit=limit, mark=mark):
+        for row in page:
+            yield delivery_shape(row, advise)
+
+
+def show_delivery(connection: Connection, delivery_id: str, *, advise: Advise) -> Shape:
+    """One delivery, with its order (None while it is not known) and the runs it caused. Raises `NotInLedgerError`."""
+    row = connection.execute(select(*DELIVERY_COLUMNS).where(deliveries.c.id == delivery_id)).one_or_none()
+    if row is None:
+        raise NotInLedgerError(f"There is no delivery {delivery_id}.")
+    order = connection.execute(
+        select(*ORDER_COLUMNS).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
+    ).one_or_none()
+    caused = select(runs.c.id).where(
+        runs.c.source == row.source, runs.c.order_id == row.order_id, runs.c.delivery_id == delivery_id
+    )
+    return delivery_shape(row, advise) | {
+        "order": order_shape(order, advise) if order is not None else None,
+        "run_ids": list(connection.scalars(caused.order_by(runs.c.id))),
+        "events": _events(
+            connection,
+            events.c.source == row.source,
+            events.c.order_id == row.order_id,
+            events.c.delivery_id == delivery_id,
+        ),
+    }
+
+
+def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, int]:
+    counted = (
+        select(attempts.c.run_id, func.count().label("tries"))
+        .where(attempts.c.run_id.in_(run_ids))
+        .group_by(attempts.c.run_id)
+    )
+    return {row.run_id: row.tries for row in connection.execute(counted)}
+
+
+def _events(connection: Connection, *conditions: ColumnElement[bool]) -> list[Shape]:
+    found = connection.execute(select(events).where(*conditions).order_by(events.c.id))
+    return [event_shape(row) for row in found]

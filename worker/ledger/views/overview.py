@@ -1,0 +1,208 @@
+"""The state of the whole in one look: what is done, due, stuck or paused, and how each source is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Table, func, or_, select
+
+from worker.ledger.follow_on.completions import completions_poll
+from worker.ledger.outbox import outbox_shape
+from worker.ledger.runs import breaker
+from worker.ledger.runs.breaker import Breaker
+from worker.ledger.source_watches import Watch, watches
+from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
+from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
+from worker.ledger.views.reconcile import missed_by_webhook
+from worker.ledger.views.serializers import Advise, Shape, iso
+
+MISSED_WINDOW = timedelta(days=30)
+"""So far back orders are counted of which no webhook told."""
+_CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
+"""Without the marks of backfills, reconciliations and completions."""
+_LISTS = ("subscriptions", "catalog")
+
+
+def status(
+    connection: Connection,
+    now: datetime,
+    *,
+    advise: Advise,
+    webhook_sources: Collection[str] = (),
+    offers_problem: str | None = None,
+) -> Shape:
+    """Counts by state, what waits for a person and why, what is due, paused or down, and each source's last poll.
+
+    `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
+    successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
+    that is not among `webhook_sources`. `late_since` is set when no poll has succeeded for three intervals, and
+    `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
+    `lists` are the polls of subscriptions and products, whose failure holds up no order that does not need them.
+    `offers_problem` is what the caller knows to be wrong with the offers file.
+    Counts every row once, by index.
+    """
+    missed = missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW) if webhook_sources else {}
+    return {
+        "at": iso(now),
+        "offers_problem": offers_problem,
+        "runs": _counts(connection, runs, RunState),
+        "orders": _counts(connection, orders, OrderState),
+        "deliveries": _counts(connection, deliveries, DeliveryState),
+        "reviews": reviews(connection, advise),
+        "failures": failures(connection, advise),
+        "delivery_reviews": delivery_reviews(connection, advise),
+        "due": due_runs(connection, now),
+        "due_deliveries": _due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
+        "pauses": pauses_shape(connection),
+        "breakers": breakers_shape(connection, now),
+        "sources": sources_shape(connection, now, missed=missed),
+        "lists": lists_shape(connection),
+        "completions": completions_poll(connection),
+        "outbox": outbox_shape(connection),
+    }
+
+
+def reviews(connection: Connection, advise: Advise) -> list[Shape]:
+    """The runs that wait for a person, by reason, the most frequent first."""
+    return _by_reason(connection, runs.c.created_at, RunState.REVIEW, advise)
+
+
+def failures(connection: Connection, advise: Advise) -> list[Shape]:
+    """The runs that failed, by reason, the most frequent first."""
+    return _by_reason(connection, runs.c.created_at, RunState.FAILED, advise)
+
+
+def delivery_reviews(connection: Connection, advise: Advise) -> list[Shape]:
+    """The deliveries that wait for a person, by reason, the most frequent first."""
+    return _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW, advise)
+
+
+def due_runs(connection: Connection, now: datetime) -> Shape:
+    """The runs that should be at work by now and are not."""
+    return _due(connection, runs, sorted(CLAIMABLE), now)
+
+
+def pauses_shape(connection: Connection) -> list[Shape]:
+    """The systems nothing is sent to until they are resumed."""
+    return [
+        {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
+        for row in connection.execute(select(pauses).order_by(pauses.c.system))
+    ]
+
+
+def breakers_shape(connection: Connection, now: datetime) -> list[Shape]:
+    """The destinations that are down, or recover."""
+    return [_breaker(found, now) for found in breaker.disturbed(connection)]
+
+
+def sources_shape(connection: Connection, now: datetime, *, missed: Mapping[str, int] | None = None) -> list[Shape]:
+    """Each source's polls; `missed`: how many of its orders no webhook told of."""
+    watched = watches(connection)
+    return [
+        _cursor(row, now, missed or {}, watched.get(row.source, Watch()))
+        for row in connection.execute(_CURSORS_OF_SOURCES)
+    ]
+
+
+def lists_shape(connection: Connection) -> list[Shape]:
+    """The polls of lists that assist a source's orders: its subscriptions, and the names of its products."""
+    found = connection.execute(select(cursors).where(or_(*(cursors.c.source.like(f"%:{each}") for each in _LISTS))))
+    return [
+        {
+            "source": row.source.partition(":")[0],
+            "list": row.source.partition(":")[2],
+            "last_attempt_at": iso(row.last_attempt_at),
+            "last_success_at": iso(row.last_success_at),
+            "failures": row.failures,
+            "last_error": row.last_error,
+        }
+        for row in sorted(found, key=lambda row: row.source)
+    ]
+
+
+def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict[str, int]:
+    """Rows by state, with a zero for each state nothing is in."""
+    counted = connection.execute(select(table.c.state, func.count().label("rows")).group_by(table.c.state))
+    return dict.fromkeys(map(str, states), 0) | {row.state: row.rows for row in counted}
+
+
+def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum, advise: Advise) -> list[Shape]:
+    """What is in `state`, by reason, the most frequent first; `orders` counts the orders that the rows are of."""
+    table = begun_at.table
+    order = table.c.source + "/" + table.c.order_id
+    counted = connection.execute(
+        select(
+            table.c.reason,
+            func.count().label("rows"),
+            func.count(order.distinct()).label("orders"),
+            func.min(begun_at).label("oldest_at"),
+        )
+        .where(table.c.state == state)
+        .group_by(table.c.reason)
+        .order_by(func.count().desc(), table.c.reason)
+    )
+    shown = []
+    for row in counted:
+        found = advise(row.reason)
+        shown.append(
+            {
+                "reason": row.reason,
+                "count": row.rows,
+                "orders": row.orders,
+                "oldest_at": iso(row.oldest_at),
+                "advice": found.sentence if found else None,
+                "action": found.action if found else None,
+            }
+        )
+    return shown
+
+
+def _due(connection: Connection, table: Table, states: Sequence[str], now: datetime) -> Shape:
+    """What should be at work by now and is not."""
+    row = connection.execute(
+        select(func.count().label("rows"), func.min(table.c.next_attempt_at).label("oldest_at")).where(
+            table.c.state.in_(states), table.c.next_attempt_at <= now
+        )
+    ).one()
+    return {
+        "count": row.rows,
+        "oldest_at": iso(row.oldest_at),
+        "oldest_age_seconds": _seconds(row.oldest_at, now),
+    }
+
+
+def _breaker(found: Breaker, now: datetime) -> Shape:
+    return {
+        "system": found.system,
+        "state": found.state,
+        "since": iso(found.opened_at),
+        "probe_at": iso(found.probe_at),
+        "allowance": found.allowance,
+        "last_error": found.last_error,
+        "sentence": found.sentence(now),
+    }
+
+
+def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watch) -> Shape:
+    return {
+        "source": row.source,
+        "first_contact_at": iso(row.first_contact_at),
+        "start_at": iso(row.start_at),
+        "baseline_at": iso(row.baseline_at),
+        "position": row.position,
+        "last_attempt_at": iso(row.last_attempt_at),
+        "last_success_at": iso(row.last_success_at),
+        "lag_seconds": _seconds(row.last_success_at, now),
+        "last_error": row.last_error,
+        "failures": row.failures,
+        "missed_by_webhook": missed.get(row.source),
+        "late_since": iso(watch.late_since),
+        "silent_since": iso(watch.silent_since),
+    }
+
+
+def _seconds(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else max(0.0, (now - moment).total_seconds())

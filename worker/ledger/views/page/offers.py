@@ -1,0 +1,115 @@
+"""What the offers do: which products were granted lately and how often, and which wait for an offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, case, func, select
+
+from worker.ledger.states import RunState
+from worker.ledger.tables.runs import orders, runs
+from worker.ledger.views.serializers import RUN_COLUMNS, Advise, Shape, run_shape
+from worker.sources.order import Line
+
+MOST_GRANTED = 20_000
+"""So many of the newest enrolments are counted: a month of a company's."""
+MOST_WAITING = 1000
+_MOST_GROUPS = 500
+_LINES_HAVE_OWN_IDS = "frontcore"
+"""There a line's id is another one in every order; elsewhere it names the product."""
+
+
+@dataclass(frozen=True)
+class Granted:
+    """How many enrolments one product of one source led to for one price."""
+
+    source: str
+    line: Line
+    price_id: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run that waits for an offer, and the line it is for."""
+
+    run_id: str
+    source: str
+    order_id: str
+    line: Line
+    created_at: datetime
+
+
+def granted(connection: Connection, since: datetime) -> tuple[list[Granted], datetime | None]:
+    """The enrolments planned from `since` on, by product and price; and where the count begins if it was cut short.
+
+    Walks the newest `MOST_GRANTED` runs along an index and reads one order for each product.
+    """
+    price_id = runs.c.grant["price_id"].as_integer()
+    newest = (
+        select(runs.c.id, runs.c.source, runs.c.title, runs.c.line_id, price_id.label("price_id"), runs.c.created_at)
+        .where(runs.c.created_at >= since, runs.c.workflow == "enrolment", runs.c.order_id.is_not(None))
+        .order_by(runs.c.created_at.desc())
+        .limit(MOST_GRANTED)
+        .subquery()
+    )
+    line_id = case((newest.c.source == _LINES_HAVE_OWN_IDS, ""), else_=newest.c.line_id).label("line")
+    counted = (
+        select(
+            newest.c.source,
+            newest.c.price_id,
+            func.count().label("rows"),
+            func.max(newest.c.id).label("sample"),
+            func.min(newest.c.created_at).label("oldest_at"),
+        )
+        .where(newest.c.price_id.is_not(None))
+        .group_by(newest.c.source, newest.c.title, line_id, newest.c.price_id)
+        .order_by(func.count().desc())
+        .limit(_MOST_GROUPS)
+    )
+    groups = connection.execute(counted).all()
+    samples = select(runs.c.id, runs.c.source, runs.c.order_id, runs.c.line_id).where(
+        runs.c.id.in_([group.sample for group in groups])
+    )
+    lines = {row.id: line for row, line in _with_lines(connection, samples)}
+    found = [
+        Granted(group.source, lines[group.sample], group.price_id, group.rows)
+        for group in groups
+        if group.sample in lines
+    ]
+    is_cut = sum(group.rows for group in groups) >= MOST_GRANTED
+    return found, min(group.oldest_at for group in groups) if is_cut else None
+
+
+def waiting_for_offer(connection: Connection, reason: str) -> list[Waiting]:
+    """The runs in review for `reason` with their lines, the oldest first; `MOST_WAITING` at most."""
+    query = (
+        select(runs.c.id, runs.c.source, runs.c.order_id, runs.c.line_id, runs.c.created_at)
+        .where(runs.c.state == RunState.REVIEW, runs.c.reason == reason, runs.c.order_id.is_not(None))
+        .order_by(runs.c.created_at, runs.c.id)
+        .limit(MOST_WAITING)
+    )
+    return [
+        Waiting(row.id, row.source, row.order_id, line, row.created_at) for row, line in _with_lines(connection, query)
+    ]
+
+
+def runs_of(connection: Connection, run_ids: Sequence[str], *, advise: Advise) -> list[Shape]:
+    """The runs of these ids, the oldest first; their `attempts` are not counted and 0."""
+    query = select(*RUN_COLUMNS).where(runs.c.id.in_(run_ids)).order_by(runs.c.created_at, runs.c.id)
+    return [run_shape(row, 0, advise) for row in connection.execute(query)]
+
+
+def _with_lines(connection: Connection, query: Select[Any]) -> Iterator[tuple[Row[Any], Line]]:
+    """The rows of a query on runs, each with its line as its order has it now; without those whose line is gone."""
+    with_orders = query.add_columns(orders.c.document).join(
+        orders, and_(orders.c.source == runs.c.source, orders.c.order_id == runs.c.order_id)
+    )
+    for row in connection.execute(with_orders):
+        lines = row.document.get("lines", ())
+        line = next((line for line in lines if line["id"] == row.line_id), None)
+        if line is not None:
+            yield row, Line.model_validate(line)

@@ -1,0 +1,58 @@
+"""Runs for the operator's page: one page of them, newest first, by every filter the page offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, TextClause, select
+
+from worker.errors import NotInLedgerError
+from worker.ledger.states import RunState
+from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
+from worker.ledger.tables.runs import runs
+from worker.ledger.views.paging import between, pages, state_in, unindexed
+from worker.ledger.views.serializers import RUN_COLUMNS, Advise, Shape, run_shape
+
+_USUAL_SYSTEM = "learningcart"
+_NEEDS_PERSON = frozenset({RunState.REVIEW, RunState.FAILED})
+
+
+def page_of_runs(
+    connection: Connection,
+    *,
+    advise: Advise,
+    states: Sequence[RunState] = (),
+    reason: str | None = None,
+    source: str | None = None,
+    system: str | None = None,
+    since: datetime | None = None,
+    after: str | None = None,
+    size: int,
+) -> list[Shape]:
+    """`size` runs at most, in the shapes of `listing.list_runs`, whose `attempts` are not counted and 0.
+
+    `system` is the destination a run was last claimed for. `after` is the last run's id of the page before;
+    `NotInLedgerError` when there is none of that id.
+    """
+    conditions: list[ColumnElement[bool] | TextClause] = []
+    if states:
+        conditions.append(state_in(connection, runs, states))
+        if _NEEDS_PERSON.issuperset(states):
+            conditions.append(by_index_of(connection, "runs", NEEDS_PERSON))
+    if reason is not None:
+        conditions.append(runs.c.reason == reason)
+    if source is not None:
+        conditions.append(unindexed(connection, runs.c.source) == source)
+    if system is not None:
+        conditions.append(runs.c.system == system)
+        if system != _USUAL_SYSTEM:
+            conditions.append(by_index_of(connection, "runs", OTHER_SYSTEM))
+    mark = None
+    if after is not None:
+        mark = connection.execute(select(runs.c.created_at, runs.c.id).where(runs.c.id == after)).one_or_none()
+        if mark is None:
+            raise NotInLedgerError(f"There is no run {after} to go on after.")
+    query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, None))
+    found = pages(connection, query, (runs.c.created_at, runs.c.id), limit=size, mark=mark)
+    return [run_shape(row, 0, advise) for page in found for row in page]

@@ -1,0 +1,154 @@
+"""What a few letters in the page's search box name: learners, orders, runs. Every question has an index, or an end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
+
+from worker.ledger.learners.email_keys import beyond_ascii
+from worker.ledger.tables.page_indexes import begins
+from worker.ledger.tables.runs import learners, orders, runs
+from worker.ledger.views.lookup import SHORTEST_PREFIX
+from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
+from worker.settings.settings import SOURCES
+from worker.sources.order import email_key
+from worker.text.email_address import folded
+
+MOST_HITS = 20
+"""Of each kind."""
+RECENT_ROWS = 10_000
+"""A name in the midst of others is looked for among so many of the newest orders, and runs: no index finds it."""
+_SHORTEST_NAME = 2
+_MOST_ALIKE = 100
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What was found, newest first, `MOST_HITS` of each kind at most."""
+
+    learners: list[Shape]
+    """`{id, email}`."""
+    orders: list[Shape]
+    runs: list[Shape]
+
+    def __len__(self) -> int:
+        return len(self.learners) + len(self.orders) + len(self.runs)
+
+    @property
+    def path(self) -> tuple[str, ...] | None:
+        """Where the one thing is that was meant: its kind and its ids; None where there are several, or none.
+
+        An email names its learner, whatever else bears it: the learner's story holds it all.
+        """
+        if len(self.learners) == 1:
+            return ("learners", self.learners[0]["id"])
+        if len(self) != 1:
+            return None
+        if self.orders:
+            return ("orders", self.orders[0]["source"], self.orders[0]["order_id"])
+        return ("runs", self.runs[0]["id"])
+
+
+def search(connection: Connection, wanted: str, *, advise: Advise) -> Hits:
+    """What `wanted` names: an email or its beginning, SOURCE/ORDER, an order's number, a run's key, its id or that id's
+    beginning, a LearningCart order's id, or else a name.
+
+    A name is found by its beginning among all buyers, in the usual spellings of its case, and by any part of it among
+    the buyers of the newest 10,000 orders and the learners of the newest 10,000 runs.
+    """
+    text = " ".join(wanted.split())
+    if not text:
+        return Hits([], [], [])
+    if "@" in text:
+        return _by_email(connection, email_key(text), advise)
+    found = _by_id(connection, text, advise)
+    return found if len(found) or len(text) < _SHORTEST_NAME else _by_name(connection, text, advise)
+
+
+def _by_email(connection: Connection, key: str, advise: Advise) -> Hits:
+    """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
+    alike = _keys_alike(connection, learners.c.email_key, key)
+    people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
+        connection, begins(connection, learners.c.email_key, key)
+    )
+    bought = _orders(connection, advise, orders.c.buyer_email_key.in_(alike))
+    return Hits(people, bought, [])
+
+
+def _keys_alike(connection: Connection, column: Column[Any], key: str) -> list[str]:
+    """The keys of people that differ from one at most by accents and scripts, itself and its plain form included.
+
+    Only keys beyond ASCII can: they are few, and an index holds them all.
+    """
+    wanted = folded(key)
+    beyond = beyond_ascii(connection, column)
+    alike = [each for each in connection.scalars(select(column).where(beyond)) if folded(each) == wanted]
+    return list(dict.fromkeys([key, wanted, *alike]))[:_MOST_ALIKE]
+
+
+def _by_id(connection: Connection, text: str, advise: Advise) -> Hits:
+    source, slash, order_id = text.partition("/")
+    if slash:
+        named = (orders.c.source == source.lower()) & (orders.c.order_id == order_id)
+        return Hits([], _orders(connection, advise, named), _runs(connection, advise, runs.c.key == text))
+    numbered = _orders(connection, advise, orders.c.source.in_(SOURCES) & (orders.c.order_id == text))
+    made = _runs(connection, advise, runs.c.result_id == text)
+    begun: list[Shape] = []
+    if len(text) >= SHORTEST_PREFIX and text.isalnum():
+        # Ids are of digits and lower-case letters: between these two bounds in every language's order.
+        begun = _runs(connection, advise, (runs.c.id >= text.lower()) & (runs.c.id <= f"{text.lower()}zzzz"))
+        begun = [run for run in begun if run["id"].startswith(text.lower())]
+    return Hits([], numbered, list({run["id"]: run for run in (*made, *begun)}.values()))
+
+
+def _by_name(connection: Connection, text: str, advise: Advise) -> Hits:
+    recent = (
+        select(orders.c.source, orders.c.order_id, orders.c.buyer_name)
+        .order_by(orders.c.updated_at.desc())
+        .limit(RECENT_ROWS)
+        .subquery()
+    )
+    inside = select(recent.c.source, recent.c.order_id).where(recent.c.buyer_name.icontains(text, autoescape=True))
+    named = connection.execute(inside.limit(MOST_HITS)).all()
+    bought: list[Shape] = []
+    if named:
+        keys = (and_(orders.c.source == row.source, orders.c.order_id == row.order_id) for row in named)
+        bought = _orders(connection, advise, or_(*keys))
+    if len(bought) < MOST_HITS:
+        spellings = dict.fromkeys((text, text.title(), text.lower(), text.upper()))
+        begun = or_(*(begins(connection, orders.c.buyer_name, each) for each in spellings))
+        known = {(order["source"], order["order_id"]) for order in bought}
+        older = [each for each in _orders(connection, advise, begun) if (each["source"], each["order_id"]) not in known]
+        bought = [*bought, *older][:MOST_HITS]
+    return Hits(_learners_named(connection, text), bought, [])
+
+
+def _learners_named(connection: Connection, text: str) -> list[Shape]:
+    """The learners of the newest runs with every word of the text in their names."""
+    recent = select(runs.c.lane, runs.c.learner).order_by(runs.c.created_at.desc()).limit(RECENT_ROWS).subquery()
+    name = recent.c.learner["first_name"].as_string() + " " + recent.c.learner["last_name"].as_string()
+    words = [name.icontains(word, autoescape=True) for word in text.split()]
+    lanes = list(connection.scalars(select(recent.c.lane).where(*words).distinct().limit(MOST_HITS)))
+    return _learners(connection, learners.c.id.in_(lanes)) if lanes else []
+
+
+def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[Shape]:
+    query = select(learners.c.id, learners.c.email).where(condition).order_by(learners.c.email_key).limit(MOST_HITS)
+    return [{"id": row.id, "email": row.email} for row in connection.execute(query)]
+
+
+def _orders(connection: Connection, advise: Advise, condition: ColumnElement[bool]) -> list[Shape]:
+    query = select(*ORDER_COLUMNS).where(condition).limit(MOST_HITS)
+    return _newest([order_shape(row, advise) for row in connection.execute(query)], "updated_at")
+
+
+def _runs(connection: Connection, advise: Advise, condition: ColumnElement[bool]) -> list[Shape]:
+    query = select(*RUN_COLUMNS).where(condition).limit(MOST_HITS)
+    return _newest([run_shape(row, 0, advise) for row in connection.execute(query)], "created_at")
+
+
+def _newest(found: Sequence[Shape], moment: str) -> list[Shape]:
+    return sorted(found, key=lambda shape: str(shape[moment]), reverse=True)

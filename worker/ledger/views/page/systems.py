@@ -1,0 +1,145 @@
+"""How each of the systems is doing, for the operator's page: last contact, what failed lately, paused or down."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, func, select
+
+from worker.ledger.follow_on.completions import completions_poll
+from worker.ledger.runs import breaker
+from worker.ledger.runs.breaker import Breaker, BreakerState
+from worker.ledger.source_watches import Watch, watches
+from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
+from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
+from worker.ledger.views.serializers import Shape, iso
+
+ERROR_HOURS = 1
+_SAMPLE_ROWS = 2000
+"""The newest so many calls, and as many deliveries, are looked at: an hour of a company's, a minute of a storm's."""
+_ERRORS = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
+_BAD_NEWS = (DeliveryState.WAITING, DeliveryState.REVIEW)
+_READS_COMPLETIONS = "learningcart"
+
+
+def systems(
+    connection: Connection, now: datetime, *, sources: Collection[str], destinations: Collection[str]
+) -> list[Shape]:
+    """Each of the systems named, and whatever else is paused, down or was read from, one shape each, by name.
+
+    `{system, is_source, is_destination, state, last_contact_at, asked, failed, error_rate, last_error, pause, breaker,
+    late_since, silent_since}`: `state` is `paused`, `down`, `recovering`, `late`, `quiet` or `well`, the worst that
+    holds; `breaker` a sentence. `asked` counts the calls of the last hour to a destination and the deliveries from a
+    source, of the newest 2,000 each; `error_rate` is None where there were none.
+    """
+    polled = {row.source: row for row in connection.execute(select(cursors).where(cursors.c.source.not_like("%:%")))}
+    watched = watches(connection)
+    paused = {row.system: row for row in connection.execute(select(pauses))}
+    disturbed = {found.system: found for found in breaker.disturbed(connection)}
+    calls = _calls(connection, now)
+    news = _news(connection, now)
+    completions = completions_poll(connection) or {}
+    names = {*sources, *destinations, *polled, *paused, *disturbed}
+    shown = []
+    for name in sorted(names):
+        cursor = polled.get(name)
+        contacts = [
+            calls[name].last_contact_at if name in calls else None,
+            news[name].last_webhook_at if name in news else None,
+            cursor.last_success_at if cursor is not None else None,
+        ]
+        counts = [found[name] for found in (calls, news) if name in found]
+        asked, failed = sum(each.asked for each in counts), sum(each.failed for each in counts)
+        contact = max((iso(moment) or "" for moment in contacts), default="")
+        errors = [cursor.last_error if cursor is not None else None]
+        if name == _READS_COMPLETIONS:
+            contact = max(contact, completions.get("last_success_at") or "")
+            errors.append(completions.get("last_error"))
+        if name in disturbed:
+            errors.append(disturbed[name].last_error)
+        watch = watched.get(name, Watch())
+        shown.append(
+            {
+                "system": name,
+                "is_source": name in sources,
+                "is_destination": name in destinations,
+                "state": _state(name in paused, disturbed.get(name), watch),
+                "last_contact_at": contact or None,
+                "asked": asked,
+                "failed": failed,
+                "error_rate": failed / asked if asked else None,
+                "last_error": next((error for error in errors if error), None),
+                "pause": _pause(paused.get(name)),
+                "breaker": disturbed[name].sentence(now) if name in disturbed else None,
+                "late_since": iso(watch.late_since),
+                "silent_since": iso(watch.silent_since),
+            }
+        )
+    return shown
+
+
+def _calls(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
+    """Of each destination: the calls of the last hour, those that did not work, and its last answer."""
+    newest = (
+        select(
+            attempts.c.run_id,
+            attempts.c.started_at,
+            attempts.c.finished_at,
+            attempts.c.outcome,
+            attempts.c.http_status,
+        )
+        .where(attempts.c.kind != AttemptKind.DEATH)
+        .order_by(attempts.c.started_at.desc())
+        .limit(_SAMPLE_ROWS)
+        .subquery()
+    )
+    is_new = newest.c.started_at >= now - timedelta(hours=ERROR_HOURS)
+    counted = (
+        select(
+            runs.c.system,
+            func.count(case((is_new, 1))).label("asked"),
+            func.count(case((is_new & newest.c.outcome.in_(_ERRORS), 1))).label("failed"),
+            func.max(case((newest.c.http_status.is_not(None), newest.c.finished_at))).label("last_contact_at"),
+        )
+        .join(runs, runs.c.id == newest.c.run_id)
+        .where(runs.c.system.is_not(None))
+        .group_by(runs.c.system)
+    )
+    return {row.system: row for row in connection.execute(counted)}
+
+
+def _news(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
+    """Of each source: the deliveries of the last hour, those that could not be read, and its last webhook."""
+    newest = (
+        select(deliveries.c.source, deliveries.c.state, deliveries.c.via, deliveries.c.received_at)
+        .order_by(deliveries.c.received_at.desc())
+        .limit(_SAMPLE_ROWS)
+        .subquery()
+    )
+    is_new = newest.c.received_at >= now - timedelta(hours=ERROR_HOURS)
+    counted = select(
+        newest.c.source,
+        func.count(case((is_new, 1))).label("asked"),
+        func.count(case((is_new & newest.c.state.in_(_BAD_NEWS), 1))).label("failed"),
+        func.max(case((newest.c.via == Via.WEBHOOK, newest.c.received_at))).label("last_webhook_at"),
+    ).group_by(newest.c.source)
+    return {row.source: row for row in connection.execute(counted)}
+
+
+def _state(is_paused: bool, disturbed: Breaker | None, watch: Watch) -> str:  # noqa: FBT001 - one of three facts
+    """The worst of what is known."""
+    if is_paused:
+        return "paused"
+    if disturbed is not None:
+        return "down" if disturbed.state is BreakerState.OPEN else "recovering"
+    if watch.late_since is not None:
+        return "late"
+    return "well" if watch.silent_since is None else "quiet"
+
+
+def _pause(row: Row[Any] | None) -> Shape | None:
+    if row is None:
+        return None
+    return {"kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}

@@ -1,0 +1,127 @@
+"""What the operator's page asks about today: what needs a person, what is under way, what was done.
+
+Fast on any ledger: every question is answered by an index, and no count goes past `most_counted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, TextClause, func, select, text
+
+from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
+from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
+from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.views.diagnosis import OVERDUE_SECONDS
+from worker.ledger.views.serializers import Advise, Shape, iso
+
+DONE_HOURS = 24
+
+
+def needs_person(connection: Connection, *, advise: Advise, most_counted: int) -> list[Shape]:
+    """What waits for a person, by reason, the longest waiting first.
+
+    `[{what, state, reason, count, orders, oldest_at, advice, action}]`; `what` is `runs`, `orders` or `deliveries`.
+    A count of `most_counted + 1` means: more than `most_counted`.
+    """
+    groups = (
+        (runs.c.created_at, RunState.FAILED, NEEDS_PERSON),
+        (runs.c.created_at, RunState.REVIEW, NEEDS_PERSON),
+        (orders.c.updated_at, OrderState.REVIEW, IN_REVIEW),
+        (deliveries.c.received_at, DeliveryState.REVIEW, IN_REVIEW),
+    )
+    found = [
+        group for each in groups for group in _by_reason(connection, *each, advise=advise, most_counted=most_counted)
+    ]
+    return sorted(found, key=lambda group: str(group["oldest_at"]))
+
+
+def under_way(connection: Connection, now: datetime, *, most_counted: int) -> Shape:
+    """What goes on by itself: `{pending, running, waiting, deliveries, next_due_at, late, late_since}`.
+
+    Counts as `needs_person`'s. `late` counts runs that have been due for a minute and more, and nobody took.
+    """
+    # Nothing is late in the minute in which a worker starts.
+    late_before = now - timedelta(seconds=OVERDUE_SECONDS)
+    claimable = runs.c.state.in_(sorted(CLAIMABLE))
+    late = (claimable, runs.c.next_attempt_at <= late_before)
+    open_states = [DeliveryState.RECEIVED, DeliveryState.WAITING]
+    return {
+        state: _count(connection, select(runs.c.id).where(runs.c.state == state), most_counted)
+        for state in (RunState.PENDING, RunState.RUNNING, RunState.WAITING)
+    } | {
+        "deliveries": _count(
+            connection, select(deliveries.c.id).where(deliveries.c.state.in_(open_states)), most_counted
+        ),
+        "next_due_at": iso(_first_due(connection, now)),
+        "late": _count(connection, select(runs.c.id).where(*late), most_counted),
+        "late_since": iso(connection.scalar(select(func.min(runs.c.next_attempt_at)).where(*late))),
+    }
+
+
+def done_since(connection: Connection, now: datetime, *, hours: int = DONE_HOURS) -> int:
+    """How many runs have succeeded in the last hours."""
+    counted = select(func.count()).where(text(f"runs.{SUCCEEDED}"), runs.c.finished_at >= now - timedelta(hours=hours))
+    return int(connection.scalar(counted.select_from(runs)) or 0)
+
+
+def _first_due(connection: Connection, now: datetime) -> datetime | None:
+    """When the next run that waits for its time is due. By state, for the index begins with it."""
+    moments = [
+        connection.scalar(
+            select(func.min(runs.c.next_attempt_at)).where(runs.c.state == state, runs.c.next_attempt_at > now)
+        )
+        for state in sorted(CLAIMABLE)
+    ]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _by_reason(
+    connection: Connection,
+    begun_at: Column[Any],
+    state: str,
+    index_of: str,
+    *,
+    advise: Advise,
+    most_counted: int,
+) -> Iterator[Shape]:
+    """One group a reason. Leaps from reason to reason along the index, and counts each no further than asked."""
+    table = begun_at.table
+    in_state: tuple[ColumnElement[bool] | TextClause, ...] = (
+        table.c.state == state,
+        by_index_of(connection, table.name, index_of),
+    )
+    first = select(table.c.reason, begun_at.label("oldest_at")).order_by(table.c.reason, begun_at).limit(1)
+    row = connection.execute(first.where(*in_state, table.c.reason.is_(None))).one_or_none()
+    if row is None:
+        row = connection.execute(first.where(*in_state, table.c.reason.is_not(None))).one_or_none()
+    while row is not None:
+        found = advise(row.reason)
+        same = table.c.reason.is_(None) if row.reason is None else table.c.reason == row.reason
+        yield {
+            "what": table.name,
+            "state": str(state),
+            "reason": row.reason,
+            "count": _count(connection, select(table.c.state).where(*in_state, same), most_counted),
+            "orders": _count_orders(connection, table, (*in_state, same), most_counted),
+            "oldest_at": iso(row.oldest_at),
+            "advice": found.sentence if found else None,
+            "action": found.action if found else None,
+        }
+        row = connection.execute(first.where(*in_state, table.c.reason > (row.reason or ""))).one_or_none()
+
+
+def _count_orders(
+    connection: Connection, table: Table, conditions: tuple[ColumnElement[bool] | TextClause, ...], most_counted: int
+) -> int:
+    """How many orders the rows that are counted are of."""
+    order = (table.c.source + "/" + table.c.order_id).label("name")
+    rows = select(order).where(*conditions).limit(most_counted + 1).subquery()
+    return int(connection.scalar(select(func.count(rows.c.name.distinct()))) or 0)
+
+
+def _count(connection: Connection, rows: Select[Any], most_counted: int) -> int:
+    """How many rows there are, and no further than one beyond `most_counted`."""
+    return int(connection.scalar(select(func.count()).select_from(rows.limit(most_counted + 1).subquery())) or 0)
