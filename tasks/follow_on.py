@@ -11,7 +11,7 @@ from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from tasks.steps import StepTask, bind
 from worker.broker.app import events_of
-from worker.clients.threedcart import SYSTEM as THREEDCART
+from worker.clients.threedcart.client import SYSTEM as THREEDCART
 from workflows.follow_on.cart_cleanup import UnusedCarts
 from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 from workflows.follow_on.planner import FollowOnPlanner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limits.storage import Storage
 
-from worker.clients.mail import MailClient
+from worker.clients.mail.client import MailClient
 from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets

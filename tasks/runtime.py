@@ -17,11 +17,11 @@ from celery import Celery
 from tasks.doorbell import Doorbell
 from tasks.mailroom import make_mailroom
 from worker.broker.app import create_celery
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.learningcart import LearningCartClient
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.learningcart.client import LearningCartClient
 from worker.clients.rate import shared_storage
-from worker.clients.studiocart import StudiocartClient
-from worker.clients.threedcart import ThreedcartClient
+from worker.clients.studiocart.client import StudiocartClient
+from worker.clients.threedcart.client import ThreedcartClient
 from worker.errors import ConfigurationError
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger

@@ -12,12 +12,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
-from worker.clients import frontcore
 from worker.clients.base import Answer
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.frontcore_models import Order as FrontcoreOrder
+from worker.clients.frontcore import client as frontcore
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.frontcore.models import Order as FrontcoreOrder
 from worker.clients.list_pages import PageSizes
-from worker.clients.studiocart import StudiocartClient
+from worker.clients.studiocart.client import StudiocartClient
 from worker.errors import ApiConnectionError
 
 BEGIN = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.follow_on_rig import EMAIL, ITEM, FollowOnRig, assert_one_cart_with_one_item
-from worker.clients.threedcart_models import CartFields
+from worker.clients.threedcart.models import CartFields
 from worker.errors import ApiError
 from worker.sandbox import Fault, Sandbox
 from workflows.follow_on.cart_repair import NotMendableError, mend

@@ -24,7 +24,7 @@ import pytest
 
 from tests.faults.polled_ledgers import Crash, MemoryLedger, MortalLedger
 from tests.faults.polled_models import BEGIN, ModelFrontcore, ModelStudiocart, World, cut
-from worker.clients import frontcore as frontcore_client
+from worker.clients.frontcore import client as frontcore_client
 from worker.sources import frontcore as frontcore_source
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.studiocart import StudiocartSource

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.rig import NewRig, Rig
 from tests.faults.test_secrets import PAGES, EverythingSaid, assert_no_secret, said, told_by
 from tests.unit.worker.web.asking import AppClient, Bell
-from worker.clients.threedcart_models import CartFields
+from worker.clients.threedcart.models import CartFields
 from worker.errors import ApiError
 from worker.observability.logs import known_secrets
 from worker.sandbox import Fault, Sandbox

@@ -14,12 +14,12 @@ from http.server import BaseHTTPRequestHandler
 from tests.unit.worker.clients import frontcore_account, learningcart_site, test_studiocart, test_threedcart
 from worker.broker.memory import spare_memory
 from worker.clients.base import ApiClient
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.learningcart import CustomerFields, LearningCartClient
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.learningcart.client import CustomerFields, LearningCartClient
 from worker.clients.reading import UnreadableError
-from worker.clients.studiocart import StudiocartClient
-from worker.clients.threedcart import ThreedcartClient
-from worker.clients.threedcart_models import CartFields
+from worker.clients.studiocart.client import StudiocartClient
+from worker.clients.threedcart.client import ThreedcartClient
+from worker.clients.threedcart.models import CartFields
 from worker.clients.transport import Transport
 from worker.errors import ApiError, UnexpectedResponseError
 

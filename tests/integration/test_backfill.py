@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from tests.faults.rig import OFFERS, Rig
 from tests.unit.workflows.shop import Clock, FakeSource
-from worker.clients.studiocart_models import Order as StudiocartOrder
+from worker.clients.studiocart.models import Order as StudiocartOrder
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.sandbox import Sandbox, SandboxConfig, make_orders

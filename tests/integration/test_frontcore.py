@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from worker.clients.frontcore import FrontcoreClient
+from worker.clients.frontcore.client import FrontcoreClient
 from worker.errors import ApiConnectionError, AuthenticationError, NotFoundError, RateLimitedError
 from worker.sandbox import Fault, Sandbox
 from worker.settings.settings import load_settings

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.learningcart import LearningCartClient
-from worker.clients.learningcart_models import CustomerFields
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.learningcart.client import LearningCartClient
+from worker.clients.learningcart.models import CustomerFields
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import runs
 from worker.sandbox import Sandbox

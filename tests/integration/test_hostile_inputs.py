@@ -16,9 +16,9 @@ from tests.captures import capture
 from tests.integration.hostile_values import count_of, hostile_bodies, hostile_documents
 from tests.unit.worker.clients import frontcore_account, learningcart_site, samples, test_studiocart, test_threedcart
 from tests.unit.worker.clients.stub import StubTransport
-from worker.clients.learningcart import CustomerFields
+from worker.clients.learningcart.client import CustomerFields
 from worker.clients.reading import LARGEST_INT
-from worker.clients.threedcart_models import CartFields
+from worker.clients.threedcart.models import CartFields
 from worker.clients.transport import Answer
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import ApiError, WebhookRejectedError
@@ -43,7 +43,7 @@ _HERE = "tests/integration/test_hostile_inputs.py"
 READERS = {
     "worker/clients/json_text.py": _HERE,
     "worker/clients/xml_text.py": _HERE,
-    "worker/clients/threedcart_models.py": _HERE,
+    "worker/clients/threedcart/models.py": _HERE,
     "worker/web/webhook_body.py": _HERE,
     "worker/web/webhook_authentication.py": "tests/integration/test_hostile_bodies.py",
     "worker/web/page/notices.py": "tests/unit/worker/web/page/test_notices.py",

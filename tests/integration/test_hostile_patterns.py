@@ -96,7 +96,7 @@ def milliseconds(pattern: re.Pattern[Any], text: Any, *, is_anchored: bool) -> f
 
 def test_the_patterns_are_found_when_the_product_is_walked() -> None:
     assert {"worker.text.redaction._QUOTED_MEMBER", "worker.clients.reading._FIRST_TAG"} <= PATTERNS.keys()
-    assert any(name.startswith("worker.clients.frontcore._MEANINGS") for name in PATTERNS)
+    assert any(name.startswith("worker.clients.frontcore.client._MEANINGS") for name in PATTERNS)
     assert CAPPED.keys() <= PATTERNS.keys()
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.faults.waiting import wait_until
-from worker.clients.learningcart import LearningCartClient
-from worker.clients.learningcart_models import CourseCompletionInfo, CustomerFields
+from worker.clients.learningcart.client import LearningCartClient
+from worker.clients.learningcart.models import CourseCompletionInfo, CustomerFields
 from worker.errors import InvalidRequestError, NotFoundError, RequestRefusedError, ServerError
 from worker.sandbox import Fault, Sandbox
 from worker.settings.settings import load_settings

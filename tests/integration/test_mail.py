@@ -1,4 +1,4 @@
-"""`worker.clients.mail` against real SMTP servers: what is trusted, what is mailed, and what every failure means."""
+"""`worker.clients.mail.client` against real SMTP servers: what is trusted, what is mailed, and what every failure means."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from tests.integration.loopback import Server, serving
 from tests.integration.servers import free_port
 from worker.clients.base import CallLimits
-from worker.clients.mail import Mail, MailAddress, MailClient
+from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import (
     ApiConnectionError,
     ApiError,
@@ -257,7 +257,7 @@ def test_connection_is_made_anew_when_it_was_made_ready_long_ago(
     client = client_of(mailbox)
     client.ready()
     mailbox.inject(MailFault("connect", code=554))
-    monkeypatch.setattr("worker.clients.mail.IDLE_LIMIT_SECONDS", -1.0)
+    monkeypatch.setattr("worker.clients.mail.client.IDLE_LIMIT_SECONDS", -1.0)
     assert failure(lambda: client.send(welcome())).status == 554
 
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from worker.cli.app import app
-from worker.clients.studiocart import StudiocartClient
+from worker.clients.studiocart.client import StudiocartClient
 from worker.errors import ApiError, AuthenticationError, NotFoundError
 from worker.sandbox import Fault, Sandbox
 from worker.settings.settings import load_settings

@@ -18,8 +18,8 @@ from tests.faults.rig import Rig
 from tests.unit.worker.web.asking import AppClient
 from worker.cli.check import _print_findings
 from worker.cli.probes import Finding, probe_all
-from worker.clients.threedcart import ThreedcartClient
-from worker.clients.threedcart_models import CartFields, ItemOption
+from worker.clients.threedcart.client import ThreedcartClient
+from worker.clients.threedcart.models import CartFields, ItemOption
 from worker.errors import (
     ApiConnectionError,
     ApiError,

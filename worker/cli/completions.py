@@ -132,7 +132,7 @@ def mend_command(
 
     For a run in review as `cart_differs`. Reads the cart, shows each call, and asks; then replay the run.
     """
-    from worker.clients.threedcart import SYSTEM
+    from worker.clients.threedcart.client import SYSTEM
     from worker.ledger.views.lookup import one_run
     from workflows.follow_on.cart_repair import mend
 

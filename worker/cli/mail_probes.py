@@ -9,7 +9,7 @@ from contextlib import closing
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.cli.finding import Finding
-from worker.clients.mail import Mail, MailAddress, MailClient
+from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
 from worker.formatting import counted
 from worker.ledger.learners import sealed_passwords

@@ -16,11 +16,11 @@ from worker.cli.follow_on_warnings import follow_on_warnings
 from worker.cli.mail_probes import probe_mail
 from worker.cli.privacy_notes import erasures_problem, retention_note
 from worker.cli.threedcart_probe import ask_threedcart
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.learningcart import LearningCartClient
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.learningcart.client import LearningCartClient
 from worker.clients.list_pages import UnpageableListError
-from worker.clients.studiocart import StudiocartClient
-from worker.clients.studiocart_requests import NoRouteError, RefusedOnTheWayError
+from worker.clients.studiocart.client import StudiocartClient
+from worker.clients.studiocart.requests import NoRouteError, RefusedOnTheWayError
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
 from worker.formatting import counted
 from worker.ledger.guards import guard_warning, owned_tables

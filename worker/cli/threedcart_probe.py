@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.cli.finding import StatusReading, with_notes
-from worker.clients.threedcart import ThreedcartClient
+from worker.clients.threedcart.client import ThreedcartClient
 from worker.errors import ApiError, NotFoundError
 from worker.observability.logs import known_secrets
 from worker.settings.settings import ThreedcartSettings

@@ -12,8 +12,8 @@ from worker.sandbox.effects import Effect
 from worker.sandbox.faults import Fault
 from worker.sandbox.sample_orders import make_orders
 from worker.sandbox.sandbox import Sandbox, serve_forever
-from worker.sandbox.studiocart_webhook import studiocart_webhook
-from worker.sandbox.threedcart_webhook import threedcart_webhook
+from worker.sandbox.studiocart.webhook import studiocart_webhook
+from worker.sandbox.threedcart.webhook import threedcart_webhook
 
 __all__ = [
     "SECRET_MARKS",

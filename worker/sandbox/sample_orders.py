@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 
-from worker.sandbox.studiocart_records import item_of, order_defaults, whole_seconds
+from worker.sandbox.studiocart.records import item_of, order_defaults, whole_seconds
 
 _SHOP_ZONE: Final = timezone(timedelta(minutes=330))
 _SITE_URL: Final = "http://studiocart.local"

@@ -11,9 +11,9 @@ from worker.sandbox.config import SandboxConfig
 from worker.sandbox.effects import EffectLog
 from worker.sandbox.faults import FaultPlan, Waits
 from worker.sandbox.frontcore import Frontcore
-from worker.sandbox.learningcart import LearningCart
-from worker.sandbox.studiocart import Studiocart
-from worker.sandbox.threedcart import Threedcart
+from worker.sandbox.learningcart.site import LearningCart
+from worker.sandbox.studiocart.site import Studiocart
+from worker.sandbox.threedcart.site import Threedcart
 from worker.sandbox.wire import System
 
 PREFIXES: Mapping[str, str] = {

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from worker.clients import frontcore_models as records
-from worker.clients.frontcore import FrontcoreClient
+from worker.clients.frontcore import models as records
+from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.reading import as_datetime, id_of
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed

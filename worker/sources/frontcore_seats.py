@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from worker.clients import frontcore_models as records
+from worker.clients.frontcore import models as records
 from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
 
 LARGEST_QUANTITY: Final = 1_000

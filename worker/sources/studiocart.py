@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Literal
 
-from worker.clients import studiocart_models as records
 from worker.clients.reading import as_datetime, as_int, as_text, id_of
-from worker.clients.studiocart import StudiocartClient
+from worker.clients.studiocart import models as records
+from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import ApiError, NotFoundError
 from worker.sources.order import Money, Order, Payment, trimmed_email

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from worker.clients import studiocart_models as records
 from worker.clients.reading import as_decimal, as_text
+from worker.clients.studiocart import models as records
 from worker.errors import WebhookRejectedError
 
 SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)

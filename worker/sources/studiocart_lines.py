@@ -12,7 +12,7 @@ import html
 import re
 from dataclasses import dataclass
 
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.sources.order import Learner, Line, Product, Seat, address_note, is_email, trimmed_email
 
 LARGEST_QUANTITY = 1_000

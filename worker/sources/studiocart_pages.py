@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from worker.clients.studiocart import PAGE_SIZE
+from worker.clients.studiocart.client import PAGE_SIZE
 from worker.errors import ApiError
 
 _R = TypeVar("_R")

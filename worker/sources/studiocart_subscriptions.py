@@ -9,9 +9,9 @@ from calendar import monthrange
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 
-from worker.clients import studiocart_models as records
 from worker.clients.reading import as_int, as_text
-from worker.clients.studiocart import StudiocartClient
+from worker.clients.studiocart import models as records
+from worker.clients.studiocart.client import StudiocartClient
 from worker.errors import NotFoundError
 from worker.sources.subscription import Access, Invoice, Subscription
 from worker.text.email_address import trimmed_email

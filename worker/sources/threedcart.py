@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from worker.clients import threedcart_models as records
 from worker.clients.reading import as_datetime, as_int, fold, id_of
-from worker.clients.threedcart import ThreedcartClient
+from worker.clients.threedcart import models as records
+from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.unreadable import Rows
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
 from worker.sources.order import Order

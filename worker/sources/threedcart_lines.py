@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from worker.clients.threedcart_models import Order, OrderItem
+from worker.clients.threedcart.models import Order, OrderItem
 from worker.sources.markup import plain_text
 from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
 

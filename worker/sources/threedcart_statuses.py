@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from worker.clients.reading import fold
-from worker.clients.threedcart_models import Order, Transaction
+from worker.clients.threedcart.models import Order, Transaction
 from worker.sources.order import Payment
 
 PAID_STATUSES: Final = frozenset({2, 4})

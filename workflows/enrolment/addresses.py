@@ -14,7 +14,7 @@ from typing import Final
 
 import pycountry
 
-from worker.clients.learningcart_models import CustomerFields
+from worker.clients.learningcart.models import CustomerFields
 from worker.sources.order import Address, Learner
 
 COUNTRIES_WITH_STATES: Final = frozenset({"US", "CA", "AU"})

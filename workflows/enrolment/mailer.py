@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.clients.base import NO_LIMITS, CallLimits
-from worker.clients.mail import Mail, MailAddress, MailClient
+from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import ApiError, InvalidRequestError
 from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.mail_templates import MailTemplates, Rendered, TemplateError

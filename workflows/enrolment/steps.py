@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.clients.base import CallLimits
-from worker.clients.learningcart import CustomerFields, LearningCartClient
-from worker.clients.learningcart_models import Customer, ListedOrder, Order
+from worker.clients.learningcart.client import CustomerFields, LearningCartClient
+from worker.clients.learningcart.models import Customer, ListedOrder, Order
 from worker.errors import ApiError, AuthenticationError
 from worker.ledger import keys
 from worker.sources.order import email_key

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from worker.clients.learningcart_models import Customer
+from worker.clients.learningcart.models import Customer
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
 from worker.ledger.runs.repository import record_event

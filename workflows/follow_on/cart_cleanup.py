@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Row, select
 
-from worker.clients.threedcart_models import Cart
+from worker.clients.threedcart.models import Cart
 from worker.errors import ApiError, NotFoundError, UnexpectedResponseError
 from worker.ledger.follow_on import carts
 from worker.ledger.follow_on.carts import CartState

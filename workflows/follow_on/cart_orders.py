@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from worker.clients.threedcart_models import Order
+from worker.clients.threedcart.models import Order
 from worker.clients.unreadable import Rows, UnreadableRow
 from worker.sources.order import email_key
 from worker.sources.threedcart_statuses import NOT_COMPLETED

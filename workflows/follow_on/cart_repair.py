@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 
-from worker.clients.threedcart import SYSTEM as THREEDCART
-from worker.clients.threedcart_models import Cart, CartFields
+from worker.clients.threedcart.client import SYSTEM as THREEDCART
+from worker.clients.threedcart.models import Cart, CartFields
 from worker.errors import LedgerError
 from worker.ledger.follow_on import carts
 from worker.ledger.runs.repository import record_event

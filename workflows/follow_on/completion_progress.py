@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Row
 
-from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.views.serializers import iso
 from worker.text.email_address import trimmed_email

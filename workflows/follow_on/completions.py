@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Row
 
-from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
 from worker.ledger import outbox

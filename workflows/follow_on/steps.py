@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from worker.clients.threedcart import SYSTEM as THREEDCART
-from worker.clients.threedcart import ThreedcartClient
-from worker.clients.threedcart_models import Cart, CartFields
+from worker.clients.threedcart.client import SYSTEM as THREEDCART
+from worker.clients.threedcart.client import ThreedcartClient
+from worker.clients.threedcart.models import Cart, CartFields
 from worker.errors import ApiError, LeaseLostError, NotFoundError, UnexpectedResponseError
 from worker.ledger import outbox
 from worker.ledger.follow_on import carts

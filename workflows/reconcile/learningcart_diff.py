@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Row
 
-from worker.clients.learningcart_models import Order as LearningCartOrder
+from worker.clients.learningcart.models import Order as LearningCartOrder
 from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
 from worker.ledger import keys

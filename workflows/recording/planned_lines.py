@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 from sqlalchemy import Connection, select
 
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.ledger.tables.runs import order_versions
 from worker.sources.order import Order
 from worker.sources.studiocart_lines import is_name_id, lines_of, named_lines

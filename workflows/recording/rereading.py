@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row, or_, select, update
 
-from worker.clients import studiocart_models as records
 from worker.clients.reading import fold
+from worker.clients.studiocart import models as records
 from worker.ledger.learners.erased import FORGOTTEN
 from worker.ledger.learners.retention import RAW as EXPIRED_RAW
 from worker.ledger.orders import order_rows

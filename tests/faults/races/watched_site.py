@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from worker.sandbox import Sandbox
-from worker.sandbox.learningcart import LearningCart
+from worker.sandbox.learningcart.site import LearningCart
 from worker.sandbox.wire import Answer, Call, Request
 
 _ABOUT_A_CUSTOMER = frozenset({"addCustomer", "addCustomerToGroup", "addCompOrder"})

@@ -20,7 +20,7 @@ from tests.faults.simulation.timeline import Timeline
 from worker.clients import transport
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 from worker.sandbox import wire
-from worker.sandbox.learningcart_form import REQUEST_ERROR_PAGE
+from worker.sandbox.learningcart.form import REQUEST_ERROR_PAGE
 from worker.sandbox.world import World
 
 NEVER = math.inf

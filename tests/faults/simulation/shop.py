@@ -17,7 +17,7 @@ from tests.faults.simulation.sales import PAID, WITHDRAWN, Kind, Seat, Sold
 from tests.faults.simulation.stage import GRANTS, OFFERS, Stage
 from tests.faults.simulation.timeline import BEGINNING
 from tests.faults.simulation.troubles import BLOCKED_NAME, Troubles
-from worker.sandbox.studiocart_records import DATE_TIME, item_of, named_item
+from worker.sandbox.studiocart.records import DATE_TIME, item_of, named_item
 
 FIRST_ID, FIRST_OLD_ID = 7001, 6001
 START_AT = BEGINNING - timedelta(hours=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.teeth.bug import Bug, ByTest
 
 _HINTS = "workflows/ingest/deliveries.py"
-_LISTS = "worker/clients/studiocart_lists.py"
+_LISTS = "worker/clients/studiocart/lists.py"
 _CLIENTS = "../unit/worker/clients"
 
 ARRIVALS = (
@@ -42,7 +42,7 @@ ARRIVALS = (
     Bug(
         "same page for every request taken for the end",
         "An account that answers every page alike loses the orders behind the first, and the books agree.",
-        "worker/clients/frontcore_paging.py",
+        "worker/clients/frontcore/paging.py",
         '            raise EndlessListError("answers every page alike: later rows cannot be read")\n',
         "            return\n",
         ByTest(
@@ -60,7 +60,7 @@ ARRIVALS = (
     Bug(
         "one broken completion stops the poll",
         "A completion that cannot be read hides every other one, at every poll.",
-        "worker/clients/learningcart.py",
+        "worker/clients/learningcart/client.py",
         "        return read_rows(rows, read, by_id=False)\n",
         "        return [read(row) for row in rows]\n",
         ByTest(f"{_CLIENTS}/test_learningcart.py::test_a_completion_is_set_aside_when_it_alone_cannot_be_read"),
@@ -68,7 +68,7 @@ ARRIVALS = (
     Bug(
         "error page taken for refused credentials",
         "An error page in the place of a token pauses LearningCart, and everybody waits for a person.",
-        "worker/clients/learningcart.py",
+        "worker/clients/learningcart/client.py",
         "                error = self._page(operation, answer, safe_to_repeat=True)\n"
         "            elif answer.status < 500:\n",
         "                error = self._credentials_refused(answer.status)\n            elif answer.status < 500:\n",
@@ -80,7 +80,7 @@ ARRIVALS = (
     Bug(
         "refusal that cannot be told pauses the system",
         "One learner is refused while a gateway answers nothing else, and LearningCart is paused for all.",
-        "worker/clients/learningcart.py",
+        "worker/clients/learningcart/client.py",
         "        return None if error is not None else False\n",
         "        return error is not None\n",
         ByTest(

@@ -62,7 +62,7 @@ CARTS = (
     Bug(
         "page for people taken for an unknown cart",
         "A 401 as HTML counts as an unknown outcome: nothing is paused, and carts are noted that never were.",
-        "worker/clients/threedcart.py",
+        "worker/clients/threedcart/client.py",
         "        is_harmless = safe_to_repeat or meant.status == HTTPStatus.UNAUTHORIZED\n",
         "        is_harmless = safe_to_repeat\n",
         ByTest(
@@ -73,7 +73,7 @@ CARTS = (
     Bug(
         "page for people says that a cart is gone",
         "One 404 of something in between, and a cart that is there is noted as gone.",
-        "worker/clients/threedcart.py",
+        "worker/clients/threedcart/client.py",
         "        if _ON_CARTS in operation and answer.status in _GONE and not rows:\n",
         "        if operation == _LIST and answer.status in _GONE and not rows:\n",
         ByTest("../integration/test_unused_carts.py::test_cart_is_not_gone_when_one_page_of_html_says_so"),

@@ -76,7 +76,7 @@ EFFECTS = (
     Bug(
         "HTML 200 taken for unsent",
         "A maintenance page that answers 200 after the effect counts as a call that may be tried again.",
-        "worker/clients/learningcart.py",
+        "worker/clients/learningcart/client.py",
         """unexpected(operation, problem, safe_to_repeat=safe_to_repeat, answer=answer)
 
     def _listed""",
@@ -88,7 +88,7 @@ EFFECTS = (
     Bug(
         "refused page renews the token and repeats",
         "A 403 page of something in between, after the effect, is taken for a refused token and the call repeated.",
-        "worker/clients/learningcart_refusals.py",
+        "worker/clients/learningcart/refusals.py",
         "is_refusal = is_refusal and (safe_to_repeat or not is_page)",
         "is_refusal = is_refusal and True",
         ByTest(

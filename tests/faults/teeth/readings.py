@@ -175,7 +175,7 @@ READINGS = (
     Bug(
         "answer without an id unreadable",
         "The plugin's empty answer to an id it does not know is tried again for ever, as if the site had failed.",
-        "worker/clients/studiocart.py",
+        "worker/clients/studiocart/client.py",
         "        if not document or (isinstance(document, dict) and ",
         "        if not document or (isinstance(document, int) and ",
         ByTest(f"{_UNIT}/worker/clients/test_studiocart.py::test_a_record_is_not_found_when_the_site_has_none"),

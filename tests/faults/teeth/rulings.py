@@ -90,7 +90,7 @@ RULINGS = (
     Bug(
         "list that cannot be paged taken for its end",
         "A site that shows its newest ten whatever is asked for loses every order behind them.",
-        "worker/clients/studiocart_lists.py",
+        "worker/clients/studiocart/lists.py",
         """            if not is_read:
                 raise self._unpageable()
 """,

@@ -41,7 +41,7 @@ STALLS = (
     Bug(
         "one request's refusal pauses the system",
         "A firewall stops one learner's name, and everybody else waits.",
-        "worker/clients/learningcart.py",
+        "worker/clients/learningcart/client.py",
         "return None if error is not None else False",
         "return True",
         ByTest(
@@ -72,7 +72,7 @@ STALLS = (
     Bug(
         "unreadable record hides a match",
         "One row of the list cannot be read, and so the order that carries the reference is not seen.",
-        "worker/clients/learningcart.py",
+        "worker/clients/learningcart/client.py",
         "        rows = [row if isinstance(row, dict) else {} for row in ",
         "        rows = [row for row in ",
         ByTest("test_unknown_outcomes.py::test_order_is_adopted_when_other_records_cannot_be_read[null_row-sqlite]"),

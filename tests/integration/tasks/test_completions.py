@@ -9,7 +9,7 @@ from tasks.completions import poll_completions
 from tasks.runtime import Runtime
 from tests.unit.workflows.shop import Clock, rows
 from worker.broker.app import create_celery
-from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.ledger.tables.runs import completions
 from worker.settings.settings import Settings, load_settings
 

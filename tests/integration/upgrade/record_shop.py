@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from worker.clients import frontcore_models, studiocart_models, threedcart_models
+from worker.clients.frontcore import models as frontcore_models
+from worker.clients.studiocart import models as studiocart_models
+from worker.clients.threedcart import models as threedcart_models
 from worker.errors import NotFoundError
 from worker.sources import frontcore, studiocart, threedcart
 from worker.sources.order import Order

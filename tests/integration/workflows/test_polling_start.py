@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.workflows.polled_shop import Shop, numbered, seats
 from tests.unit.workflows.shop import JOHN, NOW, START, an_order, record, rows, run_of, states
-from worker.clients.studiocart_models import Order as Record
+from worker.clients.studiocart.models import Order as Record
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Order, Payment

@@ -8,7 +8,7 @@ import pytest
 
 from tests.captures import capture
 from tests.unit.workflows.shop import NOW, START, Clock, FakeSource, a_hint_reader, offers, rows
-from worker.clients.frontcore_models import Order as Record
+from worker.clients.frontcore.models import Order as Record
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import runs

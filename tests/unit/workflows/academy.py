@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tests.unit.workflows.shop import Clock, an_order, record, run_of
 from worker.clients.base import NO_LIMITS, CallLimits
-from worker.clients.learningcart_models import Customer, CustomerFields, Order
+from worker.clients.learningcart.models import Customer, CustomerFields, Order
 from worker.errors import ApiError, NotFoundError
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger

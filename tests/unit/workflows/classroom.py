@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.unit.workflows.shop import START, apply, offers
-from worker.clients.frontcore_models import Order as Record
+from worker.clients.frontcore.models import Order as Record
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.frontcore import to_order

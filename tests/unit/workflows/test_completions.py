@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.workflows.shop import NOW, Clock, rows
-from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.errors import (
     ApiError,
     ApiTimeoutError,

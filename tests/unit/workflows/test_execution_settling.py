@@ -19,7 +19,7 @@ from tests.unit.workflows.academy import (
     work,
 )
 from tests.unit.workflows.shop import Clock, rows, run_of
-from worker.clients.learningcart_models import ListedOrder
+from worker.clients.learningcart.models import ListedOrder
 from worker.errors import ApiTimeoutError, ServerError
 from worker.ledger import keys
 from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.workflows.academy import Academy, a_run, an_executor, api_error, claimed, perform
 from tests.unit.workflows.shop import NOW, Clock
 from worker.clients.base import NO_LIMITS, CallLimits
-from worker.clients.learningcart_models import Customer, CustomerFields
+from worker.clients.learningcart.models import Customer, CustomerFields
 from worker.errors import ApiError, ServerError
 from worker.ledger.session import Ledger
 from worker.sources.order import Address, Learner

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.workflows.shop import JANE, NOW
 from worker.clients.base import NO_LIMITS, CallLimits
-from worker.clients.threedcart_models import Cart
+from worker.clients.threedcart.models import Cart
 from worker.errors import UnexpectedResponseError
 from worker.ledger.session import Ledger
 from worker.reasons import Reason

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.workflows.shop import NOW, offers, put_run, record, rows, run_of, states
-from worker.clients import studiocart_models as records
-from worker.clients import threedcart_models as threedcart_records
+from worker.clients.studiocart import models as records
+from worker.clients.threedcart import models as threedcart_records
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import order_versions, runs

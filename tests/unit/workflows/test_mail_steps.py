@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.workflows.shop import Clock
 from worker.clients.base import NO_LIMITS, CallLimits
-from worker.clients.mail import Mail, MailClient
+from worker.clients.mail.client import Mail, MailClient
 from worker.errors import ApiError, InvalidRequestError
 from worker.ledger.follow_on.completions import add_completion
 from worker.ledger.session import Ledger

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.worker.sources.captured import body_of, captured
 from tests.unit.workflows.shop import START, Clock, a_hint_reader, put_run, record, rows, states
 from tests.unit.workflows.test_hints_trusted import arrive, delivery
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError, ServerError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tests.unit.workflows.shop import NOW, FakeSource, an_order, put_run, record, rows, run_of
-from worker.clients.learningcart_models import Order as CartOrder
+from worker.clients.learningcart.models import Order as CartOrder
 from worker.errors import ApiError, NotFoundError
 from worker.ledger import keys
 from worker.ledger.session import Ledger

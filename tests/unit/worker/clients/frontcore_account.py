@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from tests.unit.worker.clients.stub import Asked, StubTransport, answer
 from worker.clients.base import ApiClient
-from worker.clients.frontcore import FrontcoreClient
+from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.transport import Answer
 from worker.sandbox.seeds import seed_records
 from worker.text.redaction import SecretBook

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
-from worker.clients.learningcart import CustomerFields, LearningCartClient
+from worker.clients.learningcart.client import CustomerFields, LearningCartClient
 from worker.errors import (
     ApiError,
 )

@@ -1,4 +1,4 @@
-"""`worker.clients.frontcore`: what is asked for, what comes back, and how fast."""
+"""`worker.clients.frontcore.client`: what is asked for, what comes back, and how fast."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.unit.worker.clients.frontcore_account import (
 )
 from tests.unit.worker.clients.stub import Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.frontcore_models import Order
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.frontcore.models import Order
 from worker.clients.transport import Answer
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import (
@@ -313,7 +313,7 @@ def test_the_limit_of_the_settings_holds_when_a_client_makes_its_own_calls(monke
             given.update(options, system=system)
             super().__init__(system, **options)
 
-    monkeypatch.setattr("worker.clients.frontcore.ApiClient", Recorder)
+    monkeypatch.setattr("worker.clients.frontcore.client.ApiClient", Recorder)
     storage = MemoryStorage()
     FrontcoreClient(FrontcoreSettings(api_key=SECRET), storage=storage)
     assert (given["system"], given["requests_per_second"], given["storage"]) == ("frontcore", 4.0, storage)

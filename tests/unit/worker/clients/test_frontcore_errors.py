@@ -1,4 +1,4 @@
-"""`worker.clients.frontcore`: the errors, which come with status 200 too."""
+"""`worker.clients.frontcore.client`: the errors, which come with status 200 too."""
 
 from __future__ import annotations
 

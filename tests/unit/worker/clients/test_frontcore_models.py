@@ -1,4 +1,4 @@
-"""`worker.clients.frontcore_models`: every field of the vendor's own sample, and what may come in its place."""
+"""`worker.clients.frontcore.models`: every field of the vendor's own sample, and what may come in its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from worker.clients.frontcore_models import Address, CourseDate, Order, Participant, Relation, User
+from worker.clients.frontcore.models import Address, CourseDate, Order, Participant, Relation, User
 from worker.sandbox.seeds import seed_records
 
 SAMPLES = seed_records("frontcore", "orders")

@@ -1,4 +1,4 @@
-"""`worker.clients.frontcore_paging`: a list that moves while it is walked, and no row of it skipped."""
+"""`worker.clients.frontcore.paging`: a list that moves while it is walked, and no row of it skipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.clients.frontcore_paging import EndlessListError, overlapping_page, walk_newest_first
+from worker.clients.frontcore.paging import EndlessListError, overlapping_page, walk_newest_first
 from worker.errors import ApiTimeoutError
 
 

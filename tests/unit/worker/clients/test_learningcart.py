@@ -1,4 +1,4 @@
-"""`worker.clients.learningcart`: seven methods, one token, and never a second order."""
+"""`worker.clients.learningcart.client`: seven methods, one token, and never a second order."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.unit.worker.clients.learningcart_site import (
 )
 from tests.unit.worker.clients.stub import Asked, answer
 from worker.clients.base import CallLimits
-from worker.clients.learningcart import CustomerFields, LearningCartClient
-from worker.clients.learningcart_models import CourseCompletionInfo
+from worker.clients.learningcart.client import CustomerFields, LearningCartClient
+from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.transport import Answer
 from worker.errors import (
     ConfigurationError,

@@ -10,9 +10,9 @@ import pytest
 from tests.unit.worker.clients.learningcart_site import BEGIN, CALLS, GOOD, ORDER, Vendor, client, failure, guid
 from tests.unit.worker.clients.stub import Reply, answer
 from worker.clients.base import CallLimits
-from worker.clients.learningcart import CustomerFields
-from worker.clients.learningcart_models import ListedOrder
-from worker.clients.learningcart_query import QUERY_LIMIT_BYTES
+from worker.clients.learningcart.client import CustomerFields
+from worker.clients.learningcart.models import ListedOrder
+from worker.clients.learningcart.query import QUERY_LIMIT_BYTES
 from worker.clients.transport import Answer
 from worker.errors import ApiError, InvalidRequestError, ServerError, UnexpectedResponseError
 

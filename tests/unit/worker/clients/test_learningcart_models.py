@@ -1,4 +1,4 @@
-"""`worker.clients.learningcart_models`: every field of the vendor's document, and no secret shown."""
+"""`worker.clients.learningcart.models`: every field of the vendor's document, and no secret shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from worker.clients.learningcart_models import (
+from worker.clients.learningcart.models import (
     Course,
     CourseCompletionInfo,
     Customer,

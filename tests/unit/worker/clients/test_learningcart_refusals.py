@@ -1,4 +1,4 @@
-"""`worker.clients.learningcart` when a token or a call is refused: once more, or never, but never in doubt."""
+"""`worker.clients.learningcart.client` when a token or a call is refused: once more, or never, but never in doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`worker.clients.learningcart_token`: one request for a token, whoever asks, and none too early or too late."""
+"""`worker.clients.learningcart.token`: one request for a token, whoever asks, and none too early or too late."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from tests.unit.worker.clients.stub import answer
 from worker.clients.base import Budget
-from worker.clients.learningcart_models import Token
-from worker.clients.learningcart_token import TokenKeeper, speaks_of_token
+from worker.clients.learningcart.models import Token
+from worker.clients.learningcart.token import TokenKeeper, speaks_of_token
 from worker.errors import ApiTimeoutError, AuthenticationError
 
 

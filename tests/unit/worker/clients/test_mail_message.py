@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.clients.mail_message import Mail, content_of
+from worker.clients.mail.message import Mail, content_of
 from worker.settings.mail_address import MailAddress
 
 SENDER = MailAddress.parse("Academy <courses@academy.example>")

@@ -8,7 +8,7 @@ from email.utils import getaddresses
 
 import pytest
 
-from worker.clients.mail_message import Mail, content_of
+from worker.clients.mail.message import Mail, content_of
 from worker.settings.mail_address import MailAddress
 
 SENDER = MailAddress("shop@example.test", "Shop, Inc.")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.clients.mail_outcomes import Stage, error_for_reply, error_for_silence
+from worker.clients.mail.outcomes import Stage, error_for_reply, error_for_silence
 from worker.errors import (
     ApiConnectionError,
     ApiError,

@@ -1,4 +1,4 @@
-"""`worker.clients.studiocart`: lists to their very end, records by id, and the models of the vendor's own samples."""
+"""`worker.clients.studiocart.client`: lists to their very end, records by id, and the models of the vendor's own samples."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.unit.worker.clients.samples import CUSTOMER, ORDER, PRODUCT, SUBSCRIP
 from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
 from worker.cli.finding import with_notes
 from worker.clients.base import ApiClient, CallLimits
-from worker.clients.studiocart import StudiocartClient
-from worker.clients.studiocart_requests import ParametersIn
+from worker.clients.studiocart.client import StudiocartClient
+from worker.clients.studiocart.requests import ParametersIn
 from worker.clients.transport import Answer
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import (

@@ -13,8 +13,8 @@ from tests.unit.worker.clients.stub import Asked, StubTransport, answer
 from tests.unit.worker.clients.test_studiocart import Access
 from worker.clients.base import ApiClient
 from worker.clients.list_pages import UnpageableListError
-from worker.clients.studiocart import StudiocartClient
-from worker.clients.studiocart_requests import NoRouteError, ParametersIn, RefusedOnTheWayError
+from worker.clients.studiocart.client import StudiocartClient
+from worker.clients.studiocart.requests import NoRouteError, ParametersIn, RefusedOnTheWayError
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import AuthenticationError, NotFoundError, PermissionDeniedError, ServerError
 from worker.settings.settings import StudiocartSettings

@@ -1,4 +1,4 @@
-"""`worker.clients.studiocart_models`: every field of the vendor's own samples, and what PHP makes of them."""
+"""`worker.clients.studiocart.models`: every field of the vendor's own samples, and what PHP makes of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.unit.worker.clients.samples import CUSTOMER, ITEM, ORDER, PRODUCT, SUBSCRIPTION
-from worker.clients.studiocart_models import Customer, IdentifiedRecord, Order, Product, Subscription
+from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription
 
 SAMPLES: list[tuple[type[IdentifiedRecord], dict[str, Any]]] = [
     (Order, ORDER),

@@ -1,4 +1,4 @@
-"""`worker.clients.threedcart`: what is asked for, what comes back, and which error an answer is."""
+"""`worker.clients.threedcart.client`: what is asked for, what comes back, and which error an answer is."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pydantic import SecretStr
 
 from tests.unit.worker.clients.stub import Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
-from worker.clients.threedcart import ThreedcartClient
-from worker.clients.threedcart_models import Cart, CartFields, ItemOption
+from worker.clients.threedcart.client import ThreedcartClient
+from worker.clients.threedcart.models import Cart, CartFields, ItemOption
 from worker.clients.transport import NoAnswer
 from worker.errors import (
     ApiConnectionError,

@@ -1,4 +1,4 @@
-"""`worker.clients.threedcart_paging`: no row is stepped over, whatever comes, moves and goes."""
+"""`worker.clients.threedcart.paging`: no row is stepped over, whatever comes, moves and goes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import chain
 
 import pytest
 
-from worker.clients.frontcore_paging import EndlessListError
-from worker.clients.threedcart_paging import PageSize, walk_by_offset
+from worker.clients.frontcore.paging import EndlessListError
+from worker.clients.threedcart.paging import PageSize, walk_by_offset
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError, AuthenticationError, ServerError
 
 

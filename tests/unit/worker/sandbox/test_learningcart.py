@@ -10,8 +10,8 @@ import pytest
 from worker.sandbox.clock import Clock
 from worker.sandbox.config import SECRET_MARKS, LearningCartConfig
 from worker.sandbox.effects import EffectLog
-from worker.sandbox.learningcart import LearningCart
-from worker.sandbox.learningcart_records import PROFILE_FIELDS
+from worker.sandbox.learningcart.records import PROFILE_FIELDS
+from worker.sandbox.learningcart.site import LearningCart
 from worker.sandbox.wire import Answer, Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.sandbox.config import LearningCartConfig
-from worker.sandbox.learningcart_form import render, us_text
+from worker.sandbox.learningcart.form import render, us_text
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RECORD = {"Order ID": 1, "Order Date": NOON, "Customer Comments": None, "OrderDetails": [{"options": "a & b"}]}

@@ -7,7 +7,7 @@ from worker.sandbox.clock import Clock
 from worker.sandbox.config import StudiocartConfig
 from worker.sandbox.sample_orders import BUMP, SHAPES, UNMAPPED, make_orders
 from worker.sandbox.seeds import seed_records
-from worker.sandbox.studiocart import Studiocart
+from worker.sandbox.studiocart.site import Studiocart
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 
 from worker.sandbox.clock import Clock
 from worker.sandbox.config import StudiocartConfig
-from worker.sandbox.studiocart import Studiocart
+from worker.sandbox.studiocart.site import Studiocart
 from worker.sandbox.wire import Answer, Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from worker.sandbox.clock import Clock
 from worker.sandbox.config import SandboxConfig, StudiocartConfig
-from worker.sandbox.studiocart import Studiocart
+from worker.sandbox.studiocart.site import Studiocart
 from worker.sandbox.wire import Answer, Request
 from worker.sandbox.world import World
 

@@ -4,7 +4,7 @@ import json
 from urllib.parse import parse_qs
 
 from worker.sandbox.seeds import seed_records
-from worker.sandbox.studiocart_webhook import studiocart_webhook
+from worker.sandbox.studiocart.webhook import studiocart_webhook
 
 ORDER = seed_records("studiocart", "orders")[0]
 

@@ -10,8 +10,8 @@ import pytest
 from worker.sandbox.clock import Clock
 from worker.sandbox.config import ThreedcartConfig
 from worker.sandbox.effects import EffectLog
-from worker.sandbox.threedcart import Threedcart
-from worker.sandbox.threedcart_webhook import threedcart_webhook
+from worker.sandbox.threedcart.site import Threedcart
+from worker.sandbox.threedcart.webhook import threedcart_webhook
 from worker.sandbox.wire import Answer, Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

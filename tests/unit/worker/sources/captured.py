@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.sources.order import Order
 from worker.sources.studiocart import Trials, to_order
 

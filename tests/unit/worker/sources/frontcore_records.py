@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.clients.frontcore_models import Order as Record
+from worker.clients.frontcore.models import Order as Record
 from worker.sandbox.seeds import seed_records
 from worker.sources.frontcore import ProvisionWhen, to_order
 from worker.sources.order import Order

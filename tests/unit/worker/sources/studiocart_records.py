@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.sources.order import Order
 from worker.sources.studiocart import to_order
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.sources.frontcore_records import SAMPLES, line, ordered, place, user
-from worker.clients.frontcore_models import Order as Record
+from worker.clients.frontcore.models import Order as Record
 from worker.ledger import keys
 from worker.sources.frontcore import to_order
 from worker.sources.order import Address, Learner, Line, Money, Order, Payment, Product, Seat

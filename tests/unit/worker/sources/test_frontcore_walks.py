@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.sources.frontcore_records import NOON, SAMPLES
-from worker.clients.frontcore import FrontcoreClient
-from worker.clients.frontcore_models import Order as Record
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.frontcore.models import Order as Record
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.frontcore import OVERLAP_ORDERS, FrontcoreSource, ProvisionWhen, to_order
 from worker.sources.order import Payment

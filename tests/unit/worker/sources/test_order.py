@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.clients import frontcore_models, studiocart_models, threedcart_models
+from worker.clients.frontcore import models as frontcore_models
+from worker.clients.studiocart import models as studiocart_models
+from worker.clients.threedcart import models as threedcart_models
 from worker.sources import frontcore, studiocart, threedcart
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key, is_email
 

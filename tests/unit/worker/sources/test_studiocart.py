@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.sources.studiocart_records import ORDER_1109, item, read
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.ledger.orders.order_rows import content_hash
 from worker.sources.order import Learner, Money, Payment
 from worker.sources.studiocart import PAYMENTS, to_order

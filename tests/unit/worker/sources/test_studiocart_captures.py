@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.worker.sources.captured import FOLDER, body_of, captured, order_of
 from tests.unit.worker.sources.studiocart_records import NOW, seats
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.order import Learner, Money, Order, Payment
 from worker.sources.source import SubscriptionFoundError

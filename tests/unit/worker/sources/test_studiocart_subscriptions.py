@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.sources.studiocart_records import NOW
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError
 from worker.sources.studiocart_subscriptions import ACCESS, SubscriptionReader, to_subscription
 from worker.sources.subscription import Access, Subscription

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.sources.studiocart_records import NOW, ORDER_1109, item, read, seats
-from worker.clients import studiocart_models as records
+from worker.clients.studiocart import models as records
 from worker.errors import ApiError, NotFoundError, ServerError, WebhookRejectedError
 from worker.ledger.orders.order_rows import content_hash
 from worker.sources.order import Payment

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from worker.clients import threedcart_models as records
+from worker.clients.threedcart import models as records
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, Until

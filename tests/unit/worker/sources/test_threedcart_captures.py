@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.clients import threedcart_models as records
+from worker.clients.threedcart import models as records
 from worker.errors import ApiError, ApiTimeoutError, AuthenticationError, NotFoundError, PermissionDeniedError
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError, SampleOrderError

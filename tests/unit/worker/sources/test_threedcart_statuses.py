@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.clients.threedcart_models import Order
+from worker.clients.threedcart.models import Order
 from worker.sources.order import Payment
 from worker.sources.threedcart_statuses import (
     PAID_STATUSES,

@@ -10,8 +10,8 @@ from typing import Any, Final
 from worker.sandbox.clock import Allowance, Clock
 from worker.sandbox.config import StudiocartConfig
 from worker.sandbox.seeds import seed_records
-from worker.sandbox.studiocart_listing import Listing, ParameterError
-from worker.sandbox.studiocart_records import (
+from worker.sandbox.studiocart.listing import Listing, ParameterError
+from worker.sandbox.studiocart.records import (
     DATE_TIME,
     RENEWED_FIELDS,
     Row,

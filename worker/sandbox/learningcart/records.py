@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from worker.sandbox.config import LearningCartConfig
-from worker.sandbox.learningcart_form import date_fields
+from worker.sandbox.learningcart.form import date_fields
 
 PROFILE_FIELDS: Final[Mapping[str, str]] = {
     "FirstName": "First Name",

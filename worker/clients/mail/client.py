@@ -18,8 +18,8 @@ from limits.storage import Storage
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from worker.clients.base import NO_LIMITS, CallLimits
-from worker.clients.mail_message import Mail, content_of, message_id
-from worker.clients.mail_outcomes import (
+from worker.clients.mail.message import Mail, content_of, message_id
+from worker.clients.mail.outcomes import (
     SYSTEM,
     Stage,
     error_for_mail,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from worker.clients.frontcore_paging import ALIKE_PAGES, EndlessListError
+from worker.clients.frontcore.paging import ALIKE_PAGES, EndlessListError
 from worker.clients.list_pages import Identified
 from worker.errors import ApiError, ApiTimeoutError
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from worker.sandbox.clock import Allowance, Clock
 from worker.sandbox.config import TOKEN_MARK, LearningCartConfig
 from worker.sandbox.effects import EffectLog
-from worker.sandbox.learningcart_form import REQUEST_ERROR_PAGE, date_fields, read_date, render
-from worker.sandbox.learningcart_records import (
+from worker.sandbox.learningcart.form import REQUEST_ERROR_PAGE, date_fields, read_date, render
+from worker.sandbox.learningcart.records import (
     PROFILE_FIELDS,
     SiteCompletion,
     SiteCustomer,

@@ -13,9 +13,9 @@ from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.list_pages import PageSizes, total_of, unpageable
-from worker.clients.studiocart_lists import PAGE_LIMIT, Listed, ListWalk
-from worker.clients.studiocart_models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
-from worker.clients.studiocart_requests import (
+from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
+from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
+from worker.clients.studiocart.requests import (
     SYSTEM,
     ParametersIn,
     StudiocartRequests,

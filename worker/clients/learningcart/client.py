@@ -13,7 +13,7 @@ from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits, SystemAccess
-from worker.clients.learningcart_models import (
+from worker.clients.learningcart.models import (
     CourseCompletionInfo,
     Customer,
     CustomerFields,
@@ -23,9 +23,9 @@ from worker.clients.learningcart_models import (
     Token,
     names_no_token,
 )
-from worker.clients.learningcart_query import fitting, window
-from worker.clients.learningcart_refusals import Refusal, hides_a_refusal, is_error_page, refusal_of
-from worker.clients.learningcart_token import TokenKeeper
+from worker.clients.learningcart.query import fitting, window
+from worker.clients.learningcart.refusals import Refusal, hides_a_refusal, is_error_page, refusal_of
+from worker.clients.learningcart.token import TokenKeeper
 from worker.clients.reading import (
     UnreadableError,
     as_bool,

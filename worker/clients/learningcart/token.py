@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.clients.base import Answer, Budget
-from worker.clients.learningcart_models import Token
+from worker.clients.learningcart.models import Token
 from worker.clients.outcomes import error_word
 from worker.clients.reading import UnreadableError, decode, fold, read_document, unwrap, word_of
 from worker.errors import ApiError, ApiTimeoutError

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from worker.clients.list_pages import PageSizes, UnpageableListError, unpageable
-from worker.clients.studiocart_models import IdentifiedRecord
-from worker.clients.studiocart_requests import SYSTEM, StudiocartRequests
+from worker.clients.studiocart.models import IdentifiedRecord
+from worker.clients.studiocart.requests import SYSTEM, StudiocartRequests
 from worker.clients.unreadable import Rows
 from worker.errors import ApiError, UnexpectedResponseError
 

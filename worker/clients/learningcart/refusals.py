@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Final
 
 from worker.clients.base import Answer
-from worker.clients.learningcart_token import speaks_of_token
+from worker.clients.learningcart.token import speaks_of_token
 from worker.clients.reading import decode, is_html
 
 _NOT_REFUSALS: Final = {408, 425, 429}

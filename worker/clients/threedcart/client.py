@@ -15,11 +15,11 @@ from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
-from worker.clients.frontcore_paging import EndlessListError
+from worker.clients.frontcore.paging import EndlessListError
 from worker.clients.json_text import without_trailing_commas
 from worker.clients.list_pages import prove_paging, unpageable
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
-from worker.clients.threedcart_models import (
+from worker.clients.threedcart.models import (
     Cart,
     CartFields,
     ItemOption,
@@ -29,7 +29,7 @@ from worker.clients.threedcart_models import (
     Told,
     told_rows,
 )
-from worker.clients.threedcart_paging import PageSize, walk_by_offset
+from worker.clients.threedcart.paging import PageSize, walk_by_offset
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
 from worker.text.redaction import SecretBook

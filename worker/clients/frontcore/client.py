@@ -15,11 +15,11 @@ from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
-from worker.clients.frontcore_models import Order
-from worker.clients.frontcore_paging import EndlessListError, walk_newest_first
+from worker.clients.frontcore.models import Order
+from worker.clients.frontcore.paging import EndlessListError, walk_newest_first
 from worker.clients.list_pages import LastPage, PageSizes, prove_paging, unpageable
 from worker.clients.reading import UnreadableError, word_of
-from worker.clients.studiocart_models import rows
+from worker.clients.studiocart.models import rows
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
 from worker.text.redaction import SecretBook

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text
-from worker.clients.studiocart_models import rows
+from worker.clients.studiocart.models import rows
 
 _WRITTEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Ids are numbers (vendor's sample). Another text is taken as far as a key can hold it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta, timezone
 from typing import Any, Final
 
-from worker.sandbox.studiocart_records import Row
+from worker.sandbox.studiocart.records import Row
 
 LARGEST_PAGE: Final = 100
 
