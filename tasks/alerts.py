@@ -7,7 +7,7 @@ from datetime import UTC, time, timedelta
 
 from celery import Task, shared_task
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from worker.observability.logs import known_secrets
 from worker.settings.types import zone_of

@@ -6,7 +6,7 @@ import secrets
 
 from celery import Task, shared_task
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from worker.sources.source import CatalogSource
 from workflows.ingest.catalog import refresh

@@ -8,7 +8,7 @@ from datetime import timedelta
 from celery import Task, shared_task
 
 from tasks import follow_on
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.broker.app import completions_ask_seconds, events_of

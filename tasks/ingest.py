@@ -7,7 +7,7 @@ from datetime import datetime
 from celery import Task, shared_task
 from sqlalchemy import select
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.orders import poll_requests

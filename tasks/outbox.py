@@ -7,7 +7,7 @@ from random import Random
 
 from celery import Task, shared_task
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from worker.broker.app import events_of
 from worker.clients.events import EventsClient

@@ -6,7 +6,7 @@ import logging
 
 from celery import Task, shared_task
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from worker.ledger.learners import retention
 from worker.ledger.learners.retention import RetentionDays

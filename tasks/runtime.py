@@ -14,8 +14,8 @@ from typing import Any
 
 from celery import Celery
 
-from tasks.doorbell import Doorbell
-from tasks.mailroom import make_mailroom
+from tasks.dispatch import Doorbell
+from tasks.mailer import make_mailroom
 from worker.broker.app import create_celery
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import LearningCartClient

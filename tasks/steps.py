@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.runs.held import HeldRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from tasks.ledger_task import LedgerTask
+from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.steps import StepTask, bind
 from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, erase_unmailed

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import event, text
 
 from tasks.control import sweep
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
 from worker.clients.base import CallLimits

@@ -10,7 +10,7 @@ import pytest
 from celery import signals
 from sqlalchemy import Connection, event
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.faults.rig import Rig
 
 pytestmark = pytest.mark.faults

@@ -18,7 +18,7 @@ from tests.integration.servers import PostgresServer, RedisServer
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 TRIALS = [
-    Trial("web", Story.TOLD, Point(Boundary(COMMIT, "worker.web.webhook_intake._commit"))),
+    Trial("web", Story.TOLD, Point(Boundary(COMMIT, "worker.web.webhooks.intake._commit"))),
     Trial(
         "worker", Story.WORKED, Point(Boundary(COMMITTED, "workflows.execution.recorder.commit_intent")), pool="prefork"
     ),

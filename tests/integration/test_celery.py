@@ -10,7 +10,7 @@ from celery import signals
 from celery.contrib.testing.worker import start_worker
 from kombu.transport.memory import Channel
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.faults.rig import Rig
 from tests.faults.waiting import wait_until
 from worker.broker.app import QUEUES

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.faults.rig import Rig
 from tests.integration.servers import RedisServer
 from worker.ledger.session import Ledger

@@ -31,8 +31,8 @@ from worker.sources.studiocart_subscriptions import to_subscription
 from worker.sources.subscription import Subscription
 from worker.sources.threedcart import ThreedcartSource
 from worker.sources.threedcart import to_order as threedcart_order
-from worker.web.webhook_body import LARGEST_BODY_BYTES, BodyKind, fields_of, parse_document, rejected
-from worker.web.webhook_fields import Storable, is_lead, order_id_of
+from worker.web.webhooks.body import LARGEST_BODY_BYTES, BodyKind, fields_of, parse_document, rejected
+from worker.web.webhooks.fields import Storable, is_lead, order_id_of
 
 ROOT = Path(__file__).parents[2]
 DECODERS = re.compile(
@@ -44,11 +44,11 @@ READERS = {
     "worker/clients/json_text.py": _HERE,
     "worker/clients/xml_text.py": _HERE,
     "worker/clients/threedcart/models.py": _HERE,
-    "worker/web/webhook_body.py": _HERE,
-    "worker/web/webhook_authentication.py": "tests/integration/test_hostile_bodies.py",
-    "worker/web/page/notices.py": "tests/unit/worker/web/page/test_notices.py",
-    "worker/web/page/session.py": "tests/integration/web/test_login.py",
-    "worker/web/page/forms.py": "tests/integration/web/test_login.py",
+    "worker/web/webhooks/body.py": _HERE,
+    "worker/web/webhooks/authentication.py": "tests/integration/test_hostile_bodies.py",
+    "worker/web/page/auth/flash.py": "tests/unit/worker/web/page/test_notices.py",
+    "worker/web/page/auth/session.py": "tests/integration/web/test_login.py",
+    "worker/web/page/auth/forms.py": "tests/integration/web/test_login.py",
     # What the operator or the product itself has written:
     "worker/ledger/learners/tombstones.py": "tests/integration/test_erasure_holds.py",
     "worker/ledger/learners/sealed_passwords.py": "tests/unit/worker/ledger/test_sealed_passwords.py",

@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from tests.faults.rig import Rig
 from tests.unit.worker.web.asking import AppClient
-from worker.cli.check import _print_findings
-from worker.cli.probes import Finding, probe_all
+from worker.cli.check.command import _print_findings
+from worker.cli.check.probes import Finding, probe_all
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.threedcart.models import CartFields, ItemOption
 from worker.errors import (

@@ -17,7 +17,7 @@ from worker.broker.app import create_celery
 from worker.cli.app import app
 from worker.ledger.session import Ledger
 from worker.settings.settings import load_settings, variables
-from worker.web.metrics import Metrics
+from worker.web.metrics.routes import Metrics
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"

@@ -7,29 +7,27 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import (
+from worker.cli.check import command as check
+from worker.cli.commands import (
     backfill,
-    check,
     completions,
     deliveries,
     destinations,
-    export,
-    forget,
     ingest,
     offers,
     orders,
     reconcile,
     recover,
     replay,
-    retention,
     runs,
     sandbox,
     services,
     status,
     why,
 )
-from worker.cli.failures import ExplainingGroup
-from worker.cli.opening import Opening
+from worker.cli.commands.privacy import export, forget, retention
+from worker.cli.context import Opening
+from worker.cli.errors import ExplainingGroup
 from worker.cli.terminal import guard_streams
 
 app = typer.Typer(

@@ -11,19 +11,19 @@ from fastapi import FastAPI
 from worker.ledger.session import Ledger
 from worker.settings.settings import Settings
 from worker.settings.types import networks_of
-from worker.web.api import api_routes
+from worker.web.api.routes import api_routes
 from worker.web.client_address import ClientAddressMiddleware
-from worker.web.doorbell import Doorbell
-from worker.web.failure_limit import FailureLimit
+from worker.web.dispatcher import Doorbell
 from worker.web.health import health_routes
-from worker.web.metrics import Metrics, QueueDepths, metrics_routes
+from worker.web.metrics.routes import Metrics, QueueDepths, metrics_routes
 from worker.web.middleware import AnswerMiddleware
-from worker.web.page.desk import Desk
+from worker.web.page.actions.operator import Desk
 from worker.web.page.routes import page_routes
 from worker.web.problems import add_problem_handlers
-from worker.web.refusal_notes import RefusalNotes
-from worker.web.webhook_intake import WebhookIntake
-from worker.web.webhooks import webhook_routes
+from worker.web.webhooks.failure_limit import FailureLimit
+from worker.web.webhooks.intake import WebhookIntake
+from worker.web.webhooks.refusal_notes import RefusalNotes
+from worker.web.webhooks.routes import webhook_routes
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.ledger.session import Ledger, SchemaMismatchError
-from worker.web.doorbell import Doorbell
+from worker.web.dispatcher import Doorbell
 from worker.web.problems import problem, report_ledger_error
 from workflows.planning.offers_file import offers_problem
 

@@ -12,7 +12,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.web.metrics import Metrics
+from worker.web.metrics.routes import Metrics
 from worker.web.problems import unexpected_problem
 
 log = structlog.get_logger(__name__)

@@ -69,8 +69,8 @@ _WARM = (
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
     "worker.cli.app",
-    "worker.cli.processes",
-    "worker.cli.services",
+    "worker.cli.commands.processes",
+    "worker.cli.commands.services",
 )
 """Imported once, by the process that all others are forked from."""
 

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from random import Random
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tasks.runtime import Runtime
 
 IDLE_TIMEOUT_SECONDS = 60.0

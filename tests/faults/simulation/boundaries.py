@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from sqlalchemy import Connection
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from worker.clients.base import ApiClient
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport, _RecordingConnection
 from worker.ledger.session import Ledger

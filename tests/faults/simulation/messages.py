@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from celery import Celery
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from worker.ledger.session import Ledger
 
 CONTROL, INGEST = "control", "ingest"

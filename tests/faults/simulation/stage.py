@@ -33,8 +33,8 @@ from worker.sandbox import SandboxConfig
 from worker.sandbox.clock import Clock
 from worker.sandbox.world import PREFIXES, World
 from worker.settings.settings import Settings, load_settings
-from worker.web.webhook_body import BodyKind
-from worker.web.webhook_intake import Taken, WebhookIntake
+from worker.web.webhooks.body import BodyKind
+from worker.web.webhooks.intake import Taken, WebhookIntake
 
 SETTLE_SECONDS = 45.0
 LEASE_SECONDS = 120.0

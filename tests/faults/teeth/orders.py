@@ -14,7 +14,7 @@ ORDERS = (
     Bug(
         "webhook accepted without a commit",
         "The shop is told that its news is taken, and it is not.",
-        "worker/web/webhook_intake.py",
+        "worker/web/webhooks/intake.py",
         "        with self._ledger.write() as connection:\n",
         "        with self._ledger.engine.connect() as connection:\n",
         Simulated(),

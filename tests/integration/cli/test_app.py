@@ -12,10 +12,10 @@ from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from tests.integration.cli.conftest import Run
-from worker.cli import failures
+from worker.cli import errors as failures
 from worker.cli.app import main
-from worker.cli.failures import ExplainingGroup
-from worker.cli.opening import Opening, current_actor
+from worker.cli.context import Opening, current_actor
+from worker.cli.errors import ExplainingGroup
 from worker.errors import LedgerError
 from worker.ledger.session import Ledger
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tasks.runtime import Runtime
 from tests.integration.cli.conftest import Run
 from tests.unit.workflows.shop import ONE_OFFER, FakeSource, an_order
-from worker.cli import asking
+from worker.cli import confirm
 from worker.errors import ApiTimeoutError
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import cursors, deliveries, events, orders, runs
@@ -49,7 +49,7 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "is_terminal", lambda: True)
+    monkeypatch.setattr(confirm, "is_terminal", lambda: True)
 
 
 def count(ledger: Ledger, table: Any) -> int:

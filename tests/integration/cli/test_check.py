@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_breaker
-from worker.cli import probes, threedcart_probe
+from worker.cli.check import probes, threedcart_probe
 from worker.errors import (
     ApiError,
     ApiTimeoutError,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import NOW, add_breaker
 from worker.ledger.session import Ledger

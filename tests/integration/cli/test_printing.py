@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from worker.cli import printing
-from worker.cli.printing import cell, fields, print_json_array, state_cell, table
+from worker.cli import output
+from worker.cli.output import cell, fields, print_json_array, state_cell, table
 from worker.formatting import age, ago, counted, duration
 
 ID = "01m7znn9w2jskwkptzzv"
@@ -54,7 +54,7 @@ def test_columns_keep_a_few_characters_when_nothing_fits(monkeypatch: pytest.Mon
 
 
 def test_nothing_is_cut_when_stdout_is_no_terminal() -> None:
-    assert printing.console().width == printing.PIPED_WIDTH
+    assert output.console().width == output.PIPED_WIDTH
 
 
 def test_what_came_from_outside_is_shown_as_it_is_when_it_looks_like_markup() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.integration.cli.conftest import Run
-from worker.cli import asking
+from worker.cli import confirm
 from worker.ledger.session import Ledger
 from workflows.reconcile.findings import Cause, Finding, Kind, unchecked
 from workflows.reconcile.reconciler import Reconciled, Reconciler
@@ -124,7 +124,7 @@ def test_the_operator_decides_when_he_has_seen_the_findings(
     books.findings = [SAFE]
     nobody = run("reconcile", "--fix")
     assert (nobody.exit_code, books.since) == (2, [])
-    monkeypatch.setattr(asking, "is_terminal", lambda: True)
+    monkeypatch.setattr(confirm, "is_terminal", lambda: True)
     refused = run("reconcile", "--fix", input="n\n")
     assert (refused.exit_code, SAFE.sentence in refused.stderr, books.done) == (1, True, [])
     agreed = run("reconcile", "--fix", input="y\n")

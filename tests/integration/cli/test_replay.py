@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.filling import add_order, add_run, minutes_ago
-from worker.cli import replay
+from worker.cli.commands import replay
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, runs
 from workflows.operations.replay import Operations, Replayed
@@ -148,7 +148,7 @@ def test_a_bulk_replay_asks_when_there_is_somebody(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, *, answer: str, exit_code: int, after: str
 ) -> None:
     add_failed(ledger)
-    monkeypatch.setattr("worker.cli.asking.is_terminal", lambda: True)
+    monkeypatch.setattr("worker.cli.confirm.is_terminal", lambda: True)
     result = run("replay", "--state", "failed", input=answer)
     assert "Replay 1 run?" in result.stderr
     assert ("Nothing was changed" in result.stderr) == (after == "failed")

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from tests.integration.cli.conftest import Run
-from worker.cli.sandbox import parse_fault
+from worker.cli.commands.sandbox import parse_fault
 from worker.sandbox import Fault
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tasks.doorbell import Doorbell
+from tasks.dispatch import Doorbell
 from tasks.runtime import Runtime
 from tests.unit.workflows.academy import a_run, before_the_order, work
 from tests.unit.workflows.shop import an_order, record, run_of

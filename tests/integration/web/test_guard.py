@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from tests.integration.web.browsing import PASSWORD, Browser, Hour, app_with, settings_of_the_page
 from worker.errors import IllegalTransitionError
 from worker.ledger.session import Ledger
-from worker.web.page.guard import guarded_router
+from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, form_of, operator_of
 
 

@@ -28,7 +28,7 @@ from worker.ledger.states import DeliveryState, Via
 from worker.ledger.tables.runs import attempts, cursors, events, orders, runs, steps
 from worker.ledger.views import listing
 from worker.reasons import advice
-from worker.web import api_models
+from worker.web.api import models as api_models
 from worker.web.app import create_app
 
 EMAIL = "ada+x@learner.example"

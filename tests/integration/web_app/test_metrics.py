@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from tests.unit.worker.web.asking import NOW, SECRET, AppClient, Bell, ClientMaker, post, settings_with
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, outbox, pauses, runs
-from worker.web.access_latency import AccessLatency
 from worker.web.app import create_app
-from worker.web.ledger_metrics import LedgerCollector
+from worker.web.metrics.access_latency import AccessLatency
+from worker.web.metrics.ledger_metrics import LedgerCollector
 
 EMAIL = "planted@learner.example"
 

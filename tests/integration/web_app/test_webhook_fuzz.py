@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.worker.web.asking import HOOK_SECRET, SECRET, AppClient, ClientMaker, rows
 from worker.ledger.session import Ledger
-from worker.web.webhook_authentication import SECRET_HEADER, SIGNATURE_HEADERS
+from worker.web.webhooks.authentication import SECRET_HEADER, SIGNATURE_HEADERS
 
 MARK = "planted-in-the-payload"
 TYPES = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", ""]

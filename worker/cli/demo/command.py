@@ -27,8 +27,8 @@ from worker.cli.demo.report import Result, kept, print_report
 from worker.cli.demo.sales import OLDEST_AT, START_AT, offers_text, plan_sales
 from worker.cli.demo.scenario import READ_TIMEOUT_SECONDS, Scenario
 from worker.cli.demo.view import View
-from worker.cli.failures import FAILED, complain
-from worker.cli.printing import console, note, print_json
+from worker.cli.errors import FAILED, complain
+from worker.cli.output import console, note, print_json
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox, SandboxConfig
 

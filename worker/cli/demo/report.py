@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
+from worker.cli.commands.runs import events_table, steps_table
 from worker.cli.demo.process import LOG_NAME, SETTINGS_NAME
 from worker.cli.demo.proof import Check
 from worker.cli.demo.view import Progress, listed
-from worker.cli.printing import cell, fields, table
-from worker.cli.runs import events_table, steps_table
+from worker.cli.output import cell, fields, table
 from worker.formatting import counted
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import advice

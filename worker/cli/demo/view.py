@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from worker.cli.demo.facts import Facts
-from worker.cli.printing import fields, state_cell
+from worker.cli.output import fields, state_cell
 from worker.ledger.states import RunState
 
 _LINE_EVERY_SECONDS: Final = 3.0

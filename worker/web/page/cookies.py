@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.web.page.forms import is_secure
+from worker.web.page.auth.forms import is_secure
 
 _PREFIX: Final = "__Host-"
 

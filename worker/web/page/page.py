@@ -15,13 +15,13 @@ from sqlalchemy import Connection, text
 from worker.ledger.session import Ledger
 from worker.ledger.web import sessions as web_sessions
 from worker.settings.settings import Settings
-from worker.web.page.desk import Desk
-from worker.web.page.forms import Form, first
-from worker.web.page.notices import COOKIE as NOTICE_COOKIE
-from worker.web.page.notices import Notices
-from worker.web.page.password import AdminPassword
+from worker.web.page.actions.operator import Desk
+from worker.web.page.auth.flash import COOKIE as NOTICE_COOKIE
+from worker.web.page.auth.flash import Notices
+from worker.web.page.auth.forms import Form, first
+from worker.web.page.auth.password import AdminPassword
+from worker.web.page.auth.session import Session, Sessions
 from worker.web.page.rendering import environment, iso
-from worker.web.page.session import Session, Sessions
 from worker.web.page.static_files import static_path
 from workflows.planning.offers_file import OffersBook
 

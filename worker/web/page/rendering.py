@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from worker.formatting import ago, clock, counted, duration
 from worker.ledger.views.timeline import person, run_label
 from worker.text.control_characters import CONTROL_CHARACTERS
-from worker.web.page.telling import sentence, took
+from worker.web.page.views.formatting import sentence, took
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_COUNTED = 1000

@@ -14,21 +14,21 @@ from fastapi import APIRouter
 from worker.ledger.session import Ledger
 from worker.settings.settings import Settings
 from worker.web.lockout import LOGIN_FREE_FAILURES, Lockout
-from worker.web.page.bulk_replay import bulk_replay_routes
-from worker.web.page.desk import Desk
-from worker.web.page.learner_view import learner_routes
-from worker.web.page.login import login_routes, logout_routes
-from worker.web.page.offers_view import look_again_routes, offers_routes
-from worker.web.page.order_view import order_routes
-from worker.web.page.orders import orders_routes
+from worker.web.page.actions.bulk_replay import bulk_replay_routes
+from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.runs import run_action_routes
+from worker.web.page.auth.login import login_routes, logout_routes
 from worker.web.page.page import NavItem, Page
-from worker.web.page.run_actions import run_action_routes
-from worker.web.page.run_view import run_routes
-from worker.web.page.runs import runs_routes
-from worker.web.page.search import search_routes
 from worker.web.page.static_files import static_routes
-from worker.web.page.systems_view import system_action_routes, systems_routes
-from worker.web.page.today import today_routes
+from worker.web.page.views.learner import learner_routes
+from worker.web.page.views.offers import look_again_routes, offers_routes
+from worker.web.page.views.order import order_routes
+from worker.web.page.views.orders import orders_routes
+from worker.web.page.views.run import run_routes
+from worker.web.page.views.runs import runs_routes
+from worker.web.page.views.search import search_routes
+from worker.web.page.views.systems import system_action_routes, systems_routes
+from worker.web.page.views.today import today_routes
 
 _NAV = (
     NavItem("Today", "/"),

@@ -14,7 +14,7 @@ from tests.faults.rig import Rig
 from tests.integration.web.browsing import Browser
 from worker.ledger.tables.runs import events, runs
 from worker.web.app import create_app
-from worker.web.page.desk import Desk
+from worker.web.page.actions.operator import Desk
 
 PASSWORD: Final = "planted-admin-password"
 

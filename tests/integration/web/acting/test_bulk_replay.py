@@ -5,7 +5,7 @@ import pytest
 from tests.faults.rig import Rig
 from tests.integration.web.acting.office import Office
 from worker.sandbox import Fault
-from worker.web.page import bulk_replay
+from worker.web.page.actions import bulk_replay
 
 
 def fail(rig: Rig, count: int) -> list[str]:

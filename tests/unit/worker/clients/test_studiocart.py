@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tests.unit.worker.clients.samples import CUSTOMER, ORDER, PRODUCT, SUBSCRIPTION
 from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
-from worker.cli.finding import with_notes
+from worker.cli.check.result import with_notes
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.studiocart.requests import ParametersIn

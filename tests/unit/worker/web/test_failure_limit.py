@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.web import failure_limit
-from worker.web.failure_limit import FAILURES_PER_MINUTE, FailureLimit
+from worker.web.webhooks import failure_limit
+from worker.web.webhooks.failure_limit import FAILURES_PER_MINUTE, FailureLimit
 
 
 class Seconds:

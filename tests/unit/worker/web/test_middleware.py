@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.worker.web.asking import NOW, AppClient, assert_problem
 from worker.ledger.session import Ledger
-from worker.web.metrics import Metrics
+from worker.web.metrics.routes import Metrics
 from worker.web.middleware import AnswerMiddleware
 
 

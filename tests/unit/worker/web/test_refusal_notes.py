@@ -9,7 +9,7 @@ from tests.unit.worker.web.asking import NOW, AppClient, ClientMaker, post
 from tests.unit.workflows.shop import rows
 from worker.ledger.session import Ledger
 from worker.ledger.tables.web import webhook_refusals
-from worker.web.refusal_notes import RefusalNotes
+from worker.web.webhooks.refusal_notes import RefusalNotes
 
 TOKEN = "plantedTokenOfTheAddress0123456789"
 

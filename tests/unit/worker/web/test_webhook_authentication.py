@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from worker.settings.settings import FrontcoreSettings, StudiocartSettings
-from worker.web.webhook_authentication import WebhookAuthentication, signing_keys
-from worker.web.webhook_body import BodyKind
+from worker.web.webhooks.authentication import WebhookAuthentication, signing_keys
+from worker.web.webhooks.body import BodyKind
 
 API_KEY = "the-api-key"
 HOOK_SECRET = "the-hook-secret"

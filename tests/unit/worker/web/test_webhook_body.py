@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from worker.errors import WebhookRejectedError
-from worker.web.webhook_body import (
+from worker.web.webhooks.body import (
     LARGEST_BODY_BYTES,
     BodyKind,
     check_declared_size,

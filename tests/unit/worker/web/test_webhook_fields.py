@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from worker.errors import WebhookRejectedError
-from worker.web.webhook_fields import Storable, is_lead, no_order, order_id_of
+from worker.web.webhooks.fields import Storable, is_lead, no_order, order_id_of
 
 SECRET = "a-planted-secret"
 SHORT = "4711"

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.unit.worker.web.asking import SECRET, AppClient, Bell, ClientMaker, assert_problem, rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState
-from worker.web.webhook_body import LARGEST_UNPROVEN_BODY_BYTES
+from worker.web.webhooks.body import LARGEST_UNPROVEN_BODY_BYTES
 
 TOKEN = "plantedTokenOfTheAddress0123456789"
 URL = f"/webhooks/studiocart/{TOKEN}"

@@ -28,9 +28,11 @@ from tests.unit.worker.web.asking import (
 )
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState
-from worker.web import webhook_body, webhook_intake, webhooks
-from worker.web.webhook_body import LARGEST_BODY_BYTES, LARGEST_UNPROVEN_BODY_BYTES
-from worker.web.webhook_intake import Taken
+from worker.web.webhooks import body as webhook_body
+from worker.web.webhooks import intake as webhook_intake
+from worker.web.webhooks import routes as webhooks
+from worker.web.webhooks.body import LARGEST_BODY_BYTES, LARGEST_UNPROVEN_BODY_BYTES
+from worker.web.webhooks.intake import Taken
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}

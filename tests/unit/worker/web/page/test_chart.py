@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.ledger.views.page.pace import HourOfWork
-from worker.web.page import chart
+from worker.web.page.views import chart
 
 FIRST = datetime(2026, 3, 3, 22, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.web.page.notices import COOKIE, Notice, Notices
+from worker.web.page.auth.flash import COOKIE, Notice, Notices
 
 NOTICES = Notices(lambda: b"a key")
 

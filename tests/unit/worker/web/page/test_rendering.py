@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 from pydantic import SecretStr
 
-from worker.web.page.password import AdminPassword
+from worker.web.page.auth.password import AdminPassword
 from worker.web.page.rendering import capped, commands, environment, words
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.web.page.step_bars import WIDTH, step_bars
+from worker.web.page.views.step_bars import WIDTH, step_bars
 
 BEGUN = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 
 from worker.ledger.states import RunState
 from worker.reasons import ADVICE, Reason, advice
-from worker.web.page.suggested import offered, suggested
+from worker.web.page.actions.links import offered, suggested
 
 RUN = "01m80brza576vm64tp63"
 

@@ -1,0 +1,145 @@
+"""`cartbridge check`: system by system, what is configured, reachable and accepted, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.arguments import AsJson
+from worker.cli.context import opening_of
+from worker.cli.errors import FAILED
+from worker.cli.output import cell, console, note, print_json, table
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from worker.cli.check.result import Finding
+    from worker.settings.settings import Settings
+
+
+def check_command(
+    context: typer.Context,
+    as_json: AsJson = False,
+    mail_to: Annotated[
+        str | None, typer.Option("--mail-to", metavar="ADDRESS", help="Also send a test mail to this address.")
+    ] = None,
+    alert: Annotated[bool, typer.Option("--alert", help="Also send a test alert to every receiver of alerts.")] = False,
+) -> None:
+    """Ask every configured system for real: reachable, accepted, and what the next step is.
+
+    Exits 1 if something configured does not work, or if no source and no destination do.
+    """
+    from worker.cli.check.alert_probe import send_test_alert
+    from worker.cli.check.file_warnings import file_warnings
+    from worker.cli.check.mail_probes import send_test_mail
+    from worker.cli.check.probes import paused_systems, probe_all
+
+    settings = opening_of(context).settings
+    if not as_json:
+        note("Asking each system…")
+    findings = list(probe_all(settings))
+    if mail_to is not None:
+        findings.append(send_test_mail(settings, mail_to))
+    if alert:
+        findings.append(send_test_alert(settings))
+    warnings = [
+        *settings.warnings(),
+        *file_warnings(settings, opening_of(context).env_file),
+        *_told_by_ledger(settings),
+    ]
+    verdict, ok = _verdict(findings, paused_systems(settings))
+    if as_json:
+        print_json(
+            {"ok": ok, "verdict": verdict, "findings": [_shape(finding) for finding in findings], "warnings": warnings}
+        )
+    else:
+        _print_findings(findings, warnings, verdict, ok=ok)
+    if not ok:
+        raise typer.Exit(FAILED)
+
+
+def _verdict(findings: list[Finding], paused: list[str]) -> tuple[str, bool]:
+    failed = [finding.name for finding in findings if finding.failed]
+    if failed:
+        verb = "needs" if len(failed) == 1 else "need"
+        return f"Not ready: {', '.join(failed)} {verb} attention.", False
+    lacking = [
+        kind
+        for kind in ("source", "destination")
+        if not any(finding.works for finding in findings if finding.kind == kind)
+    ]
+    if lacking:
+        return f"Not ready: no {' and no '.join(lacking)} is configured. See .env.example.", False
+    if paused:
+        resume = " and ".join(f"cartbridge resume {system}" for system in paused)
+        return f"Not ready: {' and '.join(paused)} answers, but is paused here. Go on with: {resume}", False
+    return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
+
+
+def _told_by_ledger(settings: Settings) -> list[str]:
+    """What the ledger says of destinations that did not answer, and of webhooks that could not be used.
+
+    Nothing where it cannot tell.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from tasks.runtime import utc_now
+    from worker.ledger.runs import breaker
+    from worker.ledger.session import Ledger, SchemaMismatchError
+    from worker.ledger.web import webhook_refusals
+
+    ledger = Ledger(settings.database_url.get_secret_value())
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            return [
+                *(
+                    f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
+                    for found in breaker.disturbed(connection)
+                ),
+                *webhook_refusals.sentences(connection, now=utc_now()),
+            ]
+    except (SchemaMismatchError, SQLAlchemyError):
+        return []
+    finally:
+        ledger.close()
+
+
+def _shape(finding: Finding) -> dict[str, Any]:
+    return {
+        **asdict(finding),
+        "missing": list(finding.missing),
+        "order_statuses": [asdict(status) for status in finding.order_statuses],
+        "failed": finding.failed,
+    }
+
+
+def _print_findings(findings: list[Finding], warnings: list[str], verdict: str, *, ok: bool) -> None:
+    out = console()
+    rows = []
+    for finding in findings:
+        told = cell(finding.detail)
+        if finding.next_step:
+            told.append("\n" if finding.detail else "")
+            told.append(cell(finding.next_step, "bold" if finding.failed else "dim"))
+        marks = [_mark(finding.configured or None), _mark(finding.reachable), _mark(finding.accepted)]
+        rows.append([cell(finding.name, "" if finding.configured else "dim"), *marks, told])
+    last = "found, and the next step"
+    out.print(table(("what", "configured", "reachable", "accepted", last), rows, wrapped=(last,)))
+    for finding in findings:
+        if finding.order_statuses:
+            readings = [[cell(each.id), cell(each.label), cell(each.reading)] for each in finding.order_statuses]
+            columns = (f"{finding.name} status", "the store's label", "is read as")
+            out.print(table(columns, readings, wrapped=columns[2:]))
+    for warning in warnings:
+        out.print(cell(f"! {warning}", "yellow"))
+    out.print(cell(verdict, "green" if ok else "bold red"))
+
+
+def _mark(value: bool | None) -> Text:
+    """✓ for yes, ✗ for no, – for not asked."""
+    if value is None:
+        return cell("–", "dim")
+    return cell("✓", "green") if value else cell("✗", "bold red")

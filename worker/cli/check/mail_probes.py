@@ -1,0 +1,135 @@
+"""Asking whether mail works: the server for real, the templates with sample values, and what becomes of passwords."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.cli.check.result import Finding
+from worker.clients.mail.client import Mail, MailAddress, MailClient
+from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
+from worker.formatting import counted
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.sealed_passwords import PasswordSeal
+from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.mail_templates import MailTemplates
+from worker.observability.logs import known_secrets
+from worker.settings.mail import MAKE_A_KEY, MailSettings, keys_in
+from worker.settings.settings import Settings
+
+SUBJECT = "Test mail from Cartbridge"
+TEXT = "Cartbridge can send mail through this server. Nothing needs to be done.\n"
+
+
+def probe_mail(settings: Settings) -> Iterator[Finding]:
+    """The mail server (greeted, logged in to, and sent nothing), the templates, and new customers' passwords."""
+    mail = settings.mail
+    yield _probe_server(mail)
+    if mail.is_configured or mail.templates_directory is not None:
+        yield _probe_templates(mail)
+    yield _about_passwords(settings)
+
+
+def send_test_mail(settings: Settings, address: str) -> Finding:
+    """Send one mail to `address`, for real."""
+    mail = settings.mail
+    if not mail.is_configured:
+        step = f"Set {', '.join(mail.missing())}."
+        return Finding("test mail", "mail", configured=True, accepted=False, detail="mail is off", next_step=step)
+    try:
+        recipient = MailAddress.parse(address)
+    except ValueError:
+        return Finding("test mail", "mail", configured=True, accepted=False, detail="that is no email address")
+    with closing(MailClient(mail, secrets=known_secrets)) as client:
+        try:
+            message_id = client.send(Mail(recipient, SUBJECT, TEXT, f"test-{secrets.token_hex(8)}"))
+        except ApiError as error:
+            return _refused("test mail", mail, error)
+    detail = f"taken by {mail.host} as {message_id}"
+    return Finding("test mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
+
+
+def _probe_server(mail: MailSettings) -> Finding:
+    missing = tuple(mail.missing())
+    if missing:
+        step = f"Set {', '.join(missing)}." if mail.is_begun else f"Off. To use it, set {', '.join(missing)}."
+        return Finding("mail", "mail", configured=False, next_step=step, missing=missing)
+    with closing(MailClient(mail, secrets=known_secrets)) as client:
+        try:
+            detail = client.verify()
+        except ApiError as error:
+            return _refused("mail", mail, error)
+    return Finding("mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
+
+
+def _refused(name: str, mail: MailSettings, error: ApiError) -> Finding:
+    address = f"{mail.host}:{mail.port_number}"
+    if isinstance(error, AuthenticationError):
+        step = "Correct CARTBRIDGE_MAIL__USERNAME and CARTBRIDGE_MAIL__PASSWORD."
+    elif isinstance(error, PermissionDeniedError):
+        step = "May this user send as CARTBRIDGE_MAIL__SENDER?"
+    elif error.status is None:
+        step = f"Is {address} right (CARTBRIDGE_MAIL__HOST, __PORT, __SECURITY), and the network open?"
+        return Finding(name, "mail", configured=True, reachable=False, detail=str(error), next_step=step)
+    else:
+        step = "Read what the server answered, and try again."
+    return Finding(name, "mail", configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+
+
+def _probe_templates(mail: MailSettings) -> Finding:
+    problems = list(MailTemplates(mail.templates_directory).problems())
+    where = "built in" if mail.templates_directory is None else f"{mail.templates_directory}, else built in"
+    return Finding(
+        "mail templates",
+        "mail",
+        configured=True,
+        accepted=not problems,
+        detail="; ".join(problems) or where,
+        next_step="Correct them; docs/mail.md says what a template is given." if problems else "",
+    )
+
+
+def _about_passwords(settings: Settings) -> Finding:
+    passwords = settings.passwords
+    kept = _kept_passwords(settings)
+    keys = [] if passwords.key is None else keys_in(passwords.key)
+    seal = PasswordSeal(keys) if keys else None
+    shut = [run_id for run_id, ciphertext in kept if seal is None or not seal.opens(ciphertext, run_id=run_id)]
+    if shut:
+        return Finding(
+            "passwords",
+            "mail",
+            configured=True,
+            accepted=False,
+            detail=f"{len(shut)} of {counted(len(kept), 'kept password')} cannot be opened: that of run {shut[0]}",
+            next_step="Put the key that sealed them into CARTBRIDGE_PASSWORDS__KEY, after the one in use.",
+        )
+    if passwords.mode == "drop" or passwords.key is None:
+        step = (
+            "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail and "
+            f"CARTBRIDGE_PASSWORDS__KEY, which is made by: {MAKE_A_KEY}"
+        )
+        return Finding("passwords", "mail", configured=False, next_step=step)
+    detail = (
+        f"mailed to new customers; {len(kept)} kept now, sealed by {counted(len(keys), 'key')}, "
+        f"for {passwords.keep_days:g} days at most"
+    )
+    return Finding("passwords", "mail", configured=True, accepted=True, detail=detail)
+
+
+def _kept_passwords(settings: Settings) -> list[tuple[str, str]]:
+    """The passwords that are kept; none where the ledger cannot tell, of which its own finding speaks."""
+    ledger = Ledger(settings.database_url.get_secret_value())
+    if ledger.path is not None and not ledger.path.exists():
+        return []
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            return sealed_passwords.all_kept(connection)
+    except (SchemaMismatchError, SQLAlchemyError):
+        return []
+    finally:
+        ledger.close()

@@ -1,0 +1,250 @@
+"""Asking each part of an installation whether it works: the systems for real, the ledger, the broker, the offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks.dispatch import Doorbell
+from worker.broker.app import create_celery
+from worker.cli.check.follow_on_warnings import follow_on_warnings
+from worker.cli.check.mail_probes import probe_mail
+from worker.cli.check.privacy_notes import erasures_problem, retention_note
+from worker.cli.check.result import Finding, StatusReading, with_notes
+from worker.cli.check.threedcart_probe import ask_threedcart
+from worker.clients.frontcore.client import FrontcoreClient
+from worker.clients.learningcart.client import LearningCartClient
+from worker.clients.list_pages import UnpageableListError
+from worker.clients.studiocart.client import StudiocartClient
+from worker.clients.studiocart.requests import NoRouteError, RefusedOnTheWayError
+from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
+from worker.formatting import counted
+from worker.ledger.guards import guard_warning, owned_tables
+from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.ledger.tables.runs import pauses
+from worker.observability.logs import known_secrets
+from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
+from workflows.planning.offers import OffersError
+from workflows.planning.offers_file import load_offers
+
+__all__ = ["Finding", "paused_systems", "probe_all"]
+
+
+def probe_all(settings: Settings) -> Iterator[Finding]:
+    """Every part, one finding each, as they are found. Sends a real token request and asks for real lists of orders."""
+    yield _probe_offers(settings)  # first: with a mistake in it everything else looks well
+    for name, system in settings.systems().items():
+        yield _probe_system(name, system)
+    yield _probe_ledger(settings)
+    yield _probe_broker(settings)
+    yield from probe_mail(settings)
+
+
+def _ask_learningcart(settings: Any) -> str:
+    client = LearningCartClient(settings, secrets=known_secrets)
+    try:
+        token = client.request_token()
+    finally:
+        client.close()
+    given = f"token until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at is not None else "gave a token"
+    return with_notes(given, client.notes)
+
+
+def _ask_studiocart(settings: Any) -> str:
+    client = StudiocartClient(settings, secrets=known_secrets)
+    try:
+        order = client.check_paging()
+        refused = _refused_lists(client)
+    finally:
+        client.close()
+    listed = "has no orders yet" if order is None else f"listed order {order.id}"
+    said = f"{listed}; cannot read its {' and '.join(refused)}" if refused else listed
+    return with_notes(said, client.notes)
+
+
+def _refused_lists(client: StudiocartClient) -> list[str]:
+    """What else cannot be read: renewals are told by subscriptions, products are named by their list."""
+    asks: dict[str, tuple[Callable[..., Iterator[Any]], Callable[[int], Any]]] = {
+        "subscriptions": (client.list_subscriptions, client.retrieve_subscription),
+        "products": (client.list_products, client.retrieve_product),
+        "customers": (client.list_customers, client.retrieve_customer),
+    }
+    refused = []
+    for name, (list_all, retrieve) in asks.items():
+        try:
+            first = next(list_all(per_page=1), None)
+            if first is not None:
+                retrieve(first.id)
+        except NotFoundError:
+            continue  # deleted meanwhile, or a customer without an account on the site
+        except ApiError:
+            refused.append(name)
+    return refused
+
+
+def _ask_frontcore(settings: Any) -> str:
+    client = FrontcoreClient(settings, secrets=known_secrets)
+    try:
+        order = client.check_paging()
+    finally:
+        client.close()
+    return with_notes("has no orders yet" if order is None else f"listed order {order.id}", client.notes)
+
+
+_ASK: dict[str, Callable[[Any], str]] = {
+    "learningcart": _ask_learningcart,
+    "studiocart": _ask_studiocart,
+    "frontcore": _ask_frontcore,
+}
+"""How to ask each system something harmless that shows both the way and the credentials."""
+
+
+def _probe_system(name: str, system: SystemSettings) -> Finding:
+    kind = "destination" if name in DESTINATIONS else "source"
+    missing = tuple(system.missing())
+    if missing:
+        step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
+        return Finding(name, kind, configured=False, next_step=step, missing=missing)
+    statuses: tuple[StatusReading, ...] = ()
+    try:
+        if isinstance(system, ThreedcartSettings):
+            detail, statuses = ask_threedcart(system)
+        else:
+            detail = _ASK[name](system)
+        return Finding(
+            name, kind, configured=True, reachable=True, accepted=True, detail=detail, order_statuses=statuses
+        )
+    except ApiError as error:
+        found = _refused(name, kind, system, error)
+        if not isinstance(system, ThreedcartSettings):
+            return found
+        return replace(found, next_step=f"{found.next_step} Until then no unused cart is deleted.")
+    except CartbridgeError as error:
+        return Finding(
+            name, kind, configured=True, reachable=False, detail=str(error), next_step="Correct its settings."
+        )
+
+
+_STEPS: Final[dict[type[ApiError], str]] = {
+    NoRouteError: "The Developer API is part of Studiocart Pro, on a plan that includes it: is that plugin active, and "
+    "does {address} end in /wp-json/sc/v1?",
+    RefusedOnTheWayError: "Let this machine's requests to the API through the site's CDN, firewall or security plugin: "
+    "allow its address, or the path under {address}.",
+    UnpageableListError: "Orders stay unseen until this is mended. Wherever a cache, a CDN or a proxy stands before "
+    "{address}: exclude the API's path from caching, and let the query and the body of its GET requests pass.",
+}
+"""What to do about what an `ApiError`'s status does not tell."""
+
+
+def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> Finding:
+    credentials = ", ".join(system.variable(attribute) for attribute in system.required if attribute != "base_url")
+    address = system.variable("base_url")
+    if isinstance(error, AuthenticationError | PermissionDeniedError):
+        step = f"Correct {credentials}."
+        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    told = _STEPS.get(type(error))
+    if told is not None:
+        step = told.format(address=address)
+        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    if error.status is not None and 300 <= error.status < 400:
+        step = f"The site has moved: set {address} to the address that it names, with the API's path."
+        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    if error.status is None:
+        step = f"Is {system.base_url} right ({address}), and the network open?"
+        return Finding(name, kind, configured=True, reachable=False, detail=str(error), next_step=step)
+    step = f"Does {address} name the API itself? Else try again later."
+    return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+
+
+_OWNER = "Its role owns the audit trail and could rewrite it. See docs/security.md, The role on PostgreSQL."
+
+
+def _probe_ledger(settings: Settings) -> Finding:
+    label = settings.shown_database_url
+    ledger = Ledger(settings.database_url.get_secret_value())
+    if ledger.path is not None and not ledger.path.exists():
+        # `up` makes its own file: not there yet is no fault.
+        step = "Run: cartbridge migrate (or `cartbridge up`, which makes it)"
+        return Finding("ledger", "ledger", configured=True, detail=f"{label} does not exist yet", next_step=step)
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            changed, owned = guard_warning(connection), owned_tables(connection)
+            unlisted = erasures_problem(settings, connection)
+    except SchemaMismatchError as error:
+        return Finding(
+            "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=str(error)
+        )
+    except SQLAlchemyError as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        step = (
+            f"Can the file {ledger.path} be written, and is there room on its disk?"
+            if ledger.is_sqlite
+            else "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
+        )
+        return Finding("ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step)
+    finally:
+        ledger.close()
+    if changed is not None:
+        return Finding(
+            "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=changed
+        )
+    step = " ".join(each for each in (unlisted, _OWNER if owned else "") if each)
+    told = f"{label}; {retention_note(settings)}"
+    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=told, next_step=step)
+
+
+def paused_systems(settings: Settings) -> list[str]:
+    """The systems nothing is sent to until they are resumed; none where the ledger cannot tell."""
+    ledger = Ledger(settings.database_url.get_secret_value())
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            return sorted(connection.scalars(select(pauses.c.system)))
+    except (SchemaMismatchError, SQLAlchemyError):
+        return []
+    finally:
+        ledger.close()
+
+
+def _probe_broker(settings: Settings) -> Finding:
+    label = settings.shown_broker_url
+    if settings.embedded:
+        return Finding("broker", "broker", configured=True, detail=f"{label}, inside `cartbridge up`")
+    ledger = Ledger(settings.database_url.get_secret_value())
+    celery = create_celery(settings)
+    try:
+        if Doorbell(celery, ledger).broker_ok():
+            return Finding("broker", "broker", configured=True, reachable=True, accepted=True, detail=label)
+    finally:
+        celery.close()
+    step = "Is it running, and CARTBRIDGE_BROKER_URL right? Webhooks are taken all the same; runs wait."
+    return Finding("broker", "broker", configured=True, reachable=False, detail=label, next_step=step)
+
+
+def _probe_offers(settings: Settings) -> Finding:
+    path = settings.offers_file
+    try:
+        offers = load_offers(path)
+    except OffersError as error:
+        problem = error.problems[0]
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        return Finding(
+            "offers",
+            "offers",
+            configured=True,
+            reachable=path.exists(),
+            accepted=False,
+            detail=f"{problem}{more}",
+            next_step="See: cartbridge offers check",
+        )
+    detail = f"{path}: {counted(len(offers.offers), 'offer')}, {counted(len(offers.ignores), 'ignore')}"
+    step = "" if offers.offers else "It grants nothing yet: add an [[offer]]."
+    if offers.follow_ons:
+        detail = f"{detail}, {counted(len(offers.follow_ons), 'follow-on')}"
+        step = " ".join(filter(None, [step, *follow_on_warnings(settings)]))
+    return Finding("offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step)

@@ -1,0 +1,225 @@
+"""`cartbridge backfill`: take in what the ledger lacks of a window of a source's history."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.arguments import AsJson, DryRun, Since, SourceName, Until, Why, Yes
+from worker.cli.confirm import ask, must_be_askable
+from worker.cli.context import current_actor, opening_of
+from worker.cli.errors import FAILED, complain
+from worker.cli.output import cell, console, note, print_json, table
+from worker.errors import ApiError, ConfigurationError
+from worker.formatting import clock, counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tasks.runtime import Runtime
+    from workflows.ingest.backfill import Backfilled, Backfiller, OnPage, Window
+
+
+def backfill_command(
+    context: typer.Context,
+    *,
+    source: Annotated[SourceName, typer.Argument(help="Whose history.", show_default=False)],
+    since: Since = None,
+    until: Until = None,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take in the orders made in a window that the ledger lacks, also those from before the source's start.
+
+    Safe to repeat: the second time changes nothing. Without --since an unfinished backfill of the source goes on.
+    """
+    must_be_askable(yes=yes or dry_run)
+    with opening_of(context).runtime() as runtime:
+        backfiller = _backfiller_of(runtime, source)
+        window = _window(backfiller, since, until, now=runtime.clock())
+        with _explained(source, dry_run=dry_run):
+            total = None
+            if dry_run or not yes:
+                found = _preview(backfiller, window)
+                total = found.orders
+                if dry_run:
+                    _tell(found, as_json=as_json, dry_run=True)
+                    return
+                _print_preview(console(stderr=True), found)
+                if found.new or found.changed:
+                    ask(f"Take in {_orders_to_do(found)}?", yes=False)
+            done = _run(runtime, backfiller, window, total=total, reason=reason)
+    _tell(done, as_json=as_json, dry_run=False)
+
+
+def _backfiller_of(runtime: Runtime, source: str) -> Backfiller:
+    from workflows.ingest.backfill import Backfiller
+
+    if source not in runtime.sources:
+        raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
+    return Backfiller(
+        runtime.ledger,
+        runtime.sources[source],
+        runtime.policies[source],
+        runtime.offers,
+        holder=f"{runtime.holder}:{secrets.token_hex(4)}",
+        clock=runtime.clock,
+    )
+
+
+def _window(backfiller: Backfiller, since: datetime | None, until: datetime | None, *, now: datetime) -> Window:
+    """The window asked for; the same `--since` again, or none, goes on with the unfinished backfill's."""
+    from workflows.ingest.backfill import Window
+
+    unfinished = backfiller.unfinished()
+    if unfinished is not None and until is None and since in {None, unfinished.since}:
+        return unfinished
+    if since is None:
+        raise typer.BadParameter("say from when on, such as 2025-01-01; no unfinished backfill could go on")
+    if since >= (until or now):
+        raise typer.BadParameter("the window ends before it begins", param_hint="--since")
+    return Window(since, until or now)
+
+
+@contextmanager
+def _explained(source: str, *, dry_run: bool) -> Iterator[None]:
+    """Say how to go on where the source failed."""
+    try:
+        yield
+    except ApiError as error:
+        complain(f"{source}: {error}")
+        if not dry_run:
+            note(f"What was recorded stays. To go on: cartbridge backfill {source}")
+        raise typer.Exit(FAILED) from None
+
+
+def _preview(backfiller: Backfiller, window: Window) -> Backfilled:
+    with _progress("reading") as progress:
+        return backfiller.preview(window, _teller(progress, None))
+
+
+def _run(
+    runtime: Runtime, backfiller: Backfiller, window: Window, *, total: int | None, reason: str | None
+) -> Backfilled:
+    with _progress("taking in") as progress:
+        show = _teller(progress, total)
+
+        def on_page(done: Backfilled, ready: list[str]) -> None:
+            runtime.doorbell.ring_runs(ready)
+            show(done, ready)
+
+        return backfiller.run(window, actor=current_actor(), reason=reason, on_page=on_page)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Progress]:
+    """A line that moves, on a terminal; nothing elsewhere."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    out = console(stderr=True)
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn(what),
+        BarColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    )
+    with progress:
+        yield progress
+
+
+def _teller(progress: Progress, total: int | None) -> OnPage:
+    task = progress.add_task("", total=total, counts="")
+
+    def tell(done: Backfilled, _ready: list[str]) -> None:
+        progress.update(task, completed=done.orders, counts=_counts(done))
+
+    return tell
+
+
+def _counts(done: Backfilled) -> str:
+    return (
+        f"{counted(done.orders, 'order')} read: {done.new} new, {done.changed} changed; "
+        f"{done.gives_access} to be given access, {done.review} in review"
+    )
+
+
+def _orders_to_do(found: Backfilled) -> str:
+    runs = f"{counted(found.gives_access, 'seat')} to be given access, {found.review} for review"
+    return f"{counted(found.new + found.changed, 'order')} ({runs})"
+
+
+def _tell(done: Backfilled, *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        print_json(_shape(done, dry_run=dry_run))
+    elif dry_run:
+        _print_preview(console(), done)
+    else:
+        again = " (with what was done before)" if done.resumed else ""
+        console().print(cell(f"{_counts(done)}{again}."))
+        _warn_of_undated(done)
+
+
+def _shape(done: Backfilled, *, dry_run: bool) -> dict[str, Any]:
+    from worker.ledger.views.serializers import iso
+
+    shape = asdict(done) | {
+        "since": iso(done.since),
+        "until": iso(done.until),
+        "unchanged": done.unchanged,
+        "reasons": dict(done.reasons),
+        "dry_run": dry_run,
+    }
+    del shape["met"]
+    return shape
+
+
+def _print_preview(out: Console, found: Backfilled) -> None:
+    """What would be done: the counts, by reason, and the first orders."""
+    from worker.ledger.views.serializers import iso
+
+    window = f"{clock(iso(found.since))} to {clock(iso(found.until))} UTC"
+    out.print(cell(f"{found.source}, orders made {window}", "bold"))
+    out.print(cell(_counts(found)))
+    if found.reasons:
+        rows = [[cell(reason), cell(count)] for reason, count in found.reasons.most_common()]
+        out.print(table(("comes to", "count"), rows))
+    if found.shown:
+        rows = [
+            [cell(each.order_id), cell(clock(each.created_at)[:16]), cell(each.status), cell("\n".join(each.lines))]
+            for each in found.shown
+        ]
+        out.print(table(("order", "made (UTC)", "status", "would"), rows, wrapped=("would",)))
+        more = found.new + found.changed - len(found.shown)
+        if more > 0:
+            note(f"… and {counted(more, 'more order')}.")
+    else:
+        out.print(cell("Nothing to do: the ledger holds every order of the window as it is.", "green"))
+    _warn_of_undated(found)
+
+
+def _warn_of_undated(found: Backfilled) -> None:
+    if found.set_aside:
+        shown = " ".join(found.set_aside[:10]) + (" …" if len(found.set_aside) > 10 else "")
+        note(
+            f"{counted(len(found.set_aside), 'order')} cannot be read, and were set aside: {shown}. "
+            "See: cartbridge deliveries list --state review"
+        )
+    if found.undated:
+        shown = " ".join(found.undated[:10]) + (" …" if len(found.undated) > 10 else "")
+        note(
+            f"{counted(len(found.undated), 'order')} without a readable date left out. "
+            f"To take one in: cartbridge ingest {found.source} {shown}"
+        )

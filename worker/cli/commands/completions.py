@@ -1,0 +1,269 @@
+"""`cartbridge completions`: list, show, follow and mend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, RunName, Since, Why, Yes
+from worker.cli.confirm import ask
+from worker.cli.context import current_actor, opening_of
+from worker.cli.errors import FAILED, MISUSED, complain
+from worker.cli.output import (
+    cell,
+    console,
+    fields,
+    first_rows,
+    print_json,
+    print_json_array,
+    say_more,
+    state_cell,
+    table,
+)
+from worker.formatting import age, clock, counted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tasks.runtime import Runtime
+    from worker.ledger.views.serializers import Shape
+    from workflows.follow_on.planner import Planned
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Completions: who began and completed which course in LearningCart, and the carts that follow.",
+)
+
+_SENTENCES = {
+    "planned": "a cart is prepared",
+    "already_bought": "no cart: the learner has bought the item already",
+    "known": "nothing: there is a run already",
+    "missing_email": "no cart: LearningCart names no email of the learner",
+    "no_rule": "no cart: no [[follow_on]] rule is for this course",
+    "not_completed": "no cart: the course is not completed",
+    "not_found": "there is no such completion",
+}
+_REFUSED = frozenset({"missing_email", "no_rule", "not_completed", "not_found"})
+
+
+@app.command("list")
+def list_command(
+    context: typer.Context,
+    *,
+    email: OfEmail = None,
+    course: Annotated[
+        str | None, typer.Option("--course", metavar="COURSE_ID", help="Of this course, by LearningCart's id.")
+    ] = None,
+    since: Since = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List learners' progress in their courses, the latest news first."""
+    from worker.ledger.follow_on.completions import list_completions
+
+    with opening_of(context).reading() as connection:
+        rows = list_completions(
+            connection, email=email, course_id=course, since=since, limit=limit if as_json else None
+        )
+        if as_json:
+            print_json_array(rows)
+            return
+        shown, more = first_rows(rows, limit)
+    console().print(_completions_table(shown) if shown else "No completions.")
+    if more:
+        say_more(limit)
+
+
+@app.command("show")
+def show_command(
+    context: typer.Context,
+    completion: Annotated[
+        str, typer.Argument(metavar="COMPLETION_ID", help="The completion's id, or its beginning.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show one completion, and the carts that followed on it with the addresses of their checkouts."""
+    from worker.ledger.follow_on.completions import show_completion
+
+    with opening_of(context).reading() as connection:
+        found = show_completion(connection, completion)
+    if as_json:
+        print_json(found)
+    else:
+        _print_completion(found)
+
+
+@app.command("follow")
+def follow_command(
+    context: typer.Context,
+    completions: Annotated[
+        list[str], typer.Argument(metavar="COMPLETION_ID…", help="Ids, or their beginnings.", show_default=False)
+    ],
+    *,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare the cart that follows on a completed course, whenever it was completed.
+
+    For courses from before START_AT, and for those completed before their [[follow_on]] rule was there. A learner gets
+    one cart for one item of one course, and none for what was bought already: safe to repeat.
+    """
+    results = []
+    with opening_of(context).runtime() as runtime:
+        for text in dict.fromkeys(completions):
+            results.append(_follow(runtime, text, reason=reason, dry_run=dry_run))
+            if not as_json:
+                _say(results[-1])
+        if not dry_run:
+            runtime.doorbell.ring_runs([result["run_id"] for result in results if result["result"] == "planned"])
+    if as_json:
+        print_json_array(results)
+    if any(result["result"] in _REFUSED for result in results):
+        raise typer.Exit(FAILED)
+
+
+@app.command("mend")
+def mend_command(
+    context: typer.Context, run: RunName, *, reason: Why = None, dry_run: DryRun = False, yes: Yes = False
+) -> None:
+    """Put a follow-on run's cart right: the item once, nothing else, and the learner's own billing fields.
+
+    For a run in review as `cart_differs`. Reads the cart, shows each call, and asks; then replay the run.
+    """
+    from worker.clients.threedcart.client import SYSTEM
+    from worker.ledger.views.lookup import one_run
+    from workflows.follow_on.cart_repair import mend
+
+    with opening_of(context).runtime() as runtime:
+        with runtime.ledger.read() as connection:
+            run_id = one_run(connection, run)
+        if SYSTEM not in runtime.clients:
+            complain("3dcart is not configured, see: cartbridge check")
+            raise typer.Exit(MISUSED)
+
+        def perform(*, dry_run: bool) -> list[str]:
+            return mend(
+                runtime.ledger,
+                runtime.clients[SYSTEM],
+                run_id,
+                actor=current_actor(),
+                reason=reason,
+                now=runtime.clock(),
+                dry_run=dry_run,
+            )
+
+        wanted = perform(dry_run=True)
+        for sentence in wanted:
+            typer.echo(sentence)
+        if not wanted:
+            typer.echo(f"The cart is as it should be. Go on with: cartbridge replay {run_id}")
+        if dry_run or not wanted:
+            return
+        ask(f"Make {counted(len(wanted), 'call')} to 3dcart?", yes=yes)
+        perform(dry_run=False)
+        typer.echo(f"Mended. Go on with: cartbridge replay {run_id}")
+
+
+def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -> dict[str, Any]:
+    """Plan one, in a transaction of its own. Raises `OffersError`."""
+    from tasks.follow_on import planner
+    from worker.errors import NotInLedgerError
+    from worker.ledger.follow_on.completions import CompletionState, one_completion
+    from workflows.follow_on.completion_progress import Progress
+
+    found: Planned | None = None
+    result, completion_id = "not_completed", text
+    with runtime.ledger.write() as connection:
+        try:
+            row = one_completion(connection, text)
+        except NotInLedgerError:
+            return {"completion_id": text, "result": "not_found", "run_id": None, "message": _SENTENCES["not_found"]}
+        completion_id = row.id
+        if row.state == CompletionState.COMPLETED:
+            found = planner(runtime).plan_by_hand(
+                connection,
+                row.id,
+                Progress.kept(row),
+                actor=current_actor(),
+                reason=reason,
+                now=runtime.clock(),
+                dry_run=dry_run,
+            )
+            result = str(found.came)
+    return {
+        "completion_id": completion_id,
+        "result": result,
+        "run_id": found.run_id if found is not None else None,
+        "message": f"{'would be: ' if dry_run and result not in _REFUSED else ''}{_SENTENCES[result]}",
+    }
+
+
+def _say(result: dict[str, Any]) -> None:
+    run = f" (run {result['run_id']})" if result["run_id"] else ""
+    text = f"{result['completion_id']}: {result['message']}{run}"
+    if result["result"] in _REFUSED:
+        complain(text)
+    else:
+        console().print(cell(text))
+
+
+def _print_completion(completion: Shape) -> None:
+    out = console()
+    out.print(
+        fields(
+            [
+                ("completion", completion["id"]),
+                ("state", completion["state"]),
+                ("learner", completion["email"] or f"customer {completion['customer_id']}"),
+                ("name", completion["name"]),
+                ("course", f"{completion['course_id']} {completion['course_name']}".strip()),
+                ("score", None if completion["score"] is None else str(completion["score"])),
+                ("began", clock(completion["started_at"])),
+                ("completed", clock(completion["completed_at"])),
+            ]
+        )
+    )
+    rows = [
+        [
+            cell(run["run_id"]),
+            state_cell(run["state"]),
+            cell(run["reason"]),
+            cell(run["catalog_id"]),
+            cell(cart["cart_id"] if cart else None),
+            cell(cart["state"] if cart else None),
+            cell(cart["checkout_url"] if cart else None),
+        ]
+        for run in completion["follow_ons"]
+        for cart in (run["carts"] or [None])
+    ]
+    if rows:
+        headings = ("run", "state", "reason", "item", "cart", "cart is", "checkout")
+        out.print(table(headings, rows, wrapped=("checkout",), title="What follows"))
+
+
+def _follows(completion: Shape) -> str:
+    """What followed on a completion, in a word or two."""
+    return ", ".join(
+        (run["cart"] or {}).get("checkout_url") or run["reason"] or run["state"] for run in completion["follow_ons"]
+    )
+
+
+def _completions_table(completions: list[Shape]) -> Table:
+    rows = [
+        [
+            cell(completion["state"], "green" if completion["state"] == "completed" else ""),
+            cell(completion["email"] or f"customer {completion['customer_id']}"),
+            cell(completion["course_id"]),
+            cell(completion["course_name"]),
+            cell(completion["score"]),
+            cell(clock(completion["started_at"])),
+            cell(clock(completion["completed_at"])),
+            cell(age(completion["updated_at"])),
+            cell(_follows(completion)),
+        ]
+        for completion in completions
+    ]
+    headings = ("state", "learner", "course", "title", "score", "began (UTC)", "completed (UTC)", "news", "follow-on")
+    return table(headings, rows, shortened=("learner", "title", "follow-on"))

@@ -1,0 +1,141 @@
+"""`cartbridge deliveries`: list, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until
+from worker.cli.commands.runs import events_table
+from worker.cli.context import opening_of
+from worker.cli.output import (
+    cell,
+    console,
+    fields,
+    first_rows,
+    print_json,
+    print_json_array,
+    say_more,
+    state_cell,
+    table,
+)
+from worker.formatting import age, ago, clock
+from worker.ledger.states import DeliveryState, Via
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from worker.ledger.views.serializers import Shape
+
+app = typer.Typer(no_args_is_help=True, help="Deliveries: every arrival of news about an order.")
+
+OfState = Annotated[
+    list[DeliveryState] | None, typer.Option("--state", help="In this state; may be given several times.")
+]
+
+
+@app.command("list")
+def list_command(
+    context: typer.Context,
+    *,
+    state: OfState = None,
+    source: OfSource = None,
+    reason: OfReason = None,
+    order_id: OfOrder = None,
+    via: Annotated[Via | None, typer.Option("--via", help="That came this way.")] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List deliveries, newest first."""
+    from worker.ledger.views.listing import list_deliveries
+    from worker.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        rows = list_deliveries(
+            connection,
+            advise=advice,
+            states=state or (),
+            source=source,
+            reason=reason,
+            order_id=order_id,
+            via=via,
+            since=since,
+            until=until,
+            limit=limit if as_json else None,
+        )
+        if as_json:
+            print_json_array(rows)
+            return
+        shown, more = first_rows(rows, limit)
+    console().print(deliveries_table(shown) if shown else "No deliveries.")
+    if more:
+        say_more(limit)
+
+
+@app.command("show")
+def show_command(
+    context: typer.Context,
+    delivery: Annotated[
+        str, typer.Argument(metavar="DELIVERY", help="Its id, or the beginning of it.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show one delivery, and what came of it."""
+    from worker.ledger.views.listing import show_delivery
+    from worker.ledger.views.lookup import one_delivery
+    from worker.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        found = show_delivery(connection, one_delivery(connection, delivery), advise=advice)
+    if as_json:
+        print_json(found)
+    else:
+        _print_delivery(found)
+
+
+def deliveries_table(deliveries: list[Shape], *, title: str | None = None) -> Table:
+    """Deliveries for people, one a line."""
+    rows = [
+        [
+            cell(delivery["id"]),
+            state_cell(delivery["state"]),
+            cell("nothing new" if delivery["duplicate"] else delivery["reason"]),
+            cell(f"{delivery['source']}/{delivery['order_id'] or '-'}"),
+            cell(delivery["via"]),
+            cell(delivery["actor"]),
+            cell(delivery["attempts"] or ""),
+            cell(age(delivery["received_at"])),
+        ]
+        for delivery in deliveries
+    ]
+    headings = ("delivery", "state", "told", "order", "via", "by", "tries", "age")
+    return table(headings, rows, shortened=("told", "by"), title=title)
+
+
+def _print_delivery(delivery: Shape) -> None:
+    out = console()
+    order = delivery["order"]
+    out.print(
+        fields(
+            [
+                ("delivery", delivery["id"]),
+                ("order", f"{delivery['source']}/{delivery['order_id']}" if delivery["order_id"] else "none"),
+                ("via", f"{delivery['via']}, by {delivery['actor']}"),
+                ("state", state_cell(delivery["state"])),
+                ("told", "nothing new" if delivery["duplicate"] else None),
+                ("reason", delivery["reason"]),
+                ("meaning", delivery["advice"]),
+                ("note", delivery["note"]),
+                ("to do", delivery["action"]),
+                ("received", f"{clock(delivery['received_at'])} UTC"),
+                ("next attempt", ago(delivery["next_attempt_at"])),
+                ("the order is now", state_cell(order["state"]) if order else None),
+                ("runs it caused", "\n".join(delivery["run_ids"])),
+            ]
+        )
+    )
+    if delivery["events"]:
+        out.print(events_table(delivery["events"]))

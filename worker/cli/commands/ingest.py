@@ -1,0 +1,83 @@
+"""`cartbridge ingest`: look at orders by name, now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import AsJson, DryRun, SourceName, Why, Yes
+from worker.cli.context import current_actor, opening_of
+from worker.cli.errors import FAILED, complain
+from worker.cli.output import cell, console, print_json_array, state_cell
+from worker.errors import ApiError
+
+if TYPE_CHECKING:
+    from tasks.runtime import IngestResult, Runtime
+
+
+def ingest_command(
+    context: typer.Context,
+    *,
+    source: Annotated[SourceName, typer.Argument(help="Where the orders are from.", show_default=False)],
+    order_ids: Annotated[
+        list[str], typer.Argument(metavar="ORDER_ID...", help="The source's own ids.", show_default=False)
+    ],
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- orders, named: nothing is asked
+    as_json: AsJson = False,
+) -> None:
+    """Fetch orders from their source, record and plan them, and send what is due to the workers. Safe to repeat."""
+    results: list[IngestResult] = []
+    failed = False
+    with opening_of(context).runtime() as runtime:
+        for order_id in dict.fromkeys(order_ids):
+            try:
+                result = runtime.ingest(source.value, order_id, actor=current_actor(), dry_run=dry_run)
+            except ApiError as error:
+                complain(f"{source.value}/{order_id}: {error}")
+                failed = True
+                continue
+            results.append(result)
+            if reason and not dry_run:
+                _record_reason(runtime, result, reason)
+            failed = failed or not result.ok
+            if not as_json:
+                _print_result(result, dry_run=dry_run)
+    if as_json:
+        print_json_array(asdict(result) for result in results)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _record_reason(runtime: Runtime, result: IngestResult, reason: str) -> None:
+    from worker.ledger.runs.repository import record_event
+
+    with runtime.ledger.write() as connection:
+        record_event(
+            connection,
+            at=runtime.clock(),
+            kind="order_ingested",
+            actor=current_actor(),
+            source=result.source,
+            order_id=result.order_id,
+            delivery_id=result.delivery_id,
+            reason=reason,
+        )
+
+
+def _print_result(result: IngestResult, *, dry_run: bool) -> None:
+    out = console()
+    line = cell(f"{result.source}/{result.order_id}  ").append_text(state_cell(result.state))
+    if result.reason:
+        line.append(cell(f"  {result.reason}"))
+    out.print(line)
+    if result.note:
+        out.print(cell(f"  {result.note}", "" if result.ok else "red"))
+    lead = "would " if dry_run else ""
+    for plan_line in result.plan_lines:
+        out.print(cell(f"  {lead}{plan_line}"))
+    if result.ok and not result.plan_lines:
+        out.print(cell("  nothing to do: every seat is planned already, or needs nothing", "dim"))

@@ -1,0 +1,182 @@
+"""`cartbridge orders`: list, show."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import AsJson, Limit, OfReason, OfSource, Since, Until
+from worker.cli.commands.deliveries import deliveries_table
+from worker.cli.commands.runs import runs_table
+from worker.cli.context import opening_of
+from worker.cli.output import (
+    cell,
+    console,
+    fields,
+    first_rows,
+    print_json,
+    print_json_array,
+    say_more,
+    state_cell,
+    table,
+)
+from worker.formatting import age, clock
+from worker.ledger.states import OrderState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from worker.ledger.views.serializers import Shape
+
+app = typer.Typer(no_args_is_help=True, help="Orders, as last seen at their sources.")
+
+OfState = Annotated[list[OrderState] | None, typer.Option("--state", help="In this state; may be given several times.")]
+
+
+@app.command("list")
+def list_command(
+    context: typer.Context,
+    *,
+    state: OfState = None,
+    source: OfSource = None,
+    reason: OfReason = None,
+    email: Annotated[str | None, typer.Option("--email", help="Bought by this email.")] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List orders, those with the latest news first."""
+    from worker.ledger.views.listing import list_orders
+    from worker.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        rows = list_orders(
+            connection,
+            advise=advice,
+            states=state or (),
+            source=source,
+            reason=reason,
+            email=email,
+            since=since,
+            until=until,
+            limit=limit if as_json else None,
+        )
+        if as_json:
+            print_json_array(rows)
+            return
+        shown, more = first_rows(rows, limit)
+    console().print(_orders_table(shown) if shown else "No orders.")
+    if more:
+        say_more(limit)
+
+
+@app.command("show")
+def show_command(
+    context: typer.Context,
+    order: Annotated[str, typer.Argument(metavar="SOURCE/ORDER", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Show one order: its lines and seats, its runs, and every delivery of it."""
+    from worker.errors import NotInLedgerError
+    from worker.ledger.views.history import story_of_order
+    from worker.ledger.views.listing import show_order
+    from worker.ledger.views.lookup import not_found
+    from worker.reasons import advice
+
+    source, _, order_id = order.partition("/")
+    with opening_of(context).reading() as connection:
+        try:
+            found = show_order(connection, source, order_id, advise=advice)
+        except NotInLedgerError:
+            raise not_found(connection, "order", order) from None
+        story = story_of_order(connection, source, order_id, advise=advice, now=datetime.now(UTC))
+    if as_json:
+        print_json(found)
+    else:
+        _print_order(found, story)
+
+
+def _orders_table(orders: list[Shape]) -> Table:
+    rows = [
+        [
+            cell(f"{order['source']}/{order['order_id']}"),
+            state_cell(order["state"]),
+            cell(order["reason"]),
+            cell(order["status"]),
+            cell(order["buyer_email"] or "-"),
+            cell(_total(order)),
+            cell(age(order["created_at"])),
+            cell(age(order["updated_at"])),
+        ]
+        for order in orders
+    ]
+    headings = ("order", "state", "reason", "status", "buyer", "total", "placed", "news")
+    return table(headings, rows, shortened=("reason", "status", "buyer"))
+
+
+def _total(order: Shape) -> str:
+    """In the currency's minor units, as the source sent it: how many make a unit depends on the currency."""
+    total = order["total"]
+    return "" if total is None else f"{total['minor_units']} {total['currency']}"
+
+
+def _print_order(order: Shape, story: Shape) -> None:
+    out = console()
+    out.print(
+        fields(
+            [
+                ("answer", cell(story["answer"], "bold")),
+                ("order", f"{order['source']}/{order['order_id']}"),
+                ("state", state_cell(order["state"])),
+                ("reason", order["reason"]),
+                ("meaning", None if (order["advice"] or "") in story["answer"] else order["advice"]),
+                ("to do", story["action"] or order["action"]),
+                ("status at the source", order["status"]),
+                ("buyer", f"{order['buyer_name']} {order['buyer_email']}".strip()),
+                ("total, minor units", _total(order)),
+                ("renewal", "yes" if order["renewal"] else None),
+                ("subscription", order["subscription"]),
+                ("placed", f"{clock(order['created_at'])} UTC" if order["created_at"] else None),
+                ("first seen", f"{clock(order['first_seen_at'])} UTC"),
+                ("versions seen", str(len(order["versions"]))),
+            ]
+        )
+    )
+    if order["lines"]:
+        out.print(_lines_table(order["lines"]))
+    if len(order["versions"]) > 1:
+        out.print(_versions_table(order["versions"]))
+    if order["runs"]:
+        out.print(runs_table(order["runs"], title="Runs"))
+    if order["deliveries"]:
+        out.print(deliveries_table(order["deliveries"], title="Deliveries"))
+
+
+def _versions_table(versions: list[Shape]) -> Table:
+    """What changed each time; which fields, not what they held."""
+    rows = [
+        [cell(str(each["number"])), cell(f"{clock(each['seen_at'])} UTC"), cell("\n".join(each["changes"]) or "-")]
+        for each in versions
+    ]
+    return table(("version", "seen", "changed"), rows, wrapped=("changed",), title="Versions")
+
+
+def _lines_table(lines: list[Shape]) -> Table:
+    rows = []
+    for line in lines:
+        for number, seat in enumerate(line["seats"]):
+            is_first = number == 0
+            rows.append(
+                [
+                    cell(line["id"] if is_first else ""),
+                    cell(line["title"] if is_first else ""),
+                    cell(seat["id"]),
+                    cell((seat["learner"] or {}).get("email", "-")),
+                    cell(seat["hold"], "yellow"),
+                ]
+            )
+    headings = ("line", "product", "seat", "learner", "held back")
+    return table(headings, rows, shortened=("line", "product", "learner"), title="Lines and seats")

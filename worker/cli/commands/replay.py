@@ -1,0 +1,191 @@
+"""`cartbridge replay`: start runs again where they stand, one by one or many by filter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.arguments import AsJson, DryRun, OfReviewReason, OfSource, Since, SourceName, Until, Why, Yes
+from worker.cli.commands.runs import named_run, runs_table
+from worker.cli.confirm import ask
+from worker.cli.context import current_actor, opening_of
+from worker.cli.errors import FAILED, complain
+from worker.cli.output import cell, console, note, print_json_array
+from worker.errors import LedgerError
+from worker.formatting import counted
+from worker.ledger.states import RunState
+
+if TYPE_CHECKING:
+    from tasks.runtime import Runtime
+    from worker.ledger.views.serializers import Shape
+    from workflows.operations.replay import Replayed
+
+STUCK = (RunState.FAILED, RunState.REVIEW)
+"""The states a filter without `--state` takes: what is not finished and does not go on by itself."""
+_RING_AT_ONCE = 100
+_STYLES = {"replayed": "green", "planned": "green", "nothing": "", "refused": "red"}
+_SHOWN_BEFORE_ASKING = 20
+
+
+def replay_command(
+    context: typer.Context,
+    *,
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, their beginnings, or keys.", show_default=False)
+    ] = None,
+    state: Annotated[
+        list[RunState] | None,
+        typer.Option("--state", help="All runs in this state. Without it a filter takes failed and review."),
+    ] = None,
+    review_reason: OfReviewReason = None,
+    source: OfSource = None,
+    since: Since = None,
+    until: Until = None,
+    replan: Annotated[bool, typer.Option("--replan", help="Plan the orders again by today's offers.")] = False,
+    from_step: Annotated[
+        str | None, typer.Option("--from-step", metavar="STEP", help="Begin again at this step.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Repeat finished effects on purpose: it makes a second comped order.")
+    ] = False,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start runs again where they stand. A plain replay repeats no effect: what may have been made is asked first."""
+    is_filtered = bool(state or review_reason or source or since or until)
+    if bool(run) == is_filtered:
+        raise typer.BadParameter(
+            "name runs, or filter them by --state, --review-reason, --source, --since or --until; one of the two"
+        )
+    if again and not (reason or "").strip():
+        raise typer.BadParameter(
+            "--again makes effects a second time: say why with --reason TEXT", param_hint="--again"
+        )
+    with opening_of(context).runtime() as runtime:
+        names = run or []
+        if is_filtered:
+            chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
+            if chosen and not dry_run:
+                _ask(chosen, yes=yes)
+            names = [each["id"] for each in chosen]
+            if not names:
+                note("No run matches: nothing to replay.")
+        report = _Report(as_json=as_json)
+        replayed = _replay_each(
+            runtime,
+            names,
+            report,
+            replan=replan,
+            from_step=from_step,
+            again=again,
+            accepts_address=not is_filtered,
+            reason=reason,
+            dry_run=dry_run,
+        )
+        for batch in _batches(replayed, _RING_AT_ONCE):
+            runtime.doorbell.ring_runs(batch)
+    report.finish()
+
+
+def _replay_each(
+    runtime: Runtime, names: list[str], report: _Report, *, dry_run: bool, **options: Any
+) -> Iterator[str]:
+    """Replay one run after the other, each in a transaction of its own; gives the runs that are ready to be sent."""
+    actor = current_actor()
+    for name in names:
+        try:
+            run_id = named_run(runtime, name)
+            found = runtime.operations.replay(run_id, actor=actor, dry_run=dry_run, **options)
+        except LedgerError as error:
+            report.fail(name, str(error))
+            continue
+        report.take(found)
+        if not dry_run:
+            yield from found.ready
+
+
+def _batches(run_ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(run_ids)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _choose(
+    runtime: Runtime,
+    states: Sequence[RunState],
+    review_reason: str | None,
+    *,
+    source: SourceName | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[Shape]:
+    from worker.ledger.views.listing import list_runs
+    from worker.reasons import advice
+
+    with runtime.ledger.read() as connection:
+        return list(
+            list_runs(
+                connection,
+                advise=advice,
+                states=states if review_reason is None else (RunState.REVIEW,),
+                reason=review_reason,
+                source=source,
+                since=since,
+                until=until,
+            )
+        )
+
+
+def _ask(chosen: list[Shape], *, yes: bool) -> None:
+    """Show what a filter chose, and ask."""
+    if yes:
+        return
+    console(stderr=True).print(runs_table(chosen[:_SHOWN_BEFORE_ASKING]))
+    if len(chosen) > _SHOWN_BEFORE_ASKING:
+        note(f"… and {len(chosen) - _SHOWN_BEFORE_ASKING} more.")
+    ask(f"Replay {counted(len(chosen), 'run')}?", yes=False)
+
+
+class _Report:
+    """Tells of each replay as it ends, and in the end of all."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._results: list[dict[str, Any]] = []
+        self._counts: Counter[str] = Counter()
+
+    def take(self, found: Replayed) -> None:
+        """One replay's result."""
+        self._counts[found.result] += 1
+        self._results.append(asdict(found))
+        if not self._as_json:
+            out = console()
+            out.print(
+                cell(f"{found.run_id}  ").append_text(cell(f"{found.result}: {found.message}", _STYLES[found.result]))
+            )
+            for call in found.calls:
+                out.print(cell(f"  {call}"))
+
+    def fail(self, name: str, sentence: str) -> None:
+        """A run that could not be replayed at all."""
+        self._counts["refused"] += 1
+        self._results.append({"run_id": name, "result": "refused", "message": sentence, "ready": (), "calls": ()})
+        if not self._as_json:
+            complain(f"{name}: {sentence}")
+
+    def finish(self) -> None:
+        """Sum up; exits 1 if something was refused or not found."""
+        if self._as_json:
+            print_json_array(self._results)
+        elif sum(self._counts.values()) > 1:
+            note(", ".join(f"{count} {result}" for result, count in sorted(self._counts.items())))
+        if self._counts["refused"]:
+            raise typer.Exit(FAILED)

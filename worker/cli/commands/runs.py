@@ -1,0 +1,326 @@
+"""`cartbridge runs`: list, show, resolve, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import (
+    AsJson,
+    DryRun,
+    Limit,
+    OfEmail,
+    OfOrder,
+    OfReason,
+    OfReviewReason,
+    OfSource,
+    RunName,
+    RunOrReason,
+    Since,
+    Until,
+    Why,
+    Yes,
+)
+from worker.cli.confirm import ask
+from worker.cli.context import current_actor, opening_of
+from worker.cli.errors import FAILED, complain
+from worker.cli.output import (
+    STATE_STYLES,
+    cell,
+    console,
+    fields,
+    first_rows,
+    print_json,
+    print_json_array,
+    say_more,
+    state_cell,
+    table,
+)
+from worker.errors import LedgerError
+from worker.formatting import age, ago, clock, counted
+from worker.ledger.states import RunState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from tasks.runtime import Runtime
+    from worker.ledger.views.diagnosis import Verdict
+    from worker.ledger.views.serializers import Shape
+
+app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
+
+_SHOWN_BEFORE_ASKING = 20
+OfState = Annotated[list[RunState] | None, typer.Option("--state", help="In this state; may be given several times.")]
+
+
+@app.command("list")
+def list_command(
+    context: typer.Context,
+    *,
+    state: OfState = None,
+    source: OfSource = None,
+    reason: OfReason = None,
+    email: OfEmail = None,
+    order_id: OfOrder = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    from worker.ledger.views.listing import list_runs
+    from worker.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        size = limit if as_json else None
+        rows = list_runs(
+            connection,
+            advise=advice,
+            states=state or (),
+            source=source,
+            reason=reason,
+            email=email,
+            order_id=order_id,
+            since=since,
+            until=until,
+            limit=size,
+        )
+        if as_json:
+            print_json_array(rows)
+            return
+        shown, more = first_rows(rows, limit)
+    console().print(runs_table(shown) if shown else "No runs.")
+    if more:
+        say_more(limit)
+
+
+@app.command("show")
+def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) -> None:
+    """Show one run: what it is about, its steps with every attempt, and its audit trail."""
+    from worker.ledger.views.diagnosis import judge
+    from worker.ledger.views.listing import show_run
+    from worker.ledger.views.lookup import one_run
+    from worker.reasons import advice
+
+    with opening_of(context).reading() as connection:
+        found = show_run(connection, one_run(connection, run), advise=advice)
+        verdict = judge(connection, [found], [], [], now=datetime.now(UTC))
+    if as_json:
+        print_json(found)
+    else:
+        _print_run(found, verdict)
+
+
+def _whole_number(order_id: str | None) -> str | None:
+    """LearningCart's order ids are whole numbers; anything else is a slip of the finger."""
+    if order_id is not None and not (order_id.isascii() and order_id.isdecimal()):
+        raise typer.BadParameter("LearningCart's order ids are whole numbers", param_hint="--order-id")
+    return order_id
+
+
+@app.command("resolve")
+def resolve_command(
+    context: typer.Context,
+    run: RunOrReason = None,
+    *,
+    review_reason: OfReviewReason = None,
+    note: Annotated[
+        str | None,
+        typer.Option("--note", "--reason", metavar="TEXT", help="What was done, and by whom.", show_default=False),
+    ] = None,
+    order_id: Annotated[
+        str | None,
+        typer.Option("--order-id", "--result-id", metavar="ID", help="The LearningCart order, where there is one."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Record that a person did the run by hand, or all in review with one reason: they have succeeded."""
+    if note is None or not note.strip():
+        raise typer.BadParameter("say what was done", param_hint="--note")
+    result_id = _whole_number(order_id)
+    if result_id is not None and run is None:
+        raise typer.BadParameter("one order is of one run: name it", param_hint="--order-id")
+    with opening_of(context).runtime() as runtime:
+        resolve = partial(runtime.operations.resolve, actor=current_actor(), note=note.strip(), result_id=result_id)
+        _settle(_chosen(runtime, run, review_reason, "Resolve", dry_run=dry_run, yes=yes), resolve, dry_run=dry_run)
+
+
+@app.command("cancel")
+def cancel_command(
+    context: typer.Context,
+    run: RunOrReason = None,
+    *,
+    review_reason: OfReviewReason = None,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Cancel a run that has had no effect, or all in review with one reason."""
+    with opening_of(context).runtime() as runtime:
+        cancel = partial(runtime.operations.cancel, actor=current_actor(), reason=reason)
+        _settle(_chosen(runtime, run, review_reason, "Cancel", dry_run=dry_run, yes=yes), cancel, dry_run=dry_run)
+
+
+def _chosen(
+    runtime: Runtime, run: str | None, review_reason: str | None, verb: str, *, dry_run: bool, yes: bool
+) -> list[str]:
+    """The run that was named, or those in review with a reason, once the operator has agreed."""
+    from worker.ledger.views.listing import list_runs
+    from worker.reasons import advice
+
+    if (run is None) == (review_reason is None):
+        raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")
+    if run is not None:
+        return [named_run(runtime, run)]
+    with runtime.ledger.read() as connection:
+        found = list(list_runs(connection, advise=advice, states=(RunState.REVIEW,), reason=review_reason))
+    if not found:
+        typer.echo("No run matches: nothing to do.")
+    elif not dry_run and not yes:
+        console(stderr=True).print(runs_table(found[:_SHOWN_BEFORE_ASKING]))
+        ask(f"{verb} {counted(len(found), 'run')}?", yes=False)
+    return [each["id"] for each in found]
+
+
+def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) -> None:
+    """Settle each run in a transaction of its own. One that refuses is told, and exits 1 when all were tried."""
+    has_refused = False
+    for run_id in run_ids:
+        try:
+            typer.echo(settle(run_id, dry_run=dry_run))
+        except LedgerError as error:
+            if len(run_ids) == 1:
+                raise
+            complain(str(error))
+            has_refused = True
+    if has_refused:
+        raise typer.Exit(FAILED)
+
+
+def named_run(runtime: Runtime, text: str) -> str:
+    """The id of the run the operator named. Raises `NotInLedgerError`."""
+    from worker.ledger.views.lookup import one_run
+
+    with runtime.ledger.read() as connection:
+        return one_run(connection, text)
+
+
+def runs_table(runs: list[Shape], *, title: str | None = None) -> Table:
+    """Runs for people, one a line."""
+    rows = []
+    for run in runs:
+        due = run["next_attempt_at"] if run["state"] == RunState.WAITING else None
+        rows.append(
+            [
+                cell(run["id"]),
+                state_cell(run["state"]),
+                cell(f"{run['reason'] or ''}{', ' + ago(due) if due else ''}"),
+                cell(_belongs_to(run)),
+                cell(run["email"] or "-"),
+                cell(run["attempts"] or ""),
+                cell(age(run["created_at"])),
+            ]
+        )
+    headings = ("run", "state", "reason", "order", "learner", "tries", "age")
+    return table(headings, rows, shortened=("reason", "learner"), title=title)
+
+
+def _belongs_to(run: Shape) -> str:
+    """The order or the completion that a run comes from."""
+    return f"{run['source']}/{run['order_id'] or run['completion_id'] or '-'}"
+
+
+def _planned_with(run: Shape) -> str | None:
+    """What a run gives, in a line."""
+    planned = run["grant"]
+    if not planned:
+        return None
+    if "price_id" in planned:
+        groups = ", ".join(str(group) for group in planned.get("group_ids", ()))
+        return f"price {planned['price_id']}, groups {groups or 'none'}"
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items() if value not in (None, []))
+
+
+def _checkout_url(run: Shape) -> str | None:
+    """Where the learner can check the run's cart out."""
+    urls = (step["output"].get("checkout_url") for step in run["steps"])
+    return next((url for url in urls if url), None)
+
+
+def _print_run(run: Shape, verdict: Verdict) -> None:
+    out = console()
+    effect = "LearningCart order" if run["order_id"] is not None else "result"
+    out.print(
+        fields(
+            [
+                ("answer", cell(verdict.answer, "bold")),
+                ("run", run["id"]),
+                ("key", run["key"]),
+                ("workflow", run["workflow"]),
+                ("state", state_cell(run["state"])),
+                ("reason", run["reason"]),
+                ("meaning", None if (run["advice"] or "") in verdict.answer else run["advice"]),
+                ("note", run["note"]),
+                ("to do", cell(verdict.action, "bold") if verdict.action else None),
+                ("learner", run["email"]),
+                ("product", run["title"]),
+                ("grant", _planned_with(run)),
+                (effect, run["result_id"]),
+                ("checkout", _checkout_url(run)),
+                ("about run", run["parent_id"]),
+                (
+                    "held by",
+                    f"{run['lease_holder']} until {clock(run['lease_until'])}" if run["lease_holder"] else None,
+                ),
+                ("next attempt", _moment(run["next_attempt_at"])),
+                ("created", _moment(run["created_at"])),
+                ("finished", _moment(run["finished_at"])),
+            ]
+        )
+    )
+    if run["steps"]:
+        out.print(steps_table(run))
+    if run["events"]:
+        out.print(events_table(run["events"]))
+
+
+def _moment(moment: str | None) -> str | None:
+    return None if moment is None else f"{clock(moment)} UTC ({ago(moment)})"
+
+
+def steps_table(run: Shape) -> Table:
+    """A run's steps with every attempt, for people."""
+    rows = []
+    for step in run["steps"]:
+        # A step without an attempt has one line all the same.
+        for number, attempt in enumerate(step["attempts"] or [None]):
+            name = cell(step["name"], STATE_STYLES.get(step["state"], "")) if number == 0 else cell("")
+            rows.append([name, *(_attempt_cells(attempt) if attempt else [cell("")] * 6)])
+    headings = ("step", "try", "kind", "began (UTC)", "outcome", "HTTP", "what happened")
+    return table(headings, rows, wrapped=("what happened",), title="Steps")
+
+
+def _attempt_cells(attempt: Shape) -> list[Text]:
+    found = f"order {attempt['result_id']}" if attempt["result_id"] else ""
+    return [
+        cell(attempt["number"]),
+        cell(attempt["kind"]),
+        cell(clock(attempt["started_at"])[5:]),
+        state_cell(attempt["outcome"] or "open"),
+        cell(attempt["http_status"]),
+        cell(attempt["error"] or found),
+    ]
+
+
+def events_table(events: list[Shape]) -> Table:
+    """The audit trail for people, oldest first."""
+    rows = [
+        [cell(clock(event["at"])), cell(event["kind"]), cell(event["actor"]), cell(event["reason"])] for event in events
+    ]
+    return table(("at (UTC)", "event", "by", "reason"), rows, wrapped=("reason",), title="Audit trail")

@@ -1,0 +1,142 @@
+"""`/api/v1`: the listings of the command line, in the same shapes, for programs. Read only.
+
+Listings are read page by page: `limit` rows after the row `after`; the `Link` header leads to the next page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+
+from worker.errors import NotInLedgerError
+from worker.ledger.follow_on.completions import list_completions
+from worker.ledger.session import Ledger
+from worker.ledger.views import listing
+from worker.ledger.views.listing import Shape
+from worker.reasons import advice
+from worker.settings.settings import Settings
+from worker.web.api import models as api_models
+from worker.web.api.access import token_check
+from worker.web.api.queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
+from worker.web.json_answer import JsonAnswer
+from worker.web.lockout import API_FREE_FAILURES, Lockout
+from worker.web.problems import MEDIA_TYPE
+from workflows.planning.offers_file import offers_problem
+
+_REFUSALS = {
+    401: "No token, or not the right one; or none is set, and the API is closed.",
+    404: "Nothing of this id is in the ledger.",
+    422: "A parameter is not what it should be.",
+    429: "Too many requests of this address failed to authenticate.",
+    503: "The ledger cannot be read at the moment.",
+}
+
+
+def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime]) -> APIRouter:
+    """The routes. They need the bearer token, and answer 503 while the ledger cannot be read."""
+    schema = api_models.ProblemDetail.model_json_schema()
+    lockout = Lockout(ledger, "api", API_FREE_FAILURES, clock)
+    router = APIRouter(
+        prefix="/api/v1",
+        dependencies=[
+            Depends(token_check(settings, lockout)),
+            Depends(_refuse_nul),
+        ],
+        responses={
+            status: {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+            for status, description in _REFUSALS.items()
+        },
+    )
+
+    @router.get("/runs", responses=_page_of(api_models.RunItem))
+    def list_runs(query: Annotated[RunQuery, Query()]) -> JsonAnswer:
+        """Runs, newest first."""
+        return _page(ledger, query, partial(listing.list_runs, advise=advice))
+
+    @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
+    def show_run(run_id: str) -> JsonAnswer:
+        """One run with its steps, their attempts, and its events."""
+        return _shown(ledger, lambda connection: listing.show_run(connection, run_id, advise=advice))
+
+    @router.get("/orders", responses=_page_of(api_models.OrderItem))
+    def list_orders(query: Annotated[OrderQuery, Query()]) -> JsonAnswer:
+        """Orders, those with the latest news first."""
+        return _page(ledger, query, partial(listing.list_orders, advise=advice))
+
+    @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
+    def show_order(source: str, order_id: str) -> JsonAnswer:
+        """One order with its lines, versions, runs, deliveries and events."""
+        return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id, advise=advice))
+
+    @router.get("/deliveries", responses=_page_of(api_models.DeliveryItem))
+    def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JsonAnswer:
+        """Deliveries, newest first."""
+        return _page(ledger, query, partial(listing.list_deliveries, advise=advice))
+
+    @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
+    def show_delivery(delivery_id: str) -> JsonAnswer:
+        """One delivery, with its order and the runs it caused."""
+        return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id, advise=advice))
+
+    @router.get("/completions", responses=_page_of(api_models.CompletionItem))
+    def show_completions(query: Annotated[CompletionQuery, Query()]) -> JsonAnswer:
+        """Who began and completed which course, those with the latest news first."""
+        return _page(ledger, query, list_completions)
+
+    @router.get("/status", responses=_one(api_models.Status))
+    def show_status() -> JsonAnswer:
+        """Counts by state, what waits for a person, what is due, what is paused, and each source's last poll."""
+        webhook_sources = settings.webhook_sources()
+        return _shown(
+            ledger,
+            lambda connection: listing.status(
+                connection,
+                clock(),
+                advise=advice,
+                webhook_sources=webhook_sources,
+                offers_problem=offers_problem(connection, settings.offers_file),
+            ),
+        )
+
+    return router
+
+
+def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JsonAnswer:
+    """One page. One row more is read than shown: it tells whether there is a next page."""
+    try:
+        with ledger.read() as connection:
+            rows = list(read(connection, limit=query.limit + 1, after=query.after, **query.filters()))
+    except NotInLedgerError as error:
+        raise HTTPException(422, "after: there is no such row to go on after.") from error
+    shown = rows[: query.limit]
+    headers = {"Link": query.next_link(shown[-1])} if len(rows) > len(shown) else None
+    return JsonAnswer(shown, headers=headers)
+
+
+def _shown(ledger: Ledger, show: Callable[[Connection], Shape]) -> JsonAnswer:
+    try:
+        with ledger.read() as connection:
+            return JsonAnswer(show(connection))
+    except NotInLedgerError as error:
+        raise HTTPException(404, "The ledger holds nothing of this id.") from error
+
+
+def _refuse_nul(request: Request) -> None:
+    """PostgreSQL takes no NUL in a text: nothing in the ledger holds one, and asking for it is a mistake."""
+    if any("\0" in value for value in (*request.path_params.values(), *request.query_params.values())):
+        raise HTTPException(422, "A parameter holds a NUL character.")
+
+
+def _one(model: type[api_models.Open]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model}}
+
+
+def _page_of(model: type[api_models.Open]) -> dict[int | str, dict[str, Any]]:
+    link = {"description": "The next page, if there is one, as rel=next.", "schema": {"type": "string"}}
+    return {200: {"model": list[model], "headers": {"Link": link}}}  # type: ignore[valid-type]

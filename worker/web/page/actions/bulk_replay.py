@@ -1,0 +1,131 @@
+"""Replaying many runs at once: exactly those that were shown, each in a transaction of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+
+from worker.errors import ConfigurationError, LedgerError
+from worker.formatting import counted
+from worker.ledger.states import RunState
+from worker.ledger.views.page.runs import page_of_runs
+from worker.ledger.views.serializers import Shape
+from worker.reasons import advice
+from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, refused, ring, tell
+from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.runs import of_replay
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page, field, form_of, operator_of
+from worker.web.page.views.filters import RunFilters
+from workflows.operations.replay import PLANNED, REPLAYED
+
+MOST_AT_ONCE = 200
+"""As many runs are replayed by one form: what is shown is what is done, and it is done in seconds."""
+STUCK = (RunState.FAILED, RunState.REVIEW)
+"""The states a filter without a state takes: what is not finished and does not go on by itself."""
+_RING_AT_ONCE = 100
+_REFUSALS_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Replayable:
+    """One run of a bulk, and what its replay would come to."""
+
+    run: Shape
+    outcome: Outcome
+    is_repeated: bool
+    """Its order is planned again for another run above: that is one act for both."""
+
+
+def bulk_replay_routes(page: Page, desk: Desk) -> APIRouter:
+    """The routes: GET lists every run with every call, POST replays those of them that there is something to do for."""
+    router = guarded_router(page)
+
+    @router.get("/replay")
+    def ask(request: Request, filters: Annotated[RunFilters, Query()]) -> Response:
+        with page.reading() as connection:
+            found = page_of_runs(
+                connection,
+                advise=advice,
+                states=STUCK if filters.state is None else (filters.state,),
+                reason=filters.reason,
+                source=filters.source,
+                system=filters.system,
+                since=filters.since_at(page.clock()),
+                after=filters.after,
+                size=MOST_AT_ONCE + 1,
+            )
+        chosen = filters.model_dump(mode="json", exclude_none=True, exclude={"after"})
+        back = f"/runs?{urlencode(chosen)}" if chosen else "/runs"
+        title = "Replay what failed or is in review" if filters.state is None else f"Replay the runs in {filters.state}"
+        return ask_for_all(page, desk, request, found, title=title, back=back)
+
+    @router.post("/replay")
+    def act(request: Request) -> Response:
+        run_ids = list(dict.fromkeys(form_of(request).get("run", [])))[:MOST_AT_ONCE]
+        reason = field(request, "reason")[:LONGEST_REASON] or None
+        back = field(request, "back")
+        outcome = _replay_all(desk, run_ids, actor=operator_of(request), reason=reason)
+        return tell(page, request, back if back == "/offers" or back.startswith("/runs?") else "/runs", outcome)
+
+    return router
+
+
+def ask_for_all(page: Page, desk: Desk, request: Request, found: Sequence[Shape], *, title: str, back: str) -> Response:
+    """The page that lists what a bulk would do; of more than `MOST_AT_ONCE` runs it takes the first."""
+    listed = _previewed(desk, found[:MOST_AT_ONCE], actor=operator_of(request))
+    return page.render(
+        request,
+        "bulk.html",
+        heading=title,
+        listed=listed,
+        able=[each for each in listed if each.outcome.is_done],
+        has_more=len(found) > MOST_AT_ONCE,
+        most=MOST_AT_ONCE,
+        back=back,
+        longest_reason=LONGEST_REASON,
+    )
+
+
+def _previewed(desk: Desk, found: Iterable[Shape], *, actor: str) -> list[Replayable]:
+    listed, planned = [], set()
+    for run in found:
+        try:
+            replayed = desk.operations.replay(run["id"], actor=actor, accepts_address=False, dry_run=True)
+        except (LedgerError, ConfigurationError) as error:
+            listed.append(Replayable(run, refused(error), is_repeated=False))
+            continue
+        order = (run["source"], run["order_id"])
+        is_plan = replayed.result == PLANNED
+        listed.append(Replayable(run, of_replay(replayed), is_repeated=is_plan and order in planned))
+        if is_plan:
+            planned.add(order)
+    return listed
+
+
+def _replay_all(desk: Desk, run_ids: list[str], *, actor: str, reason: str | None) -> Outcome:
+    results: Counter[str] = Counter()
+    refusals: list[str] = []
+    ready: list[str] = []
+    for run_id in run_ids:
+        try:
+            found = desk.operations.replay(run_id, actor=actor, reason=reason, accepts_address=False)
+        except (LedgerError, ConfigurationError) as error:
+            results["refused"] += 1
+            refusals.append(str(error))
+            continue
+        results[found.result] += 1
+        if found.result == "refused":
+            refusals.append(f"{run_id}: {found.message}")
+        ready += found.ready
+    for start in range(0, len(ready), _RING_AT_ONCE):
+        ring(desk, tuple(ready[start : start + _RING_AT_ONCE]))
+    done = results[REPLAYED] + results[PLANNED]
+    each = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
+    told = f"Of {counted(len(run_ids), 'run')}: {each}"
+    return Outcome(told if run_ids else "No run was chosen", is_done=done > 0, calls=tuple(refusals[:_REFUSALS_TOLD]))

@@ -1,0 +1,153 @@
+"""What the operator does to one run: replay, plan again, repeat on purpose, resolve, cancel. Shown first, then done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+
+from worker.errors import ConfigurationError, LedgerError
+from worker.ledger.views.listing import show_run
+from worker.ledger.views.serializers import Shape
+from worker.ledger.views.timeline import run_label
+from worker.reasons import advice
+from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, refused, ring, tell
+from worker.web.page.actions.links import order_path, run_path
+from worker.web.page.actions.operator import Desk
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page, field, operator_of
+from workflows.operations.replay import PLANNED, REPLAYED, Replayed
+
+Verb = Literal["replay", "replan", "repeat", "resolve", "cancel"]
+_LONGEST_ORDER_ID = 20
+_REPEATED = "It makes again what was made before, under a new reference: a second comped order, if there was one."
+_FOR_THE_PREVIEW = "preview"
+"""A repetition is not even previewed without a reason; nothing of a preview is kept."""
+
+
+def run_action_routes(page: Page, desk: Desk) -> APIRouter:
+    """The routes: GET shows and asks, POST does it. Sending a form twice does it once.
+
+    What is done is what the command line does, by the same `Operations`, with the operator's name and reason in the
+    audit trail; then the workers are woken, and the browser goes to what came of it.
+    """
+    router = guarded_router(page)
+
+    @router.get("/runs/{run_id}/{verb}")
+    def ask(request: Request, run_id: str, verb: Verb, step: str = "") -> Response:
+        with page.reading() as connection:
+            run = show_run(connection, run_id, advise=advice)
+        wish = _wish(run, verb, step, seen=str(run["generation"]))
+        outcome, _ = _act(
+            desk, verb, run, wish, actor=operator_of(request), reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True
+        )
+        return confirm(page, request, wish, outcome)
+
+    @router.post("/runs/{run_id}/{verb}")
+    def act(request: Request, run_id: str, verb: Verb) -> Response:
+        with page.reading() as connection:
+            run = show_run(connection, run_id, advise=advice)
+        seen = field(request, "seen") or str(run["generation"])
+        wish = _wish(run, verb, field(request, "step"), seen=seen)
+        reason, order_id = field(request, "reason")[:LONGEST_REASON], field(request, "order_id")
+        error = _missing(wish, reason, order_id)
+        actor = operator_of(request)
+        if error:
+            preview, _ = _act(desk, verb, run, wish, actor=actor, reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True)
+            return confirm(page, request, wish, preview, error=error, reason=reason, order_id=order_id)
+        outcome, is_planned = _act(
+            desk, verb, run, wish, actor=actor, reason=reason or None, result_id=order_id or None, dry_run=False
+        )
+        ring(desk, outcome.ready)
+        # Planning again ends a placeholder: what came of it stands with the order.
+        path = order_path(run["source"], run["order_id"]) if is_planned else run_path(run_id)
+        return tell(page, request, path, outcome)
+
+    return router
+
+
+def _wish(run: Shape, verb: Verb, step: str, *, seen: str) -> Wish:
+    who = f"{run['email'] or 'nobody named'}: {run_label(run)}"
+    path, back = f"{run_path(run['id'])}/{verb}", run_path(run["id"])
+    match verb:
+        case "replay":
+            return Wish(f"Replay {who}", "Replay", path, back)
+        case "replan":
+            return Wish(f"Plan {run['source']}/{run['order_id']} again", "Plan again", path, back)
+        case "cancel":
+            return Wish(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
+        case "resolve":
+            return Wish(
+                f"Resolve {who}",
+                "It was done by hand",
+                path,
+                back,
+                reason_label="What was done, and by whom",
+                is_reason_required=True,
+                asks_order_id=True,
+            )
+        case "repeat":
+            return Wish(
+                f"Repeat {who}",
+                "Repeat on purpose",
+                path,
+                back,
+                is_reason_required=True,
+                is_dangerous=True,
+                warning=_REPEATED,
+                fields={"step": step, "seen": seen},
+            )
+
+
+def _missing(wish: Wish, reason: str, order_id: str) -> str:
+    if wish.is_reason_required and not reason:
+        return f"“{wish.reason_label}” is needed: it is what the audit trail keeps."
+    is_number = order_id.isascii() and order_id.isdecimal() and len(order_id) <= _LONGEST_ORDER_ID
+    if wish.asks_order_id and order_id and not is_number:
+        return "LearningCart’s order ids are whole numbers."
+    return ""
+
+
+def _act(
+    desk: Desk,
+    verb: Verb,
+    run: Shape,
+    wish: Wish,
+    *,
+    actor: str,
+    reason: str | None,
+    result_id: str | None,
+    dry_run: bool,
+) -> tuple[Outcome, bool]:
+    """Do it, or only look what it would do; and whether an order was planned again."""
+    operations, run_id = desk.operations, run["id"]
+    try:
+        match verb:
+            case "resolve":
+                note = reason or ""
+                done = operations.resolve(run_id, actor=actor, note=note, result_id=result_id, dry_run=dry_run)
+                return Outcome(done), False
+            case "cancel":
+                return Outcome(operations.cancel(run_id, actor=actor, reason=reason, dry_run=dry_run)), False
+            case "repeat":
+                seen = wish.fields["seen"]
+                found = operations.replay(
+                    run_id,
+                    actor=actor,
+                    reason=reason,
+                    from_step=wish.fields["step"] or None,
+                    again=True,
+                    seen_generation=int(seen) if seen.isdecimal() and len(seen) < 10 else -1,
+                    dry_run=dry_run,
+                )
+            case _:
+                found = operations.replay(run_id, actor=actor, reason=reason, replan=verb == "replan", dry_run=dry_run)
+    except (LedgerError, ConfigurationError) as error:
+        return refused(error), False
+    return of_replay(found), found.result == PLANNED
+
+
+def of_replay(found: Replayed) -> Outcome:
+    """A replay's result as an outcome."""
+    is_done = found.result in {REPLAYED, PLANNED}
+    return Outcome(found.message, is_done=is_done, calls=found.calls if is_done else (), ready=found.ready)

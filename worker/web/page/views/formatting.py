@@ -1,0 +1,38 @@
+"""How a story is told on the page: the verdict with its buttons, the timeline by days, times and sentences in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from worker.settings.settings import PAUSABLE, SOURCES
+from worker.web.page.actions.links import Button, suggested
+
+Line = dict[str, Any]
+_SYSTEMS = frozenset({*SOURCES, *PAUSABLE})
+
+
+def days(lines: Iterable[Line]) -> list[tuple[str, list[Line]]]:
+    """A story's lines by their day in UTC, in their order."""
+    return [(day, list(of_day)) for day, of_day in groupby(lines, key=lambda line: str(line["at"])[:10])]
+
+
+def verdict(answer: str, tone: str, action: str | None, *, can_act: bool) -> dict[str, Any]:
+    """What stands at the top: the answer, the one thing to do, and the buttons that do it, the first one foremost."""
+    buttons: list[Button] = suggested(action) if can_act else []
+    return {"answer": answer, "tone": tone, "action": action, "buttons": buttons}
+
+
+def sentence(text: str) -> str:
+    """What a command line says in lower case, as a sentence; a system keeps its own spelling."""
+    if text.partition(" ")[0] not in _SYSTEMS:
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", "…")) or "\n" in text else f"{text}."
+
+
+def took(seconds: float) -> str:
+    """How long a call took: `85 ms`, `2.4 s`, `12 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,86 @@
+"""The offers: what each grants and how often it matched, what waits for one, and the lines to paste for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from worker.ledger.views.page.offers import (
+    MOST_GRANTED,
+    MOST_WAITING,
+    Granted,
+    granted,
+    runs_of,
+    waiting_for_offer,
+)
+from worker.reasons import Reason, advice
+from worker.web.page.actions.bulk_replay import MOST_AT_ONCE, ask_for_all
+from worker.web.page.actions.operator import Desk
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page
+from worker.web.page.rendering import iso
+from workflows.monitoring.unmapped_products import product_key, unmapped_products
+from workflows.planning.offers import Offer, Offers
+
+COUNTED_DAYS = 30
+
+
+def offers_routes(page: Page) -> APIRouter:
+    """The page. A file that cannot be used is shown with its problems, by line; its last valid rules stay in force."""
+    router = guarded_router(page)
+
+    @router.get("/offers")
+    def show(request: Request) -> Response:
+        since = page.clock() - timedelta(days=COUNTED_DAYS)
+        with page.reading() as connection:
+            found, counted_from = granted(connection, since)
+            waiting = waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT)
+        offers = page.offers.current()
+        return page.render(
+            request,
+            "offers.html",
+            file=page.settings.offers_file,
+            problems=page.offers.problems(),
+            offers=_counted(offers, found),
+            ignores=offers.ignores,
+            follow_ons=offers.follow_ons,
+            days=COUNTED_DAYS,
+            counted_from=None if counted_from is None else iso(counted_from),
+            most_granted=MOST_GRANTED,
+            unmapped=unmapped_products(waiting, offers),
+            is_cut=len(waiting) >= MOST_WAITING,
+            can_act=page.desk is not None,
+        )
+
+    return router
+
+
+def look_again_routes(page: Page, desk: Desk) -> APIRouter:
+    """The list of what would become of a product's waiting runs, whose form replays them."""
+    router = guarded_router(page)
+
+    @router.get("/offers/look-again")
+    def ask(request: Request, source: str, key: str) -> Response:
+        with page.reading() as connection:
+            waiting = waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT)
+            wanted = [
+                each.run_id for each in waiting if each.source == source and product_key(each.line.product) == key
+            ]
+            found = runs_of(connection, wanted[: MOST_AT_ONCE + 1], advise=advice)
+        title = "Look again at what waits for an offer"
+        return ask_for_all(page, desk, request, found, title=title, back="/offers")
+
+    return router
+
+
+def _counted(offers: Offers, found: Iterable[Granted]) -> list[dict[str, Any]]:
+    """Each offer with the enrolments that it would be planned for today, of those that were planned lately."""
+    counts: dict[int, int] = {}
+    for each in found:
+        rule = offers.match(each.source, each.line)
+        if isinstance(rule, Offer):
+            counts[id(rule)] = counts.get(id(rule), 0) + each.count
+    return [{"offer": offer, "count": counts.get(id(offer), 0)} for offer in offers.offers]

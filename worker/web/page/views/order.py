@@ -1,0 +1,69 @@
+"""An order: what came of it, its lines and seats with their runs, its deliveries, and what each version changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from worker.ledger.orders.versions import compared_versions
+from worker.ledger.views.history import story_of_order
+from worker.ledger.views.listing import show_order
+from worker.reasons import advice
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page
+from worker.web.page.views.formatting import days, verdict
+
+
+def order_routes(page: Page) -> APIRouter:
+    """The route."""
+    router = guarded_router(page)
+
+    # An id may hold whatever its source likes, a slash too.
+    @router.get("/orders/{source}/{order_id:path}")
+    def show(request: Request, source: str, order_id: str) -> Response:
+        with page.reading() as connection:
+            order = show_order(connection, source, order_id, advise=advice)
+            story = story_of_order(connection, source, order_id, advise=advice, now=page.clock())
+            versions = compared_versions(connection, source, order_id)
+        return page.render(
+            request,
+            "order.html",
+            order=order,
+            verdict=verdict(story["answer"], story["tone"], story["action"], can_act=page.desk is not None),
+            days=days(story["timeline"]),
+            omitted=story["omitted"],
+            seats=_seats(order),
+            versions=versions,
+        )
+
+    return router
+
+
+def _seats(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a seat, with the runs that are for it; the runs of seats that are gone come last."""
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in order["runs"]:
+        runs.setdefault((run["line_id"], run["seat_id"]), []).append(run)
+    rows = [
+        {
+            "line": line,
+            "names": ", ".join(
+                f"{name} {value}" for name, value in line["product"].items() if value not in {None, line["title"]}
+            ),
+            "seat": seat,
+            "runs": runs.pop((line["id"], seat["id"]), []),
+        }
+        for line in order["lines"]
+        for seat in line["seats"]
+    ]
+    rows += [
+        {
+            "line": {"id": line_id, "title": of_seat[0]["title"]},
+            "names": "no longer in the order",
+            "seat": {"id": seat_id, "learner": None, "hold": None},
+            "runs": of_seat,
+        }
+        for (line_id, seat_id), of_seat in runs.items()
+    ]
+    return rows

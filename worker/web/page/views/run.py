@@ -1,0 +1,67 @@
+"""A run: what it came to and why, its steps with every attempt on an axis of time, its story, and its audit trail."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection
+
+from worker.ledger.states import FINISHED, RunState
+from worker.ledger.views.diagnosis import judge
+from worker.ledger.views.history import why
+from worker.ledger.views.listing import show_run
+from worker.reasons import advice
+from worker.web.page.actions.links import offered, repeat_path
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page
+from worker.web.page.views.formatting import days, verdict
+from worker.web.page.views.step_bars import step_bars
+
+_SETTLED = FINISHED | {RunState.REVIEW}
+
+
+def run_routes(page: Page) -> APIRouter:
+    """The route. The part that changes while a run is under way is asked for anew by itself."""
+    router = guarded_router(page)
+
+    @router.get("/runs/{run_id}")
+    def show(request: Request, run_id: str) -> Response:
+        now = page.clock()
+        with page.reading() as connection:
+            found = show_run(connection, run_id, advise=advice)
+            context = _told(connection, found, now, can_act=page.desk is not None)
+        return page.render(request, "run.html", run=found, is_settled=found["state"] in _SETTLED, **context)
+
+    return router
+
+
+def _told(connection: Connection, run: dict[str, Any], now: datetime, *, can_act: bool) -> dict[str, Any]:
+    judged = judge(connection, [run], [], [], now=now)
+    told = verdict(judged.answer, judged.tone, judged.action, can_act=can_act)
+    named = {button.path for button in told["buttons"]}
+    # Of the order's story what is about the order itself, and what is about this run.
+    story = why(connection, run["id"], advise=advice, now=now)
+    return {
+        "verdict": told,
+        "other_buttons": [button for button in offered(run) if can_act and button.path not in named],
+        "steps": [_step(run, step, now, can_act=can_act) for step in run["steps"]],
+        "bars": step_bars(run["steps"], now),
+        "days": days(line for line in story["timeline"] if line["run_id"] in {None, run["id"]}),
+        "omitted": story["omitted"],
+        "raw": json.dumps(run, indent=2, ensure_ascii=False),
+    }
+
+
+def _step(run: dict[str, Any], step: dict[str, Any], now: datetime, *, can_act: bool) -> dict[str, Any]:
+    repeats = can_act and step["state"] != "removed" and run["state"] != RunState.RUNNING
+    attempts = [attempt | {"seconds": _seconds(attempt, now)} for attempt in step["attempts"]]
+    return step | {"attempts": attempts, "repeat_path": repeat_path(run["id"], step["name"]) if repeats else None}
+
+
+def _seconds(attempt: dict[str, Any], now: datetime) -> float:
+    """How long a try took, or has taken until now."""
+    ended = datetime.fromisoformat(attempt["finished_at"]) if attempt["finished_at"] else now
+    return max(0.0, (ended - datetime.fromisoformat(attempt["started_at"])).total_seconds())

@@ -1,0 +1,88 @@
+"""The systems and the mail server: is each set up, when did it last answer, what holds it back; pause and resume."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+
+from worker.ledger.views.page.systems import systems
+from worker.ledger.views.serializers import Shape
+from worker.settings.mail import MailSettings
+from worker.settings.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
+from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, tell
+from worker.web.page.actions.operator import Desk
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page, field, operator_of
+
+PATH = "/systems"
+_PAUSED = "Nothing more is sent to it until it is resumed: its runs wait. Calls under way end; orders still come in."
+_RESUMED = "What waited for it is sent within seconds. If it is down it is asked at once; the rest follows its answer."
+Destination = Literal["learningcart", "threedcart", "mail"]
+Verb = Literal["pause", "resume"]
+
+
+def systems_routes(page: Page) -> APIRouter:
+    """The list. What is not configured is listed too, with what is missing."""
+    router = guarded_router(page)
+
+    @router.get(PATH)
+    def show(request: Request) -> Response:
+        return page.render(request, "systems.html", systems=_listed(page), can_act=page.desk is not None)
+
+    return router
+
+
+def system_action_routes(page: Page, desk: Desk) -> APIRouter:
+    """Pausing and resuming a destination: GET shows and asks, POST does it. Both are safe to repeat."""
+    router = guarded_router(page)
+
+    @router.get(PATH + "/{system}/{verb}")
+    def ask(request: Request, system: Destination, verb: Verb) -> Response:
+        change = desk.operations.pause if verb == "pause" else desk.operations.resume
+        outcome = Outcome(change(system, actor=operator_of(request), dry_run=True))
+        return confirm(page, request, _wish(system, verb), outcome)
+
+    @router.post(PATH + "/{system}/{verb}")
+    def act(request: Request, system: Destination, verb: Verb) -> Response:
+        change = desk.operations.pause if verb == "pause" else desk.operations.resume
+        reason = field(request, "reason")[:LONGEST_REASON] or None
+        outcome = Outcome(change(system, actor=operator_of(request), reason=reason))
+        if verb == "resume":
+            desk.bell.ring_sweep()
+        return tell(page, request, PATH, outcome)
+
+    return router
+
+
+def _wish(system: str, verb: Verb) -> Wish:
+    path = f"{PATH}/{system}/{verb}"
+    if verb == "pause":
+        return Wish(f"Pause {system}", "Pause", path, PATH, warning=_PAUSED)
+    return Wish(f"Resume {system}", "Resume", path, PATH, warning=_RESUMED)
+
+
+def _listed(page: Page) -> list[dict[str, Any]]:
+    settings = page.settings
+    configured: dict[str, SystemSettings | MailSettings] = {**settings.systems(), "mail": settings.mail}
+    sources = settings.sources()
+    destinations = [name for name in PAUSABLE if configured[name].is_configured]
+    with page.reading() as connection:
+        found: dict[str, Shape] = {
+            shape["system"]: shape
+            for shape in systems(connection, page.clock(), sources=sources, destinations=destinations)
+        }
+    return [
+        {
+            "name": name,
+            "roles": [
+                *(["source"] if name in SOURCES else []),
+                *(["destination"] if name in DESTINATIONS else []),
+            ],
+            "is_source_on": name in sources,
+            "missing": section.missing(),
+            "can_be_paused": name in PAUSABLE,
+            "found": found.get(name),
+        }
+        for name, section in configured.items()
+    ]

@@ -1,0 +1,69 @@
+"""Today: what needs you, what is under way, what was done, and how each system is doing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from worker.ledger.outbox import outbox_shape
+from worker.ledger.views.page.pace import pace
+from worker.ledger.views.page.systems import systems
+from worker.ledger.views.page.today import done_since, needs_person, under_way
+from worker.reasons import advice
+from worker.settings.settings import DESTINATIONS
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page
+from worker.web.page.rendering import MOST_COUNTED
+from worker.web.page.views import chart
+
+
+def today_routes(page: Page) -> APIRouter:
+    """The page, and the two parts of it that are asked for anew while it is seen."""
+    router = guarded_router(page)
+
+    @router.get("/")
+    def show_today(request: Request) -> Response:
+        return page.render(request, "today.html", **_live(page), **_pace(page))
+
+    @router.get("/today/live")
+    def show_live(request: Request) -> Response:
+        return page.render(request, "today_live.html", **_live(page))
+
+    @router.get("/today/pace")
+    def show_pace(request: Request) -> Response:
+        return page.render(request, "today_pace.html", **_pace(page))
+
+    return router
+
+
+def _live(page: Page) -> dict[str, Any]:
+    now = page.clock()
+    settings = page.settings
+    sources = settings.sources()
+    with page.reading() as connection:
+        return {
+            "needs": needs_person(connection, advise=advice, most_counted=MOST_COUNTED),
+            "under_way": under_way(connection, now, most_counted=MOST_COUNTED),
+            "done": done_since(connection, now),
+            "outbox": outbox_shape(connection),
+            "systems": systems(connection, now, sources=sources, destinations=destinations(page)),
+        }
+
+
+def _pace(page: Page) -> dict[str, Any]:
+    with page.reading() as connection:
+        hours = pace(connection, page.clock())
+    return {
+        "hours": hours,
+        "amounts": chart.amounts(hours),
+        "latencies": chart.latencies(hours),
+        "spoken": chart.spoken,
+    }
+
+
+def destinations(page: Page) -> list[str]:
+    """The destinations that are configured."""
+    found = page.settings.systems()
+    mail = ["mail"] if page.settings.mail.is_configured else []
+    return [*(name for name in DESTINATIONS if found[name].is_configured), *mail]
