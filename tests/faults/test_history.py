@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.faults.rig import NewRig
-from tests.unit.workflows.shop import NOW, START, FakeSource, an_order, record, rows, states
+from tests.unit.workflows.fakes.storefront import NOW, START, FakeSource, an_order, record, rows, states
 from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Payment
 from workflows.recording.rereading import reread_orders

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from tests.faults.rig import Killed, die
 from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Watched, a_subscription
-from tests.unit.workflows.shop import Clock, rows, states
+from tests.unit.workflows.fakes.storefront import Clock, rows, states
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events
 from worker.sources.subscription import Access

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from sqlalchemy import update
 
-from tests.unit.workflows.shop import JANE, NOW, an_order, record, rows
+from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows
 from worker.ledger.runs import recoveries as recoveries_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState

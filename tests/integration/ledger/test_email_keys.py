@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from tests.unit.workflows.shop import an_order, record
+from tests.unit.workflows.fakes.storefront import an_order, record
 from worker.ledger.learners.email_keys import rekey
 from worker.ledger.learners.erasure import find_person
 from worker.ledger.session import Ledger

@@ -11,8 +11,8 @@ from celery import signals
 
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
-from tests.unit.workflows.academy import Academy
-from tests.unit.workflows.shop import NOW, ONE_OFFER, Clock, FakeSource
+from tests.unit.workflows.fakes.learningcart import Academy
+from tests.unit.workflows.fakes.storefront import NOW, ONE_OFFER, Clock, FakeSource
 from worker.settings.settings import Settings, load_settings
 from workflows.execution.executor import Executor
 from workflows.ingest.deliveries import HintReader

@@ -13,7 +13,7 @@ from werkzeug import Request, Response
 
 from tasks.alerts import alert
 from tasks.runtime import Runtime
-from tests.unit.workflows.shop import NOW, Clock, an_order, record, rows
+from tests.unit.workflows.fakes.storefront import NOW, Clock, an_order, record, rows
 from worker.broker.app import create_celery
 from worker.clients.alerts import AlertsClient
 from worker.errors import ApiError, ConfigurationError

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.completions import poll_completions
 from tasks.runtime import Runtime
-from tests.unit.workflows.shop import Clock, rows
+from tests.unit.workflows.fakes.storefront import Clock, rows
 from worker.broker.app import create_celery
 from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.ledger.tables.runs import completions

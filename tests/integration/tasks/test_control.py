@@ -8,8 +8,8 @@ import pytest
 
 from tasks.control import sweep
 from tasks.runtime import Runtime
-from tests.unit.workflows.academy import KEY, LEASE_SECONDS, a_run, claimed
-from tests.unit.workflows.shop import NOW, Clock, rows, run_of
+from tests.unit.workflows.fakes.learningcart import KEY, LEASE_SECONDS, a_run, claimed
+from tests.unit.workflows.fakes.storefront import NOW, Clock, rows, run_of
 from worker.broker.app import create_celery
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.orders import order_rows

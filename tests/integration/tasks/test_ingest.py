@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.control import sweep
 from tasks.runtime import Runtime
-from tests.unit.workflows.shop import Clock, FakeSource, an_order, rows
+from tests.unit.workflows.fakes.storefront import Clock, FakeSource, an_order, rows
 from worker.errors import ApiError
 from worker.ledger.orders import order_rows
 from worker.ledger.states import Via

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from tasks.outbox import deliver_events
 from tasks.runtime import Runtime
-from tests.unit.workflows.shop import NOW, rows
+from tests.unit.workflows.fakes.storefront import NOW, rows
 from worker.broker.app import create_celery
 from worker.clients.events import EventsClient
 from worker.ledger.outbox import add_event

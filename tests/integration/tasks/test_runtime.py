@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.runtime import Runtime, utc_now
-from tests.unit.workflows.shop import FakeSource, an_order, rows
+from tests.unit.workflows.fakes.storefront import FakeSource, an_order, rows
 from worker.errors import ApiTimeoutError, ConfigurationError
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.settings.settings import Settings, load_settings

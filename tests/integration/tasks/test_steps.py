@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from tasks.runtime import Runtime
-from tests.unit.workflows.academy import KEY, Academy, a_run, api_error, before_the_order, claimed
-from tests.unit.workflows.shop import Clock, an_order, record, run_of
+from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, api_error, before_the_order, claimed
+from tests.unit.workflows.fakes.storefront import Clock, an_order, record, run_of
 from worker.errors import ApiTimeoutError
 from workflows.enrolment.steps import ENROLMENT
 

@@ -19,7 +19,7 @@ from sqlalchemy import insert, select
 
 from tests.integration.servers import PostgresServer
 from tests.integration.upgrade.record_shop import BASELINE_DAYS, FILLED_AT, HERE, SOURCES, START_AT, RecordShop
-from tests.unit.workflows.shop import Clock
+from tests.unit.workflows.fakes.storefront import Clock
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from tests.integration.cli.test_terminal import cartbridge
 from tests.integration.web.browsing import Browser, Hour, app_with
 from tests.unit.worker.web.asking import API_TOKEN
-from tests.unit.workflows.shop import an_order, record, rows
+from tests.unit.workflows.fakes.storefront import an_order, record, rows
 from worker.clients.alerts import AlertsClient
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.integration.web.browsing import HOST, PASSWORD, Browser, Hour, app_with
-from tests.unit.worker.ledger.filling import add_attempt, add_delivery, add_order, add_run
+from tests.unit.worker.ledger.rows import add_attempt, add_delivery, add_order, add_run
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, learners
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat

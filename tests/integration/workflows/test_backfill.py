@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.shop import (
+from tests.unit.workflows.fakes.storefront import (
     NOW,
     ONE_OFFER,
     START,

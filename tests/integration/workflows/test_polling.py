@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.workflows.polled_shop import Shop, numbered, seats
-from tests.unit.workflows.shop import (
+from tests.unit.workflows.fakes.polled_storefront import Shop, numbered, seats
+from tests.unit.workflows.fakes.storefront import (
     NOW,
     ONE_OFFER,
     a_hint_reader,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.unit.workflows.polled_shop import Shop, numbered, seats
-from tests.unit.workflows.shop import (
+from tests.unit.workflows.fakes.polled_storefront import Shop, numbered, seats
+from tests.unit.workflows.fakes.storefront import (
     NOW,
     START,
     an_order,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.polled_shop import Shop, numbered, seats
-from tests.unit.workflows.shop import JOHN, NOW, START, an_order, record, rows, run_of, states
+from tests.unit.workflows.fakes.polled_storefront import Shop, numbered, seats
+from tests.unit.workflows.fakes.storefront import JOHN, NOW, START, an_order, record, rows, run_of, states
 from worker.clients.studiocart.models import Order as Record
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import orders, runs

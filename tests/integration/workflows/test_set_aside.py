@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.polled_shop import Shop, numbered, seats
-from tests.unit.workflows.shop import NOW, ONE_OFFER, FakeSource, a_hint_reader, an_order, offers, rows, states
+from tests.unit.workflows.fakes.polled_storefront import Shop, numbered, seats
+from tests.unit.workflows.fakes.storefront import (
+    NOW,
+    ONE_OFFER,
+    FakeSource,
+    a_hint_reader,
+    an_order,
+    offers,
+    rows,
+    states,
+)
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.captures import capture
-from tests.unit.workflows.shop import NOW, START, Clock, FakeSource, a_hint_reader, offers, rows
+from tests.unit.workflows.fakes.storefront import NOW, START, Clock, FakeSource, a_hint_reader, offers, rows
 from worker.clients.frontcore.models import Order as Record
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.unit.workflows.polled_shop import Shop, numbered
-from tests.unit.workflows.shop import NOW, Clock
+from tests.unit.workflows.fakes.polled_storefront import Shop, numbered
+from tests.unit.workflows.fakes.storefront import NOW, Clock
 from worker.errors import ApiConnectionError
 from worker.ledger.session import Ledger
 from worker.ledger.source_watches import Watch, watches

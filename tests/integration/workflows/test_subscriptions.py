@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.shop import (
+from tests.unit.workflows.fakes.storefront import (
     NOW,
     START,
     Clock,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.classroom import Desk
-from tests.unit.workflows.polled_shop import Shop
-from tests.unit.workflows.shop import ONE_OFFER, Clock, FakeSource, a_hint_reader
-from tests.unit.workflows.three_books import SINCE, FakeCart, NewReconciler
+from tests.unit.workflows.fakes.frontcore_orders import Desk
+from tests.unit.workflows.fakes.polled_storefront import Shop
+from tests.unit.workflows.fakes.reconciled_world import SINCE, FakeCart, NewReconciler
+from tests.unit.workflows.fakes.storefront import ONE_OFFER, Clock, FakeSource, a_hint_reader
 from worker.ledger.session import Ledger
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.planning.offers_file import OffersBook

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.integration.cli.conftest import Run
+from tests.unit.worker.ledger.rows import NOW, add_order, add_run
+from worker.ledger.session import Ledger
+from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.runs import attempts, events, runs
+
+
+@pytest.fixture
+def run_id(ledger: Ledger) -> str:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, key="studiocart/1109/1107/buyer/502", state="succeeded")
+        return add_run(connection, state="pending")
+
+
+def test_ledger_is_recovered_when_it_is_confirmed(run: Run, ledger: Ledger, run_id: str) -> None:
+    result = run("recover", "--without-erasures", "--since", "2d", "--dry-run")
+    assert (result.exit_code, "1 run is asked about" in result.stdout) == (0, True)
+    assert "Nothing was changed." in result.stdout
+    assert run("recover", "--without-erasures", "--since", "2d").exit_code == 2  # nobody to ask
+    with ledger.read() as connection:
+        assert connection.execute(select(recoveries)).all() == []
+    result = run("recover", "--without-erasures", "--since", "2d", "--yes", "--reason", "the disk broke")
+    assert result.exit_code == 0
+    assert "Start everything; no run goes on before" in result.stdout
+    with ledger.read() as connection:
+        [recovery] = connection.execute(select(recoveries)).all()
+        [attempt] = connection.execute(select(attempts)).all()
+        [told] = connection.execute(select(events).where(events.c.kind == "ledger_recovered")).all()
+    assert (recovery.actor, recovery.reason) == ("operator:ann", "the disk broke")
+    assert recovery.steps == ["add_cart_item", "add_comped_order"]
+    assert (attempt.run_id, attempt.step, attempt.outcome) == (run_id, "add_comped_order", "unknown")
+    assert attempt.started_at == recovery.copied_at
+    assert (told.actor, told.reason, told.detail["doubted"]) == ("operator:ann", "the disk broke", 1)
+
+
+def test_what_a_process_held_is_told_when_it_is_freed(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, state="running", lease_holder="gone", lease_until=NOW)
+    result = run("recover", "--without-erasures", "--since", "1h", "--yes")
+    assert "1 run held by a process while the copy was made is freed." in result.stdout
+
+
+@pytest.mark.parametrize("given", [(), ("--since", "2099-01-01"), ("--since", "yesterday")])
+def test_moment_is_refused_when_no_copy_can_be_of_it(run: Run, ledger: Ledger, given: tuple[str, ...]) -> None:
+    assert run("recover", "--without-erasures", *given, "--yes").exit_code == 2
+    with ledger.read() as connection:
+        assert connection.execute(select(recoveries)).all() == []
+
+
+def test_file_of_erasures_is_required_when_a_ledger_is_recovered(
+    run: Run, ledger: Ledger, run_id: str, tmp_path: Path
+) -> None:
+    result = run("recover", "--since", "2d", "--yes")
+    assert (result.exit_code, "--without-erasures" in result.stderr) == (2, True)
+    assert "erasures.jsonl" in result.stderr
+    with closing(sqlite3.connect(tmp_path / "cartbridge.db")) as connection:
+        connection.execute(f"VACUUM INTO '{tmp_path / 'copy.db'}'")
+    with ledger.write() as writing:
+        writing.execute(update(runs).values(state="succeeded", next_attempt_at=None))
+    assert run("forget", "jane@example.com", "--yes").exit_code == 0
+    ledger.close()
+    for each in tmp_path.glob("cartbridge.db*"):
+        each.unlink()
+    shutil.copy(tmp_path / "copy.db", tmp_path / "cartbridge.db")
+    result = run("recover", "--since", "2d", "--yes")
+    assert (result.exit_code, "1 person who was forgotten since is forgotten again" in result.stdout) == (0, True)
+    assert b"jane@example" not in b"".join(each.read_bytes() for each in tmp_path.glob("cartbridge.db*")).lower()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+
+from tests.integration.cli.conftest import Run
+from tests.unit.worker.ledger.rows import (
+    add_breaker,
+    add_cursor,
+    add_delivery,
+    add_order,
+    add_pause,
+    add_run,
+    minutes_ago,
+)
+from worker.ledger.session import Ledger
+
+
+def test_status_is_calm_when_there_is_nothing_to_do(run: Run, ledger: Ledger) -> None:
+    result = run("status")
+    assert result.exit_code == 0
+    assert "Nothing needs a person." in result.stdout
+    assert "none" in result.stdout
+    assert json.loads(run("status", "--json").stdout)["runs"]["succeeded"] == 0
+
+
+def test_status_says_what_needs_a_person_when_something_does(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, state="review", reason="unmapped_product", next_attempt_at=None)
+        add_run(connection, seat="seat-2", state="failed", reason=None, next_attempt_at=None)
+        add_run(connection, seat="seat-3", at=minutes_ago(90))
+        add_delivery(connection, "d1", state="waiting", next_attempt_at=minutes_ago(1))
+        add_pause(connection, reason="maintenance")
+        add_cursor(connection, last_error="boom", failures=3, last_success_at=minutes_ago(5))
+        add_cursor(connection, source="frontcore")
+    result = run("status")
+    for text in (
+        "review: unmapped_product",
+        "failed: no reason",
+        "No offer and no ignore",
+        "runs: 1, the oldest for",
+        "deliveries: 1",
+        "is a worker running?",
+        "learningcart is paused since",
+        "maintenance",
+        "cartbridge resume learningcart",
+        "boom",
+        "never",
+    ):
+        assert text in result.stdout
+
+
+def test_status_says_when_polls_are_late_and_orders_stay_away(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_cursor(connection)
+        since = minutes_ago(90).isoformat()
+        add_cursor(connection, source="watch:studiocart", position={"late_since": since, "silent_since": since})
+    shown = run("status").stdout
+    assert "No poll of studiocart has succeeded since" in shown
+    assert "No new order from studiocart since" in shown
+
+
+def test_status_says_since_when_a_destination_is_down_and_blames_no_worker(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, at=minutes_ago(90))
+        add_breaker(connection)
+    shown = " ".join(run("status").stdout.split())
+    assert "learningcart is down since 2025-03-04 11:30 UTC" in shown
+    assert "it is asked at once by: cartbridge resume learningcart" in shown
+    assert "is a worker running?" not in shown
+    (found,) = json.loads(run("status", "--json").stdout)["breakers"]
+    assert (found["system"], found["state"], found["since"]) == ("learningcart", "open", "2025-03-04T11:30:00Z")
+    assert found["sentence"].startswith("learningcart is down since")
+
+
+def test_status_says_how_many_run_when_a_destination_recovers(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_breaker(connection, state="ramping", allowance=4)
+    shown = " ".join(run("status").stdout.split())
+    assert "answers again: its runs go on, 4 at once at most" in shown
+    assert "asked at once by" not in shown

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.cli.conftest import Run
+from tests.unit.worker.ledger.rows import add_delivery, add_order, add_run, minutes_ago
+from worker.ledger.session import Ledger
+from worker.ledger.views import history as story
+
+
+def test_the_story_ends_in_one_thing_to_do_when_access_is_missing(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection, at=minutes_ago(60 * 24))
+        add_delivery(connection, "d1", at=minutes_ago(1))
+        add_delivery(connection, "d2", at=minutes_ago(2), via="poll")
+        failed = add_run(connection, state="failed", reason="refused", note="no [bold]such[/bold] group\x1b[2J")
+    result = run("why", "jane@example.com")
+    assert result.exit_code == 0
+    assert "✗ jane@example.com has no access" in result.stdout
+    assert "To do:" in result.stdout
+    assert f"cartbridge replay {failed}" in " ".join(result.stdout.replace("│", " ").split())
+    assert "2025-03-03" in result.stdout
+    assert "11:59:00 · A webhook told of order studiocart/1109." in result.stdout
+    assert "[bold]such[/bold]" in result.stdout
+    assert "\x1b[2J" not in result.stdout
+    told = json.loads(run("why", "studiocart/1109", "--json").stdout)
+    assert (told["tone"], told["omitted"], len(told["timeline"])) == ("bad", 0, 3)
+
+
+def test_nothing_is_to_be_done_when_access_was_given(run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(story, "_MOST_LINES", 1)
+    with ledger.write() as connection:
+        add_order(connection)
+        add_delivery(connection, "d1")
+        add_run(connection, state="succeeded")
+    result = run("why", "studiocart/1109")
+    assert "✓ jane@example.com has access" in result.stdout
+    assert "To do" not in result.stdout
+    assert "1 older lines are left out" in result.stderr
+
+
+def test_the_exit_code_is_1_when_nobody_knows_the_name(run: Run, ledger: Ledger) -> None:
+    result = run("why", "jane@example.com")
+    assert (result.exit_code, "no learner 'jane@example.com'" in result.stderr) == (1, True)

@@ -1,0 +1,280 @@
+"""The executor against a LearningCart in memory: what it commits, in which order, and when it stops."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from tests.unit.session_ledger import SessionLedger
+from tests.unit.workflows.fakes.learningcart import (
+    CALL_SECONDS,
+    KEY,
+    LEASE_SECONDS,
+    PATIENCE,
+    Academy,
+    a_run,
+    an_executor,
+    api_error,
+    before_the_order,
+    claimed,
+    is_done,
+    perform,
+    work,
+)
+from tests.unit.workflows.fakes.storefront import Clock, an_order, record, rows, run_of
+from worker.errors import (
+    ApiTimeoutError,
+    InvalidRequestError,
+    ServerError,
+)
+from worker.ledger.session import Ledger
+from worker.ledger.states import RunState
+from worker.ledger.tables.runs import attempts, events, runs, steps
+from workflows.execution.executor import Executor, Timing
+
+
+@pytest.fixture
+def academy() -> Academy:
+    return Academy()
+
+
+@pytest.fixture
+def executor(ledger: Ledger, academy: Academy, clock: Clock) -> Executor:
+    return an_executor(ledger, academy, clock)
+
+
+@pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    """The ledger with one planned run in it."""
+    return session_ledger.filled_by(a_run)
+
+
+@pytest.fixture
+def run_id(ledger: Ledger) -> str:
+    return str(run_of(ledger, KEY).id)
+
+
+def state(ledger: Ledger) -> tuple[str, str | None]:
+    run = run_of(ledger, KEY)
+    return run.state, run.reason
+
+
+def settle(clock: Clock) -> None:
+    clock.advance(seconds=PATIENCE.settle_seconds)
+
+
+# Timing
+
+
+def test_call_may_take_as_long_as_its_timeouts_when_the_lease_is_long() -> None:
+    assert Timing(LEASE_SECONDS, {"learningcart": CALL_SECONDS}).deadline_seconds("learningcart") == CALL_SECONDS
+
+
+def test_call_is_shorter_than_the_lease_when_the_lease_is_short() -> None:
+    assert Timing(10.0, {"learningcart": CALL_SECONDS}).deadline_seconds("learningcart") == 8.0
+
+
+# Claim
+
+
+def test_run_is_held_when_it_is_claimed(executor: Executor, ledger: Ledger, run_id: str, clock: Clock) -> None:
+    held = claimed(executor, run_id)
+    assert (held.id, held.fence, held.holder) == (run_id, 1, "worker-1")
+    assert held.lease_until == clock() + timedelta(seconds=LEASE_SECONDS)
+    assert state(ledger) == ("running", None)
+
+
+def test_run_is_left_alone_when_it_is_held(executor: Executor, ledger: Ledger, run_id: str, clock: Clock) -> None:
+    claimed(executor, run_id)
+    assert executor.claim(run_id, "learningcart") is None
+    assert an_executor(ledger, Academy(), clock, holder="worker-2").claim(run_id, "learningcart") is None
+
+
+def test_run_waits_when_its_destination_is_not_configured(ledger: Ledger, run_id: str, clock: Clock) -> None:
+    assert an_executor(ledger, None, clock).claim(run_id, "learningcart") is None
+    assert state(ledger) == ("pending", None)
+
+
+def test_nothing_happens_when_there_is_no_such_run(executor: Executor) -> None:
+    assert executor.claim("no-such-run", "learningcart") is None
+
+
+# The undisturbed path
+
+
+def test_run_succeeds_when_nothing_goes_wrong(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str
+) -> None:
+    work(executor, run_id)
+    run = run_of(ledger, KEY)
+    assert (run.state, run.result_id, run.lease_until, run.lease_holder) == ("succeeded", "90001", None, None)
+    assert [(row.step, row.outcome) for row in rows(ledger, attempts)] == [
+        ("add_comped_order", "ok"),
+        ("add_customer", "ok"),
+        ("add_customer_to_group", "ok"),
+    ]
+    assert len(academy.made) == 1
+
+
+def test_three_commits_are_made_when_nothing_goes_wrong(executor: Executor, ledger: Ledger, run_id: str) -> None:
+    commits: list[Any] = []
+    event.listen(
+        ledger.engine,
+        "commit",
+        lambda each: commits.append(each) if each.get_execution_options().get("cartbridge_write") else None,
+    )
+    work(executor, run_id)
+    assert len(commits) == 3
+
+
+def test_intent_is_committed_before_the_order_is_sent(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str
+) -> None:
+    seen: list[Any] = []
+
+    def look(method: str) -> None:
+        if method == "add_comp_order":
+            seen.extend(rows(ledger, attempts, attempts.c.step == "add_comped_order"))
+
+    academy.during = look
+    work(executor, run_id)
+    (intent,) = seen
+    assert (intent.outcome, intent.finished_at, intent.fence) == (None, None, 1)
+    assert intent.reference in (academy.made[0].customer_comments or "")
+
+
+def test_nothing_is_left_to_do_when_all_steps_are_done(executor: Executor, run_id: str) -> None:
+    held = claimed(executor, run_id)
+    planned = executor.planned_step(held)
+    while perform(executor, held):
+        pass
+    assert is_done(held)
+    assert executor.planned_step(held) is None
+    assert planned is not None
+    with pytest.raises(ValueError, match="not the next step"):
+        executor.perform(held, planned)
+
+
+def test_run_is_refused_a_step_when_it_is_not_the_next(executor: Executor, run_id: str) -> None:
+    held = claimed(executor, run_id)
+    first = executor.planned_step(held)
+    assert first is not None
+    assert executor.perform(held, first)
+    with pytest.raises(ValueError, match="add_customer is not the next step"):
+        executor.perform(held, first)
+
+
+def test_learner_and_limits_reach_the_client_when_a_step_is_performed(
+    executor: Executor, academy: Academy, run_id: str
+) -> None:
+    work(executor, run_id)
+    assert [limits.deadline_seconds for limits in academy.limits] == [CALL_SECONDS] * 3
+    assert all(limits.slot_taken for limits in academy.limits)
+    assert [limits.before_send is not None for limits in academy.limits] == [False, False, True]
+    assert academy.asked == ["ready", "add_customer", "ready", "add_customer_to_group", "ready", "add_comp_order"]
+
+
+def test_run_succeeds_when_its_last_step_is_safe_to_repeat(ledger: Ledger, run_id: str, clock: Clock) -> None:
+    """No workflow ends so yet; a follow-on cart's may."""
+    with ledger.write() as connection:
+        connection.execute(steps.delete().where(steps.c.name != "add_customer"))
+    executor = an_executor(ledger, Academy(), clock)
+    work(executor, run_id)
+    assert state(ledger) == ("succeeded", None)
+    assert [row.outcome for row in rows(ledger, attempts)] == ["ok"]
+
+
+# Steps that are safe to repeat
+
+
+def test_step_is_tried_again_when_a_safe_call_failed(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+) -> None:
+    academy.before["add_customer_to_group"] = [api_error(ServerError, status=500)]
+    work(executor, run_id)
+    assert state(ledger) == ("waiting", "retrying")
+    (attempt,) = rows(ledger, attempts, attempts.c.step == "add_customer_to_group")
+    assert (attempt.outcome, attempt.http_status, attempt.error) == ("retryable", 500, "ServerError: it went wrong")
+    clock.advance(seconds=PATIENCE.base_seconds)
+    work(executor, run_id)
+    assert state(ledger) == ("succeeded", None)
+    assert academy.asked.count("add_customer") == 1
+
+
+def test_run_fails_when_a_safe_call_is_refused(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str
+) -> None:
+    academy.before["add_customer"] = [api_error(InvalidRequestError, status=400)]
+    work(executor, run_id)
+    assert state(ledger) == ("failed", "refused")
+    assert run_of(ledger, KEY).finished_at is not None
+
+
+def test_lease_is_renewed_when_it_would_not_outlast_a_safe_call(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+) -> None:
+    held = claimed(executor, run_id)
+    clock.advance(seconds=LEASE_SECONDS - CALL_SECONDS + 1)
+    assert perform(executor, held)
+    assert held.lease_until == clock() + timedelta(seconds=LEASE_SECONDS)
+
+
+@pytest.mark.parametrize("method", ["add_customer", "get_orders_by_date"])
+def test_nothing_is_asked_when_the_lease_was_lost_before_a_call(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, *, clock: Clock, method: str
+) -> None:
+    if method == "get_orders_by_date":
+        academy.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+        work(executor, run_id)
+        settle(clock)
+    held = claimed(executor, run_id)
+    with ledger.write() as connection:
+        connection.execute(runs.update().values(fence=runs.c.fence + 1))
+    clock.advance(seconds=LEASE_SECONDS)
+    assert not perform(executor, held)
+    assert method not in academy.asked
+
+
+# Letting go
+
+
+def test_run_is_due_at_once_when_it_is_let_go(
+    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+) -> None:
+    executor.let_go(before_the_order(executor, run_id))
+    run = run_of(ledger, KEY)
+    assert (run.state, run.next_attempt_at, run.lease_until) == ("waiting", clock(), None)
+    work(executor, run_id)
+    assert state(ledger) == ("succeeded", None)
+    assert academy.asked.count("add_customer") == 1
+
+
+def test_nothing_happens_when_a_lost_run_is_let_go(
+    executor: Executor, ledger: Ledger, run_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = claimed(executor, run_id)
+    with ledger.write() as connection:
+        connection.execute(runs.update().values(fence=7))
+    executor.let_go(held)
+    assert state(ledger) == (RunState.RUNNING, None)
+    assert "held by somebody else" in caplog.text
+
+
+def test_next_of_the_lane_is_named_when_one_is_due(executor: Executor, ledger: Ledger, run_id: str) -> None:
+    record(ledger, an_order("1110"))
+    held = claimed(executor, run_id)
+    assert executor.next_in_lane(held) == run_of(ledger, "1110/1107/buyer/501").id
+
+
+def test_nobody_is_next_when_the_lane_is_empty(executor: Executor, run_id: str) -> None:
+    assert executor.next_in_lane(claimed(executor, run_id)) is None
+
+
+def test_events_tell_the_story_when_a_run_ends(executor: Executor, ledger: Ledger, run_id: str) -> None:
+    work(executor, run_id)
+    last = rows(ledger, events, events.c.run_id == run_id)[-1]
+    assert (last.kind, last.actor) == ("run_succeeded", "engine")
+    assert last.detail == {"outcome": "ok", "result_id": "90001"}

@@ -1,0 +1,63 @@
+"""`workflows.ingest.half_written`: an order met by a poll while it is being written is read again a minute later."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.unit.worker.sources.captured import order_of
+from tests.unit.workflows.fakes.polled_storefront import Shop
+from tests.unit.workflows.fakes.storefront import NOW, Clock, FakeSource, an_order, rows, states
+from worker.ledger.session import Ledger
+from worker.ledger.tables.runs import deliveries, orders
+from worker.sources.order import Order
+from workflows.ingest.deliveries import HintReader
+from workflows.ingest.half_written import is_half_written, put_off
+
+HALF = order_of("N-order-read-while-being-written").model_copy(update={"id": "1109", "created_at": NOW})
+
+
+def test_poll_has_it_read_again_in_a_minute_and_asks_nobody(
+    ledger: Ledger, shop: Shop, source: FakeSource, hints: HintReader, clock: Clock
+) -> None:
+    shop.poll()
+    source.put(HALF)
+    shop.poll()
+    shop.poll()
+    waiting = [row for row in rows(ledger, deliveries) if row.order_id == "1109"]
+    assert [(row.state, row.reason, row.via) for row in waiting] == [("waiting", "order_incomplete", "poll")]
+    assert (states(ledger), [row for row in rows(ledger, orders) if row.order_id == "1109"]) == ({}, [])
+    source.put(an_order(created_at=clock.now))
+    clock.now = max(clock.now, waiting[0].next_attempt_at)
+    hints.look("studiocart", "1109")
+    assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
+
+
+def test_runs_stay_when_a_known_order_is_read_half_written(
+    ledger: Ledger, shop: Shop, source: FakeSource, clock: Clock
+) -> None:
+    shop.poll()
+    source.put(an_order(created_at=clock.now))
+    shop.poll()
+    source.put(HALF)
+    shop.poll()
+    assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
+
+
+def test_it_is_taken_as_it_is_when_it_was_read_again_already(
+    ledger: Ledger, shop: Shop, source: FakeSource, hints: HintReader, clock: Clock
+) -> None:
+    shop.poll()
+    source.put(HALF)
+    shop.poll()
+    clock.advance(minutes=2)
+    hints.look("studiocart", "1109")
+    assert len(states(ledger)) == 1
+    shop.poll()
+    with ledger.write() as connection:
+        assert put_off(connection, [HALF], now=clock.now + timedelta(minutes=1)) == set()
+
+
+def test_order_with_a_learner_or_a_product_is_not_half_written() -> None:
+    assert is_half_written(HALF)
+    assert not is_half_written(an_order())
+    assert not is_half_written(Order.model_validate(HALF.model_dump() | {"payment": "waiting"}))

@@ -1,0 +1,74 @@
+"""What of all that is wrong is told, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.unit.workflows.fakes.storefront import NOW
+from workflows.monitoring.alerts import Alert, AlertBook, Problem, judge
+
+HOUR = timedelta(hours=1)
+DOWN = Problem("down/learningcart", "learningcart is down", "Runs wait.", path="/systems")
+
+
+def unmapped(count: int) -> Problem:
+    return Problem("review/unmapped_product", f"{count} runs in review", "Add an offer.", count, "/runs?state=review")
+
+
+def look(book: AlertBook, *found: Problem, after: timedelta = timedelta(0)) -> tuple[Alert | None, AlertBook]:
+    alert, book = judge(found, book, now=NOW + after, group=timedelta(minutes=5), repeat=24 * HOUR)
+    return alert, AlertBook.read(book.document())  # as it comes back from the ledger
+
+
+def test_problem_is_told_once_when_it_lasts() -> None:
+    alert, book = look(AlertBook({}), unmapped(2))
+    assert alert is not None
+    assert alert.title == "Cartbridge: 2 runs in review"
+    assert look(book, unmapped(2), after=HOUR)[0] is None
+    again, _ = look(book, unmapped(2), after=24 * HOUR)
+    assert again is not None
+
+
+def test_problems_are_one_message_when_they_come_together() -> None:
+    alert, _ = look(AlertBook({}), DOWN, unmapped(1))
+    assert alert is not None
+    assert alert.title == "Cartbridge: learningcart is down, and 1 more"
+    assert alert.text("https://bridge.example").split("\n\n") == [
+        "learningcart is down\nRuns wait.\nhttps://bridge.example/systems",
+        "1 runs in review\nAdd an offer.\nhttps://bridge.example/runs?state=review",
+        "The page: https://bridge.example/",
+    ]
+    assert "http" not in alert.text(None)
+
+
+def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
+    _, book = look(AlertBook({}), DOWN)
+    early, book = look(book, DOWN, unmapped(3), after=timedelta(minutes=4))
+    assert early is None
+    alert, _ = look(book, DOWN, unmapped(3), after=timedelta(minutes=5))
+    assert alert is not None
+    assert alert.news == (unmapped(3),)
+    assert "Still so:\n- learningcart is down" in alert.text(None)
+
+
+def test_growth_is_told_when_an_hour_has_passed_only() -> None:
+    _, book = look(AlertBook({}), unmapped(2))
+    assert look(book, unmapped(9), after=HOUR / 2)[0] is None
+    assert look(book, unmapped(9), after=HOUR)[0] is not None
+
+
+def test_what_became_fewer_is_news_when_it_is_more_again() -> None:
+    _, book = look(AlertBook({}), unmapped(5))
+    alert, book = look(book, unmapped(1), after=HOUR)
+    assert alert is None
+    assert look(book, unmapped(2), after=2 * HOUR)[0] is not None
+
+
+def test_end_is_told_when_a_condition_is_over_and_not_when_work_is_done() -> None:
+    _, book = look(AlertBook({}), DOWN, unmapped(1))
+    alert, book = look(book, after=HOUR)
+    assert alert is not None
+    assert alert.title == "Cartbridge: over: learningcart is down"
+    assert alert.over == ("learningcart is down",)
+    assert not book.told
+    assert look(book, unmapped(1), after=2 * HOUR)[0] is not None
