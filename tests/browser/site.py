@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import select
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from worker.ledger.tables.runs import orders, runs
 from worker.sandbox import Fault

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rig import NewRig, Rig
+from tests.faults.harness.product import NewRig, Rig
 from tests.integration.servers import PostgresServer
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox

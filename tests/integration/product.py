@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from sqlalchemy import select
 
-from tests.faults.rig import OFFERS
-from tests.faults.waiting import wait_until
+from tests.faults.harness.product import OFFERS
+from tests.faults.harness.waiting import wait_until
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, runs
 from worker.sandbox import Sandbox

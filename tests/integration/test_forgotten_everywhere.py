@@ -17,7 +17,7 @@ import httpx
 import pytest
 import redis
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from worker.ledger.tables.runs import LedgerModel, runs
 from worker.sandbox import Fault, Sandbox

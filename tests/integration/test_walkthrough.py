@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS
 from tests.integration.servers import free_port
 from worker.sandbox import Sandbox

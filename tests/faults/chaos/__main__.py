@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.faults.chaos.outside import OutsideError
+from tests.faults.chaos.external_systems import OutsideError
 from tests.faults.chaos.report import Outcome, View, print_outcome
-from tests.faults.chaos.story import HarnessError, Story
+from tests.faults.chaos.scenario import HarnessError, Story
 from tests.integration.servers import ServerUnavailableError
 
 INTERRUPTED = 130

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.faults.chaos.external_systems import TENFOLD, Outside
 from tests.faults.chaos.fleet import BEATS, FULL_DISK, WORKERS, Fleet
 from tests.faults.chaos.gate import Gate
-from tests.faults.chaos.outside import TENFOLD, Outside
 from tests.integration.servers import PostgresServer, RedisServer
 
 _GAP_SECONDS = (2.0, 4.5)

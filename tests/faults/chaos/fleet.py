@@ -79,7 +79,7 @@ class Fleet:
         command, settings = PLACES[name]
         program = ["-c", "from worker.cli.app import main; main()"]
         if skew_seconds:
-            program = ["-m", "tests.faults.chaos.skewed", str(skew_seconds)]
+            program = ["-m", "tests.faults.chaos.skewed_clock", str(skew_seconds)]
         environment = {variable: os.environ[variable] for variable in _FROM_OUTSIDE if variable in os.environ}
         self.starts += 1
         with self._log_of(name, on_full_disk=on_full_disk) as log:

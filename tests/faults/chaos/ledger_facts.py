@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from tests.faults.chaos.shop import Sold
+from tests.faults.chaos.storefront import Sold
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import attempts, cursors, deliveries, orders, pauses, runs

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.chaos.fleet import Freeze
 from tests.faults.chaos.ledger_facts import AttemptFact, RunFact
 from tests.faults.chaos.sales import Sale, Seat
-from tests.faults.chaos.shop import Sold
+from tests.faults.chaos.storefront import Sold
 from tests.faults.chaos.verdict import Evidence, Verdict, judge, percentile
 
 SOLD_AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

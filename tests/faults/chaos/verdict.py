@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.chaos.fleet import Freeze
 from tests.faults.chaos.ledger_facts import ENDED, AttemptFact, RunFact
 from tests.faults.chaos.sales import Seat
-from tests.faults.chaos.shop import Sold
+from tests.faults.chaos.storefront import Sold
 from worker.ledger.states import Outcome, RunState
 from worker.sources.order import email_key
 

@@ -16,7 +16,7 @@ from typing import Self
 
 import structlog
 
-from tests.faults.races.company import Company
+from tests.faults.races.deployment import Company
 from tests.faults.races.trial import Trial, run_trial
 from tests.integration.servers import PostgresServer
 from worker.ledger.session import Ledger

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
-from tests.faults.races.company import Company
-from tests.faults.races.storm import Storm
+from tests.faults.races.actors import Storm
+from tests.faults.races.deployment import Company
 from tests.faults.races.verdict import Verdict, judge
 from worker.sandbox import Fault
 from worker.sandbox.faults import Kind, When

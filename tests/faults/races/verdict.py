@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from tests.faults.races.company import Company
+from tests.faults.races.actors import Arrivals
+from tests.faults.races.deployment import Company
 from tests.faults.races.sales import Sale
-from tests.faults.races.storm import Arrivals
 from worker.errors import IllegalTransitionError
 from worker.ledger.states import CLAIMABLE, Actor, Outcome, RunState, check_transition
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps

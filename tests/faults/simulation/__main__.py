@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tests.faults.simulation.simulator import Played, be_silent, play
-from tests.faults.simulation.stage import Book
+from tests.faults.simulation.world import Book
 
 _CHUNK = 25
 _SHOWN = 10

@@ -9,10 +9,10 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tests.faults.simulation.company import Company
+from tests.faults.simulation.actors import Company
 from tests.faults.simulation.network import Sending
 from tests.faults.simulation.sales import WITHDRAWN, Kind, Seat, Sold
-from tests.faults.simulation.stage import SETTLE_SECONDS, SOURCE
+from tests.faults.simulation.world import SETTLE_SECONDS, SOURCE
 
 ALLOWED = {
     ("pending", "running"), ("pending", "cancelled"), ("pending", "review"), ("pending", "succeeded"),

@@ -16,7 +16,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from tests.faults.simulation.boundaries import operation_under_way
-from tests.faults.simulation.timeline import Timeline
+from tests.faults.simulation.virtual_time import Timeline
 from worker.clients import transport
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 from worker.sandbox import wire

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from tasks.runtime import Runtime
-from tests.faults.simulation.timeline import Timeline
+from tests.faults.simulation.virtual_time import Timeline
 
 
 class KilledError(BaseException):

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 from tests.faults.simulation.sales import PAID, WITHDRAWN, Kind, Seat, Sold
-from tests.faults.simulation.stage import GRANTS, OFFERS, Stage
-from tests.faults.simulation.timeline import BEGINNING
 from tests.faults.simulation.troubles import BLOCKED_NAME, Troubles
+from tests.faults.simulation.virtual_time import BEGINNING
+from tests.faults.simulation.world import GRANTS, OFFERS, Stage
 from worker.sandbox.studiocart.records import DATE_TIME, item_of, named_item
 
 FIRST_ID, FIRST_OLD_ID = 7001, 6001

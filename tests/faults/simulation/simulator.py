@@ -14,13 +14,13 @@ import structlog
 
 from tasks.reconcile import reconciler_of
 from tests.faults.simulation import boundaries
-from tests.faults.simulation.company import Company
+from tests.faults.simulation.actors import Company
+from tests.faults.simulation.fault_profile import Weather
 from tests.faults.simulation.judge import Judge
 from tests.faults.simulation.schedule import Schedule
 from tests.faults.simulation.shop import START_AT
-from tests.faults.simulation.stage import LONG_AGO, Book, Process, Stage
-from tests.faults.simulation.timeline import BEGINNING
-from tests.faults.simulation.weather import Weather
+from tests.faults.simulation.virtual_time import BEGINNING
+from tests.faults.simulation.world import LONG_AGO, Book, Process, Stage
 
 LONGEST_SECONDS = 12 * 3600.0
 """Virtual, after the last fault: what has not come to rest by then never will."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.faults.simulation.network import WCF_PAGE, Fate
-from tests.faults.simulation.timeline import BEGINNING
+from tests.faults.simulation.virtual_time import BEGINNING
 from worker.sandbox import wire
 from worker.sandbox.world import World
 

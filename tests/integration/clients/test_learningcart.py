@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from worker.clients.learningcart.client import LearningCartClient
 from worker.clients.learningcart.models import CourseCompletionInfo, CustomerFields
 from worker.errors import InvalidRequestError, NotFoundError, RequestRefusedError, ServerError

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.unit.worker.web.asking import AppClient
 from worker.cli.check.command import _print_findings
 from worker.cli.check.probes import Finding, probe_all

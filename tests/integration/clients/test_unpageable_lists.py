@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tasks.reconcile import reconciler_of
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from worker.cli.app import app
 from worker.clients.list_pages import UnpageableListError
 from worker.ledger.session import Ledger

@@ -12,7 +12,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from worker.sandbox import Sandbox, SandboxConfig
 

@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
-from tests.faults.rig import OFFERS, HandClock, Rig, let_lease_end
+from tests.faults.harness.product import OFFERS, HandClock, Rig, let_lease_end
 from tests.integration.servers import PostgresServer
 from worker.cli.app import app
 from worker.ledger.tables.runs import cursors

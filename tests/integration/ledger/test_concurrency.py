@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.unit.workflows.fakes.storefront import (
     JANE,
     JOHN,

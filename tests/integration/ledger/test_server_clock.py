@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks import runtime as runtime_module
-from tests.faults.rig import SETTLE_SECONDS, Rig
+from tests.faults.harness.product import SETTLE_SECONDS, Rig
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox, SandboxConfig
 

@@ -11,8 +11,8 @@ from celery.contrib.testing.worker import start_worker
 from kombu.transport.memory import Channel
 
 from tasks.dispatch import Doorbell
-from tests.faults.rig import Rig
-from tests.faults.waiting import wait_until
+from tests.faults.harness.product import Rig
+from tests.faults.harness.waiting import wait_until
 from worker.broker.app import QUEUES
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger

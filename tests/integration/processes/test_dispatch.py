@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tasks.dispatch import Doorbell
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.integration.servers import RedisServer
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox

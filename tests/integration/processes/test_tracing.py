@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import select
 from werkzeug import Request, Response
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from tests.integration.servers import free_port
 from worker.ledger.tables.runs import runs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.waiting import wait_until
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from tests.integration.servers import RedisServer
 from worker.sandbox import Fault, Sandbox, SandboxConfig

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from tasks.catalog import refresh_catalog
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from worker.broker.app import create_celery
 from worker.ledger.orders.catalog import product_names
 from worker.sandbox import Sandbox

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tests.faults.rig import OFFERS, Rig
+from tests.faults.harness.product import OFFERS, Rig
 from tests.unit.workflows.fakes.storefront import Clock, FakeSource
 from worker.clients.studiocart.models import Order as StudiocartOrder
 from worker.ledger.session import Ledger

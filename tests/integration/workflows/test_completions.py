@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 
 from tasks.completions import poll_completions
 from tasks.outbox import deliver_events
-from tests.faults.rig import HandClock, Rig
+from tests.faults.harness.product import HandClock, Rig
 from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.session import Ledger
 from worker.sandbox import Fault, Sandbox

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks.reconcile import reconcile, reconciler_of
-from tests.faults.rig import Rig, let_outcome_be_asked
-from tests.faults.waiting import wait_until
+from tests.faults.harness.product import Rig, let_outcome_be_asked
+from tests.faults.harness.waiting import wait_until
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.ledger.tables.runs import attempts, deliveries, runs, steps

@@ -12,7 +12,7 @@ import pytest
 from freezegun import freeze_time
 from sqlalchemy import select
 
-from tests.faults.rig import HandClock, Rig
+from tests.faults.harness.product import HandClock, Rig
 from worker.ledger.tables.runs import orders
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.faults import Fault

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from tests.faults.follow_on_rig import EMAIL, ITEM, FollowOnRig
+from tests.faults.harness.follow_on_product import EMAIL, ITEM, FollowOnRig
 from worker.ledger.tables.runs import events, orders
 from worker.sandbox import Fault, Sandbox
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from tests.faults.mail_rig import KEY, LEARNERS_PASSWORD
-from tests.faults.waiting import wait_until
+from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD
+from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, LEASE_SECONDS, Product
 from tests.integration.servers import RedisServer
 from worker.broker.app import create_celery

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.completions import completions_poller
-from tests.faults.follow_on_rig import COURSE, EMAIL, ITEM, FollowOnRig
+from tests.faults.harness.follow_on_product import COURSE, EMAIL, ITEM, FollowOnRig
 from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import PASSWORD, Office
 from worker.sandbox import Sandbox, SandboxConfig
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import Row, select
 
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.integration.web.browsing import Browser
 from worker.ledger.tables.runs import events, runs
 from worker.web.app import create_app

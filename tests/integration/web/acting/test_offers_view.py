@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import Office
 from worker.ledger.views.page import offers as page_offers
 from workflows.planning.offers import OffersError, parse_offers

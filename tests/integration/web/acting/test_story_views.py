@@ -4,7 +4,7 @@ import re
 
 from sqlalchemy import select
 
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import Office
 from worker.ledger.follow_on.completions import add_completion
 from worker.ledger.runs.run_rows import insert_run

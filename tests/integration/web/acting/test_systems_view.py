@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from sqlalchemy import insert
 
-from tests.faults.rig import Rig
+from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import Office
 from worker.ledger.tables.runs import pauses
 

@@ -1,0 +1,91 @@
+"""What the undisturbed path costs: at most three commits a run, and one broker message a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from celery import signals
+from sqlalchemy import Connection, event
+
+from tasks.dispatch import Doorbell
+from tests.faults.harness.product import Rig
+
+pytestmark = pytest.mark.faults
+
+
+@contextmanager
+def counted_commits(rig: Rig) -> Iterator[list[Connection]]:
+    commits: list[Connection] = []
+
+    def committed(connection: Connection) -> None:
+        if connection.get_execution_options().get("cartbridge_write"):
+            commits.append(connection)
+
+    event.listen(rig.ledger.engine, "commit", committed)
+    try:
+        yield commits
+    finally:
+        event.remove(rig.ledger.engine, "commit", committed)
+
+
+def test_run_commits_three_times_when_nothing_goes_wrong(rig: Rig) -> None:
+    run_id = rig.enrol()
+    with counted_commits(rig) as commits:
+        rig.work(run_id)
+    assert rig.state(run_id) == ("succeeded", None)
+    assert len(commits) == 3
+
+
+def test_run_commits_three_times_when_it_has_many_groups(rig: Rig) -> None:
+    groups = ", ".join(str(number) for number in range(1, 9))
+    grant = f"{{ price_id = 501, group_ids = [{groups}] }}"
+    rig.settings.offers_file.write_text(f'[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{grant}]\n')
+    run_id = rig.enrol()
+    with counted_commits(rig) as commits:
+        rig.work(run_id)
+    assert rig.state(run_id) == ("succeeded", None)
+    assert sorted(rig.sandbox.learningcart.groups) == list(range(1, 9))
+    assert len(commits) == 3
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_second_message_commits_nothing_when_the_run_has_ended(rig: Rig) -> None:
+    run_id = rig.enrol()
+    rig.work(run_id)
+    before = rig.everything_stored()
+    rig.work(run_id)
+    assert rig.everything_stored() == before
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_idle_sweep_commits_nothing_when_nothing_is_due(rig: Rig) -> None:
+    rig.enrol()
+    rig.finish()
+    with counted_commits(rig) as commits:
+        rig.sweep()
+    assert commits == []
+
+
+def test_one_message_is_sent_when_a_workflow_runs_from_end_to_end(rig: Rig) -> None:
+    published: list[dict[str, Any]] = []
+
+    def note(sender: str, body: Any, headers: dict[str, Any], **_: Any) -> None:
+        published.append({"task": sender, "body": body, "headers": headers})
+
+    rig.runtime.doorbell = Doorbell(rig.runtime.app, rig.ledger)
+    signals.before_task_publish.connect(note, weak=False)
+    try:
+        run_id = rig.enrol(email="very.personal@example.test")
+        rig.work(run_id)
+    finally:
+        signals.before_task_publish.disconnect(note)
+    assert rig.state(run_id) == ("succeeded", None)
+    (message,) = published
+    assert message["task"] == "cartbridge.enrolment.add_customer"
+    assert message["body"][0] == (run_id,)
+    tail = [link["task"] for link in reversed(message["body"][2]["chain"])]
+    assert tail == ["cartbridge.enrolment.add_customer_to_group", "cartbridge.enrolment.add_comped_order"]
+    assert "very.personal" not in repr(message)

@@ -1,0 +1,189 @@
+"""Planted bugs against the rulings on what vendors really send: identity, the start, lists, offers, refusals."""
+
+from __future__ import annotations
+
+from tests.faults.planted_bugs.bug import Bug, ByTest, Simulated
+
+_LINES = "worker/sources/studiocart_lines.py"
+_AGE = "workflows/planning/order_age.py"
+_SETTLING = "workflows/execution/settling.py"
+_LISTS = "tests/integration/clients/test_unpageable_lists.py::test_"
+_READ = "tests/unit/worker/sources/test_studiocart_captures.py::test_"
+_SINGLE = "tests/faults/effects/test_single_requests.py::test_"
+
+RULINGS = (
+    Bug(
+        "line known by its name",
+        "A bump that is renamed after the sale is another line, and gets a second comped order by its new name.",
+        _LINES,
+        "        line_id = product_id or by_name.get(_folded(name))\n",
+        "        line_id = by_name.get(_folded(name))\n",
+        ByTest(f"{_READ}lines_are_known_by_the_ids_of_their_products"),
+    ),
+    Bug(
+        "name that comes back is believed",
+        "A bump that an old webhook showed under its old name once more gets a second comped order by its new one.",
+        "workflows/planning/planner.py",
+        "        if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):\n",
+        "        if not fixed:\n",
+        ByTest(
+            "tests/faults/effects/test_studiocart_rulings.py"
+            "::test_renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart"
+        ),
+    ),
+    Bug(
+        "priced field taken for seats",
+        "A price for something about the course becomes nameless seats, and questions that nobody can answer.",
+        _LINES,
+        '_NO_SEAT = frozenset({"line item"})',
+        '_NO_SEAT = frozenset({"no item"})',
+        Simulated(),
+    ),
+    Bug(
+        "trial given before its subscription is read",
+        "An order that begins a trial is taken for a purchase while no list shows its subscription.",
+        "worker/sources/studiocart.py",
+        "        trial=not record.order_amount and any(_has_trial(item) for item in items),",
+        "        trial=False,",
+        ByTest(f"{_READ}trial_is_told_by_its_own_order_and_a_declined_card_pays_for_nothing"),
+    ),
+    Bug(
+        "renewal given where the offer ignores it",
+        "Every payment of a subscription gives access once more.",
+        "workflows/planning/required_runs.py",
+        '    if order.renewal and rule.renewals == "ignore":\n',
+        '    if order.renewal and rule.renewals == "never":\n',
+        Simulated(),
+    ),
+    Bug(
+        "dates alone decide",
+        "An order that a gateway's event shifts to before the start is a question, or is lost.",
+        _AGE,
+        "REDATED_BY_AT_MOST = timedelta(hours=48)",
+        "REDATED_BY_AT_MOST = timedelta(hours=0)",
+        ByTest("tests/unit/workflows/planning/test_order_age.py::test_age_goes_by_id_and_date"),
+    ),
+    Bug(
+        "imported order given",
+        "Old orders that come again under new ids give access to people who had it long ago.",
+        _AGE,
+        "            return Age.CONTRADICTED if is_imported else Age.NEW\n",
+        "            return Age.NEW\n",
+        Simulated(),
+    ),
+    Bug(
+        "paid order of before the start given",
+        "What was handled by hand before Cartbridge came is given a second time.",
+        _AGE,
+        "        return Verdict.HOLD if is_question else Verdict.IGNORE\n",
+        "        return Verdict.HOLD if is_question else Verdict.PLAN\n",
+        Simulated(),
+    ),
+    Bug(
+        "unlisted status given",
+        "A participant's status that nobody has ruled on gives access.",
+        "worker/sources/frontcore_seats.py",
+        """("unknown_status", f"Nobody has ruled on it: {'; '.join(unknown)}.") if unknown else (None, "")""",
+        '(None, "")',
+        ByTest(
+            "tests/unit/worker/sources/test_frontcore_seats.py::"
+            "test_a_seat_waits_when_nobody_has_ruled_on_its_participants_status"
+        ),
+    ),
+    Bug(
+        "list that cannot be paged taken for its end",
+        "A site that shows its newest ten whatever is asked for loses every order behind them.",
+        "worker/clients/studiocart/lists.py",
+        """            if not is_read:
+                raise self._unpageable()
+""",
+        """            if not is_read:
+                return
+""",
+        ByTest(f"{_LISTS}a_poll_fails_when_the_list_stops_being_paged_and_nothing_is_new"),
+    ),
+    Bug(
+        "subscriptions' list holds up every order",
+        "A list of subscriptions that does not answer stops the orders that need none.",
+        "worker/sources/studiocart.py",
+        """        except ApiError as error:
+            log.warning("the subscriptions of""",
+        """        except KeyError as error:
+            log.warning("the subscriptions of""",
+        ByTest("tests/unit/worker/sources/test_studiocart_walks.py::test_no_order_waits_here_when_the_site_fails"),
+    ),
+    Bug(
+        "one broken order stops its page",
+        "A record that cannot be recorded takes every other order of its page with it, at every poll.",
+        "workflows/ingest/order_polling.py",
+        "        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)\n",
+        "        except KeyError as error:\n",
+        ByTest("../integration/workflows/test_set_aside.py"),
+    ),
+    Bug(
+        "half-written order asked about",
+        "An order that is read while it is written has a person asked who it is for.",
+        "workflows/ingest/half_written.py",
+        "    if order.payment is not Payment.PAID or order.buyer_email:\n",
+        "    if order.payment is Payment.PAID or order.buyer_email:\n",
+        ByTest(
+            "tests/unit/workflows/ingest/test_half_written.py::test_poll_has_it_read_again_in_a_minute_and_asks_nobody"
+        ),
+    ),
+    Bug(
+        "repeat after a cancellation believed",
+        "The webhook of a payment, sent again after its cancellation, gives access.",
+        "workflows/ingest/repeats.py",
+        "    return News.DOUBTFUL if was_said else News.NEW\n",
+        "    return News.NEW\n",
+        ByTest(
+            "tests/unit/workflows/ingest/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"
+        ),
+    ),
+    Bug(
+        "last valid offers forgotten",
+        "A typo in the offers file and a restart: every order waits for an offer that there is.",
+        "workflows/planning/offers_file.py",
+        "            return _Read(mark, self._last_valid(), problems=error.problems)\n",
+        "            return _Read(mark, None, problems=error.problems)\n",
+        ByTest(
+            "tests/unit/workflows/planning/test_offers_file.py"
+            "::test_last_valid_rules_outlive_a_restart_when_the_file_is_broken"
+        ),
+    ),
+    Bug(
+        "broken offers stop intake",
+        "A typo in the offers file, and no poll records an order.",
+        "workflows/planning/offers_file.py",
+        "        return self._look().offers or Offers()\n",
+        "        return self.checked()\n",
+        ByTest("tests/integration/workflows/test_polling.py::test_poll_records_orders_when_the_offers_are_broken"),
+    ),
+    Bug(
+        "refusal of everybody pauses nothing",
+        "A rotated password is tried again for every order, until the account is locked.",
+        "workflows/execution/retry_policy.py",
+        "counted=False, next_attempt_at=now, pause=True\n",
+        "counted=False, next_attempt_at=now, pause=False\n",
+        ByTest(
+            "tests/faults/outages/test_refused_credentials.py"
+            "::test_every_run_waits_and_none_fails_when_the_password_was_rotated"
+        ),
+    ),
+    Bug(
+        "lookup that is never answered asked for ever",
+        "A run whose order may exist is settling for good, and nobody is asked.",
+        _SETTLING,
+        "    is_spent = answers_others and asked.failures + 1 >= patience.max_attempts\n",
+        "    is_spent = False\n",
+        ByTest(f"{_SINGLE}a_person_is_asked_when_a_lookup_is_never_answered_and_others_are"),
+    ),
+    Bug(
+        "probe pays for everybody's outage",
+        "While nobody is answered, the run that probes uses up its attempts and fails.",
+        "workflows/execution/retry_policy.py",
+        "    still_down = probing and is_down and not is_own\n",
+        "    still_down = False\n",
+        ByTest(f"{_SINGLE}no_probe_pays_when_nobody_is_answered"),
+    ),
+)

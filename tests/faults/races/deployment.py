@@ -1,0 +1,175 @@
+"""One company: a ledger, the sandbox of its systems, and three processes of Cartbridge with their workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from sqlalchemy import event
+
+from tasks.process import adopt_runtime
+from tasks.runtime import Runtime
+from tests.faults.races.broker import DoublingBroker, DoublingDoorbell
+from tests.faults.races.observed_site import WatchedSite
+from tests.faults.races.sales import OFFERS, Shops
+from worker.ledger.session import Ledger
+from worker.sandbox import Sandbox
+from worker.sandbox.config import LearningCartConfig, SandboxConfig
+from worker.settings.settings import Settings, load_settings
+from worker.web.app import create_app
+
+_LONGEST_TROUBLE = 700
+PROCESSES = 3
+WORKERS = 6
+ACTORS = 16
+SYSTEMS = ("learningcart", "studiocart", "frontcore")
+SETTLE_SECONDS = 45.0
+RETRY_MAX_SECONDS = 30.0
+READ_TIMEOUT_SECONDS = 20.0
+"""Longer than anything here takes: nothing is slow on purpose, and a busy machine must not make outcomes unknown."""
+CUSTOMER_GAP_SECONDS = 0.002
+"""Two `addCustomer` of one new learner that overlap make two customers, as at the real one."""
+
+
+class WebProcess:
+    """The web application, asked without a socket; one storm at a time."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        app = create_app(runtime.settings, runtime.ledger, runtime.doorbell, clock=runtime.clock)
+        self._runner = asyncio.Runner()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.7", 50000))
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://cartbridge.example")
+
+    def post_all(self, webhooks: Sequence[tuple[str, dict[str, Any], dict[str, str]]]) -> list[httpx.Response]:
+        """Send webhooks, each `(source, body, headers)`, at once; their answers in order."""
+
+        async def post_each() -> list[httpx.Response]:
+            return await asyncio.gather(
+                *(
+                    self._client.post(f"/webhooks/{source}", json=body, headers=headers)
+                    for source, body, headers in webhooks
+                )
+            )
+
+        return self._runner.run(post_each())
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+
+class _Overheard(logging.Handler):
+    """Takes every error that the product logs for a trouble: nothing here may give it cause for one."""
+
+    def __init__(self, troubles: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._troubles = troubles
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._troubles.append(f"logged by {record.name}: {record.getMessage()}")
+
+
+class Company:
+    """Everything a trial needs, running. `troubles` gathers what went wrong in a thread of its own."""
+
+    def __init__(self, ledger_url: str, folder: Path) -> None:
+        site = LearningCartConfig(customer_gap_seconds=CUSTOMER_GAP_SECONDS, token_lifetime_seconds=7 * 86_400.0)
+        self.sandbox = Sandbox.start(config=SandboxConfig(learningcart=site, seeded=False))
+        self.site = WatchedSite.watch(self.sandbox)
+        self.shops = Shops(self.sandbox)
+        self.broker = DoublingBroker(WORKERS)
+        self.troubles: list[str] = []
+        self._overheard = _Overheard(self.troubles)
+        logging.getLogger().addHandler(self._overheard)
+        settings = _settings(self.sandbox, ledger_url, folder)
+        self.processes = [self._start_process(settings, number) for number in range(PROCESSES)]
+        self.webs = [WebProcess(runtime) for runtime in self.processes[:2]]
+        self.actors = ThreadPoolExecutor(ACTORS, thread_name_prefix="actor")
+        self._workers = [threading.Thread(target=self._work, args=(number,)) for number in range(WORKERS)]
+        for worker in self._workers:
+            worker.start()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, as one of the processes reaches it."""
+        return self.processes[0].ledger
+
+    def webhook_secret(self, source: str) -> str:
+        config = self.sandbox.config
+        return config.frontcore.webhook_secret if source == "frontcore" else config.studiocart.webhook_secret
+
+    def trouble(self, who: str, error: BaseException) -> None:
+        """Note what no actor and no worker may meet."""
+        told = " ".join(str(error).split())
+        self.troubles.append(f"{who} failed: {type(error).__name__}: {told}"[:_LONGEST_TROUBLE])
+
+    def close(self) -> None:
+        self.broker.close()
+        for worker in self._workers:
+            worker.join()
+        self.actors.shutdown()
+        for web in self.webs:
+            web.close()
+        for runtime in self.processes:
+            runtime.close()
+        self.sandbox.stop()
+        logging.getLogger().removeHandler(self._overheard)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start_process(self, settings: Settings, number: int) -> Runtime:
+        runtime = Runtime(settings, clock=self.sandbox.clock.now, rng=Random(number))
+        runtime.doorbell = DoublingDoorbell(runtime, self.broker)
+        if runtime.ledger.is_sqlite:
+            event.listen(runtime.ledger.engine, "connect", _trust_the_power)
+        adopt_runtime(runtime)
+        return runtime
+
+    def _work(self, number: int) -> None:
+        """A worker's life: what it takes, it does."""
+        tasks = self.processes[number % PROCESSES].app.tasks
+        while (message := self.broker.take(number)) is not None:
+            try:
+                tasks[message.task].apply(args=message.arguments, throw=True)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the trial has failed by it
+                self.trouble(f"worker {number} at {message.task}", error)
+            finally:
+                self.broker.done()
+
+
+def _settings(sandbox: Sandbox, ledger_url: str, folder: Path) -> Settings:
+    offers = folder / "offers.toml"
+    offers.write_text(OFFERS)
+    variables = {
+        "CARTBRIDGE_DATABASE_URL": ledger_url,
+        "CARTBRIDGE_OFFERS_FILE": str(offers),
+        "CARTBRIDGE_SETTLE_SECONDS": str(SETTLE_SECONDS),
+        "CARTBRIDGE_RETRY__MAX_SECONDS": str(RETRY_MAX_SECONDS),
+        # So many connections are kept: opening them anew would be much of a trial.
+        "CARTBRIDGE_WORKER__CONCURRENCY": str(ACTORS),
+        "CARTBRIDGE_STUDIOCART__START_AT": "2020-01-01",
+        "CARTBRIDGE_FRONTCORE__START_AT": "2010-01-01",
+    }
+    for system in SYSTEMS:
+        variables[f"CARTBRIDGE_{system.upper()}__REQUESTS_PER_SECOND"] = "0"
+        variables[f"CARTBRIDGE_{system.upper()}__READ_TIMEOUT_SECONDS"] = str(READ_TIMEOUT_SECONDS)
+    return load_settings(sandbox.environment(systems=SYSTEMS, **variables), env_file=None)
+
+
+def _trust_the_power(connection: Any, _record: Any) -> None:
+    """Waiting for the disk would be most of a trial's time; no power is cut here."""
+    connection.execute("PRAGMA synchronous=OFF")
