@@ -126,6 +126,10 @@ class UnexpectedResponseError(ApiError):
     retryable_by_default = True
 
 
+class AnotherRecordError(UnexpectedResponseError):
+    """A whole answer, and another record than was asked for: nothing is known of the one that was."""
+
+
 class RefusalUnclearError(UnexpectedResponseError):
     """A request was refused, and whether others are could not be found out: it waits, and costs no attempt."""
 

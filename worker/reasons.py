@@ -362,7 +362,8 @@ ADVICE: dict[Reason, Advice] = {
         "The source does not know this order.", "Check the number; `cartbridge ingest SOURCE ORDER` looks again."
     ),
     Reason.SOURCE_UNREACHABLE: Advice(
-        "The source did not answer; it is asked again at the time shown.", "See `cartbridge check`."
+        "The source did not answer, or not with the order; it is asked again at the time shown.",
+        "See `cartbridge check`.",
     ),
     Reason.SOURCE_REFUSED: Advice(
         "The source refuses our key, or the request; it is asked again at the time shown.",

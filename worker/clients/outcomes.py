@@ -14,6 +14,7 @@ from worker.clients.charset import charset_of
 from worker.clients.reading import UnreadableError, code_of, decode, is_html, read_tolerantly, word_of
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import (
+    AnotherRecordError,
     ApiConnectionError,
     ApiError,
     ApiTimeoutError,
@@ -35,6 +36,8 @@ RETRY_AFTER_LIMIT_SECONDS: Final = 86_400.0
 _ERROR_LIMIT_BYTES: Final = 100_000
 _WORD_READ: Final = 2_000
 _LONGEST_RETRY_AFTER: Final = 100
+_LIMITS_RATES: Final = frozenset({"frontcore", "threedcart"})
+"""The systems that are known to refuse by 429 what comes too fast, without carrying it out."""
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -61,8 +64,9 @@ def error_for_answer(
     Refusals (4xx) are final and nothing was done; 425 and 429 may be tried again. After a 408, a 5xx, a 3xx (never
     followed) or half an answer the system may have acted: may be tried again when the call is safe to repeat, else an
     unknown outcome. So is an HTML page that refuses a call which is not safe to repeat: it may come from something in
-    between. The message quotes the system's own short word, redacted, and nothing else of the body; of a redirection,
-    where it leads, with the setting to change where the system's `base_url` is given.
+    between. So is a 429 of a system that is not known to limit rates, whose body is no refusal either. The message
+    quotes the system's own short word, redacted, and nothing else of the body; of a redirection, where it leads, with
+    the setting to change where the system's `base_url` is given.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -85,7 +89,8 @@ def error_for_answer(
     retry_after_seconds = read_retry_after(answer.headers.get("Retry-After"), now)
     if 400 <= status < 500:
         kind = _BY_STATUS.get(status, InvalidRequestError)
-        if not safe_to_repeat and kind is not RateLimitedError and is_html(decode(answer.body)):
+        limits_rates = kind is RateLimitedError and system in _LIMITS_RATES
+        if not safe_to_repeat and not limits_rates and _is_no_refusal(answer, kind):
             # A page for people may come from something in between, before the system acted or after.
             kind = UnexpectedResponseError
         elif kind is not ApiTimeoutError:
@@ -109,6 +114,19 @@ def error_for_answer(
         retry_after_seconds=retry_after_seconds,
         **told,
     )
+
+
+def _is_no_refusal(answer: Answer, kind: type[ApiError]) -> bool:
+    """Whether a 4xx does not refuse in the system's own words: a page, or a 429 with a value of some kind."""
+    if is_html(decode(answer.body)):
+        return True
+    if kind is not RateLimitedError or not answer.body.strip():
+        return False
+    try:
+        document = read_tolerantly(answer.body, charset_of(answer.headers.get("Content-Type"))).document
+    except UnreadableError:
+        return False  # a few words of plain text
+    return not (word_of(document) or code_of(document))
 
 
 def error_for_no_answer(failure: NoAnswer, *, system: str, operation: str, safe_to_repeat: bool) -> ApiError:
@@ -149,6 +167,12 @@ def unexpected(
         safe_to_repeat=safe_to_repeat,
         status=status,
     )
+
+
+def another_record(system: str, operation: str, *, asked: int, answered: int, status: int) -> AnotherRecordError:
+    """Return the error of a read that was answered by another record than was asked for; it says which."""
+    message = f"{system} {operation}: number {answered} was answered where {asked} was asked for"
+    return AnotherRecordError(message, system=system, operation=operation, status=status)
 
 
 def uncertain(kind: type[_E], message: str, *, safe_to_repeat: bool, **details: Any) -> _E:

@@ -132,6 +132,8 @@ class Order(Frozen):
     """Its own record names a subscription, or a price by the period."""
     trial: bool = False
     """Its own record says that it begins a trial, and that nothing was paid with it."""
+    trial_lines: tuple[str, ...] = ()
+    """The lines that begin a trial, and with which nothing was paid. The others were bought."""
     subscription_payment: Literal["first", "later"] | None = None
     """Which payment of its subscription the source says it is, where it says so itself."""
     incomplete: bool = False

@@ -25,8 +25,8 @@ from worker.sources.source import (
     page_of,
     unreadable,
 )
-from worker.sources.studiocart_bodies import is_subscription_record, payment_told, read_body
-from worker.sources.studiocart_lines import lines_of, plain_text
+from worker.sources.studiocart_bodies import is_money_told, is_subscription_record, payment_told, read_body
+from worker.sources.studiocart_lines import has_trial, lines_of, plain_text, trial_lines_of
 from worker.sources.studiocart_pages import looked_behind
 from worker.sources.studiocart_subscriptions import (
     NEVER_BEGUN,
@@ -97,6 +97,9 @@ class StudiocartSource:
             found = to_subscription(record, installments=installments_told(record))
             raise self._found(found.model_copy(update={"is_partial": record.invoices is None}))
         order = to_order(record, trials=self._trials)
+        if order.payment is Payment.PAID and self._trials == "wait" and not is_money_told(record):
+            # It may begin a trial. Only the site can tell: until it does, nothing shows that anything was paid.
+            order = order.model_copy(update={"payment": Payment.WAITING, "payment_unproven": True})
         told = payment_told(body) if order.recurring or body.get("trigger") == "renewal" else None
         return order.model_copy(update={"subscription_payment": told})
 
@@ -255,7 +258,8 @@ def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
         lines_known=record.items is not None,
         subscription_id=subscription_id,
         recurring=subscription_id is not None or any((item.sub_summary or "").strip() for item in items),
-        trial=not record.order_amount and any(_has_trial(item) for item in items),  # null shows no payment either
+        trial=not record.order_amount and any(has_trial(item) for item in items),  # null shows no payment either
+        trial_lines=trial_lines_of(record),
         incomplete=payment is Payment.PAID and not email and not items,
         raw=record.model_dump(mode="json", exclude_unset=True),
     )
@@ -274,13 +278,6 @@ def _subscription_id(record: records.Order) -> str | None:
     named = (record.subscription_id, *(item.subscription_id for item in record.items or ()))
     found = (as_int(each) for each in named)
     return next((str(each) for each in found if each is not None and each > 0), None)
-
-
-def _has_trial(item: records.OrderItem) -> bool:
-    """By the number of days; a version that shows none tells it in words ("$25.00 / month with a 14-day trial")."""
-    if item.trial_days is not None:
-        return item.trial_days > 0
-    return "trial" in (item.sub_summary or "").casefold()
 
 
 def _created_at(record: records.Order) -> datetime | None:

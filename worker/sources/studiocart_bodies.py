@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from worker.clients.reading import as_decimal, as_text
+from worker.clients.reading import as_decimal, as_int, as_text
 from worker.clients.studiocart import models as records
 from worker.errors import WebhookRejectedError
+from worker.sources.studiocart_lines import is_paid_for
 
 SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)
 SUBSCRIPTION_TRIGGERS = frozenset({"active", "completed", "canceled", "paused", "past_due", "trialing"})
@@ -59,6 +60,21 @@ def read_body(body: Mapping[str, Any]) -> records.Order | records.Subscription:
 def payment_told(body: Mapping[str, Any]) -> Literal["first", "later"] | None:
     """Which payment of its subscription a trigger says an order is, None where it says nothing of that."""
     return _PAYMENTS.get(str(body.get("trigger") or "").strip())
+
+
+def is_money_told(record: records.Order) -> bool:
+    """Whether a paid order's body says what was paid: an amount, or that it begins no trial, or that it does.
+
+    A field map may leave out the total and the items, and the order that begins a trial is `paid` as well.
+    """
+    if record.order_amount:
+        return True
+    items = record.items or ()
+    if any(item.trial_days is not None or (item.sub_summary or "").strip() or is_paid_for(item) for item in items):
+        return True
+    named = (record.subscription_id, *(item.subscription_id for item in items))
+    names_subscription = any(as_int(each) for each in named)
+    return record.order_amount == 0 and "subscription_id" in record.model_fields_set and not names_subscription
 
 
 def is_subscription_record(record: Mapping[str, Any]) -> bool:

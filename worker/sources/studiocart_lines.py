@@ -12,6 +12,7 @@ import html
 import re
 from dataclasses import dataclass
 
+from worker.clients.reading import as_decimal
 from worker.clients.studiocart import models as records
 from worker.sources.order import Learner, Line, Product, Seat, address_note, is_email, trimmed_email
 
@@ -36,6 +37,9 @@ class _Sold:
     plan_id: str | None
     product_id: str | None
     is_main: bool
+    has_trial: bool = False
+    is_paid: bool = False
+    """Something was paid with it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,30 @@ def _sold(record: records.Order) -> dict[str, _Sold]:
             known.plan_id = _plan_id(item) if is_main else known.plan_id
         else:
             sold[line_id] = _Sold(name, quantity, _plan_id(item), product_id, is_main)
+        sold[line_id].has_trial = sold[line_id].has_trial or has_trial(item)
+        sold[line_id].is_paid = sold[line_id].is_paid or is_paid_for(item)
     return sold
+
+
+def trial_lines_of(record: records.Order) -> tuple[str, ...]:
+    """The lines that begin a trial, and with which nothing was paid. What was paid is for the others, where any are."""
+    sold = _sold(record)
+    _main_id(record, sold)
+    on_trial = tuple(line_id for line_id, each in sold.items() if each.has_trial and not each.is_paid)
+    return () if record.order_amount and len(on_trial) == len(sold) else on_trial
+
+
+def has_trial(item: records.OrderItem) -> bool:
+    """By the number of days; a version that shows none tells it in words ("$25.00 / month with a 14-day trial")."""
+    if item.trial_days is not None:
+        return item.trial_days > 0
+    return "trial" in (item.sub_summary or "").casefold()
+
+
+def is_paid_for(item: records.OrderItem) -> bool:
+    """Whether an item shows that something was paid with it: its price, or a fee at the beginning of a trial."""
+    fee = as_decimal((item.model_extra or {}).get("sign_up_fee"))
+    return any((item.total_amount, item.subtotal, item.unit_price, fee))
 
 
 def _main_id(record: records.Order, sold: dict[str, _Sold]) -> str:

@@ -19,10 +19,17 @@ from worker.clients.threedcart import models as records
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.unreadable import Rows
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
-from worker.sources.order import Order
+from worker.sources.order import Order, Payment, without_emails
 from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, page_of
 from worker.sources.threedcart_lines import lines_of, trimmed
-from worker.sources.threedcart_statuses import NOT_COMPLETED, PAID_STATUSES, STATUS_NAMES, lacks_evidence, payment_of
+from worker.sources.threedcart_statuses import (
+    NOT_COMPLETED,
+    PAID_STATUSES,
+    STATUS_NAMES,
+    lacks_evidence,
+    payment_of,
+    unknown_approval,
+)
 from worker.text.email_address import trimmed_email
 
 OVERLAP: Final = timedelta(hours=26)
@@ -130,7 +137,7 @@ def to_order(record: records.Order, *, zone: tzinfo, paid_statuses: frozenset[in
     return Order(
         source="threedcart",
         id=str(record.id),
-        status=_status(record.order_status_id),
+        status=_status_of(record, paid_statuses),
         payment=payment_of(record, paid_statuses),
         payment_unproven=lacks_evidence(record, paid_statuses),
         created_at=_moment(record.order_date, zone),
@@ -164,6 +171,14 @@ def _status(status_id: int | str | None) -> str:
     if isinstance(status_id, str):
         return status_id[:_LONGEST_STATUS]
     return "" if status_id is None else f"{status_id} {STATUS_NAMES.get(status_id, '')}".rstrip()
+
+
+def _status_of(record: records.Order, paid_statuses: frozenset[int]) -> str:
+    """The status, and the word of a payment that it waits for, where nobody has ruled on that."""
+    status = _status(record.order_status_id)
+    waits = lacks_evidence(record, paid_statuses) or payment_of(record, paid_statuses) is Payment.UNKNOWN
+    word = unknown_approval(record) if waits else ""
+    return f"{status}, payment {without_emails(word)}"[:_LONGEST_STATUS] if word else status
 
 
 def _moment(text: str | None, zone: tzinfo) -> datetime | None:

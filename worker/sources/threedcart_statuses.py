@@ -68,6 +68,45 @@ _GIVEN_BACK: Final = ("refund", "credit", "void", "chargeback", "reversal")
 _TAKEN: Final = ("sale", "capture", "charge", "purchase", "priorauthcapture", "authcapture", "authorizeandcapture")
 
 
+_DECLINED: Final = (
+    *("declin", "fail", "denied", "reject", "refus", "error", "invalid", "expired", "insufficient", "cancel", "abort"),
+    *("unapproved", "notapproved", "notauth", "unauth", "donothonor", "timeout", "timedout", "fraud"),
+)
+"""Parts of an approval's word, folded, by which the processor says that it took nothing."""
+_APPROVED: Final = frozenset(
+    {
+        *("approved", "approval", "success", "successful", "succeeded", "accepted", "ok", "yes", "true"),
+        *("captured", "completed", "complete", "paid", "settled", "authorized", "authorised"),
+    }
+)
+
+
+class Approval(Enum):
+    """What a transaction's approval says."""
+
+    GIVEN = "given"
+    """A code or a word of approval, or nothing at all: then the kind of the transaction counts."""
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    """A word nobody has ruled on."""
+
+
+def approval_of(row: Transaction) -> Approval:
+    """How a transaction's approval is read: the vendor's field holds the processor's code, or its word."""
+    written = (row.transaction_approval or "").strip()
+    word = fold(written)
+    if any(part in word for part in _DECLINED):
+        return Approval.DECLINED
+    is_code = any(letter.isdigit() for letter in written) and not any(letter.isspace() for letter in written)
+    return Approval.GIVEN if not written or is_code or word in _APPROVED else Approval.UNKNOWN
+
+
+def unknown_approval(record: Order) -> str:
+    """The first approval of a record that nobody has ruled on, as written; empty for none."""
+    unknown = (row for row in record.transaction_list or () if approval_of(row) is Approval.UNKNOWN)
+    return next(((row.transaction_approval or "").strip() for row in unknown), "")
+
+
 def reading_of(status_id: int | str | None, paid_statuses: frozenset[int]) -> Reading:
     """How a status is read. One that a record leaves out is read as New: only evidence makes the order paid."""
     if status_id is None:
@@ -106,20 +145,27 @@ def is_money_taken(record: Order) -> bool:
     """Whether a record shows that money was taken, and not all of it given back.
 
     `BillingOnLinePayment` shows it, and so does a transaction that was captured. Voids are first of what was only
-    authorised: an authorisation that was let go says nothing of the sale that followed it.
+    authorised: an authorisation that was let go says nothing of the sale that followed it. What the processor declined
+    took nothing and gave nothing back, and what nobody has ruled on took nothing; where there is nothing else, the
+    order's own word does not stand against it.
     """
     whole = record.order_amount or Decimal(0)
     taken = authorized = refunded = voided = Decimal(0)
-    was_given_back = was_taken = False
+    was_given_back = was_taken = was_declined = False
     for row in record.transaction_list or ():
         amount = whole if row.transaction_amount is None else row.transaction_amount
         kind = fold(row.transaction_type or "")
-        if kind.startswith(_GIVEN_BACK) or amount < 0:
+        approval = approval_of(row)
+        if approval is Approval.DECLINED:
+            was_declined = True
+        elif kind.startswith(_GIVEN_BACK) or amount < 0:
             was_given_back = True
             if kind.startswith("void"):
                 voided += abs(amount)
             else:
                 refunded += abs(amount)
+        elif approval is Approval.UNKNOWN:
+            was_declined = True
         elif _is_captured(row, kind):
             taken += amount
             was_taken = row.transaction_amount is None or amount > 0 or was_taken
@@ -127,7 +173,7 @@ def is_money_taken(record: Order) -> bool:
             authorized += amount
     if was_given_back:
         return taken - refunded - max(voided - authorized, Decimal(0)) > 0
-    return bool(record.billing_on_line_payment) or was_taken
+    return was_taken or (bool(record.billing_on_line_payment) and not was_declined)
 
 
 def _is_captured(row: Transaction, kind: str) -> bool:

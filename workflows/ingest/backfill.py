@@ -25,10 +25,12 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState, Via
 from worker.ledger.tables.runs import cursors
 from worker.ledger.views import reconcile as books
+from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Unreadable, unreadable
 from workflows.descriptions import describe_plan
 from workflows.ingest.deliveries import SourcePolicy
+from workflows.ingest.half_written import is_half_written, put_off
 from workflows.ingest.set_aside import CONCERNS_ALL, set_aside
 from workflows.planning.model import Create, Plan
 from workflows.planning.offers import Offers
@@ -147,6 +149,9 @@ class Backfiller:
             told = self._annotate([order for order in news if order.id not in done.met])
             with self._ledger.read() as connection:
                 for order in told:
+                    if is_half_written(order) and order.id not in known:
+                        _count_half_written(done, order)
+                        continue
                     look = Look(fetched_at=page.fetched_at, manual=True, start_at=window.since)
                     rules = self._policy.subscriptions
                     plan = preview(connection, order, offers, look, start_at=self._policy.start_at, rules=rules)
@@ -222,8 +227,10 @@ class Backfiller:
         if not news:  # nothing to write: the position moves with the next page that has something
             _count_page(done, page, window)
             return []
-        told = self._annotate(news)
         now = self._clock()
+        with self._ledger.write() as connection:
+            late = put_off(connection, news, now=now, via=Via.MANUAL, actor=actor)
+        told = self._annotate([order for order in news if order.id not in late])
         ready: list[str] = []
         with self._ledger.write() as connection:
             rules, start_at = self._policy.subscriptions, self._policy.start_at
@@ -258,6 +265,9 @@ class Backfiller:
                 if not recorded.stale:
                     _count(done, order, recorded.plan, is_new=order.id not in known)
                 ready += recorded.ready
+            for order in news:
+                if order.id in late:
+                    _count_half_written(done, order)
             _count_page(done, page, window)
             self._move(connection, done)
         return ready
@@ -359,6 +369,12 @@ def _count(done: Backfilled, order: Order, plan: Plan, *, is_new: bool) -> None:
         made = order.created_at.isoformat(timespec="minutes") if order.created_at else ""
         lines = describe_plan(plan) or (f"{plan.state}: {plan.reason}" if plan.reason else str(plan.state),)
         done.shown.append(Shown(order.id, made, order.status, is_new, lines))
+
+
+def _count_half_written(done: Backfilled, order: Order) -> None:
+    """Count an order that was read while it was being written: it is read again in a minute."""
+    if order.id not in done.met:
+        done.reasons[str(Reason.ORDER_INCOMPLETE)] += 1
 
 
 def _outcomes(plan: Plan) -> Iterator[str]:

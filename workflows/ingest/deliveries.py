@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from worker.backoff import backoff_seconds
-from worker.errors import ApiError, NotFoundError, WebhookRejectedError
+from worker.errors import AnotherRecordError, ApiError, NotFoundError, WebhookRejectedError
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
@@ -211,11 +211,11 @@ class HintReader:
                 return asked  # an order after all
             raise
         is_bare = not order.buyer_email and not order.lines_known
-        if is_bare and order.payment is Payment.PAID:
+        if is_bare and (order.payment is Payment.PAID or order.payment_unproven):
             return self._fetch(source, order_id)
         told = _Read(order, bodies[-1].received_at, is_trusted=True)
         # What tells little more than a status counts if the source cannot be asked.
-        return (self._try_to_fetch(source, order_id) or told) if is_bare else told
+        return (self._try_to_fetch(source, order_id) or told) if is_bare or order.payment_unproven else told
 
     def _try_to_fetch(self, source: Source, order_id: str) -> _Read | None:
         """The order as it is now, None where the source cannot tell. Raises `SubscriptionFoundError`."""
@@ -392,6 +392,8 @@ def _reason(error: Exception, *, is_known: bool) -> Reason:
         return Reason.SOURCE_OFF
     if isinstance(error, NotFoundError | WebhookRejectedError):
         return Reason.ORDER_NOT_FOUND
+    if isinstance(error, AnotherRecordError):
+        return Reason.RECORD_UNREADABLE
     if isinstance(error, ApiError) and not error.retryable:
         return Reason.SOURCE_REFUSED
     return Reason.SOURCE_UNREACHABLE if isinstance(error, ApiError) else Reason.RECORD_UNREADABLE

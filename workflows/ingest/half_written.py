@@ -30,21 +30,29 @@ def is_half_written(order: Order) -> bool:
     return order.incomplete or not any(each.product_id or each.product_name or each.sku for each in products)
 
 
-def put_off(connection: Connection, found: Sequence[Order], *, now: datetime) -> set[str]:
+def put_off(
+    connection: Connection,
+    found: Sequence[Order],
+    *,
+    now: datetime,
+    via: Via = Via.POLL,
+    actor: str = Actor.SOURCE,
+) -> set[str]:
     """Have the half-written ones among a page's orders read again in a minute, each once; returns their ids.
 
-    One that the ledger holds just like that was read again before, and is taken as it is.
+    One that the ledger holds just like that was read again before, and is taken as it is. What an operator names stays
+    named by him: `via` and `actor` are the later look's.
     """
     half = [order for order in found if is_half_written(order)]
     late = {order.id for order in half if not _is_recorded(connection, order)}
     for order in half:
-        if order.id in late and not _is_open(connection, order):
+        if order.id in late and not _is_open(connection, order, via):
             delivery_id = order_rows.insert_delivery(
                 connection,
                 source=order.source,
                 order_id=order.id,
-                via=Via.POLL,
-                actor=Actor.SOURCE,
+                via=via,
+                actor=actor,
                 now=now,
                 state=DeliveryState.WAITING,
                 reason=Reason.ORDER_INCOMPLETE,
@@ -59,6 +67,8 @@ def _is_recorded(connection: Connection, order: Order) -> bool:
     return connection.scalar(select(orders.c.content_hash).where(*mine)) == order_rows.content_hash(order)
 
 
-def _is_open(connection: Connection, order: Order) -> bool:
-    mine = (deliveries.c.source == order.source, deliveries.c.order_id == order.id)
+def _is_open(connection: Connection, order: Order, via: Via) -> bool:
+    mine = [deliveries.c.source == order.source, deliveries.c.order_id == order.id]
+    if via is Via.MANUAL:
+        mine.append(deliveries.c.via == via)  # only such a one overrides what was decided by the order's date
     return connection.scalar(select(deliveries.c.id).where(*mine, deliveries.c.state.in_(_OPEN)).limit(1)) is not None

@@ -38,10 +38,12 @@ class News(Enum):
 
 def judge(connection: Connection, source: Source, order: Order, row: Row[Any]) -> News:
     """What a body that was read as this order is, beside the order's row, which is locked."""
+    if order.payment_unproven and row.version > 0 and row.payment == Payment.PAID:
+        return News.OLD  # it says less than is known
     is_withdrawn = row.version > 0 and row.payment in {Payment.REFUNDED, Payment.CANCELLED}
     if not is_withdrawn or order.payment not in {Payment.PAID, Payment.WAITING}:
         return News.NEW
-    if order.payment is Payment.WAITING:
+    if order.payment is Payment.WAITING and not order.payment_unproven:
         return News.OLD  # of the checkout before it was paid; a new checkout decides nothing either
     was_said = _was_said(connection, source, order)
     if row.payment == Payment.REFUNDED:

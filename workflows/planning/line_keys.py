@@ -57,7 +57,8 @@ class LineKeys:
         if not self.kept:
             return order
         lines = tuple(line.model_copy(update={"id": self.kept.get(line.id, line.id)}) for line in order.lines)
-        return order.model_copy(update={"lines": lines})
+        trial_lines = tuple(self.kept.get(line_id, line_id) for line_id in order.trial_lines)
+        return order.model_copy(update={"lines": lines, "trial_lines": trial_lines})
 
     def apply_to_runs(self, runs: Iterable[KnownRun]) -> tuple[KnownRun, ...]:
         """The runs at those ids, also any that were planned under a line's own."""

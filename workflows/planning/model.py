@@ -10,7 +10,7 @@ from enum import Enum
 from worker.ledger import keys
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
-from worker.sources.order import Learner, Money
+from worker.sources.order import Learner, Money, Order
 from workflows.planning.offers import Grant
 
 ENROLMENT = "enrolment"
@@ -115,6 +115,12 @@ class Standing:
     resumed: tuple[datetime, datetime] | None = None
     """When it last ended and went on again; None while it has ended, or if it never had."""
     awaited_until: datetime | None = None
+    is_of_trial_lines: bool = False
+    """It is about the order's lines that begin a trial alone: the others were bought, and wait for nothing."""
+
+    def of_line(self, order: Order, line_id: str) -> Standing | None:
+        """How one line of the order stands; None for one that is no part of the subscription."""
+        return None if self.is_of_trial_lines and line_id not in order.trial_lines else self
 
 
 @dataclass(frozen=True)

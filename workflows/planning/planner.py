@@ -30,6 +30,7 @@ from workflows.planning.model import (
     RequestCancel,
     Revive,
     Situation,
+    Standing,
     WithdrawCancel,
 )
 from workflows.planning.offers import Grant, Offers
@@ -348,7 +349,8 @@ class _Planner:
         """Paid, access stays: unless its subscription ended, an answered taking back asks of giving it again."""
         asks_already = self._follow_subscription(run)
         revocation, _ = last_asked(self.by_key, f"{run.key}/{keys.REVOKE}")
-        has_ended = self.situation.standing is not None and self.situation.standing.ended is not None
+        standing = self._standing_of(run)
+        has_ended = standing is not None and standing.ended is not None
         if revocation is None or has_ended or asks_already:
             return
         if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
@@ -362,11 +364,14 @@ class _Planner:
 
     def _follow_subscription(self, run: KnownRun) -> bool:
         """Ask and settle what its subscription comes to; True if there is a question that must be there."""
-        if self.situation.standing is None:
+        if (standing := self._standing_of(run)) is None:
             return False
-        asked = of_subscription(run, self.by_key, self.situation.standing)
+        asked = of_subscription(run, self.by_key, standing)
         self._ask(asked)
         return any(isinstance(each, Create) for each in asked)
+
+    def _standing_of(self, run: KnownRun) -> Standing | None:
+        return None if (found := self.situation.standing) is None else found.of_line(self.order, run.line_id)
 
     def _ask(self, asked: Iterable[Action]) -> None:
         for action in asked:

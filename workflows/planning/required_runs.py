@@ -46,7 +46,8 @@ def _wanted_runs(
     covered: frozenset[int],
     standing: Standing | None,
 ) -> list[Create] | Reason:
-    role = standing.role if standing is not None else None
+    standing = None if standing is None else standing.of_line(order, line.id)
+    role = None if standing is None else standing.role
     if standing is not None and standing.is_instalment and role is Role.LATER:
         return Reason.INSTALMENT
     if role in {Role.TRIAL, Role.TRIAL_OVER}:
@@ -91,7 +92,8 @@ def awaits(order: Order, offers: Offers, standing: Standing | None) -> Reason | 
     is_decided = all(_grants_in_any_case(rule, standing) for rule in rules if isinstance(rule, Offer))
     if standing.role is Role.AWAITED and not is_decided:
         return Reason.SUBSCRIPTION_UNLISTED
-    return Reason.ON_TRIAL if standing.role is Role.TRIAL else None
+    is_whole = all(standing.of_line(order, line.id) is not None for line in order.lines)
+    return Reason.ON_TRIAL if standing.role is Role.TRIAL and is_whole else None
 
 
 def _grants_in_any_case(rule: Offer, standing: Standing) -> bool:

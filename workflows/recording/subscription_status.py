@@ -11,10 +11,12 @@ from sqlalchemy import Connection, Row
 
 from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.orders import order_rows, subscription_rows
+from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
 from worker.sources.subscription import Access, Subscription
-from workflows.planning.model import Ended, Role, Standing
+from workflows.planning.model import ENROLMENT, Ended, Role, Standing
+from workflows.recording.known_runs import known_runs
 from workflows.recording.source_start import note_contact
 
 LISTED_WITHIN = timedelta(minutes=30)
@@ -78,7 +80,7 @@ def record_subscription(
         values["polled_hash"] = None  # what a poll saw last is not what is recorded: seen again, it is news
     if changed:
         subscription_rows.write_content(connection, subscription, hashed=hashed, now=now)
-        values |= _progress(row, subscription, rules, now)
+        values |= _progress(connection, row, subscription, rules, now)
         if not subscription.buyer_email:
             values["buyer_email_key"] = row.buyer_email_key
     subscription_rows.update_subscription(connection, subscription.source, subscription.id, **values)
@@ -94,9 +96,11 @@ def _without_erased_buyer(connection: Connection, subscription: Subscription) ->
     return subscription
 
 
-def _progress(row: Row[Any], subscription: Subscription, rules: SubscriptionRules, now: datetime) -> dict[str, Any]:
+def _progress(
+    connection: Connection, row: Row[Any], subscription: Subscription, rules: SubscriptionRules, now: datetime
+) -> dict[str, Any]:
     """What follows from a subscription's news, given what was known before."""
-    values: dict[str, Any] = {"initial_order_id": initial_order(subscription, row.initial_order_id, rules)}
+    values: dict[str, Any] = {"initial_order_id": _purchase(connection, subscription, row.initial_order_id, rules)}
     access = subscription.access
     if access is Access.BEGINS and row.live_at is not None:
         access = Access.PAST_DUE  # a trial, or a payment, that came to nothing
@@ -126,6 +130,38 @@ def initial_order(subscription: Subscription, chosen: str | None, rules: Subscri
     return min(begun, key=int, default=None)
 
 
+def _purchase(
+    connection: Connection, subscription: Subscription, chosen: str | None, rules: SubscriptionRules
+) -> str | None:
+    """As `initial_order`, past an order whose payment was for other lines than the one that begins the trial.
+
+    The subscription's record does not tell it from a purchase: the order's own does. One whose access was given is the
+    purchase, whatever is paid later for an earlier one.
+    """
+    found = initial_order(subscription, chosen, rules)
+    order = None if found is None else order_rows.load_order(connection, subscription.source, found)
+    if order is None or not begins_trial(connection, order, rules):
+        return found
+    others = [invoice for invoice in subscription.invoices or () if invoice.order_id != found]
+    begun = {invoice.order_id for invoice in others if invoice.is_begun and not invoice.is_free_trial}
+    gave = begun.intersection(subscription_rows.orders_with_access(connection, subscription.source, subscription.id))
+    return min(gave or begun, key=int, default=None)
+
+
+def begins_trial(connection: Connection, order: Order, rules: SubscriptionRules) -> bool:
+    """Whether lines of an order wait for the first payment: they begin a trial, and no run of theirs was planned."""
+    if rules.trials != "wait" or not order.trial_lines or order.payment is not Payment.PAID:
+        return False
+    bought = {line.id for line in order.lines}.difference(order.trial_lines)
+    return not any(
+        run.line_id not in bought  # under whatever id it was planned
+        and run.workflow == ENROLMENT
+        and not run.is_placeholder
+        and run.state is not RunState.CANCELLED
+        for run in known_runs(connection, order.source, order.id)
+    )
+
+
 def kept(row: Row[Any]) -> Subscription:
     """The subscription as the ledger keeps it: without its buyer's address."""
     return Subscription.model_validate(row.document)
@@ -151,8 +187,13 @@ def standing_of(
 
 def _by_row(connection: Connection, order: Order, row: Row[Any], rules: SubscriptionRules) -> Standing | None:
     subscription = kept(row)
-    initial_order_id = row.initial_order_id or initial_order(subscription, None, rules)
-    if (role := _role(order, subscription, initial_order_id, rules)) is None:
+    initial_order_id = row.initial_order_id or _purchase(connection, subscription, None, rules)
+    if initial_order_id is not None and initial_order_id != order.id:
+        initial_order_id = _purchase(connection, subscription, initial_order_id, rules)
+    is_trial = begins_trial(connection, order, rules)
+    if initial_order_id == order.id and is_trial:
+        initial_order_id = None
+    if (role := _role(order, subscription, initial_order_id, rules, begins_trial=is_trial)) is None:
         return None
     return Standing(
         role=role,
@@ -160,6 +201,7 @@ def _by_row(connection: Connection, order: Order, row: Row[Any], rules: Subscrip
         is_instalment=subscription.is_instalment_plan,
         is_told=row.ended_reason is not None or row.live_at is not None,
         ended=_ended(connection, order, row, subscription) if rules.ends == "review" else None,
+        is_of_trial_lines=is_trial,
         resumed=None if row.ended_reason is not None or row.resumed_at is None else (row.ended_at, row.resumed_at),
     )
 
@@ -169,18 +211,30 @@ def _read_beside(
 ) -> Standing | None:
     """By a subscription that was read beside the order and is not kept: what is planned is a preview."""
     chosen = subscription_rows.initial_order_of(connection, order.source, subscription.id)
-    role = _role(order, subscription, initial_order(subscription, chosen, rules), rules)
-    return None if role is None else Standing(role, subscription.id, is_instalment=subscription.is_instalment_plan)
+    is_trial = begins_trial(connection, order, rules)
+    initial_order_id = _purchase(connection, subscription, chosen, rules)
+    if initial_order_id == order.id and is_trial:
+        initial_order_id = None
+    role = _role(order, subscription, initial_order_id, rules, begins_trial=is_trial)
+    if role is None:
+        return None
+    is_instalment = subscription.is_instalment_plan
+    return Standing(role, subscription.id, is_instalment=is_instalment, is_of_trial_lines=is_trial)
 
 
 def _role(
-    order: Order, subscription: Subscription, initial_order_id: str | None, rules: SubscriptionRules
+    order: Order,
+    subscription: Subscription,
+    initial_order_id: str | None,
+    rules: SubscriptionRules,
+    *,
+    begins_trial: bool,
 ) -> Role | None:
     """What the order is by its subscription's record; None where that does not list it and knows no purchase."""
     invoice = subscription.invoice_of(order.id)
     if order.id == initial_order_id:
         return Role.FIRST
-    if invoice is not None and invoice.is_free_trial:
+    if begins_trial or (invoice is not None and invoice.is_free_trial):
         return Role.TRIAL if initial_order_id is None else Role.TRIAL_OVER
     if initial_order_id is not None:
         return Role.LATER
@@ -195,6 +249,8 @@ def _by_itself(
     """What the order's own record says, where no subscription's does. One that names none and states none has none."""
     if order.payment is not Payment.PAID or not (order.recurring or order.subscription_payment):
         return None
+    if begins_trial(connection, order, rules):
+        return Standing(Role.TRIAL, order.subscription_id, is_of_trial_lines=True)
     if order.trial and rules.trials == "wait":
         return Standing(Role.TRIAL, order.subscription_id)
     if order.subscription_payment is not None:
@@ -215,7 +271,7 @@ def _ends_a_trial(connection: Connection, order: Order, rules: SubscriptionRules
     ids = subscription_rows.orders_of(connection, order.source, order.subscription_id)
     found = [order_rows.load_order(connection, order.source, each) for each in ids if int(each) < int(order.id)]
     before = [each for each in found if each is not None and each.payment in {Payment.PAID, Payment.REFUNDED}]
-    return bool(before) and all(each.trial for each in before)
+    return bool(before) and all(each.trial or begins_trial(connection, each, rules) for each in before)
 
 
 def _may_be_instalment(connection: Connection, order: Order) -> bool:

@@ -67,7 +67,7 @@ EFFECTS = (
         "page for people taken for a refusal",
         "An HTML page of something in between, which came after the effect, ends the run as refused.",
         _OUTCOMES,
-        "if not safe_to_repeat and kind is not RateLimitedError and is_html(decode(answer.body)):",
+        "if not safe_to_repeat and not limits_rates and _is_no_refusal(answer, kind):",
         "if False:",
         ByTest(
             "tests/faults/effects/test_faulty_answers.py"

@@ -43,7 +43,7 @@ RULINGS = (
         "trial given before its subscription is read",
         "An order that begins a trial is taken for a purchase while no list shows its subscription.",
         "worker/sources/studiocart.py",
-        "        trial=not record.order_amount and any(_has_trial(item) for item in items),",
+        "        trial=not record.order_amount and any(has_trial(item) for item in items),",
         "        trial=False,",
         ByTest(f"{_READ}trial_is_told_by_its_own_order_and_a_declined_card_pays_for_nothing"),
     ),

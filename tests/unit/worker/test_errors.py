@@ -18,6 +18,7 @@ RETRYABLE = {
     errors.RateLimitedError,
     errors.RefusalUnclearError,
     errors.ServerError,
+    errors.AnotherRecordError,
     errors.UnexpectedResponseError,
 }
 

@@ -18,6 +18,7 @@ from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, System
 from worker.clients.frontcore.models import Order
 from worker.clients.frontcore.paging import EndlessListError, walk_newest_first
 from worker.clients.list_pages import LastPage, PageSizes, prove_paging, unpageable
+from worker.clients.outcomes import another_record
 from worker.clients.reading import UnreadableError, word_of
 from worker.clients.studiocart.models import rows
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
@@ -176,7 +177,7 @@ class FrontcoreClient:
             raise NotFoundError(message, system=SYSTEM, operation=_RETRIEVE, status=answer.status)
         order = self._order(_RETRIEVE, _alone(document), answer)
         if order.id != order_id:
-            raise self._unexpected(_RETRIEVE, "another order was answered", answer)
+            raise another_record(SYSTEM, _RETRIEVE, asked=order_id, answered=order.id, status=answer.status)
         return order
 
     @property

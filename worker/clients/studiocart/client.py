@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.list_pages import PageSizes, total_of, unpageable
+from worker.clients.outcomes import another_record
 from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
 from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
 from worker.clients.studiocart.requests import (
@@ -255,7 +256,7 @@ class StudiocartClient:
             raise NotFoundError(message, system=SYSTEM, operation=operation, status=answer.status)
         record = self._record(model, operation, answer, document)
         if record.id != record_id:
-            raise self._unexpected(operation, answer, "another record was answered")
+            raise another_record(SYSTEM, operation, asked=record_id, answered=record.id, status=answer.status)
         return record
 
     @staticmethod

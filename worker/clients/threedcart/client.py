@@ -18,6 +18,7 @@ from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, System
 from worker.clients.frontcore.paging import EndlessListError
 from worker.clients.json_text import without_trailing_commas
 from worker.clients.list_pages import prove_paging, unpageable
+from worker.clients.outcomes import another_record
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart.models import (
     Cart,
@@ -255,7 +256,7 @@ class ThreedcartClient:
         answer, document = self._ask(_RETRIEVE, "GET", f"/Orders/{int(order_id)}", limits=limits)
         order = self._record(Order, _RETRIEVE, self._alone(_RETRIEVE, document, answer), answer)
         if order.id != order_id:
-            raise self._unexpected(_RETRIEVE, "another order was answered", answer)
+            raise another_record(SYSTEM, _RETRIEVE, asked=order_id, answered=order.id, status=answer.status)
         return order
 
     @property

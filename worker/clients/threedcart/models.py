@@ -198,6 +198,8 @@ class Transaction(ThreedcartRecord):
     """`Sale`, `Authorize`, `Capture`, `Void`, `Refund`, …"""
     transaction_amount: Amount = None
     transaction_captured: Flag = None
+    transaction_approval: Text = None
+    """The processor's code of approval, or its word: `000000`, `Approved`, `Declined`."""
 
 
 class Question(ThreedcartRecord):

@@ -17,10 +17,10 @@ from worker.ledger.tables.runs import deliveries, order_versions, orders, runs
 from worker.sources.order import Order, email_key
 
 ANNOTATIONS = frozenset(
-    {"renewal", "subscription_id", "recurring", "trial", "subscription_payment", "incomplete"},
+    {"renewal", "subscription_id", "recurring", "trial", "trial_lines", "subscription_payment", "incomplete"},
 )
 """What is no content of an order: it says how the order is taken, or comes from another record."""
-READING: Final = 2
+READING: Final = 3
 """By which reading orders are recorded. Raise it whenever a source's record is read or hashed otherwise than before:
 what was recorded so far is then read again, and what that adds is a question, not news."""
 

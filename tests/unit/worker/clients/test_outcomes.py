@@ -71,6 +71,38 @@ def test_an_error_has_its_class_and_both_flags_when_any_status_comes(safe: bool)
         assert error.message == f"learningcart addCompOrder answered HTTP {status}: *** is no good"
 
 
+@pytest.mark.parametrize("body", [b"<html><body>Too many</body></html>", b"60412", b'{"OrderID": 60412}', b"{}"])
+def test_a_429_is_an_unknown_outcome_when_its_body_is_no_refusal_and_no_rate_is_known(body: bytes) -> None:
+    reply = Answer(429, {"Retry-After": "600"}, body)
+    error = error_of(reply, safe=False)
+    assert error is not None
+    assert (type(error), error.outcome_unknown, error.retryable) == (UnexpectedResponseError, True, False)
+    assert error.retry_after_seconds == 600
+    repeated = error_of(reply, safe=True)
+    assert type(repeated) is RateLimitedError
+    limited = error_for_answer(
+        reply, system="threedcart", operation="create_cart", safe_to_repeat=False, now=NOW, redact=str
+    )
+    assert type(limited) is RateLimitedError
+
+
+@pytest.mark.parametrize("body", [b"", b"Too many requests", b'{"Message": "Slow down"}', b'"Slow down"'])
+def test_a_429_is_a_refusal_when_it_says_nothing_else(body: bytes) -> None:
+    error = error_of(Answer(429, {}, body), safe=False)
+    assert error is not None
+    assert (type(error), error.outcome_unknown, error.retryable) == (RateLimitedError, False, True)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_page_that_refuses_a_new_cart_is_an_unknown_outcome(status: int) -> None:
+    page = Answer(status, {}, b"<!DOCTYPE html><html><body>Blocked by the firewall</body></html>")
+    error = error_for_answer(
+        page, system="threedcart", operation="create_cart", safe_to_repeat=False, now=NOW, redact=str
+    )
+    assert error is not None
+    assert (error.outcome_unknown, error.retryable) == (True, False)
+
+
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_there_is_no_error_when_a_2xx_is_whole(status: int) -> None:
     assert error_of(answer(b"<html>", status)) is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 
 from worker.clients.threedcart.models import Order
 from worker.sources.order import Payment
+from worker.sources.threedcart import to_order
 from worker.sources.threedcart_statuses import (
     PAID_STATUSES,
     Reading,
@@ -102,6 +104,42 @@ def test_money_is_taken_when_the_transactions_say_so(rows: list[dict[str, Any]],
         (row["TransactionAmount"] or 0) < 0 for row in rows
     )
     assert is_money_taken(an_order(TransactionList=rows, BillingOnLinePayment=True)) is (is_taken or not was_given_back)
+
+
+@pytest.mark.parametrize("captured", [0, 1])
+@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize(
+    ("approval", "is_taken"),
+    [
+        *(
+            (code, True)
+            for code in ("000000", "A1B2C3", "8AB12345CD678901E", "Approved", " APPROVAL ", "Success", "", None)
+        ),
+        *((word, False) for word in ("Declined", "DECLINED: 05", "Failed", "Do Not Honor", "Error 12", "Card expired")),
+        *((word, False) for word in ("Pending review", "In progress")),
+    ],
+)
+def test_money_is_taken_when_the_approval_does_not_deny_it(
+    approval: str | None, captured: int, *, online: bool, is_taken: bool
+) -> None:
+    sale = a_transaction("Sale", captured=captured) | {"TransactionApproval": approval}
+    record = an_order(TransactionList=[sale], BillingOnLinePayment=online)
+    assert is_money_taken(record) is is_taken
+    assert payment_of(record, PAID_STATUSES) is (PAID if is_taken else WAITING)
+    retried = an_order(TransactionList=[sale, a_transaction("Sale") | {"TransactionApproval": "123456"}])
+    assert is_money_taken(retried)
+
+
+def test_refund_gives_nothing_back_when_it_was_declined() -> None:
+    declined = a_transaction("Refund") | {"TransactionApproval": "Declined"}
+    assert is_money_taken(an_order(TransactionList=[a_transaction("Sale"), declined]))
+
+
+def test_order_waits_by_the_name_of_its_payment_when_nobody_has_ruled_on_that() -> None:
+    sale = a_transaction("Sale") | {"TransactionApproval": "Pending review"}
+    order = to_order(an_order(TransactionList=[sale]), zone=UTC)
+    assert (order.status, order.payment, order.payment_unproven) == ("1 New, payment Pending review", WAITING, True)
+    assert to_order(an_order(4, TransactionList=[sale]), zone=UTC).status == "4 Shipped"
 
 
 def test_evidence_is_lacking_when_a_completed_order_shows_no_money() -> None:

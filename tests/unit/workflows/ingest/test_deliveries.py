@@ -21,6 +21,7 @@ from tests.unit.workflows.fakes.storefront import (
     run_of,
     states,
 )
+from worker.clients.outcomes import another_record
 from worker.errors import ApiConnectionError, AuthenticationError, RateLimitedError
 from worker.ledger.orders import order_rows
 from worker.ledger.runs import due
@@ -264,6 +265,20 @@ def test_order_waits_for_an_offer_when_the_file_never_was_valid(
     arrive(ledger, clock)
     hints.look("studiocart", "1109")
     assert states(ledger)[SEAT] == ("pending", None)
+
+
+def test_hint_says_what_was_answered_and_plans_nothing_when_it_is_another_order(
+    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock
+) -> None:
+    source.broken = another_record("studiocart", "retrieve/orders", asked=1109, answered=17, status=200)
+    hint = arrive(ledger, clock)
+    hints.look("studiocart", "1109")
+    row = delivery(ledger, hint)
+    assert (row.state, row.reason, states(ledger)) == ("waiting", "record_unreadable", {})
+    assert "number 17 was answered where 1109 was asked for" in row.note
+    clock.advance(minutes=16)
+    hints.look("studiocart", "1109")
+    assert delivery(ledger, hint).state == "review"
 
 
 def test_hint_waits_when_its_source_is_off(ledger: Ledger, hints: HintReader, clock: Clock) -> None:

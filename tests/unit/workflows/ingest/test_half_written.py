@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from tests.unit.worker.sources.captured import order_of
 from tests.unit.workflows.fakes.polled_storefront import Shop
-from tests.unit.workflows.fakes.storefront import NOW, Clock, FakeSource, an_order, rows, states
+from tests.unit.workflows.fakes.storefront import NOW, START, Clock, FakeSource, an_order, rows, states
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import deliveries, orders
 from worker.sources.order import Order
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.backfill import Backfiller, Window
+from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.half_written import is_half_written, put_off
+from workflows.planning.offers_file import OffersBook
 
 HALF = order_of("N-order-read-while-being-written").model_copy(update={"id": "1109", "created_at": NOW})
 
@@ -55,6 +59,35 @@ def test_it_is_taken_as_it_is_when_it_was_read_again_already(
     shop.poll()
     with ledger.write() as connection:
         assert put_off(connection, [HALF], now=clock.now + timedelta(minutes=1)) == set()
+
+
+@pytest.mark.parametrize("is_polled_first", [False, True])
+def test_backfill_has_it_read_again_in_a_minute_for_its_operator(
+    ledger: Ledger,
+    shop: Shop,
+    source: FakeSource,
+    hints: HintReader,
+    clock: Clock,
+    *,
+    book: OffersBook,
+    is_polled_first: bool,
+) -> None:
+    shop.poll()
+    source.put(HALF)
+    if is_polled_first:
+        shop.poll()
+    window = Window(NOW - timedelta(days=1), clock.now + timedelta(days=1))
+    for _ in range(2):
+        filler = Backfiller(ledger, source, SourcePolicy(start_at=START), book, holder="one", clock=clock)
+        assert filler.preview(window).reasons == {"order_incomplete": 1}
+        assert filler.run(window, actor="operator:ann").reasons == {"order_incomplete": 1}
+    assert states(ledger) == {}
+    waiting = [row for row in rows(ledger, deliveries) if row.order_id == "1109" and row.via == "manual"]
+    assert [(row.state, row.reason, row.actor) for row in waiting] == [("waiting", "order_incomplete", "operator:ann")]
+    source.put(an_order(created_at=START - timedelta(days=2)))  # made before the start, and named by the operator
+    clock.now = max(clock.now, waiting[0].next_attempt_at)
+    hints.look("studiocart", "1109")
+    assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
 
 
 def test_order_with_a_learner_or_a_product_is_not_half_written() -> None:

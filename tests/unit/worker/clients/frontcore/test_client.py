@@ -29,6 +29,7 @@ from worker.clients.frontcore.models import Order
 from worker.clients.transport import Answer
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import (
+    AnotherRecordError,
     ConfigurationError,
     NotFoundError,
     UnexpectedResponseError,
@@ -247,6 +248,11 @@ def test_an_order_is_retrieved_when_it_comes_alone_or_in_a_list(shape: Any) -> N
         ("user_data", "true"),
         *(("include[]", each) for each in INCLUDES),
     ]
+
+
+def test_the_error_names_both_numbers_when_another_order_is_answered() -> None:
+    with pytest.raises(AnotherRecordError, match="number 27244 was answered where 27245 was asked for"):
+        client(StubTransport(answer([SAMPLES[0]]))).retrieve_order(27245)
 
 
 def test_less_is_asked_for_when_details_are_left_out() -> None:

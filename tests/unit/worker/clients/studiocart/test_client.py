@@ -19,6 +19,7 @@ from worker.clients.studiocart.requests import ParametersIn
 from worker.clients.transport import Answer
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import (
+    AnotherRecordError,
     AuthenticationError,
     ConfigurationError,
     InvalidRequestError,
@@ -66,6 +67,12 @@ def site_of(ids: list[int], *, cap: int = 1000, end: Answer | None = None) -> St
 
 
 # The client
+
+
+def test_the_error_names_both_numbers_when_another_record_is_answered() -> None:
+    for retrieve in ("retrieve_order", "retrieve_subscription", "retrieve_product"):
+        with pytest.raises(AnotherRecordError, match="number 17 was answered where 12 was asked for"):
+            getattr(client(StubTransport(answer({"id": 17, "status": "paid"}))), retrieve)(12)
 
 
 @pytest.mark.parametrize("access", [Access(base_url=None), Access(api_key=None)])

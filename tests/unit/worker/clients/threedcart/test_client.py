@@ -20,6 +20,7 @@ from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.threedcart.models import Cart, CartFields, ItemOption
 from worker.clients.transport import NoAnswer
 from worker.errors import (
+    AnotherRecordError,
     ApiConnectionError,
     ApiError,
     ApiTimeoutError,
@@ -273,7 +274,7 @@ def test_nothing_is_read_when_an_answer_is_for_something_else() -> None:
         (READS["retrieve_cart"], "a text", UnexpectedResponseError),
         (READS["retrieve_cart"], {"OrderKey": "another", "OrderAmount": 1}, UnexpectedResponseError),
         (READS["retrieve/orders"], [], NotFoundError),
-        (READS["retrieve/orders"], [{"OrderID": 8}], UnexpectedResponseError),
+        (READS["retrieve/orders"], [{"OrderID": 8}], AnotherRecordError),
         (READS["retrieve/orders"], [{"OrderStatusID": 8}], UnexpectedResponseError),
         (READS["list/orders"], {"OrderID": 8}, UnexpectedResponseError),
         (READS["list/orders"], [{"OrderID": 0}], UnexpectedResponseError),
