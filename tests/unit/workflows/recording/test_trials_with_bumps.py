@@ -1,4 +1,4 @@
-"""`workflows.recording.subscription_status`, by line: an order may begin a trial and sell something else, and a body may not say which."""
+"""`workflows.recording.subscription_status` by line: an order may begin a trial and sell something else besides."""
 
 from __future__ import annotations
 
