@@ -118,7 +118,13 @@ class Runtime:
             rng=rng,
             lease_seconds=self._reading_lease_seconds(),
         )
-        self.executor = Executor(
+        self.executor = self._executor(rng)
+        self.operations = Operations(self.ledger, self.hints, clock=clock)
+        self.doorbell = Doorbell(self.app, self.ledger)
+
+    def _executor(self, rng: Random) -> Executor:
+        settings = self.settings
+        return Executor(
             self.ledger,
             WORKFLOWS,
             self.clients,
@@ -138,11 +144,9 @@ class Runtime:
             ),
             keep_profiles=settings.learningcart.existing_customers == "keep",
             holder=self.holder,
-            clock=clock,
+            clock=self.clock,
             rng=rng,
         )
-        self.operations = Operations(self.ledger, self.hints, clock=clock)
-        self.doorbell = Doorbell(self.app, self.ledger)
 
     def _connect_systems(self) -> None:
         settings = self.settings

@@ -258,7 +258,7 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.CART_DIFFERS: Advice(
         "The cart in 3dcart is not the one that was to be made: one item, once, with an address for its checkout.",
-        "Put it right with `cartbridge completions mend RUN`, which shows what it would do and asks, then "
+        "Correct it in 3dcart (the item once, nothing else, the learner's own billing fields), then "
         "`cartbridge replay RUN`; or have another one made: "
         '`cartbridge replay RUN --from-step create_cart --again --reason "new cart"`.',
     ),

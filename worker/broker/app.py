@@ -100,84 +100,49 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 
 def _beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Every entry is harmless when it fires twice: the ledger decides what is due."""
+    """Every entry is harmless when it fires twice: the ledger decides what is due.
+
+    What is done once a night or a day is asked for more often: the ledger knows whether it is done, and beat begins its
+    intervals anew with every restart.
+    """
     sweep = settings.dispatch_seconds
     schedule = {
-        "dispatch_due": {
-            "task": "cartbridge.dispatch_due",
-            "schedule": timedelta(seconds=sweep),
-            "options": {"queue": CONTROL_QUEUE, "expires": sweep * _MISSED_SWEEPS},
-        },
-        # Asked often and done once a night: the ledger knows whether this night's is done, beat would forget.
-        "reconcile": {
-            "task": "cartbridge.reconcile",
-            "schedule": timedelta(seconds=_RECONCILE_ASK_SECONDS),
-            "options": {"queue": INGEST_QUEUE, "expires": _RECONCILE_ASK_SECONDS},
-        },
+        "dispatch_due": _entry("dispatch_due", sweep, CONTROL_QUEUE, expires=sweep * _MISSED_SWEEPS),
+        "reconcile": _entry("reconcile", _RECONCILE_ASK_SECONDS, INGEST_QUEUE),
+        # Also where passwords are dropped by now, as some may be kept from before.
+        "erase_passwords": _entry("erase_passwords", _ERASE_SECONDS, CONTROL_QUEUE),
+        "expire": _entry("expire", _ERASE_SECONDS, INGEST_QUEUE),
     }
     if settings.sources():
-        schedule["watch_sources"] = {
-            "task": "cartbridge.watch_sources",
-            "schedule": timedelta(seconds=_WATCH_SECONDS),
-            "options": {"queue": CONTROL_QUEUE, "expires": _WATCH_SECONDS},
-        }
+        schedule["watch_sources"] = _entry("watch_sources", _WATCH_SECONDS, CONTROL_QUEUE)
     if settings.studiocart.is_configured:
-        # Asked often and done once a day, as above.
-        schedule["refresh_catalog"] = {
-            "task": "cartbridge.refresh_catalog",
-            "schedule": timedelta(seconds=_CATALOG_ASK_SECONDS),
-            "options": {"queue": INGEST_QUEUE, "expires": _CATALOG_ASK_SECONDS},
-        }
+        schedule["refresh_catalog"] = _entry("refresh_catalog", _CATALOG_ASK_SECONDS, INGEST_QUEUE)
     learningcart = settings.learningcart
     if learningcart.is_configured and learningcart.poll_seconds > 0:
-        # Asked often, as beat begins its interval anew with every restart: the ledger knows when the last poll was.
         ask_seconds = completions_ask_seconds(learningcart.poll_seconds)
-        schedule["poll_completions"] = {
-            "task": "cartbridge.poll_completions",
-            "schedule": timedelta(seconds=ask_seconds),
-            "options": {"queue": INGEST_QUEUE, "expires": max(ask_seconds, 5.0)},
-        }
-    # Asked more often than daily, as beat begins its interval anew with every restart; also where passwords are
-    # dropped by now, as some may be kept from before.
-    schedule["erase_passwords"] = {
-        "task": "cartbridge.erase_passwords",
-        "schedule": timedelta(seconds=_ERASE_SECONDS),
-        "options": {"queue": CONTROL_QUEUE, "expires": _ERASE_SECONDS},
-    }
-    # Asked often and done once a day, as above.
-    schedule["expire"] = {
-        "task": "cartbridge.expire",
-        "schedule": timedelta(seconds=_ERASE_SECONDS),
-        "options": {"queue": INGEST_QUEUE, "expires": _ERASE_SECONDS},
-    }
+        schedule["poll_completions"] = _entry(
+            "poll_completions", ask_seconds, INGEST_QUEUE, expires=max(ask_seconds, 5.0)
+        )
     if settings.alerts.is_configured:
-        schedule["alert"] = {
-            "task": "cartbridge.alert",
-            "schedule": timedelta(seconds=_ALERT_SECONDS),
-            "options": {"queue": CONTROL_QUEUE, "expires": _ALERT_SECONDS},
-        }
+        schedule["alert"] = _entry("alert", _ALERT_SECONDS, CONTROL_QUEUE)
     if settings.threedcart.is_configured:
-        # Asked often, and each cart looked at once a day: the ledger knows when that was.
-        schedule["delete_unused_carts"] = {
-            "task": "cartbridge.delete_unused_carts",
-            "schedule": timedelta(seconds=_UNUSED_CARTS_SECONDS),
-            "options": {"queue": INGEST_QUEUE, "expires": _UNUSED_CARTS_SECONDS},
-        }
+        schedule["delete_unused_carts"] = _entry("delete_unused_carts", _UNUSED_CARTS_SECONDS, INGEST_QUEUE)
     if events_of(settings) is not None:
-        schedule["deliver_events"] = {
-            "task": "cartbridge.deliver_events",
-            "schedule": timedelta(seconds=_OUTBOX_SECONDS),
-            "options": {"queue": INGEST_QUEUE, "expires": _OUTBOX_SECONDS},
-        }
+        schedule["deliver_events"] = _entry("deliver_events", _OUTBOX_SECONDS, INGEST_QUEUE)
     for name, source in settings.sources().items():
         if source.poll_seconds > 0:
-            schedule[f"poll_{name}"] = {
-                "task": "cartbridge.poll",
-                "args": (name,),
-                "schedule": timedelta(seconds=source.poll_seconds),
-                "options": {"queue": INGEST_QUEUE, "expires": max(source.poll_seconds, 5.0)},
-            }
+            entry = _entry("poll", source.poll_seconds, INGEST_QUEUE, expires=max(source.poll_seconds, 5.0))
+            schedule[f"poll_{name}"] = entry | {"args": (name,)}
     return schedule
+
+
+def _entry(task: str, seconds: float, queue: str, *, expires: float | None = None) -> dict[str, Any]:
+    """Send a task every so many seconds. A message that nobody took until the next one is due is dropped."""
+    return {
+        "task": f"cartbridge.{task}",
+        "schedule": timedelta(seconds=seconds),
+        "options": {"queue": queue, "expires": expires or seconds},
+    }
 
 
 def completions_ask_seconds(poll_seconds: float) -> float:

@@ -72,20 +72,18 @@ def error_for_answer(
     if 200 <= status < 300:
         if not answer.broken:
             return None
+        kind: type[ApiError] = ApiTimeoutError if answer.timed_out else UnexpectedResponseError
+        message = f"{system} {operation}: {answer.broken} (HTTP {status})"
         return uncertain(
-            ApiTimeoutError if answer.timed_out else UnexpectedResponseError,
-            f"{system} {operation}: {answer.broken} (HTTP {status})",
-            system=system,
-            operation=operation,
-            safe_to_repeat=safe_to_repeat,
-            status=status,
+            kind, message, system=system, operation=operation, safe_to_repeat=safe_to_repeat, status=status
         )
     said = vendor_error(answer)
     word = redact(said.message)[:WORD_LIMIT]
     message = f"{system} {operation} answered HTTP {status}" + (f": {word}" if word else "")
     if 300 <= status < 400:
         message += redact(_redirection(answer.headers.get("Location"), system, base_url))
-    told: dict[str, Any] = {"vendor_code": redact(said.code), "vendor_message": word}
+    told: dict[str, Any] = {"system": system, "operation": operation, "status": status}
+    told |= {"vendor_code": redact(said.code), "vendor_message": word}
     retry_after_seconds = read_retry_after(answer.headers.get("Retry-After"), now)
     if 400 <= status < 500:
         kind = _BY_STATUS.get(status, InvalidRequestError)
@@ -94,26 +92,11 @@ def error_for_answer(
             # A page for people may come from something in between, before the system acted or after.
             kind = UnexpectedResponseError
         elif kind is not ApiTimeoutError:
-            return kind(
-                message,
-                system=system,
-                operation=operation,
-                status=status,
-                retry_after_seconds=retry_after_seconds if kind.retryable_by_default else None,
-                **told,
-            )
+            wait_seconds = retry_after_seconds if kind.retryable_by_default else None
+            return kind(message, retry_after_seconds=wait_seconds, **told)
     else:
         kind = ServerError if status >= 500 else UnexpectedResponseError
-    return uncertain(
-        kind,
-        message,
-        system=system,
-        operation=operation,
-        safe_to_repeat=safe_to_repeat,
-        status=status,
-        retry_after_seconds=retry_after_seconds,
-        **told,
-    )
+    return uncertain(kind, message, safe_to_repeat=safe_to_repeat, retry_after_seconds=retry_after_seconds, **told)
 
 
 def _is_no_refusal(answer: Answer, kind: type[ApiError]) -> bool:

@@ -16,7 +16,7 @@ from worker.clients.learningcart.models import Customer
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
 from worker.ledger.runs.repository import record_event
-from worker.ledger.runs.run_rows import insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, AttemptKind, Outcome, RunState
 from worker.ledger.tables.runs import attempts, runs
@@ -108,20 +108,22 @@ def _plan(connection: Connection, call: Call, *, with_password: bool, now: datet
     word = f"{KEY_WORD}-{parent.generation}" if parent.generation else KEY_WORD
     return insert_run(
         connection,
-        key=f"{parent.key}/{word}",
-        workflow=NAME,
-        state=RunState.PENDING,
-        source=parent.source,
-        order_id=parent.order_id,
-        line_id=parent.line_id,
-        seat_id=parent.seat_id,
-        title="welcome mail",
-        note=None if with_password else _LOST,
-        learner=call.learner,
-        grant={"with_password": with_password},
-        step_names=[SEND_WELCOME_MAIL.kind],
-        parent_id=parent.id,
-        delivery_id=parent.delivery_id,
+        NewRun(
+            key=f"{parent.key}/{word}",
+            workflow=NAME,
+            state=RunState.PENDING,
+            source=parent.source,
+            order_id=parent.order_id,
+            line_id=parent.line_id,
+            seat_id=parent.seat_id,
+            title="welcome mail",
+            note=None if with_password else _LOST,
+            learner=call.learner,
+            grant={"with_password": with_password},
+            step_names=[SEND_WELCOME_MAIL.kind],
+            parent_id=parent.id,
+            delivery_id=parent.delivery_id,
+        ),
         now=now,
     )
 

@@ -21,6 +21,7 @@ from worker.ledger.runs import due, repository
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
+from worker.ledger.views import reconcile as books
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.execution import late_results, settling
@@ -260,7 +261,7 @@ class Executor:
         with self._ledger.read() as connection:
             # The answer of an earlier holder, come in by now, is this run's effect, and no order to be accounted for.
             late = late_results.result_of(connection, held)
-            known = repository.accounted_results(connection, list(found.unreferenced))
+            known = books.accounted_results(connection, found.unreferenced)
         if late is not None:
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": late})
             result = StepResult({**found.output, found.result_name: late}, late)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 from worker.ledger import keys
 from worker.ledger.runs import repository
 from worker.ledger.runs.held import HeldRun, HeldStep
-from worker.ledger.runs.run_rows import insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
 from worker.ledger.tables.runs import attempts, events, runs, steps
 from worker.reasons import Reason
@@ -234,21 +234,23 @@ def _open(
 ) -> None:
     opened = insert_run(
         connection,
-        key=f"{row.key}/{word}",
-        workflow=REVOCATION,
-        state=RunState.REVIEW,
-        source=row.source,
-        order_id=row.order_id,
-        completion_id=row.completion_id,
-        line_id=row.line_id,
-        seat_id=row.seat_id,
-        title=row.title,
-        reason=reason,
-        note=f"LearningCart order {result_id}" if result_id else None,
-        learner=Learner.model_validate(row.learner) if row.learner else None,
-        grant=row.grant,
-        parent_id=row.id,
-        result_id=result_id,
+        NewRun(
+            key=f"{row.key}/{word}",
+            workflow=REVOCATION,
+            state=RunState.REVIEW,
+            source=row.source,
+            order_id=row.order_id,
+            completion_id=row.completion_id,
+            line_id=row.line_id,
+            seat_id=row.seat_id,
+            title=row.title,
+            reason=reason,
+            note=f"LearningCart order {result_id}" if result_id else None,
+            learner=Learner.model_validate(row.learner) if row.learner else None,
+            grant=row.grant,
+            parent_id=row.id,
+            result_id=result_id,
+        ),
         now=now,
     )
     if opened is not None:

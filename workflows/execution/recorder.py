@@ -11,13 +11,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.errors import ApiError, LeaseLostError
+from worker.ledger import pauses
 from worker.ledger.runs import repository
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.other_runs import answered_others
-from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
-from worker.ledger.tables.runs import pauses
 from workflows.execution import breaker_rules, late_results
 from workflows.execution.attempts import describe, ended_attempt, unknown_note
 from workflows.execution.breaker_rules import Evidence
@@ -387,8 +386,6 @@ def _unreachable(error: BaseException) -> bool:
 
 def _pause(connection: Connection, system: str, reason: str, now: datetime) -> None:
     """Pause a destination that refuses our credentials, once, however many workers find out at the same moment."""
-    values = {"system": system, "kind": "authentication", "reason": reason, "actor": Actor.ENGINE, "since": now}
-    if not insert_ignoring(connection, pauses, values):
+    if not pauses.pause(connection, system, kind="authentication", reason=reason, actor=Actor.ENGINE, now=now):
         return
-    repository.record_event(connection, at=now, kind="system_paused", actor=Actor.ENGINE, system=system, reason=reason)
     log.error("%s refuses our credentials and is paused: %s", system, reason)

@@ -92,15 +92,8 @@ def judge(
     is_down = evidence_of(error) is Evidence.DOWN
     still_down = probing and is_down and not is_own
     unreachable = isinstance(error, ApiError) and error.unreachable and not (is_own and error.sent)
-    wait = timedelta(
-        seconds=backoff_seconds(
-            failures,
-            base_seconds=patience.base_seconds,
-            max_seconds=patience.probe_seconds if probing and is_down else patience.max_seconds,
-            rng=rng,
-            retry_after_seconds=wish_seconds(error),
-        )
-    )
+    max_seconds = patience.probe_seconds if probing and is_down else patience.max_seconds
+    wait = _wait(error, failures, base_seconds=patience.base_seconds, max_seconds=max_seconds, rng=rng)
     if unknown:
         return _unknown(error, repeat, patience=patience, now=now, rng=rng)
     if still_down or unreachable:
@@ -116,6 +109,18 @@ def judge(
         spent = Reason.ATTEMPTS_SPENT if is_api_error else Reason.UNEXPECTED_ERROR
         return Verdict(Outcome.RETRYABLE, RunState.FAILED, spent)
     return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, next_attempt_at=now + wait)
+
+
+def _wait(error: BaseException, failures: int, *, base_seconds: float, max_seconds: float, rng: Random) -> timedelta:
+    """How long to wait before the next attempt."""
+    seconds = backoff_seconds(
+        failures,
+        base_seconds=base_seconds,
+        max_seconds=max_seconds,
+        rng=rng,
+        retry_after_seconds=wish_seconds(error),
+    )
+    return timedelta(seconds=seconds)
 
 
 def _unknown(error: BaseException, repeat: Repeat, *, patience: Patience, now: datetime, rng: Random) -> Verdict:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from worker.clients.threedcart.models import Cart
 from worker.errors import ApiError, NotFoundError, UnexpectedResponseError
+from worker.ledger import pauses
 from worker.ledger.follow_on import carts
 from worker.ledger.follow_on.carts import CartState
 from worker.ledger.orders.purchases import store_order
@@ -23,7 +24,6 @@ from worker.ledger.runs import breaker, repository
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
-from worker.ledger.tables.runs import pauses
 from workflows.execution.attempts import describe
 from workflows.follow_on.cart_orders import Bought, OrderList, SoughtCart, look_for_order
 
@@ -85,7 +85,7 @@ class UnusedCarts:
 
     def _may_ask(self) -> bool:
         with self.ledger.read() as connection:
-            paused = connection.execute(select(pauses.c.system).where(pauses.c.system == SYSTEM)).first()
+            paused = pauses.pause_of(connection, SYSTEM)
             found = breaker.read(connection, SYSTEM)
         return paused is None and (found is None or found.state is not BreakerState.OPEN)
 

@@ -18,14 +18,13 @@ from sqlalchemy import Connection, Row
 from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
-from worker.ledger import outbox
+from worker.ledger import outbox, pauses
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.learners.erased import FORGOTTEN, gone_for_good, is_pseudonym, pseudonym
 from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
-from worker.ledger.views import reconcile as books
 from worker.ledger.views.serializers import iso
 from worker.sources.order import email_key
 from workflows.follow_on.completion_progress import Progress, advance
@@ -122,7 +121,7 @@ class CompletionsPoller:
         now = self._clock()
         with self._ledger.write() as connection:
             cursor = None
-            if books.pause_of(connection, SYSTEM) is None:
+            if pauses.pause_of(connection, SYSTEM) is None:
                 cursor = completion_rows.take_cursor(
                     connection, holder=self._holder, now=now, lease_seconds=self._lease_seconds
                 )

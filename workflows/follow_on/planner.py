@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 
 from worker.ledger.orders.purchases import bought
 from worker.ledger.runs import repository
-from worker.ledger.runs.run_rows import insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import Actor, RunState, check_transition
 from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
@@ -153,18 +153,20 @@ class FollowOnPlanner:
         }
         run_id = insert_run(
             connection,
-            key=key,
-            workflow=NAME,
-            state=RunState.PENDING,
-            source=SOURCE,
-            order_id=None,
-            completion_id=completion_id,
-            line_id=WHOLE_ORDER,
-            seat_id=WHOLE_ORDER,
-            title=f"Cart with item {rule.catalog_id} after {completed.course_name or f'course {rule.course_id}'}",
-            learner=learner_of(connection, completed),
-            grant=planned,
-            step_names=[step.name for step in FOLLOW_ON.sequence(planned)],
+            NewRun(
+                key=key,
+                workflow=NAME,
+                state=RunState.PENDING,
+                source=SOURCE,
+                order_id=None,
+                completion_id=completion_id,
+                line_id=WHOLE_ORDER,
+                seat_id=WHOLE_ORDER,
+                title=f"Cart with item {rule.catalog_id} after {completed.course_name or f'course {rule.course_id}'}",
+                learner=learner_of(connection, completed),
+                grant=planned,
+                step_names=[step.name for step in FOLLOW_ON.sequence(planned)],
+            ),
             now=now,
         )
         if run_id is None:
@@ -173,20 +175,7 @@ class FollowOnPlanner:
         by = self._bought(connection, completed, rule)
         if by is None:
             return Planned(Came.PLANNED, run_id)
-        check_transition(RunState.PENDING, RunState.CANCELLED, Actor.SOURCE)
-        connection.execute(
-            update(runs)
-            .where(runs.c.id == run_id)
-            .values(
-                state=RunState.CANCELLED,
-                reason=Reason.ALREADY_BOUGHT,
-                note=f"It was bought by {by}.",
-                cancelled_by="source",
-                next_attempt_at=None,
-                finished_at=now,
-            )
-        )
-        _record(connection, run_id, "run_cancelled", Actor.SOURCE, Reason.ALREADY_BOUGHT, now=now)
+        _cancel_as_bought(connection, run_id, by, now=now)
         return Planned(Came.BOUGHT, run_id)
 
     def _bought(self, connection: Connection, completed: Completed, rule: FollowOn) -> str | None:
@@ -225,3 +214,20 @@ def _record(
     repository.record_event(
         connection, at=now, kind=kind, actor=actor, run_id=run_id, source=SOURCE, reason=reason, detail=detail
     )
+
+
+def _cancel_as_bought(connection: Connection, run_id: str, by: str, *, now: datetime) -> None:
+    check_transition(RunState.PENDING, RunState.CANCELLED, Actor.SOURCE)
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(
+            state=RunState.CANCELLED,
+            reason=Reason.ALREADY_BOUGHT,
+            note=f"It was bought by {by}.",
+            cancelled_by="source",
+            next_attempt_at=None,
+            finished_at=now,
+        )
+    )
+    _record(connection, run_id, "run_cancelled", Actor.SOURCE, Reason.ALREADY_BOUGHT, now=now)

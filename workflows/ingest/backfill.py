@@ -1,8 +1,7 @@
 """Backfill: walks a window of a source's history and records what the ledger lacks of it.
 
 Which orders are done is the ledger's word, not a page number's: an order that the ledger holds as it is costs nothing.
-So a backfill that died goes on by being begun again, and pages that shifted meanwhile skip nothing. The position, which
-moves with the commit of each page, holds the window and what came of it so far.
+So a backfill that died is begun again from its start, and pages that shifted meanwhile skip nothing.
 """
 
 from __future__ import annotations
@@ -12,18 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row
 
-from worker.errors import LeaseLostError
 from worker.ledger.orders import order_rows
 from worker.ledger.runs import repository
-from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState, Via
-from worker.ledger.tables.runs import cursors
 from worker.ledger.views import reconcile as books
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
@@ -71,15 +67,14 @@ class Shown:
 
 @dataclass
 class Backfilled:
-    """What a backfill came to so far, the part before an interruption included."""
+    """What a backfill came to so far."""
 
     source: str
     since: datetime
     until: datetime
-    resumed: bool = False
     pages: int = 0
     orders: int = 0
-    """Orders of the window that were read this time, each once."""
+    """Orders of the window that were read, each once."""
     new: int = 0
     changed: int = 0
     """Known, and of other content now; or taken as handled before, or still unmapped, and planned anew."""
@@ -112,7 +107,7 @@ def ignore_page(_done: Backfilled, _ready: list[str]) -> None:
 
 
 class Backfiller:
-    """Backfills one source. Another backfill of the source that is begun meanwhile takes over, and this one ends."""
+    """Backfills one source. Harmless when two run: an order that one has recorded is news to neither."""
 
     def __init__(
         self,
@@ -121,22 +116,13 @@ class Backfiller:
         policy: SourcePolicy,
         offers: OffersBook,
         *,
-        holder: str,
         clock: Callable[[], datetime],
     ) -> None:
         self._ledger = ledger
         self._source = source
         self._policy = policy
         self._offers = offers
-        self._holder = holder
         self._clock = clock
-        self._mark = f"backfill:{source.name}"
-
-    def unfinished(self) -> Window | None:
-        """The window of the backfill that was begun and not ended, None if there is none."""
-        with self._ledger.read() as connection:
-            row = books.cursor_of(connection, self._mark)
-        return None if row is None or row.position.get("finished", True) else _window_of(row.position)
 
     def preview(self, window: Window, on_page: OnPage = ignore_page) -> Backfilled:
         """Read everything and tell what a backfill would do; writes nothing. Raises `ApiError`, `OffersError`."""
@@ -166,34 +152,16 @@ class Backfiller:
     ) -> Backfilled:
         """Record and plan what the ledger lacks of the window, page by page, each page one transaction.
 
-        Safe to repeat: the second time nothing is recorded. Goes on with the counts of an unfinished backfill of this
-        very window. Raises `ApiError` (what was recorded stays; begin it again to go on), `OffersError`, and
-        `LeaseLostError` when another backfill of the source was begun meanwhile.
+        Safe to repeat: the second time nothing is recorded. Raises `ApiError` (what was recorded stays; begin it again)
+        and `OffersError`.
         """
         offers = self._offers.checked()
         reread_orders(self._ledger, self._source, now=self._clock())
-        done = self._begin(window, actor, reason)
+        done = Backfilled(self._source.name, window.since, window.until)
+        self._event("backfill_begun", actor, reason, done)
         for page in self._source.walk_since(window.since):
             on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
-        with self._ledger.write() as connection:
-            self._move(connection, done, finished=True)
-            self._event(connection, "backfill_ended", actor, reason, done)
-        return done
-
-    def _begin(self, window: Window, actor: str, reason: str | None) -> Backfilled:
-        done = Backfilled(self._source.name, window.since, window.until)
-        with self._ledger.write() as connection:
-            insert_ignoring(connection, cursors, {"source": self._mark, "position": {}, "failures": 0})
-            row = connection.execute(select(cursors).where(cursors.c.source == self._mark).with_for_update()).one()
-            if not row.position.get("finished", True) and _window_of(row.position) == window:
-                _take_up(done, row.position)
-            connection.execute(
-                update(cursors)
-                .where(cursors.c.source == self._mark)
-                .values(lease_holder=self._holder, last_attempt_at=self._clock())
-            )
-            self._move(connection, done)
-            self._event(connection, "backfill_begun", actor, reason, done)
+        self._event("backfill_ended", actor, reason, done)
         return done
 
     def _take_in(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
@@ -221,10 +189,10 @@ class Backfiller:
         return ready
 
     def _record(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
-        """Record a page's news in one transaction, with the position behind it; returns the runs that are due."""
+        """Record a page's news in one transaction; returns the runs that are due."""
         with self._ledger.read() as connection:
             known, news = self._news(connection, page, window, offers)
-        if not news:  # nothing to write: the position moves with the next page that has something
+        if not news:
             _count_page(done, page, window)
             return []
         now = self._clock()
@@ -265,11 +233,10 @@ class Backfiller:
                 if not recorded.stale:
                     _count(done, order, recorded.plan, is_new=order.id not in known)
                 ready += recorded.ready
-            for order in news:
-                if order.id in late:
-                    _count_half_written(done, order)
-            _count_page(done, page, window)
-            self._move(connection, done)
+        for order in news:
+            if order.id in late:
+                _count_half_written(done, order)
+        _count_page(done, page, window)
         return ready
 
     def _news(
@@ -292,57 +259,24 @@ class Backfiller:
         told = {order.id: order for order in (self._source.annotate(paid) if paid else [])}
         return [told.get(order.id, order) for order in news]
 
-    def _move(self, connection: Connection, done: Backfilled, *, finished: bool = False) -> None:
-        """Write the position. Raises `LeaseLostError` where another backfill of the source has taken over."""
-        position = {
-            "since": done.since.isoformat(),
-            "until": done.until.isoformat(),
-            "counts": {name: getattr(done, name) for name in _COUNTS},
-            "reasons": dict(done.reasons),
-            "finished": finished,
-        }
-        changed = connection.execute(
-            update(cursors)
-            .where(cursors.c.source == self._mark, cursors.c.lease_holder == self._holder)
-            .values(position=position)
-        )
-        if not changed.rowcount:
-            raise LeaseLostError(
-                f"Another backfill of {self._source.name} was begun and took over: this one has ended."
+    def _event(self, kind: str, actor: str, reason: str | None, done: Backfilled) -> None:
+        with self._ledger.write() as connection:
+            repository.record_event(
+                connection,
+                at=self._clock(),
+                kind=kind,
+                actor=actor,
+                source=self._source.name,
+                reason=reason,
+                detail={
+                    "since": done.since.isoformat(),
+                    "until": done.until.isoformat(),
+                    **{name: getattr(done, name) for name in _COUNTS},
+                },
             )
 
-    def _event(self, connection: Connection, kind: str, actor: str, reason: str | None, done: Backfilled) -> None:
-        repository.record_event(
-            connection,
-            at=self._clock(),
-            kind=kind,
-            actor=actor,
-            source=self._source.name,
-            reason=reason,
-            detail={
-                "since": done.since.isoformat(),
-                "until": done.until.isoformat(),
-                "resumed": done.resumed,
-                "orders": done.orders,
-                **{name: getattr(done, name) for name in _COUNTS},
-            },
-        )
 
-
-_COUNTS = ("new", "changed", "gives_access", "review")
-"""What is carried over an interruption."""
-
-
-def _window_of(position: Mapping[str, Any]) -> Window:
-    since, until = (datetime.fromisoformat(position[name]).astimezone(UTC) for name in ("since", "until"))
-    return Window(since, until)
-
-
-def _take_up(done: Backfilled, position: Mapping[str, Any]) -> None:
-    done.resumed = True
-    for name in _COUNTS:
-        setattr(done, name, position["counts"][name])
-    done.reasons.update(position["reasons"])
+_COUNTS = ("orders", "new", "changed", "gives_access", "review")
 
 
 def _count_page(done: Backfilled, page: Page, window: Window) -> None:

@@ -15,7 +15,7 @@ from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_shape
 from worker.ledger.views import overview
 from worker.ledger.views.serializers import Shape
-from worker.reasons import Reason, advice
+from worker.reasons import advice
 
 DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
@@ -27,8 +27,6 @@ _WAITS = {
     "catalog": "Names of new products are not shown; orders go on.",
 }
 _WORK = ("review/", "failed/", "delivery/")
-GROWTH_AFTER = timedelta(hours=1)
-"""More of what was told is told again no sooner."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,6 @@ class Problem:
     """Stable while it lasts, such as `review/unmapped_product` or `down/learningcart`."""
     title: str
     advice: str = ""
-    count: int = 1
     path: str = ""
     """Where the operator's page shows it."""
 
@@ -49,7 +46,6 @@ class Told:
     """What was told of a problem."""
 
     title: str
-    count: int
     at: datetime
 
 
@@ -66,7 +62,7 @@ class AlertBook:
     def read(cls, position: Mapping[str, Any]) -> Self:
         """From the ledger's JSON."""
         told = {
-            key: Told(each["title"], each["count"], datetime.fromisoformat(each["at"]))
+            key: Told(each["title"], datetime.fromisoformat(each["at"]))
             for key, each in position.get("told", {}).items()
         }
         sent_at = position.get("sent_at")
@@ -75,10 +71,7 @@ class AlertBook:
     def document(self) -> dict[str, Any]:
         """As the ledger's JSON."""
         return {
-            "told": {
-                key: {"title": each.title, "count": each.count, "at": each.at.isoformat()}
-                for key, each in self.told.items()
-            },
+            "told": {key: {"title": each.title, "at": each.at.isoformat()} for key, each in self.told.items()},
             "sent_at": self.sent_at.isoformat() if self.sent_at else None,
             "summary_day": self.summary_day,
         }
@@ -238,7 +231,6 @@ def _by_reason(rows: Sequence[Shape], kind: str, word: str, path: str) -> list[P
             f"{kind}/{row['reason'] or ''}",
             f"{_runs_counted(row)} {word}: {row['reason'] or 'no reason'}",
             f"{row['advice']} {row['action']}" if row["advice"] else "",
-            row["orders"] if row["reason"] == Reason.SHARED_EMAIL else row["count"],
             path + urlencode({"state": kind, "reason": row["reason"] or ""}),
         )
         for row in rows
@@ -255,7 +247,7 @@ def _runs_counted(row: Shape) -> str:
 def _deliveries(rows: Sequence[Shape]) -> list[Problem]:
     found = _by_reason(rows, "delivery", "", "/deliveries?")
     return [
-        replace(each, title=f"{each.count} orders could not be read: {row['reason'] or 'no reason'}", path="/")
+        replace(each, title=f"{row['count']} orders could not be read: {row['reason'] or 'no reason'}", path="/")
         for each, row in zip(found, rows, strict=True)
     ]
 
@@ -265,7 +257,7 @@ def _events(connection: Connection) -> list[Problem]:
     if not failed:
         return []
     told = "events were given up: their receiver did not take them"
-    return [Problem("events/failed", f"{failed} {told}", "See: cartbridge status", failed)]
+    return [Problem("events/failed", f"{failed} {told}", "See: cartbridge status")]
 
 
 def judge(
@@ -273,35 +265,23 @@ def judge(
 ) -> tuple[Alert | None, AlertBook]:
     """What is to be told now, if anything, and the book as it is once that is told.
 
-    News is what was not told, what has grown since an hour ago, and what was told `repeat` ago and lasts. Within
-    `group` of the last alert it waits, to be told with what else comes.
+    News is what was not told, and what was told `repeat` ago and lasts. Within `group` of the last alert it waits, to
+    be told with what else comes.
     """
     if book.sent_at is not None and now - book.sent_at < group:
         return None, book
-    told = {
-        # What became fewer may become more again, which is news then.
-        problem.key: replace(before, count=min(before.count, problem.count))
-        for problem in found
-        if (before := book.told.get(problem.key)) is not None
-    }
+    told = {problem.key: book.told[problem.key] for problem in found if problem.key in book.told}
     over = tuple(
         before.title
         for key, before in sorted(book.told.items())
         if key not in told and not key.startswith(_WORK)  # work that somebody did is no news to them
     )
-    news = tuple(problem for problem in found if _is_news(problem, told.get(problem.key), now, repeat))
+    news = tuple(problem for problem in found if problem.key not in told or now - told[problem.key].at >= repeat)
     if not news and not over:
         return None, replace(book, told=told)
-    told |= {problem.key: Told(problem.title, problem.count, now) for problem in news}
+    told |= {problem.key: Told(problem.title, now) for problem in news}
     lasting = tuple(problem for problem in found if problem not in news)
     return Alert(news, lasting, over), replace(book, told=told, sent_at=now)
-
-
-def _is_news(problem: Problem, told: Told | None, now: datetime, repeat: timedelta) -> bool:
-    if told is None:
-        return True
-    has_grown = problem.count > told.count and now - told.at >= GROWTH_AFTER
-    return has_grown or now - told.at >= repeat
 
 
 def _shown(moment: str) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete
-
+from worker.ledger import pauses
 from worker.ledger.events import typed_text
 from worker.ledger.runs import breaker, repository
-from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import pauses
 
 
 def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:
@@ -18,11 +15,9 @@ def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_ru
     if dry_run:
         return f"would pause {system}"
     with ledger.write() as connection:
-        kept = typed_text(connection, reason) if reason else ""
-        values = {"system": system, "kind": "operator", "reason": kept, "actor": actor, "since": now}
-        if not insert_ignoring(connection, pauses, values):
+        kept = typed_text(connection, reason) if reason else None
+        if not pauses.pause(connection, system, kind="operator", reason=kept, actor=actor, now=now):
             return f"{system} is paused already"
-        repository.record_event(connection, at=now, kind="system_paused", actor=actor, system=system, reason=reason)
     return f"paused {system}: its runs wait"
 
 
@@ -35,7 +30,7 @@ def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_r
     if dry_run:
         return f"would resume {system}"
     with ledger.write() as connection:
-        paused = bool(connection.execute(delete(pauses).where(pauses.c.system == system)).rowcount)
+        paused = pauses.lift(connection, system)
         down = breaker.probe_now(connection, system, now=now)
         if paused or down is not None:
             repository.record_event(

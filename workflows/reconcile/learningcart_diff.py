@@ -14,7 +14,7 @@ from sqlalchemy import Row
 from worker.clients.learningcart.models import Order as LearningCartOrder
 from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
-from worker.ledger import keys
+from worker.ledger import keys, pauses
 from worker.ledger.runs import recoveries, repository
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
@@ -87,7 +87,7 @@ class EffectBook:
     def read(self, *, now: datetime) -> None:
         """Ask LearningCart for its orders. A failure is kept in `problem`."""
         with self.ledger.read() as connection:
-            pause = books.pause_of(connection, LEARNINGCART)
+            pause = pauses.pause_of(connection, LEARNINGCART)
         if pause is not None and pause.kind == "authentication":
             self.problem = "LearningCart refuses our credentials, and is paused"
             return

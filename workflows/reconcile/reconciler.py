@@ -14,12 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, update
 
+from worker.ledger import pauses
 from worker.ledger.orders import order_rows
 from worker.ledger.runs import recoveries, repository
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
-from worker.ledger.tables.runs import cursors, pauses
+from worker.ledger.tables.runs import cursors
 from worker.ledger.views import reconcile as books
 from worker.ledger.views.reconcile import Intent
 from worker.reasons import Reason, advice
@@ -251,8 +252,7 @@ class Reconciler:
                 "`cartbridge recover --since TIME_OF_THE_COPY`, and resume), or another installation works on the same "
                 f"orders. See: cartbridge reconcile --since {reconciled.since:%Y-%m-%dT%H:%M}Z"
             )
-            values = {"system": LEARNINGCART, "kind": "restored", "reason": why, "actor": Actor.ENGINE, "since": now}
-            if not insert_ignoring(connection, pauses, values):
+            if not pauses.pause(connection, LEARNINGCART, kind="restored", reason=why, actor=Actor.ENGINE, now=now):
                 return False
             repository.record_event(
                 connection,
@@ -262,9 +262,6 @@ class Reconciler:
                 system=LEARNINGCART,
                 reason=why,
                 detail={"effects": effects},
-            )
-            repository.record_event(
-                connection, at=now, kind="system_paused", actor=Actor.ENGINE, system=LEARNINGCART, reason=why
             )
         log.error("learningcart is paused: %s", why)
         return True

@@ -6,18 +6,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
-from worker.ledger.learners.erased import as_kept
+from worker.ledger.learners.erased import Kept, as_kept
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.changes import told_changes
+from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
 from worker.ledger.runs import repository
 from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import cursors, orders
 from worker.reasons import Reason
 from worker.sources.order import Order
 from workflows.planning import planner, unproven
-from workflows.planning.model import KnownRun, Plan, Situation
+from workflows.planning.model import KnownRun, Plan, Situation, Standing
 from workflows.planning.offers import Offers
 from workflows.recording.known_runs import known_runs
 from workflows.recording.look import Look, Recorded
@@ -30,8 +31,6 @@ from workflows.recording.source_start import note_contact, note_seen
 from workflows.recording.subscription_status import DEFAULT_RULES, SubscriptionRules, placed
 
 __all__ = ["Look", "Recorded", "finish_deliveries", "preview", "record_order", "situation_of"]
-
-_LOOK_AGAIN_SECONDS = 15.0
 
 
 def _with_facts(
@@ -76,10 +75,9 @@ def record_order(
         finish_deliveries(connection, look, order, duplicate=True, now=now)
         return Recorded(Plan(row.state), changed=False, stale=True)
     anew = order_rows.places_document((), row)
-    if changed and row.version > 0 and reread is not None:
-        reading = reading_of(connection, order, row, reread)
-        if reading is not None:
-            order, anew = reading.order, order_rows.places_document(reading.anew, row)
+    reading = reading_of(connection, order, row, reread) if changed and row.version > 0 and reread else None
+    if reading is not None:
+        order, anew = reading.order, order_rows.places_document(reading.anew, row)
     order, standing = placed(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
@@ -89,9 +87,8 @@ def record_order(
     situation = situation_of(
         connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
     )
-    situation = replace(
-        situation, read_anew=frozenset((line, seat) for line, seat in anew or ()).difference(look.accepted)
-    )
+    asked = frozenset((line, seat) for line, seat in anew or ()).difference(look.accepted)
+    situation = replace(situation, read_anew=asked)
     situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
     plan = planner.plan(planned, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
@@ -103,42 +100,56 @@ def record_order(
         order_rows.write_annotation(connection, order)
     recorded = Recorded(plan, changed=changed)
     PlanApplier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
-    replan_at = standing.awaited_until if standing and plan.reason is Reason.SUBSCRIPTION_UNLISTED else None
-    if ask_at is not None and plan.reason is Reason.AWAITING_PAYMENT:
-        replan_at = ask_at
-    if plan.look_again or recorded.refused:
-        replan_at = now + timedelta(seconds=_LOOK_AGAIN_SECONDS)
-    values: dict[str, Any] = {
-        "state": plan.state,
-        "reason": plan.reason,
-        "offers_digest": offers.digest,
-        "before_start": plan.before_start,
-        "replan_at": replan_at,
-        "read_anew": anew,
-        "content_hash": hashed,
-    }
+    values: dict[str, Any] = {"state": plan.state, "reason": plan.reason, "before_start": plan.before_start}
+    values |= {"offers_digest": offers.digest, "content_hash": hashed, "read_anew": anew}
+    values |= {"replan_at": _replan_at(recorded, standing, ask_at, now=now)} | _seen(look, row, kept)
+    order_rows.update_order(connection, order.source, order.id, **values)
+    if changed or plan.actions:
+        _record_planned(connection, order, recorded, look, changes=told_changes(row, order) if changed else {}, now=now)
+    finish_deliveries(connection, look, order, duplicate=not changed and not plan.actions, now=now)
+    return recorded
+
+
+def _seen(look: Look, row: Row[Any], kept: Kept) -> dict[str, Any]:
+    """What the look says of itself in the order's row."""
+    values: dict[str, Any] = {}
     if look.polled:
         values["polled_hash"] = kept.read_hash
-    elif changed:
+    elif not kept.is_unchanged:
         values["polled_hash"] = None  # what a poll saw last is not what is recorded: seen again, it is news
     if look.fetched_at > row.fetched_at:
         values["fetched_at"] = look.fetched_at
-    order_rows.update_order(connection, order.source, order.id, **values)
-    if changed or plan.actions:
-        repository.record_event(
-            connection,
-            at=now,
-            kind="order_planned",
-            actor=look.actor,
-            source=order.source,
-            order_id=order.id,
-            delivery_id=cause,
-            reason=plan.reason,
-            detail={"status": order.status, "state": plan.state, "actions": len(plan.actions), "changed": changed}
-            | (told_changes(row, order) if changed else {}),
-        )
-    finish_deliveries(connection, look, order, duplicate=not changed and not plan.actions, now=now)
-    return recorded
+    return values
+
+
+def _replan_at(
+    recorded: Recorded, standing: Standing | None, ask_at: datetime | None, *, now: datetime
+) -> datetime | None:
+    """When the order is looked at again by itself, None: not before there is news of it."""
+    plan = recorded.plan
+    if plan.look_again or recorded.refused:
+        return now + timedelta(seconds=LOOK_AGAIN_SECONDS)
+    if ask_at is not None and plan.reason is Reason.AWAITING_PAYMENT:
+        return ask_at
+    return standing.awaited_until if standing and plan.reason is Reason.SUBSCRIPTION_UNLISTED else None
+
+
+def _record_planned(
+    connection: Connection, order: Order, recorded: Recorded, look: Look, *, changes: dict[str, Any], now: datetime
+) -> None:
+    plan = recorded.plan
+    repository.record_event(
+        connection,
+        at=now,
+        kind="order_planned",
+        actor=look.actor,
+        source=order.source,
+        order_id=order.id,
+        delivery_id=look.delivery_ids[0] if look.delivery_ids else None,
+        reason=plan.reason,
+        detail={"status": order.status, "state": plan.state, "actions": len(plan.actions), "changed": recorded.changed}
+        | changes,
+    )
 
 
 def finish_deliveries(connection: Connection, look: Look, order: Order, *, duplicate: bool, now: datetime) -> None:

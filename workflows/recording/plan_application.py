@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from worker.ledger.runs import repository
-from worker.ledger.runs.run_rows import add_learners, insert_run, insert_steps, lane_of
+from worker.ledger.runs.run_rows import NewRun, add_learners, insert_run, insert_steps, lane_of
 from worker.ledger.states import Actor, RunState, StepState, check_transition
 from worker.ledger.tables.runs import runs, steps
 from worker.sources.order import Learner, Order, email_key
@@ -72,21 +72,23 @@ class PlanApplier:
         grant = create.grant.model_dump(mode="json") if create.grant else None
         run_id = insert_run(
             self._connection,
-            key=create.key,
-            workflow=create.workflow,
-            state=create.state,
-            source=self._order.source,
-            order_id=self._order.id,
-            line_id=create.line_id,
-            seat_id=create.seat_id,
-            title=create.title,
-            reason=create.reason,
-            note=create.note,
-            learner=create.learner,
-            grant=grant,
-            step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
-            parent_id=create.parent_id,
-            delivery_id=self._cause,
+            NewRun(
+                key=create.key,
+                workflow=create.workflow,
+                state=create.state,
+                source=self._order.source,
+                order_id=self._order.id,
+                line_id=create.line_id,
+                seat_id=create.seat_id,
+                title=create.title,
+                reason=create.reason,
+                note=create.note,
+                learner=create.learner,
+                grant=grant,
+                step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
+                parent_id=create.parent_id,
+                delivery_id=self._cause,
+            ),
             now=self._now,
         )
         if run_id is None:

@@ -54,7 +54,7 @@ def test_runs_that_looked_like_an_outage_end_when_others_are_answered_later(rig:
     rig.finish()
     assert rig.state(good) == ("succeeded", None)
     assert [rig.state(run_id) for run_id in poisoned] == [("review", "request_refused")] * 3
-    assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_ramping", "breaker_closed"]
+    assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_closed"]
 
 
 def test_probe_ends_in_review_by_its_cap_when_others_succeeded_since_it_first_failed(rig: Rig) -> None:

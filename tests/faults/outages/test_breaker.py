@@ -1,12 +1,10 @@
-"""The circuit breaker: while LearningCart is down runs wait and cost nothing; then they come back by and by."""
+"""The circuit breaker: while LearningCart is down runs wait and cost nothing; when it answers, all go on."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from tests.faults.harness.product import (
     NewRig,
     Rig,
     assert_succeeded_once,
-    let_lease_end,
 )
 from tests.faults.outages.outages import (
     break_down,
@@ -76,14 +73,13 @@ def test_runs_wait_without_burning_attempts_when_a_destination_is_down_for_an_ho
 
     rig.sandbox.clear_faults()
     let_probe_come(rig)
-    came_back = [next(sweeps) for _ in range(6)]
-    assert came_back[:5] == [1, 2, 4, 8, 16]
+    assert [next(sweeps) for _ in range(2)] == [1, 179]
     assert state_of(rig) is None
     rig.finish()
     assert states(rig) == {"succeeded": 200}
     assert len(rig.comped_orders) == 200
     assert {rig.state(run_id) for run_id in waiting} == {("succeeded", None)}
-    assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_ramping", "breaker_closed"]
+    assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_closed"]
     told = [
         (record.levelname, record.message) for record in caplog.records if record.name == "worker.ledger.runs.breaker"
     ]
@@ -150,33 +146,6 @@ def test_breaker_stays_closed_when_a_destination_refuses_what_it_is_asked(rig: R
     assert breaker_of(rig) is None
 
 
-def test_no_more_runs_are_worked_at_once_than_allowed_when_many_workers_come_together(
-    rig: Rig, new_rig: NewRig
-) -> None:
-    run_ids = opened(rig)
-    rig.sandbox.clear_faults()
-    let_probe_come(rig)
-    (probe,) = rig.sweep()
-    rig.work(probe)
-    rig.clock.move(PROBE_SECONDS)  # all of them are due
-    processes = [rig, new_rig(clock=rig.clock)]
-    left = [run_id for run_id in run_ids if run_id != probe]
-    together = threading.Barrier(len(left))
-
-    def claim(number: int) -> object:
-        together.wait(60)
-        return processes[number % 2].executor.claim(left[number], "learningcart")
-
-    with ThreadPoolExecutor(len(left)) as pool:
-        held = [each for each in pool.map(claim, range(len(left))) if each is not None]
-    assert len(held) == 2
-    assert rig.sweep() == []
-    let_lease_end(rig)
-    rig.finish()
-    assert states(rig) == {"succeeded": 8}
-    assert len(rig.comped_orders) == 8
-
-
 @pytest.mark.parametrize(
     ("operation", "end"),
     [("addCustomer", ("review", "request_refused")), ("addCompOrder", ("review", "outcome_unknown"))],
@@ -221,10 +190,8 @@ def test_poison_run_alone_never_opens_the_breaker(rig: Rig) -> None:
 
 
 @ON_SQLITE
-def test_breaker_opens_again_when_the_destination_fails_while_it_recovers(rig: Rig) -> None:
+def test_breaker_opens_again_when_the_destination_fails_after_its_probe(rig: Rig) -> None:
     run_ids = opened(rig)
-    first = breaker_of(rig)
-    assert first is not None
     rig.sandbox.clear_faults()
     let_probe_come(rig)
     (probe,) = rig.sweep()
@@ -232,10 +199,8 @@ def test_breaker_opens_again_when_the_destination_fails_while_it_recovers(rig: R
     break_down(rig)
     rig.clock.move(PROBE_SECONDS)
     rig.go_on()
-    again = breaker_of(rig)
-    assert again is not None
-    assert (again.state, again.opened_at) == (BreakerState.OPEN, first.opened_at)
-    assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_ramping", "breaker_opened"]
+    assert state_of(rig) is BreakerState.OPEN
+    assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_closed", "breaker_opened"]
     rig.sandbox.clear_faults()
     rig.finish()
     assert [rig.state(run_id) for run_id in run_ids] == [("succeeded", None)] * 8

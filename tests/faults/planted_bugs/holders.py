@@ -100,7 +100,7 @@ HOLDERS = (
         "lane left out of the claim",
         "Another run of the learner starts while a request of the first may be under way.",
         _REPOSITORY,
-        "            ~lane_taken,\n",
+        "            ~lane_is_taken(now),\n",
         "",
         ByTest("tests/faults/effects/test_lanes.py::test_lane_stays_shut_when_an_outcome_is_unknown[sqlite-True]"),
     ),

@@ -97,7 +97,7 @@ class Company:
     def backfill(self) -> None:
         window = Window(START_AT, self.clock.now)
         for shop in self.shops.values():
-            backfiller = Backfiller(self.ledger, shop, POLICY, self.book, holder="new", clock=self.clock)
+            backfiller = Backfiller(self.ledger, shop, POLICY, self.book, clock=self.clock)
             backfiller.preview(window)
             backfiller.run(window, actor="operator:ann")
         self.clock.advance(minutes=5)

@@ -120,7 +120,7 @@ def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) ->
     assert "1109" not in client.get("/metrics").text
 
 
-@pytest.mark.parametrize(("state", "value"), [("open", 1), ("ramping", 0), ("closed", None)])
+@pytest.mark.parametrize(("state", "value"), [("open", 1), ("closed", None)])
 def test_system_is_told_to_be_down_when_its_breaker_is_open(
     client: AppClient, ledger: Ledger, state: str, value: int | None
 ) -> None:

@@ -20,7 +20,7 @@ from tests.unit.workflows.fakes.storefront import (
     rows,
     states,
 )
-from worker.errors import ApiError, LeaseLostError
+from worker.errors import ApiError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import cursors, deliveries, events, orders, runs
@@ -45,8 +45,8 @@ New = Callable[..., Backfiller]
 def new(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> New:
     """A backfiller as a process of its own would have it."""
 
-    def make(holder: str = "one") -> Backfiller:
-        return Backfiller(ledger, source, POLICY, book, holder=holder, clock=clock)
+    def make() -> Backfiller:
+        return Backfiller(ledger, source, POLICY, book, clock=clock)
 
     return make
 
@@ -239,25 +239,19 @@ def test_an_empty_page_is_passed_over_when_the_source_gives_one(source: FakeSour
     assert counts(backfill(new)) == (1, 1, 0, 1, 0)
 
 
-def test_it_goes_on_with_its_counts_when_it_died_on_the_way(ledger: Ledger, source: FakeSource, new: New) -> None:
+def test_the_rest_is_taken_in_when_it_died_and_is_run_again(ledger: Ledger, source: FakeSource, new: New) -> None:
     source.put(*(made(number) for number in range(1, 10)), an_order("10", created_at=None))
     source.pages_until_broken = 2
     with pytest.raises(ApiError):
         backfill(new)
     assert len(rows(ledger, orders)) == 5
-    assert new().unfinished() == WINDOW
     source.pages_until_broken = None
     source.put(made(11))  # on top: later pages shift
-    done = new("two").run(WINDOW, actor=ACTOR)
-    assert (done.resumed, counts(done), done.undated) == (True, (10, 10, 0, 10, 0), ["10"])
-    assert new().unfinished() is None
+    done = backfill(new)
+    assert (counts(done), done.unchanged, done.undated) == ((10, 5, 0, 5, 0), 5, ["10"])
     assert source.count("annotate") == 10
-    kinds = [(row.kind, row.actor, row.detail["resumed"]) for row in rows(ledger, events) if "backfill" in row.kind]
-    assert kinds == [
-        ("backfill_begun", ACTOR, False),
-        ("backfill_begun", ACTOR, True),
-        ("backfill_ended", ACTOR, True),
-    ]
+    kinds = [(row.kind, row.actor, row.detail["new"]) for row in rows(ledger, events) if "backfill" in row.kind]
+    assert kinds == [("backfill_begun", ACTOR, 0), ("backfill_begun", ACTOR, 0), ("backfill_ended", ACTOR, 5)]
 
 
 def test_a_page_counts_for_nothing_when_its_commit_failed(
@@ -277,13 +271,11 @@ def test_a_page_counts_for_nothing_when_its_commit_failed(
     with pytest.raises(KeyboardInterrupt):
         backfill(new)
     assert [row.order_id for row in rows(ledger, orders)] == ["4", "5", "6"]
-    (cursor,) = rows(ledger, cursors, cursors.c.source == "backfill:studiocart")
-    assert (cursor.position["counts"]["new"], cursor.position["finished"]) == (3, False)
     monkeypatch.setattr(backfill_module, "record_order", real)
-    assert counts(backfill(new)) == (6, 6, 0, 6, 0)
+    assert counts(backfill(new)) == (6, 3, 0, 3, 0)
 
 
-def test_an_order_that_slipped_through_is_taken_in_when_it_goes_on(
+def test_an_order_that_slipped_through_is_taken_in_when_it_is_run_again(
     ledger: Ledger, source: FakeSource, new: New
 ) -> None:
     source.put(*(made(number) for number in (1, 2, 3, 4, 6)))
@@ -291,35 +283,24 @@ def test_an_order_that_slipped_through_is_taken_in_when_it_goes_on(
     with pytest.raises(ApiError):
         backfill(new)
     source.pages_until_broken = None
-    source.put(made(5))  # within what the position covers
+    source.put(made(5))  # within what was read
     assert [row.order_id for row in rows(ledger, orders)] == ["3", "4", "6"]
-    assert backfill(new).new == 6
+    assert backfill(new).new == 3
     assert len(rows(ledger, orders)) == 6
 
 
-def test_another_window_begins_anew_when_one_is_unfinished(ledger: Ledger, source: FakeSource, new: New) -> None:
-    source.put(*(made(number) for number in range(1, 7)))
-    source.pages_until_broken = 1
-    with pytest.raises(ApiError):
-        backfill(new)
-    source.pages_until_broken = None
-    done = backfill(new, Window(SINCE - timedelta(days=1), NOW))
-    assert (done.resumed, counts(done)) == (False, (6, 3, 0, 3, 0))
-
-
-def test_the_first_ends_when_a_second_takes_over(ledger: Ledger, source: FakeSource, new: New) -> None:
+def test_each_order_is_recorded_once_when_two_run_at_a_time(ledger: Ledger, source: FakeSource, new: New) -> None:
     source.put(*(made(number) for number in range(1, 7)))
 
     def second_begins(number: int) -> None:
         if number == 2:
             source.during_walk = lambda _: None
-            new("two").run(WINDOW, actor=ACTOR)
-            source.put(made(1, status="paid again"))
+            assert backfill(new).new == 3
 
     source.during_walk = second_begins
-    with pytest.raises(LeaseLostError, match="took over"):
-        backfill(new)
-    assert len(rows(ledger, deliveries)) == 6
+    done = backfill(new)
+    assert (done.new, done.unchanged) == (3, 3)
+    assert (len(rows(ledger, deliveries)), len(rows(ledger, runs))) == (6, 6)
 
 
 def test_the_reason_is_kept_when_one_is_given(ledger: Ledger, source: FakeSource, new: New) -> None:

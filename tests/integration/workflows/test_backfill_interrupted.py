@@ -51,18 +51,18 @@ def test_a_month_is_taken_in_once_when_it_is_backfilled_twice(tmp_path: Path) ->
     source.put(*(to_order(StudiocartOrder.model_validate(record)) for record in records))
     window = Window(clock.now - timedelta(days=31), clock.now)
 
-    def backfill(holder: str) -> Backfilled:
+    def backfill() -> Backfilled:
         policy, book = SourcePolicy(start_at=clock.now), OffersBook(tmp_path / "offers.toml")
-        return Backfiller(ledger, source, policy, book, holder=holder, clock=clock).run(window, actor="operator:ann")
+        return Backfiller(ledger, source, policy, book, clock=clock).run(window, actor="operator:ann")
 
-    first = backfill("one")
+    first = backfill()
     assert (first.orders, first.new, first.changed) == (MONTH, MONTH, 0)
     assert first.gives_access > MONTH / 3
     assert {"unmapped_product", "unnamed_seat", "awaiting_payment", "refunded_by_source"} <= set(first.reasons)
     before = contents(ledger)
     clock.advance(hours=1)
     begun_at = datetime.now(UTC)
-    second = backfill("two")
+    second = backfill()
     assert (datetime.now(UTC) - begun_at).total_seconds() < ENOUGH_SECONDS
     assert (second.orders, second.new, second.changed, second.unchanged) == (MONTH, 0, 0, MONTH)
     assert contents(ledger) == before
@@ -89,7 +89,6 @@ def backfill(rig: Rig, window: Window) -> Backfilled:
         runtime.sources["studiocart"],
         runtime.policies["studiocart"],
         runtime.offers,
-        holder=runtime.holder,
         clock=rig.clock,
     )
     return backfiller.run(window, actor="operator:ann")

@@ -198,7 +198,7 @@ def test_a_backfill_takes_in_all_others_when_one_order_cannot_be_recorded(
     source.unreadable = [BROKEN]
     monkeypatch.setattr("workflows.ingest.backfill.record_order", fail_for("2", ValueError()))
     policy = hints.SourcePolicy(start_at=NOW - timedelta(days=5))
-    backfiller = Backfiller(ledger, source, policy, book, holder="one", clock=clock)
+    backfiller = Backfiller(ledger, source, policy, book, clock=clock)
     window = Window(NOW - timedelta(days=3), NOW)
     done = backfiller.run(window, actor="operator:ann")
     assert (done.new, done.gives_access, done.set_aside) == (2, 2, ["2", "9"])

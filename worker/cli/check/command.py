@@ -97,7 +97,7 @@ def _told_by_ledger(settings: Settings) -> list[str]:
             return [
                 *(
                     f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
-                    for found in breaker.disturbed(connection)
+                    for found in breaker.down(connection)
                 ),
                 *webhook_refusals.sentences(connection, now=utc_now()),
             ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -40,12 +39,12 @@ def backfill_command(
 ) -> None:
     """Take in the orders made in a window that the ledger lacks, also those from before the source's start.
 
-    Safe to repeat: the second time changes nothing. Without --since an unfinished backfill of the source goes on.
+    Safe to repeat: the second time changes nothing, and one that was cut short is run again.
     """
     must_be_askable(yes=yes or dry_run)
     with opening_of(context).runtime() as runtime:
         backfiller = _backfiller_of(runtime, source)
-        window = _window(backfiller, since, until, now=runtime.clock())
+        window = _window(since, until, now=runtime.clock())
         with _explained(source, dry_run=dry_run):
             total = None
             if dry_run or not yes:
@@ -71,20 +70,15 @@ def _backfiller_of(runtime: Runtime, source: str) -> Backfiller:
         runtime.sources[source],
         runtime.policies[source],
         runtime.offers,
-        holder=f"{runtime.holder}:{secrets.token_hex(4)}",
         clock=runtime.clock,
     )
 
 
-def _window(backfiller: Backfiller, since: datetime | None, until: datetime | None, *, now: datetime) -> Window:
-    """The window asked for; the same `--since` again, or none, goes on with the unfinished backfill's."""
+def _window(since: datetime | None, until: datetime | None, *, now: datetime) -> Window:
     from workflows.ingest.backfill import Window
 
-    unfinished = backfiller.unfinished()
-    if unfinished is not None and until is None and since in {None, unfinished.since}:
-        return unfinished
     if since is None:
-        raise typer.BadParameter("say from when on, such as 2025-01-01; no unfinished backfill could go on")
+        raise typer.BadParameter("say from when on, such as 2025-01-01", param_hint="--since")
     if since >= (until or now):
         raise typer.BadParameter("the window ends before it begins", param_hint="--since")
     return Window(since, until or now)
@@ -98,7 +92,7 @@ def _explained(source: str, *, dry_run: bool) -> Iterator[None]:
     except ApiError as error:
         complain(f"{source}: {error}")
         if not dry_run:
-            note(f"What was recorded stays. To go on: cartbridge backfill {source}")
+            note("What was recorded stays. Run the same command again: what is done costs nothing.")
         raise typer.Exit(FAILED) from None
 
 
@@ -167,8 +161,7 @@ def _tell(done: Backfilled, *, as_json: bool, dry_run: bool) -> None:
     elif dry_run:
         _print_preview(console(), done)
     else:
-        again = " (with what was done before)" if done.resumed else ""
-        console().print(cell(f"{_counts(done)}{again}."))
+        console().print(cell(f"{_counts(done)}."))
         _warn_of_undated(done)
 
 

@@ -1,4 +1,4 @@
-"""`cartbridge completions`: list, show, follow and mend."""
+"""`cartbridge completions`: list, show and follow."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, RunName, Since, Why, Yes
-from worker.cli.confirm import ask
+from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, Since, Why
 from worker.cli.context import current_actor, opening_of
-from worker.cli.errors import FAILED, MISUSED, complain
+from worker.cli.errors import FAILED, complain
 from worker.cli.output import (
     cell,
     console,
@@ -21,7 +20,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, clock, counted
+from worker.formatting import age, clock
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -122,48 +121,6 @@ def follow_command(
         print_json_array(results)
     if any(result["result"] in _REFUSED for result in results):
         raise typer.Exit(FAILED)
-
-
-@app.command("mend")
-def mend_command(
-    context: typer.Context, run: RunName, *, reason: Why = None, dry_run: DryRun = False, yes: Yes = False
-) -> None:
-    """Put a follow-on run's cart right: the item once, nothing else, and the learner's own billing fields.
-
-    For a run in review as `cart_differs`. Reads the cart, shows each call, and asks; then replay the run.
-    """
-    from worker.clients.threedcart.client import SYSTEM
-    from worker.ledger.views.lookup import one_run
-    from workflows.follow_on.cart_repair import mend
-
-    with opening_of(context).runtime() as runtime:
-        with runtime.ledger.read() as connection:
-            run_id = one_run(connection, run)
-        if SYSTEM not in runtime.clients:
-            complain("3dcart is not configured, see: cartbridge check")
-            raise typer.Exit(MISUSED)
-
-        def perform(*, dry_run: bool) -> list[str]:
-            return mend(
-                runtime.ledger,
-                runtime.clients[SYSTEM],
-                run_id,
-                actor=current_actor(),
-                reason=reason,
-                now=runtime.clock(),
-                dry_run=dry_run,
-            )
-
-        wanted = perform(dry_run=True)
-        for sentence in wanted:
-            typer.echo(sentence)
-        if not wanted:
-            typer.echo(f"The cart is as it should be. Go on with: cartbridge replay {run_id}")
-        if dry_run or not wanted:
-            return
-        ask(f"Make {counted(len(wanted), 'call')} to 3dcart?", yes=yes)
-        perform(dry_run=False)
-        typer.echo(f"Mended. Go on with: cartbridge replay {run_id}")
 
 
 def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -> dict[str, Any]:

@@ -65,9 +65,8 @@ def _print_status(found: Shape) -> None:
         )
         out.print(cell(f"  go on with: cartbridge resume {pause['system']}"))
     for breaker in found["breakers"]:
-        out.print(cell(breaker["sentence"], "bold red" if breaker["state"] == "open" else "bold yellow"))
-        if breaker["state"] == "open":
-            out.print(cell(f"  it is asked at once by: cartbridge resume {breaker['system']}"))
+        out.print(cell(breaker["sentence"], "bold red"))
+        out.print(cell(f"  it is asked at once by: cartbridge resume {breaker['system']}"))
     _print_polls(found)
     if any(found[name] for name in ("reviews", "failures", "delivery_reviews")):
         out.print(_needs_table(found))

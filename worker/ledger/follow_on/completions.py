@@ -13,6 +13,7 @@ from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.carts import carts_of, follow_ons
 from worker.ledger.ids import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import parts
 from worker.ledger.tables.runs import completions, cursors
 from worker.ledger.views.paging import between, pages, unindexed
 from worker.ledger.views.serializers import Shape, iso
@@ -20,7 +21,6 @@ from worker.sources.order import email_key
 
 CURSOR = "learningcart:completions"
 """The name of their cursor. It holds a colon, so that nobody takes it for a source of orders."""
-_AT_ONCE = 500
 
 
 class CompletionState(StrEnum):
@@ -33,9 +33,9 @@ class CompletionState(StrEnum):
 def known_completions(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
     """The rows of these keys, by key."""
     found: dict[str, Row[Any]] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        some = select(completions).where(completions.c.key.in_(keys[start : start + _AT_ONCE]))
-        found |= {row.key: row for row in connection.execute(some)}
+    for some in parts(keys):
+        statement = select(completions).where(completions.c.key.in_(some))
+        found |= {row.key: row for row in connection.execute(statement)}
     return found
 
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Row, Table, TextClause, bindparam, delete, insert, select, text, update
 
 from worker.ledger.ids import new_id
+from worker.ledger.sql import parts
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import completions, learners, orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
 from worker.text.email_address import email_key
 
-_AT_ONCE: Final = 500
 _MOVING: Final = "moving:"
 """What a learner's key begins with while its place is still another's. No address has a colon."""
 _KEYED: Final = (
@@ -53,8 +53,8 @@ def _rekey_rows(connection: Connection, table: Table, address: Column[Any], key:
         if row.known != email_key(row.address)
     ]
     statement = update(table).where(*(column == bindparam(f"id_{column.name}") for column in ids))
-    for start in range(0, len(wrong), _AT_ONCE):
-        connection.execute(statement.values({key: bindparam("new_key")}), wrong[start : start + _AT_ONCE])
+    for some in parts(wrong):
+        connection.execute(statement.values({key: bindparam("new_key")}), some)
 
 
 def _rekey_subscriptions(connection: Connection) -> None:
@@ -108,9 +108,8 @@ def _settle_lane(connection: Connection, lane: str) -> None:
         if own == lane:
             continue
         free = [run.id for run in mine if run.state != RunState.RUNNING]
-        for start in range(0, len(free), _AT_ONCE):
-            some = runs.c.id.in_(free[start : start + _AT_ONCE])
-            connection.execute(update(runs).where(some).values(lane=own))
+        for some in parts(free):
+            connection.execute(update(runs).where(runs.c.id.in_(some)).values(lane=own))
         moved += len(free)
     if moved == len(found):
         left = delete(learners).where(learners.c.id == lane, learners.c.email_key.startswith(_MOVING))

@@ -128,12 +128,7 @@ def forget(
         _ask_about(connection, person.open_run_ids, now=now)
     for source, order_id in person.orders:
         removed += _forget_in_order(connection, source, order_id, person, replace)
-    learner = {"email": person.pseudonym}
-    for run in connection.execute(select(runs.c.id, runs.c.note).where(runs.c.id.in_(person.run_ids))):
-        values = {"email": person.pseudonym, "email_key": person.pseudonym, "learner": learner}
-        note = None if run.note is None else without_words(replace(erased_texts.unquoted(run.note)), words, mark=ERASED)
-        connection.execute(update(runs).where(runs.c.id == run.id).values(**values, note=note))
-        removed["runs"] += 1
+    removed["runs"] += _forget_runs(connection, person, words, replace)
     removed["completions"] += connection.execute(
         update(completions)
         .where(completions.c.email_key == person.email)
@@ -149,12 +144,8 @@ def forget(
     removed["subscriptions"] += forget_buyer(connection, person.email)
     removed["sealed_passwords"] += len(sealed_passwords.erase(connection, person.run_ids, now=now))
     removed["carts"] += _forget_checkouts(connection, person)
-    if person.learner_id is not None:
-        removed["learners"] += connection.execute(
-            update(learners)
-            .where(learners.c.id == person.learner_id)
-            .values(email=person.pseudonym, email_key=person.pseudonym)
-        ).rowcount
+    own = update(learners).where(learners.c.id == person.learner_id)
+    removed["learners"] += connection.execute(own.values(email=person.pseudonym, email_key=person.pseudonym)).rowcount
     removed += erased_texts.erase(connection, person.email, words, run_ids=person.run_ids, orders=person.orders)
     tombstone = None
     if not again:
@@ -177,6 +168,16 @@ def forget(
     return Receipt(
         person.pseudonym, now, tombstone, {table: count for table, count in sorted(removed.items()) if count}
     )
+
+
+def _forget_runs(connection: Connection, person: Person, words: frozenset[str], replace: Callable[[Any], Any]) -> int:
+    """Put the pseudonym into their runs, and mask what notes name; how many."""
+    found = connection.execute(select(runs.c.id, runs.c.note).where(runs.c.id.in_(person.run_ids))).all()
+    for run in found:
+        note = None if run.note is None else without_words(replace(erased_texts.unquoted(run.note)), words, mark=ERASED)
+        values = {"email": person.pseudonym, "email_key": person.pseudonym, "learner": {"email": person.pseudonym}}
+        connection.execute(update(runs).where(runs.c.id == run.id).values(**values, note=note))
+    return len(found)
 
 
 def words_of(connection: Connection, person: Person) -> frozenset[str]:

@@ -8,18 +8,19 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import parts
 from worker.ledger.tables.subscriptions import catalog
-
-_AT_ONCE = 500
 
 
 def product_names(connection: Connection, source: str, ids: Collection[str]) -> dict[str, str]:
     """The names of these products of a source, by id. One that nobody has named yet is left out."""
-    wanted = sorted(set(ids))
     found: dict[str, str] = {}
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = catalog.c.product_id.in_(wanted[start : start + _AT_ONCE])
-        rows = connection.execute(select(catalog.c.product_id, catalog.c.name).where(catalog.c.source == source, some))
+    for some in parts(sorted(set(ids))):
+        rows = connection.execute(
+            select(catalog.c.product_id, catalog.c.name).where(
+                catalog.c.source == source, catalog.c.product_id.in_(some)
+            )
+        )
         found |= {row.product_id: row.name for row in rows}
     return found
 

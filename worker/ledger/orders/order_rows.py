@@ -12,10 +12,13 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from worker.ledger.ids import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.states import DeliveryState, RunState, Via
-from worker.ledger.tables.runs import deliveries, order_versions, orders, runs
+from worker.ledger.sql import has_placeholders
+from worker.ledger.states import DeliveryState, Via
+from worker.ledger.tables.runs import deliveries, order_versions, orders
 from worker.sources.order import Order, email_key
 
+LOOK_AGAIN_SECONDS = 15.0
+"""Until an order is looked at again whose last look left something, or failed."""
 ANNOTATIONS = frozenset(
     {"renewal", "subscription_id", "recurring", "trial", "trial_lines", "subscription_payment", "incomplete"},
 )
@@ -286,16 +289,7 @@ def write_annotation(connection: Connection, order: Order) -> None:
 
 def known_rows(connection: Connection, source: str, order_ids: list[str]) -> dict[str, Row[Any]]:
     """What a poll compares a page with, by order id: `polled_hash`, `offers_digest`, and `has_placeholders`."""
-    placeholders = (
-        exists()
-        .where(
-            runs.c.source == orders.c.source,
-            runs.c.order_id == orders.c.order_id,
-            runs.c.state == RunState.REVIEW,
-            runs.c.grant.is_(None),
-        )
-        .label("has_placeholders")
-    )
+    placeholders = has_placeholders().label("has_placeholders")
     found = connection.execute(
         select(orders.c.order_id, orders.c.polled_hash, orders.c.offers_digest, placeholders).where(
             orders.c.source == source, orders.c.order_id.in_(order_ids)

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import parts
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import cursors, orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
 from worker.sources.order import email_key
 from worker.sources.subscription import Subscription
 
-_AT_ONCE = 500
 _LATE_COMMIT = timedelta(minutes=10)
 """A run's end may become visible so long after the moment it bears."""
 
@@ -31,8 +31,7 @@ def content_hash(subscription: Subscription) -> str:
 def polled_hashes(connection: Connection, source: str, subscription_ids: Sequence[str]) -> dict[str, str | None]:
     """The content a poll last saw of these subscriptions, by id; those the ledger does not know are left out."""
     found: dict[str, str | None] = {}
-    for start in range(0, len(subscription_ids), _AT_ONCE):
-        some = subscription_ids[start : start + _AT_ONCE]
+    for some in parts(subscription_ids):
         statement = select(subscriptions.c.subscription_id, subscriptions.c.polled_hash).where(
             subscriptions.c.source == source, subscriptions.c.subscription_id.in_(some)
         )

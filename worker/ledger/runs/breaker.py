@@ -1,4 +1,4 @@
-"""The circuit breaker of each destination: a row that says it is down or recovering, shared by every process.
+"""The circuit breaker of each destination: a row that says it is down, shared by every process.
 
 No row is the undisturbed case, and costs nothing: a claim and an end look for one in the statement they make anyway.
 Each function works inside the transaction it is given. A run's row is always locked before a breaker's, never after.
@@ -16,17 +16,15 @@ from sqlalchemy import (
     Connection,
     Row,
     ScalarSelect,
-    and_,
     delete,
-    func,
     insert,
     select,
     update,
 )
 
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.states import CLAIMABLE, Actor, RunState
-from worker.ledger.tables.runs import breakers, events, runs
+from worker.ledger.states import Actor
+from worker.ledger.tables.runs import breakers, events
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +34,18 @@ FAILURES_TO_OPEN = 5
 RUNS_TO_OPEN = 3
 """So many runs must have failed in a row, unless no connection could be had at all: one run that always fails says
 nothing about the others."""
-RUNS_TO_OPEN_AGAIN = 3
-"""So many while ramping: the run that always fails must not throw the others back."""
 RUNS_TO_OPEN_ANYWAY = 6
 """So many, without a success between, though each may fail for its own sake: that many at once never do."""
-FIRST_ALLOWANCE = 2
-LAST_ALLOWANCE = 32
-"""Once so many may run at a time, the destination is taken to be well."""
 _REMEMBERED_RUNS = 20
 
 
 class BreakerState(StrEnum):
-    """How a destination is taken to be. None of them outlasts a success for long."""
+    """How a destination is taken to be. Neither outlasts an answer."""
 
     CLOSED = "closed"
     """Calls failed lately, not enough to say that it is down. Holds nothing back; a success removes the row."""
     OPEN = "open"
     """Down. Nothing is sent but one probe an interval: the one run that `probe_run_id` names."""
-    RAMPING = "ramping"
-    """A probe succeeded. At most `allowance` runs at a time, one more with each success."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +55,9 @@ class Breaker:
     system: str
     state: BreakerState = BreakerState.CLOSED
     opened_at: datetime | None = None
-    """When the outage began, however often the breaker has opened since."""
+    """When the outage began."""
     probe_at: datetime | None = None
     probe_run_id: str | None = None
-    allowance: int = 0
     failures: int = 0
     """In a row."""
     failing_run_ids: tuple[str, ...] = ()
@@ -103,39 +93,17 @@ class Breaker:
                 probe_run_id=turn,
             )
         failing = len(failed.failing_run_ids)
-        opens = {
-            BreakerState.CLOSED: failed.failures >= FAILURES_TO_OPEN and (failing >= RUNS_TO_OPEN or unreachable),
-            BreakerState.OPEN: False,
-            BreakerState.RAMPING: failing >= RUNS_TO_OPEN_AGAIN,
-        }[self.state]
         all_failing = {*failed.failing_run_ids, *failed.own_failing_run_ids}
-        opens = opens or (self.state is not BreakerState.OPEN and len(all_failing) >= RUNS_TO_OPEN_ANYWAY)
-        if not opens:
+        opens = failed.failures >= FAILURES_TO_OPEN and (failing >= RUNS_TO_OPEN or unreachable)
+        if self.state is BreakerState.OPEN or not (opens or len(all_failing) >= RUNS_TO_OPEN_ANYWAY):
             return failed
         return replace(
             failed,
             last_error=error,
             state=BreakerState.OPEN,
-            opened_at=self.opened_at or now,
+            opened_at=now,
             probe_at=now + timedelta(seconds=probe_seconds),
             probe_run_id=None,
-            allowance=0,
-        )
-
-    def after_answer(self) -> Breaker | None:
-        """Return the breaker after the destination did, or properly refused, what it was asked. None: it is closed."""
-        allowance = self.allowance + 1 if self.state is BreakerState.RAMPING else FIRST_ALLOWANCE
-        if self.state is BreakerState.CLOSED or allowance >= LAST_ALLOWANCE:
-            return None
-        return replace(
-            self,
-            state=BreakerState.RAMPING,
-            probe_at=None,
-            probe_run_id=None,
-            allowance=allowance,
-            failures=0,
-            failing_run_ids=(),
-            own_failing_run_ids=(),
         )
 
     def probe_is_due(self, now: datetime, probe_seconds: float) -> bool:
@@ -150,11 +118,6 @@ class Breaker:
     def sentence(self, now: datetime) -> str:
         """What it means, for a person."""
         since = "an unknown time" if self.opened_at is None else f"{self.opened_at:%Y-%m-%d %H:%M} UTC"
-        if self.state is BreakerState.RAMPING:
-            return (
-                f"{self.system} was down since {since} and answers again: its runs go on, {self.allowance} at once at "
-                f"most for now."
-            )
         error = f" ({self.last_error})" if self.last_error else ""
         probe = (
             f"at {self.probe_at:%H:%M:%S} UTC"
@@ -172,17 +135,10 @@ def state_of(system: str) -> ScalarSelect[Any]:
     return select(breakers.c.state).where(breakers.c.system == system).scalar_subquery()
 
 
-def admits(connection: Connection, system: str, run_id: str, *, now: datetime) -> bool:
-    """Whether a run that was just claimed may be worked on, where its system has a breaker.
-
-    Asked under the breaker's lock: two claims cannot both be the last that is allowed.
-    """
+def admits(connection: Connection, system: str, run_id: str) -> bool:
+    """Whether a run that was just claimed may be worked on, where its system has a breaker."""
     found = _lock(connection, system)
-    if found is None or found.state is BreakerState.CLOSED:
-        return True
-    if found.state is BreakerState.OPEN:
-        return found.probe_run_id == run_id
-    return _running(connection, system, now) <= found.allowance
+    return found is None or found.state is BreakerState.CLOSED or found.probe_run_id == run_id
 
 
 # What the end of a hold tells
@@ -226,28 +182,18 @@ def note_failure(
 
 
 def note_answer(connection: Connection, system: str, *, now: datetime) -> None:
-    """Note that the destination did, or properly refused, what it was asked."""
-    before = _lock(connection, system)
-    if before is None:
+    """Note that the destination did, or properly refused, what it was asked: its breaker is removed, all runs go on.
+
+    How many are worked at once is bounded by the workers' slots and by the destination's rate limit. Safe to repeat,
+    and to do twice at once.
+    """
+    found = _lock(connection, system)
+    if found is None or not connection.execute(delete(breakers).where(breakers.c.system == system)).rowcount:
         return
-    after = before.after_answer()
-    if after is not None:
-        _save(connection, after)
-        if before.state is BreakerState.OPEN:
-            _record(connection, "breaker_ramping", system, now=now, detail={"allowance": after.allowance})
-    else:
-        close(connection, before, now=now)
-
-
-def close(connection: Connection, found: Breaker, *, now: datetime) -> None:
-    """Remove a breaker that is not open. Safe to repeat, and to do twice at once."""
-    removed = connection.execute(
-        delete(breakers).where(breakers.c.system == found.system, breakers.c.state == found.state)
-    ).rowcount
-    if removed and found.state is not BreakerState.CLOSED:
+    if found.state is BreakerState.OPEN:
         down_seconds = None if found.opened_at is None else round((now - found.opened_at).total_seconds())
-        _record(connection, "breaker_closed", found.system, now=now, detail={"down_seconds": down_seconds})
-        log.info("%s answers again: all of its runs go on", found.system)
+        _record(connection, "breaker_closed", system, now=now, detail={"down_seconds": down_seconds})
+        log.info("%s answers again: all of its runs go on", system)
 
 
 # What the sweep asks
@@ -259,24 +205,12 @@ def read(connection: Connection, system: str) -> Breaker | None:
     return None if row is None else _breaker(row)
 
 
-def disturbed(connection: Connection) -> list[Breaker]:
-    """The breakers that hold something back, by system."""
+def down(connection: Connection) -> list[Breaker]:
+    """The breakers that are open, by system."""
     found = connection.execute(
-        select(breakers).where(breakers.c.state != BreakerState.CLOSED).order_by(breakers.c.system)
+        select(breakers).where(breakers.c.state == BreakerState.OPEN).order_by(breakers.c.system)
     )
     return [_breaker(row) for row in found]
-
-
-def room(connection: Connection, found: Breaker, *, now: datetime, sent_since: datetime) -> int:
-    """How many more runs may be sent while ramping: those running, and those sent since and not yet taken, count."""
-    sent = connection.scalar(
-        select(func.count())
-        .select_from(runs)
-        .where(
-            runs.c.state.in_(sorted(CLAIMABLE)), and_(runs.c.dispatched_at > sent_since, runs.c.dispatched_at <= now)
-        )
-    )
-    return max(0, found.allowance - _running(connection, found.system, now) - (sent or 0))
 
 
 def take_probe(connection: Connection, found: Breaker, run_id: str, *, now: datetime, probe_seconds: float) -> bool:
@@ -303,30 +237,23 @@ def probe_now(connection: Connection, system: str, *, now: datetime) -> Breaker 
     return after
 
 
-def _running(connection: Connection, system: str, now: datetime) -> int:
-    """Runs that are worked on for a system; those whose lease has ended are nobody's."""
-    counted = connection.scalar(
-        select(func.count())
-        .select_from(runs)
-        .where(runs.c.state == RunState.RUNNING, runs.c.system == system, runs.c.lease_until > now)
-    )
-    return counted or 0
-
-
 def _lock(connection: Connection, system: str) -> Breaker | None:
     row = connection.execute(select(breakers).where(breakers.c.system == system).with_for_update()).one_or_none()
     return None if row is None else _breaker(row)
 
 
 def _breaker(row: Row[Any]) -> Breaker:
-    values = dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's public name for it)
     return Breaker(
-        **values
-        | {
-            "state": BreakerState(row.state),
-            "failing_run_ids": tuple(row.failing_run_ids),
-            "own_failing_run_ids": tuple(row.own_failing_run_ids or ()),
-        },
+        row.system,
+        # An older version that still runs may write `ramping`: nothing is held back then.
+        state=BreakerState.OPEN if row.state == BreakerState.OPEN else BreakerState.CLOSED,
+        opened_at=row.opened_at,
+        probe_at=row.probe_at,
+        probe_run_id=row.probe_run_id,
+        failures=row.failures,
+        failing_run_ids=tuple(row.failing_run_ids),
+        own_failing_run_ids=tuple(row.own_failing_run_ids or ()),
+        last_error=row.last_error,
     )
 
 
@@ -335,7 +262,7 @@ def _values(found: Breaker) -> dict[str, Any]:
         "failing_run_ids": list(found.failing_run_ids),
         "own_failing_run_ids": list(found.own_failing_run_ids),
     }
-    return asdict(found) | lists
+    return asdict(found) | lists | {"allowance": 0}  # the column is not used any more
 
 
 def _last(run_ids: tuple[str, ...], run_id: str) -> tuple[str, ...]:

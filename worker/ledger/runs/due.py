@@ -6,18 +6,33 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
 from worker.ledger.runs import breaker, repository
 from worker.ledger.runs.assignment import Share, next_step
 from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
+from worker.ledger.sql import lane_is_taken
 from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
-from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, pauses, runs, steps
+from worker.ledger.tables.runs import attempts, cursors, deliveries, orders, pauses, runs, steps
 
 DISPATCH_AGAIN_SECONDS = 10.0
 """A run or delivery that was sent and not taken is sent again after this long, then twice as long, up to a minute."""
 _LONGEST_WAIT_EXPONENT = 3
-_LOOK_AGAIN_SECONDS = 30.0
 _CLOCK_MARGIN_SECONDS = 60.0
 """What was sent later than this from now was sent by a clock that was ahead, and is taken for lost."""
 _PROBE_CANDIDATES = 50
@@ -95,8 +110,7 @@ def _recover(
         elif failures >= max_attempts:
             values |= {"state": RunState.FAILED, "reason": "attempts_spent", "finished_at": now}
         else:
-            wait = timedelta(seconds=backoff_seconds * (failures - 1))
-            values |= {"next_attempt_at": now + wait}
+            values["next_attempt_at"] = now + timedelta(seconds=backoff_seconds * (failures - 1))
     connection.execute(
         update(runs)
         .where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.state == RunState.RUNNING)
@@ -173,7 +187,6 @@ def _look() -> Select[tuple[bool]]:
         ),
         select(orders.c.order_id).where(orders.c.replan_at <= now),
         select(runs.c.id).where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now),
-        select(breakers.c.system).where(breakers.c.state == BreakerState.RAMPING),
     )
     return select(or_(*(look.exists() for look in looks)))
 
@@ -199,19 +212,13 @@ def take_due_runs(
     """The ids of a system's runs whose time has come, marked as sent. Without a `share`, every run is the system's.
 
     A lane's later runs wait for its first; a paused system's are left. Of a system that is down one run is taken every
-    `probe_seconds`, rather none whose next call is one of `risky_steps`; of one that recovers, as many as it may have.
+    `probe_seconds`, rather none whose next call is one of `risky_steps`.
     """
     found = breaker.read(connection, system)
     if found is not None and found.state is BreakerState.OPEN:
         return _take_probe(
             connection, found, now=now, share=share, probe_seconds=probe_seconds, risky_steps=risky_steps
         )
-    if found is not None and found.state is BreakerState.RAMPING:
-        if connection.execute(select(runs.c.id).where(*_is_due(now, share)).limit(1)).first() is None:
-            breaker.close(connection, found, now=now)
-            return []
-        sent_since = now - timedelta(seconds=DISPATCH_AGAIN_SECONDS)
-        limit = min(limit, breaker.room(connection, found, now=now, sent_since=sent_since))
     due = (
         select(runs.c.id)
         .where(*_may_start(system, now, share), not_sent_lately(runs, now))
@@ -238,17 +245,7 @@ def _is_due(now: datetime, share: Share | None = None) -> tuple[ColumnElement[bo
 
 
 def _may_start(system: str, now: datetime, share: Share | None) -> tuple[ColumnElement[bool], ...]:
-    other = runs.alias("other")
-    lane_taken = (
-        select(other.c.id)
-        .where(
-            other.c.lane == runs.c.lane,
-            other.c.id != runs.c.id,
-            or_(other.c.state == RunState.RUNNING, other.c.lane_shut_until > now),
-        )
-        .exists()
-    )
-    return *_is_due(now, share), ~select(pauses.c.system).where(pauses.c.system == system).exists(), ~lane_taken
+    return *_is_due(now, share), ~exists().where(pauses.c.system == system), ~lane_is_taken(now)
 
 
 def _mark_sent(connection: Connection, which: ColumnElement[bool], now: datetime) -> list[str]:
@@ -355,7 +352,7 @@ def take_orders_to_replan(connection: Connection, *, now: datetime, limit: int) 
         connection.execute(
             update(orders)
             .where(orders.c.source == source, orders.c.order_id == order_id)
-            .values(replan_at=now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+            .values(replan_at=now + timedelta(seconds=LOOK_AGAIN_SECONDS))
         )
     return [(row.source, row.order_id) for row in due]
 

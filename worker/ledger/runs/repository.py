@@ -17,6 +17,7 @@ from worker.ledger.events import record_event as record_event  # noqa: PLC0414  
 from worker.ledger.runs import breaker
 from worker.ledger.runs.held import HeldRun, HeldStep, load_attempts
 from worker.ledger.session import violated_constraint
+from worker.ledger.sql import lane_is_taken
 from worker.ledger.states import CLAIMABLE, FINISHED, Actor, Outcome, RunState, StepState, check_transition
 from worker.ledger.tables.runs import attempts, pauses, runs, steps
 
@@ -26,15 +27,9 @@ def claim_run(
 ) -> HeldRun:
     """Take a due run under a lease, together with its lane.
 
-    Raises `LeaseHeldError` when it is not due, its lane is taken, or its destination is paused, down, or recovering and
-    busy enough. The partial unique index on the lane decides between two claims at the same moment.
+    Raises `LeaseHeldError` when it is not due, its lane is taken, or its destination is paused or down.
+    The partial unique index on the lane decides between two claims at the same moment.
     """
-    other = runs.alias("other")
-    lane_taken = exists().where(
-        other.c.lane == runs.c.lane,
-        other.c.id != runs.c.id,
-        or_(other.c.state == RunState.RUNNING, other.c.lane_shut_until > now),
-    )
     statement = (
         update(runs)
         .where(
@@ -42,7 +37,7 @@ def claim_run(
             runs.c.state.in_(sorted(CLAIMABLE)),
             or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
             ~exists().where(pauses.c.system == system),
-            ~lane_taken,
+            ~lane_is_taken(now),
         )
         .values(
             state=RunState.RUNNING,
@@ -64,8 +59,8 @@ def claim_run(
         raise
     if row is None:
         raise LeaseHeldError(f"run {run_id} is not due, or it, its lane or its destination is taken")
-    if row.breaker is not None and not breaker.admits(connection, system, run_id, now=now):
-        raise LeaseHeldError(f"run {run_id} must wait: {system} is down or recovering")
+    if row.breaker is not None and not breaker.admits(connection, system, run_id):
+        raise LeaseHeldError(f"run {run_id} must wait: {system} is down")
     return _held(connection, row, holder, now)
 
 
@@ -294,12 +289,3 @@ def lock_run(connection: Connection, run_id: str, *, now: datetime) -> Row[Any] 
     return connection.execute(
         update(runs).where(runs.c.id == run_id).values(updated_at=now).returning(runs)
     ).one_or_none()
-
-
-def accounted_results(connection: Connection, result_ids: list[str]) -> set[str]:
-    """Which of a destination's effect ids the ledger knows, from any run or attempt."""
-    if not result_ids:
-        return set()
-    known = set(connection.scalars(select(runs.c.result_id).where(runs.c.result_id.in_(result_ids))))
-    known |= set(connection.scalars(select(attempts.c.result_id).where(attempts.c.result_id.in_(result_ids))))
-    return known

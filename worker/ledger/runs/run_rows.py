@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -59,77 +60,69 @@ def add_learners(connection: Connection, people: Iterable[Learner], *, now: date
         connection.execute(mine.with_for_update(key_share=True)).all()
 
 
-def insert_run(
-    connection: Connection,
-    *,
-    key: str,
-    workflow: str,
-    state: RunState,
-    source: str,
-    order_id: str | None,
-    line_id: str,
-    seat_id: str,
-    now: datetime,
-    completion_id: str | None = None,
-    title: str = "",
-    reason: str | None = None,
-    note: str | None = None,
-    learner: Learner | None = None,
-    grant: dict[str, Any] | None = None,
-    step_names: Sequence[str] = (),
-    parent_id: str | None = None,
-    delivery_id: str | None = None,
-    result_id: str | None = None,
-) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run as it is planned."""
+
+    key: str
+    workflow: str
+    state: RunState
+    source: str
+    order_id: str | None
+    line_id: str
+    seat_id: str
+    completion_id: str | None = None
+    title: str = ""
+    reason: str | None = None
+    note: str | None = None
+    learner: Learner | None = None
+    grant: dict[str, Any] | None = None
+    step_names: Sequence[str] = ()
+    parent_id: str | None = None
+    delivery_id: str | None = None
+    result_id: str | None = None
+
+
+_PLANNED = tuple(each.name for each in fields(NewRun) if each.name not in {"learner", "step_names"})
+
+
+def insert_run(connection: Connection, run: NewRun, *, now: datetime) -> str | None:
     """Add a run with its steps; returns its id, or None when its key is taken already (then nothing is written).
 
     Where the ledger was restored from a copy, what the run may have done since then is asked about before it is sent.
     """
     run_id = new_id(now)
+    learner = run.learner
     inserted = insert_ignoring(
         connection,
         runs,
-        {
+        {name: getattr(run, name) for name in _PLANNED}
+        | {
             "id": run_id,
-            "key": key,
-            "workflow": workflow,
-            "state": state,
-            "reason": reason,
-            "note": note,
-            "source": source,
-            "order_id": order_id,
-            "completion_id": completion_id,
-            "line_id": line_id,
-            "seat_id": seat_id,
-            "title": title,
             "email": learner.email if learner else None,
             "email_key": email_key(learner.email) if learner else None,
             "learner": learner.model_dump(mode="json") if learner else None,
-            "grant": grant,
             "lane": lane_of(connection, learner, run_id=run_id, now=now),
             "generation": 0,
             "fence": 0,
             "dispatches": 0,
-            "parent_id": parent_id,
-            "delivery_id": delivery_id,
-            "result_id": result_id,
-            "next_attempt_at": now if state is RunState.PENDING else None,
+            "next_attempt_at": now if run.state is RunState.PENDING else None,
             "created_at": now,
             "updated_at": now,
         },
     )
     if not inserted:
         return None
-    insert_steps(connection, run_id, step_names)
-    if step_names:
+    insert_steps(connection, run_id, run.step_names)
+    if run.step_names:
         recoveries.doubt_planned(
             connection,
             run_id,
-            key=key,
-            step_names=step_names,
-            source=source,
-            order_id=order_id,
-            completion_id=completion_id,
+            key=run.key,
+            step_names=run.step_names,
+            source=run.source,
+            order_id=run.order_id,
+            completion_id=run.completion_id,
             now=now,
         )
     return run_id

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Final
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from worker.ledger.runs import recoveries, repository
 from worker.ledger.runs.recoveries import FORGOTTEN_CALL, ForgottenCall
+from worker.ledger.sql import parts
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import attempts, runs, steps
-
-_AT_ONCE: Final = 500
 
 
 def doubt_existing(
@@ -53,7 +51,7 @@ def doubt_existing(
         .order_by(runs.c.id, steps.c.position)
     ).all()
     doubted: set[str] = set()
-    for some in _parts(rows):
+    for some in parts(rows):
         run_ids = sorted({row.id for row in some})
         asked_already = repository.effect_open_runs(connection, run_ids)
         numbers = recoveries.last_numbers(connection, run_ids)
@@ -66,8 +64,3 @@ def doubt_existing(
         recoveries.let_settle(connection, asked_already, settled_at)
         doubted |= {row.id for row in mine}
     return len(doubted)
-
-
-def _parts(rows: Sequence[Row[Any]]) -> Iterator[Sequence[Row[Any]]]:
-    for start in range(0, len(rows), _AT_ONCE):
-        yield rows[start : start + _AT_ONCE]

@@ -323,6 +323,7 @@ class BreakerRecord(SQLModel, table=True):
     probe_at: datetime | None = moment()
     probe_run_id: str | None = None
     allowance: int = 0
+    """Not used; an older version that still runs during an upgrade reads it."""
     failures: int = 0
     failing_run_ids: list[str] = Field(default_factory=list, sa_column=json_column())
     own_failing_run_ids: list[str] | None = Field(default=None, sa_column=json_column(nullable=True))

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, or_, select
 
+from worker.ledger.pauses import pause_of
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import DeliveryState, OrderState, RunState
-from worker.ledger.tables.runs import pauses, runs
+from worker.ledger.tables.runs import runs
 from worker.ledger.views.review_sentences import say_review
 from worker.ledger.views.serializers import Shape
 from worker.ledger.views.timeline import minute, person, run_label
@@ -182,7 +183,7 @@ def _due(connection: Connection, run: Shape, who: str, label: str, now: datetime
     is_open = run["reason"] in _MAYBE_GIVEN
     has_none = f"{who} has no access to {label} yet"
     waits = f"Whether {who} has access to {label} is not known yet" if is_open else has_none
-    pause = connection.execute(select(pauses).where(pauses.c.system == _DESTINATION)).one_or_none()
+    pause = pause_of(connection, _DESTINATION)
     if pause is not None:
         resume = f"`cartbridge resume {_DESTINATION}`"
         if pause.kind == "authentication":
@@ -190,7 +191,7 @@ def _due(connection: Connection, run: Shape, who: str, label: str, now: datetime
         why = f": {pause.reason}" if pause.reason else ""
         return Verdict(20, f"{waits}: {_DESTINATION} is paused by {person(pause.actor)}{why}.", "bad", resume)
     outage = breaker.read(connection, _DESTINATION)
-    if outage is not None and outage.state is not BreakerState.CLOSED:
+    if outage is not None and outage.state is BreakerState.OPEN:
         action = f"Nothing: it goes on by itself. `cartbridge resume {_DESTINATION}` asks it at once."
         return Verdict(21, f"{waits}: {outage.sentence(now)}", "wait", action)
     row = connection.execute(select(runs.c.lane, runs.c.next_attempt_at).where(runs.c.id == run["id"])).one()

@@ -94,8 +94,8 @@ def pauses_shape(connection: Connection) -> list[Shape]:
 
 
 def breakers_shape(connection: Connection, now: datetime) -> list[Shape]:
-    """The destinations that are down, or recover."""
-    return [_breaker(found, now) for found in breaker.disturbed(connection)]
+    """The destinations that are down."""
+    return [_breaker(found, now) for found in breaker.down(connection)]
 
 
 def sources_shape(connection: Connection, now: datetime, *, missed: Mapping[str, int] | None = None) -> list[Shape]:
@@ -180,7 +180,6 @@ def _breaker(found: Breaker, now: datetime) -> Shape:
         "state": found.state,
         "since": iso(found.opened_at),
         "probe_at": iso(found.probe_at),
-        "allowance": found.allowance,
         "last_error": found.last_error,
         "sentence": found.sentence(now),
     }

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select, tuple_
 
+from worker.ledger.sql import has_placeholders, parts
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.ledger.tables.runs import attempts, cursors, deliveries, events, orders, pauses, runs
+from worker.ledger.tables.runs import attempts, cursors, deliveries, events, orders, runs
 
 FINDING = "reconcile_finding"
 """The kind of the events that findings are kept as."""
-_Value = TypeVar("_Value")
-_AT_ONCE = 500
-"""Values of one `IN (…)`."""
 _SENT_BEFORE = timedelta(days=3)
 """So long before its effect was dated, in whatever zone, a request may have been sent."""
 
@@ -40,20 +38,12 @@ class Intent:
 
 def known_content(connection: Connection, source: str, order_ids: Sequence[str]) -> dict[str, Row[Any]]:
     """What the ledger holds of these orders, by order id: all of `orders` but the document, and `has_placeholders`."""
-    placeholders = (
-        exists()
-        .where(
-            runs.c.source == orders.c.source,
-            runs.c.order_id == orders.c.order_id,
-            runs.c.state == RunState.REVIEW,
-            runs.c.grant.is_(None),
-        )
-        .label("has_placeholders")
-    )
     columns = [column for column in orders.c if column.name != "document"]
     found: dict[str, Row[Any]] = {}
-    for some in _parts(order_ids):
-        statement = select(*columns, placeholders).where(orders.c.source == source, orders.c.order_id.in_(some))
+    for some in parts(order_ids):
+        statement = select(*columns, has_placeholders().label("has_placeholders")).where(
+            orders.c.source == source, orders.c.order_id.in_(some)
+        )
         found |= {row.order_id: row for row in connection.execute(statement)}
     return found
 
@@ -61,7 +51,7 @@ def known_content(connection: Connection, source: str, order_ids: Sequence[str])
 def orders_in_hand(connection: Connection, source: str, order_ids: Sequence[str]) -> set[str]:
     """Which of these orders have news that is not looked at yet: somebody is at it."""
     found: set[str] = set()
-    for some in _parts(order_ids):
+    for some in parts(order_ids):
         found |= set(
             connection.scalars(
                 select(deliveries.c.order_id).where(
@@ -77,7 +67,7 @@ def orders_in_hand(connection: Connection, source: str, order_ids: Sequence[str]
 def seats_with_runs(connection: Connection, source: str, order_ids: Sequence[str]) -> set[tuple[str, str, str]]:
     """The seats of these orders that have a run in any state, as `(order_id, line_id, seat_id)`."""
     found: set[tuple[str, str, str]] = set()
-    for some in _parts(order_ids):
+    for some in parts(order_ids):
         statement = select(runs.c.order_id, runs.c.line_id, runs.c.seat_id).where(
             runs.c.source == source, runs.c.order_id.in_(some)
         )
@@ -114,7 +104,7 @@ def runs_with_effect(connection: Connection, workflow: str, *, since: datetime) 
 def runs_by_id(connection: Connection, run_ids: Collection[str]) -> dict[str, Row[Any]]:
     """These runs, by id."""
     found: dict[str, Row[Any]] = {}
-    for some in _parts(sorted(run_ids)):
+    for some in parts(sorted(run_ids)):
         found |= {row.id: row for row in connection.execute(select(runs).where(runs.c.id.in_(some)))}
     return found
 
@@ -126,7 +116,7 @@ def intents(connection: Connection, references: Collection[str], *, since: datet
     )
     found = {row.reference: _intent(row) for row in recent if row.reference in references}
     # No index leads to the few that were sent still earlier: one pass over the table finds them all.
-    for some in _parts(sorted(set(references) - set(found))):
+    for some in parts(sorted(set(references) - set(found))):
         older = connection.execute(select(attempts).where(attempts.c.reference.in_(some)))
         found |= {row.reference: _intent(row) for row in older}
     return found
@@ -139,7 +129,7 @@ def _intent(row: Row[Any]) -> Intent:
 def runs_of_orders(connection: Connection, workflow: str, names: Collection[tuple[str, str]]) -> list[Row[Any]]:
     """The runs of a workflow that these orders, named `(source, order_id)`, have, but those that never execute."""
     found: list[Row[Any]] = []
-    for some in _parts(sorted(names)):
+    for some in parts(sorted(names)):
         statement = select(runs).where(
             tuple_(runs.c.source, runs.c.order_id).in_(some), runs.c.workflow == workflow, runs.c.grant.is_not(None)
         )
@@ -150,7 +140,7 @@ def runs_of_orders(connection: Connection, workflow: str, names: Collection[tupl
 def withdrawn_orders(connection: Connection, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Which of these orders are cancelled or refunded at their source, with its own word for it."""
     found: dict[tuple[str, str], str] = {}
-    for some in _parts(sorted(names)):
+    for some in parts(sorted(names)):
         statement = select(orders.c.source, orders.c.order_id, orders.c.status, orders.c.payment).where(
             tuple_(orders.c.source, orders.c.order_id).in_(some), orders.c.state == OrderState.CANCELLED
         )
@@ -161,7 +151,7 @@ def withdrawn_orders(connection: Connection, names: Collection[tuple[str, str]])
 def answered_results(connection: Connection, run_ids: Collection[str]) -> set[tuple[str, str]]:
     """The effects that the destination itself has named in an answer, as `(run_id, result_id)`."""
     found: set[tuple[str, str]] = set()
-    for some in _parts(sorted(run_ids)):
+    for some in parts(sorted(run_ids)):
         statement = select(attempts.c.run_id, attempts.c.result_id).where(
             attempts.c.run_id.in_(some), attempts.c.result_id.is_not(None)
         )
@@ -172,7 +162,7 @@ def answered_results(connection: Connection, run_ids: Collection[str]) -> set[tu
 def accounted_results(connection: Connection, result_ids: Collection[str]) -> set[str]:
     """Which of a destination's effect ids the ledger knows, from any run or attempt."""
     found: set[str] = set()
-    for some in _parts(sorted(result_ids)):
+    for some in parts(sorted(result_ids)):
         found |= set(connection.scalars(select(runs.c.result_id).where(runs.c.result_id.in_(some))))
         found |= set(connection.scalars(select(attempts.c.result_id).where(attempts.c.result_id.in_(some))))
     return found
@@ -181,7 +171,7 @@ def accounted_results(connection: Connection, result_ids: Collection[str]) -> se
 def runs_by_result(connection: Connection, result_ids: Collection[str]) -> dict[str, Row[Any]]:
     """The runs that name one of these effects as theirs, by the effect."""
     found: dict[str, Row[Any]] = {}
-    for some in _parts(sorted(result_ids)):
+    for some in parts(sorted(result_ids)):
         found |= {row.result_id: row for row in connection.execute(select(runs).where(runs.c.result_id.in_(some)))}
     return found
 
@@ -197,14 +187,9 @@ def open_questions(connection: Connection, workflow: str, reasons: Collection[st
 def keys_in_use(connection: Connection, keys: Collection[str]) -> set[str]:
     """Which of these run keys a run has."""
     found: set[str] = set()
-    for some in _parts(sorted(keys)):
+    for some in parts(sorted(keys)):
         found |= set(connection.scalars(select(runs.c.key).where(runs.c.key.in_(some))))
     return found
-
-
-def pause_of(connection: Connection, system: str) -> Row[Any] | None:
-    """The system's pause, None when it is not paused."""
-    return connection.execute(select(pauses).where(pauses.c.system == system)).one_or_none()
 
 
 def cursor_of(connection: Connection, source: str) -> Row[Any] | None:
@@ -247,8 +232,3 @@ def effects_doubted_since(connection: Connection, since: datetime) -> set[str]:
     """The effects that a pause was made for since then, because only another ledger can know of them."""
     found = connection.scalars(select(events.c.detail).where(events.c.at >= since, events.c.kind == DOUBTED))
     return {str(effect_id) for detail in found for effect_id in detail.get("effects", ())}
-
-
-def _parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]

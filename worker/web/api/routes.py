@@ -59,30 +59,17 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
         """Runs, newest first."""
         return _page(ledger, query, partial(listing.list_runs, advise=advice))
 
-    @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
-    def show_run(run_id: str) -> JsonAnswer:
-        """One run with its steps, their attempts, and its events."""
-        return _shown(ledger, lambda connection: listing.show_run(connection, run_id, advise=advice))
-
     @router.get("/orders", responses=_page_of(api_models.OrderItem))
     def list_orders(query: Annotated[OrderQuery, Query()]) -> JsonAnswer:
         """Orders, those with the latest news first."""
         return _page(ledger, query, partial(listing.list_orders, advise=advice))
-
-    @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
-    def show_order(source: str, order_id: str) -> JsonAnswer:
-        """One order with its lines, versions, runs, deliveries and events."""
-        return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id, advise=advice))
 
     @router.get("/deliveries", responses=_page_of(api_models.DeliveryItem))
     def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JsonAnswer:
         """Deliveries, newest first."""
         return _page(ledger, query, partial(listing.list_deliveries, advise=advice))
 
-    @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
-    def show_delivery(delivery_id: str) -> JsonAnswer:
-        """One delivery, with its order and the runs it caused."""
-        return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id, advise=advice))
+    _add_details(router, ledger)
 
     @router.get("/completions", responses=_page_of(api_models.CompletionItem))
     def show_completions(query: Annotated[CompletionQuery, Query()]) -> JsonAnswer:
@@ -105,6 +92,23 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
         )
 
     return router
+
+
+def _add_details(router: APIRouter, ledger: Ledger) -> None:
+    @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
+    def show_run(run_id: str) -> JsonAnswer:
+        """One run with its steps, their attempts, and its events."""
+        return _shown(ledger, lambda connection: listing.show_run(connection, run_id, advise=advice))
+
+    @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
+    def show_order(source: str, order_id: str) -> JsonAnswer:
+        """One order with its lines, versions, runs, deliveries and events."""
+        return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id, advise=advice))
+
+    @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
+    def show_delivery(delivery_id: str) -> JsonAnswer:
+        """One delivery, with its order and the runs it caused."""
+        return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id, advise=advice))
 
 
 def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JsonAnswer:

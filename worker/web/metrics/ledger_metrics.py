@@ -16,7 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.ledger.follow_on.completions import CURSOR as COMPLETIONS
 from worker.ledger.outbox import OutboxState
 from worker.ledger.runs import breaker
-from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.source_watches import watches
 from worker.ledger.states import CLAIMABLE, RunState
@@ -215,9 +214,7 @@ def _systems(connection: Connection) -> Iterator[Metric]:
     for system, kind in connection.execute(select(pauses.c.system, pauses.c.kind)):
         paused.add_metric([system, kind], 1)
     yield paused
-    down = GaugeMetricFamily(
-        "cartbridge_breaker_open", "1 for each system that is down, 0 while it recovers.", labels=["system"]
-    )
-    for found in breaker.disturbed(connection):
-        down.add_metric([found.system], found.state is BreakerState.OPEN)
+    down = GaugeMetricFamily("cartbridge_breaker_open", "1 for each system that is down.", labels=["system"])
+    for found in breaker.down(connection):
+        down.add_metric([found.system], 1)
     yield down

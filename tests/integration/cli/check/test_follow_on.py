@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -145,35 +145,3 @@ def test_address_of_the_checkout_is_in_no_log_when_a_cart_is_made(
     ((key, cart),) = rig.sandbox.threedcart.carts.items()
     assert cart["CheckoutURL"] not in caplog.text
     assert key not in "".join(record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG)
-
-
-def test_cart_is_mended_when_the_operator_agrees(run: Run, rig: FollowOnRig) -> None:
-    (completion_id,) = rig.completion_ids
-    run("completions", "follow", completion_id)
-    run_id = rig.follow_on["id"]
-    refused = run("completions", "mend", run_id, "--yes")
-    assert refused.exit_code == 1
-    assert "waits for a person" in refused.stderr
-    rig.clock.move((datetime.now(UTC) - rig.clock()).total_seconds() + 1)  # the command goes by the machine's
-    held = rig.executor.claim(run_id, "threedcart")
-    assert held is not None
-    assert rig.perform(held)
-    assert rig.perform(held)
-    (key,) = rig.sandbox.threedcart.carts
-    rig.runtime.clients["threedcart"].create_cart_item(key, ITEM)
-    assert not rig.perform(held)
-
-    assert f"DELETE cart {key} item" in shown(run, "completions", "mend", run_id, "--dry-run")
-    assert run("completions", "mend", run_id).exit_code == 2  # nobody to ask
-    assert len(rig.filled_carts()[0]["CartItemList"]) == 2
-    assert f"Mended. Go on with: cartbridge replay {run_id}" in shown(run, "completions", "mend", run_id, "--yes")
-    assert "as it should be" in shown(run, "completions", "mend", run_id, "--yes")
-    assert len(rig.filled_carts()[0]["CartItemList"]) == 1
-
-
-def test_mending_is_refused_when_there_is_no_store(run: Run, rig: FollowOnRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    (completion_id,) = rig.completion_ids
-    run("completions", "follow", completion_id)
-    monkeypatch.delenv("CARTBRIDGE_THREEDCART__TOKEN")
-    refused = run("completions", "mend", rig.follow_on["id"], "--yes")
-    assert (refused.exit_code, "3dcart is not configured" in refused.stderr) == (2, True)

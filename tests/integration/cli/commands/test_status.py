@@ -72,11 +72,3 @@ def test_status_says_since_when_a_destination_is_down_and_blames_no_worker(run: 
     (found,) = json.loads(run("status", "--json").stdout)["breakers"]
     assert (found["system"], found["state"], found["since"]) == ("learningcart", "open", "2025-03-04T11:30:00Z")
     assert found["sentence"].startswith("learningcart is down since")
-
-
-def test_status_says_how_many_run_when_a_destination_recovers(run: Run, ledger: Ledger) -> None:
-    with ledger.write() as connection:
-        add_breaker(connection, state="ramping", allowance=4)
-    shown = " ".join(run("status").stdout.split())
-    assert "answers again: its runs go on, 4 at once at most" in shown
-    assert "asked at once by" not in shown

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import Office
 from worker.ledger.follow_on.completions import add_completion
-from worker.ledger.runs.run_rows import insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import learners
 from worker.sandbox import Fault
@@ -109,20 +109,22 @@ def test_run_of_a_completion_is_shown_without_an_order_when_it_has_none(office: 
         values = {"key": "c-1", "state": "completed", "customer_id": "9", "email": learner.email, "course_id": "77"}
         run_id = insert_run(
             connection,
-            key="learningcart/c-1/follow-on",
-            workflow="follow_on",
-            state=RunState.REVIEW,
-            source="learningcart",
-            order_id=None,
-            completion_id=add_completion(connection, values, now=rig.clock()),
-            line_id="77",
-            seat_id="-",
+            NewRun(
+                key="learningcart/c-1/follow-on",
+                workflow="follow_on",
+                state=RunState.REVIEW,
+                source="learningcart",
+                order_id=None,
+                completion_id=add_completion(connection, values, now=rig.clock()),
+                line_id="77",
+                seat_id="-",
+                title="Follow-on cart",
+                reason="attempts_spent",
+                learner=learner,
+                grant={"catalog_id": 1234},
+                step_names=("create_cart",),
+            ),
             now=rig.clock(),
-            title="Follow-on cart",
-            reason="attempts_spent",
-            learner=learner,
-            grant={"catalog_id": 1234},
-            step_names=("create_cart",),
         )
     page = office.get(f"/runs/{run_id}").text
     assert "Follow-on cart for jane@example.test: needs a person." in page

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, insert, update
 
 from worker.ledger.runs.repository import record_event
-from worker.ledger.runs.run_rows import insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
 from worker.reasons import advice
@@ -85,18 +85,21 @@ def add_run(
     grant = {"price_id": price, "group_ids": [12]} if price is not None else None
     run_id = insert_run(
         connection,
-        key=f"{source}/{order_id}/1107/{seat}/{price or 'unmapped'}" + ("" if workflow == "enrolment" else "/revoke"),
-        workflow=workflow,
-        state=RunState.PENDING,
-        source=source,
-        order_id=order_id,
-        line_id="1107",
-        seat_id=seat,
+        NewRun(
+            key=f"{source}/{order_id}/1107/{seat}/{price or 'unmapped'}"
+            + ("" if workflow == "enrolment" else "/revoke"),
+            workflow=workflow,
+            state=RunState.PENDING,
+            source=source,
+            order_id=order_id,
+            line_id="1107",
+            seat_id=seat,
+            title="First aid",
+            learner=Learner(email=email) if email else None,
+            grant=grant,
+            step_names=STEPS if grant else (),
+        ),
         now=at,
-        title="First aid",
-        learner=Learner(email=email) if email else None,
-        grant=grant,
-        step_names=STEPS if grant else (),
     )
     assert run_id is not None
     if values:

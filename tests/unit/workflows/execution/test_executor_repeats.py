@@ -17,7 +17,7 @@ from worker.errors import ApiTimeoutError, ServerError
 from worker.ledger.runs import due, repository
 from worker.ledger.runs.assignment import Share
 from worker.ledger.runs.held import HeldRun
-from worker.ledger.runs.run_rows import insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import attempts, pauses, runs, steps
@@ -89,16 +89,18 @@ def plan(ledger: Ledger, grant: Mapping[str, Any] | None = None) -> str:
     with ledger.write() as connection:
         run_id = insert_run(
             connection,
-            key="desk/1",
-            workflow="two_steps",
-            state=RunState.PENDING,
-            source="learningcart",
-            order_id=None,
-            line_id="-",
-            seat_id="-",
-            learner=JANE,
-            grant=dict(grant or {"any": "thing"}),
-            step_names=["first", "second"],
+            NewRun(
+                key="desk/1",
+                workflow="two_steps",
+                state=RunState.PENDING,
+                source="learningcart",
+                order_id=None,
+                line_id="-",
+                seat_id="-",
+                learner=JANE,
+                grant=dict(grant or {"any": "thing"}),
+                step_names=["first", "second"],
+            ),
             now=NOW,
         )
     assert run_id is not None

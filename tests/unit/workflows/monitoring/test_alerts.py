@@ -12,7 +12,7 @@ DOWN = Problem("down/learningcart", "learningcart is down", "Runs wait.", path="
 
 
 def unmapped(count: int) -> Problem:
-    return Problem("review/unmapped_product", f"{count} runs in review", "Add an offer.", count, "/runs?state=review")
+    return Problem("review/unmapped_product", f"{count} runs in review", "Add an offer.", "/runs?state=review")
 
 
 def look(book: AlertBook, *found: Problem, after: timedelta = timedelta(0)) -> tuple[Alert | None, AlertBook]:
@@ -51,17 +51,21 @@ def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
     assert "Still so:\n- learningcart is down" in alert.text(None)
 
 
-def test_growth_is_told_when_an_hour_has_passed_only() -> None:
+def test_more_of_the_same_is_left_to_the_summary_when_it_was_told() -> None:
     _, book = look(AlertBook({}), unmapped(2))
-    assert look(book, unmapped(9), after=HOUR / 2)[0] is None
-    assert look(book, unmapped(9), after=HOUR)[0] is not None
+    assert look(book, unmapped(9), after=2 * HOUR)[0] is None
 
 
-def test_what_became_fewer_is_news_when_it_is_more_again() -> None:
+def test_reason_is_news_when_it_appears_anew() -> None:
     _, book = look(AlertBook({}), unmapped(5))
-    alert, book = look(book, unmapped(1), after=HOUR)
+    alert, book = look(book, after=HOUR)
     assert alert is None
-    assert look(book, unmapped(2), after=2 * HOUR)[0] is not None
+    assert look(book, unmapped(1), after=2 * HOUR)[0] is not None
+
+
+def test_what_an_older_version_told_is_not_told_again() -> None:
+    told = {"review/unmapped_product": {"title": "2 runs in review", "count": 2, "at": NOW.isoformat()}}
+    assert look(AlertBook.read({"told": told}), unmapped(3), after=HOUR)[0] is None
 
 
 def test_end_is_told_when_a_condition_is_over_and_not_when_work_is_done() -> None:

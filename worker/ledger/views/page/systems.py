@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Row, case, func, select
 
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.runs import breaker
-from worker.ledger.runs.breaker import Breaker, BreakerState
 from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
@@ -30,18 +29,18 @@ def systems(
     """Each of the systems named, and whatever else is paused, down or was read from, one shape each, by name.
 
     `{system, is_source, is_destination, state, last_contact_at, asked, failed, error_rate, last_error, pause, breaker,
-    late_since, silent_since}`: `state` is `paused`, `down`, `recovering`, `late`, `quiet` or `well`, the worst that
-    holds; `breaker` a sentence. `asked` counts the calls of the last hour to a destination and the deliveries from a
+    late_since, silent_since}`: `state` is `paused`, `down`, `late`, `quiet` or `well`, the worst that holds;
+    `breaker` a sentence. `asked` counts the calls of the last hour to a destination and the deliveries from a
     source, of the newest 2,000 each; `error_rate` is None where there were none.
     """
     polled = {row.source: row for row in connection.execute(select(cursors).where(cursors.c.source.not_like("%:%")))}
     watched = watches(connection)
     paused = {row.system: row for row in connection.execute(select(pauses))}
-    disturbed = {found.system: found for found in breaker.disturbed(connection)}
+    down = {found.system: found for found in breaker.down(connection)}
     calls = _calls(connection, now)
     news = _news(connection, now)
     completions = completions_poll(connection) or {}
-    names = {*sources, *destinations, *polled, *paused, *disturbed}
+    names = {*sources, *destinations, *polled, *paused, *down}
     shown = []
     for name in sorted(names):
         cursor = polled.get(name)
@@ -57,22 +56,22 @@ def systems(
         if name == _READS_COMPLETIONS:
             contact = max(contact, completions.get("last_success_at") or "")
             errors.append(completions.get("last_error"))
-        if name in disturbed:
-            errors.append(disturbed[name].last_error)
+        if name in down:
+            errors.append(down[name].last_error)
         watch = watched.get(name, Watch())
         shown.append(
             {
                 "system": name,
                 "is_source": name in sources,
                 "is_destination": name in destinations,
-                "state": _state(name in paused, disturbed.get(name), watch),
+                "state": _state(watch, is_paused=name in paused, is_down=name in down),
                 "last_contact_at": contact or None,
                 "asked": asked,
                 "failed": failed,
                 "error_rate": failed / asked if asked else None,
                 "last_error": next((error for error in errors if error), None),
                 "pause": _pause(paused.get(name)),
-                "breaker": disturbed[name].sentence(now) if name in disturbed else None,
+                "breaker": down[name].sentence(now) if name in down else None,
                 "late_since": iso(watch.late_since),
                 "silent_since": iso(watch.silent_since),
             }
@@ -128,12 +127,12 @@ def _news(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
     return {row.source: row for row in connection.execute(counted)}
 
 
-def _state(is_paused: bool, disturbed: Breaker | None, watch: Watch) -> str:  # noqa: FBT001 - one of three facts
+def _state(watch: Watch, *, is_paused: bool, is_down: bool) -> str:
     """The worst of what is known."""
     if is_paused:
         return "paused"
-    if disturbed is not None:
-        return "down" if disturbed.state is BreakerState.OPEN else "recovering"
+    if is_down:
+        return "down"
     if watch.late_since is not None:
         return "late"
     return "well" if watch.silent_since is None else "quiet"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.worker.ledger.rows import NOW
-from worker.ledger.runs.breaker import FIRST_ALLOWANCE, LAST_ALLOWANCE, Breaker, BreakerState
+from worker.ledger.runs.breaker import Breaker, BreakerState
 
 LATER = NOW + timedelta(minutes=10)
 DOWN = Breaker("learningcart", BreakerState.OPEN, opened_at=NOW, probe_at=NOW + timedelta(seconds=60))
@@ -23,7 +23,6 @@ def failed(found: Breaker, *run_ids: str) -> Breaker:
 def test_breaker_stays_closed_when_failures_or_runs_are_few(run_ids: str) -> None:
     found = failed(Breaker("learningcart"), *run_ids)
     assert (found.state, found.failures) == (BreakerState.CLOSED, len(run_ids))
-    assert found.after_answer() is None
 
 
 @pytest.mark.parametrize("run_ids", ["abcde", "aaabc", "abababc"])
@@ -54,34 +53,13 @@ def test_only_the_last_failing_runs_are_remembered() -> None:
     assert after.failing_run_ids == (*(str(number) for number in range(10, 15)), *map(str, range(16, 30)), "15")
 
 
-def test_allowance_grows_with_each_success_until_the_breaker_is_closed() -> None:
-    found: Breaker | None = failed(DOWN, "a")
-    allowances = []
-    while (found := found.after_answer() if found is not None else None) is not None:
-        assert (found.state, found.failures, found.failing_run_ids) == (BreakerState.RAMPING, 0, ())
-        allowances.append(found.allowance)
-    assert allowances == list(range(FIRST_ALLOWANCE, LAST_ALLOWANCE))
-
-
-def test_ramp_ends_when_three_runs_fail_in_a_row_and_not_when_one_does() -> None:
-    ramping = DOWN.after_answer()
-    assert ramping is not None
-    assert failed(ramping, "a", "a", "a").state is BreakerState.RAMPING
-    assert failed(ramping, "a", "b", "a").state is BreakerState.RAMPING
-    again = failed(ramping, "a", "b", "c")
-    assert (again.state, again.opened_at, again.allowance) == (BreakerState.OPEN, NOW, 0)
-    on = failed(ramping, "a").after_answer()
-    assert on is not None
-    assert failed(on, "b").state is BreakerState.RAMPING
-
-
 @pytest.mark.parametrize(
     ("seconds", "is_due"), [(0, True), (-1, True), (1, False), (60, False), (61, True), (3600, True)]
 )
 def test_probe_is_due_when_its_time_has_come_or_cannot_be_right(seconds: float, *, is_due: bool) -> None:
     found = Breaker("learningcart", BreakerState.OPEN, probe_at=NOW + timedelta(seconds=seconds))
     assert found.probe_is_due(NOW, 60) is is_due
-    assert not Breaker("learningcart", BreakerState.RAMPING, probe_at=NOW).probe_is_due(NOW, 60)
+    assert not Breaker("learningcart", probe_at=NOW).probe_is_due(NOW, 60)
 
 
 def test_sentence_says_since_when_it_is_down_why_and_what_comes_next() -> None:
@@ -90,8 +68,3 @@ def test_sentence_says_since_when_it_is_down_why_and_what_comes_next() -> None:
         "Its runs wait; one of them asks it again at 12:01:00 UTC."
     )
     assert DOWN.sentence(LATER).endswith("asks it again with the next run that is due.")
-    ramping = DOWN.after_answer()
-    assert ramping is not None
-    assert ramping.sentence(LATER) == (
-        "learningcart was down since 2025-03-04 12:00 UTC and answers again: its runs go on, 2 at once at most for now."
-    )

@@ -111,10 +111,10 @@ def test_no_more_runs_are_taken_than_asked_for_and_the_longest_due_first(ledger:
     assert len(taken(ledger, limit=2)) == 2
 
 
-# A destination that is down, or recovers
+# A destination that is down
 
 
-def put_breaker(ledger: Ledger, state: BreakerState, **values: Any) -> None:
+def put_breaker(ledger: Ledger, state: str, **values: Any) -> None:
     row = {"system": "learningcart", "state": state, "allowance": 0, "failures": 5, "failing_run_ids": []}
     with ledger.write() as connection:
         connection.execute(breakers.insert().values(**(row | {"opened_at": NOW} | values)))
@@ -159,25 +159,12 @@ def test_probe_makes_no_order_when_another_run_can_be_it(ledger: Ledger, *, is_a
     assert probe == run_of(ledger, OTHER_LANE).id
 
 
-def test_no_more_are_taken_than_a_recovering_destination_may_have(ledger: Ledger) -> None:
-    for number in range(1110, 1114):
-        record(ledger, an_order(str(number), learner=JOHN.model_copy(update={"email": f"{number}@example.test"})))
-    put_breaker(ledger, BreakerState.RAMPING, allowance=3)
-    hold(ledger, until=NOW + timedelta(seconds=60))
-    with ledger.write() as connection:
-        connection.execute(runs.update().where(runs.c.state == RunState.RUNNING).values(system="learningcart"))
-    assert len(taken(ledger)) == 2
-    assert taken(ledger) == []
-    assert len(taken(ledger, NOW + timedelta(seconds=10))) == 2  # lost messages are sent again
-
-
-def test_breaker_is_closed_when_nothing_due_is_left(ledger: Ledger) -> None:
-    put_run(ledger, SEAT, RunState.SUCCEEDED)
-    put_breaker(ledger, BreakerState.RAMPING, allowance=3)
-    assert anything(ledger)
-    assert taken(ledger) == []
-    assert rows(ledger, breakers) == []
-    assert not anything(ledger)
+@pytest.mark.parametrize("state", ["closed", "ramping"])
+def test_all_that_is_due_is_taken_when_the_breaker_is_not_open(ledger: Ledger, state: str) -> None:
+    """An older version that still runs may write `ramping`."""
+    record(ledger, an_order("1111", learner=JOHN))
+    put_breaker(ledger, state, allowance=1)
+    assert taken(ledger) == ["1109", "1111"]
 
 
 # Orphans
@@ -312,7 +299,7 @@ def test_order_is_looked_at_again_and_put_off_once_more_in_case_the_look_fails(l
         connection.execute(orders.update().values(replan_at=NOW))
         connection.execute(runs.update().values(state=RunState.REVIEW))
     assert anything(ledger)
-    for seconds, expected in ((0, 1), (29, 0), (30, 1)):
+    for seconds, expected in ((0, 1), (14, 0), (15, 1)):
         with ledger.write() as connection:
             found = due.take_orders_to_replan(connection, now=NOW + timedelta(seconds=seconds), limit=9)
         assert found == [("studiocart", "1109")] * expected

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows
-from worker.ledger.runs.run_rows import insert_ignoring, insert_run, insert_steps, lane_of
+from worker.ledger.runs.run_rows import NewRun, insert_ignoring, insert_run, insert_steps, lane_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import learners, pauses, runs, steps
@@ -26,13 +26,12 @@ def insert(ledger: Ledger, key: str = "studiocart/1109/1107/buyer/501", **values
         "order_id": "1109",
         "line_id": "1107",
         "seat_id": "buyer",
-        "now": NOW,
         "learner": JANE,
         "grant": {"price_id": 501, "group_ids": []},
         "step_names": ["one", "two"],
     } | values
     with ledger.write() as connection:
-        return insert_run(connection, key=key, **given)
+        return insert_run(connection, NewRun(key=key, **given), now=NOW)
 
 
 def test_run_is_one_when_its_key_is_taken(ledger: Ledger) -> None:
