@@ -18,12 +18,13 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import ADVICE, Reason
 from worker.sources.order import Order, Payment
-from worker.sources.source import NoOrderError, SampleOrderError, Source, SubscriptionFoundError
-from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written
+from worker.sources.source import Source, SubscriptionFoundError
+from workflows.ingest.failed_looks import end_of_look
+from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written, is_known_whole
 from workflows.ingest.repeats import News, judge, leave
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
 from workflows.planning.model import Plan
-from workflows.planning.offers import Offers, OffersError
+from workflows.planning.offers import Offers
 from workflows.planning.offers_file import OffersBook
 from workflows.planning.seat_matching import Place
 from workflows.recording.order_recording import Look, Recorded, preview, record_order
@@ -39,11 +40,6 @@ from workflows.recording.subscription_status import (
 
 log = logging.getLogger(__name__)
 
-HOOK_OUTRAN_ROW = timedelta(minutes=15)
-"""A hook may arrive before its order can be read.
-
-For this long a 404 is asked again, then it is a question for a person.
-"""
 NEXT_FETCH_SECONDS = 1.0
 """Hints that arrive during a fetch, or right after it, share the next one."""
 
@@ -148,8 +144,10 @@ class HintReader:
         try:
             offers = self._offers.current()
             found = self._read(source_name, order_id, taken)
-            if is_half_written(found.order) and all(row.reason != Reason.ORDER_INCOMPLETE for row in taken):
-                return self._read_again(found.order, taken)
+            if is_half_written(found.order):
+                self._refuse_emptied(found.order)
+                if all(row.reason != Reason.ORDER_INCOMPLETE for row in taken):
+                    return self._read_again(found.order, taken)
         except SubscriptionFoundError as news:
             return self._take_subscription(source_name, order_id, taken, news, offers)
         except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
@@ -231,6 +229,17 @@ class HintReader:
         order = source.fetch(order_id)
         return _Read(source.annotate([order])[0] if order.payment is Payment.PAID else order, fetched_at)
 
+    def _refuse_emptied(self, order: Order) -> None:
+        """Raises `AnotherRecordError` where the ledger knows the order whole: this is no news of it."""
+        with self._ledger.read() as connection:
+            if not is_known_whole(connection, order):
+                return
+        raise AnotherRecordError(
+            "the order came with nobody and nothing in it, and was read whole before",
+            system=order.source,
+            operation="retrieve order",
+        )
+
     def _read_again(self, order: Order, taken: list[Row[Any]]) -> Looked:
         """Let the deliveries of a half-written order wait for a minute."""
         now = self._clock()
@@ -288,19 +297,12 @@ class HintReader:
             rng=self._rng,
             retry_after_seconds=getattr(error, "retry_after_seconds", None),
         )
-        state, reason = DeliveryState.WAITING, _reason(error, is_known=source_name in self._sources)
-        if reason is Reason.ORDER_NOT_FOUND and all(row.via == Via.MANUAL for row in taken):
-            state = DeliveryState.IGNORED  # somebody mistyped it, and is told so
-        elif reason is Reason.ORDER_NOT_FOUND and now - oldest >= HOOK_OUTRAN_ROW:
-            state = DeliveryState.REVIEW
-        if isinstance(error, NoOrderError) and now - oldest >= HOOK_OUTRAN_ROW:
-            state = DeliveryState.IGNORED  # the source has it, and says that it is none: an abandoned cart
-        if isinstance(error, SampleOrderError):
-            state, reason = DeliveryState.IGNORED, Reason.TEST_NOTIFICATION
-        if isinstance(error, WebhookRejectedError):
-            state = DeliveryState.REVIEW
-        if reason is Reason.RECORD_UNREADABLE and now - oldest >= HOOK_OUTRAN_ROW:
-            state = DeliveryState.REVIEW
+        state, reason = end_of_look(
+            error,
+            age=now - oldest,
+            is_manual=all(row.via == Via.MANUAL for row in taken),
+            is_known=source_name in self._sources,
+        )
         note = str(error) if isinstance(error, WebhookRejectedError) else describe_failure(error)
         with self._ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order_id)
@@ -383,17 +385,3 @@ class HintReader:
             policy = self._policies[source_name]
             plan = preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
             return order, plan
-
-
-def _reason(error: Exception, *, is_known: bool) -> Reason:
-    if isinstance(error, OffersError):
-        return Reason.OFFERS_INVALID
-    if not is_known:
-        return Reason.SOURCE_OFF
-    if isinstance(error, NotFoundError | WebhookRejectedError):
-        return Reason.ORDER_NOT_FOUND
-    if isinstance(error, AnotherRecordError):
-        return Reason.RECORD_UNREADABLE
-    if isinstance(error, ApiError) and not error.retryable:
-        return Reason.SOURCE_REFUSED
-    return Reason.SOURCE_UNREACHABLE if isinstance(error, ApiError) else Reason.RECORD_UNREADABLE

@@ -1,6 +1,7 @@
 """Orders that were read while their source was writing them: paid, with nobody and nothing in them.
 
-Such an order is read again a minute later, before anybody is asked who it is for.
+Such an order is read again a minute later, before anybody is asked who it is for. One that the ledger knows whole is
+not written anew: a cache, or an answer cut short, shows it so, and nothing is planned by it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from worker.ledger.orders import order_rows
 from worker.ledger.states import Actor, DeliveryState, Via
@@ -28,6 +29,13 @@ def is_half_written(order: Order) -> bool:
         return False
     products = [line.product for line in order.lines]
     return order.incomplete or not any(each.product_id or each.product_name or each.sku for each in products)
+
+
+def is_known_whole(connection: Connection, order: Order) -> bool:
+    """Whether the ledger holds a record of this order that is not half-written."""
+    mine = (orders.c.source == order.source, orders.c.order_id == order.id)
+    held = connection.scalar(select(orders.c.document).where(*mine, orders.c.version > 0))
+    return held is not None and not is_half_written(Order.model_validate({**held, "payment": Payment.PAID}))
 
 
 def put_off(
@@ -71,4 +79,6 @@ def _is_open(connection: Connection, order: Order, via: Via) -> bool:
     mine = [deliveries.c.source == order.source, deliveries.c.order_id == order.id]
     if via is Via.MANUAL:
         mine.append(deliveries.c.via == via)  # only such a one overrides what was decided by the order's date
-    return connection.scalar(select(deliveries.c.id).where(*mine, deliveries.c.state.in_(_OPEN)).limit(1)) is not None
+    is_set_aside = and_(deliveries.c.state == DeliveryState.REVIEW, deliveries.c.reason == Reason.RECORD_UNREADABLE)
+    found = select(deliveries.c.id).where(*mine, or_(deliveries.c.state.in_(_OPEN), is_set_aside)).limit(1)
+    return connection.scalar(found) is not None

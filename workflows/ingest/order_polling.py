@@ -291,7 +291,7 @@ class Poller:
                     is_misdated=order.id in misdated,
                 )
                 self._record_order(connection, annotated.get(order.id, order), look, poll, now=now)
-            settle_read(connection, page, self._source.name, now=now)
+            settle_read(connection, page, self._source.name, unread=late, now=now)
         poll.polled.changed += len(taken)
 
     def _put_off(self, news: list[Order]) -> set[str]:

@@ -63,9 +63,9 @@ def set_aside(
     return fresh
 
 
-def settle_read(connection: Connection, page: Page, source: str, *, now: datetime) -> int:
-    """Take the orders of a page, which was recorded, out of review again; returns how many there were."""
-    read = {order.id for order in page.orders}
+def settle_read(connection: Connection, page: Page, source: str, *, unread: Collection[str] = (), now: datetime) -> int:
+    """Take the orders of a page, which was recorded without the `unread`, out of review again; returns how many."""
+    read = {order.id for order in page.orders} - set(unread)
     return _settle(connection, [row.id for row in _open(connection, source) if row.order_id in read], now=now)
 
 

@@ -100,7 +100,7 @@ def test_each_run_is_probed_with_in_turn_and_none_pays_for_it(rig: Rig) -> None:
 @ON_SQLITE
 def test_run_that_would_make_an_order_is_not_the_probe_when_another_can_be(rig: Rig) -> None:
     risky = rig.enrol(6999, email="risky@example.test")
-    rig.sandbox.inject(Fault("learningcart", "addCompOrder", status=429))
+    rig.sandbox.inject(Fault("learningcart", "addCompOrder", status=429, body="Too many requests"))
     rig.work(risky)
     others = opened(rig)
     probes = []

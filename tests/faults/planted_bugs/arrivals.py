@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from tests.faults.planted_bugs.bug import Bug, ByTest
 
+_UNIT = "tests/unit"
 _HINTS = "workflows/ingest/deliveries.py"
 _LISTS = "worker/clients/studiocart/lists.py"
-_CLIENTS = "../unit/worker/clients"
 
 ARRIVALS = (
     Bug(
         "webhook that outran its order ignored",
         "A webhook that arrives before its order's row is dropped, and nobody is told that the order never came.",
-        _HINTS,
-        "            state = DeliveryState.IGNORED  # somebody mistyped it, and is told so\n"
-        "        elif reason is Reason.ORDER_NOT_FOUND and now - oldest >= HOOK_OUTRAN_ROW:\n"
-        "            state = DeliveryState.REVIEW\n",
-        "            state = DeliveryState.IGNORED  # somebody mistyped it, and is told so\n"
-        "        elif reason is Reason.ORDER_NOT_FOUND and now - oldest >= HOOK_OUTRAN_ROW:\n"
-        "            state = DeliveryState.IGNORED\n",
+        "workflows/ingest/failed_looks.py",
+        "        return DeliveryState.REVIEW, reason\n    return DeliveryState.WAITING, reason\n",
+        "        return DeliveryState.IGNORED, reason\n    return DeliveryState.WAITING, reason\n",
         ByTest(
             "tests/unit/workflows/ingest/test_deliveries.py"
             "::test_hook_is_asked_again_for_fifteen_minutes_when_it_outran_its_order"
@@ -30,7 +26,10 @@ ARRIVALS = (
         _LISTS,
         "            if is_whole and (self._without_news or len(page.records) < size):\n",
         "            if len(page.records) < size:\n",
-        ByTest(f"{_CLIENTS}/test_studiocart.py::test_all_records_come_when_a_site_caps_its_pages_and_ends_its_own_way"),
+        ByTest(
+            f"{_UNIT}/worker/clients/studiocart/test_client.py"
+            "::test_all_records_come_when_a_site_caps_its_pages_and_ends_its_own_way"
+        ),
     ),
     Bug(
         "other way of asking not tried",
@@ -50,7 +49,8 @@ ARRIVALS = (
         '            raise EndlessListError("answers every page alike: later rows cannot be read")\n',
         "            return\n",
         ByTest(
-            f"{_CLIENTS}/test_frontcore_paging.py::test_the_walk_fails_behind_what_it_showed_when_every_page_is_the_same"
+            f"{_UNIT}/worker/clients/frontcore/test_paging.py"
+            "::test_the_walk_fails_behind_what_it_showed_when_every_page_is_the_same"
         ),
     ),
     Bug(
@@ -59,7 +59,9 @@ ARRIVALS = (
         "worker/clients/list_pages.py",
         "if _is_of_the_size(error) else None\n",
         "if _is_of_the_size(error) and False else None\n",
-        ByTest(f"{_CLIENTS}/test_studiocart_lists.py::test_every_order_comes_when_large_pages_are_too_slow"),
+        ByTest(
+            f"{_UNIT}/worker/clients/studiocart/test_lists.py::test_every_order_comes_when_large_pages_are_too_slow"
+        ),
     ),
     Bug(
         "one broken completion stops the poll",
@@ -67,7 +69,10 @@ ARRIVALS = (
         "worker/clients/learningcart/client.py",
         "        return read_rows(rows, read, by_id=False)\n",
         "        return [read(row) for row in rows]\n",
-        ByTest(f"{_CLIENTS}/test_learningcart.py::test_a_completion_is_set_aside_when_it_alone_cannot_be_read"),
+        ByTest(
+            f"{_UNIT}/worker/clients/learningcart/test_client.py"
+            "::test_a_completion_is_set_aside_when_it_alone_cannot_be_read"
+        ),
     ),
     Bug(
         "error page taken for refused credentials",

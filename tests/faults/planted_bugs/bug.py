@@ -58,7 +58,7 @@ class ByTests:
     names: tuple[str, ...]
 
     def arguments(self) -> list[str]:
-        return ["tests.faults.planted_bugs.by_test", *(f"tests/faults/{name}" for name in self.names)]
+        return ["tests.faults.planted_bugs.by_test", *self.names]
 
     def __str__(self) -> str:
         return f"{len(self.names)} tests"

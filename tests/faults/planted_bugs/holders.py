@@ -6,7 +6,7 @@ from tests.faults.planted_bugs.bug import Bug, ByTest, Killed, Simulated
 
 _REPOSITORY = "worker/ledger/runs/repository.py"
 _DUE = "worker/ledger/runs/due.py"
-_LOST = "test_lost_leases.py"
+_LOST = "tests/faults/effects/test_lost_leases.py"
 
 HOLDERS = (
     Bug(

@@ -11,8 +11,8 @@ _PLANNING = "workflows/planning/planner.py"
 _SEATS = "worker/sources/frontcore_seats.py"
 _STUDIOCART = "worker/sources/studiocart.py"
 _THREEDCART = "worker/sources/threedcart_statuses.py"
-_UNIT = "../unit"
-_ON_WORKFLOWS = "../integration/workflows"
+_UNIT = "tests/unit"
+_ON_WORKFLOWS = "tests/integration/workflows"
 
 READINGS = (
     # Identity
@@ -22,7 +22,10 @@ READINGS = (
         _LINES,
         '    return " ".join(html.unescape(name or "").split())\n',
         '    return " ".join((name or "").split())\n',
-        ByTest(f"{_UNIT}/workflows/test_line_keys.py::test_line_keeps_its_key_when_its_name_was_written_with_entities"),
+        ByTest(
+            f"{_UNIT}/workflows/planning/test_line_keys.py"
+            "::test_line_keeps_its_key_when_its_name_was_written_with_entities"
+        ),
     ),
     Bug(
         "number cut from any name",
@@ -40,7 +43,7 @@ READINGS = (
         "workflows/planning/offers.py",
         "        return max(found, key=lambda rule: rule.specificity, default=None)\n",
         "        return min(found, key=lambda rule: rule.specificity, default=None)\n",
-        ByTest(f"{_UNIT}/workflows/test_line_keys.py::test_offer_by_id_beats_one_by_name"),
+        ByTest(f"{_UNIT}/workflows/planning/test_line_keys.py::test_offer_by_id_beats_one_by_name"),
     ),
     Bug(
         "further seats left out",
@@ -56,7 +59,9 @@ READINGS = (
         _PLANNING,
         "        if fixed and not (self.situation.replan and has_rule):\n",
         "        if fixed and not has_rule:\n",
-        ByTest(f"{_UNIT}/workflows/test_planning.py::test_edited_offer_changes_nothing_when_the_seat_has_a_run"),
+        ByTest(
+            f"{_UNIT}/workflows/planning/test_planner.py::test_edited_offer_changes_nothing_when_the_seat_has_a_run"
+        ),
     ),
     Bug(
         "two offers that match equally",
@@ -64,7 +69,9 @@ READINGS = (
         "workflows/planning/offers.py",
         "        *_tie_problems(name, places, file),\n",
         "",
-        ByTest(f"{_UNIT}/workflows/test_offers.py::test_two_offers_that_match_equally_are_refused_with_both_lines"),
+        ByTest(
+            f"{_UNIT}/workflows/planning/test_offers.py::test_two_offers_that_match_equally_are_refused_with_both_lines"
+        ),
     ),
     # People
     Bug(
@@ -73,7 +80,7 @@ READINGS = (
         _EMAIL,
         '    written = unicodedata.normalize("NFC", text or "")\n    begin, end',
         '    return unicodedata.normalize("NFC", text or "").strip()\n    written = ""\n    begin, end',
-        ByTest(f"{_UNIT}/worker/test_email_address.py::test_what_nobody_sees_is_cut_when_it_stands_at_the_ends"),
+        ByTest(f"{_UNIT}/worker/text/test_email_address.py::test_what_nobody_sees_is_cut_when_it_stands_at_the_ends"),
     ),
     Bug(
         "invisible characters within let through",
@@ -81,7 +88,7 @@ READINGS = (
         _EMAIL,
         "    if character.isascii() or _is_blank(character):\n        return _named(character)\n",
         "    if _is_blank(character):\n        return None\n",
-        ByTest(f"{_UNIT}/worker/test_email_address.py::test_an_address_is_no_learners_when_it_has_a_problem"),
+        ByTest(f"{_UNIT}/worker/text/test_email_address.py::test_an_address_is_no_learners_when_it_has_a_problem"),
     ),
     Bug(
         "answer about an address forgotten",
@@ -99,7 +106,7 @@ READINGS = (
         "        is_question = sighting.is_manual or ",
         "        is_question = ",
         ByTest(
-            f"{_UNIT}/workflows/test_planning_start.py::test_ignored_order_goes_to_review_when_the_operator_names_it"
+            f"{_UNIT}/workflows/planning/test_start.py::test_ignored_order_goes_to_review_when_the_operator_names_it"
         ),
     ),
     Bug(
@@ -131,7 +138,8 @@ READINGS = (
         "        if start.is_swept:\n            return _below_mark(created_at, start.at)\n",
         "",
         ByTest(
-            f"{_ON_WORKFLOWS}/test_polling_start.py::test_id_below_the_mark_is_a_question_when_the_first_sweep_did_not_find_it"
+            f"{_ON_WORKFLOWS}/test_polling_start.py"
+            "::test_id_below_the_mark_is_a_question_when_the_first_sweep_did_not_find_it"
         ),
     ),
     Bug(
@@ -141,7 +149,8 @@ READINGS = (
         'exclude={"raw", "created_at", *ANNOTATIONS}',
         'exclude={"raw", *ANNOTATIONS}',
         ByTest(
-            f"{_UNIT}/worker/ledger/test_order_rows.py::test_hash_leaves_out_what_is_not_read_from_the_orders_own_record"
+            f"{_UNIT}/worker/ledger/orders/test_order_rows.py"
+            "::test_hash_leaves_out_what_is_not_read_from_the_orders_own_record"
         ),
     ),
     Bug(
@@ -150,7 +159,9 @@ READINGS = (
         "workflows/recording/rereading.py",
         "    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(kept.lines)) | _asked_about(kept)\n",
         "    anew = _places(lines) if is_paid_anew else _asked_about(kept)\n",
-        ByTest(f"{_UNIT}/workflows/test_rereading.py::test_line_is_a_question_when_only_the_reading_gives_it"),
+        ByTest(
+            f"{_UNIT}/workflows/recording/test_rereading.py::test_line_is_a_question_when_only_the_reading_gives_it"
+        ),
     ),
     # What a record is, and what it says
     Bug(
@@ -178,7 +189,7 @@ READINGS = (
         "worker/clients/studiocart/client.py",
         "        if not document or (isinstance(document, dict) and ",
         "        if not document or (isinstance(document, int) and ",
-        ByTest(f"{_UNIT}/worker/clients/test_studiocart.py::test_a_record_is_not_found_when_the_site_has_none"),
+        ByTest(f"{_UNIT}/worker/clients/studiocart/test_client.py::test_a_record_is_not_found_when_the_site_has_none"),
     ),
     Bug(
         "trashed order planned",
@@ -216,7 +227,8 @@ READINGS = (
         "    others = _paid_access(connection, given, given.email_key)\n",
         "    others = _paid_access(connection, given, None)\n",
         ByTest(
-            f"{_UNIT}/worker/ledger/test_answers.py::test_other_payment_is_named_when_a_refunded_order_was_one_of_two"
+            f"{_UNIT}/worker/ledger/views/test_answers.py"
+            "::test_other_payment_is_named_when_a_refunded_order_was_one_of_two"
         ),
     ),
     Bug(

@@ -82,3 +82,11 @@ def test_tree_is_left_as_it_was_when_a_bug_is_planted(pristine: Path) -> None:
             bug.plant(copy)
     assert not copy.exists()
     assert copy_of_tree.digest(pristine) == before
+
+
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if isinstance(bug.caught_by, ByTest)], ids=lambda bug: bug.name)
+def test_test_that_catches_a_bug_is_there_when_it_is_named(bug: Bug) -> None:
+    assert isinstance(bug.caught_by, ByTest)
+    file, _, name = bug.caught_by.name.partition("::")
+    source = (TREE / file).read_text(encoding="utf-8")
+    assert not name or f"def {name.partition('[')[0]}(" in source

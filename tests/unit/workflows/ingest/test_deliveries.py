@@ -30,7 +30,8 @@ from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.ledger.tables.runs import deliveries, events, orders
 from worker.sources.order import Payment
 from worker.sources.source import SampleOrderError
-from workflows.ingest.deliveries import HOOK_OUTRAN_ROW, HintReader
+from workflows.ingest.deliveries import HintReader
+from workflows.ingest.failed_looks import HOOK_OUTRAN_ROW
 from workflows.planning.offers import OffersError
 from workflows.planning.offers_file import OffersBook
 

@@ -94,3 +94,23 @@ def test_order_with_a_learner_or_a_product_is_not_half_written() -> None:
     assert is_half_written(HALF)
     assert not is_half_written(an_order())
     assert not is_half_written(Order.model_validate(HALF.model_dump() | {"payment": "waiting"}))
+
+
+def test_nothing_is_taken_from_a_known_order_when_a_cache_shows_it_half_written(
+    ledger: Ledger, shop: Shop, source: FakeSource, hints: HintReader, clock: Clock
+) -> None:
+    shop.poll()
+    source.put(an_order(created_at=clock.now))
+    shop.poll()
+    for _ in range(3):
+        source.put(HALF)
+        shop.poll()
+        clock.advance(minutes=10)
+        hints.look("studiocart", "1109")
+    assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
+    asked = [row for row in rows(ledger, deliveries) if row.order_id == "1109" and row.state != "planned"]
+    assert [(row.state, row.reason) for row in asked] == [("review", "record_unreadable")]
+    assert "nobody and nothing in it" in asked[0].note
+    source.put(an_order(created_at=clock.now, status="completed"))
+    shop.poll()
+    assert [row.state for row in rows(ledger, deliveries) if row.id == asked[0].id] == ["planned"]
