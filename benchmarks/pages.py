@@ -28,6 +28,7 @@ from sqlalchemy import select
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fill_ledger import fill
+from tasks.dispatch import Dispatcher
 from tests.integration.servers import PostgresServer
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import orders, runs
@@ -52,11 +53,11 @@ ORDER_FILTERS = (
 )
 
 
-class Silent:
-    """A doorbell that nobody hears."""
+class Silent(Dispatcher):
+    """A dispatcher without a broker."""
 
-    def ring_order(self, source: str, order_id: str) -> bool:
-        """Not rung here."""
+    def send_order(self, source: str, order_id: str) -> bool:
+        """Not sent here."""
         return bool(source and order_id)
 
     def broker_ok(self) -> bool:

@@ -76,11 +76,11 @@ def sweep(runtime: Runtime) -> None:
     if recovered:
         log.warning("took over %d runs whose worker vanished", recovered)
     for source, order_id in order_ids:
-        runtime.doorbell.ring_order(source, order_id)
+        runtime.dispatcher.send_order(source, order_id)
     for source in to_poll:
-        runtime.doorbell.ring_poll(source)
-    runtime.doorbell.ring_runs(run_ids)
+        runtime.dispatcher.send_poll(source)
+    runtime.dispatcher.send_runs(run_ids)
     for source, order_id in again:
         recorded = runtime.hints.replan(source, order_id)
         if recorded is not None:
-            runtime.doorbell.ring_runs(recorded.ready)
+            runtime.dispatcher.send_runs(recorded.ready)

@@ -1,4 +1,4 @@
-"""The doorbell: tells the workers that something is due. Losing a ring loses nothing, so it never raises."""
+"""The dispatcher: tells the workers that something is due. Losing a message loses nothing, so it never raises."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from workflows.registry import WORKFLOWS
 log = logging.getLogger(__name__)
 
 _QUIET_SECONDS = 1.0
-"""After a failed ring no other is tried for this long: a dead broker must cost a request nothing."""
+"""After a failure nothing is sent for this long: a dead broker must cost a request nothing."""
 
 
-class Doorbell:
-    """Sends messages that hold ids only. True where it was rung, False where the broker is away."""
+class Dispatcher:
+    """Sends messages that hold ids only. True where it was sent, False where the broker is away.
+
+    Nothing here raises. Each may block for up to a second while the broker is away: the web calls it off the event
+    loop, after the answer. For a second after a failure it answers False at once.
+    """
 
     def __init__(self, app: Celery, ledger: Ledger, *, now: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -32,15 +36,15 @@ class Doorbell:
         self._lock = threading.Lock()
         self._quiet_until = 0.0
 
-    def ring_order(self, source: str, order_id: str) -> bool:
-        """Say that a hint of an order is due."""
+    def send_order(self, source: str, order_id: str) -> bool:
+        """Say that an order's delivery is due."""
         return self._send(
             lambda: self._app.signature(
                 "cartbridge.ingest", args=(source, order_id), immutable=True, queue=INGEST_QUEUE
             ).apply_async(retry=False)
         )
 
-    def ring_poll(self, source: str) -> bool:
+    def send_poll(self, source: str) -> bool:
         """Say that a source should be polled now."""
         return self._send(
             lambda: self._app.signature(
@@ -48,7 +52,7 @@ class Doorbell:
             ).apply_async(retry=False)
         )
 
-    def ring_sweep(self) -> bool:
+    def send_sweep(self) -> bool:
         """Say that the ledger should be looked through for due work now."""
         return self._send(
             lambda: self._app.signature("cartbridge.dispatch_due", immutable=True, queue=CONTROL_QUEUE).apply_async(
@@ -56,12 +60,12 @@ class Doorbell:
             )
         )
 
-    def ring_runs(self, run_ids: Sequence[str]) -> bool:
+    def send_runs(self, run_ids: Sequence[str]) -> bool:
         """Send runs to the workers, each as the chain of the steps the ledger says it still has to do."""
-        rung = True
+        sent = True
         for run_id, planned in self._positions(run_ids).items():
-            rung = self._send(lambda run_id=run_id, planned=planned: self._chain(run_id, planned)) and rung  # type: ignore[misc]
-        return rung
+            sent = self._send(lambda run_id=run_id, planned=planned: self._chain(run_id, planned)) and sent  # type: ignore[misc]
+        return sent
 
     def _chain(self, run_id: str, planned: list[tuple[str, str, str]]) -> None:
         links = [

@@ -30,7 +30,7 @@ def ingest(self: Task, source: str, order_id: str) -> None:
         tracing().within("ingest", _delivery_of(runtime, source, order_id), source=source),
     ):
         looked = runtime.hints.look(source, order_id)
-        runtime.doorbell.ring_runs(looked.ready)
+        runtime.dispatcher.send_runs(looked.ready)
 
 
 def _delivery_of(runtime: Runtime, source: str, order_id: str) -> str | None:
@@ -66,9 +66,9 @@ def poll(self: Task, source: str) -> None:
     # Subscriptions first: what is known of them tells renewals among the orders.
     subscriptions = runtime.subscription_poller(source)
     if subscriptions is not None:
-        runtime.doorbell.ring_runs(subscriptions.poll().ready)
+        runtime.dispatcher.send_runs(subscriptions.poll().ready)
     polled = runtime.poller(source).poll()
-    runtime.doorbell.ring_runs(polled.ready)
+    runtime.dispatcher.send_runs(polled.ready)
     _answer_requests(runtime, polled, polled_at)
 
 
@@ -85,4 +85,4 @@ def _answer_requests(runtime: Runtime, polled: Polled, polled_at: datetime) -> N
             poll_requests.put_off(connection, polled.source, note=polled.error[:500], now=now)
         again = poll_requests.is_requested(connection, polled.source, now=now)
     if again:
-        runtime.doorbell.ring_poll(polled.source)
+        runtime.dispatcher.send_poll(polled.source)

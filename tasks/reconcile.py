@@ -28,7 +28,7 @@ def reconcile(self: Task) -> None:
     reconciler.pause_if_restored(reconciled)
     reconciler.fix(reconciled, actor=Actor.ENGINE)
     reconciler.keep(reconciled, actor=Actor.ENGINE)
-    runtime.doorbell.ring_runs(reconciled.ready)
+    runtime.dispatcher.send_runs(reconciled.ready)
     for finding in reconciled.remaining:
         log.warning("reconcile: %s (%s)", finding.sentence, finding.command)
 

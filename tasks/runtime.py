@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import Celery
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tasks.mailer import make_mailroom
 from worker.broker.app import create_celery
 from worker.clients.frontcore.client import FrontcoreClient
@@ -120,7 +120,7 @@ class Runtime:
         )
         self.executor = self._executor(rng)
         self.operations = Operations(self.ledger, self.hints, clock=clock)
-        self.doorbell = Doorbell(self.app, self.ledger)
+        self.dispatcher = Dispatcher(self.app, self.ledger)
 
     def _executor(self, rng: Random) -> Executor:
         settings = self.settings
@@ -248,7 +248,7 @@ class Runtime:
         looked = self.hints.look(source, order_id)
         if looked.recorded is None:
             return self._unread(source, order_id, delivery_id, looked.error)
-        self.doorbell.ring_runs(looked.ready)
+        self.dispatcher.send_runs(looked.ready)
         return IngestResult(
             source,
             order_id,

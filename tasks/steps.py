@@ -37,7 +37,7 @@ class StepTask(LedgerTask):
             self._carry_on(runtime, held)
         waiting = runtime.executor.next_in_lane(held)
         if waiting is not None:
-            runtime.doorbell.ring_runs([waiting])
+            runtime.dispatcher.send_runs([waiting])
 
     def _carry_on(self, runtime: Runtime, held: HeldRun) -> None:
         """Perform step after step in place: a step that is due now needs no trip through the broker."""

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from pydantic import SecretStr
 
 from tests.integration.web.filling import add_attempt, add_delivery, add_learner, add_order, add_run
-from tests.unit.worker.web.asking import Bell, settings_with
+from tests.unit.worker.web.asking import RecordingDispatcher, settings_with
 from worker.ledger.session import Ledger
 from worker.web.app import create_app
 from worker.web.server import WebServer
@@ -55,7 +55,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Iterat
     ledger = Ledger(f"sqlite:///{path}")
     fill(ledger, datetime.now(UTC))
     settings = settings_with(web={"admin_password": SecretStr(PASSWORD), "port": 0})
-    server = WebServer(settings, create_app(settings, ledger, Bell(), clock=lambda: datetime.now(UTC)))
+    server = WebServer(settings, create_app(settings, ledger, RecordingDispatcher(), clock=lambda: datetime.now(UTC)))
     server.start()
     yield server.url
     server.stop()

@@ -88,9 +88,9 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": 30,
             "unacked_restore_throttle": 10,
             # More than the second for which a worker's read waits for a message, and as long as a frozen Redis holds
-            # up whoever rings.
+            # up whoever sends.
             "socket_timeout": 5.0,
-            # A ring is tried once: the ledger rings again. The worker's own connection has a setting of its own.
+            # A message is tried once: the ledger sends it again. The worker's own connection has a setting of its own.
             "max_retries": 0,
             "socket_connect_timeout": _SOCKET_SECONDS,
             "socket_keepalive": True,

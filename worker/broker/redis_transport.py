@@ -3,7 +3,7 @@ workers with it.
 
 When the connection is lost, kombu 5.7 gives the messages a worker holds back to a broker that is not there; what that
 raises ends the worker ("Unrecoverable error"); so does a message that is no JSON, from whoever reaches Redis. A message
-is a doorbell: lost, the ledger rings again.
+is a hint: lost, the ledger sends it again.
 """
 
 from __future__ import annotations

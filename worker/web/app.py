@@ -8,12 +8,12 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger
 from worker.settings.settings import Settings
 from worker.settings.types import networks_of
 from worker.web.api.routes import api_routes
 from worker.web.client_address import ClientAddressMiddleware
-from worker.web.dispatcher import Doorbell
 from worker.web.health import health_routes
 from worker.web.metrics.routes import Metrics, QueueDepths, metrics_routes
 from worker.web.middleware import AnswerMiddleware
@@ -31,7 +31,7 @@ OPENAPI_PATH = "/api/v1/openapi.json"
 def create_app(
     settings: Settings,
     ledger: Ledger,
-    doorbell: Doorbell,
+    dispatcher: Dispatcher,
     *,
     clock: Callable[[], datetime],
     queue_depths: QueueDepths | None = None,
@@ -59,8 +59,8 @@ def create_app(
     app.add_middleware(AnswerMiddleware, metrics=metrics)
     app.add_middleware(ClientAddressMiddleware, trusted=networks_of(settings.web.trusted_proxies))
     add_problem_handlers(app)
-    app.include_router(webhook_routes(intake, doorbell, failures, metrics, RefusalNotes(ledger, clock=clock)))
-    app.include_router(health_routes(ledger, doorbell, settings.offers_file))
+    app.include_router(webhook_routes(intake, dispatcher, failures, metrics, RefusalNotes(ledger, clock=clock)))
+    app.include_router(health_routes(ledger, dispatcher, settings.offers_file))
     app.include_router(metrics_routes(metrics))
     app.include_router(api_routes(settings, ledger, clock=clock))
     app.include_router(page_routes(settings, ledger, clock=clock, desk=desk))

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
+from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger, SchemaMismatchError
-from worker.web.dispatcher import Doorbell
 from worker.web.problems import problem, report_ledger_error
 from workflows.planning.offers_file import offers_problem
 
@@ -20,7 +20,7 @@ _OFFERS_INVALID = "The offers file cannot be used; its last valid rules stay in 
 _METHODS = ["GET", "HEAD"]
 
 
-def health_routes(ledger: Ledger, doorbell: Doorbell, offers_file: Path) -> APIRouter:
+def health_routes(ledger: Ledger, dispatcher: Dispatcher, offers_file: Path) -> APIRouter:
     """The routes. Neither tells where a server is or why it does not answer: that is in the log."""
     router = APIRouter(include_in_schema=False)
 
@@ -35,7 +35,7 @@ def health_routes(ledger: Ledger, doorbell: Doorbell, offers_file: Path) -> APIR
         """
         state = _ledger_state(ledger)
         is_ready = set(state.values()) == {"ok"}
-        report = {"ready": is_ready, **state, "broker": "ok" if doorbell.broker_ok() else "unreachable"}
+        report = {"ready": is_ready, **state, "broker": "ok" if dispatcher.broker_ok() else "unreachable"}
         if is_ready:
             has_offers = _offers_usable(ledger, offers_file)
             report["offers"] = "ok" if has_offers else "invalid"

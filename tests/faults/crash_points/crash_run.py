@@ -159,7 +159,7 @@ class Telling:
                 self._replayed = self._as_process(self._replay)
             elif stage.timeline.seconds() - polled_at >= _POLL_SECONDS:
                 polled_at = stage.timeline.seconds()
-                self._as_process(self._read_completions if self._scenario.completes else _ring_poll)
+                self._as_process(self._read_completions if self._scenario.completes else _send_poll)
             elif cancel_after is None and self._is_told():
                 return
             else:
@@ -196,7 +196,7 @@ class Telling:
         for row in self._rows(runs):
             if row["workflow"] == "enrolment" and row["state"] != "succeeded":
                 replayed = process.runtime.operations.replay(row["id"], actor="operator:test", reason="asked for")
-                process.runtime.doorbell.ring_runs(replayed.ready)
+                process.runtime.dispatcher.send_runs(replayed.ready)
 
     # What can be seen
 
@@ -279,8 +279,8 @@ def _due(table: Any, now: datetime) -> tuple[ColumnElement[bool], ...]:
     return is_open, table.c.next_attempt_at.is_(None) | (table.c.next_attempt_at <= now), is_free
 
 
-def _ring_poll(process: Process) -> None:
-    process.runtime.doorbell.ring_poll(SOURCE)
+def _send_poll(process: Process) -> None:
+    process.runtime.dispatcher.send_poll(SOURCE)
 
 
 def scenario_named(name: str) -> Scenario:

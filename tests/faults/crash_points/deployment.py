@@ -204,7 +204,7 @@ class TrialSite:
             return False
         return answer.status_code == 202
 
-    def lose_ring(self, order_id: int) -> None:
+    def lose_message(self, order_id: int) -> None:
         """Lose the message about the order, so long ago that the ledger takes it for lost."""
         wait(lambda: self._queues.delete(INGEST_QUEUE), what="the order's message is in its queue")
         with self.ledger.write() as connection:

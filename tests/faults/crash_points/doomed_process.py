@@ -29,10 +29,10 @@ from kombu.message import Message
 from tests.faults.simulation.boundaries import (
     ACKNOWLEDGE,
     ACKNOWLEDGED,
+    PUBLISH,
+    PUBLISHED,
     READ,
     RECEIVED,
-    RING,
-    RUNG,
     Boundary,
     Reach,
     watching,
@@ -255,9 +255,9 @@ def _watch_messages(reach: Reach) -> None:
         reach(Boundary(ACKNOWLEDGED, place))
 
     def watched_beat(self: LedgerScheduler, entry: Any, producer: Any = None) -> None:
-        reach(Boundary(RING, f"beat {entry.task}"))
+        reach(Boundary(PUBLISH, f"beat {entry.task}"))
         beat(self, entry, producer)
-        reach(Boundary(RUNG, f"beat {entry.task}"))
+        reach(Boundary(PUBLISHED, f"beat {entry.task}"))
 
     signals.task_received.connect(received, weak=False)
     Message.ack = watched_acknowledge  # type: ignore[method-assign]

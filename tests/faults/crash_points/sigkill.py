@@ -46,7 +46,7 @@ class Story(StrEnum):
     TOLD = "webhook taken"
     """By the web."""
     WORKED = "message worked"
-    """By the worker that the web has rung for."""
+    """By the worker that the web has sent a message to."""
     SWEPT = "message lost"
     """The ledger alone knows of the order: beat and a worker's sweep find it."""
     TAKEN_OVER = "run taken over"
@@ -125,7 +125,7 @@ def tell_story(site: TrialSite, trial: Trial, order_id: int, errand: Errand, ver
     if not site.tell(order_id):
         raise TrialError("the webhook was not answered with 202")
     if trial.story is Story.SWEPT:
-        site.lose_ring(order_id)
+        site.lose_message(order_id)
     if trial.story is Story.TAKEN_OVER:
         _die_having_sent(site)
     if trial.doom == COMPED_ORDER_SENT:

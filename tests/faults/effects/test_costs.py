@@ -10,7 +10,7 @@ import pytest
 from celery import signals
 from sqlalchemy import Connection, event
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tests.faults.harness.product import Rig
 
 pytestmark = pytest.mark.faults
@@ -75,7 +75,7 @@ def test_one_message_is_sent_when_a_workflow_runs_from_end_to_end(rig: Rig) -> N
     def note(sender: str, body: Any, headers: dict[str, Any], **_: Any) -> None:
         published.append({"task": sender, "body": body, "headers": headers})
 
-    rig.runtime.doorbell = Doorbell(rig.runtime.app, rig.ledger)
+    rig.runtime.dispatcher = Dispatcher(rig.runtime.app, rig.ledger)
     signals.before_task_publish.connect(note, weak=False)
     try:
         run_id = rig.enrol(email="very.personal@example.test")

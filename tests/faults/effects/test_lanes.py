@@ -65,9 +65,9 @@ def test_second_run_is_not_claimed_when_the_first_is_under_way(rig: Rig) -> None
 @ON_SQLITE
 def test_second_run_is_sent_at_once_when_the_first_has_ended(rig: Rig) -> None:
     first, second = sell_bundle(rig)
-    rig.doorbell.rung.clear()
+    rig.dispatcher.sent.clear()
     rig.work(first)
-    assert rig.doorbell.rung == [second]
+    assert rig.dispatcher.sent == [second]
 
 
 @pytest.mark.parametrize("made", [True, False])
@@ -212,7 +212,7 @@ def test_sweep_sends_each_run_once_when_beats_are_doubled(rig: Rig, new_rig: New
     run_ids = [rig.enrol(7001 + number, email=f"learner-{number}@example.test") for number in range(10)]
     beats = [rig, new_rig(clock=rig.clock)]
     for each in beats:
-        each.doorbell.rung.clear()
+        each.dispatcher.sent.clear()
     start = threading.Barrier(2)
 
     def beat(number: int) -> None:
@@ -221,4 +221,4 @@ def test_sweep_sends_each_run_once_when_beats_are_doubled(rig: Rig, new_rig: New
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(beat, range(2)))
-    assert sorted(beats[0].doorbell.rung + beats[1].doorbell.rung) == sorted(run_ids)
+    assert sorted(beats[0].dispatcher.sent + beats[1].dispatcher.sent) == sorted(run_ids)

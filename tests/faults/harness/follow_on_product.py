@@ -81,9 +81,9 @@ class FollowOnRig(Rig):
             self.runtime.app.tasks[f"cartbridge.{workflow}.{kind}"].run(run_id)
 
     def positions(self, run_id: str) -> list[tuple[str, str, str]]:
-        """The steps that are left of a run, as the doorbell sends them."""
-        self.doorbell._ledger = self.ledger
-        return self.doorbell._positions([run_id]).get(run_id, [])
+        """The steps that are left of a run, as the dispatcher sends them."""
+        self.dispatcher._ledger = self.ledger
+        return self.dispatcher._positions([run_id]).get(run_id, [])
 
     def delete_unused_carts(self) -> None:
         """What beat has done every hour."""

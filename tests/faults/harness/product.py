@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import event, text
 
 from tasks.control import sweep
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
 from worker.clients.base import CallLimits
@@ -79,19 +79,19 @@ def _let_power_cuts_hurt(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=OFF")
 
 
-class SilentDoorbell(Doorbell):
+class SilentDispatcher(Dispatcher):
     """Sends nothing: every message is lost, and remembered."""
 
     def __init__(self) -> None:
-        self.rung: list[str] = []
+        self.sent: list[str] = []
         self._remembering = threading.Lock()
 
-    def ring_order(self, source: str, order_id: str) -> bool:
+    def send_order(self, source: str, order_id: str) -> bool:
         return False
 
-    def ring_runs(self, run_ids: Sequence[str]) -> bool:
+    def send_runs(self, run_ids: Sequence[str]) -> bool:
         with self._remembering:
-            self.rung += run_ids
+            self.sent += run_ids
         return False
 
 
@@ -128,7 +128,7 @@ class Rig:
         self.clock = clock or HandClock()
         self.settings = load_settings(environment, env_file=None)
         self.runtime = Runtime(self.settings, clock=None if shared_clock else self.clock, rng=Random(1))
-        self.doorbell = self.runtime.doorbell = SilentDoorbell()
+        self.dispatcher = self.runtime.dispatcher = SilentDispatcher()
         self.ledger = self.runtime.ledger
         self.executor = self.runtime.executor
         if self.ledger.is_sqlite:
@@ -177,12 +177,12 @@ class Rig:
 
     def sweep(self) -> list[str]:
         """One `dispatch_due`; the runs it sent."""
-        before = len(self.doorbell.rung)
+        before = len(self.dispatcher.sent)
         sweep(self.runtime)
-        return self.doorbell.rung[before:]
+        return self.dispatcher.sent[before:]
 
     def sweep_quietly(self) -> None:
-        """One `dispatch_due`, whatever doorbell the runtime has."""
+        """One `dispatch_due`, whatever dispatcher the runtime has."""
         sweep(self.runtime)
 
     def work(self, run_id: str) -> None:

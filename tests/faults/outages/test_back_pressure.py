@@ -81,7 +81,7 @@ def full_disk(rig: Rig) -> Refusal:
 
 @pytest.fixture
 def client(rig: Rig) -> Iterator[AppClient]:
-    client = AppClient(create_app(rig.settings, rig.ledger, rig.runtime.doorbell, clock=rig.clock))
+    client = AppClient(create_app(rig.settings, rig.ledger, rig.runtime.dispatcher, clock=rig.clock))
     yield client
     client.close()
 
@@ -175,7 +175,7 @@ def test_sweep_says_so_in_one_line_when_the_ledger_takes_no_writes(
     rig: Rig, read_only: Refusal, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig.enrol()
-    rung_before = list(rig.doorbell.rung)
+    sent_before = list(rig.dispatcher.sent)
     read_only.begin()
     with caplog.at_level(logging.ERROR):
         rig.runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
@@ -184,7 +184,7 @@ def test_sweep_says_so_in_one_line_when_the_ledger_takes_no_writes(
     assert "read" in told.message
     assert "\n" not in told.message
     assert told.exc_info is None
-    assert rig.doorbell.rung == rung_before
+    assert rig.dispatcher.sent == sent_before
     read_only.end()
     assert len(rig.sweep()) == 1
 

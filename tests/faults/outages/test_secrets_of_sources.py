@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.harness.product import NewRig, Rig
 from tests.faults.outages.test_secrets import PAGES, EverythingSaid, assert_no_secret, said, told_by
-from tests.unit.worker.web.asking import AppClient, Bell
+from tests.unit.worker.web.asking import AppClient, RecordingDispatcher
 from worker.clients.threedcart.models import CartFields
 from worker.errors import ApiError
 from worker.observability.logs import known_secrets
@@ -124,7 +124,7 @@ def test_no_key_is_printed_when_the_sources_quote_it(rig: Rig, sandbox: Sandbox,
 
 
 def test_no_key_is_answered_when_a_webhook_with_it_is_refused(rig: Rig) -> None:
-    client = AppClient(create_app(rig.settings, rig.ledger, Bell(), clock=rig.clock))
+    client = AppClient(create_app(rig.settings, rig.ledger, RecordingDispatcher(), clock=rig.clock))
     answers = []
     for system, keys in KEYS.items():
         for key in keys:

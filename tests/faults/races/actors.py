@@ -84,12 +84,12 @@ class Storm:
         arriving += [self._ingest]
         others: list[Act] = [self._beat_within(self._rng.choice(BEATS_SPREAD_SECONDS))] * BEATS
         others += [self._replay_when_planned] * OPERATORS
-        self._company.broker.rung_for_a_run.clear()
+        self._company.broker.run_was_sent.clear()
         futures = self._start([*arriving, *others])
         for future in futures[: len(arriving)]:
             future.result(ACT_TIMEOUT_SECONDS)
         self._company.broker.wait_until_idle()
-        self._company.broker.rung_for_a_run.set()  # whoever still waits for a run need not wait any longer
+        self._company.broker.run_was_sent.set()  # whoever still waits for a run need not wait any longer
         for future in futures:
             future.result(ACT_TIMEOUT_SECONDS)
         self._company.broker.wait_until_idle()
@@ -152,7 +152,7 @@ class Storm:
 
     def _poll(self, runtime: Runtime, _rng: Random) -> None:
         polled = runtime.poller(self._sales[0].source).poll()
-        runtime.doorbell.ring_runs(polled.ready)
+        runtime.dispatcher.send_runs(polled.ready)
         with self._noting:
             self.arrivals.polls += not polled.busy
             if polled.error is not None:
@@ -177,13 +177,13 @@ class Storm:
 
     def _replay_when_planned(self, runtime: Runtime, rng: Random) -> None:
         """What an operator does who waits for the first run to be there."""
-        self._company.broker.rung_for_a_run.wait(ACT_TIMEOUT_SECONDS)
+        self._company.broker.run_was_sent.wait(ACT_TIMEOUT_SECONDS)
         self._replay(runtime, rng)
 
     def _replay(self, runtime: Runtime, _rng: Random) -> None:
         for run_id in self._run_ids(runtime):
             found = runtime.operations.replay(run_id, actor=OPERATOR)
-            runtime.doorbell.ring_runs(found.ready)
+            runtime.dispatcher.send_runs(found.ready)
 
     def _run_ids(self, runtime: Runtime) -> list[str]:
         order_ids = [sale.order_id for sale in self._sales]

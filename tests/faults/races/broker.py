@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from random import Random
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tasks.runtime import Runtime
 
 IDLE_TIMEOUT_SECONDS = 60.0
@@ -34,7 +34,7 @@ class DoublingBroker:
         self.lost_share = 0.0
         """How many of the messages get lost, both copies of each."""
         self.sent = 0
-        self.rung_for_a_run = threading.Event()
+        self.run_was_sent = threading.Event()
         """Set by the first message about a run, lost or not. Whoever waits for one clears it before."""
         self._queues: list[deque[Message]] = [deque() for _ in range(workers)]
         self._open = 0
@@ -78,18 +78,18 @@ class DoublingBroker:
             self._changed.notify_all()
 
 
-class DoublingDoorbell(Doorbell):
-    """The product's own doorbell, its chains built from the ledger, but for the wire behind it."""
+class DoublingDispatcher(Dispatcher):
+    """The product's own dispatcher, its chains built from the ledger, but for the wire behind it."""
 
     def __init__(self, runtime: Runtime, broker: DoublingBroker) -> None:
         super().__init__(runtime.app, runtime.ledger)
         self._broker = broker
 
-    def ring_order(self, source: str, order_id: str) -> bool:
+    def send_order(self, source: str, order_id: str) -> bool:
         self._broker.send(Message("cartbridge.ingest", (source, order_id)))
         return True
 
     def _chain(self, run_id: str, planned: list[tuple[str, str, str]]) -> None:
         workflow, kind, _ = planned[0]
         self._broker.send(Message(f"cartbridge.{workflow}.{kind}", (run_id,)))
-        self._broker.rung_for_a_run.set()
+        self._broker.run_was_sent.set()

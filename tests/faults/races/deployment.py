@@ -17,7 +17,7 @@ from sqlalchemy import event
 
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
-from tests.faults.races.broker import DoublingBroker, DoublingDoorbell
+from tests.faults.races.broker import DoublingBroker, DoublingDispatcher
 from tests.faults.races.observed_site import WatchedSite
 from tests.faults.races.sales import OFFERS, Shops
 from worker.ledger.session import Ledger
@@ -43,7 +43,7 @@ class WebProcess:
     """The web application, asked without a socket; one storm at a time."""
 
     def __init__(self, runtime: Runtime) -> None:
-        app = create_app(runtime.settings, runtime.ledger, runtime.doorbell, clock=runtime.clock)
+        app = create_app(runtime.settings, runtime.ledger, runtime.dispatcher, clock=runtime.clock)
         self._runner = asyncio.Runner()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.7", 50000))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://cartbridge.example")
@@ -133,7 +133,7 @@ class Company:
 
     def _start_process(self, settings: Settings, number: int) -> Runtime:
         runtime = Runtime(settings, clock=self.sandbox.clock.now, rng=Random(number))
-        runtime.doorbell = DoublingDoorbell(runtime, self.broker)
+        runtime.dispatcher = DoublingDispatcher(runtime, self.broker)
         if runtime.ledger.is_sqlite:
             event.listen(runtime.ledger.engine, "connect", _trust_the_power)
         adopt_runtime(runtime)

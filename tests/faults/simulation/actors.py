@@ -122,10 +122,10 @@ class Company:
     def _beat(self, process: Process) -> None:
         polled_at = -self.rng.uniform(0, self.weather.poll_seconds)
         while True:
-            process.runtime.doorbell.ring_sweep()
+            process.runtime.dispatcher.send_sweep()
             if self.stage.timeline.seconds() - polled_at >= self.weather.poll_seconds:
                 polled_at = self.stage.timeline.seconds()
-                process.runtime.doorbell.ring_poll(SOURCE)
+                process.runtime.dispatcher.send_poll(SOURCE)
             self.schedule.wait(self.weather.sweep_seconds)
 
     # The wires
@@ -200,7 +200,7 @@ class Company:
         try:
             if self.rng.random() < 0.75:
                 replayed = operations.replay(row.id, actor="operator:test", reason="a learner called")
-                process.runtime.doorbell.ring_runs(replayed.ready)
+                process.runtime.dispatcher.send_runs(replayed.ready)
             else:
                 self.operated.add(row.id)
                 operations.cancel(row.id, actor="operator:test", reason="sold by mistake")

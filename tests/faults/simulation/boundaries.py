@@ -1,7 +1,7 @@
 """Every point at which a process can die between two things the world can see, found by instrumenting the real code.
 
 A boundary lies before and after each commit, each message and each request. Nothing is listed by hand: whatever code
-opens a write transaction, rings the doorbell or sends a request comes by here, so that a new one is found by itself.
+opens a write transaction, sends a message or a request comes by here, so that a new one is found by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from sqlalchemy import Connection
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from worker.clients.base import ApiClient
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport, _RecordingConnection
 from worker.ledger.session import Ledger
@@ -29,7 +29,7 @@ COMMITTED = "committed"
 """It is committed, and the code that wrote it does not know yet."""
 READ = "read"
 """A transaction that only reads is about to begin."""
-RING, RUNG = "ring", "rung"
+PUBLISH, PUBLISHED = "publish", "published"
 """A message is about to be handed to the broker; it was handed over."""
 RECEIVED = "received"
 """A worker was given a message and has not begun its task."""
@@ -75,7 +75,7 @@ def watching(reach: Reach) -> Iterator[None]:
 
     patch(Ledger, "write", lambda original: _write(original, reach))
     patch(Ledger, "read", lambda original: _read(original, reach))
-    patch(Doorbell, "_send", lambda original: _ring(original, reach))
+    patch(Dispatcher, "_send", lambda original: _publish(original, reach))
     patch(Exchange, "begin_send", lambda original: _begin_send(original, reach))
     patch(_RecordingConnection, "send", lambda original: _write_bytes(original, reach))
     patch(Transport, "send", lambda original: _send(original, reach))
@@ -109,15 +109,15 @@ def _read(original: Callable[[Ledger], AbstractContextManager[Connection]], reac
     return read
 
 
-def _ring(original: Callable[[Doorbell, Callable[[], object]], bool], reach: Reach) -> Any:
-    def ring(self: Doorbell, send: Callable[[], object]) -> bool:
+def _publish(original: Callable[[Dispatcher, Callable[[], object]], bool], reach: Reach) -> Any:
+    def publish(self: Dispatcher, send: Callable[[], object]) -> bool:
         place = _place()
-        reach(Boundary(RING, place))
-        rung = original(self, send)
-        reach(Boundary(RUNG, place))
-        return rung
+        reach(Boundary(PUBLISH, place))
+        sent = original(self, send)
+        reach(Boundary(PUBLISHED, place))
+        return sent
 
-    return ring
+    return publish
 
 
 def _begin_send(original: Callable[[Exchange], None], reach: Reach) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from celery import Celery
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger
 
 CONTROL, INGEST = "control", "ingest"
@@ -43,24 +43,24 @@ class Broker:
         return self.waiting.pop(0) if self.waiting and not self.is_down else None
 
 
-class SimulatedDoorbell(Doorbell):
-    """The real doorbell, but for the wire: what it would send goes to a simulated broker."""
+class SimulatedDispatcher(Dispatcher):
+    """The real dispatcher, but for the wire: what it would send goes to a simulated broker."""
 
     def __init__(self, app: Celery, ledger: Ledger, broker: Broker, *, now: Callable[[], float]) -> None:
         super().__init__(app, ledger, now=now)
         self._broker = broker
 
-    def ring_order(self, source: str, order_id: str) -> bool:
+    def send_order(self, source: str, order_id: str) -> bool:
         return self._send(lambda: self._broker.put(Message("cartbridge.ingest", (source, order_id))))
 
-    def ring_poll(self, source: str) -> bool:
+    def send_poll(self, source: str) -> bool:
         return self._send(lambda: self._broker.put(Message("cartbridge.poll", (source,))))
 
-    def ring_sweep(self) -> bool:
+    def send_sweep(self) -> bool:
         return self._send(lambda: self._broker.put(Message("cartbridge.dispatch_due")))
 
-    def ring_runs(self, run_ids: Sequence[str]) -> bool:
-        return super().ring_runs(run_ids)
+    def send_runs(self, run_ids: Sequence[str]) -> bool:
+        return super().send_runs(run_ids)
 
     def _chain(self, run_id: str, planned: list[tuple[str, str, str]]) -> None:
         # The first link carries on in place with all that is due: the rest of a chain is never sent.

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event, insert, select, text
 from tasks import process as process_registry
 from tasks import runtime as runtime_module
 from tasks.runtime import Runtime
-from tests.faults.simulation.messages import Broker, Message, SimulatedDoorbell
+from tests.faults.simulation.messages import Broker, Message, SimulatedDispatcher
 from tests.faults.simulation.network import SMOOTH, Fate, Network
 from tests.faults.simulation.virtual_time import Timeline
 from worker.broker.app import create_celery
@@ -234,7 +234,7 @@ class Process:
         self.clock: Callable[[], datetime] = lambda: stage.timeline.now() + skew
         self.runtime = Runtime(stage.settings, app=stage.app, clock=self.clock, rng=Random(stage.rng.random()))
         stage.book.lend(self.runtime.ledger)
-        self.runtime.doorbell = SimulatedDoorbell(
+        self.runtime.dispatcher = SimulatedDispatcher(
             stage.app, self.runtime.ledger, stage.broker, now=stage.timeline.seconds
         )
         self.runtime.executor._monotonic = stage.timeline.seconds
@@ -249,7 +249,7 @@ class Process:
         headers = {"content-type": "application/json", "x-webhook-secret": secret}
         taken = self.intake.take(SOURCE, BodyKind.JSON, headers, body)
         if taken.order_id is not None:
-            self.runtime.doorbell.ring_order(SOURCE, taken.order_id)
+            self.runtime.dispatcher.send_order(SOURCE, taken.order_id)
         return taken
 
     def perform(self, message: Message) -> None:

@@ -339,7 +339,7 @@ def found_company(sandbox: Sandbox, tmp_path: Path) -> Iterator[Company]:
 
 def post(rig: Rig, body: object, secret: str = HOOK_SECRET) -> int:
     """Send a webhook; the status of the answer."""
-    web = AppClient(create_app(rig.settings, rig.runtime.ledger, rig.doorbell, clock=rig.clock))
+    web = AppClient(create_app(rig.settings, rig.runtime.ledger, rig.dispatcher, clock=rig.clock))
     try:
         return web.post("/webhooks/threedcart", json=body, headers={"X-Webhook-Secret": secret}).status_code
     finally:
@@ -347,7 +347,7 @@ def post(rig: Rig, body: object, secret: str = HOOK_SECRET) -> int:
 
 
 def hook(rig: Rig, body: object = None) -> None:
-    """Tell of order 7 as the store would, and do what the worker does who is rung for."""
+    """Tell of order 7 as the store would, and do what the worker does that is told of it."""
     assert post(rig, {"OrderID": 7} if body is None else body) == 202
     rig.runtime.app.tasks["cartbridge.ingest"].apply(args=("threedcart", "7"), throw=True)
 
@@ -425,7 +425,7 @@ def test_an_array_of_one_whole_order_gives_access_once_when_it_comes_to_the_secr
     body = (CAPTURES / name).read_bytes()
     [record] = json.loads(body)
     rig.sandbox.threedcart.add_order(record)
-    web = AppClient(create_app(rig.settings, rig.runtime.ledger, rig.doorbell, clock=rig.clock))
+    web = AppClient(create_app(rig.settings, rig.runtime.ledger, rig.dispatcher, clock=rig.clock))
     try:
         for path, status in (("", 401), ("/another-token-altogether-0000000", 401), (f"/{URL_TOKEN}", 202)) * 2:
             answer = web.post(f"/webhooks/threedcart{path}", content=body, headers={"Content-Type": "application/json"})

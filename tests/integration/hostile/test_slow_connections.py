@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.product import ENOUGH_SECONDS, Product
-from tests.unit.worker.web.asking import Bell, settings_with
+from tests.unit.worker.web.asking import RecordingDispatcher, settings_with
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
 from worker.sandbox.config import SandboxConfig
@@ -51,7 +51,7 @@ def server_on(tmp_path: Path, deadlines: Deadlines) -> Iterator[WebServer]:
     ledger = Ledger(f"sqlite:///{tmp_path / 'web.db'}")
     ledger.migrate()
     settings = settings_with(web={"port": 0, "admin_password": "planted-admin-password"})
-    app = create_app(settings, ledger, Bell(), clock=lambda: datetime.now(UTC))
+    app = create_app(settings, ledger, RecordingDispatcher(), clock=lambda: datetime.now(UTC))
     server = WebServer(settings, app, deadlines=deadlines)
     server.start()
     try:

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from sqlalchemy import event, inspect, text, update
 from sqlalchemy.exc import DBAPIError
 
-from tests.unit.worker.web.asking import AppClient, Bell
+from tests.unit.worker.web.asking import AppClient, RecordingDispatcher
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record
 from worker.ledger import guards
 from worker.ledger.learners.erasure import find_person, forget
@@ -96,7 +96,7 @@ def test_schema_is_refused_with_the_command_when_it_is_empty(ledger: Ledger) -> 
 def ready(ledger: Ledger) -> int:
     """What a load balancer is told."""
     web = FastAPI()
-    web.include_router(health_routes(ledger, Bell(), Path("offers.toml")))
+    web.include_router(health_routes(ledger, RecordingDispatcher(), Path("offers.toml")))
     with closing(AppClient(web)) as client:
         return client.get("/readyz").status_code
 

@@ -10,7 +10,7 @@ from celery import signals
 from celery.contrib.testing.worker import start_worker
 from kombu.transport.memory import Channel
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tests.faults.harness.product import Rig
 from tests.faults.harness.waiting import wait_until
 from worker.broker.app import QUEUES
@@ -35,7 +35,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     ledger.close()
     with Sandbox.start(config=SandboxConfig(seeded=False)) as sandbox:
         rig = Rig(sandbox, url, folder, CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="10")
-        rig.runtime.doorbell = Doorbell(rig.runtime.app, rig.ledger)
+        rig.runtime.dispatcher = Dispatcher(rig.runtime.app, rig.ledger)
         with start_worker(
             rig.runtime.app,
             pool="threads",
@@ -90,27 +90,27 @@ def test_run_goes_on_by_a_sweep_when_its_time_has_come(rig: Rig, published: list
     run_id = rig.enrol(7003)
     wait_until(lambda: rig.state(run_id) == ("waiting", "settling"))
     rig.clock.move(60)
-    rig.runtime.doorbell.ring_sweep()
+    rig.runtime.dispatcher.send_sweep()
     wait_until(lambda: rig.state(run_id) == ("succeeded", None))
     assert published[1:] == ["cartbridge.dispatch_due", "cartbridge.enrolment.add_comped_order"]
     assert rig.outcomes(run_id)[-1] == ("lookup", "adopted")
 
 
-def test_hint_is_fetched_and_its_run_worked_when_an_order_is_rung(rig: Rig) -> None:
+def test_hint_is_fetched_and_its_run_worked_when_an_order_is_sent(rig: Rig) -> None:
     rig.sell(7004)
     with rig.ledger.write() as connection:
         order_rows.insert_delivery(
             connection, source="studiocart", order_id="7004", via=Via.WEBHOOK, actor="source", now=rig.clock()
         )
-    rig.runtime.doorbell.ring_order("studiocart", "7004")
+    rig.runtime.dispatcher.send_order("studiocart", "7004")
     wait_until(lambda: states_of(rig, 7004) == ["succeeded"])
 
 
 def test_orders_are_found_and_worked_when_a_poll_is_rung_twice(rig: Rig) -> None:
     rig.sell(7005)
     for _ in range(2):
-        rig.runtime.doorbell.ring_poll("studiocart")
-    rig.runtime.doorbell.ring_poll("frontcore")  # not configured: nothing happens
+        rig.runtime.dispatcher.send_poll("studiocart")
+    rig.runtime.dispatcher.send_poll("frontcore")  # not configured: nothing happens
     wait_until(lambda: states_of(rig, 7005) == ["succeeded"])
     assert orders_made_for(rig, 7005) == 1
 

@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
+from tasks.dispatch import Dispatcher
 from tests.integration.servers import PostgresServer
 from worker.errors import ConfigurationError
 from worker.ledger.session import Ledger
@@ -39,21 +40,21 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 STOPPED_WITHIN_SECONDS = 10.0
 
 
-class Bell:
-    """A doorbell; `seconds` is how long the broker takes to say that it is away."""
+class RecordingDispatcher(Dispatcher):
+    """Sends nothing; `seconds` is how long the broker takes to say that it is away."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
-        self.rung: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, str]] = []
         self.closing = threading.Event()
 
-    def ring_order(self, source: str, order_id: str) -> bool:
+    def send_order(self, source: str, order_id: str) -> bool:
         self.closing.wait(self.seconds)
-        self.rung.append((source, order_id))
+        self.sent.append((source, order_id))
         return self.seconds == 0
 
-    def ring_poll(self, source: str) -> bool:
-        return self.ring_order(source, "")
+    def send_poll(self, source: str) -> bool:
+        return self.send_order(source, "")
 
     def broker_ok(self) -> bool:
         return self.seconds == 0
@@ -75,14 +76,16 @@ def settings_with(database_url: str = "sqlite:///web.db", **web: Any) -> Setting
 
 
 @contextlib.contextmanager
-def web_on(ledger: Ledger, bell: Bell) -> Iterator[httpx.Client]:
-    server = WebServer(settings_with(), create_app(settings_with(), ledger, bell, clock=lambda: datetime.now(UTC)))
+def web_on(ledger: Ledger, dispatcher: RecordingDispatcher) -> Iterator[httpx.Client]:
+    server = WebServer(
+        settings_with(), create_app(settings_with(), ledger, dispatcher, clock=lambda: datetime.now(UTC))
+    )
     server.start()
     try:
         with httpx.Client(base_url=server.url, timeout=30.0) as client:
             yield client
     finally:
-        bell.closing.set()
+        dispatcher.closing.set()
         server.stop()
         ledger.close()
 
@@ -107,8 +110,8 @@ def count(ledger: Ledger) -> int:
 
 
 def test_webhook_is_committed_when_it_comes_over_a_socket(ledger: Ledger) -> None:
-    bell = Bell()
-    with web_on(ledger, bell) as client:
+    dispatcher = RecordingDispatcher()
+    with web_on(ledger, dispatcher) as client:
         answer = client.post("/webhooks/studiocart", json={"id": 1109, "name": "A\0\ud7ff"}, headers=SECRET)
         assert answer.status_code == 202
         assert "server" not in answer.headers
@@ -120,11 +123,11 @@ def test_webhook_is_committed_when_it_comes_over_a_socket(ledger: Ledger) -> Non
             row = connection.execute(select(deliveries)).one()
         assert answer.json() == {"delivery_id": row.id}
         assert row.body == {"id": "1109", "name": "A\ufffd\ud7ff"}
-    assert bell.rung == [("studiocart", "1109")]
+    assert dispatcher.sent == [("studiocart", "1109")]
 
 
 def test_no_webhook_is_lost_when_many_come_at_once(ledger: Ledger) -> None:
-    with web_on(ledger, Bell()) as client, ThreadPoolExecutor(20) as pool:
+    with web_on(ledger, RecordingDispatcher()) as client, ThreadPoolExecutor(20) as pool:
         answers = list(
             pool.map(
                 lambda number: client.post("/webhooks/studiocart", json={"id": 1 + number % 7}, headers=SECRET),
@@ -137,8 +140,8 @@ def test_no_webhook_is_lost_when_many_come_at_once(ledger: Ledger) -> None:
 
 
 def test_webhooks_are_answered_at_once_when_the_broker_hangs(sqlite_ledger: Ledger) -> None:
-    bell = Bell(seconds=60.0)
-    with web_on(sqlite_ledger, bell) as client, ThreadPoolExecutor(10) as pool:
+    dispatcher = RecordingDispatcher(seconds=60.0)
+    with web_on(sqlite_ledger, dispatcher) as client, ThreadPoolExecutor(10) as pool:
         begun = time.monotonic()
         answers = list(
             pool.map(
@@ -158,7 +161,7 @@ def test_sender_reads_413_when_its_body_is_too_large(sqlite_ledger: Ledger, is_a
             yield b" " * 65536
 
     headers = {**SECRET, "Content-Type": "application/json"}
-    with web_on(sqlite_ledger, Bell()) as client:
+    with web_on(sqlite_ledger, RecordingDispatcher()) as client:
         content = b"".join(chunks()) if is_announced else chunks()
         answer = client.post("/webhooks/studiocart", content=content, headers=headers)
         assert answer.status_code == 413
@@ -172,8 +175,8 @@ def test_webhook_is_503_until_the_ledger_is_back_when_it_goes_down(
 ) -> None:
     ledger = Ledger(postgres_url)
     ledger.migrate()
-    bell = Bell()
-    with web_on(ledger, bell) as client:
+    dispatcher = RecordingDispatcher()
+    with web_on(ledger, dispatcher) as client:
         assert client.post("/webhooks/studiocart", json={"id": 1}, headers=SECRET).status_code == 202
         postgres_server.stop()
         answer = client.post("/webhooks/studiocart", json={"id": 2}, headers=SECRET)
@@ -188,12 +191,12 @@ def test_webhook_is_503_until_the_ledger_is_back_when_it_goes_down(
         assert client.get("/readyz").status_code == 200
         with ledger.read() as connection:
             assert sorted(connection.scalars(select(deliveries.c.order_id))) == ["1", "3"]
-    assert [order_id for _, order_id in bell.rung] == ["1", "3"]
+    assert [order_id for _, order_id in dispatcher.sent] == ["1", "3"]
 
 
 def test_api_reads_nothing_amiss_when_ids_are_odd_on_any_ledger(ledger: Ledger) -> None:
     settings = settings_with(api_token=SecretStr("planted-api-token"))
-    server = WebServer(settings, create_app(settings, ledger, Bell(), clock=lambda: datetime.now(UTC)))
+    server = WebServer(settings, create_app(settings, ledger, RecordingDispatcher(), clock=lambda: datetime.now(UTC)))
     server.start()
     headers = {"Authorization": "Bearer planted-api-token"}
     try:

@@ -75,7 +75,7 @@ def test_rest_of_the_chain_is_dropped_when_the_run_was_worked_in_place(runtime: 
             add_customer.pop_request()
 
 
-def test_next_run_of_the_lane_is_rung_when_one_has_ended(runtime: Runtime, published: Published) -> None:
+def test_next_run_of_the_lane_is_sent_when_one_has_ended(runtime: Runtime, published: Published) -> None:
     first = a_run(runtime.ledger)
     record(runtime.ledger, an_order("1110"))
     second = run_of(runtime.ledger, "1110/1107/buyer/501").id

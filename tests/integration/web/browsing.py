@@ -11,7 +11,7 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from tests.unit.worker.web.asking import NOW, AppClient, Bell, settings_with
+from tests.unit.worker.web.asking import NOW, AppClient, RecordingDispatcher, settings_with
 from worker.ledger.session import Ledger
 from worker.settings.settings import Settings
 from worker.web.app import create_app
@@ -40,7 +40,7 @@ def settings_of_the_page(password: str | None = PASSWORD, **changes: dict[str, A
 
 def app_with(ledger: Ledger, clock: Hour, *, password: str | None = PASSWORD, **changes: dict[str, Any]) -> FastAPI:
     settings = settings_of_the_page(password, **changes)
-    return create_app(settings, ledger, Bell(), clock=clock)
+    return create_app(settings, ledger, RecordingDispatcher(), clock=clock)
 
 
 class Browser(AppClient):

@@ -1,6 +1,6 @@
 """The whole web application, asked without a socket: what takes too long to be a unit test."""
 
 from tests.unit.conftest import ledger
-from tests.unit.worker.web.conftest import bell, client, client_with, session_app, session_bell
+from tests.unit.worker.web.conftest import client, client_with, dispatcher, session_app, session_dispatcher
 
-__all__ = ["bell", "client", "client_with", "ledger", "session_app", "session_bell"]
+__all__ = ["client", "client_with", "dispatcher", "ledger", "session_app", "session_dispatcher"]

@@ -16,8 +16,8 @@ from tests.unit.worker.web.asking import (
     BEARER,
     NOW,
     AppClient,
-    Bell,
     ClientMaker,
+    RecordingDispatcher,
     assert_problem,
     settings_with,
 )
@@ -307,9 +307,9 @@ def test_detail_is_422_when_its_id_holds_a_nul(client: AppClient, ledger: Ledger
     assert_problem(client.get("/api/v1/runs/%00", headers=BEARER), 422)
 
 
-def test_api_is_503_when_the_ledger_cannot_be_read(tmp_path: Path, bell: Bell) -> None:
+def test_api_is_503_when_the_ledger_cannot_be_read(tmp_path: Path, dispatcher: RecordingDispatcher) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}")
-    client = AppClient(create_app(settings_with(), ledger, bell, clock=lambda: NOW))
+    client = AppClient(create_app(settings_with(), ledger, dispatcher, clock=lambda: NOW))
     for path in PATHS:
         answer = client.get(f"/api/v1/{path}", headers=BEARER)
         assert_problem(answer, 503)

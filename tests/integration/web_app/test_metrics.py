@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from tests.unit.worker.web.asking import NOW, SECRET, AppClient, Bell, ClientMaker, post, settings_with
+from tests.unit.worker.web.asking import NOW, SECRET, AppClient, ClientMaker, RecordingDispatcher, post, settings_with
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, outbox, pauses, runs
 from worker.web.app import create_app
@@ -173,9 +173,9 @@ def test_refusals_are_counted_when_a_stranger_or_the_ledger_causes_them(client: 
     assert 'cartbridge_webhooks_total{outcome="ledger_unavailable",source="studiocart"} 1.0' in text
 
 
-def test_counters_are_told_when_the_ledger_is_down(tmp_path: Path, bell: Bell) -> None:
+def test_counters_are_told_when_the_ledger_is_down(tmp_path: Path, dispatcher: RecordingDispatcher) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}")
-    client = AppClient(create_app(settings_with(), ledger, bell, clock=lambda: NOW))
+    client = AppClient(create_app(settings_with(), ledger, dispatcher, clock=lambda: NOW))
     client.get("/livez")
     with capture_logs() as lines:
         found = samples(client)
@@ -295,9 +295,9 @@ def test_latency_counts_each_success_once_when_it_was_seen_to_happen(ledger: Led
 
 @pytest.mark.parametrize(("depths", "is_up"), [({"control": 0, "learningcart": 3}, 1), (None, 0)])
 def test_broker_is_told_when_it_can_be_asked(
-    ledger: Ledger, bell: Bell, depths: dict[str, int] | None, is_up: int
+    ledger: Ledger, dispatcher: RecordingDispatcher, depths: dict[str, int] | None, is_up: int
 ) -> None:
-    app = create_app(settings_with(), ledger, bell, clock=lambda: NOW, queue_depths=lambda: depths)
+    app = create_app(settings_with(), ledger, dispatcher, clock=lambda: NOW, queue_depths=lambda: depths)
     client = AppClient(app)
     found = samples(client)
     client.close()

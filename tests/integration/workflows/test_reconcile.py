@@ -281,7 +281,7 @@ def test_the_night_settles_what_is_safe_when_it_comes(rig: Rig) -> None:
     rig.clock.move_to(rig.clock() + timedelta(days=1))
     night()
     (run,) = rig.rows("runs")
-    assert rig.doorbell.rung == [run["id"]]
+    assert rig.dispatcher.sent == [run["id"]]
     rig.sell(7002, email="john@example.test")
     night()
     assert len(rig.rows("runs")) == 1

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from worker.broker.app import create_celery
 from worker.cli.check.follow_on_warnings import follow_on_warnings
 from worker.cli.check.mail_probes import probe_mail
@@ -218,7 +218,7 @@ def _probe_broker(settings: Settings) -> Finding:
     ledger = Ledger(settings.database_url.get_secret_value())
     celery = create_celery(settings)
     try:
-        if Doorbell(celery, ledger).broker_ok():
+        if Dispatcher(celery, ledger).broker_ok():
             return Finding("broker", "broker", configured=True, reachable=True, accepted=True, detail=label)
     finally:
         celery.close()

@@ -108,7 +108,7 @@ def _run(
         show = _teller(progress, total)
 
         def on_page(done: Backfilled, ready: list[str]) -> None:
-            runtime.doorbell.ring_runs(ready)
+            runtime.dispatcher.send_runs(ready)
             show(done, ready)
 
         return backfiller.run(window, actor=current_actor(), reason=reason, on_page=on_page)

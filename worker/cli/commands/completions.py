@@ -116,7 +116,7 @@ def follow_command(
             if not as_json:
                 _say(results[-1])
         if not dry_run:
-            runtime.doorbell.ring_runs([result["run_id"] for result in results if result["result"] == "planned"])
+            runtime.dispatcher.send_runs([result["run_id"] for result in results if result["result"] == "planned"])
     if as_json:
         print_json_array(results)
     if any(result["result"] in _REFUSED for result in results):

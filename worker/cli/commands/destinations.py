@@ -35,4 +35,4 @@ def resume_command(
     with opening_of(context).runtime() as runtime:
         typer.echo(runtime.operations.resume(destination.value, actor=current_actor(), reason=reason, dry_run=dry_run))
         if not dry_run:
-            runtime.doorbell.ring_sweep()
+            runtime.dispatcher.send_sweep()

@@ -109,10 +109,10 @@ def _web_app(runtime: Runtime) -> FastAPI:
     return create_app(
         runtime.settings,
         runtime.ledger,
-        runtime.doorbell,
+        runtime.dispatcher,
         clock=runtime.clock,
         queue_depths=lambda: queue_depths(runtime.app),
-        desk=Desk(runtime.operations, runtime.doorbell),
+        desk=Desk(runtime.operations, runtime.dispatcher),
     )
 
 
@@ -161,10 +161,10 @@ def _work(runtime: Runtime, pool: str) -> int:
 
 def _ring_first(runtime: Runtime) -> None:
     """Begin at once, not after the first interval: what is due, and a look at every source."""
-    runtime.doorbell.ring_sweep()
+    runtime.dispatcher.send_sweep()
     for name, source in runtime.settings.sources().items():
         if source.poll_seconds > 0:
-            runtime.doorbell.ring_poll(name)
+            runtime.dispatcher.send_poll(name)
 
 
 def _note_stopping(runtime: Runtime) -> None:

@@ -69,7 +69,7 @@ def reconcile_command(
                 console(stderr=True).print(_table(found.findings))
             ask(f"Settle {counted(len(fixable), 'finding')} that are safe to settle?", yes=yes)
             reconciler.fix(found, actor=current_actor(), reason=reason)
-            runtime.doorbell.ring_runs(found.ready)
+            runtime.dispatcher.send_runs(found.ready)
         if not dry_run:
             reconciler.keep(found, actor=current_actor(), reason=reason)
     if as_json:

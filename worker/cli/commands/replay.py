@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STUCK = (RunState.FAILED, RunState.REVIEW)
 """The states a filter without `--state` takes: what is not finished and does not go on by itself."""
-_RING_AT_ONCE = 100
+_SEND_AT_ONCE = 100
 _STYLES = {"replayed": "green", "planned": "green", "nothing": "", "refused": "red"}
 _SHOWN_BEFORE_ASKING = 20
 
@@ -90,8 +90,8 @@ def replay_command(
             reason=reason,
             dry_run=dry_run,
         )
-        for batch in _batches(replayed, _RING_AT_ONCE):
-            runtime.doorbell.ring_runs(batch)
+        for batch in _batches(replayed, _SEND_AT_ONCE):
+            runtime.dispatcher.send_runs(batch)
     report.finish()
 
 

@@ -24,11 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import ClientDisconnect
 
+from tasks.dispatch import Dispatcher
 from worker.errors import WebhookRejectedError
 from worker.ledger.web import webhook_refusals
 from worker.observability.tracing import tracing
 from worker.web.client_address import address_of
-from worker.web.dispatcher import Doorbell
 from worker.web.metrics.routes import Metrics
 from worker.web.problems import ledger_unavailable_problem, problem, report_ledger_error
 from worker.web.webhooks.body import (
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 ANSWER_SECONDS = 4.0
 """A sender waits 5 s within its buyer's checkout, and a timeout breaks that page; a 503 does not."""
 _INTAKE_THREADS = 16
-_RINGING_THREADS = 4
+_SENDING_THREADS = 4
 _MOST_UNANSWERED = 48
 """Webhooks that may wait for the ledger in threads, those that were answered by 503 meanwhile included."""
 _LARGE_UNPROVEN_AT_ONCE = 8
@@ -79,24 +79,24 @@ class Refusal:
 
 
 class WebhookRoutes:
-    """Answers 202 with the delivery's id once it is committed, and rings for it after the answer."""
+    """Answers 202 with the delivery's id once it is committed, and tells the workers after the answer."""
 
     def __init__(
         self,
         intake: WebhookIntake,
-        doorbell: Doorbell,
+        dispatcher: Dispatcher,
         failures: FailureLimit,
         metrics: Metrics,
         notes: RefusalNotes,
     ) -> None:
         self._notes = notes
         self._intake = intake
-        self._doorbell = doorbell
+        self._dispatcher = dispatcher
         self._failures = failures
         self._metrics = metrics
         # Threads of their own: neither a slow listing nor a broker that is away keeps a webhook waiting.
         self._intake_threads = ThreadPoolExecutor(_INTAKE_THREADS, thread_name_prefix="webhook")
-        self._ringing_threads = CapacityLimiter(_RINGING_THREADS)
+        self._sending_threads = CapacityLimiter(_SENDING_THREADS)
         self._large_unproven = CapacityLimiter(_LARGE_UNPROVEN_AT_ONCE)
         self._unanswered = 0
 
@@ -133,7 +133,7 @@ class WebhookRoutes:
     def _note(self, source: str, kind: str) -> BackgroundTask | None:
         if not self._notes.is_due(source, kind):
             return None
-        return BackgroundTask(self._ring, self._notes.write, source, kind)
+        return BackgroundTask(self._in_thread, self._notes.write, source, kind)
 
     async def _outcome(
         self, source: str, token: str | None, request: Request
@@ -195,11 +195,11 @@ class WebhookRoutes:
         if taken.order_id is not None:
             self._metrics.count_webhook(label, "accepted")
             log.info("webhook accepted", order=f"{source}/{taken.order_id}", delivery_id=taken.delivery_id)
-            after = BackgroundTask(self._ring, self._doorbell.ring_order, source, taken.order_id)
+            after = BackgroundTask(self._in_thread, self._dispatcher.send_order, source, taken.order_id)
         elif taken.polls:
             self._metrics.count_webhook(label, "accepted")
             log.info("webhook accepted: it names no order, so the source is polled", source=source)
-            after = BackgroundTasks([BackgroundTask(self._ring, self._doorbell.ring_poll, source)])
+            after = BackgroundTasks([BackgroundTask(self._in_thread, self._dispatcher.send_poll, source)])
             note = self._note(source, webhook_refusals.NO_ORDER_ID)
             if note is not None:
                 after.tasks.append(note)
@@ -232,16 +232,16 @@ class WebhookRoutes:
             answer.background = self._note(label, webhook_refusals.UNAUTHENTICATED)
         return answer
 
-    async def _ring(self, ring: Callable[..., bool], *what: str) -> None:
-        await to_thread.run_sync(ring, *what, limiter=self._ringing_threads)
+    async def _in_thread(self, act: Callable[..., bool], *what: str) -> None:
+        await to_thread.run_sync(act, *what, limiter=self._sending_threads)
 
 
 def webhook_routes(
-    intake: WebhookIntake, doorbell: Doorbell, failures: FailureLimit, metrics: Metrics, notes: RefusalNotes
+    intake: WebhookIntake, dispatcher: Dispatcher, failures: FailureLimit, metrics: Metrics, notes: RefusalNotes
 ) -> APIRouter:
     """The two routes: one for senders that prove themselves by a header or a field, one for all others."""
     router = APIRouter(include_in_schema=False)
-    routes = WebhookRoutes(intake, doorbell, failures, metrics, notes)
+    routes = WebhookRoutes(intake, dispatcher, failures, metrics, notes)
 
     @router.post("/webhooks/{source}")
     async def receive_webhook(source: str, request: Request) -> Response:

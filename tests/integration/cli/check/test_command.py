@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import add_breaker
 from worker.cli.check import probes, threedcart_probe
@@ -273,7 +273,7 @@ def test_the_broker_is_asked_when_there_is_one(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, answers_now: bool, exit_code: int
 ) -> None:
     monkeypatch.setenv("CARTBRIDGE_BROKER_URL", "redis://:planted-word@127.0.0.1:1/0")
-    monkeypatch.setattr(Doorbell, "broker_ok", lambda self: answers_now)
+    monkeypatch.setattr(Dispatcher, "broker_ok", lambda self: answers_now)
     found = checked(run, exit_code)
     assert found["broker"]["reachable"] is answers_now
     assert "planted" not in str(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tasks.runtime import Runtime
 from tests.integration.cli.conftest import Run
 from tests.unit.workflows.fakes.storefront import ONE_OFFER, FakeSource, an_order
@@ -36,14 +36,14 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSource:
 
 
 @pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     heard: list[str] = []
 
-    def ring(_: Doorbell, run_ids: Sequence[str]) -> bool:
+    def send(_: Dispatcher, run_ids: Sequence[str]) -> bool:
         heard.extend(run_ids)
         return True
 
-    monkeypatch.setattr(Doorbell, "ring_runs", ring)
+    monkeypatch.setattr(Dispatcher, "send_runs", send)
     return heard
 
 
@@ -58,7 +58,7 @@ def count(ledger: Ledger, table: Any) -> int:
 
 
 def test_the_window_is_taken_in_when_the_operator_said_yes(
-    run: Run, ledger: Ledger, shop: FakeSource, rung: list[str]
+    run: Run, ledger: Ledger, shop: FakeSource, sent: list[str]
 ) -> None:
     result = run("backfill", "studiocart", "--since", "10d", "--yes", "--reason", "moved")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -66,7 +66,7 @@ def test_the_window_is_taken_in_when_the_operator_said_yes(
     with ledger.read() as connection:
         found = connection.execute(runs.select()).all()
         ended = connection.execute(events.select().where(events.c.kind == "backfill_ended")).one()
-    assert sorted(rung) == sorted(row.id for row in found)
+    assert sorted(sent) == sorted(row.id for row in found)
     assert (ended.actor, ended.reason) == ("operator:ann", "moved")
     assert shop.count("since page 1") == 1
     again = run("backfill", "studiocart", "--since", "10d", "--yes", "--json")
@@ -110,7 +110,7 @@ def test_it_is_misuse_when_there_is_nobody_to_ask(run: Run, ledger: Ledger, shop
 
 @pytest.mark.usefixtures("terminal")
 def test_the_operator_decides_when_he_has_seen_what_would_be_done(
-    run: Run, ledger: Ledger, shop: FakeSource, rung: list[str]
+    run: Run, ledger: Ledger, shop: FakeSource, sent: list[str]
 ) -> None:
     refused = run("backfill", "studiocart", "--since", "10d", input="n\n")
     assert refused.exit_code == 1
@@ -126,7 +126,7 @@ def test_the_operator_decides_when_he_has_seen_what_would_be_done(
 
 
 def test_the_rest_is_taken_in_when_it_was_cut_short_and_is_run_again(
-    run: Run, ledger: Ledger, shop: FakeSource, rung: list[str]
+    run: Run, ledger: Ledger, shop: FakeSource, sent: list[str]
 ) -> None:
     shop.pages_until_broken = 1
     since = f"{TODAY - timedelta(days=10):%Y-%m-%d}"

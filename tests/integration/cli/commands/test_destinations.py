@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import NOW, add_breaker
 from worker.ledger.session import Ledger
@@ -13,13 +13,13 @@ from worker.ledger.tables.runs import breakers, events, pauses
 def test_a_destination_is_paused_and_resumed_when_asked_for(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    swept: list[Doorbell] = []
+    swept: list[Dispatcher] = []
 
-    def sweep(doorbell: Doorbell) -> bool:
-        swept.append(doorbell)
+    def sweep(dispatcher: Dispatcher) -> bool:
+        swept.append(dispatcher)
         return True
 
-    monkeypatch.setattr(Doorbell, "ring_sweep", sweep)
+    monkeypatch.setattr(Dispatcher, "send_sweep", sweep)
     assert "would pause learningcart" in run("pause", "learningcart", "--dry-run").stdout
     assert "paused learningcart" in run("pause", "learningcart", "--reason", "maintenance", "--yes").stdout
     with ledger.read() as connection:
@@ -37,7 +37,7 @@ def test_a_destination_is_paused_and_resumed_when_asked_for(
 def test_destination_that_is_down_is_probed_at_once_when_it_is_resumed(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Doorbell, "ring_sweep", lambda _: True)
+    monkeypatch.setattr(Dispatcher, "send_sweep", lambda _: True)
     with ledger.write() as connection:
         add_breaker(connection)
     shown = run("resume", "learningcart").stdout

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tests.integration.cli.conftest import Run
 from worker.cli import confirm
 from worker.ledger.session import Ledger
@@ -56,13 +56,13 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
     def keep(_: Reconciler, found: Reconciled, *, actor: str, reason: str | None = None) -> None:
         told.done.append(("keep", actor, reason))
 
-    def ring(_: Doorbell, run_ids: Sequence[str]) -> bool:
-        told.done.append(("ring", *run_ids, None))
+    def send(_: Dispatcher, run_ids: Sequence[str]) -> bool:
+        told.done.append(("send", *run_ids, None))
         return True
 
     for name, act in (("find", find), ("fix", fix), ("keep", keep)):
         monkeypatch.setattr(Reconciler, name, act)
-    monkeypatch.setattr(Doorbell, "ring_runs", ring)
+    monkeypatch.setattr(Dispatcher, "send_runs", send)
     return told
 
 
@@ -113,7 +113,7 @@ def test_what_is_safe_is_settled_when_the_operator_says_yes(run: Run, ledger: Le
     assert "ingested: planned" in result.stdout
     assert SAFE.command not in result.stdout
     assert "1 settled, 0 left." in result.stderr
-    assert books.done == [("fix", "operator:ann", "night"), ("ring", "r9", None), ("keep", "operator:ann", "night")]
+    assert books.done == [("fix", "operator:ann", "night"), ("send", "r9", None), ("keep", "operator:ann", "night")]
     books.findings = [SAFE, QUESTION]
     assert run("reconcile", "--fix", "--yes").exit_code == 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tasks.dispatch import Doorbell
+from tasks.dispatch import Dispatcher
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import add_order, add_run, minutes_ago
 from worker.cli.commands import replay
@@ -17,15 +17,15 @@ from workflows.operations.replay import Operations, Replayed
 
 
 @pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What was sent to the workers, ring by ring."""
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What was sent to the workers, batch by batch."""
     heard: list[list[str]] = []
 
-    def ring(_: Doorbell, run_ids: Sequence[str]) -> bool:
+    def send(_: Dispatcher, run_ids: Sequence[str]) -> bool:
         heard.append(list(run_ids))
         return True
 
-    monkeypatch.setattr(Doorbell, "ring_runs", ring)
+    monkeypatch.setattr(Dispatcher, "send_runs", send)
     return heard
 
 
@@ -50,7 +50,7 @@ def add_failed(ledger: Ledger, count: int = 1) -> list[str]:
         ]
 
 
-def test_named_runs_start_again_and_are_sent_when_replayed(run: Run, ledger: Ledger, rung: list[list[str]]) -> None:
+def test_named_runs_start_again_and_are_sent_when_replayed(run: Run, ledger: Ledger, sent: list[list[str]]) -> None:
     one, two = add_failed(ledger, 2)
     result = run("replay", one, two[:10], "--reason", "works again")
     assert result.exit_code == 0
@@ -58,40 +58,40 @@ def test_named_runs_start_again_and_are_sent_when_replayed(run: Run, ledger: Led
     assert "learningcart addCompOrder price 501" in result.stdout
     assert "2 replayed" in result.stderr
     assert set(states(ledger).values()) == {"pending"}
-    assert rung == [[one, two]]
+    assert sent == [[one, two]]
     with ledger.read() as connection:
         event = connection.execute(select(events).where(events.c.run_id == one)).one()
     assert (event.actor, event.reason) == ("operator:ann", "works again")
 
 
-def test_nothing_is_changed_or_sent_when_it_is_a_dry_run(run: Run, ledger: Ledger, rung: list[list[str]]) -> None:
+def test_nothing_is_changed_or_sent_when_it_is_a_dry_run(run: Run, ledger: Ledger, sent: list[list[str]]) -> None:
     (failed,) = add_failed(ledger)
     for names in ([failed], ["--state", "failed"]):
         result = run("replay", *names, "--dry-run")
         assert result.exit_code == 0
         assert "learningcart addCustomer jane@example.com" in result.stdout
     assert states(ledger) == {failed: "failed"}
-    assert rung == []
+    assert sent == []
 
 
-def test_nothing_is_repeated_when_the_run_has_succeeded(run: Run, ledger: Ledger, rung: list[list[str]]) -> None:
+def test_nothing_is_repeated_when_the_run_has_succeeded(run: Run, ledger: Ledger, sent: list[list[str]]) -> None:
     with ledger.write() as connection:
         add_order(connection)
         done = add_run(connection, state="succeeded")
     result = run("replay", done)
     assert (result.exit_code, "a replay repeats nothing" in result.stdout) == (0, True)
-    assert rung == []
+    assert sent == []
 
 
 def test_the_others_go_on_and_the_exit_code_is_1_when_one_is_not_there(
-    run: Run, ledger: Ledger, rung: list[list[str]]
+    run: Run, ledger: Ledger, sent: list[list[str]]
 ) -> None:
     (failed,) = add_failed(ledger)
     result = run("replay", "nobody", failed)
     assert result.exit_code == 1
     assert "nobody: There is no run" in result.stderr
     assert "1 refused, 1 replayed" in result.stderr
-    assert rung == [[failed]]
+    assert sent == [[failed]]
     as_json = run("replay", "nobody", failed, "--json")
     refused, due = json.loads(as_json.stdout)
     assert (refused["run_id"], refused["result"]) == ("nobody", "refused")
@@ -122,27 +122,27 @@ def test_it_is_refused_as_misuse_when_the_options_make_no_sense(
     assert run("replay", *arguments).exit_code == 2
 
 
-def test_an_effect_is_repeated_when_it_is_said_twice_and_why(run: Run, ledger: Ledger, rung: list[list[str]]) -> None:
+def test_an_effect_is_repeated_when_it_is_said_twice_and_why(run: Run, ledger: Ledger, sent: list[list[str]]) -> None:
     with ledger.write() as connection:
         add_order(connection)
         done = add_run(connection, state="succeeded", result_id="9001")
     result = run("replay", done, "--from-step", "add_comped_order", "--again", "--reason", "deleted by mistake")
     assert result.exit_code == 0
     assert states(ledger) == {done: "pending"}
-    assert rung == [[done]]
+    assert sent == [[done]]
 
 
-def test_a_bulk_replay_is_not_done_when_there_is_nobody_to_ask(run: Run, ledger: Ledger, rung: list[list[str]]) -> None:
+def test_a_bulk_replay_is_not_done_when_there_is_nobody_to_ask(run: Run, ledger: Ledger, sent: list[list[str]]) -> None:
     add_failed(ledger, 25)
     result = run("replay", "--state", "failed")
     assert result.exit_code == 2
     assert "add --yes" in result.stderr
     assert "… and 5 more." in result.stderr
     assert set(states(ledger).values()) == {"failed"}
-    assert rung == []
+    assert sent == []
 
 
-@pytest.mark.usefixtures("rung")
+@pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize(("answer", "exit_code", "after"), [("n\n", 1, "failed"), ("y\n", 0, "pending")])
 def test_a_bulk_replay_asks_when_there_is_somebody(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, *, answer: str, exit_code: int, after: str
@@ -157,16 +157,16 @@ def test_a_bulk_replay_asks_when_there_is_somebody(
 
 
 def test_a_bulk_replay_takes_what_is_stuck_and_rings_in_batches_when_no_state_is_named(
-    run: Run, ledger: Ledger, rung: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    run: Run, ledger: Ledger, sent: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "_RING_AT_ONCE", 2)
+    monkeypatch.setattr(replay, "_SEND_AT_ONCE", 2)
     failed = add_failed(ledger, 3)
     with ledger.write() as connection:
         kept = add_run(connection, seat="done", state="succeeded")
     result = run("replay", "--source", "studiocart", "--since", "2025-03-04", "--yes", "--json")
     assert result.exit_code == 0
     assert [row["run_id"] for row in json.loads(result.stdout)] == failed
-    assert rung == [failed[:2], failed[2:]]
+    assert sent == [failed[:2], failed[2:]]
     assert states(ledger)[kept] == "succeeded"
 
 

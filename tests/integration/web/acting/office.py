@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import Row, select
 
+from tasks.dispatch import Dispatcher
 from tests.faults.harness.product import Rig
 from tests.integration.web.browsing import Browser
 from worker.ledger.tables.runs import events, runs
@@ -19,18 +20,18 @@ from worker.web.page.actions.operator import Desk
 PASSWORD: Final = "planted-admin-password"
 
 
-class RememberingBell:
-    """A bell that remembers what was rung."""
+class RecordingDispatcher(Dispatcher):
+    """Sends nothing, and remembers what it was to send."""
 
     def __init__(self) -> None:
         self.runs: list[str] = []
         self.sweeps = 0
 
-    def ring_runs(self, run_ids: Sequence[str]) -> bool:
+    def send_runs(self, run_ids: Sequence[str]) -> bool:
         self.runs += run_ids
         return True
 
-    def ring_sweep(self) -> bool:
+    def send_sweep(self) -> bool:
         self.sweeps += 1
         return True
 
@@ -58,9 +59,9 @@ class Office(Browser):
 
     def __init__(self, rig: Rig, *, acts: bool = True) -> None:
         self.rig = rig
-        self.bell = RememberingBell()
-        desk = Desk(rig.runtime.operations, self.bell) if acts else None
-        super().__init__(create_app(rig.settings, rig.ledger, rig.doorbell, clock=rig.clock, desk=desk))
+        self.dispatcher = RecordingDispatcher()
+        desk = Desk(rig.runtime.operations, self.dispatcher) if acts else None
+        super().__init__(create_app(rig.settings, rig.ledger, rig.dispatcher, clock=rig.clock, desk=desk))
         assert self.sign_in("Ann", PASSWORD).status_code == 303
 
     @property

@@ -32,7 +32,7 @@ def test_bulk_replays_exactly_what_was_listed_when_more_fails_meanwhile(office: 
     done = office.send(form, reason="the site was corrected")
     assert done.headers["location"] == "/runs?reason=refused&state=failed"
     assert "Of 3 runs: 3 replayed." in office.told(done)
-    assert sorted(office.bell.runs) == sorted(run_ids)
+    assert sorted(office.dispatcher.runs) == sorted(run_ids)
     assert office.trail("run_replayed") == [("operator:Ann", "the site was corrected")] * 3
     assert office.run(late).state == "failed"
     rig.go_on()

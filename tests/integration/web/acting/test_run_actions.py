@@ -28,7 +28,7 @@ def test_replay_shows_its_calls_and_changes_nothing_when_it_is_asked_for(office:
     for call in ("addCustomer jane@example.test", "addCustomerToGroup group 12", "addCompOrder price 501"):
         assert f"learningcart {call}" in page
     assert office.run(failed_run).state == "failed"
-    assert office.bell.runs == []
+    assert office.dispatcher.runs == []
 
 
 def test_replay_is_done_once_with_name_and_reason_when_its_form_is_sent_twice(office: Office, failed_run: str) -> None:
@@ -41,7 +41,7 @@ def test_replay_is_done_once_with_name_and_reason_when_its_form_is_sent_twice(of
     assert 'class="notice' not in office.get(f"/runs/{failed_run}").text  # told once
     assert "due already" in office.told(office.send(form, reason="the group is there now"))
     assert office.trail("run_replayed") == [("operator:Ann", "the group is there now")]
-    assert set(office.bell.runs) == {failed_run}
+    assert set(office.dispatcher.runs) == {failed_run}
     office.rig.go_on()
     assert (office.run(failed_run).state, comped_orders(office.rig)) == ("succeeded", 1)
 

@@ -31,7 +31,7 @@ def test_pause_holds_and_resume_lets_go_when_their_forms_are_sent_twice(office: 
     assert office.run(run_id).state == "pending"
     assert "is paused by Ann: they migrate" in office.get(f"/runs/{run_id}").text
     office.told(office.send(office.form_of("/systems/learningcart/resume"), reason="they are done"))
-    assert office.bell.sweeps == 1
+    assert office.dispatcher.sweeps == 1
     assert office.trail("system_paused") == [("operator:Ann", "they migrate")]
     assert office.trail("system_resumed") == [("operator:Ann", "they are done")]
     rig.go_on()

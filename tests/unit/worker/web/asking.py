@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Row, select
 from starlette.types import ASGIApp
 
+from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import deliveries
 from worker.settings.settings import Settings
@@ -31,19 +32,19 @@ SECTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class Bell:
-    """A doorbell that remembers who rang."""
+class RecordingDispatcher(Dispatcher):
+    """Sends nothing, and remembers what it was to send."""
 
     def __init__(self) -> None:
-        self.rung: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, str]] = []
         self.polled: list[str] = []
         self.is_there = True
 
-    def ring_order(self, source: str, order_id: str) -> bool:
-        self.rung.append((source, order_id))
+    def send_order(self, source: str, order_id: str) -> bool:
+        self.sent.append((source, order_id))
         return self.is_there
 
-    def ring_poll(self, source: str) -> bool:
+    def send_poll(self, source: str) -> bool:
         self.polled.append(source)
         return self.is_there
 

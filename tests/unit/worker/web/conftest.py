@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.unit.session_ledger import SessionLedger
-from tests.unit.worker.web.asking import NOW, AppClient, Bell, ClientMaker, settings_with
+from tests.unit.worker.web.asking import NOW, AppClient, ClientMaker, RecordingDispatcher, settings_with
 from worker.ledger.session import Ledger
 from worker.web.app import create_app
 
@@ -19,31 +19,31 @@ addresses = count(1)
 
 
 @pytest.fixture(scope="session")
-def session_bell() -> Bell:
-    return Bell()
+def session_dispatcher() -> RecordingDispatcher:
+    return RecordingDispatcher()
 
 
 @pytest.fixture
-def bell(session_bell: Bell) -> Bell:
-    session_bell.rung.clear()
-    session_bell.polled.clear()
-    session_bell.is_there = True
-    return session_bell
+def dispatcher(session_dispatcher: RecordingDispatcher) -> RecordingDispatcher:
+    session_dispatcher.sent.clear()
+    session_dispatcher.polled.clear()
+    session_dispatcher.is_there = True
+    return session_dispatcher
 
 
 @pytest.fixture(scope="session")
-def session_app(session_ledger: SessionLedger, session_bell: Bell) -> FastAPI:
+def session_app(session_ledger: SessionLedger, session_dispatcher: RecordingDispatcher) -> FastAPI:
     """The app that nothing was changed in: making one takes longer than asking it."""
-    return create_app(settings_with(), session_ledger.ledger, session_bell, clock=lambda: NOW)
+    return create_app(settings_with(), session_ledger.ledger, session_dispatcher, clock=lambda: NOW)
 
 
 @pytest.fixture
-def client_with(ledger: Ledger, bell: Bell) -> Iterator[ClientMaker]:
+def client_with(ledger: Ledger, dispatcher: RecordingDispatcher) -> Iterator[ClientMaker]:
     """Makes a client of an app whose settings are changed."""
     opened: list[AppClient] = []
 
     def make(**changes: dict[str, Any]) -> AppClient:
-        opened.append(AppClient(create_app(settings_with(**changes), ledger, bell, clock=lambda: NOW)))
+        opened.append(AppClient(create_app(settings_with(**changes), ledger, dispatcher, clock=lambda: NOW)))
         return opened[-1]
 
     yield make
@@ -52,7 +52,7 @@ def client_with(ledger: Ledger, bell: Bell) -> Iterator[ClientMaker]:
 
 
 @pytest.fixture
-def client(session_app: FastAPI, ledger: Ledger, bell: Bell) -> Iterator[AppClient]:
+def client(session_app: FastAPI, ledger: Ledger, dispatcher: RecordingDispatcher) -> Iterator[AppClient]:
     """A client, of an address of its own, of an app that has counted other tests' requests."""
     client = AppClient(session_app, f"2001:db8:0:{next(addresses):x}::7")
     yield client

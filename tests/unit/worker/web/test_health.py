@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.worker.web.asking import AppClient, Bell, assert_problem, settings_with
+from tests.unit.worker.web.asking import AppClient, RecordingDispatcher, assert_problem, settings_with
 from worker.ledger.session import Ledger
 from worker.web.app import create_app
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_process_is_alive_when_everything_else_is_down(
-    client: AppClient, ledger: Ledger, bell: Bell, method: str
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher, method: str
 ) -> None:
-    bell.is_there = False
+    dispatcher.is_there = False
     with ledger.write() as connection:
         connection.exec_driver_sql("DROP TABLE deliveries")
     assert client.request(method, "/livez").status_code == 200
@@ -23,9 +23,9 @@ def test_process_is_alive_when_everything_else_is_down(
 
 @pytest.mark.parametrize(("is_there", "broker"), [(True, "ok"), (False, "unreachable")])
 def test_broker_is_reported_and_not_required_when_readiness_is_asked(
-    client: AppClient, bell: Bell, is_there: bool, broker: str
+    client: AppClient, dispatcher: RecordingDispatcher, is_there: bool, broker: str
 ) -> None:
-    bell.is_there = is_there
+    dispatcher.is_there = is_there
     answer = client.get("/readyz")
     assert answer.status_code == 200
     report = {"ready": True, "ledger": "ok", "schema": "ok", "broker": broker}
@@ -33,10 +33,10 @@ def test_broker_is_reported_and_not_required_when_readiness_is_asked(
 
 
 def test_process_is_ready_and_says_so_when_the_offers_file_cannot_be_used(
-    ledger: Ledger, bell: Bell, tmp_path: Path
+    ledger: Ledger, dispatcher: RecordingDispatcher, tmp_path: Path
 ) -> None:
     path = tmp_path / "offers.toml"
-    app = create_app(settings_with(offers_file=path), ledger, bell, clock=lambda: pytest.fail("needs no time"))
+    app = create_app(settings_with(offers_file=path), ledger, dispatcher, clock=lambda: pytest.fail("needs no time"))
     with closing(AppClient(app)) as client:
         path.write_text("[[offer]")
         answer = client.get("/readyz")
@@ -58,11 +58,11 @@ def test_app_is_not_ready_when_the_schema_is_another(client: AppClient, ledger: 
     assert "session.db" in str(lines)
 
 
-def test_app_is_not_ready_when_the_ledger_cannot_be_reached(tmp_path: Path, bell: Bell) -> None:
+def test_app_is_not_ready_when_the_ledger_cannot_be_reached(tmp_path: Path, dispatcher: RecordingDispatcher) -> None:
     path = tmp_path / "folder"
     path.mkdir()
     ledger = Ledger(f"sqlite:///{path}")
-    client = AppClient(create_app(settings_with(), ledger, bell, clock=lambda: pytest.fail("needs no time")))
+    client = AppClient(create_app(settings_with(), ledger, dispatcher, clock=lambda: pytest.fail("needs no time")))
     answer = client.get("/readyz")
     assert "cannot be reached" in assert_problem(answer, 503)
     assert answer.headers["retry-after"] == "5"

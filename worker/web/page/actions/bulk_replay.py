@@ -16,7 +16,7 @@ from worker.ledger.states import RunState
 from worker.ledger.views.page.runs import page_of_runs
 from worker.ledger.views.serializers import Shape
 from worker.reasons import advice
-from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, refused, ring, tell
+from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, refused, send, tell
 from worker.web.page.actions.operator import Desk
 from worker.web.page.actions.runs import of_replay
 from worker.web.page.auth.guard import guarded_router
@@ -28,7 +28,7 @@ MOST_AT_ONCE = 200
 """As many runs are replayed by one form: what is shown is what is done, and it is done in seconds."""
 STUCK = (RunState.FAILED, RunState.REVIEW)
 """The states a filter without a state takes: what is not finished and does not go on by itself."""
-_RING_AT_ONCE = 100
+_SEND_AT_ONCE = 100
 _REFUSALS_TOLD = 3
 
 
@@ -123,8 +123,8 @@ def _replay_all(desk: Desk, run_ids: list[str], *, actor: str, reason: str | Non
         if found.result == "refused":
             refusals.append(f"{run_id}: {found.message}")
         ready += found.ready
-    for start in range(0, len(ready), _RING_AT_ONCE):
-        ring(desk, tuple(ready[start : start + _RING_AT_ONCE]))
+    for start in range(0, len(ready), _SEND_AT_ONCE):
+        send(desk, tuple(ready[start : start + _SEND_AT_ONCE]))
     done = results[REPLAYED] + results[PLANNED]
     each = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
     told = f"Of {counted(len(run_ids), 'run')}: {each}"

@@ -77,7 +77,7 @@ def tell(page: Page, request: Request, path: str, outcome: Outcome) -> Response:
     return answer
 
 
-def ring(desk: Desk, run_ids: tuple[str, ...]) -> None:
+def send(desk: Desk, run_ids: tuple[str, ...]) -> None:
     """Wake the workers. They find what is due without it, seconds later."""
     if run_ids:
-        desk.bell.ring_runs(run_ids)
+        desk.dispatcher.send_runs(run_ids)

@@ -11,7 +11,7 @@ from worker.ledger.views.listing import show_run
 from worker.ledger.views.serializers import Shape
 from worker.ledger.views.timeline import run_label
 from worker.reasons import advice
-from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, refused, ring, tell
+from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, refused, send, tell
 from worker.web.page.actions.links import order_path, run_path
 from worker.web.page.actions.operator import Desk
 from worker.web.page.auth.guard import guarded_router
@@ -58,7 +58,7 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
         outcome, is_planned = _act(
             desk, verb, run, wish, actor=actor, reason=reason or None, result_id=order_id or None, dry_run=False
         )
-        ring(desk, outcome.ready)
+        send(desk, outcome.ready)
         # Planning again ends a placeholder: what came of it stands with the order.
         path = order_path(run["source"], run["order_id"]) if is_planned else run_path(run_id)
         return tell(page, request, path, outcome)

@@ -49,7 +49,7 @@ def system_action_routes(page: Page, desk: Desk) -> APIRouter:
         reason = field(request, "reason")[:LONGEST_REASON] or None
         outcome = Outcome(change(system, actor=operator_of(request), reason=reason))
         if verb == "resume":
-            desk.bell.ring_sweep()
+            desk.dispatcher.send_sweep()
         return tell(page, request, PATH, outcome)
 
     return router

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tests.unit.worker.web.asking import AppClient, Bell, ClientMaker, rows
+from tests.unit.worker.web.asking import AppClient, ClientMaker, RecordingDispatcher, rows
 from worker.ledger.session import Ledger
 
 CAPTURES = Path(__file__).parents[4] / "captures"
@@ -68,16 +68,18 @@ def test_capture_is_answered_as_it_deserves_when_it_comes_to_the_plain_address(
 
 @pytest.mark.parametrize("name", NAMED)
 def test_capture_is_taken_when_it_comes_to_the_address_with_the_token(
-    client: AppClient, ledger: Ledger, bell: Bell, name: str
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher, name: str
 ) -> None:
     status, order_id = NAMED[name]
     assert send(client, capture(name)["request"], token=TOKEN) == (405 if status == 405 else 202)
     assert [row.order_id for row in rows(ledger)] == ([] if status == 405 else [order_id])
-    assert bell.polled == (["studiocart"] if status == 400 else [])
+    assert dispatcher.polled == (["studiocart"] if status == 400 else [])
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_every_hook_is_taken_when_it_can_be(client: AppClient, ledger: Ledger, bell: Bell, name: str) -> None:
+def test_every_hook_is_taken_when_it_can_be(
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher, name: str
+) -> None:
     seen = capture(name)
     request = seen["request"]
     # What the header of a line of text proves is the sender, but it names no order.
@@ -90,7 +92,7 @@ def test_every_hook_is_taken_when_it_can_be(client: AppClient, ledger: Ledger, b
     body = json.loads(request["body"])
     order_id = str(body["id"]) if isinstance(body, dict) else None
     assert [row.order_id for row in rows(ledger)][taken:] == [order_id]
-    assert bell.polled == ([] if order_id else ["studiocart"])
+    assert dispatcher.polled == ([] if order_id else ["studiocart"])
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from tests.unit.worker.web.asking import (
     NOW,
     SECRET,
     AppClient,
-    Bell,
     ClientMaker,
+    RecordingDispatcher,
     assert_problem,
     post,
     rows,
@@ -49,7 +49,7 @@ def signed(key: bytes, body: bytes) -> dict[str, str]:
 
 
 def test_delivery_is_committed_and_the_worker_rung_when_a_webhook_is_accepted(
-    client: AppClient, ledger: Ledger, bell: Bell
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher
 ) -> None:
     answer = post(client, {"id": 1109, "customer_email": "a@b.example"})
 
@@ -59,27 +59,29 @@ def test_delivery_is_committed_and_the_worker_rung_when_a_webhook_is_accepted(
     assert (row.source, row.order_id, row.via, row.actor) == ("studiocart", "1109", "webhook", "source")
     assert (row.state, row.received_at, row.dispatched_at) == (DeliveryState.RECEIVED, NOW, NOW)
     assert row.body is None
-    assert bell.rung == [("studiocart", "1109")]
+    assert dispatcher.sent == [("studiocart", "1109")]
 
 
-def test_webhook_is_accepted_when_the_broker_is_away(client: AppClient, ledger: Ledger, bell: Bell) -> None:
-    bell.is_there = False
+def test_webhook_is_accepted_when_the_broker_is_away(
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher
+) -> None:
+    dispatcher.is_there = False
     assert post(client, {"id": 1}).status_code == 202
     assert len(rows(ledger)) == 1
 
 
 def test_answer_is_given_before_the_ring_when_the_broker_hangs(
-    client: AppClient, bell: Bell, monkeypatch: pytest.MonkeyPatch
+    client: AppClient, dispatcher: RecordingDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The test client ends a request with its background task, so the order is told by what the thread sees.
     threads: list[str] = []
-    ring = bell.ring_order
+    send = dispatcher.send_order
 
-    def ring_order(source: str, order_id: str) -> bool:
+    def send_order(source: str, order_id: str) -> bool:
         threads.append(threading.current_thread().name)
-        return ring(source, order_id)
+        return send(source, order_id)
 
-    monkeypatch.setattr(bell, "ring_order", ring_order)
+    monkeypatch.setattr(dispatcher, "send_order", send_order)
     assert post(client, {"id": 1}).status_code == 202
     assert len(threads) == 1
     assert "AnyIO worker" in threads[0]
@@ -197,14 +199,16 @@ def test_operators_own_field_comes_first_when_it_is_set(client_with: ClientMaker
     assert {row.order_id for row in rows(ledger)} == {"22", "1"}
 
 
-def test_lead_is_accepted_and_ignored_when_it_names_no_order(client: AppClient, ledger: Ledger, bell: Bell) -> None:
+def test_lead_is_accepted_and_ignored_when_it_names_no_order(
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher
+) -> None:
     answer = post(client, {"event": "Lead", "email": "a@b.example"})
     assert answer.status_code == 202
     [row] = rows(ledger)
     assert answer.json() == {"delivery_id": row.id}
     assert (row.state, row.reason, row.order_id, row.body) == (DeliveryState.IGNORED, "lead", None, None)
     assert (row.finished_at, row.dispatched_at) == (NOW, None)
-    assert bell.rung == []
+    assert dispatcher.sent == []
 
 
 @pytest.mark.parametrize(
@@ -357,20 +361,22 @@ def test_connection_is_let_go_when_the_sender_leaves_in_the_midst(client: AppCli
     assert rows(ledger) == []
 
 
-def test_webhook_is_503_when_the_ledger_cannot_commit(client: AppClient, ledger: Ledger, bell: Bell) -> None:
+def test_webhook_is_503_when_the_ledger_cannot_commit(
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher
+) -> None:
     with ledger.write() as connection:
         connection.exec_driver_sql("ALTER TABLE deliveries RENAME TO gone")
     with capture_logs() as lines:
         answer = post(client, {"id": 1, "customer_email": "who@learner.example"})
     assert_problem(answer, 503)
     assert int(answer.headers["retry-after"]) >= 1
-    assert bell.rung == []
+    assert dispatcher.sent == []
     assert "no such table" in str(lines)
     assert "who@learner.example" not in str(lines)
 
 
 def test_nothing_is_half_done_when_the_commit_fails(
-    client: AppClient, ledger: Ledger, bell: Bell, monkeypatch: pytest.MonkeyPatch
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = type(ledger.engine.dialect)
 
@@ -381,7 +387,7 @@ def test_nothing_is_half_done_when_the_commit_fails(
         patch.setattr(engine, "do_commit", refuse)
         assert_problem(post(client, {"id": 1}), 503)
     assert rows(ledger) == []
-    assert bell.rung == []
+    assert dispatcher.sent == []
     assert post(client, {"id": 1}).status_code == 202
 
 

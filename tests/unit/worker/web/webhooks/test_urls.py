@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from tests.unit.worker.web.asking import SECRET, AppClient, Bell, ClientMaker, assert_problem, rows
+from tests.unit.worker.web.asking import SECRET, AppClient, ClientMaker, RecordingDispatcher, assert_problem, rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState
 from worker.web.webhooks.body import LARGEST_UNPROVEN_BODY_BYTES
@@ -42,31 +42,33 @@ def send(client: AppClient, body: bytes, path: str = URL) -> httpx.Response:
     ],
 )
 def test_order_is_taken_when_the_address_holds_the_token(
-    client: AppClient, ledger: Ledger, bell: Bell, body: bytes
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher, body: bytes
 ) -> None:
     assert send(client, body).status_code == 202
     assert [row.order_id for row in rows(ledger)] == ["7"]
-    assert (bell.rung, bell.polled) == ([("studiocart", "7")], [])
+    assert (dispatcher.sent, dispatcher.polled) == ([("studiocart", "7")], [])
 
 
 @pytest.mark.parametrize(
     "body", [b'["text"]', b'["a: 1", "b: 2"]', b"[]", b"{}", b'[{"x": 1}]', b'"x"', b"5", b"null", b"", b'{"id": " "}']
 )
 def test_source_is_polled_when_the_body_names_no_order(
-    client: AppClient, ledger: Ledger, bell: Bell, body: bytes
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher, body: bytes
 ) -> None:
     answer = send(client, body)
     assert answer.status_code == 202
     [row] = rows(ledger)
     assert answer.json() == {"delivery_id": row.id}
     assert (row.state, row.order_id, row.body) == (DeliveryState.RECEIVED, None, None)
-    assert (bell.rung, bell.polled) == ([], ["studiocart"])
+    assert (dispatcher.sent, dispatcher.polled) == ([], ["studiocart"])
 
 
-def test_lead_is_ignored_when_the_address_holds_the_token(client: AppClient, ledger: Ledger, bell: Bell) -> None:
+def test_lead_is_ignored_when_the_address_holds_the_token(
+    client: AppClient, ledger: Ledger, dispatcher: RecordingDispatcher
+) -> None:
     assert send(client, b'{"event": "lead"}').status_code == 202
     assert [row.state for row in rows(ledger)] == [DeliveryState.IGNORED]
-    assert bell.polled == []
+    assert dispatcher.polled == []
 
 
 @pytest.mark.parametrize(
