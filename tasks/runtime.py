@@ -199,7 +199,7 @@ class Runtime:
     def poller(self, source: str) -> Poller:
         """What polls a source; `ConfigurationError` if it is not configured."""
         if source not in self.sources:
-            raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
+            raise ConfigurationError(self.settings.why_source_is_off(source))
         return Poller(
             self.ledger,
             self.sources[source],
@@ -234,7 +234,7 @@ class Runtime:
         `dry_run` nothing is written. Raises `ConfigurationError`; on `dry_run` also `ApiError`.
         """
         if source not in self.sources:
-            raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
+            raise ConfigurationError(self.settings.why_source_is_off(source))
         if dry_run:
             order, plan = self.hints.preview_fetched(source, order_id)
             return IngestResult(

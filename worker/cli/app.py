@@ -60,7 +60,7 @@ def root(
         ),
     ] = None,
     version: Annotated[  # noqa: ARG001 -- acted on when it is read
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
     """Keep what every command opens its settings by."""

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from worker.reasons import Reason
+
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])(?:\s+ago)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -46,6 +48,15 @@ def parse_moment(text: str) -> datetime:
         ) from None
 
 
+def hint_at_review_reason(context: typer.Context, text: str | None) -> str | None:
+    """Say, where a note is one of our codes, which option chooses runs by it. The note is taken all the same."""
+    takes_codes = any(parameter.name == "review_reason" for parameter in context.command.params)
+    if text is not None and takes_codes and text.strip() in list(Reason):
+        hint = f"--reason is the note for the audit trail. To choose runs by it: --review-reason {text.strip()}"
+        typer.secho(hint, dim=True, err=True)
+    return text
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything unless --limit says less.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help=f"At most this many. Default: {DEFAULT_LIMIT}, with --json all.")
@@ -71,7 +82,10 @@ OfEmail = Annotated[str | None, typer.Option("--email", help="Of this learner.")
 OfOrder = Annotated[str | None, typer.Option("--order-id", metavar="ORDER_ID", help="Of this order of the source.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, call by call, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail.")]
+Why = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail.", callback=hint_at_review_reason),
+]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, the beginning of it, or its key.", show_default=False)
 ]

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import requests
 from limits.storage import Storage
 
+from worker.clients.answer_status import last_status, note_status
 from worker.clients.charset import charset_of
 from worker.clients.outcomes import error_for_answer, error_for_no_answer, unexpected
 from worker.clients.rate import RateLimit
@@ -250,7 +251,8 @@ class ApiClient:
                     fresh_connection=not safe_to_repeat,
                 ),
             )
-            tracing().note(http_status=getattr(outcome, "status", None))
+            note_status(getattr(outcome, "status", None))
+            tracing().note(http_status=last_status())
         if not isinstance(outcome, Answer):
             raise error_for_no_answer(outcome, system=self.system, operation=operation, safe_to_repeat=safe_to_repeat)
         return outcome

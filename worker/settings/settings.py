@@ -215,6 +215,16 @@ class Settings(BaseSettings):
             if section.is_configured and (not isinstance(section, ThreedcartSettings) or section.orders_enabled)
         }
 
+    def why_source_is_off(self, source: str) -> str:
+        """A sentence for a source that is not in `sources`: which variables to set."""
+        section = self.systems()[source]
+        missing = section.missing()
+        if not missing and isinstance(section, ThreedcartSettings):
+            return (
+                f"{source} is configured, but its orders are not taken: set {section.variable('orders_enabled')}=true."
+            )
+        return f"The source {source} is not configured: set {', '.join(missing)}. See: cartbridge check"
+
     def webhook_sources(self) -> list[str]:
         """The sources that are on and can prove a webhook: those that are expected to tell of their orders."""
         return [name for name, section in self.sources().items() if section.takes_webhooks]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome
@@ -55,7 +56,7 @@ def ended_attempt(
         "started_at": started_at,
         "finished_at": finished_at,
         "outcome": outcome,
-        "http_status": getattr(error, "status", None),
+        "http_status": last_status() if error is None else getattr(error, "status", None),
         "error": describe(error, held.learner) if error is not None else None,
         "result_id": None,
         "answer_seconds": None,

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from worker.clients.answer_status import note_status
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
 from worker.ledger import keys
@@ -315,6 +316,7 @@ class Executor:
         slot_taken: bool,
         before_send: Callable[[], None] | None = None,
     ) -> Call:
+        note_status(None)  # an attempt is recorded with the status of its own call, never of one before
         return Call(
             clients=self._clients,
             ledger=self._ledger,

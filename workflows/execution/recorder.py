@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger import pauses
 from worker.ledger.runs import repository
@@ -105,7 +106,13 @@ class Recorder:
             with self._ledger.write() as connection:
                 if outcome is Outcome.OK:
                     repository.close_attempt(
-                        connection, held, step, outcome=outcome, finished_at=now, result_id=result.result_id
+                        connection,
+                        held,
+                        step,
+                        outcome=outcome,
+                        finished_at=now,
+                        result_id=result.result_id,
+                        http_status=last_status(),
                     )
                 if is_last:
                     cancelled = repository.end_hold(

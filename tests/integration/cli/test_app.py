@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.integration.cli.conftest import Run
 from worker.cli import errors as failures
-from worker.cli.app import main
+from worker.cli.app import app, main
 from worker.cli.context import Opening, current_actor
 from worker.cli.errors import ExplainingGroup
 from worker.errors import LedgerError
@@ -34,8 +34,9 @@ def test_every_command_is_named_and_no_other_when_help_is_asked_for(run: Run) ->
 
 
 def test_the_version_is_printed_when_asked_for(run: Run) -> None:
-    result = run("--version")
-    assert (result.exit_code, result.stdout) == (0, "cartbridge 0.1.0\n")
+    for option in ("--version", "-V"):
+        result = run(option)
+        assert (result.exit_code, result.stdout) == (0, "cartbridge 0.1.0\n")
 
 
 def test_nothing_heavy_is_imported_when_only_help_is_asked_for() -> None:
@@ -153,3 +154,17 @@ def test_the_actor_is_the_user_of_the_operating_system_when_there_is_one(monkeyp
 
     monkeypatch.setattr("getpass.getuser", nobody)
     assert current_actor() == "operator:unknown"
+
+
+def test_no_help_loses_its_brackets_when_it_is_shown(run: Run) -> None:
+    assert "[[follow_on]]" in run("completions", "follow", "--help").output
+    root = typer.main.get_command(app)
+    for path in _paths(root, ()):
+        shown = run(*path, "--help").output
+        assert "[]" not in shown, path
+        assert "\\[" not in shown, path
+
+
+def _paths(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    below = getattr(command, "commands", {})
+    return [path, *(found for name, each in below.items() for found in _paths(each, (*path, name)))]

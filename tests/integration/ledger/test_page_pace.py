@@ -43,3 +43,23 @@ def test_hours_tell_what_came_and_was_done_and_how_long_it_took_when_there_was_w
     assert before.p95_seconds == pytest.approx(19, abs=0.01)
     assert (last.orders, last.enrolments) == (1, 2)
     assert last.median_seconds == last.p95_seconds == pytest.approx(90, abs=0.01)
+
+
+def test_access_counts_from_the_order_s_own_time_when_its_first_sight_gave_it(ledger: Ledger) -> None:
+    seen_at, bought_at = HOUR + timedelta(minutes=5), HOUR
+    with ledger.write() as connection:
+        add_order(connection, "1109", bought_at, first_seen_at=seen_at)
+        add_order(connection, "1110", bought_at - timedelta(days=1), first_seen_at=HOUR - timedelta(days=1))
+        add_order(connection, "1111", bought_at, first_seen_at=seen_at)
+        add_order(connection, "1112", seen_at + timedelta(days=1), first_seen_at=seen_at)
+        for number, (order_id, via) in enumerate(
+            [("1109", "poll"), ("1110", "poll"), ("1111", "manual"), ("1112", "webhook")]
+        ):
+            add_delivery(connection, f"d{number}", seen_at, order_id=order_id, via=via)
+            done_at = seen_at + timedelta(seconds=5) + timedelta(hours=1) * number
+            values = {"order_id": order_id, "delivery_id": f"d{number}", "finished_at": done_at}
+            add_run(connection, f"r{number}", seen_at, **values)
+    with ledger.read() as connection:
+        found = [hour.median_seconds for hour in pace(connection, HOUR + timedelta(hours=3, minutes=59), hours=4)]
+    # Its own time; a payment of an order known for a day; an operator's ingest; a date later than its news.
+    assert found == [pytest.approx(seconds, abs=0.01) for seconds in (305, 3605, 7205, 10805)]

@@ -64,7 +64,7 @@ def _backfiller_of(runtime: Runtime, source: str) -> Backfiller:
     from workflows.ingest.backfill import Backfiller
 
     if source not in runtime.sources:
-        raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")
+        raise ConfigurationError(runtime.settings.why_source_is_off(source))
     return Backfiller(
         runtime.ledger,
         runtime.sources[source],

@@ -104,10 +104,10 @@ def follow_command(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prepare the cart that follows on a completed course, whenever it was completed.
+    r"""Prepare the cart that follows on a completed course, whenever it was completed.
 
-    For courses from before START_AT, and for those completed before their [[follow_on]] rule was there. A learner gets
-    one cart for one item of one course, and none for what was bought already: safe to repeat.
+    For courses from before START_AT, and for those completed before their [\[follow_on]] rule was there. A learner
+    gets one cart for one item of one course, and none for what was bought already: safe to repeat.
     """
     results = []
     with opening_of(context).runtime() as runtime:

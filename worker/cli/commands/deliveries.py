@@ -106,7 +106,7 @@ def deliveries_table(deliveries: list[Shape], *, title: str | None = None) -> Ta
             cell(f"{delivery['source']}/{delivery['order_id'] or '-'}"),
             cell(delivery["via"]),
             cell(delivery["actor"]),
-            cell(delivery["attempts"] or ""),
+            cell(delivery["attempts"] if delivery["attempts"] > 1 else ""),
             cell(age(delivery["received_at"])),
         ]
         for delivery in deliveries

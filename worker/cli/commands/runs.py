@@ -24,8 +24,9 @@ from worker.cli.arguments import (
     Until,
     Why,
     Yes,
+    hint_at_review_reason,
 )
-from worker.cli.confirm import ask
+from worker.cli.confirm import ask, is_terminal
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import (
@@ -65,6 +66,7 @@ def list_command(
     state: OfState = None,
     source: OfSource = None,
     reason: OfReason = None,
+    review_reason: OfReviewReason = None,
     email: OfEmail = None,
     order_id: OfOrder = None,
     since: Since = None,
@@ -76,14 +78,16 @@ def list_command(
     from worker.ledger.views.listing import list_runs
     from worker.reasons import advice
 
+    if review_reason is not None and (state or reason):
+        raise typer.BadParameter("it says state and reason already", param_hint="--review-reason")
     with opening_of(context).reading() as connection:
         size = limit if as_json else None
         rows = list_runs(
             connection,
             advise=advice,
-            states=state or (),
+            states=(state or ()) if review_reason is None else (RunState.REVIEW,),
             source=source,
-            reason=reason,
+            reason=review_reason or reason,
             email=email,
             order_id=order_id,
             since=since,
@@ -131,7 +135,14 @@ def resolve_command(
     review_reason: OfReviewReason = None,
     note: Annotated[
         str | None,
-        typer.Option("--note", "--reason", metavar="TEXT", help="What was done, and by whom.", show_default=False),
+        typer.Option(
+            "--note",
+            "--reason",
+            metavar="TEXT",
+            help="What was done, and by whom.",
+            show_default=False,
+            callback=hint_at_review_reason,
+        ),
     ] = None,
     order_id: Annotated[
         str | None,
@@ -161,7 +172,7 @@ def cancel_command(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Cancel a run that has had no effect, or all in review with one reason."""
+    """Cancel a run that has had no effect, or all in review with one reason. Asks first on a terminal."""
     with opening_of(context).runtime() as runtime:
         cancel = partial(runtime.operations.cancel, actor=current_actor(), reason=reason)
         _settle(_chosen(runtime, run, review_reason, "Cancel", dry_run=dry_run, yes=yes), cancel, dry_run=dry_run)
@@ -171,13 +182,18 @@ def _chosen(
     runtime: Runtime, run: str | None, review_reason: str | None, verb: str, *, dry_run: bool, yes: bool
 ) -> list[str]:
     """The run that was named, or those in review with a reason, once the operator has agreed."""
-    from worker.ledger.views.listing import list_runs
+    from worker.ledger.views.listing import list_runs, show_run
     from worker.reasons import advice
 
     if (run is None) == (review_reason is None):
         raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")
     if run is not None:
-        return [named_run(runtime, run)]
+        run_id = named_run(runtime, run)
+        if verb == "Cancel" and not dry_run and not yes and is_terminal():
+            with runtime.ledger.read() as connection:
+                console(stderr=True).print(runs_table([show_run(connection, run_id, advise=advice)]))
+            ask("Cancel this run? It will give nobody access.", yes=False)
+        return [run_id]
     with runtime.ledger.read() as connection:
         found = list(list_runs(connection, advise=advice, states=(RunState.REVIEW,), reason=review_reason))
     if not found:
@@ -223,11 +239,11 @@ def runs_table(runs: list[Shape], *, title: str | None = None) -> Table:
                 cell(f"{run['reason'] or ''}{', ' + ago(due) if due else ''}"),
                 cell(_belongs_to(run)),
                 cell(run["email"] or "-"),
-                cell(run["attempts"] or ""),
+                cell(run["failed_attempts"] or ""),
                 cell(age(run["created_at"])),
             ]
         )
-    headings = ("run", "state", "reason", "order", "learner", "tries", "age")
+    headings = ("run", "state", "reason", "order", "learner", "failed tries", "age")
     return table(headings, rows, shortened=("reason", "learner"), title=title)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.orders.catalog import product_names
+from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
 from worker.ledger.views.paging import between, pages, state_in, unindexed
@@ -45,6 +46,9 @@ __all__ = [
     "status",
 ]
 
+FAILED_OUTCOMES = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
+"""How an attempt ends that did not work."""
+
 
 def list_runs(
     connection: Connection,
@@ -63,7 +67,8 @@ def list_runs(
     """Runs, newest first, as they are read.
 
     `since` (inclusive) and `until` (exclusive) bound `created_at`. `after` is the last run's id of the page before;
-    `NotInLedgerError` when there is none of that id. `attempts` counts every try of every call and lookup.
+    `NotInLedgerError` when there is none of that id. `attempts` counts every try of every call and lookup,
+    `failed_attempts` those that did not work.
     """
     conditions: list[ColumnElement[bool]] = []
     if order_id is not None:
@@ -86,7 +91,8 @@ def list_runs(
     for page in pages(connection, query, (runs.c.created_at, runs.c.id), limit=limit, mark=mark):
         counts = _attempt_counts(connection, [row.id for row in page])
         for row in page:
-            yield run_shape(row, counts.get(row.id, 0), advise)
+            tries, failed = counts.get(row.id, (0, 0))
+            yield run_shape(row, tries, advise, failed_attempts=failed)
 
 
 def show_run(connection: Connection, run_id: str, *, advise: Advise) -> Shape:
@@ -116,7 +122,9 @@ def show_run(connection: Connection, run_id: str, *, advise: Advise) -> Shape:
         {"name": name, "state": "removed", "output": {}, "finished_at": None, "attempts": rest}
         for name, rest in tries.items()
     ]
-    return run_shape(row, sum(len(step["attempts"]) for step in shown), advise) | {
+    outcomes = [attempt["outcome"] for step in shown for attempt in step["attempts"]]
+    failed = sum(outcome in FAILED_OUTCOMES for outcome in outcomes)
+    return run_shape(row, len(outcomes), advise, failed_attempts=failed) | {
         "learner": row.learner,
         "delivery_id": row.delivery_id,
         "cancel_reason": row.cancel_reason,
@@ -290,13 +298,15 @@ def show_delivery(connection: Connection, delivery_id: str, *, advise: Advise) -
     }
 
 
-def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, int]:
+def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, tuple[int, int]]:
+    """All attempts of each run, and those that failed."""
+    failed = func.count(case((attempts.c.outcome.in_(FAILED_OUTCOMES), 1)))
     counted = (
-        select(attempts.c.run_id, func.count().label("tries"))
+        select(attempts.c.run_id, func.count().label("tries"), failed.label("failed"))
         .where(attempts.c.run_id.in_(run_ids))
         .group_by(attempts.c.run_id)
     )
-    return {row.run_id: row.tries for row in connection.execute(counted)}
+    return {row.run_id: (row.tries, row.failed) for row in connection.execute(counted)}
 
 
 def _events(connection: Connection, *conditions: ColumnElement[bool]) -> list[Shape]:

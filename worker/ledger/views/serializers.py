@@ -104,8 +104,9 @@ DELIVERY_COLUMNS = tuple(
 )
 
 
-def run_shape(row: Row[Any], attempt_count: int, advise: Advise) -> Shape:
-    """A run, with its reason explained. `attempts` counts every try of every call and lookup.
+def run_shape(row: Row[Any], attempt_count: int, advise: Advise, *, failed_attempts: int = 0) -> Shape:
+    """A run, with its reason explained. `attempts` counts every try of every call and lookup, `failed_attempts` those
+    that did not work: 0 for a run without trouble.
 
     Either `order_id` or `completion_id` says what it belongs to; the other is None.
     """
@@ -125,6 +126,7 @@ def run_shape(row: Row[Any], attempt_count: int, advise: Advise) -> Shape:
         "email": row.email,
         "grant": row.grant,
         "attempts": attempt_count,
+        "failed_attempts": failed_attempts,
         "generation": row.generation,
         "result_id": row.result_id,
         "parent_id": row.parent_id,

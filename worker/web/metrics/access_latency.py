@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 
 from prometheus_client.core import HistogramMetricFamily, Metric
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, type_coerce
 
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import deliveries, runs
+from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.views.latency import bought_at, of_run_order
 
 BUCKETS_SECONDS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 OVERLAP = timedelta(minutes=5)
@@ -17,7 +18,7 @@ OVERLAP = timedelta(minutes=5)
 
 
 class AccessLatency:
-    """From the delivery that caused a run to the run's success. Counts each run once; what was there before, never."""
+    """From an order, see `bought_at`, to its run's success. Counts each run once; what was there before, never."""
 
     def __init__(self) -> None:
         self._read_at: datetime | None = None
@@ -30,8 +31,9 @@ class AccessLatency:
         is_first = self._read_at is None
         since = (self._read_at or now) - OVERLAP
         rows = connection.execute(
-            select(runs.c.id, runs.c.finished_at, deliveries.c.received_at)
-            .join(deliveries, deliveries.c.id == runs.c.delivery_id)
+            select(runs.c.id, runs.c.finished_at, type_coerce(bought_at(), runs.c.finished_at.type).label("bought_at"))
+            .outerjoin(deliveries, deliveries.c.id == runs.c.delivery_id)
+            .outerjoin(orders, of_run_order())
             .where(
                 runs.c.state == RunState.SUCCEEDED,
                 runs.c.workflow == "enrolment",
@@ -42,7 +44,7 @@ class AccessLatency:
         if not is_first:
             for row in rows:
                 if row.id not in self._counted:
-                    self._count((row.finished_at - row.received_at).total_seconds())
+                    self._count((row.finished_at - row.bought_at).total_seconds())
         self._counted = {row.id for row in rows}
         self._read_at = now
         return self._histogram()
@@ -56,7 +58,7 @@ class AccessLatency:
         names = [*(str(limit) for limit in BUCKETS_SECONDS), "+Inf"]
         family = HistogramMetricFamily(
             "cartbridge_order_to_access_seconds",
-            "Time from an order's delivery to its comped order, for enrolments seen to succeed by this process.",
+            "Time from an order to its comped order, for enrolments seen to succeed by this process.",
         )
         family.add_metric([], list(zip(names, accumulate(self._per_bucket), strict=True)), self._sum_seconds)
         return family

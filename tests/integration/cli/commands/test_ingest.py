@@ -82,3 +82,13 @@ def test_it_is_misuse_when_the_source_is_unknown_or_off(
 
     monkeypatch.setattr(Runtime, "ingest", off)
     assert run("ingest", "studiocart", "1").exit_code == 2
+
+
+def test_the_missing_switch_is_named_when_the_store_is_configured_and_its_orders_are_not_taken(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SECURE_URL", "store.example"), ("PRIVATE_KEY", "k" * 32), ("TOKEN", "t" * 32)):
+        monkeypatch.setenv(f"CARTBRIDGE_THREEDCART__{name}", value)
+    for command in (("ingest", "threedcart", "5"), ("backfill", "threedcart", "--since", "2d", "--yes")):
+        result = run(*command)
+        assert (result.exit_code, "CARTBRIDGE_THREEDCART__ORDERS_ENABLED=true" in result.stderr) == (2, True)

@@ -179,3 +179,49 @@ def test_all_runs_of_a_reason_are_settled_when_it_is_named(
         found = {row.id: row.state for row in connection.execute(select(runs.c.id, runs.c.state))}
     assert found == {**dict.fromkeys(anew, expected), other: "review"}
     assert run(*command).exit_code == 2
+
+
+def test_a_named_run_is_cancelled_only_after_a_yes_when_there_is_a_terminal(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cli.commands.runs.is_terminal", lambda: True)
+    monkeypatch.setattr("worker.cli.confirm.is_terminal", lambda: True)
+    with ledger.write() as connection:
+        add_order(connection)
+        planned = add_run(connection)
+    assert run("runs", "cancel", planned, input="n\n").exit_code == 1
+    assert json.loads(run("runs", "list", "--json").stdout)[0]["state"] == "pending"
+    assert run("runs", "cancel", planned, input="y\n").exit_code == 0
+    assert json.loads(run("runs", "list", "--json").stdout)[0]["state"] == "cancelled"
+
+
+def test_the_filter_is_hinted_at_when_a_note_is_a_reason_s_code(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        stuck = add_run(connection, state="review", reason="read_anew")
+    for command in (("replay",), ("runs", "cancel"), ("runs", "resolve")):
+        hint = run(*command, stuck, "--reason", "read_anew", "--dry-run").stderr
+        assert "--review-reason read_anew" in hint
+    assert run("replay", "--reason", "read_anew").exit_code == 2
+    assert "--review-reason" not in run("runs", "cancel", stuck, "--reason", "a mistake", "--dry-run").stderr
+    assert "--review-reason" not in run("pause", "mail", "--reason", "read_anew", "--dry-run").stderr
+    assert [row["id"] for row in json.loads(run("runs", "list", "--review-reason", "read_anew", "--json").stdout)] == [
+        stuck
+    ]
+    assert run("runs", "list", "--review-reason", "read_anew", "--state", "failed").exit_code == 2
+
+
+def test_only_failed_tries_are_counted_when_runs_are_listed_for_people(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        flawless, troubled = (add_run(connection, seat=each, state="succeeded") for each in ("buyer", "seat-2"))
+        for number, step in enumerate(("add_customer", "add_customer_to_group", "add_comped_order"), 1):
+            add_attempt(connection, flawless, step, number=number, outcome="ok")
+        for number, outcome in enumerate(("retryable", "retryable", "unknown", "adopted"), 1):
+            add_attempt(connection, troubled, "add_comped_order", number=number, outcome=outcome)
+    lines = {line.split()[0]: line.split() for line in run("runs", "list").stdout.splitlines() if line.strip()}
+    assert ("3" in lines[flawless], "3" in lines[troubled]) == (False, True)
+    found = {row["id"]: row for row in json.loads(run("runs", "list", "--json").stdout)}
+    assert (found[flawless]["attempts"], found[flawless]["failed_attempts"]) == (3, 0)
+    assert (found[troubled]["attempts"], found[troubled]["failed_attempts"]) == (4, 3)
+    assert json.loads(run("runs", "show", troubled, "--json").stdout)["failed_attempts"] == 3

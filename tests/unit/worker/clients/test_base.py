@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.clients.stub import StubTransport, answer
+from worker.clients.answer_status import last_status
 from worker.clients.base import ApiClient, Budget, CallLimits
 from worker.clients.reading import UnreadableError
 from worker.clients.transport import NoAnswer
-from worker.errors import ApiConnectionError, ConfigurationError, LeaseLostError, ServerError, UnexpectedResponseError
+from worker.errors import (
+    ApiConnectionError,
+    ApiTimeoutError,
+    ConfigurationError,
+    LeaseLostError,
+    ServerError,
+    UnexpectedResponseError,
+)
 
 
 def client(transport: StubTransport, **options: Any) -> ApiClient:
@@ -193,3 +201,12 @@ def test_the_declared_charset_counts_when_an_answer_is_read() -> None:
     api = client(StubTransport(answer()))
     declared = answer(b'["Jos\xc3", "\xe5"]', content_type="application/json; charset=windows-1252")
     assert api.read("op", declared, safe_to_repeat=False) == ["JosÃ", "å"]
+
+
+def test_the_status_of_the_last_answer_is_known_when_a_call_has_ended() -> None:
+    transport = StubTransport(answer(status=202), NoAnswer("timeout", sent=True, cause="slow"))
+    client(transport).request("op", "GET", "/x", safe_to_repeat=True)
+    assert last_status() == 202
+    with pytest.raises(ApiTimeoutError):
+        client(transport).request("op", "GET", "/x", safe_to_repeat=True)
+    assert last_status() is None

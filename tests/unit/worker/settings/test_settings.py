@@ -316,3 +316,10 @@ def test_a_list_of_3dcart_is_waited_for_two_minutes_unless_a_read_timeout_is_set
         store = load_settings(values, env_file=None).threedcart
         assert (store.read_timeout_seconds, store.list_timeout_seconds) == seconds
     assert load_settings({}, env_file=None).frontcore.list_timeout_seconds == 30.0
+
+
+def test_a_source_that_is_off_names_what_is_missing_when_asked_why() -> None:
+    store = {"secure_url": "store.example", "private_key": "k" * 32, "token": "t" * 32}
+    settings = load(**{f"THREEDCART__{name.upper()}": value for name, value in store.items()})
+    assert settings.why_source_is_off("threedcart").endswith("set CARTBRIDGE_THREEDCART__ORDERS_ENABLED=true.")
+    assert "set CARTBRIDGE_FRONTCORE__API_KEY. See" in settings.why_source_is_off("frontcore")

@@ -25,6 +25,7 @@ from tests.unit.workflows.fakes.learningcart import (
     work,
 )
 from tests.unit.workflows.fakes.storefront import Clock, an_order, record, rows, run_of
+from worker.clients.answer_status import note_status
 from worker.errors import (
     ApiTimeoutError,
     InvalidRequestError,
@@ -278,3 +279,15 @@ def test_events_tell_the_story_when_a_run_ends(executor: Executor, ledger: Ledge
     last = rows(ledger, events, events.c.run_id == run_id)[-1]
     assert (last.kind, last.actor) == ("run_succeeded", "engine")
     assert last.detail == {"outcome": "ok", "result_id": "90001"}
+
+
+def test_each_attempt_has_the_status_of_its_own_answer_when_it_succeeded(
+    ledger: Ledger, executor: Executor, academy: Academy, run_id: str
+) -> None:
+    statuses = {"add_customer": 200, "add_customer_to_group": None, "add_comped_order": 201}
+    answers = {"add_customer": 200, "add_comp_order": 201}
+    academy.during = lambda method: note_status(answers[method]) if method in answers else None
+    note_status(599)  # of a call before
+    work(executor, run_id)
+    found = {row.step: row.http_status for row in rows(ledger, attempts)}
+    assert found == statuses

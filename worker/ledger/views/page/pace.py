@@ -23,6 +23,7 @@ from sqlalchemy.types import Float, String
 
 from worker.ledger.tables.page_indexes import SUCCEEDED
 from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.views.latency import bought_at, of_run_order
 
 PACE_HOURS = 48
 _MOST_LATENCIES = 20_000
@@ -39,7 +40,7 @@ class HourOfWork:
     enrolments: int = 0
     median_seconds: float | None = None
     p95_seconds: float | None = None
-    """From the arrival of the news that caused the enrolment to the access."""
+    """From the order, see `bought_at`, to the access."""
 
 
 def pace(connection: Connection, now: datetime, *, hours: int = PACE_HOURS) -> list[HourOfWork]:
@@ -78,14 +79,14 @@ def _seconds_between(connection: Connection, begun: ColumnElement[Any], ended: C
 
 def _latencies(connection: Connection, since: datetime) -> dict[datetime, tuple[float, float]]:
     """Within how many seconds half and 95 of a hundred enrolments were done, by the hour in which they were."""
-    arrived_at = func.coalesce(deliveries.c.received_at, runs.c.created_at)
     took = (
         select(
             _hour_of(connection, runs.c.finished_at).label("hour"),
-            _seconds_between(connection, arrived_at, runs.c.finished_at).label("seconds"),
+            _seconds_between(connection, bought_at(), runs.c.finished_at).label("seconds"),
         )
         .select_from(runs)
         .outerjoin(deliveries, deliveries.c.id == runs.c.delivery_id)
+        .outerjoin(orders, of_run_order())
         .where(_SUCCEEDED, runs.c.finished_at >= since, runs.c.workflow == "enrolment")
         .order_by(runs.c.finished_at.desc())
         .limit(_MOST_LATENCIES)
