@@ -53,7 +53,8 @@ class PageSizes:
     smallest fail: then it is not their size. Safe to share between threads.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, sizes: Sequence[int] = PAGE_SIZES, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sizes = sizes
         self._clock = clock
         self._found: dict[str, tuple[int, float]] = {}
 
@@ -64,7 +65,7 @@ class PageSizes:
 
     def smaller(self, operation: str, size: int, error: ApiError) -> int | None:
         """Return the size to ask for after a page of `size` failed; None where a smaller one would fare no better."""
-        following = next((each for each in PAGE_SIZES if each < size), None) if _is_of_the_size(error) else None
+        following = next((each for each in self._sizes if each < size), None) if _is_of_the_size(error) else None
         if following is None:
             self._found.pop(operation, None)
         else:

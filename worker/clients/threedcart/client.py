@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore.paging import EndlessListError
 from worker.clients.json_text import without_trailing_commas
-from worker.clients.list_pages import prove_paging, unpageable
+from worker.clients.list_pages import PageSizes, prove_paging, unpageable
 from worker.clients.outcomes import another_record
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart.models import (
@@ -30,7 +30,7 @@ from worker.clients.threedcart.models import (
     Told,
     told_rows,
 )
-from worker.clients.threedcart.paging import PageSize, walk_by_offset
+from worker.clients.threedcart.paging import SIZES, walk_by_offset
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
 from worker.text.redaction import SecretBook
@@ -106,7 +106,7 @@ class ThreedcartClient:
         self._zone = settings.zone
         self._list_timeout_seconds = settings.list_timeout_seconds
         self._page_limit = page_limit
-        self._page_size = PageSize()
+        self._sizes = PageSizes(SIZES)
         self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
@@ -232,7 +232,7 @@ class ThreedcartClient:
                 partial(self._page, query, limits),
                 largest_page=limit,
                 page_limit=self._page_limit,
-                page_size=self._page_size,
+                sizes=self._sizes,
             )
         except EndlessListError as endless:
             problem = str(endless)

@@ -12,45 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from worker.clients.frontcore.paging import ALIKE_PAGES, EndlessListError
-from worker.clients.list_pages import Identified
-from worker.errors import ApiError, ApiTimeoutError
+from worker.clients.list_pages import Identified, PageSizes
+from worker.errors import ApiError
 
 OVERLAP_ROWS: Final = 10
 """Rows that a page shares with those before it: as many, less one, may vanish between two requests at no cost."""
 
 SIZES: Final = (100, 25, 10, 3)
 """The sizes that are asked for one after the other while pages come too late: 100 orders may take a minute."""
-_TOO_LATE_STATUSES: Final = frozenset({500, 502, 504, 524})
-"""What ASP.NET and gateways answer where a page took too long."""
+_LIST: Final = "list"
 
 _R = TypeVar("_R", bound=Identified)
-
-
-class PageSize:
-    """How many rows are asked for at a time: fewer once a page came too late. Safe to share between threads.
-
-    What was found out is kept for as long as the process lives: a slow store is asked for small pages from then on.
-    """
-
-    def __init__(self) -> None:
-        self._most = SIZES[0]
-
-    def of(self, largest: int) -> int:
-        """The size to ask for where `largest` is wanted."""
-        return min(largest, self._most)
-
-    def shrink(self, size: int) -> bool:
-        """Ask for fewer rows than `size` from now on; False where there is no smaller size to try."""
-        smaller = next((each for each in SIZES if each < size), None)
-        if smaller is None:
-            return False
-        self._most = min(self._most, smaller)
-        return True
-
-
-def came_too_late(error: ApiError) -> bool:
-    """Whether a smaller page may be answered where this one was not: no answer in time, from the store or a gateway."""
-    return error.sent and (isinstance(error, ApiTimeoutError) or error.status in _TOO_LATE_STATUSES)
 
 
 def walk_by_offset(
@@ -58,7 +30,7 @@ def walk_by_offset(
     *,
     largest_page: int,
     page_limit: int,
-    page_size: PageSize | None = None,
+    sizes: PageSizes | None = None,
 ) -> Iterator[list[_R]]:
     """Yield the list's rows in pages, none of them empty; each row once, and again where it changed meanwhile.
 
@@ -67,21 +39,20 @@ def walk_by_offset(
     fewer rows is the last only when a page before held more. Raises `EndlessListError` after `page_limit` requests, or
     when pages are answered alike, whatever is asked for: what was given is true then, and more may stand behind it.
     """
-    size = page_size or PageSize()
+    sizes = sizes or PageSizes(SIZES)
     walked: dict[int, _R] = {}
     position = overlap = served = alike = 0
     before: list[int] = []
     step_back = OVERLAP_ROWS
     for _ in range(page_limit):
         start = max(0, position - overlap)
-        asked = size.of(largest_page)
+        asked = sizes.largest(_LIST, largest_page)
         try:
             rows = fetch(start + 1, asked)
         except ApiError as error:
-            if not (came_too_late(error) and size.shrink(asked)):
-                raise
+            smaller = sizes.smaller_or_raise(_LIST, asked, error)
             # Smaller pages share fewer rows, and a page is short by their size, not by that of the larger ones.
-            served = min(served, size.of(largest_page))
+            served = min(served, smaller)
             overlap = min(overlap, served // 4)
             continue
         if 0 < start < position and not (rows and rows[0].id in walked):

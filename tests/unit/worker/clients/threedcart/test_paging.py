@@ -9,8 +9,9 @@ from itertools import chain
 import pytest
 
 from worker.clients.frontcore.paging import EndlessListError
-from worker.clients.threedcart.paging import PageSize, walk_by_offset
-from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError, AuthenticationError, ServerError
+from worker.clients.list_pages import PageSizes
+from worker.clients.threedcart.paging import SIZES, walk_by_offset
+from worker.errors import ApiError, ApiTimeoutError, AuthenticationError, ServerError
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,8 @@ def test_every_row_comes_once_when_pages_shrink_on_the_way() -> None:
 def test_a_smaller_page_is_not_asked_for_when_size_is_not_the_trouble() -> None:
     for error in (
         ApiTimeoutError("not sent", sent=False),
-        ApiConnectionError("cut"),
         AuthenticationError("no", status=401),
-        ServerError("down", status=503),
+        ServerError("down", status=503, retry_after_seconds=60.0),
     ):
         asked: list[int] = []
 
@@ -135,11 +135,16 @@ def test_a_smaller_page_is_not_asked_for_when_size_is_not_the_trouble() -> None:
         assert asked == [100]
 
 
-def test_a_small_page_stays_small_when_the_size_shrinks_for_others() -> None:
-    size = PageSize()
-    assert [size.of(limit) for limit in (300, 100, 1)] == [100, 100, 1]
-    assert size.shrink(100)
-    assert [size.of(limit) for limit in (100, 10)] == [25, 10]
-    assert size.shrink(10)
-    assert not size.shrink(3)
-    assert size.of(100) == 3
+def test_small_pages_are_asked_for_from_then_on_when_a_large_one_came_too_late() -> None:
+    sizes = PageSizes(SIZES)
+    asked: list[int] = []
+
+    def fetch(_offset: int, limit: int) -> list[Row]:
+        asked.append(limit)
+        if limit > 25:
+            raise ApiTimeoutError("no answer in time")
+        return []
+
+    for _ in range(2):
+        assert list(walk_by_offset(fetch, largest_page=100, page_limit=9, sizes=sizes)) == []
+    assert asked == [100, 25, 25]
