@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection, insert, select
 
 from worker.ledger.named_people import words_of_the_named
@@ -15,8 +14,6 @@ from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
 from worker.ledger.tables.runs import events, orders, runs
 from worker.text.personal_text import each_text, has_prose, masked, personal_words
-
-log = structlog.get_logger(__name__)
 
 LOGGED = frozenset(
     {
@@ -120,4 +117,10 @@ def log_outcome(
 
 def _log_after_commit(connection: Connection, level: int, text: str, about: dict[str, Any]) -> None:
     known = {name: str(value) for name, value in about.items() if value is not None}
-    after_commit(connection, lambda: log.log(level, text, **known))
+
+    def log() -> None:
+        import structlog  # noqa: PLC0415  (it brings Rich, which a command that only reads can do without)
+
+        structlog.get_logger(__name__).log(level, text, **known)
+
+    after_commit(connection, log)
