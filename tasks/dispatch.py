@@ -22,6 +22,16 @@ _QUIET_SECONDS = 1.0
 """After a failure nothing is sent for this long: a dead broker must cost a request nothing."""
 
 
+def task_name(workflow: str, kind: str) -> str:
+    """The name of the Celery task that performs a workflow's step."""
+    return f"cartbridge.{workflow}.{kind}"
+
+
+def tell_broker_is_away(error: BaseException) -> None:
+    """Log, in one line and without the broker's address, that a message could not be sent."""
+    log.warning("the broker cannot be reached (%s); the ledger sends what is due when it is back", type(error).__name__)
+
+
 class Dispatcher:
     """Sends messages that hold ids only. True where it was sent, False where the broker is away.
 
@@ -69,7 +79,8 @@ class Dispatcher:
 
     def _chain(self, run_id: str, planned: list[tuple[str, str, str]]) -> None:
         links = [
-            self._app.signature(f"cartbridge.{workflow}.{kind}", args=(run_id,), immutable=True, queue=system)
+            # Celery itself sends the links after the first: it tries once too, as the ledger sends what was lost.
+            self._app.signature(task_name(workflow, kind), args=(run_id,), immutable=True, queue=system, retry=False)
             for workflow, kind, system in planned
         ]
         (chain(*links) if len(links) > 1 else links[0]).apply_async(retry=False)
@@ -113,9 +124,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001  (whatever the broker does, the ledger sends it again)
             with self._lock:
                 self._quiet_until = self._now() + _QUIET_SECONDS
-            log.warning(
-                "the broker cannot be reached (%s); the ledger sends what is due when it is back", type(error).__name__
-            )
+            tell_broker_is_away(error)
             return False
         return True
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from celery.exceptions import OperationalError
 from sqlalchemy import select
 
 from tasks.base import LedgerTask
+from tasks.dispatch import task_name, tell_broker_is_away
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.runs.held import HeldRun
@@ -15,41 +18,56 @@ from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
 from workflows.execution.steps import PlannedStep, StepDefinition
 
+Link = dict[str, Any]
+"""A link of a chain as Celery keeps it: a signature."""
+
 
 class StepTask(LedgerTask):
     """A workflow step as a Celery task. `definition` is the step's."""
 
     abstract = True
     definition: StepDefinition
+    throws = (OperationalError,)
+    """From handing the next link over: no fault of the task's, and one line in the log."""
 
     def work(self, run_id: str) -> None:
         """Work a run from where the ledger says it stands, until it ends, waits, or belongs to another system's queue.
 
         The message says only that the run may be due. Which step is next is the ledger's word; a run that is not due,
-        or is held by somebody else, is left alone.
+        or is held by somebody else, is left alone. What is left of the chain is sent by Celery when this returns.
         """
         runtime = runtime_of(self.app)
+        chain, self.request.chain = self.request.chain, None
         held = runtime.executor.claim(run_id, self.definition.system)
         if held is None:
-            self._end_chain()
             return
         with log_context(run_id=held.id, order=held.order):
-            self._carry_on(runtime, held)
+            following = self._carry_on(runtime, held)
+        if following:
+            links = links_of(chain, following)
+            if links is None:  # the message is older than the run's position: a new chain is begun
+                runtime.dispatcher.send_runs([held.id])
+            self.request.chain = links
+            return
         waiting = runtime.executor.next_in_lane(held)
         if waiting is not None:
             runtime.dispatcher.send_runs([waiting])
 
-    def _carry_on(self, runtime: Runtime, held: HeldRun) -> None:
-        """Perform step after step in place: a step that is due now needs no trip through the broker."""
-        while True:
-            planned = runtime.executor.planned_step(held)
-            if planned is None or planned.definition.system != self.definition.system or runtime.stopping.is_set():
-                runtime.executor.let_go(held)
-                break
-            task = self.app.tasks[f"cartbridge.{held.workflow}.{planned.definition.kind}"]
+    def _carry_on(self, runtime: Runtime, held: HeldRun) -> list[str]:
+        """Perform step after step in place: a step that is due now needs no trip through the broker.
+
+        Returns the names of the tasks that another worker is to go on with, none where the chain ends here.
+        """
+        while left := runtime.executor.steps_left(held):
+            planned = left[0]
+            if planned.definition.system != self.definition.system or runtime.stopping.is_set():
+                is_sent = runtime.executor.hand_over(held, planned.definition.system)
+                return [task_name(held.workflow, step.definition.kind) for step in left] if is_sent else []
+            task = self.app.tasks[task_name(held.workflow, planned.definition.kind)]
             if not task.perform_in_place(runtime, held, planned):
-                break
-        self._end_chain()
+                return []
+        runtime.executor.let_go(held)
+        return []
 
     def perform_in_place(self, runtime: Runtime, held: HeldRun, planned: PlannedStep) -> bool:
         """This task's own step, for a run that is held already. True: go on with the next."""
@@ -59,9 +77,19 @@ class StepTask(LedgerTask):
         ):
             return runtime.executor.perform(held, planned)
 
-    def _end_chain(self) -> None:
-        """The rest of the chain was done in place, or must wait: the ledger begins the next chain where it stands."""
-        self.request.chain = None
+    def on_failure(self, exc: Exception, *_: Any) -> None:
+        """Say in one line that the next link could not be sent; the run is marked as sent, and is sent again."""
+        if isinstance(exc, OperationalError):
+            tell_broker_is_away(exc)
+
+
+def links_of(chain: Sequence[Link] | None, names: Sequence[str]) -> list[Link] | None:
+    """The links of a chain that are left when only these tasks are to come; None where it does not end with them.
+
+    Celery keeps a chain backwards: the last element is the next link.
+    """
+    left = list(chain or ())[: len(names)]
+    return left if [link["task"] for link in reversed(left)] == list(names) else None
 
 
 def _attempt_of(held: HeldRun) -> int | None:

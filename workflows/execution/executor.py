@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from sqlalchemy import Connection
+
 from worker.clients.answer_status import note_status
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
@@ -100,13 +102,15 @@ class Executor:
         held.lease_end_seconds = asked_at_seconds + self._timing.lease_seconds
         return held
 
+    def steps_left(self, held: HeldRun) -> list[PlannedStep]:
+        """The held run's steps that are not done, in order."""
+        pending = {step.name for step in held.steps if step.state is StepState.PENDING}
+        sequence = self._workflows[held.workflow].sequence(held.grant)
+        return [planned for planned in sequence if planned.name in pending]
+
     def planned_step(self, held: HeldRun) -> PlannedStep | None:
         """The definition of the held run's next step, None when all are done."""
-        step = held.next_step
-        if step is None:
-            return None
-        sequence = self._workflows[held.workflow].sequence(held.grant)
-        return next(planned for planned in sequence if planned.name == step.name)
+        return next(iter(self.steps_left(held)), None)
 
     def perform(self, held: HeldRun, planned: PlannedStep) -> bool:
         """Perform the held run's next step. True: go on with the step after; False: the run was let go of.
@@ -343,16 +347,36 @@ class Executor:
         return keys.reference(held.key, planned.name, held.generation)
 
     def let_go(self, held: HeldRun) -> None:
-        """Give a held run back, due at once, with what was done so far: its next step is another process's."""
+        """Give a held run back, due at once, with what was done so far. Commits."""
+        self._release(held)
+
+    def hand_over(self, held: HeldRun, system: str) -> bool:
+        """Give a held run back for its next step at `system`, due at once, and mark it as sent there. Commits.
+
+        True: the caller sends the message, and one that is lost is sent again by a sweep. False: nothing is to be sent,
+        as the system is paused, down or not configured, or somebody else holds the run; a sweep begins anew.
+        """
+        is_sent = False
+
+        def mark(connection: Connection, now: datetime) -> None:
+            nonlocal is_sent
+            is_sent = system in self._clients and due.mark_handed_over(connection, held.id, system, now=now)
+
+        return self._release(held, mark) and is_sent
+
+    def _release(self, held: HeldRun, then: Callable[[Connection, datetime], None] | None = None) -> bool:
+        """Let go of a run that is due at once; False where it was somebody else's by then."""
         try:
-            self._recorder.end(held, state=RunState.WAITING, next_attempt_at=self._clock())
+            self._recorder.end(held, state=RunState.WAITING, next_attempt_at=self._clock(), then=then)
         except LeaseLostError as error:
             log.warning("run %s: %s", held.id, error)
+            return False
+        return True
 
     def next_in_lane(self, held: HeldRun) -> str | None:
-        """The due run that waited for the held run's lane, to be sent on at once."""
+        """Another due run that waited for the held run's lane, to be sent on at once."""
         with self._ledger.read() as connection:
-            return due.due_in_lane(connection, held.lane, now=self._clock())
+            return due.due_in_lane(connection, held.lane, besides=held.id, now=self._clock())
 
 
 def _unproven(unaccounted: list[str], unreadable: int) -> str:

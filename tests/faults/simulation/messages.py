@@ -63,6 +63,6 @@ class SimulatedDispatcher(Dispatcher):
         return super().send_runs(run_ids)
 
     def _chain(self, run_id: str, planned: list[tuple[str, str, str]]) -> None:
-        # The first link carries on in place with all that is due: the rest of a chain is never sent.
+        # All steps here are one system's: the first link carries on in place, and no other is ever sent.
         workflow, kind, _ = planned[0]
         self._broker.put(Message(f"cartbridge.{workflow}.{kind}", (run_id,)))

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import structlog
+from celery.app.trace import build_tracer
+from celery.exceptions import OperationalError
 
 from tasks.runtime import Runtime
 from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, api_error, before_the_order, claimed
@@ -73,6 +75,75 @@ def test_rest_of_the_chain_is_dropped_when_the_run_was_worked_in_place(runtime: 
             assert add_customer.request.chain is None
         finally:
             add_customer.pop_request()
+
+
+class Handover:
+    """A worker that is to end after a run's first step, with a message that holds the whole chain."""
+
+    def __init__(self, runtime: Runtime, academy: Academy) -> None:
+        self.runtime = runtime
+        academy.during = lambda method: runtime.stopping.set() if method == "add_customer" else None
+        self.run_id = a_run(runtime.ledger)
+
+    def work(self, *links: str) -> list[str] | None:
+        """Work a message with these further links; those that Celery is to send next."""
+        add_customer = task(self.runtime)
+        chain = [{"task": name} for name in reversed(links)]
+        add_customer.push_request(id="x", chain=chain, args=(self.run_id,))
+        try:
+            add_customer.work(self.run_id)
+            left = add_customer.request.chain
+        finally:
+            add_customer.pop_request()
+        return None if left is None else [link["task"] for link in reversed(left)]
+
+
+@pytest.fixture
+def handover(runtime: Runtime, academy: Academy) -> Handover:
+    return Handover(runtime, academy)
+
+
+def test_rest_of_the_chain_goes_on_when_another_worker_is_to_do_it(handover: Handover, published: Published) -> None:
+    assert handover.work(*NAMES[1:]) == NAMES[1:]
+    assert published == []  # Celery sends the next link, not we
+    assert run_of(handover.runtime.ledger, KEY).dispatched_at is not None
+
+
+@pytest.mark.parametrize("links", [[], NAMES[2:], [NAMES[1]]])
+def test_new_chain_is_sent_when_the_message_has_other_links_than_the_run(
+    handover: Handover, published: Published, links: list[str]
+) -> None:
+    assert handover.work(*links) is None
+    assert published == [(NAMES[1], (handover.run_id,))]
+
+
+def test_chain_ends_when_the_next_system_was_paused_meanwhile(
+    handover: Handover, academy: Academy, published: Published
+) -> None:
+    def during(_: str) -> None:
+        handover.runtime.stopping.set()
+        handover.runtime.operations.pause("learningcart", actor="operator:x")
+
+    academy.during = during
+    assert handover.work(*NAMES[1:]) is None
+    assert published == []
+
+
+def test_one_line_is_logged_and_the_run_is_due_when_the_broker_is_away_at_the_handover(
+    handover: Handover, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("redis://:secret@broker.example/0")
+
+    app = handover.runtime.app
+    links = [app.signature(name, args=(handover.run_id,), immutable=True, retry=False) for name in reversed(NAMES[1:])]
+    monkeypatch.setattr(app.amqp, "send_task_message", refuse)
+    work = build_tracer(NAMES[0], task(handover.runtime), app=app)
+    work("x", (handover.run_id,), {}, {"chain": links, "delivery_info": {}, "id": "x"})
+    assert "the broker cannot be reached (OperationalError)" in caplog.text
+    assert "Traceback" not in caplog.text
+    run = run_of(handover.runtime.ledger, KEY)
+    assert (run.state, run.dispatches) == ("waiting", 1)
 
 
 def test_next_run_of_the_lane_is_sent_when_one_has_ended(runtime: Runtime, published: Published) -> None:

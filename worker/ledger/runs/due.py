@@ -229,11 +229,19 @@ def take_due_runs(
     return sorted(_mark_sent(connection, runs.c.id.in_(due), now))
 
 
-def due_in_lane(connection: Connection, lane: str, *, now: datetime) -> str | None:
-    """The oldest due run of a lane: the one to go on with when the lane is let go."""
-    return connection.scalar(
-        select(runs.c.id).where(runs.c.lane == lane, *_is_due(now)).order_by(runs.c.created_at, runs.c.id).limit(1)
-    )
+def mark_handed_over(connection: Connection, run_id: str, system: str, *, now: datetime) -> bool:
+    """Mark a due run as sent whose chain goes on at another system; False where that system is paused or down."""
+    found = breaker.read(connection, system)
+    if found is not None and found.state is BreakerState.OPEN:
+        return False
+    takes_runs = and_(runs.c.id == run_id, *_is_due(now), ~exists().where(pauses.c.system == system))
+    return bool(_mark_sent(connection, takes_runs, now))
+
+
+def due_in_lane(connection: Connection, lane: str, *, besides: str, now: datetime) -> str | None:
+    """The oldest due run of a lane besides the one that was just let go: the one to go on with."""
+    others = (runs.c.lane == lane, runs.c.id != besides, *_is_due(now))
+    return connection.scalar(select(runs.c.id).where(*others).order_by(runs.c.created_at, runs.c.id).limit(1))
 
 
 def _is_due(now: datetime, share: Share | None = None) -> tuple[ColumnElement[bool], ...]:

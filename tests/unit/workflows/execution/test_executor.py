@@ -31,9 +31,10 @@ from worker.errors import (
     InvalidRequestError,
     ServerError,
 )
+from worker.ledger import pauses
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import attempts, events, runs, steps
+from worker.ledger.tables.runs import attempts, breakers, events, runs, steps
 from workflows.execution.executor import Executor, Timing
 
 
@@ -262,6 +263,34 @@ def test_nothing_happens_when_a_lost_run_is_let_go(
     executor.let_go(held)
     assert state(ledger) == (RunState.RUNNING, None)
     assert "held by somebody else" in caplog.text
+
+
+def test_run_is_marked_as_sent_when_its_next_step_is_handed_over(
+    executor: Executor, ledger: Ledger, run_id: str, clock: Clock
+) -> None:
+    assert executor.hand_over(before_the_order(executor, run_id), "learningcart")
+    run = run_of(ledger, KEY)
+    assert (run.state, run.next_attempt_at, run.dispatched_at, run.dispatches) == ("waiting", clock(), clock(), 1)
+
+
+@pytest.mark.parametrize("case", ["paused", "down", "not configured", "lost"])
+def test_nothing_is_handed_over_when_the_next_system_takes_no_runs(
+    executor: Executor, ledger: Ledger, run_id: str, clock: Clock, case: str
+) -> None:
+    held = before_the_order(executor, run_id)
+    with ledger.write() as connection:
+        if case == "paused":
+            pauses.pause(connection, "learningcart", kind="operator", reason=None, actor="operator:x", now=clock())
+        elif case == "down":
+            connection.execute(
+                breakers.insert().values(
+                    system="learningcart", state="open", failures=5, opened_at=clock(), failing_run_ids=[]
+                )
+            )
+        elif case == "lost":
+            connection.execute(runs.update().values(fence=7))
+    assert not executor.hand_over(held, "mail" if case == "not configured" else "learningcart")
+    assert run_of(ledger, KEY).dispatched_at is None
 
 
 def test_next_of_the_lane_is_named_when_one_is_due(executor: Executor, ledger: Ledger, run_id: str) -> None:

@@ -369,11 +369,12 @@ def test_effects_are_accounted_for_by_runs_and_by_attempts(ledger: Ledger) -> No
 def test_oldest_due_run_of_a_lane_goes_on(ledger: Ledger) -> None:
     lane = run_of(ledger, SEAT).lane
 
-    def due() -> str | None:
+    def due(besides: str = "") -> str | None:
         with ledger.read() as connection:
-            return due_in_lane(connection, lane, now=NOW)
+            return due_in_lane(connection, lane, besides=besides, now=NOW)
 
     assert due() == min(run_of(ledger, SEAT).id, run_of(ledger, SAME_LANE).id)
+    assert due(besides=run_of(ledger, SEAT).id) == run_of(ledger, SAME_LANE).id
     put_run(ledger, SEAT, RunState.WAITING, next_attempt_at=NOW + timedelta(seconds=1))
     assert due() == run_of(ledger, SAME_LANE).id
     put_run(ledger, SAME_LANE, RunState.REVIEW)
