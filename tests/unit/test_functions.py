@@ -12,7 +12,6 @@ MOST_PARAMETERS = 8
 TAKES_MORE = {
     "_append": 9,
     "end": 9,
-    "end_hold": 10,
     "insert_delivery": 12,
     "item_of": 9,
     "list_deliveries": 11,

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
 
-from worker.ledger.runs.repository import record_event
+from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.runs import pauses
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from worker.clients.learningcart.models import Customer
+from worker.ledger.events import record_event
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
-from worker.ledger.runs.repository import record_event
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, AttemptKind, Outcome, RunState

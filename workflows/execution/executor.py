@@ -20,7 +20,7 @@ from worker.clients.answer_status import note_status
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
 from worker.ledger import keys
-from worker.ledger.runs import due, repository
+from worker.ledger.runs import claims, due
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
@@ -88,7 +88,7 @@ class Executor:
         asked_at_seconds = self._monotonic()
         try:
             with self._ledger.write() as connection:
-                held = repository.claim_run(
+                held = claims.claim_run(
                     connection,
                     run_id,
                     system=system,

@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from worker.ledger import keys
-from worker.ledger.runs import repository
+from worker.ledger.events import record_event
+from worker.ledger.runs import claims, transitions
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.run_rows import NewRun, insert_run
-from worker.ledger.states import Actor, Outcome, RunState, StepState, check_transition
+from worker.ledger.runs.transitions import Ending
+from worker.ledger.states import Actor, Outcome, RunState, StepState
 from worker.ledger.tables.runs import attempts, events, runs, steps
 from worker.reasons import Reason
 from worker.sources.order import Learner
@@ -33,7 +35,7 @@ def append(
     cancelled, a run in review says so. If somebody works on it, that holder finds the answer when it lets go. The
     effect of a run is that of its last step: what an earlier one gave is kept with its attempt alone.
     """
-    row = repository.lock_run(connection, held.id, now=now)
+    row = claims.lock_run(connection, held.id, now=now)
     if row is not None:
         _append(
             connection,
@@ -55,14 +57,14 @@ def note_found(
 
     What becomes of it is as for `append`. Returns the run as it is then, None if there is none. Safe to repeat.
     """
-    row = repository.lock_run(connection, run_id, now=now)
+    row = claims.lock_run(connection, run_id, now=now)
     if row is None or row.result_id == result_id:
         return row
     if RunState(row.state) is RunState.CANCELLED and row.result_id is not None:
         _report_duplicate(connection, row, result_id, now)
     else:
         _append(connection, row, step, Outcome.ADOPTED, result_id, number=number, generation=generation, now=now)
-    return repository.lock_run(connection, run_id, now=now)
+    return claims.lock_run(connection, run_id, now=now)
 
 
 def _append(
@@ -77,7 +79,7 @@ def _append(
     is_effect: bool = True,
     now: datetime,
 ) -> None:
-    repository.record_event(
+    record_event(
         connection,
         at=now,
         kind=LATE_ANSWER,
@@ -131,26 +133,13 @@ def _adopt_free(connection: Connection, row: Row[Any], step_name: str, result_id
     if RunState(row.state) is RunState.PENDING:
         # A replay put it here; the lookup before its next call adopts the effect, or the answer is found when it ends.
         return
-    check_transition(RunState(row.state), RunState.SUCCEEDED, Actor.ENGINE)
     connection.execute(
         update(steps)
         .where(steps.c.run_id == row.id, steps.c.name == step_name)
         .values(state=StepState.DONE, output=_output(row.workflow, result_id), finished_at=now)
     )
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == row.id)
-        .values(
-            state=RunState.SUCCEEDED,
-            reason=None,
-            note=None,
-            result_id=result_id,
-            next_attempt_at=None,
-            lane_shut_until=None,
-            finished_at=now,
-        )
-    )
-    repository.record_event(
+    transitions.adopt(connection, row.id, before=RunState(row.state), result_id=result_id, now=now)
+    record_event(
         connection,
         at=now,
         kind="run_succeeded",
@@ -190,12 +179,11 @@ def adopt_held(connection: Connection, held: HeldRun, result_id: str, *, now: da
     if step is not None:
         step.state, step.output, step.finished_at = StepState.DONE, _output(held.workflow, result_id), now
         held.dirty.append(step)
-    cancelled = repository.end_hold(
+    cancelled = claims.release_run(
         connection,
         held,
-        state=RunState.SUCCEEDED,
+        Ending(RunState.SUCCEEDED, result_id=result_id),
         now=now,
-        result_id=result_id,
         detail={"outcome": Outcome.ADOPTED, "result_id": result_id, "late": True},
     )
     if cancelled is not None:
@@ -210,7 +198,7 @@ def report_duplicates(
     doubled = sorted({*others, *late} - {result_id})
     if not doubled:
         return
-    row = repository.lock_run(connection, held.id, now=now)
+    row = claims.lock_run(connection, held.id, now=now)
     for other in doubled:
         if row is not None:
             _report_duplicate(connection, row, other, now)
@@ -222,7 +210,7 @@ def _report_duplicate(connection: Connection, row: Row[Any], result_id: str, now
 
 def open_revocation(connection: Connection, run_id: str, cancel_reason: str, *, now: datetime) -> None:
     """The source cancelled a run whose effect took place all the same: a person must take it back."""
-    row = repository.lock_run(connection, run_id, now=now)
+    row = claims.lock_run(connection, run_id, now=now)
     if row is None:
         return
     reason = _AFTER_CANCEL.get(cancel_reason, Reason.CANCELLED_AFTER_PROVISIONING)
@@ -254,7 +242,7 @@ def _open(
         now=now,
     )
     if opened is not None:
-        repository.record_event(
+        record_event(
             connection,
             at=now,
             kind="run_review",

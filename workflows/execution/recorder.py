@@ -13,9 +13,11 @@ from sqlalchemy import Connection
 from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger import pauses
-from worker.ledger.runs import repository
+from worker.ledger.runs import claims
+from worker.ledger.runs.attempts import close_attempt, insert_intent
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.other_runs import answered_others
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
 from workflows.execution import breaker_rules, late_results
@@ -64,7 +66,7 @@ class Recorder:
         """Commit what was done so far, with `then` if it is given, and hold the run for a whole lease from now."""
         now = self._clock()
         with self._ledger.write() as connection:
-            repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
             if then is not None:
                 then(connection, now)
 
@@ -76,13 +78,13 @@ class Recorder:
         """
         now = self._clock()
         with self._ledger.write() as connection:
-            cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            cancelled = claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
             # Asked under the row's lock, which whoever reports late takes too: no answer slips in between.
             adopted = self._adopt_late(connection, held, now)
             if not adopted and cancelled is not None:
-                repository.end_hold(connection, held, state=RunState.CANCELLED, reason=cancelled, now=now)
+                claims.release_run(connection, held, Ending(RunState.CANCELLED, cancelled), now=now)
             elif not adopted:
-                repository.insert_intent(connection, held, step, reference=reference, now=now)
+                insert_intent(connection, held, step, reference=reference, now=now)
         if adopted:
             raise AdoptedMeanwhileError(f"the effect of run {held.id} was reported late, and is adopted")
         if cancelled is not None:
@@ -105,7 +107,7 @@ class Recorder:
         try:
             with self._ledger.write() as connection:
                 if outcome is Outcome.OK:
-                    repository.close_attempt(
+                    close_attempt(
                         connection,
                         held,
                         step,
@@ -115,18 +117,17 @@ class Recorder:
                         http_status=last_status(),
                     )
                 if is_last:
-                    cancelled = repository.end_hold(
+                    cancelled = claims.release_run(
                         connection,
                         held,
-                        state=RunState.SUCCEEDED,
+                        Ending(RunState.SUCCEEDED, result_id=result.result_id),
                         now=now,
-                        result_id=result.result_id,
                         detail={"outcome": outcome, "result_id": result.result_id},
                     )
                     if cancelled is not None:
                         late_results.open_revocation(connection, held.id, cancelled, now=now)
                 else:
-                    repository.write_progress(connection, held, now=now)
+                    claims.write_progress(connection, held, now=now)
                 if result.then is not None:
                     result.then(connection, now)
                 late_results.report_duplicates(connection, held, result.result_id, others, now=now)
@@ -255,13 +256,11 @@ class Recorder:
     ) -> None:
         with self._ledger.write() as connection:
             if closing is not None:
-                repository.close_attempt(connection, held, closing[0], **closing[1])
-            repository.write_progress(connection, held, now=now)
+                close_attempt(connection, held, closing[0], **closing[1])
+            claims.write_progress(connection, held, now=now)
             if not self._adopt_late(connection, held, now):
                 detail, note = {"step": planned.name}, describe(stop, held.learner)
-                repository.end_hold(
-                    connection, held, state=stop.state, reason=stop.reason, note=note, now=now, detail=detail
-                )
+                claims.release_run(connection, held, Ending(stop.state, stop.reason, note), now=now, detail=detail)
 
     def end_by(
         self,
@@ -280,24 +279,26 @@ class Recorder:
             log.error("run %s: %s failed in a way we do not know", held.id, planned.name, exc_info=error)
         with self._ledger.write() as connection:
             if closing is not None:
-                repository.close_attempt(connection, held, closing[0], **closing[1])
+                close_attempt(connection, held, closing[0], **closing[1])
             if verdict.pause:
                 _pause(connection, system, describe(error, held.learner), now)
-            cancelled = repository.write_progress(connection, held, now=now)
+            cancelled = claims.write_progress(connection, held, now=now)
             if not self._adopt_late(connection, held, now):
                 if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
                     cancelled = None  # only the destination can tell whether there is anything left to cancel
-                repository.end_hold(
+                claims.release_run(
                     connection,
                     held,
-                    state=RunState.CANCELLED if cancelled else verdict.state,
-                    reason=cancelled or verdict.reason,
-                    note=unknown_note(planned)
-                    if planned.definition.repeat is Repeat.NEVER and verdict.state is RunState.REVIEW
-                    else describe(error, held.learner),
+                    Ending(
+                        state=RunState.CANCELLED if cancelled else verdict.state,
+                        reason=cancelled or verdict.reason,
+                        note=unknown_note(planned)
+                        if planned.definition.repeat is Repeat.NEVER and verdict.state is RunState.REVIEW
+                        else describe(error, held.learner),
+                        next_attempt_at=verdict.next_attempt_at,
+                        lane_shut_until=verdict.lane_shut_until,
+                    ),
                     now=now,
-                    next_attempt_at=verdict.next_attempt_at,
-                    lane_shut_until=verdict.lane_shut_until,
                     detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error, held.learner)},
                 )
             self._tell_breaker(connection, held, breaker_rules.evidence_of(error), now, error=error, is_own=is_own)
@@ -319,7 +320,7 @@ class Recorder:
         now = self._clock()
         with self._ledger.write() as connection:
             if state is RunState.CANCELLED or (state is not RunState.SUCCEEDED and held.fence > 1):
-                asked = repository.write_progress(connection, held, now=now)
+                asked = claims.write_progress(connection, held, now=now)
                 if self._adopt_late(connection, held, now):
                     return
                 if state is RunState.CANCELLED and asked is None:
@@ -327,18 +328,8 @@ class Recorder:
                     state, reason, next_attempt_at = RunState.WAITING, None, now
             if state is RunState.WAITING and lane_shut_until is None and any(each.unresolved for each in held.steps):
                 lane_shut_until = now + timedelta(seconds=self._patience.settle_seconds)
-            repository.end_hold(
-                connection,
-                held,
-                state=state,
-                reason=reason,
-                note=note,
-                result_id=result_id,
-                next_attempt_at=next_attempt_at,
-                lane_shut_until=lane_shut_until,
-                now=now,
-                detail=detail,
-            )
+            ending = Ending(state, reason, note, result_id, next_attempt_at, lane_shut_until)
+            claims.release_run(connection, held, ending, now=now, detail=detail)
             if then is not None:
                 then(connection, now)
             if state is RunState.SUCCEEDED:

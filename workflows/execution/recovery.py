@@ -9,9 +9,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from worker.ledger.events import record_event
 from worker.ledger.learners.erasure_replay import forget_again
 from worker.ledger.learners.tombstones import Tombstone
-from worker.ledger.runs import due, recoveries, repository, suspect_calls
+from worker.ledger.runs import due, recoveries, suspect_calls
 from worker.ledger.session import Ledger
 from workflows.execution.retry_policy import Patience
 from workflows.execution.steps import Repeat, Workflow
@@ -105,7 +106,7 @@ class Recoverer:
             settled_at=settled_at,
             now=now,
         )
-        repository.record_event(
+        record_event(
             connection,
             at=now,
             kind=RECOVERED,

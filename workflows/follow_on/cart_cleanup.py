@@ -17,10 +17,11 @@ from sqlalchemy import Connection, Row
 from worker.clients.threedcart.models import Cart
 from worker.errors import ApiError, NotFoundError, UnexpectedResponseError
 from worker.ledger import pauses
+from worker.ledger.events import record_event
 from worker.ledger.follow_on import carts
 from worker.ledger.follow_on.carts import CartState
 from worker.ledger.orders.purchases import store_order
-from worker.ledger.runs import breaker, repository
+from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
@@ -166,7 +167,7 @@ class UnusedCarts:
                 self._record(connection, row, f"cart_{state}")
 
     def _record(self, connection: Connection, row: Row[Any], kind: str) -> None:
-        repository.record_event(
+        record_event(
             connection,
             at=self.clock(),
             kind=kind,

@@ -19,10 +19,10 @@ from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
 from worker.ledger import outbox, pauses
+from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.learners.erased import FORGOTTEN, gone_for_good, is_pseudonym, pseudonym
-from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.ledger.views.serializers import iso

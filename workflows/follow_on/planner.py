@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
+from worker.ledger.events import record_event
 from worker.ledger.orders.purchases import bought
-from worker.ledger.runs import repository
+from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import NewRun, insert_run
-from worker.ledger.states import Actor, RunState, check_transition
+from worker.ledger.states import Actor, RunState
 from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
 from worker.sources.order import Learner, email_key, is_email
@@ -184,7 +185,7 @@ class FollowOnPlanner:
 
     def _skip(self, connection: Connection, completion_id: str, rule: FollowOn, why: Came, *, now: datetime) -> None:
         detail = {"completion_id": completion_id, "course_id": rule.course_id, "catalog_id": rule.catalog_id}
-        repository.record_event(
+        record_event(
             connection, at=now, kind="follow_on_skipped", actor=Actor.SOURCE, system=SOURCE, reason=why, detail=detail
         )
 
@@ -211,23 +212,17 @@ def learner_of(connection: Connection, completed: Completed) -> Learner:
 def _record(
     connection: Connection, run_id: str, kind: str, actor: str, reason: str | None, *, now: datetime, **detail: Any
 ) -> None:
-    repository.record_event(
-        connection, at=now, kind=kind, actor=actor, run_id=run_id, source=SOURCE, reason=reason, detail=detail
-    )
+    record_event(connection, at=now, kind=kind, actor=actor, run_id=run_id, source=SOURCE, reason=reason, detail=detail)
 
 
 def _cancel_as_bought(connection: Connection, run_id: str, by: str, *, now: datetime) -> None:
-    check_transition(RunState.PENDING, RunState.CANCELLED, Actor.SOURCE)
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == run_id)
-        .values(
-            state=RunState.CANCELLED,
-            reason=Reason.ALREADY_BOUGHT,
-            note=f"It was bought by {by}.",
-            cancelled_by="source",
-            next_attempt_at=None,
-            finished_at=now,
-        )
+    transitions.cancel(
+        connection,
+        transitions.see(connection, run_id),
+        actor=Actor.SOURCE,
+        by="source",
+        reason=Reason.ALREADY_BOUGHT,
+        note=f"It was bought by {by}.",
+        now=now,
     )
     _record(connection, run_id, "run_cancelled", Actor.SOURCE, Reason.ALREADY_BOUGHT, now=now)

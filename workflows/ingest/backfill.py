@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows
-from worker.ledger.runs import repository
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState, Via
 from worker.ledger.views import reconcile as books
@@ -261,7 +261,7 @@ class Backfiller:
 
     def _event(self, kind: str, actor: str, reason: str | None, done: Backfilled) -> None:
         with self._ledger.write() as connection:
-            repository.record_event(
+            record_event(
                 connection,
                 at=self._clock(),
                 kind=kind,

@@ -15,7 +15,7 @@ from sqlalchemy import Row
 from worker.backoff import backoff_seconds
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from worker.ledger import outbox
-from worker.ledger.runs.repository import record_event
+from worker.ledger.events import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.text.control_characters import JSON_CONTROLS

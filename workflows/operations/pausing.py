@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from worker.ledger import pauses
-from worker.ledger.events import typed_text
-from worker.ledger.runs import breaker, repository
+from worker.ledger.events import record_event, typed_text
+from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
 
 
@@ -33,8 +33,6 @@ def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_r
         paused = pauses.lift(connection, system)
         down = breaker.probe_now(connection, system, now=now)
         if paused or down is not None:
-            repository.record_event(
-                connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason
-            )
+            record_event(connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason)
     resumed = f"resumed {system}" if paused else f"{system} is not paused"
     return resumed if down is None else f"{resumed}. {down.sentence(now)}"

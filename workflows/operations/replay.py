@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select
 
 from worker.errors import IllegalTransitionError, NotInLedgerError
-from worker.ledger.events import typed_text
+from worker.ledger.events import record_event, typed_text
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
-from worker.ledger.runs import repository
+from worker.ledger.runs import transitions
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
 from worker.ledger.tables.runs import orders, runs, steps
@@ -149,12 +150,14 @@ class Operations:
             calls = describe_calls(row, _states(connection, run_id), effect_open=known.effect_open)
             if dry_run:
                 return Replayed(run_id, REPLAYED, "would be replayed", calls=calls)
-            check_transition(known.state, RunState.PENDING, Actor.OPERATOR)
-            connection.execute(
-                update(steps).where(steps.c.run_id == run_id, steps.c.state == StepState.PENDING).values(counted=0)
+            transitions.restart(
+                connection,
+                known,
+                keeps_lane_shut=known.state is RunState.WAITING,
+                # The destination must still be asked before a run whose effect is open may be cancelled.
+                cancel_reason=row.cancel_reason if known.effect_open else None,
+                now=now,
             )
-            # The destination must still be asked before a run whose effect is open may be cancelled.
-            _to_pending(connection, row, now, cancel_reason=row.cancel_reason if known.effect_open else None)
             _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail={"from": known.state})
         return Replayed(run_id, REPLAYED, "replayed", ready=(run_id,), calls=calls)
 
@@ -199,16 +202,16 @@ class Operations:
             )
             if dry_run:
                 return Replayed(row.id, REPLAYED, f"would repeat from {first}", calls=calls)
-            if known.state not in {RunState.PENDING, RunState.WAITING}:
-                check_transition(known.state, RunState.PENDING, Actor.OPERATOR)
-            connection.execute(
-                update(steps)
-                .where(steps.c.run_id == row.id, steps.c.name.in_(repeated))
-                .values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
-            )
             generation = row.generation + 1 if again else row.generation
-            result_id = None if again else row.result_id
-            _to_pending(connection, row, now, cancel_reason=None, generation=generation, result_id=result_id)
+            transitions.repeat(
+                connection,
+                known,
+                step_names=repeated,
+                keeps_lane_shut=known.state is RunState.WAITING,
+                generation=generation,
+                result_id=None if again else row.result_id,
+                now=now,
+            )
             detail = {"from_step": first, "generation": generation, "result_id_before": row.result_id}
             _event(connection, row, "run_repeated", actor, reason=reason, now=now, detail=detail)
         return Replayed(row.id, REPLAYED, f"repeats from {first}", ready=(row.id,), calls=calls)
@@ -228,17 +231,15 @@ class Operations:
             _check(known, RunState.SUCCEEDED, "resolved")
             if dry_run:
                 return f"would resolve {row.key} ({known.state}) as done by hand"
-            _set_state(
+            transitions.resolve(
                 connection,
-                row,
                 known,
-                RunState.SUCCEEDED,
-                now,
                 reason=Reason.DONE_BY_HAND,
                 note=typed_text(connection, note[:500], run_id=row.id, source=row.source, order_id=row.order_id),
                 result_id=result_id or row.result_id,
-                finished_at=now,
+                now=now,
             )
+            sealed_passwords.erase(connection, [row.id], now=now)  # nothing is mailed any more
             _event(
                 connection,
                 row,
@@ -270,16 +271,8 @@ class Operations:
                 )
             if dry_run:
                 return f"would cancel {row.key} ({known.state})"
-            _set_state(
-                connection,
-                row,
-                known,
-                RunState.CANCELLED,
-                now,
-                reason=Reason.CANCELLED_BY_OPERATOR,
-                cancelled_by="operator",
-                finished_at=now,
-            )
+            transitions.cancel_by_hand(connection, known, reason=Reason.CANCELLED_BY_OPERATOR, now=now)
+            sealed_passwords.erase(connection, [row.id], now=now)  # nothing is mailed any more
             _event(connection, row, "run_cancelled", actor, reason=reason, now=now, detail={"from": known.state})
         return f"cancelled {row.key}"
 
@@ -296,7 +289,7 @@ def _load(connection: Connection, run_id: str) -> tuple[Row[Any], KnownRun]:
     row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one_or_none()
     if row is None:
         raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
-    return row, known_run(row, effect_open=bool(repository.effect_open_runs(connection, [run_id])))
+    return row, known_run(row, effect_open=bool(effect_open_runs(connection, [run_id])))
 
 
 def _states(connection: Connection, run_id: str) -> dict[str, StepState]:
@@ -340,37 +333,6 @@ def _check(known: KnownRun, after: RunState, word: str) -> None:
         raise IllegalTransitionError(f"Run {known.id} is {known.state} and cannot be {word}.") from None
 
 
-def _to_pending(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == row.id, runs.c.state == row.state, runs.c.fence == row.fence)
-        .values(
-            state=RunState.PENDING,
-            reason=None,
-            note=None,
-            cancelled_by=None,
-            next_attempt_at=now,
-            lane_shut_until=row.lane_shut_until if RunState(row.state) is RunState.WAITING else None,
-            dispatched_at=None,
-            dispatches=0,
-            finished_at=None,
-            updated_at=now,
-            **values,
-        )
-    )
-
-
-def _set_state(
-    connection: Connection, row: Row[Any], known: KnownRun, state: RunState, now: datetime, **values: Any
-) -> None:
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == row.id, runs.c.state == known.state, runs.c.fence == row.fence)
-        .values(state=state, next_attempt_at=None, lane_shut_until=None, updated_at=now, **values)
-    )
-    sealed_passwords.erase(connection, [row.id], now=now)  # resolved or cancelled: nothing is mailed any more
-
-
 def _event(
     connection: Connection,
     row: Row[Any],
@@ -381,7 +343,7 @@ def _event(
     now: datetime,
     detail: dict[str, Any],
 ) -> None:
-    repository.record_event(
+    record_event(
         connection,
         at=now,
         kind=kind,

@@ -15,7 +15,8 @@ from worker.clients.learningcart.models import Order as LearningCartOrder
 from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
 from worker.ledger import keys, pauses
-from worker.ledger.runs import recoveries, repository
+from worker.ledger.runs import recoveries
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.views import reconcile as books
@@ -180,7 +181,7 @@ class EffectBook:
             rows = books.runs_by_id(connection, {intent.run_id for intent in intents.values()})
             accounted = books.accounted_results(connection, {listed.id for listed in marked})
             waiting = [row.id for row in rows.values() if row.state in {RunState.PENDING, RunState.WAITING}]
-            asked_soon = repository.effect_open_runs(connection, waiting)
+            asked_soon = effect_open_runs(connection, waiting)
             reported = books.keys_in_use(
                 connection,
                 {

@@ -15,8 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, update
 
 from worker.ledger import pauses
+from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows
-from worker.ledger.runs import recoveries, repository
+from worker.ledger.runs import claims, recoveries
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
@@ -187,7 +189,7 @@ class Reconciler:
         """Tell a run of an effect that is its own: adopted where it has none, a question where it has."""
         [effect_id] = finding.effect_ids
         with self._ledger.write() as connection:
-            before = repository.lock_run(connection, finding.run_id or "", now=self._clock())
+            before = claims.lock_run(connection, finding.run_id or "", now=self._clock())
             intent = None if before is None else self._intent_of(connection, before, finding, sent_at=since)
             row = None
             if intent is not None:
@@ -216,12 +218,12 @@ class Reconciler:
         number: int | None = 0
         if row.state == RunState.RUNNING:
             number = None
-        elif row.state in CLAIMABLE and not repository.effect_open_runs(connection, [row.id]):
+        elif row.state in CLAIMABLE and not effect_open_runs(connection, [row.id]):
             number = recoveries.doubt_run(connection, row, COMPED_STEP, sent_at=sent_at, now=now)
         return Intent(row.id, COMPED_STEP, number, row.generation, None)
 
     def _fixed_event(self, connection: Connection, finding: Finding, *, actor: str, reason: str | None) -> None:
-        repository.record_event(
+        record_event(
             connection,
             at=self._clock(),
             kind="reconcile_fixed",
@@ -254,7 +256,7 @@ class Reconciler:
             )
             if not pauses.pause(connection, LEARNINGCART, kind="restored", reason=why, actor=Actor.ENGINE, now=now):
                 return False
-            repository.record_event(
+            record_event(
                 connection,
                 at=now,
                 kind=books.DOUBTED,
@@ -274,7 +276,7 @@ class Reconciler:
             for finding in reconciled.findings:
                 if finding.mark in kept:
                     continue
-                repository.record_event(
+                record_event(
                     connection,
                     at=now,
                     kind=books.FINDING,
@@ -285,7 +287,7 @@ class Reconciler:
                     reason=finding.sentence,
                     detail={"mark": finding.mark, **finding.shape()},
                 )
-            repository.record_event(
+            record_event(
                 connection,
                 at=now,
                 kind="reconciled",

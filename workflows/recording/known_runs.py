@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from worker.ledger.runs import repository
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import runs
 from worker.sources.order import Learner
@@ -21,7 +21,7 @@ def known_runs(connection: Connection, source: str, order_id: str) -> list[Known
     rows = connection.execute(
         select(runs).where(runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow.in_(_PLANNED_HERE))
     ).all()
-    effect_open = repository.effect_open_runs(connection, [row.id for row in rows if row.fence > 0])
+    effect_open = effect_open_runs(connection, [row.id for row in rows if row.fence > 0])
     return [known_run(row, effect_open=row.id in effect_open) for row in rows]
 
 

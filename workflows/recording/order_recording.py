@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from worker.ledger.events import record_event
 from worker.ledger.learners.erased import Kept, as_kept
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.changes import told_changes
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
-from worker.ledger.runs import repository
 from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import cursors, orders
 from worker.reasons import Reason
@@ -138,7 +138,7 @@ def _record_planned(
     connection: Connection, order: Order, recorded: Recorded, look: Look, *, changes: dict[str, Any], now: datetime
 ) -> None:
     plan = recorded.plan
-    repository.record_event(
+    record_event(
         connection,
         at=now,
         kind="order_planned",

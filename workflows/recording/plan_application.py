@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
-from worker.ledger.runs import repository
-from worker.ledger.runs.run_rows import NewRun, add_learners, insert_run, insert_steps, lane_of
-from worker.ledger.states import Actor, RunState, StepState, check_transition
-from worker.ledger.tables.runs import runs, steps
-from worker.sources.order import Learner, Order, email_key
+from worker.ledger.events import record_event
+from worker.ledger.runs import transitions
+from worker.ledger.runs.run_rows import NewRun, add_learners, change_grant, change_learner, insert_run
+from worker.ledger.states import Actor, RunState
+from worker.sources.order import Learner, Order
 from workflows.planning import model as plans
 from workflows.planning.model import KnownRun
 from workflows.planning.offers import Grant
@@ -57,9 +56,9 @@ class PlanApplier:
                 case plans.Cancel():
                     self._cancel(action)
                 case plans.RequestCancel():
-                    self._set(action.run_id, "cancel_requested", action.reason, cancel_reason=action.reason)
+                    self._request_cancel(action.run_id, action.reason)
                 case plans.WithdrawCancel():
-                    self._set(action.run_id, "cancel_withdrawn", None, cancel_reason=None)
+                    self._request_cancel(action.run_id, None)
                 case plans.Revive():
                     self._revive(action)
                 case plans.ChangeLearner():
@@ -99,34 +98,29 @@ class PlanApplier:
         self._event(run_id, "run_planned", create.reason)
 
     def _cancel(self, cancel: plans.Cancel) -> None:
-        self._move(
-            cancel.run_id,
-            RunState.CANCELLED,
-            cancel.reason,
-            cancelled_by=cancel.by,
-            next_attempt_at=None,
-            finished_at=self._now,
+        known = self._existing[cancel.run_id]
+        moved = transitions.cancel(
+            self._connection, known, actor=self._transition_actor, by=cancel.by, reason=cancel.reason, now=self._now
         )
+        self._note_move(known, RunState.CANCELLED, cancel.reason, moved=moved)
+
+    def _request_cancel(self, run_id: str, reason: str | None) -> None:
+        changed = transitions.request_cancel(self._connection, self._existing[run_id], reason, now=self._now)
+        self._note_change(run_id, "cancel_withdrawn" if reason is None else "cancel_requested", reason, changed=changed)
 
     def _revive(self, revive: plans.Revive) -> None:
         state = RunState.PENDING if revive.reason is None else RunState.REVIEW
-        moved = self._move(
-            revive.run_id,
-            state,
-            revive.reason,
+        known = self._existing[revive.run_id]
+        moved = transitions.revive(
+            self._connection,
+            known,
+            actor=self._transition_actor,
+            reason=revive.reason,
             note=revive.note,
-            cancelled_by=None,
-            cancel_reason=None,
-            next_attempt_at=self._now if state is RunState.PENDING else None,
-            finished_at=None,
-            dispatched_at=None,
-            dispatches=0,
+            now=self._now,
         )
-        if not moved:
+        if not self._note_move(known, state, revive.reason, moved=moved):
             return
-        self._connection.execute(
-            update(steps).where(steps.c.run_id == revive.run_id, steps.c.state == StepState.PENDING).values(counted=0)
-        )
         if revive.learner is not None:
             self._change_learner(revive.run_id, revive.learner)
         if revive.grant is not None and revive.grant != self._existing[revive.run_id].grant:
@@ -138,74 +132,48 @@ class PlanApplier:
         before = self._existing[run_id].learner
         if before == learner:
             return
-        self._set(
-            run_id,
-            "learner_changed",
-            None,
-            learner=learner.model_dump(mode="json"),
-            email=learner.email,
-            email_key=email_key(learner.email),
-            lane=lane_of(self._connection, learner, run_id=run_id, now=self._now),
-        )
-        self._reset_steps(run_id)
+        changed = change_learner(self._connection, run_id, learner, state=self._state_to_change(run_id), now=self._now)
+        self._note_change(run_id, "learner_changed", None, changed=changed)
         self._start_over_if_failed(run_id)
 
     def _change_grant(self, run_id: str, grant: Grant) -> None:
         planned = grant.model_dump(mode="json")
-        self._set(run_id, "grant_changed", None, grant=planned)
-        self._connection.execute(steps.delete().where(steps.c.run_id == run_id))
-        insert_steps(self._connection, run_id, [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(planned)])
+        names = [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(planned)]
+        changed = change_grant(
+            self._connection, run_id, planned, names, state=self._state_to_change(run_id), now=self._now
+        )
+        self._note_change(run_id, "grant_changed", None, changed=changed)
         self._start_over_if_failed(run_id)
+
+    def _state_to_change(self, run_id: str) -> RunState | None:
+        """The state a run must still be in to be changed: any will do for one that is cancelled."""
+        state = self._existing[run_id].state
+        return None if state is RunState.CANCELLED else state
 
     def _start_over_if_failed(self, run_id: str) -> None:
         """What failed with the learner or the groups of before may succeed with the new."""
-        if self._existing[run_id].state is RunState.FAILED and self._move(
-            run_id,
-            RunState.PENDING,
-            None,
-            next_attempt_at=self._now,
-            finished_at=None,
-            dispatched_at=None,
-            dispatches=0,
-        ):
+        known = self._existing[run_id]
+        if known.state is not RunState.FAILED:
+            return
+        moved = transitions.start_over(self._connection, known, actor=self._transition_actor, now=self._now)
+        if self._note_move(known, RunState.PENDING, None, moved=moved):
             self._recorded.ready.append(run_id)
 
-    def _reset_steps(self, run_id: str) -> None:
-        self._connection.execute(
-            update(steps)
-            .where(steps.c.run_id == run_id)
-            .values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
-        )
+    def _note_move(self, known: KnownRun, after: RunState, reason: str | None, *, moved: bool) -> bool:
+        """Record a transition; where the run is not what the plan saw any more, leave it for the next look."""
+        if moved:
+            self._existing[known.id] = replace(known, state=after)
+        self._note_change(known.id, f"run_{after}", reason, changed=moved)
+        return moved
 
-    def _move(self, run_id: str, after: RunState, reason: str | None, **values: Any) -> bool:
-        """Change a run's state if it is still what the plan saw; else leave it for the next look."""
-        before = self._existing[run_id].state
-        check_transition(before, after, self._transition_actor if after is not RunState.REVIEW else Actor.SOURCE)
-        changed = self._connection.execute(
-            update(runs)
-            .where(runs.c.id == run_id, runs.c.state == before, runs.c.fence == self._existing[run_id].fence)
-            .values(state=after, reason=reason, updated_at=self._now, **{"note": None, **values})
-        ).rowcount
-        if not changed:
-            self._recorded.refused.append(run_id)
-            return False
-        self._existing[run_id] = replace(self._existing[run_id], state=after)
-        self._event(run_id, f"run_{after}", reason)
-        return True
-
-    def _set(self, run_id: str, kind: str, reason: str | None, **values: Any) -> None:
-        known = self._existing[run_id]
-        conditions = [runs.c.id == run_id]
-        if known.state is not RunState.CANCELLED:
-            conditions.append(runs.c.state == known.state)
-        statement = update(runs).where(*conditions).values(updated_at=self._now, **values)
-        if self._connection.execute(statement).rowcount:
+    def _note_change(self, run_id: str, kind: str, reason: str | None, *, changed: bool) -> None:
+        if changed:
             self._event(run_id, kind, reason)
         else:
             self._recorded.refused.append(run_id)
 
     def _event(self, run_id: str, kind: str, reason: str | None) -> None:
-        repository.record_event(
+        record_event(
             self._connection,
             at=self._now,
             kind=kind,

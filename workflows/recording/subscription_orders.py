@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows, subscription_rows
-from worker.ledger.runs import repository
 from worker.ledger.states import Actor
 from workflows.planning.offers import Offers
 from workflows.recording.order_recording import Look, record_order
@@ -51,7 +51,7 @@ def _tell(connection: Connection, row: Row[Any], now: datetime) -> None:
     if not gave or row.ended_reason == row.told_reason:
         return
     subscription = kept(row)
-    repository.record_event(
+    record_event(
         connection,
         at=now,
         kind="subscription_ended" if row.ended_reason else "subscription_goes_on",

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tests.faults.harness.product import LEASE_SECONDS, SETTLE_SECONDS, NewRig, Rig
 from tests.faults.harness.waiting import wait_until
-from worker.ledger.runs import repository
+from worker.ledger.runs import claims
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
@@ -165,7 +165,7 @@ def test_index_decides_when_two_claims_each_see_the_lane_free(rig: Rig) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         with rig.ledger.write() as connection:
-            repository.claim_run(
+            claims.claim_run(
                 connection, first, system="learningcart", holder="one", now=rig.clock(), lease_seconds=LEASE_SECONDS
             )
             claimed = pool.submit(rig.executor.claim, second, "learningcart")

@@ -9,7 +9,7 @@ _RECORDING = "workflows/execution/recorder.py"
 _FAILURE = "workflows/execution/retry_policy.py"
 _SETTLING = "workflows/execution/settling.py"
 _HELD = "worker/ledger/runs/held.py"
-_REPOSITORY = "worker/ledger/runs/repository.py"
+_CLAIMS = "worker/ledger/runs/claims.py"
 _OUTCOMES = "worker/clients/outcomes.py"
 
 EFFECTS = (
@@ -108,7 +108,7 @@ EFFECTS = (
     Bug(
         "second holder knows of no attempts",
         "Whoever takes a run over, or gets it revived, does not know what was tried before, and gets stuck on it.",
-        _REPOSITORY,
+        _CLAIMS,
         "    if row.fence > 1:  #",
         "    if row.fence > 2:  #",
         Simulated(),

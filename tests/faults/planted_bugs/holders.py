@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.faults.planted_bugs.bug import Bug, ByTest, Killed, Simulated
 
-_REPOSITORY = "worker/ledger/runs/repository.py"
+_CLAIMS = "worker/ledger/runs/claims.py"
+_TRANSITIONS = "worker/ledger/runs/transitions.py"
 _DUE = "worker/ledger/runs/due.py"
 _LOST = "tests/faults/effects/test_lost_leases.py"
 
@@ -12,7 +13,7 @@ HOLDERS = (
     Bug(
         "fencing ignored",
         "Whoever held the run once may write to it, whoever holds it now.",
-        _REPOSITORY,
+        "worker/ledger/runs/held.py",
         """        runs.c.fence == held.fence,
         runs.c.lease_holder == held.holder,
         runs.c.state == RunState.RUNNING,
@@ -23,7 +24,7 @@ HOLDERS = (
     Bug(
         "fence not counted up",
         "The next holder takes itself for the first, and gets stuck on what was tried before.",
-        _REPOSITORY,
+        _TRANSITIONS,
         "fence=runs.c.fence + 1,",
         "fence=runs.c.fence,",
         Simulated(),
@@ -31,7 +32,7 @@ HOLDERS = (
     Bug(
         "claim before its time",
         "A doubled message is worked on during the settle time: the lookup comes too early.",
-        _REPOSITORY,
+        _TRANSITIONS,
         """            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
             ~exists().where(pauses""",
         "            ~exists().where(pauses",
@@ -89,8 +90,8 @@ HOLDERS = (
         "orphan not settled",
         "A killed worker's request, sent at the end of its lease, is asked about before it can have landed.",
         _DUE,
-        "settled_at = run.lease_until + settle",
-        "settled_at = now",
+        "lane_shut_until = run.lease_until + settle",
+        "lane_shut_until = now",
         ByTest(
             "tests/faults/crash_points/test_killed_workers.py"
             "::test_lane_is_shut_from_the_leases_end_and_asking_begins_when_the_holder_vanished[sqlite]"
@@ -99,7 +100,7 @@ HOLDERS = (
     Bug(
         "lane left out of the claim",
         "Another run of the learner starts while a request of the first may be under way.",
-        _REPOSITORY,
+        _TRANSITIONS,
         "            ~lane_is_taken(now),\n",
         "",
         ByTest("tests/faults/effects/test_lanes.py::test_lane_stays_shut_when_an_outcome_is_unknown[sqlite-True]"),
@@ -142,7 +143,7 @@ HOLDERS = (
     Bug(
         "outcomes lost at let-go",
         "What the last holder did and found is not written when it lets go: the trail ends in an open question.",
-        _REPOSITORY,
+        _CLAIMS,
         "    held.breaker = row.breaker\n    _flush(connection, held)\n",
         "    held.breaker = row.breaker\n",
         ByTest(

@@ -136,7 +136,7 @@ ORDERS = (
     Bug(
         "effect counts as open only while the call runs",
         "An unknown outcome does not keep a cancellation waiting.",
-        "worker/ledger/runs/repository.py",
+        "worker/ledger/runs/attempts.py",
         "or_(attempts.c.outcome.is_(None), attempts.c.outcome == Outcome.UNKNOWN),",
         "attempts.c.outcome.is_(None),",
         Killed("cancelled while open"),
@@ -145,8 +145,8 @@ ORDERS = (
         "cancellation ignored at the intent",
         "An order that was cancelled during the steps before is provisioned all the same.",
         "workflows/execution/recorder.py",
-        "cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)",
-        "cancelled = repository.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds) and None",
+        "cancelled = claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)",
+        "cancelled = claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds) and None",
         ByTest("tests/faults/effects/test_cancellation.py::test_run_is_cancelled_when_its_order_call_has_not_begun"),
     ),
     Bug(

@@ -32,8 +32,9 @@ from tests.unit.workflows.fakes.storefront import (
 )
 from worker.errors import LeaseHeldError
 from worker.ledger.orders import order_rows
-from worker.ledger.runs import due, repository
+from worker.ledger.runs import claims, due
 from worker.ledger.runs.held import HeldRun
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.ledger.tables.runs import cursors, deliveries, events, learners, order_versions, runs
@@ -82,7 +83,7 @@ def at_once(work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_M
 def claim(ledger: Ledger, run_id: str, holder: str) -> HeldRun | None:
     try:
         with ledger.write() as connection:
-            return repository.claim_run(
+            return claims.claim_run(
                 connection, run_id, system="learningcart", holder=holder, now=NOW, lease_seconds=120
             )
     except LeaseHeldError:
@@ -109,7 +110,7 @@ def test_one_run_of_a_lane_is_held_when_all_are_claimed_at_once(ledger: Ledger) 
         found = at_once(lambda run_id: claim(ledger, run_id, run_id), ids)
         (held,) = [each for each in found if each is not None]
         with ledger.write() as connection:
-            repository.end_hold(connection, held, state=RunState.SUCCEEDED, now=NOW)
+            claims.release_run(connection, held, Ending(RunState.SUCCEEDED), now=NOW)
         done = Counter(row.state for row in rows(ledger, runs))
         assert done["succeeded"] == len(ids) - left + 1
 
@@ -272,12 +273,12 @@ def test_order_can_be_recorded_while_a_worker_adds_a_run_to_it(postgres_ledger: 
             order_rows.lock_order(connection, an_order(), fetched_at=NOW, now=NOW)
             holds_the_order.set()
             assert holds_the_run.wait(10)
-            repository.lock_run(connection, run_id, now=NOW)
+            claims.lock_run(connection, run_id, now=NOW)
 
     def work() -> None:
         with ledger.write() as connection:
             assert holds_the_order.wait(10)
-            repository.lock_run(connection, run_id, now=NOW)
+            claims.lock_run(connection, run_id, now=NOW)
             holds_the_run.set()
             wait_until(lambda: blocked(ledger), what="the ingest waits for the run")
             late_results.open_revocation(connection, run_id, "refunded_by_source", now=NOW)

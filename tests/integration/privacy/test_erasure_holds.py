@@ -16,13 +16,13 @@ from sqlalchemy import select, update
 
 from tests.unit.workflows.fakes.storefront import JANE, JOHN, NOW, a_line, an_order, record, rows
 from worker.ledger.compaction import rewrite_file
+from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.learners import tombstones
 from worker.ledger.learners.erasure import Receipt, find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
 from worker.ledger.learners.erasure_replay import forget_again, write_missing
 from worker.ledger.outbox import add_event
-from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.erasures import erased_places, erasure_keys

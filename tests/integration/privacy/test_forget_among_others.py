@@ -24,10 +24,10 @@ from tests.unit.workflows.fakes.storefront import (
     record,
     rows,
 )
+from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.outbox import add_event
-from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import completions, events, order_versions, orders, outbox, runs

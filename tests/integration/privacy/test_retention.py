@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError
 from tests.unit.worker.ledger.rows import add_attempt, add_delivery
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows
 from worker.ledger import guards
+from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.learners import retention
 from worker.ledger.learners.retention import RAW, RetentionDays
 from worker.ledger.outbox import add_event
-from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.runs import attempts, completions, deliveries, events, order_versions, outbox, runs

@@ -53,7 +53,7 @@ def ingest_command(
 
 
 def _record_reason(runtime: Runtime, result: IngestResult, reason: str) -> None:
-    from worker.ledger.runs.repository import record_event
+    from worker.ledger.events import record_event
 
     with runtime.ledger.write() as connection:
         record_event(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from worker.errors import LedgerError
-from worker.ledger.events import people_of
+from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
 from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
-from worker.ledger.runs.repository import record_event
+from worker.ledger.runs import transitions
 from worker.ledger.states import RunState
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import (
@@ -37,6 +37,7 @@ from worker.ledger.tables.runs import (
 from worker.sources.order import email_key
 from worker.text.personal_text import ERASED, personal_words, without_words
 
+_RESTORED_OPEN = "The ledger was restored from a copy in which this was open; its learner was forgotten since."
 OPEN = (RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.REVIEW, RunState.FAILED)
 """These runs still need to know whom they are for."""
 
@@ -125,7 +126,8 @@ def forget(
     replace = _replacing(person)
     places = _places(connection, person)
     if person.open_run_ids:
-        _ask_about(connection, person.open_run_ids, now=now)
+        # Whom a restored copy holds them open for is not known any more.
+        transitions.ask_about(connection, person.open_run_ids, reason=HELD, note=_RESTORED_OPEN, now=now)
     for source, order_id in person.orders:
         removed += _forget_in_order(connection, source, order_id, person, replace)
     removed["runs"] += _forget_runs(connection, person, words, replace)
@@ -175,8 +177,11 @@ def _forget_runs(connection: Connection, person: Person, words: frozenset[str], 
     found = connection.execute(select(runs.c.id, runs.c.note).where(runs.c.id.in_(person.run_ids))).all()
     for run in found:
         note = None if run.note is None else without_words(replace(erased_texts.unquoted(run.note)), words, mark=ERASED)
-        values = {"email": person.pseudonym, "email_key": person.pseudonym, "learner": {"email": person.pseudonym}}
-        connection.execute(update(runs).where(runs.c.id == run.id).values(**values, note=note))
+        connection.execute(
+            update(runs)
+            .where(runs.c.id == run.id)
+            .values(email=person.pseudonym, email_key=person.pseudonym, learner={"email": person.pseudonym}, note=note)
+        )
     return len(found)
 
 
@@ -222,24 +227,6 @@ def _places(connection: Connection, person: Person) -> set[tombstones.Place]:
         select(*columns).where(runs.c.id.in_(person.run_ids), runs.c.order_id.is_not(None), runs.c.line_id != "-")
     )
     return found | {tombstones.Place(row.source, row.order_id, row.line_id, row.seat_id) for row in rows}
-
-
-def _ask_about(connection: Connection, run_ids: Sequence[str], *, now: datetime) -> None:
-    """Put runs that a restored copy holds open into review: whom they were for is not known any more."""
-    connection.execute(
-        update(runs)
-        .where(runs.c.id.in_(run_ids))
-        .values(
-            state=RunState.REVIEW,
-            reason=HELD,
-            note="The ledger was restored from a copy in which this was open; its learner was forgotten since.",
-            fence=runs.c.fence + 1,
-            lease_holder=None,
-            lease_until=None,
-            next_attempt_at=None,
-            updated_at=now,
-        )
-    )
 
 
 def _forget_in_order(

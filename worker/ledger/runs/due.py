@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,10 +23,13 @@ from sqlalchemy import (
     update,
 )
 
+from worker.ledger.events import record_event
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
-from worker.ledger.runs import breaker, repository
+from worker.ledger.runs import breaker, transitions
 from worker.ledger.runs.assignment import Share, next_step
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.sql import lane_is_taken
 from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
 from worker.ledger.tables.runs import attempts, cursors, deliveries, orders, pauses, runs, steps
@@ -91,40 +95,30 @@ def _recover(
         .values(outcome=Outcome.UNKNOWN, finished_at=run.lease_until, error="the worker vanished during the call")
         .returning(attempts.c.step)
     ).all()
-    values: dict[str, Any] = {"state": RunState.WAITING, "reason": "worker_vanished"}
+    lane_shut_until = None
     if closed:
-        settled_at = run.lease_until + settle
-        if settled_at < now:
+        lane_shut_until = run.lease_until + settle
+        if lane_shut_until < now:
             # Nobody looked for long, or the clock jumped ahead while the call was under way: that may be so still.
-            settled_at = now + settle
+            lane_shut_until = now + settle
         is_asked = set(closed) <= set(asked_steps)
-        values |= {"next_attempt_at": now if is_asked else settled_at, "lane_shut_until": settled_at}
+        ending = Ending(RunState.WAITING, "worker_vanished", next_attempt_at=now if is_asked else lane_shut_until)
     else:
         failures = _count_death(connection, run, now)
-        is_open = bool(repository.effect_open_runs(connection, [run.id]))
+        is_open = bool(effect_open_runs(connection, [run.id]))
         if is_open:
-            values["lane_shut_until"] = now + settle
+            lane_shut_until = now + settle
         if failures >= max_attempts and is_open:
             # It died at each lookup: what it may have made is a question to a person, and it must not go on dying.
-            values |= {"state": RunState.REVIEW, "reason": "outcome_unknown"}
+            ending = Ending(RunState.REVIEW, "outcome_unknown")
         elif failures >= max_attempts:
-            values |= {"state": RunState.FAILED, "reason": "attempts_spent", "finished_at": now}
+            ending = Ending(RunState.FAILED, "attempts_spent")
         else:
-            values["next_attempt_at"] = now + timedelta(seconds=backoff_seconds * (failures - 1))
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.state == RunState.RUNNING)
-        .values(
-            **values,
-            lease_holder=None,
-            lease_until=None,
-            dispatched_at=None,
-            dispatches=0,
-            note="The worker vanished while it held the run.",
-            updated_at=now,
-        )
-    )
-    repository.record_event(
+            due_at = now + timedelta(seconds=backoff_seconds * (failures - 1))
+            ending = Ending(RunState.WAITING, "worker_vanished", next_attempt_at=due_at)
+    ending = replace(ending, note="The worker vanished while it held the run.", lane_shut_until=lane_shut_until)
+    transitions.recover(connection, run.id, ending, fence=run.fence, now=now)
+    record_event(
         connection,
         at=now,
         kind="run_recovered",
@@ -282,7 +276,7 @@ def _take_probe(
         .limit(_PROBE_CANDIDATES)
     ).all()
     risky = {row.id for row in candidates if row.step in risky_steps}
-    looked_up = repository.effect_open_runs(connection, sorted(risky))
+    looked_up = effect_open_runs(connection, sorted(risky))
     failed_at = {run_id: place for place, run_id in enumerate(found.failing_run_ids)}
 
     def harm(run_id: str) -> tuple[int, bool, bool]:

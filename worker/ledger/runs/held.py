@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
-from worker.ledger.states import Outcome, StepState
-from worker.ledger.tables.runs import attempts
+from worker.ledger.states import Outcome, RunState, StepState
+from worker.ledger.tables.runs import attempts, runs
 
 PROMPT_ANSWER_SECONDS = 5.0
 """An answer that took longer may have sat in a stall, and says nothing of what was sent before it."""
@@ -101,6 +101,16 @@ class HeldRun:
     def outputs(self) -> dict[str, dict[str, Any]]:
         """What the done steps gave, by name."""
         return {step.name: step.output for step in self.steps if step.state is StepState.DONE}
+
+
+def fenced(held: HeldRun) -> tuple[ColumnElement[bool], ...]:
+    """The run's row, as long as this holder holds it: every write of a holder asks for it."""
+    return (
+        runs.c.id == held.id,
+        runs.c.fence == held.fence,
+        runs.c.lease_holder == held.holder,
+        runs.c.state == RunState.RUNNING,
+    )
 
 
 def load_attempts(connection: Connection, row: Row[Any], by_name: dict[str, HeldStep], now: datetime) -> None:

@@ -8,11 +8,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, TextClause, bindparam, insert, select, text
+from sqlalchemy import Connection, Table, TextClause, bindparam, insert, select, text, update
+from sqlalchemy.sql.dml import Update
 
 from worker.ledger.ids import new_id
 from worker.ledger.runs import recoveries
-from worker.ledger.states import RunState
+from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import learners, runs, steps
 from worker.sources.order import Learner, email_key
 
@@ -138,3 +139,61 @@ def insert_steps(connection: Connection, run_id: str, step_names: Sequence[str])
                 for position, name in enumerate(step_names)
             ],
         )
+
+
+def reset_steps(connection: Connection, run_id: str, step_names: Sequence[str] | None = None) -> None:
+    """Begin these steps of a run anew, without names all of them: nothing is done, no attempt is spent."""
+    mine = [steps.c.run_id == run_id]
+    if step_names is not None:
+        mine.append(steps.c.name.in_(step_names))
+    connection.execute(
+        update(steps).where(*mine).values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
+    )
+
+
+def forget_spent_attempts(connection: Connection, run_id: str) -> None:
+    """Let every step of a run that is not done have all its attempts again."""
+    connection.execute(
+        update(steps).where(steps.c.run_id == run_id, steps.c.state == StepState.PENDING).values(counted=0)
+    )
+
+
+def change_learner(
+    connection: Connection, run_id: str, learner: Learner, *, state: RunState | None, now: datetime
+) -> bool:
+    """Give a run another learner, their lane, and its steps anew; False where it is not in `state` any more."""
+    lane = lane_of(connection, learner, run_id=run_id, now=now)
+    statement = _as_it_was(run_id, state).values(
+        learner=learner.model_dump(mode="json"),
+        email=learner.email,
+        email_key=email_key(learner.email),
+        lane=lane,
+        updated_at=now,
+    )
+    if connection.execute(statement).rowcount == 0:
+        return False
+    reset_steps(connection, run_id)
+    return True
+
+
+def change_grant(
+    connection: Connection,
+    run_id: str,
+    grant: dict[str, Any],
+    step_names: Sequence[str],
+    *,
+    state: RunState | None,
+    now: datetime,
+) -> bool:
+    """Give a run another grant, and its steps, none of them done; False where it is not in `state` any more."""
+    statement = _as_it_was(run_id, state).values(grant=grant, updated_at=now)
+    if connection.execute(statement).rowcount == 0:
+        return False
+    connection.execute(steps.delete().where(steps.c.run_id == run_id))
+    insert_steps(connection, run_id, step_names)
+    return True
+
+
+def _as_it_was(run_id: str, state: RunState | None) -> Update:
+    statement = update(runs).where(runs.c.id == run_id)
+    return statement if state is None else statement.where(runs.c.state == state)

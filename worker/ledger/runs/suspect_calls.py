@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select, update
 
-from worker.ledger.runs import recoveries, repository
+from worker.ledger.runs import recoveries
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.runs.recoveries import FORGOTTEN_CALL, ForgottenCall
 from worker.ledger.sql import parts
 from worker.ledger.states import RunState, StepState
@@ -53,7 +54,7 @@ def doubt_existing(
     doubted: set[str] = set()
     for some in parts(rows):
         run_ids = sorted({row.id for row in some})
-        asked_already = repository.effect_open_runs(connection, run_ids)
+        asked_already = effect_open_runs(connection, run_ids)
         numbers = recoveries.last_numbers(connection, run_ids)
         mine = [row for row in some if row.id not in asked_already]
         calls = [

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 
 from tests.integration.cli.conftest import Run
 from tests.unit.workflows.fakes.storefront import JANE, JOHN, NOW, a_line, an_order, record
+from worker.ledger.events import record_event
 from worker.ledger.outbox import add_event
-from worker.ledger.runs.repository import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, runs
 from worker.sources.order import Address, Learner, Seat

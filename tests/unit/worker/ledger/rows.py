@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, insert, update
 
-from worker.ledger.runs.repository import record_event
+from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, insert
 from tests.unit.workflows.fakes.learningcart import LEASE_SECONDS, PATIENCE, Academy, api_error, step_of
 from tests.unit.workflows.fakes.storefront import JANE, NOW, Clock, rows
 from worker.errors import ApiTimeoutError, ServerError
-from worker.ledger.runs import due, repository
+from worker.ledger.runs import due
 from worker.ledger.runs.assignment import Share
+from worker.ledger.runs.attempts import insert_intent
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.session import Ledger
@@ -204,7 +205,7 @@ def test_open_intent_is_an_unknown_outcome_when_its_worker_vanished(
     held = executor(ledger, desk, clock).claim(run_id, "learningcart")
     assert held is not None
     with ledger.write() as connection:
-        repository.insert_intent(connection, held, step_of(held, "first"), reference="cb-x", now=clock())
+        insert_intent(connection, held, step_of(held, "first"), reference="cb-x", now=clock())
     clock.advance(seconds=LEASE_SECONDS)
     with ledger.write() as connection:
         due.recover_orphans(connection, now=clock(), settle_seconds=45, max_attempts=12, backoff_seconds=2)

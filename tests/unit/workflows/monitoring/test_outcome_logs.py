@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, an_executor, api_error, work
 from tests.unit.workflows.fakes.storefront import Clock, an_order, put_run, record, run_of
 from worker.errors import ServerError
-from worker.ledger.runs.repository import record_event
+from worker.ledger.events import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState
 from worker.sources.order import Payment

@@ -9,7 +9,7 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
-from worker.ledger.runs.repository import record_event
+from worker.ledger.events import record_event
 from worker.ledger.web import sessions as web_sessions
 from worker.web.client_address import address_of
 from worker.web.lockout import Lockout

@@ -11,9 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.storefront import JOHN, NOW, an_order, put_run, record, rows, run_of
 from worker.errors import IllegalTransitionError, LeaseHeldError, LeaseLostError
-from worker.ledger.runs import repository
+from worker.ledger.runs import claims
+from worker.ledger.runs.attempts import close_attempt, effect_open_runs, insert_intent
 from worker.ledger.runs.due import due_in_lane
 from worker.ledger.runs.held import HeldRun
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState, StepState
 from worker.ledger.tables.runs import attempts, events, pauses, steps
@@ -39,14 +41,13 @@ def ledger(session_ledger: SessionLedger) -> Ledger:
 def claim(ledger: Ledger, key: str = SEAT, *, holder: str = "worker-1", now: datetime = NOW) -> HeldRun:
     run_id = run_of(ledger, key).id
     with ledger.write() as connection:
-        return repository.claim_run(
-            connection, run_id, system="learningcart", holder=holder, now=now, lease_seconds=120
-        )
+        return claims.claim_run(connection, run_id, system="learningcart", holder=holder, now=now, lease_seconds=120)
 
 
 def end(ledger: Ledger, held: HeldRun, state: RunState = RunState.SUCCEEDED, **values: Any) -> str | None:
+    detail = values.pop("detail", None)
     with ledger.write() as connection:
-        return repository.end_hold(connection, held, state=state, now=values.pop("now", NOW), **values)
+        return claims.release_run(connection, held, Ending(state, **values), now=NOW, detail=detail)
 
 
 def an_attempt(run_id: str, number: int, *, outcome: str | None = None, **values: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def add_attempts(ledger: Ledger, *given: dict[str, Any]) -> None:
 
 def effect_open(ledger: Ledger) -> bool:
     with ledger.read() as connection:
-        return bool(repository.effect_open_runs(connection, [run_of(ledger, SEAT).id]))
+        return bool(effect_open_runs(connection, [run_of(ledger, SEAT).id]))
 
 
 # Claiming
@@ -113,7 +114,7 @@ def test_run_is_not_claimed_before_its_time(ledger: Ledger) -> None:
 
 def test_run_is_not_claimed_when_there_is_none(ledger: Ledger) -> None:
     with pytest.raises(LeaseHeldError), ledger.write() as connection:
-        repository.claim_run(connection, "none", system="learningcart", holder="x", now=NOW, lease_seconds=1)
+        claims.claim_run(connection, "none", system="learningcart", holder="x", now=NOW, lease_seconds=1)
 
 
 def test_run_waits_when_its_destination_is_paused(ledger: Ledger) -> None:
@@ -173,7 +174,7 @@ class Refusing:
 def test_claim_is_refused_when_the_index_decides_between_two(message: str, expected: type[Exception]) -> None:
     connection: Any = Refusing(message)
     with pytest.raises(expected):
-        repository.claim_run(connection, "r", system="learningcart", holder="x", now=NOW, lease_seconds=1)
+        claims.claim_run(connection, "r", system="learningcart", holder="x", now=NOW, lease_seconds=1)
 
 
 # Holding
@@ -187,13 +188,13 @@ def test_progress_is_written_with_the_lease_when_the_holder_still_holds(ledger: 
     held.outcomes.append(an_attempt(held.id, 1, outcome=Outcome.OK, step="add_customer"))
     later = NOW + timedelta(seconds=60)
     with ledger.write() as connection:
-        assert repository.write_progress(connection, held, now=later, lease_seconds=120) is None
+        assert claims.write_progress(connection, held, now=later, lease_seconds=120) is None
     assert held.lease_until == later + timedelta(seconds=120)
     assert (held.dirty, held.outcomes) == ([], [])
     assert rows(ledger, steps, steps.c.run_id == held.id)[0].output == {"customer_id": 7}
     assert held.outputs == {"add_customer": {"customer_id": 7}}
     with ledger.write() as connection:
-        repository.write_progress(connection, held, now=later)
+        claims.write_progress(connection, held, now=later)
     assert run_of(ledger, SEAT).lease_until == held.lease_until
 
 
@@ -201,7 +202,7 @@ def test_holder_learns_of_a_cancellation_when_it_writes(ledger: Ledger) -> None:
     held = claim(ledger)
     put_run(ledger, SEAT, RunState.RUNNING, cancel_reason="refunded_by_source")
     with ledger.write() as connection:
-        assert repository.write_progress(connection, held, now=NOW) == "refunded_by_source"
+        assert claims.write_progress(connection, held, now=NOW) == "refunded_by_source"
     assert held.cancel_reason == "refunded_by_source"
     assert end(ledger, held) == "refunded_by_source"
 
@@ -213,7 +214,7 @@ def test_nothing_is_written_when_the_holder_was_fenced_out(ledger: Ledger, taken
     put_run(ledger, SEAT, taken.pop("state", RunState.RUNNING), **taken)
     before = (run_of(ledger, SEAT), len(rows(ledger, events)))
     with pytest.raises(LeaseLostError), ledger.write() as connection:
-        repository.write_progress(connection, held, now=NOW, lease_seconds=120)
+        claims.write_progress(connection, held, now=NOW, lease_seconds=120)
     with pytest.raises(LeaseLostError):
         end(ledger, held)
     assert (run_of(ledger, SEAT), len(rows(ledger, events))) == before
@@ -224,7 +225,7 @@ def test_intent_counts_from_the_moment_it_is_written(ledger: Ledger) -> None:
     held = claim(ledger)
     step = held.steps[2]
     with ledger.write() as connection:
-        repository.insert_intent(connection, held, step, reference="cb-x", now=NOW)
+        insert_intent(connection, held, step, reference="cb-x", now=NOW)
     (attempt,) = rows(ledger, attempts)
     assert (attempt.number, attempt.kind, attempt.outcome, attempt.reference) == (1, "call", None, "cb-x")
     assert (attempt.fence, attempt.holder, attempt.finished_at) == (1, "worker-1", None)
@@ -236,9 +237,9 @@ def test_attempt_keeps_its_outcome_when_it_has_one(ledger: Ledger) -> None:
     held = claim(ledger)
     step = held.steps[2]
     with ledger.write() as connection:
-        repository.insert_intent(connection, held, step, reference="cb-x", now=NOW)
-        repository.close_attempt(connection, held, step, outcome=Outcome.UNKNOWN, finished_at=NOW)
-        repository.close_attempt(connection, held, step, outcome=Outcome.OK, finished_at=NOW)
+        insert_intent(connection, held, step, reference="cb-x", now=NOW)
+        close_attempt(connection, held, step, outcome=Outcome.UNKNOWN, finished_at=NOW)
+        close_attempt(connection, held, step, outcome=Outcome.OK, finished_at=NOW)
     assert rows(ledger, attempts)[0].outcome == Outcome.UNKNOWN
 
 
@@ -355,7 +356,7 @@ def test_attempts_of_a_step_that_is_gone_are_passed_over(ledger: Ledger) -> None
 
 def test_nothing_is_asked_when_there_is_nothing_to_ask(ledger: Ledger) -> None:
     with ledger.read() as connection:
-        assert repository.effect_open_runs(connection, []) == set()
+        assert effect_open_runs(connection, []) == set()
         assert books.accounted_results(connection, []) == set()
 
 
@@ -383,10 +384,10 @@ def test_oldest_due_run_of_a_lane_goes_on(ledger: Ledger) -> None:
 
 def test_run_is_locked_by_its_id_or_not_at_all(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        row = repository.lock_run(connection, run_of(ledger, SEAT).id, now=NOW + timedelta(days=1))
+        row = claims.lock_run(connection, run_of(ledger, SEAT).id, now=NOW + timedelta(days=1))
         assert row is not None
         assert row.updated_at == NOW + timedelta(days=1)
-        assert repository.lock_run(connection, "none", now=NOW) is None
+        assert claims.lock_run(connection, "none", now=NOW) is None
 
 
 def test_trail_is_only_added_to(ledger: Ledger) -> None:
