@@ -18,7 +18,6 @@ TAKES_MORE = {
     "list_orders": 10,
     "list_runs": 11,
     "judge": 9,
-    "page_of_runs": 9,
     "release_deliveries": 10,
     "replay": 9,
     "tell": 9,

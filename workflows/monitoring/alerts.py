@@ -15,7 +15,6 @@ from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_shape
 from worker.ledger.views import overview
 from worker.ledger.views.serializers import Shape
-from worker.reasons import advice
 
 DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
@@ -123,9 +122,9 @@ def problems(connection: Connection, now: datetime) -> list[Problem]:
         *_offers(connection),
         *systems,
         *([] if is_held_up else _behind(connection, now)),
-        *_by_reason(overview.failures(connection, advice), "failed", "failed", "/runs?"),
-        *_by_reason(overview.reviews(connection, advice), "review", "in review", "/runs?"),
-        *_deliveries(overview.delivery_reviews(connection, advice)),
+        *_by_reason(overview.failures(connection), "failed", "failed", "/runs?"),
+        *_by_reason(overview.reviews(connection), "review", "in review", "/runs?"),
+        *_deliveries(overview.delivery_reviews(connection)),
         *_events(connection),
     ]
 

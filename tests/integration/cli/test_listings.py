@@ -13,7 +13,6 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from tests.unit.worker.ledger.rows import (
-    ADVISE,
     add_attempt,
     add_cursor,
     add_delivery,
@@ -60,15 +59,15 @@ def test_every_listing_pages_without_gaps_when_rows_share_a_moment(ledger: Ledge
             add_run(connection, str(number), at=minutes_ago(number // 3))
             add_delivery(connection, f"d{number}", at=minutes_ago(number // 3))
     with ledger.read() as connection:
-        whole_runs = [row["id"] for row in list_runs(connection, advise=ADVISE)]
-        whole_orders = [f"{row['source']}/{row['order_id']}" for row in list_orders(connection, advise=ADVISE)]
-        whole_deliveries = [row["id"] for row in list_deliveries(connection, advise=ADVISE)]
+        whole_runs = [row["id"] for row in list_runs(connection)]
+        whole_orders = [f"{row['source']}/{row['order_id']}" for row in list_orders(connection)]
+        whole_deliveries = [row["id"] for row in list_deliveries(connection)]
         for place in range(7):
-            runs = list_runs(connection, advise=ADVISE, after=whole_runs[place], limit=2)
+            runs = list_runs(connection, after=whole_runs[place], limit=2)
             assert [row["id"] for row in runs] == whole_runs[place + 1 : place + 3]
-            orders = list_orders(connection, advise=ADVISE, after=whole_orders[place])
+            orders = list_orders(connection, after=whole_orders[place])
             assert [f"{row['source']}/{row['order_id']}" for row in orders] == whole_orders[place + 1 :]
-            deliveries = list_deliveries(connection, advise=ADVISE, after=whole_deliveries[place])
+            deliveries = list_deliveries(connection, after=whole_deliveries[place])
             assert [row["id"] for row in deliveries] == whole_deliveries[place + 1 :]
         assert find_runs(connection, whole_runs[0][:12]) != []
         assert suggestions(connection, "jnae@example.com") == ["jane@example.com"]

@@ -20,7 +20,6 @@ from worker.cli.app import app
 from worker.clients.list_pages import UnpageableListError
 from worker.ledger.session import Ledger
 from worker.ledger.views import overview
-from worker.reasons import advice
 from worker.sandbox import Fault, Sandbox, SandboxConfig
 from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.order_polling import Polled
@@ -203,7 +202,7 @@ def test_orders_go_on_and_the_list_is_told_when_subscriptions_cannot_be_read(rig
         assert poller.poll().error is not None
         rig.clock.move(300)
     with rig.ledger.read() as connection:
-        found = overview.status(connection, rig.clock(), advise=advice)
+        found = overview.status(connection, rig.clock())
         [told] = found["lists"]
         assert (told["source"], told["list"], told["failures"]) == ("studiocart", "subscriptions", 3)
         keys = {problem.key for problem in problems(connection, rig.clock())}

@@ -15,7 +15,6 @@ from worker.ledger.views.page.runs import page_of_runs
 from worker.ledger.views.page.search import search
 from worker.ledger.views.page.systems import systems
 from worker.ledger.views.page.today import done_since, needs_person, under_way
-from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LARGE = ("runs", "orders", "deliveries", "attempts", "events", "learners")
@@ -42,19 +41,19 @@ def test_no_large_table_is_read_whole_when_the_page_asks(ledger: Ledger) -> None
             # Without rows a whole table is the least to read; what matters is whether there is another way.
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         event.listen(ledger.engine, "before_cursor_execute", note)
-        needs_person(connection, advise=advice, most_counted=1000)
+        needs_person(connection, most_counted=1000)
         under_way(connection, NOW, most_counted=1000)
         done_since(connection, NOW)
         pace(connection, NOW)
         systems(connection, NOW, sources=(), destinations=())
-        page_of_runs(connection, advise=advice, size=50)
+        page_of_runs(connection, size=50)
         for state in RunState:
-            page_of_runs(connection, advise=advice, size=50, states=(state,))
-        page_of_runs(connection, advise=advice, size=50, states=(RunState.REVIEW,), reason="unnamed_seat")
-        page_of_runs(connection, advise=advice, size=50, reason="superseded")
-        page_of_runs(connection, advise=advice, size=50, system="threedcart")
+            page_of_runs(connection, size=50, states=(state,))
+        page_of_runs(connection, size=50, states=(RunState.REVIEW,), reason="unnamed_seat")
+        page_of_runs(connection, size=50, reason="superseded")
+        page_of_runs(connection, size=50, system="threedcart")
         for wanted in ("jane@x.example", "studiocart/1109", "1109", "01abcd", "jane doe"):
-            search(connection, wanted, advise=advice)
+            search(connection, wanted)
         event.remove(ledger.engine, "before_cursor_execute", note)
     assert len(plans) > 30
     assert {statement: plan for statement, plan in plans.items() if WHOLE.search(plan)} == {}

@@ -10,7 +10,6 @@ from worker.errors import NotInLedgerError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.views.page.runs import page_of_runs
-from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 ROWS = [
@@ -52,10 +51,10 @@ ASKED: list[tuple[dict[str, Any], str]] = [
 
 def test_runs_are_newest_first_and_only_those_asked_for_when_filtered(filled: Ledger) -> None:
     with filled.read() as connection:
-        found = [page_of_runs(connection, advise=advice, **{"size": 10, **filters}) for filters, _ in ASKED]
+        found = [page_of_runs(connection, **{"size": 10, **filters}) for filters, _ in ASKED]
     assert [" ".join(run["id"] for run in each) for each in found] == [ids for _, ids in ASKED]
 
 
 def test_page_is_refused_when_the_run_to_go_on_after_is_not_there(filled: Ledger) -> None:
     with filled.read() as connection, pytest.raises(NotInLedgerError, match="to go on after"):
-        page_of_runs(connection, advise=advice, after="r9", size=10)
+        page_of_runs(connection, after="r9", size=10)

@@ -8,7 +8,6 @@ from tests.integration.web.filling import add_learner, add_order, add_run
 from worker.ledger.session import Ledger
 from worker.ledger.views.page import search as page_search
 from worker.ledger.views.page.search import search
-from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -42,7 +41,7 @@ def test_people_are_listed_separately_when_their_addresses_fold_alike(ledger: Le
         add_order(connection, "2", NOW, buyer_email_key="stra\u00dfe@doe.example")
     for wanted in ("STRASSE@doe.example", "stra\u00dfe@doe.example", "str\u00e0sse@doe.example"):
         with ledger.read() as connection:
-            hits = search(connection, wanted, advise=advice)
+            hits = search(connection, wanted)
         assert {each["id"] for each in hits.learners} == {"lane1", "lane2"}
         assert {each["order_id"] for each in hits.orders} == {"1", "2"}
         assert hits.path is None
@@ -73,12 +72,12 @@ NONE = ("", "  ", "x", "nobody", "studiocart/9", "99", "zzzz", "no@body.example"
 
 def test_one_thing_is_gone_to_when_it_alone_is_meant(filled: Ledger) -> None:
     with filled.read() as connection:
-        assert {wanted: search(connection, wanted, advise=advice).path for wanted in ONE} == ONE
+        assert {wanted: search(connection, wanted).path for wanted in ONE} == ONE
 
 
 def test_several_are_listed_by_kind_newest_first_when_more_than_one_is_meant(filled: Ledger) -> None:
     with filled.read() as connection:
-        found = {wanted: search(connection, wanted, advise=advice) for wanted in SEVERAL}
+        found = {wanted: search(connection, wanted) for wanted in SEVERAL}
     assert {
         wanted: (
             [learner["id"] for learner in hits.learners],
@@ -91,7 +90,7 @@ def test_several_are_listed_by_kind_newest_first_when_more_than_one_is_meant(fil
 
 def test_nothing_is_found_when_nothing_is_called_so(filled: Ledger) -> None:
     with filled.read() as connection:
-        found = [search(connection, wanted, advise=advice) for wanted in NONE]
+        found = [search(connection, wanted) for wanted in NONE]
     assert [(len(hits), hits.path) for hits in found] == [(0, None)] * len(NONE)
 
 
@@ -100,6 +99,6 @@ def test_older_buyers_are_found_by_the_names_beginning_when_the_recent_are_other
 ) -> None:
     monkeypatch.setattr(page_search, "RECENT_ROWS", 1)
     with filled.read() as connection:
-        assert search(connection, "kari nordmann", advise=advice).path == ("orders", "frontcore", "1109")
-        assert search(connection, "nordmann", advise=advice).path is None
-        assert [order["order_id"] for order in search(connection, "jane doe", advise=advice).orders] == ["1109", "1110"]
+        assert search(connection, "kari nordmann").path == ("orders", "frontcore", "1109")
+        assert search(connection, "nordmann").path is None
+        assert [order["order_id"] for order in search(connection, "jane doe").orders] == ["1109", "1110"]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from tests.integration.web.filling import add_delivery, add_order, add_run
 from worker.ledger.session import Ledger
 from worker.ledger.views.page.today import done_since, needs_person, under_way
-from worker.reasons import advice
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -33,7 +32,7 @@ def test_groups_are_by_reason_with_the_longest_waiting_first_when_things_need_a_
             add_run(connection, f"r{number}", ago(days=days), state=state, reason=reason)
         add_delivery(connection, "d1", ago(hours=1), state="review", reason="order_not_found")
     with ledger.read() as connection:
-        groups = needs_person(connection, advise=advice, most_counted=1)
+        groups = needs_person(connection, most_counted=1)
     assert [(group["what"], group["state"], group["reason"], group["count"]) for group in groups] == [
         ("runs", "failed", None, 1),
         ("orders", "review", "unknown_status", 1),
@@ -49,7 +48,7 @@ def test_groups_are_by_reason_with_the_longest_waiting_first_when_things_need_a_
 
 def test_nothing_needs_a_person_when_the_ledger_is_empty(ledger: Ledger) -> None:
     with ledger.read() as connection:
-        assert needs_person(connection, advise=advice, most_counted=1000) == []
+        assert needs_person(connection, most_counted=1000) == []
         assert under_way(connection, NOW, most_counted=1000) == {
             "pending": 0,
             "running": 0,

@@ -27,7 +27,6 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
 from worker.ledger.tables.runs import attempts, cursors, events, orders, runs, steps
 from worker.ledger.views import listing
-from worker.reasons import advice
 from worker.web.api import models as api_models
 from worker.web.app import create_app
 
@@ -180,17 +179,17 @@ def test_address_is_locked_out_in_every_process_when_it_guesses(client_with: Cli
 
 def test_listings_are_the_command_lines_when_they_are_read(client: AppClient, filled: Ledger) -> None:
     with filled.read() as connection:
-        assert ask(client, "runs") == list(listing.list_runs(connection, advise=advice))
-        assert ask(client, "orders") == list(listing.list_orders(connection, advise=advice))
-        assert ask(client, "deliveries") == list(listing.list_deliveries(connection, advise=advice))
-        assert ask(client, "runs/run0") == listing.show_run(connection, "run0", advise=advice)
-        shown = listing.show_order(connection, "studiocart", "1109", advise=advice)
+        assert ask(client, "runs") == list(listing.list_runs(connection))
+        assert ask(client, "orders") == list(listing.list_orders(connection))
+        assert ask(client, "deliveries") == list(listing.list_deliveries(connection))
+        assert ask(client, "runs/run0") == listing.show_run(connection, "run0")
+        shown = listing.show_order(connection, "studiocart", "1109")
         assert ask(client, "orders/studiocart/1109") == shown
-        shown = listing.status(connection, NOW, advise=advice, webhook_sources=["studiocart"])
+        shown = listing.status(connection, NOW, webhook_sources=["studiocart"])
         assert ask(client, "status") == shown | {"offers_problem": ask(client, "status")["offers_problem"]}
         assert "offers.toml" in ask(client, "status")["offers_problem"]
-        delivery_id = next(listing.list_deliveries(connection, advise=advice))["id"]
-        shown = listing.show_delivery(connection, delivery_id, advise=advice)
+        delivery_id = next(listing.list_deliveries(connection))["id"]
+        shown = listing.show_delivery(connection, delivery_id)
         assert ask(client, f"deliveries/{delivery_id}") == shown
 
 

@@ -51,12 +51,10 @@ def list_command(
 ) -> None:
     """List deliveries, newest first."""
     from worker.ledger.views.listing import list_deliveries
-    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         rows = list_deliveries(
             connection,
-            advise=advice,
             states=state or (),
             source=source,
             reason=reason,
@@ -86,10 +84,9 @@ def show_command(
     """Show one delivery, and what came of it."""
     from worker.ledger.views.listing import show_delivery
     from worker.ledger.views.lookup import one_delivery
-    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
-        found = show_delivery(connection, one_delivery(connection, delivery), advise=advice)
+        found = show_delivery(connection, one_delivery(connection, delivery))
     if as_json:
         print_json(found)
     else:

@@ -50,12 +50,10 @@ def list_command(
 ) -> None:
     """List orders, those with the latest news first."""
     from worker.ledger.views.listing import list_orders
-    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
         rows = list_orders(
             connection,
-            advise=advice,
             states=state or (),
             source=source,
             reason=reason,
@@ -84,15 +82,14 @@ def show_command(
     from worker.ledger.views.history import story_of_order
     from worker.ledger.views.listing import show_order
     from worker.ledger.views.lookup import not_found
-    from worker.reasons import advice
 
     source, _, order_id = order.partition("/")
     with opening_of(context).reading() as connection:
         try:
-            found = show_order(connection, source, order_id, advise=advice)
+            found = show_order(connection, source, order_id)
         except NotInLedgerError:
             raise not_found(connection, "order", order) from None
-        story = story_of_order(connection, source, order_id, advise=advice, now=datetime.now(UTC))
+        story = story_of_order(connection, source, order_id, now=datetime.now(UTC))
     if as_json:
         print_json(found)
     else:

@@ -128,13 +128,11 @@ def _choose(
     until: datetime | None,
 ) -> list[Shape]:
     from worker.ledger.views.listing import list_runs
-    from worker.reasons import advice
 
     with runtime.ledger.read() as connection:
         return list(
             list_runs(
                 connection,
-                advise=advice,
                 states=states if review_reason is None else (RunState.REVIEW,),
                 reason=review_reason,
                 source=source,

@@ -76,7 +76,6 @@ def list_command(
 ) -> None:
     """List runs, newest first."""
     from worker.ledger.views.listing import list_runs
-    from worker.reasons import advice
 
     if review_reason is not None and (state or reason):
         raise typer.BadParameter("it says state and reason already", param_hint="--review-reason")
@@ -84,7 +83,6 @@ def list_command(
         size = limit if as_json else None
         rows = list_runs(
             connection,
-            advise=advice,
             states=(state or ()) if review_reason is None else (RunState.REVIEW,),
             source=source,
             reason=review_reason or reason,
@@ -109,10 +107,9 @@ def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) 
     from worker.ledger.views.diagnosis import judge
     from worker.ledger.views.listing import show_run
     from worker.ledger.views.lookup import one_run
-    from worker.reasons import advice
 
     with opening_of(context).reading() as connection:
-        found = show_run(connection, one_run(connection, run), advise=advice)
+        found = show_run(connection, one_run(connection, run))
         verdict = judge(connection, [found], [], [], now=datetime.now(UTC))
     if as_json:
         print_json(found)
@@ -183,7 +180,6 @@ def _chosen(
 ) -> list[str]:
     """The run that was named, or those in review with a reason, once the operator has agreed."""
     from worker.ledger.views.listing import list_runs, show_run
-    from worker.reasons import advice
 
     if (run is None) == (review_reason is None):
         raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")
@@ -191,11 +187,11 @@ def _chosen(
         run_id = named_run(runtime, run)
         if verb == "Cancel" and not dry_run and not yes and is_terminal():
             with runtime.ledger.read() as connection:
-                console(stderr=True).print(runs_table([show_run(connection, run_id, advise=advice)]))
+                console(stderr=True).print(runs_table([show_run(connection, run_id)]))
             ask("Cancel this run? It will give nobody access.", yes=False)
         return [run_id]
     with runtime.ledger.read() as connection:
-        found = list(list_runs(connection, advise=advice, states=(RunState.REVIEW,), reason=review_reason))
+        found = list(list_runs(connection, states=(RunState.REVIEW,), reason=review_reason))
     if not found:
         typer.echo("No run matches: nothing to do.")
     elif not dry_run and not yes:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is done, what waits, what needs a person, and how the sources are doing."""
     from worker.ledger.views.listing import status
-    from worker.reasons import advice
     from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
@@ -31,7 +30,6 @@ def status_command(context: typer.Context, as_json: AsJson = False) -> None:
         found = status(
             connection,
             datetime.now(UTC),
-            advise=advice,
             webhook_sources=settings.webhook_sources(),
             offers_problem=offers_problem(connection, settings.offers_file),
         )

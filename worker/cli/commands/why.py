@@ -29,13 +29,12 @@ def why_command(
 ) -> None:
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.ledger.views.history import why
-    from worker.reasons import advice
     from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
     with opening.reading() as connection:
         problem = offers_problem(connection, opening.settings.offers_file)
-        story = why(connection, subject, advise=advice, now=datetime.now(UTC))
+        story = why(connection, subject, now=datetime.now(UTC))
     if as_json:
         print_json(story)
     else:

@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.runs import orders
 from worker.ledger.views.listing import list_deliveries, list_orders, list_runs, show_run
-from worker.reasons import advice
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
@@ -81,10 +80,10 @@ def read_facts(ledger: Ledger, *, in_full: bool = False) -> Facts:
     """Read the ledger; `in_full` with every run's steps, attempts and events. Raises `SQLAlchemyError`."""
     to_look_at_again = select(func.count()).select_from(orders).where(orders.c.replan_at.is_not(None))
     with ledger.read() as connection:
-        runs = tuple(list_runs(connection, advise=advice))
+        runs = tuple(list_runs(connection))
         return Facts(
-            runs=tuple(show_run(connection, run["id"], advise=advice) for run in runs) if in_full else runs,
-            orders=tuple(list_orders(connection, advise=advice)),
-            deliveries=tuple(list_deliveries(connection, advise=advice)),
+            runs=tuple(show_run(connection, run["id"]) for run in runs) if in_full else runs,
+            orders=tuple(list_orders(connection)),
+            deliveries=tuple(list_deliveries(connection)),
             to_look_at_again=connection.scalar(to_look_at_again) or 0,
         )

@@ -12,7 +12,7 @@ from worker.ledger.tables.runs import attempts, events, orders, runs
 from worker.ledger.views import lookup
 from worker.ledger.views.diagnosis import judge
 from worker.ledger.views.listing import list_deliveries, list_runs
-from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
+from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Shape, order_shape, run_shape
 from worker.ledger.views.subscription_timeline import subscription_line
 from worker.ledger.views.timeline import Line, attempt_line, delivery_lines, event_line, order_line
 from worker.settings.settings import SOURCES
@@ -34,7 +34,7 @@ class _Story:
     """By order."""
 
 
-def why(connection: Connection, subject: str, *, advise: Advise, now: datetime) -> Shape:
+def why(connection: Connection, subject: str, *, now: datetime) -> Shape:
     """The story of an EMAIL, of a SOURCE/ORDER, or of the order of a run that is named by its id or key.
 
     A run that belongs to a completion has a story of its own, which is part of its learner's.
@@ -47,26 +47,26 @@ def why(connection: Connection, subject: str, *, advise: Advise, now: datetime) 
     subject = subject.strip()
     source, slash, order_id = subject.partition("/")
     if "@" in subject:
-        story = _of_learner(connection, subject, advise)
+        story = _of_learner(connection, subject)
     elif slash and source in SOURCES and "/" not in order_id:
-        story = _of_order(connection, source, order_id, advise)
+        story = _of_order(connection, source, order_id)
     else:
-        story = _of_run(connection, subject, advise)
+        story = _of_run(connection, subject)
     if not (story.orders or story.runs or any(story.deliveries)):
         raise lookup.not_found(connection, "learner" if "@" in subject else "order", subject)
-    return _told(connection, subject, story, advise, now)
+    return _told(connection, subject, story, now)
 
 
-def story_of_order(connection: Connection, source: str, order_id: str, *, advise: Advise, now: datetime) -> Shape:
+def story_of_order(connection: Connection, source: str, order_id: str, *, now: datetime) -> Shape:
     """As `why`, of an order that is there, whatever its id holds: a slash or an @ names nothing else here."""
-    story = _of_order(connection, source, order_id, advise)
-    return _told(connection, f"{source}/{order_id}", story, advise, now)
+    story = _of_order(connection, source, order_id)
+    return _told(connection, f"{source}/{order_id}", story, now)
 
 
-def _told(connection: Connection, subject: str, story: _Story, advise: Advise, now: datetime) -> Shape:
+def _told(connection: Connection, subject: str, story: _Story, now: datetime) -> Shape:
     verdict = judge(connection, story.runs, story.orders, [row for rows in story.deliveries for row in rows], now=now)
     # Without the Z, after which a whole second would sort behind its fractions.
-    lines = sorted(_lines(connection, story, advise), key=lambda line: str(line["at"]).removesuffix("Z"))
+    lines = sorted(_lines(connection, story), key=lambda line: str(line["at"]).removesuffix("Z"))
     return {
         "subject": subject,
         "answer": verdict.answer,
@@ -79,8 +79,8 @@ def _told(connection: Connection, subject: str, story: _Story, advise: Advise, n
     }
 
 
-def _of_learner(connection: Connection, email: str, advise: Advise) -> _Story:
-    found = list(list_runs(connection, advise=advise, email=email, limit=_MOST_RUNS))
+def _of_learner(connection: Connection, email: str) -> _Story:
+    found = list(list_runs(connection, email=email, limit=_MOST_RUNS))
     bought = connection.execute(
         select(orders.c.source, orders.c.order_id)
         .where(orders.c.buyer_email_key == email_key(email))
@@ -89,7 +89,7 @@ def _of_learner(connection: Connection, email: str, advise: Advise) -> _Story:
     )
     names = [(row.source, row.order_id) for row in bought]
     names += [(run["source"], run["order_id"]) for run in found if run["order_id"] is not None]
-    story = _with_orders(connection, list(dict.fromkeys(names))[:_MOST_ORDERS], found, advise)
+    story = _with_orders(connection, list(dict.fromkeys(names))[:_MOST_ORDERS], found)
     # A seat without a learner's email (its placeholder) belongs to the buyer's story.
     known = {run["id"] for run in found}
     for source, order_id in [(order["source"], order["order_id"]) for order in story.orders]:
@@ -97,28 +97,26 @@ def _of_learner(connection: Connection, email: str, advise: Advise) -> _Story:
             runs.c.source == source, runs.c.order_id == order_id, runs.c.email_key.is_(None)
         )
         rows = [row for row in connection.execute(nameless.limit(_MOST_RUNS)) if row.id not in known]
-        story.runs += [run_shape(row, 0, advise) for row in rows]
+        story.runs += [run_shape(row, 0) for row in rows]
     return story
 
 
-def _of_order(connection: Connection, source: str, order_id: str, advise: Advise) -> _Story:
-    found = list(list_runs(connection, advise=advise, source=source, order_id=order_id, limit=_MOST_RUNS))
-    return _with_orders(connection, [(source, order_id)], found, advise)
+def _of_order(connection: Connection, source: str, order_id: str) -> _Story:
+    found = list(list_runs(connection, source=source, order_id=order_id, limit=_MOST_RUNS))
+    return _with_orders(connection, [(source, order_id)], found)
 
 
-def _of_run(connection: Connection, text: str, advise: Advise) -> _Story:
+def _of_run(connection: Connection, text: str) -> _Story:
     found = lookup.find_runs(connection, text)
     if len(found) != 1:
         return _Story()
     row = connection.execute(select(*RUN_COLUMNS).where(runs.c.id == found[0])).one()
     if row.order_id is None:
-        return _Story(runs=[run_shape(row, 0, advise)])
-    return _of_order(connection, row.source, row.order_id, advise)
+        return _Story(runs=[run_shape(row, 0)])
+    return _of_order(connection, row.source, row.order_id)
 
 
-def _with_orders(
-    connection: Connection, names: Iterable[tuple[str, str]], found: list[Shape], advise: Advise
-) -> _Story:
+def _with_orders(connection: Connection, names: Iterable[tuple[str, str]], found: list[Shape]) -> _Story:
     story = _Story(runs=found)
     for source, order_id in names:
         row = connection.execute(
@@ -126,13 +124,13 @@ def _with_orders(
         ).one_or_none()
         if row is not None:
             subscription = subscription_line(connection, source, order_id)
-            story.orders.append(order_shape(row, advise) | {"subscription": subscription})
-        arrivals = list_deliveries(connection, advise=advise, source=source, order_id=order_id, limit=_MOST_DELIVERIES)
+            story.orders.append(order_shape(row) | {"subscription": subscription})
+        arrivals = list_deliveries(connection, source=source, order_id=order_id, limit=_MOST_DELIVERIES)
         story.deliveries.append(list(arrivals))
     return story
 
 
-def _lines(connection: Connection, story: _Story, advise: Advise) -> Iterator[Line]:
+def _lines(connection: Connection, story: _Story) -> Iterator[Line]:
     by_id = {run["id"]: run for run in story.runs}
     for order in story.orders:
         yield order_line(order)
@@ -147,4 +145,4 @@ def _lines(connection: Connection, story: _Story, advise: Advise) -> Iterator[Li
     ]
     recorded = select(events).where(or_(events.c.run_id.in_(by_id), *about_orders)).order_by(events.c.id)
     for row in connection.execute(recorded):
-        yield event_line(row, by_id.get(row.run_id), advise)
+        yield event_line(row, by_id.get(row.run_id))

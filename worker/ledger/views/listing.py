@@ -21,7 +21,6 @@ from worker.ledger.views.serializers import (
     DELIVERY_COLUMNS,
     ORDER_COLUMNS,
     RUN_COLUMNS,
-    Advise,
     Shape,
     attempt_shape,
     delivery_shape,
@@ -35,7 +34,6 @@ from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
 __all__ = [
-    "Advise",
     "Shape",
     "list_deliveries",
     "list_orders",
@@ -53,7 +51,6 @@ FAILED_OUTCOMES = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
 def list_runs(
     connection: Connection,
     *,
-    advise: Advise,
     states: Sequence[str] = (),
     source: str | None = None,
     reason: str | None = None,
@@ -92,10 +89,10 @@ def list_runs(
         counts = _attempt_counts(connection, [row.id for row in page])
         for row in page:
             tries, failed = counts.get(row.id, (0, 0))
-            yield run_shape(row, tries, advise, failed_attempts=failed)
+            yield run_shape(row, tries, failed_attempts=failed)
 
 
-def show_run(connection: Connection, run_id: str, *, advise: Advise) -> Shape:
+def show_run(connection: Connection, run_id: str) -> Shape:
     """One run with its steps, their attempts and its events, oldest first. Raises `NotInLedgerError`.
 
     A step that is no longer planned (its offer's groups were changed) is kept, as `removed`, for its attempts.
@@ -124,7 +121,7 @@ def show_run(connection: Connection, run_id: str, *, advise: Advise) -> Shape:
     ]
     outcomes = [attempt["outcome"] for step in shown for attempt in step["attempts"]]
     failed = sum(outcome in FAILED_OUTCOMES for outcome in outcomes)
-    return run_shape(row, len(outcomes), advise, failed_attempts=failed) | {
+    return run_shape(row, len(outcomes), failed_attempts=failed) | {
         "learner": row.learner,
         "delivery_id": row.delivery_id,
         "cancel_reason": row.cancel_reason,
@@ -139,7 +136,6 @@ def show_run(connection: Connection, run_id: str, *, advise: Advise) -> Shape:
 def list_orders(
     connection: Connection,
     *,
-    advise: Advise,
     states: Sequence[str] = (),
     source: str | None = None,
     reason: str | None = None,
@@ -176,10 +172,10 @@ def list_orders(
     columns = (orders.c.updated_at, orders.c.source, orders.c.order_id)
     for page in pages(connection, query, columns, limit=limit, mark=mark):
         for row in page:
-            yield order_shape(row, advise)
+            yield order_shape(row)
 
 
-def show_order(connection: Connection, source: str, order_id: str, *, advise: Advise) -> Shape:
+def show_order(connection: Connection, source: str, order_id: str) -> Shape:
     """One order with its lines, the versions seen of it, its runs, deliveries and events. Raises `NotInLedgerError`."""
     row = connection.execute(
         select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
@@ -202,7 +198,7 @@ def show_order(connection: Connection, source: str, order_id: str, *, advise: Ad
         for event in trail
         if "version" in event["detail"]
     }
-    return order_shape(row, advise) | {
+    return order_shape(row) | {
         "subscription": subscription_line(connection, source, order_id),
         "lines": _named(connection, source, (row.document or {}).get("lines", [])),
         "versions": [
@@ -215,8 +211,8 @@ def show_order(connection: Connection, source: str, order_id: str, *, advise: Ad
             }
             for version in versions
         ],
-        "runs": list(list_runs(connection, advise=advise, source=source, order_id=order_id)),
-        "deliveries": list(list_deliveries(connection, advise=advise, source=source, order_id=order_id)),
+        "runs": list(list_runs(connection, source=source, order_id=order_id)),
+        "deliveries": list(list_deliveries(connection, source=source, order_id=order_id)),
         "events": trail,
     }
 
@@ -233,7 +229,6 @@ def _named(connection: Connection, source: str, lines: list[Shape]) -> list[Shap
 def list_deliveries(
     connection: Connection,
     *,
-    advise: Advise,
     states: Sequence[str] = (),
     source: str | None = None,
     reason: str | None = None,
@@ -272,10 +267,10 @@ def list_deliveries(
             raise NotInLedgerError(f"There is no delivery {after} to go on after.")
     for page in pages(connection, query, (deliveries.c.received_at, deliveries.c.id), limit=limit, mark=mark):
         for row in page:
-            yield delivery_shape(row, advise)
+            yield delivery_shape(row)
 
 
-def show_delivery(connection: Connection, delivery_id: str, *, advise: Advise) -> Shape:
+def show_delivery(connection: Connection, delivery_id: str) -> Shape:
     """One delivery, with its order (None while it is not known) and the runs it caused. Raises `NotInLedgerError`."""
     row = connection.execute(select(*DELIVERY_COLUMNS).where(deliveries.c.id == delivery_id)).one_or_none()
     if row is None:
@@ -286,8 +281,8 @@ def show_delivery(connection: Connection, delivery_id: str, *, advise: Advise) -
     caused = select(runs.c.id).where(
         runs.c.source == row.source, runs.c.order_id == row.order_id, runs.c.delivery_id == delivery_id
     )
-    return delivery_shape(row, advise) | {
-        "order": order_shape(order, advise) if order is not None else None,
+    return delivery_shape(row) | {
+        "order": order_shape(order) if order is not None else None,
         "run_ids": list(connection.scalars(caused.order_by(runs.c.id))),
         "events": _events(
             connection,

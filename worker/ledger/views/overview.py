@@ -17,7 +17,8 @@ from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
 from worker.ledger.views.reconcile import missed_by_webhook
-from worker.ledger.views.serializers import Advise, Shape, iso
+from worker.ledger.views.serializers import Shape, iso
+from worker.reasons import advice
 
 MISSED_WINDOW = timedelta(days=30)
 """So far back orders are counted of which no webhook told."""
@@ -30,7 +31,6 @@ def status(
     connection: Connection,
     now: datetime,
     *,
-    advise: Advise,
     webhook_sources: Collection[str] = (),
     offers_problem: str | None = None,
 ) -> Shape:
@@ -51,9 +51,9 @@ def status(
         "runs": _counts(connection, runs, RunState),
         "orders": _counts(connection, orders, OrderState),
         "deliveries": _counts(connection, deliveries, DeliveryState),
-        "reviews": reviews(connection, advise),
-        "failures": failures(connection, advise),
-        "delivery_reviews": delivery_reviews(connection, advise),
+        "reviews": reviews(connection),
+        "failures": failures(connection),
+        "delivery_reviews": delivery_reviews(connection),
         "due": due_runs(connection, now),
         "due_deliveries": _due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
         "pauses": pauses_shape(connection),
@@ -65,19 +65,19 @@ def status(
     }
 
 
-def reviews(connection: Connection, advise: Advise) -> list[Shape]:
+def reviews(connection: Connection) -> list[Shape]:
     """The runs that wait for a person, by reason, the most frequent first."""
-    return _by_reason(connection, runs.c.created_at, RunState.REVIEW, advise)
+    return _by_reason(connection, runs.c.created_at, RunState.REVIEW)
 
 
-def failures(connection: Connection, advise: Advise) -> list[Shape]:
+def failures(connection: Connection) -> list[Shape]:
     """The runs that failed, by reason, the most frequent first."""
-    return _by_reason(connection, runs.c.created_at, RunState.FAILED, advise)
+    return _by_reason(connection, runs.c.created_at, RunState.FAILED)
 
 
-def delivery_reviews(connection: Connection, advise: Advise) -> list[Shape]:
+def delivery_reviews(connection: Connection) -> list[Shape]:
     """The deliveries that wait for a person, by reason, the most frequent first."""
-    return _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW, advise)
+    return _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW)
 
 
 def due_runs(connection: Connection, now: datetime) -> Shape:
@@ -129,7 +129,7 @@ def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict
     return dict.fromkeys(map(str, states), 0) | {row.state: row.rows for row in counted}
 
 
-def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum, advise: Advise) -> list[Shape]:
+def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) -> list[Shape]:
     """What is in `state`, by reason, the most frequent first; `orders` counts the orders that the rows are of."""
     table = begun_at.table
     order = table.c.source + "/" + table.c.order_id
@@ -146,7 +146,7 @@ def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum, ad
     )
     shown = []
     for row in counted:
-        found = advise(row.reason)
+        found = advice(row.reason)
         shown.append(
             {
                 "reason": row.reason,

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Row
 
 from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.reasons import advice
 
 Shape = dict[str, Any]
 """Ids are strings, moments ISO 8601 in UTC ending in `Z`."""
-
-
-class Advised(Protocol):
-    """What a reason means and what to do, one sentence each."""
-
-    @property
-    def sentence(self) -> str: ...
-    @property
-    def action(self) -> str: ...
-
-
-class Advise(Protocol):
-    """Explains a reason code with the ids filled in; None for no code. `worker.reasons.advice` is the one there is:
-    the ledger does not know the workflows, so its callers hand it in.
-    """
-
-    def __call__(
-        self, code: str | None, *, run_id: str = ..., source: str = ..., order_id: str = ...
-    ) -> Advised | None: ...
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -104,13 +86,13 @@ DELIVERY_COLUMNS = tuple(
 )
 
 
-def run_shape(row: Row[Any], attempt_count: int, advise: Advise, *, failed_attempts: int = 0) -> Shape:
+def run_shape(row: Row[Any], attempt_count: int, *, failed_attempts: int = 0) -> Shape:
     """A run, with its reason explained. `attempts` counts every try of every call and lookup, `failed_attempts` those
     that did not work: 0 for a run without trouble.
 
     Either `order_id` or `completion_id` says what it belongs to; the other is None.
     """
-    found = advise(row.reason, run_id=row.id, source=row.source, order_id=row.order_id or "ORDER")
+    found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id or "ORDER")
     return {
         "id": row.id,
         "workflow": row.workflow,
@@ -157,9 +139,9 @@ def attempt_shape(row: Row[Any]) -> Shape:
     }
 
 
-def order_shape(row: Row[Any], advise: Advise) -> Shape:
+def order_shape(row: Row[Any]) -> Shape:
     """An order as last seen; `total` in the currency's minor units."""
-    found = advise(row.reason, source=row.source, order_id=row.order_id)
+    found = advice(row.reason, source=row.source, order_id=row.order_id)
     total = None
     if row.total_minor_units is not None:
         total = {"minor_units": row.total_minor_units, "currency": row.currency}
@@ -190,9 +172,9 @@ def _of_an_order(action: str, row: Row[Any]) -> str:
     return f"See `cartbridge why {row.source}/{row.order_id}`." if "RUN" in words else action
 
 
-def delivery_shape(row: Row[Any], advise: Advise) -> Shape:
+def delivery_shape(row: Row[Any]) -> Shape:
     """One arrival of news."""
-    found = advise(row.reason, source=row.source, order_id=row.order_id or "ORDER")
+    found = advice(row.reason, source=row.source, order_id=row.order_id or "ORDER")
     return {
         "id": row.id,
         "source": row.source,

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
-from worker.ledger.views.serializers import Advise, Shape, iso
+from worker.ledger.views.serializers import Shape, iso
+from worker.reasons import advice
 
 Line = dict[str, Any]
 """`{at, text, tone, order, run_id}`; the tone is `good`, `wait`, `bad` or `plain`."""
@@ -141,10 +142,10 @@ def attempt_line(row: Row[Any], run: Shape) -> Line:
     return _run_line(iso(moment), run, f"{verb}{what}: {outcome}{error}.", tone)
 
 
-def event_line(row: Row[Any], run: Shape | None, advise: Advise) -> Line:
+def event_line(row: Row[Any], run: Shape | None) -> Line:
     """One line of the audit trail."""
     if run is None:
-        return _order_event(row, advise)
+        return _order_event(row)
     words, tone = _EVENTS.get(row.kind, (row.kind.replace("_", " "), "plain"))
     detail = row.detail or {}
     if row.kind == "run_planned" and row.reason is not None:
@@ -156,26 +157,26 @@ def event_line(row: Row[Any], run: Shape | None, advise: Advise) -> Line:
         words = f"{words}, LearningCart order {detail['result_id']} was {found}"
     if row.actor.startswith("operator:") and row.kind != "run_planned":
         words = f"{words} by {person(row.actor)}"
-    return _run_line(iso(row.at), run, f"{words}{_because(row, advise)}", tone)
+    return _run_line(iso(row.at), run, f"{words}{_because(row)}", tone)
 
 
-def _because(row: Row[Any], advise: Advise) -> str:
+def _because(row: Row[Any]) -> str:
     """The reason: a code's sentence, or what the operator wrote."""
     if not row.reason:
         return "."
-    found = advise(row.reason, source=row.source or "SOURCE", order_id=row.order_id or "ORDER")
+    found = advice(row.reason, source=row.source or "SOURCE", order_id=row.order_id or "ORDER")
     return f": {found.sentence}" if found is not None else f": {row.reason}"
 
 
-def _order_event(row: Row[Any], advise: Advise) -> Line:
+def _order_event(row: Row[Any]) -> Line:
     name = f"{row.source}/{row.order_id}"
     detail = row.detail or {}
     state = str(detail.get("state", ""))
     if row.kind == "order_ingested":
         return _line(iso(row.at), f"{person(row.actor)} asked for order {name}: {row.reason}", order=name)
     if row.kind != "order_planned" or state not in set(OrderState):
-        return _line(iso(row.at), f"Order {name}: {row.kind.replace('_', ' ')}{_because(row, advise)}", order=name)
-    found = advise(row.reason, source=row.source, order_id=row.order_id)
+        return _line(iso(row.at), f"Order {name}: {row.kind.replace('_', ' ')}{_because(row)}", order=name)
+    found = advice(row.reason, source=row.source, order_id=row.order_id)
     sentence = f" {found.sentence}" if found is not None and state != OrderState.WAITING else ""
     status = f"status {detail.get('status')!r}: " if detail.get("status") else ""
     tone = {OrderState.WAITING: "wait", OrderState.REVIEW: "bad"}.get(OrderState(state), "plain")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -19,7 +18,6 @@ from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.session import Ledger
 from worker.ledger.views import listing
 from worker.ledger.views.listing import Shape
-from worker.reasons import advice
 from worker.settings.settings import Settings
 from worker.web.api import models as api_models
 from worker.web.api.access import token_check
@@ -57,17 +55,17 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
     @router.get("/runs", responses=_page_of(api_models.RunItem))
     def list_runs(query: Annotated[RunQuery, Query()]) -> JsonAnswer:
         """Runs, newest first."""
-        return _page(ledger, query, partial(listing.list_runs, advise=advice))
+        return _page(ledger, query, listing.list_runs)
 
     @router.get("/orders", responses=_page_of(api_models.OrderItem))
     def list_orders(query: Annotated[OrderQuery, Query()]) -> JsonAnswer:
         """Orders, those with the latest news first."""
-        return _page(ledger, query, partial(listing.list_orders, advise=advice))
+        return _page(ledger, query, listing.list_orders)
 
     @router.get("/deliveries", responses=_page_of(api_models.DeliveryItem))
     def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JsonAnswer:
         """Deliveries, newest first."""
-        return _page(ledger, query, partial(listing.list_deliveries, advise=advice))
+        return _page(ledger, query, listing.list_deliveries)
 
     _add_details(router, ledger)
 
@@ -85,7 +83,6 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
             lambda connection: listing.status(
                 connection,
                 clock(),
-                advise=advice,
                 webhook_sources=webhook_sources,
                 offers_problem=offers_problem(connection, settings.offers_file),
             ),
@@ -98,17 +95,17 @@ def _add_details(router: APIRouter, ledger: Ledger) -> None:
     @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
     def show_run(run_id: str) -> JsonAnswer:
         """One run with its steps, their attempts, and its events."""
-        return _shown(ledger, lambda connection: listing.show_run(connection, run_id, advise=advice))
+        return _shown(ledger, lambda connection: listing.show_run(connection, run_id))
 
     @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
     def show_order(source: str, order_id: str) -> JsonAnswer:
         """One order with its lines, versions, runs, deliveries and events."""
-        return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id, advise=advice))
+        return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id))
 
     @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
     def show_delivery(delivery_id: str) -> JsonAnswer:
         """One delivery, with its order and the runs it caused."""
-        return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id, advise=advice))
+        return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id))
 
 
 def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JsonAnswer:

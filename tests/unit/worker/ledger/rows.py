@@ -14,11 +14,9 @@ from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
-from worker.reasons import advice
 from worker.sources.order import Learner
 
 NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)
-ADVISE = advice
 STEPS = ("add_customer", "add_customer_to_group", "add_comped_order")
 
 

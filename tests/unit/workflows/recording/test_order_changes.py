@@ -15,7 +15,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import events
 from worker.ledger.views.listing import show_order
-from worker.reasons import Reason, advice
+from worker.reasons import Reason
 from worker.sources.order import Money, Order, Payment, Seat
 from workflows.planning.model import Cancel, Create, Situation
 from workflows.planning.planner import plan
@@ -92,7 +92,7 @@ def test_each_version_tells_what_changed_when_the_order_is_shown(ledger: Ledger)
     record(ledger, an_order())
     record(ledger, an_order())
     with ledger.read() as connection:
-        shown = show_order(connection, "studiocart", "1109", advise=advice)
+        shown = show_order(connection, "studiocart", "1109")
     assert [version["changes"] for version in shown["versions"]] == [[], ["payment", "status"]]
 
 

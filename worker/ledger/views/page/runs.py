@@ -12,7 +12,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
 from worker.ledger.tables.runs import runs
 from worker.ledger.views.paging import between, pages, state_in, unindexed
-from worker.ledger.views.serializers import RUN_COLUMNS, Advise, Shape, run_shape
+from worker.ledger.views.serializers import RUN_COLUMNS, Shape, run_shape
 
 _USUAL_SYSTEM = "learningcart"
 _NEEDS_PERSON = frozenset({RunState.REVIEW, RunState.FAILED})
@@ -21,7 +21,6 @@ _NEEDS_PERSON = frozenset({RunState.REVIEW, RunState.FAILED})
 def page_of_runs(
     connection: Connection,
     *,
-    advise: Advise,
     states: Sequence[RunState] = (),
     reason: str | None = None,
     source: str | None = None,
@@ -55,4 +54,4 @@ def page_of_runs(
             raise NotInLedgerError(f"There is no run {after} to go on after.")
     query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, None))
     found = pages(connection, query, (runs.c.created_at, runs.c.id), limit=size, mark=mark)
-    return [run_shape(row, 0, advise) for page in found for row in page]
+    return [run_shape(row, 0) for page in found for row in page]

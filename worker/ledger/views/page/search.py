@@ -12,7 +12,7 @@ from worker.ledger.learners.email_keys import beyond_ascii
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import learners, orders, runs
 from worker.ledger.views.lookup import SHORTEST_PREFIX
-from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Advise, Shape, order_shape, run_shape
+from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Shape, order_shape, run_shape
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from worker.text.email_address import folded
@@ -52,7 +52,7 @@ class Hits:
         return ("runs", self.runs[0]["id"])
 
 
-def search(connection: Connection, wanted: str, *, advise: Advise) -> Hits:
+def search(connection: Connection, wanted: str) -> Hits:
     """What `wanted` names: an email or its beginning, SOURCE/ORDER, an order's number, a run's key, its id or that id's
     beginning, a LearningCart order's id, or else a name.
 
@@ -63,18 +63,18 @@ def search(connection: Connection, wanted: str, *, advise: Advise) -> Hits:
     if not text:
         return Hits([], [], [])
     if "@" in text:
-        return _by_email(connection, email_key(text), advise)
-    found = _by_id(connection, text, advise)
-    return found if len(found) or len(text) < _SHORTEST_NAME else _by_name(connection, text, advise)
+        return _by_email(connection, email_key(text))
+    found = _by_id(connection, text)
+    return found if len(found) or len(text) < _SHORTEST_NAME else _by_name(connection, text)
 
 
-def _by_email(connection: Connection, key: str, advise: Advise) -> Hits:
+def _by_email(connection: Connection, key: str) -> Hits:
     """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
     alike = _keys_alike(connection, learners.c.email_key, key)
     people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
         connection, begins(connection, learners.c.email_key, key)
     )
-    bought = _orders(connection, advise, orders.c.buyer_email_key.in_(alike))
+    bought = _orders(connection, orders.c.buyer_email_key.in_(alike))
     return Hits(people, bought, [])
 
 
@@ -89,22 +89,22 @@ def _keys_alike(connection: Connection, column: Column[Any], key: str) -> list[s
     return list(dict.fromkeys([key, wanted, *alike]))[:_MOST_ALIKE]
 
 
-def _by_id(connection: Connection, text: str, advise: Advise) -> Hits:
+def _by_id(connection: Connection, text: str) -> Hits:
     source, slash, order_id = text.partition("/")
     if slash:
         named = (orders.c.source == source.lower()) & (orders.c.order_id == order_id)
-        return Hits([], _orders(connection, advise, named), _runs(connection, advise, runs.c.key == text))
-    numbered = _orders(connection, advise, orders.c.source.in_(SOURCES) & (orders.c.order_id == text))
-    made = _runs(connection, advise, runs.c.result_id == text)
+        return Hits([], _orders(connection, named), _runs(connection, runs.c.key == text))
+    numbered = _orders(connection, orders.c.source.in_(SOURCES) & (orders.c.order_id == text))
+    made = _runs(connection, runs.c.result_id == text)
     begun: list[Shape] = []
     if len(text) >= SHORTEST_PREFIX and text.isalnum():
         # Ids are of digits and lower-case letters: between these two bounds in every language's order.
-        begun = _runs(connection, advise, (runs.c.id >= text.lower()) & (runs.c.id <= f"{text.lower()}zzzz"))
+        begun = _runs(connection, (runs.c.id >= text.lower()) & (runs.c.id <= f"{text.lower()}zzzz"))
         begun = [run for run in begun if run["id"].startswith(text.lower())]
     return Hits([], numbered, list({run["id"]: run for run in (*made, *begun)}.values()))
 
 
-def _by_name(connection: Connection, text: str, advise: Advise) -> Hits:
+def _by_name(connection: Connection, text: str) -> Hits:
     recent = (
         select(orders.c.source, orders.c.order_id, orders.c.buyer_name)
         .order_by(orders.c.updated_at.desc())
@@ -116,12 +116,12 @@ def _by_name(connection: Connection, text: str, advise: Advise) -> Hits:
     bought: list[Shape] = []
     if named:
         keys = (and_(orders.c.source == row.source, orders.c.order_id == row.order_id) for row in named)
-        bought = _orders(connection, advise, or_(*keys))
+        bought = _orders(connection, or_(*keys))
     if len(bought) < MOST_HITS:
         spellings = dict.fromkeys((text, text.title(), text.lower(), text.upper()))
         begun = or_(*(begins(connection, orders.c.buyer_name, each) for each in spellings))
         known = {(order["source"], order["order_id"]) for order in bought}
-        older = [each for each in _orders(connection, advise, begun) if (each["source"], each["order_id"]) not in known]
+        older = [each for each in _orders(connection, begun) if (each["source"], each["order_id"]) not in known]
         bought = [*bought, *older][:MOST_HITS]
     return Hits(_learners_named(connection, text), bought, [])
 
@@ -140,14 +140,14 @@ def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[Sh
     return [{"id": row.id, "email": row.email} for row in connection.execute(query)]
 
 
-def _orders(connection: Connection, advise: Advise, condition: ColumnElement[bool]) -> list[Shape]:
+def _orders(connection: Connection, condition: ColumnElement[bool]) -> list[Shape]:
     query = select(*ORDER_COLUMNS).where(condition).limit(MOST_HITS)
-    return _newest([order_shape(row, advise) for row in connection.execute(query)], "updated_at")
+    return _newest([order_shape(row) for row in connection.execute(query)], "updated_at")
 
 
-def _runs(connection: Connection, advise: Advise, condition: ColumnElement[bool]) -> list[Shape]:
+def _runs(connection: Connection, condition: ColumnElement[bool]) -> list[Shape]:
     query = select(*RUN_COLUMNS).where(condition).limit(MOST_HITS)
-    return _newest([run_shape(row, 0, advise) for row in connection.execute(query)], "created_at")
+    return _newest([run_shape(row, 0) for row in connection.execute(query)], "created_at")
 
 
 def _newest(found: Sequence[Shape], moment: str) -> list[Shape]:

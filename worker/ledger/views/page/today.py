@@ -15,12 +15,13 @@ from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
-from worker.ledger.views.serializers import Advise, Shape, iso
+from worker.ledger.views.serializers import Shape, iso
+from worker.reasons import advice
 
 DONE_HOURS = 24
 
 
-def needs_person(connection: Connection, *, advise: Advise, most_counted: int) -> list[Shape]:
+def needs_person(connection: Connection, *, most_counted: int) -> list[Shape]:
     """What waits for a person, by reason, the longest waiting first.
 
     `[{what, state, reason, count, orders, oldest_at, advice, action}]`; `what` is `runs`, `orders` or `deliveries`.
@@ -32,9 +33,7 @@ def needs_person(connection: Connection, *, advise: Advise, most_counted: int) -
         (orders.c.updated_at, OrderState.REVIEW, IN_REVIEW),
         (deliveries.c.received_at, DeliveryState.REVIEW, IN_REVIEW),
     )
-    found = [
-        group for each in groups for group in _by_reason(connection, *each, advise=advise, most_counted=most_counted)
-    ]
+    found = [group for each in groups for group in _by_reason(connection, *each, most_counted=most_counted)]
     return sorted(found, key=lambda group: str(group["oldest_at"]))
 
 
@@ -84,7 +83,6 @@ def _by_reason(
     state: str,
     index_of: str,
     *,
-    advise: Advise,
     most_counted: int,
 ) -> Iterator[Shape]:
     """One group a reason. Leaps from reason to reason along the index, and counts each no further than asked."""
@@ -98,7 +96,7 @@ def _by_reason(
     if row is None:
         row = connection.execute(first.where(*in_state, table.c.reason.is_not(None))).one_or_none()
     while row is not None:
-        found = advise(row.reason)
+        found = advice(row.reason)
         same = table.c.reason.is_(None) if row.reason is None else table.c.reason == row.reason
         yield {
             "what": table.name,

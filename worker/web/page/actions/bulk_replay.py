@@ -15,7 +15,6 @@ from worker.formatting import counted
 from worker.ledger.states import RunState
 from worker.ledger.views.page.runs import page_of_runs
 from worker.ledger.views.serializers import Shape
-from worker.reasons import advice
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, refused, send, tell
 from worker.web.page.actions.operator import Desk
 from worker.web.page.actions.runs import of_replay
@@ -51,7 +50,6 @@ def bulk_replay_routes(page: Page, desk: Desk) -> APIRouter:
         with page.reading() as connection:
             found = page_of_runs(
                 connection,
-                advise=advice,
                 states=STUCK if filters.state is None else (filters.state,),
                 reason=filters.reason,
                 source=filters.source,

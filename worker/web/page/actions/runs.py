@@ -10,7 +10,6 @@ from worker.errors import ConfigurationError, LedgerError
 from worker.ledger.views.listing import show_run
 from worker.ledger.views.serializers import Shape
 from worker.ledger.views.timeline import run_label
-from worker.reasons import advice
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, refused, send, tell
 from worker.web.page.actions.links import order_path, run_path
 from worker.web.page.actions.operator import Desk
@@ -36,7 +35,7 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
     @router.get("/runs/{run_id}/{verb}")
     def ask(request: Request, run_id: str, verb: Verb, step: str = "") -> Response:
         with page.reading() as connection:
-            run = show_run(connection, run_id, advise=advice)
+            run = show_run(connection, run_id)
         wish = _wish(run, verb, step, seen=str(run["generation"]))
         outcome, _ = _act(
             desk, verb, run, wish, actor=operator_of(request), reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True
@@ -46,7 +45,7 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
     @router.post("/runs/{run_id}/{verb}")
     def act(request: Request, run_id: str, verb: Verb) -> Response:
         with page.reading() as connection:
-            run = show_run(connection, run_id, advise=advice)
+            run = show_run(connection, run_id)
         seen = field(request, "seen") or str(run["generation"])
         wish = _wish(run, verb, field(request, "step"), seen=seen)
         reason, order_id = field(request, "reason")[:LONGEST_REASON], field(request, "order_id")

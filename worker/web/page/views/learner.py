@@ -11,7 +11,6 @@ from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.tables.runs import learners
 from worker.ledger.views.history import why
-from worker.reasons import advice
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, verdict
@@ -29,7 +28,7 @@ def learner_routes(page: Page) -> APIRouter:
             learner = connection.execute(select(learners).where(learners.c.id == learner_id)).one_or_none()
             if learner is None:
                 raise NotInLedgerError(f"There is no learner {learner_id}.")
-            story = why(connection, learner.email, advise=advice, now=page.clock())
+            story = why(connection, learner.email, now=page.clock())
             completions = list(islice(list_completions(connection, email=learner.email), MOST_COMPLETIONS))
         return page.render(
             request,

@@ -16,7 +16,7 @@ from worker.ledger.views.page.offers import (
     runs_of,
     waiting_for_offer,
 )
-from worker.reasons import Reason, advice
+from worker.reasons import Reason
 from worker.web.page.actions.bulk_replay import MOST_AT_ONCE, ask_for_all
 from worker.web.page.actions.operator import Desk
 from worker.web.page.auth.guard import guarded_router
@@ -69,7 +69,7 @@ def look_again_routes(page: Page, desk: Desk) -> APIRouter:
             wanted = [
                 each.run_id for each in waiting if each.source == source and product_key(each.line.product) == key
             ]
-            found = runs_of(connection, wanted[: MOST_AT_ONCE + 1], advise=advice)
+            found = runs_of(connection, wanted[: MOST_AT_ONCE + 1])
         title = "Look again at what waits for an offer"
         return ask_for_all(page, desk, request, found, title=title, back="/offers")
 

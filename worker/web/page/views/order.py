@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from worker.ledger.orders.versions import compared_versions
 from worker.ledger.views.history import story_of_order
 from worker.ledger.views.listing import show_order
-from worker.reasons import advice
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, verdict
@@ -23,8 +22,8 @@ def order_routes(page: Page) -> APIRouter:
     @router.get("/orders/{source}/{order_id:path}")
     def show(request: Request, source: str, order_id: str) -> Response:
         with page.reading() as connection:
-            order = show_order(connection, source, order_id, advise=advice)
-            story = story_of_order(connection, source, order_id, advise=advice, now=page.clock())
+            order = show_order(connection, source, order_id)
+            story = story_of_order(connection, source, order_id, now=page.clock())
             versions = compared_versions(connection, source, order_id)
         return page.render(
             request,

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from worker.ledger.states import OrderState
 from worker.ledger.views.listing import list_orders
-from worker.reasons import advice
 from worker.settings.settings import SOURCES
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
@@ -26,7 +25,6 @@ def orders_routes(page: Page) -> APIRouter:
         with page.reading() as connection:
             rows = list_orders(
                 connection,
-                advise=advice,
                 states=() if filters.state is None else (filters.state,),
                 reason=filters.reason,
                 source=filters.source,

@@ -13,7 +13,6 @@ from worker.ledger.states import FINISHED, RunState
 from worker.ledger.views.diagnosis import judge
 from worker.ledger.views.history import why
 from worker.ledger.views.listing import show_run
-from worker.reasons import advice
 from worker.web.page.actions.links import offered, repeat_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
@@ -31,7 +30,7 @@ def run_routes(page: Page) -> APIRouter:
     def show(request: Request, run_id: str) -> Response:
         now = page.clock()
         with page.reading() as connection:
-            found = show_run(connection, run_id, advise=advice)
+            found = show_run(connection, run_id)
             context = _told(connection, found, now, can_act=page.desk is not None)
         return page.render(request, "run.html", run=found, is_settled=found["state"] in _SETTLED, **context)
 
@@ -43,7 +42,7 @@ def _told(connection: Connection, run: dict[str, Any], now: datetime, *, can_act
     told = verdict(judged.answer, judged.tone, judged.action, can_act=can_act)
     named = {button.path for button in told["buttons"]}
     # Of the order's story what is about the order itself, and what is about this run.
-    story = why(connection, run["id"], advise=advice, now=now)
+    story = why(connection, run["id"], now=now)
     return {
         "verdict": told,
         "other_buttons": [button for button in offered(run) if can_act and button.path not in named],

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from worker.ledger.states import RunState
 from worker.ledger.views.page.runs import page_of_runs
-from worker.reasons import advice
 from worker.settings.settings import SOURCES
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
@@ -27,7 +26,6 @@ def runs_routes(page: Page) -> APIRouter:
         with page.reading() as connection:
             found = page_of_runs(
                 connection,
-                advise=advice,
                 states=() if filters.state is None else (filters.state,),
                 reason=filters.reason,
                 source=filters.source,

@@ -7,7 +7,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.views.page.search import MOST_HITS, RECENT_ROWS, search
-from worker.reasons import advice
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, see_other
 
@@ -22,7 +21,7 @@ def search_routes(page: Page) -> APIRouter:
     def show_hits(request: Request, q: str = "") -> Response:
         wanted = q.strip()[:LONGEST_SEARCH]
         with page.reading() as connection:
-            hits = search(connection, wanted, advise=advice)
+            hits = search(connection, wanted)
         if hits.path is not None:
             return see_other(request, "/" + "/".join(quote(part, safe="") for part in hits.path))
         return page.render(

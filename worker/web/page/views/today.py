@@ -10,7 +10,6 @@ from worker.ledger.outbox import outbox_shape
 from worker.ledger.views.page.pace import pace
 from worker.ledger.views.page.systems import systems
 from worker.ledger.views.page.today import done_since, needs_person, under_way
-from worker.reasons import advice
 from worker.settings.settings import DESTINATIONS
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
@@ -43,7 +42,7 @@ def _live(page: Page) -> dict[str, Any]:
     sources = settings.sources()
     with page.reading() as connection:
         return {
-            "needs": needs_person(connection, advise=advice, most_counted=MOST_COUNTED),
+            "needs": needs_person(connection, most_counted=MOST_COUNTED),
             "under_way": under_way(connection, now, most_counted=MOST_COUNTED),
             "done": done_since(connection, now),
             "outbox": outbox_shape(connection),

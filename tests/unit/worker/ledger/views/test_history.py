@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.unit.worker.ledger.rows import (
-    ADVISE,
     NOW,
     add_attempt,
     add_breaker,
@@ -31,7 +30,7 @@ def connection() -> Iterator[Connection]:
 
 
 def ask(connection: Connection, subject: str = "jane@example.com") -> dict[str, Any]:
-    return why(connection, subject, advise=ADVISE, now=NOW)
+    return why(connection, subject, now=NOW)
 
 
 def texts(found: dict[str, Any]) -> list[str]:

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Connection, event, insert, update
 
 from tests.unit.worker.ledger.rows import (
-    ADVISE,
     NOW,
     add_attempt,
     add_cursor,
@@ -50,7 +49,7 @@ def test_runs_come_newest_first_with_every_promised_member_when_listed(connectio
     add_attempt(connection, new, "add_customer", 1, outcome="retryable")
     add_attempt(connection, new, "add_customer", 2)
 
-    first, second = list_runs(connection, advise=ADVISE)
+    first, second = list_runs(connection)
 
     assert (first["id"], second["id"]) == (new, old)
     promised = "id workflow key state reason source order_id email attempts next_attempt_at created_at finished_at"
@@ -73,7 +72,7 @@ def test_runs_are_narrowed_when_filters_are_given(connection: Connection) -> Non
     three = add_run(connection, source="frontcore", at=minutes_ago(10), state="review", reason="refused")
 
     def found(**filters: object) -> list[str]:
-        return run_ids(list_runs(connection, advise=ADVISE, **filters))  # type: ignore[arg-type]
+        return run_ids(list_runs(connection, **filters))  # type: ignore[arg-type]
 
     assert found(states=["failed", "review"]) == [three, one]
     assert found(states=["succeeded"]) == [two]
@@ -93,13 +92,13 @@ def test_pages_neither_overlap_nor_skip_when_rows_share_a_moment(
 ) -> None:
     add_order(connection)
     added = {add_run(connection, seat=f"seat-{number}", at=minutes_ago(number // 3)) for number in range(10)}
-    whole = run_ids(list_runs(connection, advise=ADVISE))
+    whole = run_ids(list_runs(connection))
 
     monkeypatch.setattr(paging, "PAGE_ROWS", 2)
-    assert run_ids(list_runs(connection, advise=ADVISE)) == whole
+    assert run_ids(list_runs(connection)) == whole
     pages = []
     after = None
-    while page := run_ids(list_runs(connection, advise=ADVISE, limit=3, after=after)):
+    while page := run_ids(list_runs(connection, limit=3, after=after)):
         pages += page
         after = page[-1]
 
@@ -109,9 +108,9 @@ def test_pages_neither_overlap_nor_skip_when_rows_share_a_moment(
 
 def test_going_on_after_an_unknown_row_is_refused_when_listing(connection: Connection) -> None:
     for rows in (
-        list_runs(connection, advise=ADVISE, after="nobody"),
-        list_orders(connection, advise=ADVISE, after="studiocart/1"),
-        list_deliveries(connection, advise=ADVISE, after="nobody"),
+        list_runs(connection, after="nobody"),
+        list_orders(connection, after="studiocart/1"),
+        list_deliveries(connection, after="nobody"),
     ):
         with pytest.raises(NotInLedgerError, match="to go on after"):
             next(rows)
@@ -122,8 +121,8 @@ def test_listing_walks_by_time_and_not_through_all_rows_when_a_common_state_is_a
 ) -> None:
     statements: list[str] = []
     event.listen(connection, "before_cursor_execute", lambda *args: statements.append(args[2]))
-    list(list_runs(connection, advise=ADVISE, states=["succeeded"], source="studiocart", limit=5))
-    list(list_runs(connection, advise=ADVISE, states=["review"], limit=5))
+    list(list_runs(connection, states=["succeeded"], source="studiocart", limit=5))
+    list(list_runs(connection, states=["review"], limit=5))
 
     def plan(statement: str) -> str:
         values = tuple("x" if "LIMIT" not in part else 5 for part in statement.split("?")[:-1])
@@ -150,7 +149,7 @@ def test_a_run_is_shown_with_its_steps_attempts_and_events_when_asked_for(connec
     add_event(connection, "run_planned", run_id=run)
     add_event(connection, "run_waiting", run_id=run, reason="settling", detail={"a": 1})
 
-    found = show_run(connection, run, advise=ADVISE)
+    found = show_run(connection, run)
 
     assert [(step["name"], step["state"]) for step in found["steps"]] == [
         ("add_customer", "done"),
@@ -175,11 +174,11 @@ def test_a_run_is_shown_with_its_steps_attempts_and_events_when_asked_for(connec
 
 def test_what_is_not_there_is_refused_by_name_when_shown(connection: Connection) -> None:
     with pytest.raises(NotInLedgerError, match="no run nobody"):
-        show_run(connection, "nobody", advise=ADVISE)
+        show_run(connection, "nobody")
     with pytest.raises(NotInLedgerError, match="no order studiocart/1"):
-        show_order(connection, "studiocart", "1", advise=ADVISE)
+        show_order(connection, "studiocart", "1")
     with pytest.raises(NotInLedgerError, match="no delivery nothing"):
-        show_delivery(connection, "nothing", advise=ADVISE)
+        show_delivery(connection, "nothing")
 
 
 def test_orders_come_with_the_latest_news_first_when_listed(connection: Connection) -> None:
@@ -188,7 +187,7 @@ def test_orders_come_with_the_latest_news_first_when_listed(connection: Connecti
     add_order(connection, "3", at=minutes_ago(1), source="frontcore")
 
     def found(**filters: object) -> list[str]:
-        rows = list_orders(connection, advise=ADVISE, **filters)  # type: ignore[arg-type]
+        rows = list_orders(connection, **filters)  # type: ignore[arg-type]
         return [f"{row['source']}/{row['order_id']}" for row in rows]
 
     assert found() == ["frontcore/3", "studiocart/2", "studiocart/1"]
@@ -198,7 +197,7 @@ def test_orders_come_with_the_latest_news_first_when_listed(connection: Connecti
     assert found(source="studiocart", states=["planned"]) == ["studiocart/2"]
     assert found(email="Bo@example.com") == ["studiocart/2"]
     assert found(since=minutes_ago(2), until=minutes_ago(1)) == ["studiocart/2"]
-    two, one = list_orders(connection, advise=ADVISE, source="studiocart")
+    two, one = list_orders(connection, source="studiocart")
     assert two["total"] == {"minor_units": 4900, "currency": "USD"}
     assert one["total"] is None
     assert "not paid" in one["advice"]
@@ -207,10 +206,10 @@ def test_orders_come_with_the_latest_news_first_when_listed(connection: Connecti
 def test_orders_of_one_moment_are_paged_by_their_names_when_listed(connection: Connection) -> None:
     for source, order_id in (("studiocart", "1"), ("studiocart", "2"), ("frontcore", "9")):
         add_order(connection, order_id, source=source)
-    names = [f"{row['source']}/{row['order_id']}" for row in list_orders(connection, advise=ADVISE)]
+    names = [f"{row['source']}/{row['order_id']}" for row in list_orders(connection)]
     assert names == ["studiocart/2", "studiocart/1", "frontcore/9"]
     for place, name in enumerate(names):
-        rest = list_orders(connection, advise=ADVISE, after=name)
+        rest = list_orders(connection, after=name)
         assert [f"{row['source']}/{row['order_id']}" for row in rest] == names[place + 1 :]
 
 
@@ -219,7 +218,7 @@ def test_product_is_named_when_its_source_sends_a_number_alone(connection: Conne
     others = [{"id": "2", "title": "Its own name", "product": {"product_id": "1107"}}, {"id": "3", "title": ""}]
     add_order(connection, document={"lines": [numbered, *others]})
     write_names(connection, "studiocart", {"1107": "First aid"}, now=NOW)
-    found = show_order(connection, "studiocart", "1109", advise=ADVISE)
+    found = show_order(connection, "studiocart", "1109")
     assert [line["title"] for line in found["lines"]] == ["First aid", "Its own name", ""]
     assert found["subscription"] is None
 
@@ -243,7 +242,7 @@ def test_an_order_is_shown_with_all_that_hangs_on_it_when_asked_for(connection: 
     add_event(connection, "order_planned")
     add_event(connection, "order_planned", order_id="other")
 
-    found = show_order(connection, "studiocart", "1109", advise=ADVISE)
+    found = show_order(connection, "studiocart", "1109")
 
     assert found["lines"] == lines
     assert found["versions"] == [
@@ -260,7 +259,7 @@ def test_deliveries_come_newest_first_when_listed(connection: Connection) -> Non
     add_delivery(connection, "d3", at=minutes_ago(1), source="frontcore", order_id=None, state="ignored", reason="lead")
 
     def found(**filters: object) -> list[str]:
-        return run_ids(list_deliveries(connection, advise=ADVISE, **filters))  # type: ignore[arg-type]
+        return run_ids(list_deliveries(connection, **filters))  # type: ignore[arg-type]
 
     assert found() == ["d3", "d2", "d1"]
     assert found(after="d3", limit=1) == ["d2"]
@@ -272,7 +271,7 @@ def test_deliveries_come_newest_first_when_listed(connection: Connection) -> Non
     assert found(via="poll") == ["d2"]
     assert found(reason="lead") == ["d3"]
     assert found(since=minutes_ago(2), until=minutes_ago(1)) == ["d2"]
-    first, *_, last = list_deliveries(connection, advise=ADVISE)
+    first, *_, last = list_deliveries(connection)
     assert first["order_id"] is None
     assert "cartbridge ingest studiocart 1109" in last["action"]
 
@@ -285,8 +284,8 @@ def test_a_delivery_is_shown_with_what_came_of_it_when_asked_for(connection: Con
     add_run(connection, seat="seat-2", delivery_id="d0")
     add_event(connection, "order_planned", delivery_id="d1")
 
-    found = show_delivery(connection, "d1", advise=ADVISE)
-    unread = show_delivery(connection, "d2", advise=ADVISE)
+    found = show_delivery(connection, "d1")
+    unread = show_delivery(connection, "d2")
 
     assert found["order"]["state"] == "planned"
     assert found["run_ids"] == [run]
@@ -309,7 +308,7 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
     add_cursor(connection, source="frontcore")
     add_cursor(connection, source="watch:frontcore", position={"silent_since": "2025-03-04T11:00:00+00:00"})
 
-    found = status(connection, NOW, advise=ADVISE)
+    found = status(connection, NOW)
 
     assert found["runs"] == {
         "pending": 1,
@@ -340,7 +339,7 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
 
 
 def test_status_is_zeros_when_the_ledger_is_empty(connection: Connection) -> None:
-    found = status(connection, NOW, advise=ADVISE)
+    found = status(connection, NOW)
     assert set(found["runs"].values()) == {0}
     assert found["due"] == {"count": 0, "oldest_at": None, "oldest_age_seconds": None}
     assert found["reviews"] == found["pauses"] == found["sources"] == []

@@ -4,7 +4,6 @@ from datetime import timedelta
 from functools import partial
 
 from tests.unit.worker.ledger.rows import (
-    ADVISE,
     NOW,
     add_cursor,
     add_delivery,
@@ -44,7 +43,7 @@ def test_the_state_of_the_whole_tells_it_by_source_when_webhooks_are_expected() 
         add_cursor(connection, source="backfill:studiocart")  # no source
         add_order(connection)
         add_delivery(connection, "d1", via="poll")
-        told = status(connection, NOW, advise=ADVISE, webhook_sources=["studiocart"])
+        told = status(connection, NOW, webhook_sources=["studiocart"])
         assert [(each["source"], each["missed_by_webhook"]) for each in told["sources"]] == [
             ("frontcore", None),
             ("studiocart", 1),
