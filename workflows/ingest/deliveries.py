@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from worker.advice import ADVICE
 from worker.backoff import backoff_seconds
 from worker.errors import AnotherRecordError, ApiError, NotFoundError, WebhookRejectedError
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
-from worker.reasons import ADVICE, Reason
+from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import Source, SubscriptionFoundError
 from workflows.ingest.failed_looks import end_of_look

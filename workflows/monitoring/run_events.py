@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, select, update
 
+from worker.actions import as_json
+from worker.advice import advice
 from worker.ledger import outbox
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import cursors, runs
 from worker.ledger.views.serializers import iso
-from worker.reasons import advice
 
 MARK: Final = "events:runs"
 OVERLAP: Final = timedelta(minutes=5)
@@ -57,7 +58,8 @@ def _tell(connection: Connection, run: Row[Any], *, now: datetime) -> bool:
     since = run.finished_at or run.updated_at
     what = f"{run.id}/{run.state}/{run.reason or ''}/{run.generation}/{run.fence}"
     kind = f"{run.workflow}.{run.state}"
-    found = advice(run.reason, run_id=run.id, source=run.source, order_id=run.order_id or "")
+    reason = run.reason if run.state != RunState.SUCCEEDED else None
+    found = advice(reason, run_id=run.id, source=run.source, order_id=run.order_id)
     learner = run.learner or {}
     data = {
         "run_id": run.id,
@@ -70,8 +72,9 @@ def _tell(connection: Connection, run: Row[Any], *, now: datetime) -> bool:
         "grant": run.grant,
         "result_id": run.result_id,
         "reason": run.reason,
-        "sentence": found.sentence if found and run.state != RunState.SUCCEEDED else None,
-        "action": found.action if found and run.state != RunState.SUCCEEDED else None,
+        "sentence": found.sentence if found else None,
+        "action": found.action if found else None,
+        "actions": [as_json(action) for action in found.actions] if found else [],
         "at": iso(since),
     }
     event_id = f"run-{hashlib.sha256(what.encode()).hexdigest()[:32]}"

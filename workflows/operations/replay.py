@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from worker.advice import advice
 from worker.errors import IllegalTransitionError, NotInLedgerError
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.learners import sealed_passwords
@@ -21,7 +22,7 @@ from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
 from worker.ledger.tables.runs import orders, runs, steps
-from worker.reasons import Reason, advice
+from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan
 from workflows.execution import late_results

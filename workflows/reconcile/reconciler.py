@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, update
 
+from worker.advice import advice
 from worker.ledger import pauses
 from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows
@@ -25,7 +26,7 @@ from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
 from worker.ledger.tables.runs import cursors
 from worker.ledger.views import reconcile as books
 from worker.ledger.views.reconcile import Intent
-from worker.reasons import Reason, advice
+from worker.reasons import Reason
 from worker.sources.source import Source
 from workflows.enrolment.steps import LEARNINGCART
 from workflows.execution import late_results

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
+from worker.advice import advice
 from worker.cli.commands.runs import events_table, steps_table
 from worker.cli.demo.process import LOG_NAME, SETTINGS_NAME
 from worker.cli.demo.proof import Check
@@ -17,7 +18,6 @@ from worker.cli.demo.view import Progress, listed
 from worker.cli.output import cell, fields, table
 from worker.formatting import counted
 from worker.ledger.states import Outcome, RunState
-from worker.reasons import advice
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, func, or_, select
 
+from worker.advice import advice
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.outbox import outbox_shape
 from worker.ledger.runs import breaker
@@ -18,7 +19,6 @@ from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
 from worker.ledger.views.reconcile import missed_by_webhook
 from worker.ledger.views.serializers import Shape, iso
-from worker.reasons import advice
 
 MISSED_WINDOW = timedelta(days=30)
 """So far back orders are counted of which no webhook told."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from worker.actions import RUN, NextStep, explaining
+from worker.advice import advice
 from worker.ledger.tables.runs import deliveries, orders, runs
-from worker.reasons import advice
 
 Shape = dict[str, Any]
 """Ids are strings, moments ISO 8601 in UTC ending in `Z`."""
@@ -92,7 +93,7 @@ def run_shape(row: Row[Any], attempt_count: int, *, failed_attempts: int = 0) ->
 
     Either `order_id` or `completion_id` says what it belongs to; the other is None.
     """
-    found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id or "ORDER")
+    found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
     return {
         "id": row.id,
         "workflow": row.workflow,
@@ -162,19 +163,20 @@ def order_shape(row: Row[Any]) -> Shape:
         "first_seen_at": iso(row.first_seen_at),
         "updated_at": iso(row.updated_at),
         "advice": found.sentence if found else None,
-        "action": _of_an_order(found.action, row) if found else None,
+        "action": _of_an_order(found.step, row).text if found else None,
     }
 
 
-def _of_an_order(action: str, row: Row[Any]) -> str:
+def _of_an_order(step: NextStep, row: Row[Any]) -> NextStep:
     """What to do about an order: where a command needs a run's id, what shows its runs."""
-    words = {part.strip("`.,:;'\"") for part in action.split(" ")}
-    return f"See `cartbridge why {row.source}/{row.order_id}`." if "RUN" in words else action
+    return (
+        NextStep.of("See {explain}.", explain=explaining(f"{row.source}/{row.order_id}")) if step.needs(RUN) else step
+    )
 
 
 def delivery_shape(row: Row[Any]) -> Shape:
     """One arrival of news."""
-    found = advice(row.reason, source=row.source, order_id=row.order_id or "ORDER")
+    found = advice(row.reason, source=row.source, order_id=row.order_id)
     return {
         "id": row.id,
         "source": row.source,

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from worker.advice import advice
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
 from worker.ledger.views.serializers import Shape, iso
-from worker.reasons import advice
 
 Line = dict[str, Any]
 """`{at, text, tone, order, run_id}`; the tone is `good`, `wait`, `bad` or `plain`."""
@@ -164,7 +164,7 @@ def _because(row: Row[Any]) -> str:
     """The reason: a code's sentence, or what the operator wrote."""
     if not row.reason:
         return "."
-    found = advice(row.reason, source=row.source or "SOURCE", order_id=row.order_id or "ORDER")
+    found = advice(row.reason)
     return f": {found.sentence}" if found is not None else f": {row.reason}"
 
 
@@ -176,7 +176,7 @@ def _order_event(row: Row[Any]) -> Line:
         return _line(iso(row.at), f"{person(row.actor)} asked for order {name}: {row.reason}", order=name)
     if row.kind != "order_planned" or state not in set(OrderState):
         return _line(iso(row.at), f"Order {name}: {row.kind.replace('_', ' ')}{_because(row)}", order=name)
-    found = advice(row.reason, source=row.source, order_id=row.order_id)
+    found = advice(row.reason)
     sentence = f" {found.sentence}" if found is not None and state != OrderState.WAITING else ""
     status = f"status {detail.get('status')!r}: " if detail.get("status") else ""
     tone = {OrderState.WAITING: "wait", OrderState.REVIEW: "bad"}.get(OrderState(state), "plain")

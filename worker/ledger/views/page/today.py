@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, TextClause, func, select, text
 
+from worker.advice import advice
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
 from worker.ledger.views.serializers import Shape, iso
-from worker.reasons import advice
 
 DONE_HOURS = 24
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from worker.advice import ADVICE, advice
 from worker.ledger.states import RunState
-from worker.reasons import ADVICE, Reason, advice
+from worker.reasons import Reason
 from worker.web.page.actions.links import offered, suggested
 
 RUN = "01m80brza576vm64tp63"
