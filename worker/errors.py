@@ -31,6 +31,7 @@ class ApiError(CartbridgeError):
     no status line was read. `retryable`: the same call may succeed later. `outcome_unknown`: the request was or may
     have been sent and the call is not safe to repeat, so the destination must be asked before anything is sent again.
     `retry_after_seconds`: the least the server asked us to wait, or None. `sent`: a byte of the request may have left.
+    `for_credentials`: what failed is a request for a token; the call that it was for was not sent.
     `vendor_code` and `vendor_message` are the system's own code (`rest_no_route`) and sentence, one short line each,
     redacted; empty where it gave none. Decide by the code; the sentence is for people.
     """
@@ -48,6 +49,7 @@ class ApiError(CartbridgeError):
         outcome_unknown: bool = False,
         retry_after_seconds: float | None = None,
         sent: bool = True,
+        for_credentials: bool = False,
         vendor_code: str = "",
         vendor_message: str = "",
     ) -> None:
@@ -62,6 +64,13 @@ class ApiError(CartbridgeError):
         self.outcome_unknown = outcome_unknown
         self.retry_after_seconds = retry_after_seconds
         self.sent = sent
+        self.for_credentials = for_credentials
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether the destination may have carried the call out: it may have left, and no answer refused it."""
+        is_refused = isinstance(self, AuthenticationError) or (self.status is not None and 400 <= self.status < 500)
+        return self.sent and not self.for_credentials and not is_refused
 
     @property
     def unreachable(self) -> bool:

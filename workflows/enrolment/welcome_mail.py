@@ -18,7 +18,7 @@ from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, AttemptKind, Outcome, RunState
+from worker.ledger.states import Actor, Outcome, RunState
 from worker.ledger.tables.runs import attempts, runs
 from worker.mail_templates import WELCOME
 from workflows.enrolment.mailer import MAIL, Mailroom, not_ready
@@ -80,13 +80,8 @@ def _room_of(call: Call) -> Mailroom | None:
 
 
 def _may_have_made(attempt: Row[Any]) -> bool:
-    """Whether a failed attempt of `addCustomer` may have been carried out, as far as its row tells."""
-    if attempt.kind == AttemptKind.DEATH:
-        return True
-    error = attempt.error or ""
-    was_refused = attempt.http_status is not None and 400 <= attempt.http_status < 500
-    never_sent = "not sent" in error or "requestToken" in error or error.startswith("AuthenticationError")
-    return attempt.outcome != Outcome.OK and not was_refused and not never_sent
+    """Whether a failed attempt of `addCustomer` may have been carried out; also where its row does not say."""
+    return attempt.outcome != Outcome.OK and attempt.may_have_acted is not False
 
 
 def _is_welcomed(connection: Connection, run_id: str) -> bool:

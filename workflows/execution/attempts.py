@@ -33,6 +33,11 @@ def describe(error: BaseException, learner: Mapping[str, Any] | None = None) -> 
     return masked(told, personal_words(learner))[:500]
 
 
+def may_have_acted(error: BaseException | None) -> bool | None:
+    """Whether a call that failed so may have been carried out; None where the error does not say."""
+    return error.may_have_acted if isinstance(error, ApiError) else None
+
+
 def ended_attempt(
     held: HeldRun,
     step: HeldStep,
@@ -42,8 +47,9 @@ def ended_attempt(
     outcome: Outcome | None,
     kind: str = "call",
     error: BaseException | None = None,
+    sent: bool = True,
 ) -> dict[str, Any]:
-    """The row of an attempt that has an outcome, or is given one by the caller."""
+    """The row of an attempt that has an outcome, or is given one by the caller. `sent`: it got as far as the call."""
     return {
         "run_id": held.id,
         "step": step.name,
@@ -60,4 +66,5 @@ def ended_attempt(
         "error": describe(error, held.learner) if error is not None else None,
         "result_id": None,
         "answer_seconds": None,
+        "may_have_acted": may_have_acted(error) if sent else False,
     }

@@ -21,7 +21,7 @@ from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Outcome, RunState, StepState
 from workflows.execution import breaker_rules, late_results
-from workflows.execution.attempts import describe, ended_attempt, unknown_note
+from workflows.execution.attempts import describe, ended_attempt, may_have_acted, unknown_note
 from workflows.execution.breaker_rules import Evidence
 from workflows.execution.retry_policy import Patience, Verdict, judge
 from workflows.execution.steps import PlannedStep, Repeat, StepResult, StopError
@@ -167,7 +167,9 @@ class Recorder:
             step.counted += 1
         held.dirty.append(step)
         held.outcomes.append(
-            ended_attempt(held, step, started_at=started_at, finished_at=now, outcome=verdict.outcome, error=error)
+            ended_attempt(
+                held, step, started_at=started_at, finished_at=now, outcome=verdict.outcome, error=error, sent=sent
+            )
         )
         self.end_by(held, planned, verdict, error, now, is_own=is_own)
 
@@ -202,6 +204,7 @@ class Recorder:
             "finished_at": now,
             "error": describe(error, held.learner),
             "http_status": getattr(error, "status", None),
+            "may_have_acted": may_have_acted(error),
         }
         try:
             self.end_by(held, planned, verdict, error, now, closing=(step, closing), is_own=is_own)
@@ -238,7 +241,8 @@ class Recorder:
     def stop_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, stop: StopError) -> None:
         """Close the open attempt, of which nothing was sent, and end the run as what it found says."""
         now = self._clock()
-        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": describe(stop, held.learner)}
+        said = describe(stop, held.learner)
+        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": said, "may_have_acted": False}
         try:
             self._end_stopped(held, planned, stop, now, closing=(step, closing))
         except LeaseLostError:

@@ -63,7 +63,7 @@ class TokenKeeper:
         requests_seen = self._requests
         if not self._lock.acquire(timeout=max(budget.left(), 0)):
             message = "learningcart requestToken: not answered in time"
-            raise ApiTimeoutError(message, system="learningcart", operation="requestToken")
+            raise ApiTimeoutError(message, system="learningcart", operation="requestToken", for_credentials=True)
         try:
             value = self._usable(refused)
             if value is not None:
@@ -99,6 +99,7 @@ class TokenKeeper:
         try:
             token = self._fetch(budget)
         except ApiError as error:
+            error.for_credentials = True
             self._failure = copy.copy(error)
             raise
         finally:

@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, or_, select, tuple_, update
+from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, tuple_, update
 
-from worker.ledger.runs.recoveries import FORGOTTEN_CALL
 from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, events, outbox, pauses, runs, steps
 from worker.text.personal_text import ERASED, each_text, has_prose, without_words
@@ -65,8 +64,6 @@ def erase(
 
 def without_quote(error: str, *, mark: str = ERASED) -> str:
     """An error without what it quotes: its class alone is left."""
-    if error == FORGOTTEN_CALL:
-        return error
     name, colon, _ = error.partition(":")
     return f"{name}: {mark}" if colon and _ERROR_CLASS.fullmatch(name) else mark
 
@@ -81,8 +78,9 @@ def _drop_quotes(connection: Connection, run_ids: Sequence[str]) -> int:
     count = 0
     for start in range(0, len(run_ids), _AT_ONCE):
         mine = attempts.c.run_id.in_(run_ids[start : start + _AT_ONCE])
-        for text in connection.scalars(select(attempts.c.error).where(mine, attempts.c.error.is_not(None)).distinct()):
-            changed = update(attempts).where(mine, attempts.c.error == text).values(error=without_quote(text))
+        quoting = (mine, attempts.c.error.is_not(None), not_(attempts.c.is_forgotten))
+        for text in connection.scalars(select(attempts.c.error).where(*quoting).distinct()):
+            changed = update(attempts).where(*quoting, attempts.c.error == text).values(error=without_quote(text))
             count += connection.execute(changed).rowcount
     return count
 

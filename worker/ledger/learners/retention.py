@@ -183,7 +183,8 @@ def _delete_deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> None
 
 def _old_errors(_: Connection, before: datetime) -> ColumnElement[bool]:
     has_ended = exists().where(runs.c.id == attempts.c.run_id, runs.c.state.in_(_ENDED), runs.c.finished_at < before)
-    return and_(attempts.c.started_at < before, _is_quoting(attempts.c.error), has_ended)
+    is_quoting = and_(_is_quoting(attempts.c.error), not_(attempts.c.is_forgotten))
+    return and_(attempts.c.started_at < before, is_quoting, has_ended)
 
 
 def _is_quoting(text: Any) -> ColumnElement[bool]:

@@ -22,7 +22,7 @@ from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import attempts, completions, orders, runs
 
 FORGOTTEN_CALL: Final = "the ledger was restored from an older copy: this may have been sent since"
-"""The `error` of such an attempt."""
+"""What the attempt's row says to people."""
 SOURCE_MARGIN: Final = timedelta(days=1)
 """An order's own date may be off by this: its source's clock, and a time zone that is not stated."""
 
@@ -134,6 +134,7 @@ class ForgottenCall:
             "finished_at": now,
             "outcome": Outcome.UNKNOWN,
             "error": FORGOTTEN_CALL,
+            "is_forgotten": True,
         }
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, or_, select, update
 
 from worker.ledger.runs import recoveries
 from worker.ledger.runs.attempts import effect_open_runs
-from worker.ledger.runs.recoveries import FORGOTTEN_CALL, ForgottenCall
+from worker.ledger.runs.recoveries import ForgottenCall
 from worker.ledger.sql import parts
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import attempts, runs, steps
@@ -29,9 +29,7 @@ def doubt_existing(
     repeat; an earlier `copied_at` widens what is asked of the runs that were doubted before.
     """
     connection.execute(
-        update(attempts)
-        .where(attempts.c.error == FORGOTTEN_CALL, attempts.c.started_at > copied_at)
-        .values(started_at=copied_at)
+        update(attempts).where(attempts.c.is_forgotten, attempts.c.started_at > copied_at).values(started_at=copied_at)
     )
     may_send = or_(
         *(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, Table, text
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, Table, false, text
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
@@ -245,6 +245,10 @@ class Attempt(SQLModel, table=True):
     result_id: str | None = None
     answer_seconds: float | None = None
     """Of a lookup that was answered: how long the answer took, by a clock that is never set."""
+    may_have_acted: bool | None = None
+    """Of a call that failed: whether the destination may have carried it out. None: nobody knows, so it may."""
+    is_forgotten: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """The ledger was restored from an older copy, and this call may have been sent in the time that it forgot."""
 
 
 class Event(SQLModel, table=True):
