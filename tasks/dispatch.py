@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from celery import Celery, chain
 from sqlalchemy import select
 
-from worker.broker.app import CONTROL_QUEUE, INGEST_QUEUE
+from worker.broker.queues import CONTROL_QUEUE, INGEST_QUEUE
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
 from worker.ledger.tables.runs import runs, steps

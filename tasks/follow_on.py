@@ -1,8 +1,10 @@
-"""The tasks of the `follow_on` workflow, one a step, and the one that deletes carts nobody checked out."""
+"""The tasks of the `follow_on` workflow: completions polled, one task a step, and unused carts deleted."""
 
 from __future__ import annotations
 
 import logging
+import secrets
+from datetime import timedelta
 
 from celery import Task, shared_task
 
@@ -10,12 +12,16 @@ from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from tasks.steps import StepTask, bind
-from worker.broker.app import events_of
+from worker.broker.schedule import completions_ask_seconds, events_of
 from worker.clients.threedcart.client import SYSTEM as THREEDCART
+from worker.ledger.follow_on.completions import CURSOR
+from workflows.enrolment.steps import LEARNINGCART
 from workflows.follow_on.cart_cleanup import UnusedCarts
+from workflows.follow_on.completions import CompletionsPoller
 from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 from workflows.follow_on.planner import FollowOnPlanner
 from workflows.follow_on.steps import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, TELL
+from workflows.ingest.order_polling import poll_due
 
 log = logging.getLogger(__name__)
 
@@ -85,3 +91,39 @@ def notifier(runtime: Runtime) -> str:
     if wanted is not None:
         return wanted if able[wanted] and wanted in NOTIFIERS else "none"
     return next(name for name in ("mail", "event", "none") if able[name] and name in NOTIFIERS)
+
+
+@shared_task(name="cartbridge.poll_completions", base=LedgerTask, bind=True)
+def poll_completions(self: Task) -> None:
+    """Read the completions, if the last poll is long enough ago. Safe to double: the ledger knows whose poll it is."""
+    runtime = runtime_of(self.app)
+    poll_seconds = runtime.settings.learningcart.poll_seconds
+    if LEARNINGCART not in runtime.clients or not poll_seconds:
+        return
+    # Half a question early: the next one would come half a question late.
+    due_after_seconds = poll_seconds - completions_ask_seconds(poll_seconds) / 2
+    with runtime.ledger.read() as connection:
+        due = poll_due(connection, CURSOR, now=runtime.clock(), poll_seconds=due_after_seconds)
+    if due:
+        completions_poller(runtime).poll()
+
+
+def completions_poller(runtime: Runtime) -> CompletionsPoller:
+    """What polls the completions, with this process's client of LearningCart."""
+    section = runtime.settings.learningcart
+    options = runtime.settings.completions
+    return CompletionsPoller(
+        runtime.ledger,
+        runtime.clients[LEARNINGCART],
+        holder=f"{runtime.holder}:{secrets.token_hex(4)}",
+        clock=runtime.clock,
+        # It must outlast one call, with a new token for it.
+        lease_seconds=max(
+            runtime.settings.lease_seconds, 3 * (section.connect_timeout_seconds + section.read_timeout_seconds)
+        ),
+        baseline=timedelta(days=options.baseline_days),
+        span=timedelta(days=options.span_days),
+        tells=events_of(runtime.settings) is not None,
+        follow_on=planner(runtime),
+        should_stop=runtime.stopping.is_set,
+    )

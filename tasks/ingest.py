@@ -1,7 +1,8 @@
-"""The tasks that take orders in: one order by a hint, or whatever a poll finds."""
+"""The tasks that take orders in: one order by a hint, whatever a poll finds, and the names of products."""
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 
 from celery import Task, shared_task
@@ -15,6 +16,8 @@ from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import deliveries
 from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
+from worker.sources.source import CatalogSource
+from workflows.ingest.catalog import refresh
 from workflows.ingest.order_polling import Polled, poll_due
 
 _EARLIEST_SHARE = 0.5
@@ -86,3 +89,12 @@ def _answer_requests(runtime: Runtime, polled: Polled, polled_at: datetime) -> N
         again = poll_requests.is_requested(connection, polled.source, now=now)
     if again:
         runtime.dispatcher.send_poll(polled.source)
+
+
+@shared_task(name="cartbridge.refresh_catalog", base=LedgerTask, bind=True)
+def refresh_catalog(self: Task) -> None:
+    """Read the names of every source's products, once a day. Safe to double: the ledger knows when it was done."""
+    runtime = runtime_of(self.app)
+    for source in runtime.sources.values():
+        if isinstance(source, CatalogSource):
+            refresh(runtime.ledger, source, holder=f"{runtime.holder}:{secrets.token_hex(4)}", clock=runtime.clock)

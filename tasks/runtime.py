@@ -27,7 +27,7 @@ from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
 from worker.observability.logs import known_secrets
-from worker.observability.tracing import configure_tracing
+from worker.observability.tracing_setup import configure_tracing
 from worker.settings.settings import Settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.source import Source, SubscriptionSource

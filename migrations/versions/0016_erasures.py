@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 
 revision = "0016"
 down_revision = "0015"

@@ -16,12 +16,12 @@ from worker.cli.commands import (
     ingest,
     offers,
     orders,
+    processes,
     reconcile,
     recover,
     replay,
     runs,
     sandbox,
-    services,
     status,
     why,
 )
@@ -67,13 +67,13 @@ def root(
     context.obj = Opening(env_file)
 
 
-app.command("demo", rich_help_panel=START)(services.demo_command)
+app.command("demo", rich_help_panel=START)(processes.demo_command)
 app.command("check", rich_help_panel=START)(check.check_command)
-app.command("migrate", rich_help_panel=START)(services.migrate_command)
-app.command("up", rich_help_panel=START)(services.up_command)
-app.command("web", rich_help_panel=START)(services.web_command)
-app.command("worker", rich_help_panel=START)(services.worker_command)
-app.command("beat", rich_help_panel=START)(services.beat_command)
+app.command("migrate", rich_help_panel=START)(processes.migrate_command)
+app.command("up", rich_help_panel=START)(processes.up_command)
+app.command("web", rich_help_panel=START)(processes.web_command)
+app.command("worker", rich_help_panel=START)(processes.worker_command)
+app.command("beat", rich_help_panel=START)(processes.beat_command)
 app.command("sandbox", rich_help_panel=START)(sandbox.sandbox_command)
 app.command("status", rich_help_panel=LOOK)(status.status_command)
 app.command("why", rich_help_panel=LOOK)(why.why_command)

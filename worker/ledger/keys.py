@@ -1,10 +1,12 @@
-"""Run keys and references: what makes a run one run, and an effect one effect. Neither holds personal data."""
+"""Run keys, references and row ids: what makes a run one run, and an effect one effect. None holds personal data."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-
-from worker.ledger import references
+import secrets
+from base64 import b32encode
+from datetime import datetime
 
 UNMAPPED = "unmapped"
 UNNAMED = "unnamed"
@@ -20,8 +22,21 @@ PARTIALLY_REFUNDED = "partially-refunded"
 
 GENERATIONS_AHEAD = 3
 """So many repetitions on purpose (`--again`) of one run in the time that a restored ledger forgot are still found."""
+_REFERENCE_CHARACTERS = 20
 REFERENCE_PATTERN = re.compile(r"(?<![A-Za-z0-9_-])cb-[a-z2-7]{20}(?![A-Za-z0-9_-])")
 """A whole reference, wherever it stands in a text."""
+_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_RANDOM_CHARACTERS = 10
+
+
+def new_id(now: datetime) -> str:
+    """A new id for a row: 20 characters in lower-case Crockford base 32: 10 of the time in milliseconds, 10 of chance.
+
+    Sorts by time. The time part is not secret and the chance part is not a credential.
+    """
+    milliseconds = int(now.timestamp() * 1000)
+    head = "".join(_ID_ALPHABET[(milliseconds >> shift) & 31] for shift in range(45, -1, -5))
+    return head + "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_RANDOM_CHARACTERS))
 
 
 def seat_key(source: str, order_id: str, line_id: str, seat_id: str) -> str:
@@ -36,7 +51,8 @@ def run_key(source: str, order_id: str, line_id: str, seat_id: str, grant: str) 
 
 def reference(key: str, step: str, generation: int) -> str:
     """Our mark on one effect: `cb-` and 20 characters (100 bits), the same for the same key, step and generation."""
-    return references.reference(key, step, generation)
+    digest = hashlib.sha256(f"{key}\n{step}\n{generation}".encode()).digest()
+    return "cb-" + b32encode(digest).decode().lower()[:_REFERENCE_CHARACTERS]
 
 
 def later_references(key: str, step: str, generation: int) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.runs import outbox
 from worker.ledger.views.serializers import Shape, iso

@@ -6,11 +6,7 @@ after a crash goes on in the trace it began in. Spans hold our ids, steps and ou
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import AbstractContextManager, nullcontext
-
-from worker.errors import ConfigurationError
-from worker.settings.tracing import TracingSettings
 
 Attribute = str | int | None
 """What is None is left out."""
@@ -56,18 +52,3 @@ def use_tracing(chosen: Tracing) -> None:
     """Make it this process's."""
     global _current  # noqa: PLW0603  (one a process, as the log is)
     _current = chosen
-
-
-def configure_tracing(settings: TracingSettings, process: str) -> Tracing:
-    """Make this process's tracing as the settings say. Raises `ConfigurationError` where its packages are missing."""
-    if settings.endpoint is None:
-        return OFF
-    if importlib.util.find_spec("opentelemetry.exporter") is None:
-        raise ConfigurationError(
-            "CARTBRIDGE_TRACING__ENDPOINT is set, and OpenTelemetry is not installed. "
-            "Run: pip install 'cartbridge[tracing]'"
-        )
-    from worker.observability.spans import send_spans_to  # noqa: PLC0415  (the extra's packages)
-
-    use_tracing(send_spans_to(settings.endpoint, process))
-    return tracing()

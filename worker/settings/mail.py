@@ -13,8 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from worker.settings.environment import PREFIX, Problem
 from worker.settings.mail_address import MailAddress
-from worker.settings.section import Section
-from worker.settings.types import LOOPBACK_HOSTS, Rate, Seconds, Secret, Text
+from worker.settings.types import LOOPBACK_HOSTS, Rate, Seconds, Secret, Section, Text
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The port of each kind of connection where none is set (RFC 8314, RFC 6409, RFC 5321)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from worker.settings.section import Section
+from worker.settings.types import Section
 
 _LONGEST = 36_500
 

@@ -19,13 +19,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy import make_url
 
 from worker.errors import ConfigurationError
-from worker.settings.alerts import AlertsSettings
 from worker.settings.environment import PREFIX, Problem, VariablesSource
-from worker.settings.events import CompletionsSettings, EventsSettings
-from worker.settings.follow_on import FollowOnSettings
+from worker.settings.features import FollowOnSettings, TracingSettings
 from worker.settings.mail import MailSettings, PasswordsSettings, password_problems
+from worker.settings.notifications import AlertsSettings, CompletionsSettings, EventsSettings
 from worker.settings.retention import RetentionSettings
-from worker.settings.section import Section
 from worker.settings.systems import (
     DESTINATIONS,
     PAUSABLE,
@@ -37,18 +35,18 @@ from worker.settings.systems import (
     SystemSettings,
     ThreedcartSettings,
 )
-from worker.settings.tracing import TracingSettings
 from worker.settings.types import (
     BrokerUrl,
     DatabaseUrl,
     Networks,
     Seconds,
     Secret,
+    Section,
     Text,
+    is_clear_text_to_elsewhere,
     passwords_in_url,
     without_password,
 )
-from worker.settings.warnings import clear_text, unwise_combinations
 
 __all__ = [
     "DESTINATIONS",
@@ -62,6 +60,7 @@ __all__ = [
     "SystemSettings",
     "ThreedcartSettings",
     "Variable",
+    "in_clear",
     "load_settings",
     "variables",
 ]
@@ -239,10 +238,6 @@ class Settings(BaseSettings):
             secrets.extend(passwords_in_url(url.get_secret_value()))
         return secrets
 
-    def warnings(self) -> list[str]:
-        """A sentence for each unwise combination: all of them run, none of them silently."""
-        return unwise_combinations(self)
-
 
 @dataclass(frozen=True)
 class Variable:
@@ -280,13 +275,35 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: str | Path
             problems.append(Problem(name, sentence, source.places.get(name, "")))
     if settings is not None:
         problems += password_problems(settings.mail, settings.passwords)
-        problems += [Problem(name, sentence, source.places.get(name, "")) for name, sentence in clear_text(settings)]
+        problems += [
+            Problem(name, sentence, source.places.get(name, "")) for name, sentence in _clear_text_problems(settings)
+        ]
     # Raised here, not in the handler above: an exception keeps its context, and the ValidationError holds the values.
     if settings is None or problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
         message = f"Cartbridge cannot use its settings:{lines}\nEach variable is explained in .env.example."
         raise ConfigurationError(message)
     return settings
+
+
+def _clear_text_problems(settings: Settings) -> list[tuple[str, str]]:
+    """The variables that send secrets or learners' data in clear to another machine, and why that is refused."""
+    if settings.allow_http:
+        return []
+    refusal = (
+        "is http:// to another machine: {} would travel in clear. Use https://, or set CARTBRIDGE_ALLOW_HTTP=true."
+    )
+    return [(name, refusal.format(what)) for name, what in in_clear(settings)]
+
+
+def in_clear(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The variables that name another machine by `http://`, and what would travel there readable by anybody."""
+    for system in settings.systems().values():
+        if system.base_url is not None and is_clear_text_to_elsewhere(system.base_url):
+            yield system.variable("base_url"), "passwords and keys"
+    url = settings.events.webhook_url
+    if url is not None and is_clear_text_to_elsewhere(url.get_secret_value()):
+        yield "CARTBRIDGE_EVENTS__WEBHOOK_URL", "learners' names and emails"
 
 
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[Variable]:

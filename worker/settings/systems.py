@@ -8,8 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from worker.settings.environment import PREFIX
-from worker.settings.section import Section
-from worker.settings.subscriptions import SubscriptionSettings
+from worker.settings.features import SubscriptionSettings
 from worker.settings.types import (
     BaseUrl,
     HeaderSecret,
@@ -18,6 +17,7 @@ from worker.settings.types import (
     Rate,
     Seconds,
     Secret,
+    Section,
     SiteUrl,
     StatusIds,
     StoreHost,

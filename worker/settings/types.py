@@ -1,6 +1,7 @@
-"""The types of single settings: what a text must look like to be an address, a duration, a moment or a secret.
+"""What settings are made of: the group, and the types of single values.
 
-Every refusal is a `PydanticCustomError` whose sentence holds no part of the value: an address may hold a password.
+A type says what a text must look like to be an address, a duration, a moment or a secret. Every refusal is a
+`PydanticCustomError` whose sentence holds no part of the value: an address may hold a password.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -26,6 +27,12 @@ YEAR_SECONDS = 366 * 24 * 3600.0
 BROKER_SCHEMES = ("memory", "redis", "rediss", "amqp", "amqps", "pyamqp")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _ROUTE = re.compile(r"/[\w./~-]*")
+
+
+class Section(BaseModel):
+    """A group of settings that share the first part of their names. Never changed after it is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _refuse(sentence: str) -> PydanticCustomError:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from worker.settings.mail import mail_warnings
-from worker.settings.types import is_clear_text_to_elsewhere
-
-if TYPE_CHECKING:
-    from worker.settings.settings import Settings, SystemSettings
+from worker.settings.settings import Settings, in_clear
+from worker.settings.systems import SystemSettings
 
 GUESSABLE_LENGTH = 12
 """Secrets of our own choosing that are shorter can be tried out."""
@@ -19,8 +16,8 @@ _SENDABLE_IN_FIELD = re.compile(r"[A-Za-z0-9_-]*")
 _SENDABLE_IN_URL = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
-def unwise_combinations(settings: Settings) -> list[str]:
-    """Every warning about `settings`, most far-reaching first. No sentence holds a secret."""
+def warnings_of(settings: Settings) -> list[str]:
+    """A sentence for each unwise combination, most far-reaching first: all of them run. No sentence holds a secret."""
     return [
         *_about_timing(settings),
         *_about_processes(settings),
@@ -34,27 +31,8 @@ def unwise_combinations(settings: Settings) -> list[str]:
     ]
 
 
-def clear_text(settings: Settings) -> list[tuple[str, str]]:
-    """The variables that send secrets or learners' data in clear to another machine, and why that is refused."""
-    if settings.allow_http:
-        return []
-    refusal = (
-        "is http:// to another machine: {} would travel in clear. Use https://, or set CARTBRIDGE_ALLOW_HTTP=true."
-    )
-    return [(name, refusal.format(what)) for name, what in _in_clear(settings)]
-
-
-def _in_clear(settings: Settings) -> Iterator[tuple[str, str]]:
-    for system in settings.systems().values():
-        if system.base_url is not None and is_clear_text_to_elsewhere(system.base_url):
-            yield system.variable("base_url"), "passwords and keys"
-    url = settings.events.webhook_url
-    if url is not None and is_clear_text_to_elsewhere(url.get_secret_value()):
-        yield "CARTBRIDGE_EVENTS__WEBHOOK_URL", "learners' names and emails"
-
-
 def _about_clear_text(settings: Settings) -> Iterator[str]:
-    for name, what in _in_clear(settings):
+    for name, what in in_clear(settings):
         yield f"{name} is http:// to another machine: {what} travel in clear. Use https://."
 
 

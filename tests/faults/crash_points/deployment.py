@@ -24,7 +24,7 @@ from sqlalchemy import func, select, update
 from tests.faults.crash_points.doomed_process import Errand, Nursery, Point, kill, wait
 from tests.faults.harness.product import OFFERS
 from tests.integration.servers import PostgresServer, RedisServer, free_port
-from worker.broker.app import INGEST_QUEUE, QUEUES
+from worker.broker.queues import INGEST_QUEUE, QUEUES
 from worker.ledger.runs.due import DISPATCH_AGAIN_SECONDS
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, deliveries, orders, runs

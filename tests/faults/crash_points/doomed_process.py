@@ -38,7 +38,7 @@ from tests.faults.simulation.boundaries import (
     watching,
 )
 from tests.integration.servers import PR_SET_PDEATHSIG
-from worker.broker.app import LedgerScheduler
+from worker.broker.schedule import LedgerScheduler
 
 ENOUGH_SECONDS = 40.0
 """Far more than anything here takes, on a busy machine too."""
@@ -69,8 +69,8 @@ _WARM = (
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
     "worker.cli.app",
+    "worker.cli.processes",
     "worker.cli.commands.processes",
-    "worker.cli.commands.services",
 )
 """Imported once, by the process that all others are forked from."""
 

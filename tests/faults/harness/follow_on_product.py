@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tasks.completions import completions_poller
+from tasks.follow_on import completions_poller
 from tests.faults.harness.product import OFFERS, HandClock, Rig, Row
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import completions, outbox

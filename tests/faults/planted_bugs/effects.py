@@ -155,7 +155,7 @@ EFFECTS = (
     Bug(
         "one reference for all generations",
         "Repeated on purpose, the run adopts the order of before instead of its own.",
-        "worker/ledger/references.py",
+        "worker/ledger/keys.py",
         r'f"{key}\n{step}\n{generation}"',
         r'f"{key}\n{step}"',
         ByTest(

@@ -25,7 +25,7 @@ from tests.faults.simulation.messages import Broker, Message, SimulatedDispatche
 from tests.faults.simulation.network import SMOOTH, Fate, Network
 from tests.faults.simulation.virtual_time import Timeline
 from worker.broker.app import create_celery
-from worker.ledger import ids
+from worker.ledger import keys
 from worker.ledger.session import Ledger
 from worker.ledger.tables.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
 from worker.ledger.tables.runs import LedgerModel, cursors
@@ -187,7 +187,7 @@ class Stage:
             undone.callback(setattr, process_registry, "_runtimes", process_registry._runtimes)
             process_registry._runtimes = _OneForAll(lambda: cast("Runtime", current() or self.performing))
             draws = SimpleNamespace(choice=self.rng.choice, token_hex=lambda n: f"{self.rng.getrandbits(8 * n):x}")
-            for module in (ids, runtime_module):
+            for module in (keys, runtime_module):
                 undone.callback(setattr, module, "secrets", module.secrets)
                 module.secrets = draws  # type: ignore[attr-defined]
             yield

@@ -13,7 +13,7 @@ from kombu.transport.memory import Channel
 from tasks.dispatch import Dispatcher
 from tests.faults.harness.product import Rig
 from tests.faults.harness.waiting import wait_until
-from worker.broker.app import QUEUES
+from worker.broker.queues import QUEUES
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Via

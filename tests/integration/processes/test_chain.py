@@ -16,7 +16,7 @@ from tests.faults.harness.follow_on_product import FollowOnRig
 from tests.faults.harness.waiting import wait_until
 from tests.integration.processes.test_dispatch import messages
 from tests.integration.servers import RedisServer
-from worker.broker.app import QUEUES
+from worker.broker.queues import QUEUES
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.mailbox import Mailbox

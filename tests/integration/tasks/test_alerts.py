@@ -11,14 +11,14 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import insert, update
 from werkzeug import Request, Response
 
-from tasks.alerts import alert
+from tasks.notifications import alert
 from tasks.runtime import Runtime
 from tests.unit.workflows.fakes.storefront import NOW, Clock, an_order, record, rows
 from worker.broker.app import create_celery
 from worker.clients.alerts import AlertsClient
 from worker.errors import ApiError, ConfigurationError
 from worker.ledger.tables.runs import breakers, cursors, pauses, runs
-from worker.settings.alerts import AlertsSettings
+from worker.settings.notifications import AlertsSettings
 from worker.settings.settings import Settings
 
 TOKEN = "planted-token-of-a-chat"

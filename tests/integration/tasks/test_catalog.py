@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tasks.catalog import refresh_catalog
+from tasks.ingest import refresh_catalog
 from tests.faults.harness.product import Rig
 from worker.broker.app import create_celery
 from worker.ledger.orders.catalog import product_names

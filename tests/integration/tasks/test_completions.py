@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.completions import poll_completions
+from tasks.follow_on import poll_completions
 from tasks.runtime import Runtime
 from tests.unit.workflows.fakes.storefront import Clock, rows
 from worker.broker.app import create_celery

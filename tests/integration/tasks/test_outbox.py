@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tasks.outbox import deliver_events
+from tasks.notifications import deliver_events
 from tasks.runtime import Runtime
 from tests.unit.workflows.fakes.storefront import NOW, rows
 from worker.broker.app import create_celery
 from worker.clients.events import EventsClient
 from worker.ledger.outbox import add_event
 from worker.ledger.tables.runs import outbox
-from worker.settings.events import EventsSettings
+from worker.settings.notifications import EventsSettings
 from worker.settings.settings import Settings
 
 URL = SecretStr("https://hooks.example.test/in")

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from tasks.queue_depths import queue_depths
+from tasks.control import queue_depths
 from tests.integration.servers import RedisServer
-from worker.broker.app import CONTROL_QUEUE, QUEUES
+from worker.broker.queues import CONTROL_QUEUE, QUEUES
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])

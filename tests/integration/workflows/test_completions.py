@@ -12,8 +12,8 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks.webhooks import Webhook
 from werkzeug import Request, Response
 
-from tasks.completions import poll_completions
-from tasks.outbox import deliver_events
+from tasks.follow_on import poll_completions
+from tasks.notifications import deliver_events
 from tests.faults.harness.product import HandClock, Rig
 from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.session import Ledger

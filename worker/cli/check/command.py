@@ -11,6 +11,7 @@ from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
 from worker.cli.errors import FAILED
 from worker.cli.output import cell, console, note, print_json, table
+from worker.settings.warnings import warnings_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -45,7 +46,7 @@ def check_command(
     if alert:
         findings.append(send_test_alert(settings))
     warnings = [
-        *settings.warnings(),
+        *warnings_of(settings),
         *file_warnings(settings, opening_of(context).env_file),
         *_told_by_ledger(settings),
     ]

@@ -1,210 +1,73 @@
-"""The long-running processes: `web`, `worker`, `beat`, and `up`, which is all three in one."""
+"""`cartbridge up`, `web`, `worker`, `beat`, `migrate` and `demo`: what is started, and what it stands on."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
-from typing import Any
+from typing import Annotated
 
-from celery import signals
-from celery.beat import EmbeddedService
-from celery.worker import state as worker_state
-from fastapi import FastAPI
+import typer
 
-from tasks.process import adopt_runtime
-from tasks.queue_depths import queue_depths
-from tasks.runtime import Runtime
-from worker.broker.app import QUEUES, LedgerScheduler
-from worker.broker.memory import spare_memory
-from worker.errors import ConfigurationError
-from worker.ledger.guards import guard_warning
-from worker.ledger.lock import ProcessLock
-from worker.ledger.runs import due
-from worker.observability.logs import configure_logging
-from worker.settings.settings import Settings
-from worker.web.app import create_app
-from worker.web.page.actions.operator import Desk
-from worker.web.server import WebServer
-
-log = logging.getLogger(__name__)
+from worker.cli.arguments import DryRun
+from worker.cli.context import opening_of
 
 
-def run_up(settings: Settings) -> int:
-    """Web, worker and beat in this process until SIGTERM or SIGINT; returns the exit code.
+def up_command(context: typer.Context) -> None:
+    """Run everything in this one process: web, worker and beat. Migrates its own SQLite ledger."""
+    from worker.cli.processes import run_up
 
-    Migrates a SQLite ledger first. Nobody else works on it (a lock says so), so whatever an earlier process held is
-    taken over at once. Raises `ConfigurationError` before anything is started.
-    """
-    spare_memory()
-    configure_logging(settings)
-    runtime = Runtime(settings)
-    lock = ProcessLock(runtime.ledger.path) if runtime.ledger.path is not None else None
+    raise typer.Exit(run_up(opening_of(context).settings))
+
+
+def web_command(context: typer.Context) -> None:
+    """Run the HTTP server alone: webhooks, health, metrics."""
+    from worker.cli.processes import run_web
+
+    raise typer.Exit(run_web(opening_of(context).settings))
+
+
+def worker_command(context: typer.Context) -> None:
+    """Run a worker alone: it fetches, plans, and gives access."""
+    from worker.cli.processes import run_worker
+
+    raise typer.Exit(run_worker(opening_of(context).settings))
+
+
+def beat_command(context: typer.Context) -> None:
+    """Run the scheduler alone: it polls, and sends what is due."""
+    from worker.cli.processes import run_beat
+
+    raise typer.Exit(run_beat(opening_of(context).settings))
+
+
+def migrate_command(context: typer.Context, dry_run: DryRun = False) -> None:
+    """Bring the ledger's schema to this version's. Safe to repeat."""
+    from worker.ledger.session import Ledger, SchemaMismatchError
+
+    ledger = Ledger(opening_of(context).settings.database_url.get_secret_value())
     try:
-        is_alone = lock.acquire() if lock is not None else False
-        if runtime.ledger.is_sqlite:
-            runtime.ledger.migrate()
-        runtime.ledger.check_schema()
-        _check_guards(runtime)
-        _check_offers(runtime)
-        _say_what_is_off(runtime)
-        if is_alone:
-            _take_over(runtime)
-        adopt_runtime(runtime)
-        return _run_all(runtime)
+        if dry_run:
+            try:
+                ledger.check_schema()
+                typer.echo(f"{ledger.label} is up to date: nothing to do")
+            except SchemaMismatchError as error:
+                typer.echo(f"would migrate: {error}")
+            return
+        before, after = ledger.migrate()
     finally:
-        runtime.close()
-        if lock is not None:
-            lock.release()
+        ledger.close()
+    if before == after:
+        typer.echo(f"{ledger.label} is up to date ({after})")
+    else:
+        typer.echo(f"{ledger.label} migrated from {before or 'empty'} to {after}")
 
 
-def run_web(settings: Settings) -> int:
-    """The HTTP server alone, until SIGTERM or SIGINT; returns the exit code."""
-    spare_memory()
-    configure_logging(settings)
-    runtime = Runtime(settings)
-    try:
-        runtime.ledger.check_schema()
-        _check_guards(runtime)
-        WebServer(settings, _web_app(runtime)).serve()
-    finally:
-        runtime.close()
-    return 0
+def demo_command(
+    seconds: Annotated[float, typer.Option("--seconds", min=1.0, help="End after this long, finished or not.")] = 55.0,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the ledger, the log and the settings, to look into them afterwards.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout.")] = False,
+) -> None:
+    """Show the main job against a sandbox of the four systems: well under a minute, touches nothing of yours."""
+    from worker.cli.demo.command import run_demo
 
-
-def run_worker(settings: Settings) -> int:
-    """A Celery worker on every queue, until SIGTERM or SIGINT (calls under way end first); returns the exit code."""
-    _refuse_memory(settings, "worker")
-    spare_memory()
-    configure_logging(settings)
-    runtime = Runtime(settings)
-    runtime.ledger.check_schema()
-    _check_guards(runtime)
-    _check_offers(runtime)
-    _say_what_is_off(runtime)
-    if settings.worker.pool != "prefork":
-        # A forked child must not inherit connections: there each child makes a runtime of its own.
-        adopt_runtime(runtime)
-    _note_stopping(runtime)
-    try:
-        return _work(runtime, settings.worker.pool)
-    finally:
-        runtime.close()
-
-
-def run_beat(settings: Settings) -> int:
-    """The scheduler alone, until SIGTERM or SIGINT. Two of them are harmless; returns the exit code."""
-    _refuse_memory(settings, "beat")
-    spare_memory()
-    configure_logging(settings)
-    runtime = Runtime(settings)
-    runtime.ledger.check_schema()
-    _ring_first(runtime)
-    runtime.app.Beat(loglevel="INFO", quiet=True).run()
-    return 0
-
-
-def _web_app(runtime: Runtime) -> FastAPI:
-    return create_app(
-        runtime.settings,
-        runtime.ledger,
-        runtime.dispatcher,
-        clock=runtime.clock,
-        queue_depths=lambda: queue_depths(runtime.app),
-        desk=Desk(runtime.operations, runtime.dispatcher),
-    )
-
-
-def _run_all(runtime: Runtime) -> int:
-    settings = runtime.settings
-    _note_stopping(runtime)
-    server = WebServer(settings, _web_app(runtime))
-    server.start()
-    threading.Thread(target=_end_with_web, args=(runtime, server), name="web-watch", daemon=True).start()
-    # Named here: the service in a thread does not ask the configuration, and would keep its schedule in a file.
-    beat = EmbeddedService(runtime.app, thread=True, scheduler_cls=LedgerScheduler)
-    beat.start()
-    _ring_first(runtime)
-    try:
-        # A forked pool would not share the memory broker: one process is one process.
-        return _work(runtime, "threads" if settings.worker.pool == "prefork" else settings.worker.pool)
-    finally:
-        beat.stop()
-        server.stop()
-
-
-def _end_with_web(runtime: Runtime, server: WebServer) -> None:
-    """A process without its web server would take no webhooks and look alive: it ends, to be started again."""
-    server.join()
-    if not runtime.stopping.is_set():
-        log.critical("the web server ended by itself; the process ends too")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _work(runtime: Runtime, pool: str) -> int:
-    worker = runtime.app.Worker(
-        pool=pool,
-        concurrency=runtime.settings.worker.concurrency,
-        queues=",".join(QUEUES),
-        loglevel=logging.INFO,
-        without_mingle=True,
-        without_gossip=True,
-        without_heartbeat=not runtime.settings.worker.events,
-        quiet=True,
-    )
-    worker.start()
-    if runtime.stopping.is_set() and not worker_state.should_terminate:
-        return 0  # Celery takes Ctrl-C for a failure, though it ends as calmly as by SIGTERM
-    return int(worker.exitcode or 0)
-
-
-def _ring_first(runtime: Runtime) -> None:
-    """Begin at once, not after the first interval: what is due, and a look at every source."""
-    runtime.dispatcher.send_sweep()
-    for name, source in runtime.settings.sources().items():
-        if source.poll_seconds > 0:
-            runtime.dispatcher.send_poll(name)
-
-
-def _note_stopping(runtime: Runtime) -> None:
-    def stop(**_: Any) -> None:
-        runtime.stopping.set()
-
-    signals.worker_shutting_down.connect(stop, weak=False)
-
-
-def _take_over(runtime: Runtime) -> None:
-    with runtime.ledger.write() as connection:
-        held = due.break_leases(connection, now=runtime.clock())
-    if held:
-        log.warning("took over %d runs of a process that ended without finishing them", held)
-
-
-def _check_guards(runtime: Runtime) -> None:
-    """Say so, loudly, where the audit trail can be rewritten; orders go on."""
-    with runtime.ledger.read() as connection:
-        warning = guard_warning(connection)
-    if warning is not None:
-        log.error("%s", warning)
-
-
-def _check_offers(runtime: Runtime) -> None:
-    offers = runtime.offers.current()
-    log.info("%d offers, %d ignores", len(offers.offers), len(offers.ignores))
-
-
-def _say_what_is_off(runtime: Runtime) -> None:
-    for warning in runtime.settings.warnings():
-        log.warning(warning)
-    for name, system in runtime.settings.systems().items():
-        if not system.is_configured:
-            log.info("%s is off: %s not set", name, ", ".join(system.missing()))
-
-
-def _refuse_memory(settings: Settings, command: str) -> None:
-    if settings.embedded:
-        raise ConfigurationError(
-            f"`cartbridge {command}` needs a broker that processes share, and CARTBRIDGE_BROKER_URL is memory://. "
-            "Set it to redis://… or amqp://…, or run `cartbridge up`."
-        )
+    raise typer.Exit(run_demo(seconds=seconds, keep=keep, as_json=as_json))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.states import RunState
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import events, runs

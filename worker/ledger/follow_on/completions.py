@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, 
 
 from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.carts import carts_of, follow_ons
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import parts
 from worker.ledger.tables.runs import completions, cursors

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Row, Table, TextClause, bindparam, delete, insert, select, text, update
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.sql import parts
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import completions, learners, orders, runs

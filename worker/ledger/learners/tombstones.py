@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.erasures import erased_places, erasure_keys, erasures
 from worker.ledger.tables.runs import orders

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import has_placeholders
 from worker.ledger.states import DeliveryState, Via

@@ -15,8 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from worker.ledger.events import typed_text
-from worker.ledger.ids import new_id
-from worker.ledger.references import reference
+from worker.ledger.keys import new_id, reference
 from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome
 from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import attempts, completions, orders, runs

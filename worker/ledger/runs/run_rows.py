@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, TextClause, bindparam, insert, select, text, update
 from sqlalchemy.sql.dml import Update
 
-from worker.ledger.ids import new_id
+from worker.ledger.keys import new_id
 from worker.ledger.runs import recoveries
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import learners, runs, steps

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.completions import completions_poller
+from tasks.follow_on import completions_poller
 from tests.faults.harness.follow_on_product import COURSE, EMAIL, ITEM, FollowOnRig
 from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger

@@ -9,8 +9,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from worker.errors import ConfigurationError
 from worker.observability.spans import SpanTracing, trace_id_of
-from worker.observability.tracing import OFF, configure_tracing, tracing, use_tracing
-from worker.settings.tracing import TracingSettings
+from worker.observability.tracing import OFF, tracing, use_tracing
+from worker.observability.tracing_setup import configure_tracing
+from worker.settings.features import TracingSettings
 
 
 class Collector:

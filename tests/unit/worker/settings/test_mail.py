@@ -5,6 +5,7 @@ import pytest
 from worker.errors import ConfigurationError
 from worker.settings.mail import MAKE_A_KEY
 from worker.settings.settings import Settings, load_settings
+from worker.settings.warnings import warnings_of
 
 KEY = "cGFzc3dvcmRzLWtleS1vZi0zMi1ieXRlcy1leGFjdGw="
 MAIL = {"MAIL__HOST": "smtp.example.com", "MAIL__SENDER": "Academy <courses@example.com>"}
@@ -53,20 +54,20 @@ def test_mail_is_off_and_says_so_when_only_some_of_it_is_set() -> None:
     assert load(**MAIL).mail.is_configured
     half = load(MAIL__HOST="smtp.example.com", MAIL__USERNAME="courses")
     assert half.mail.missing() == ["CARTBRIDGE_MAIL__PASSWORD", "CARTBRIDGE_MAIL__SENDER"]
-    assert "mail is off: CARTBRIDGE_MAIL__PASSWORD, CARTBRIDGE_MAIL__SENDER not set." in half.warnings()
+    assert "mail is off: CARTBRIDGE_MAIL__PASSWORD, CARTBRIDGE_MAIL__SENDER not set." in warnings_of(half)
 
 
 def test_a_connection_in_clear_is_warned_of_when_it_leaves_the_machine() -> None:
-    assert any("travel in clear" in each for each in load(**MAIL, MAIL__SECURITY="none").warnings())
+    assert any("travel in clear" in each for each in warnings_of(load(**MAIL, MAIL__SECURITY="none")))
     loopback = load(**MAIL | {"MAIL__HOST": "[::1]", "MAIL__SECURITY": "none"})
     assert loopback.mail.host == "::1"
-    assert loopback.warnings() == []
+    assert warnings_of(loopback) == []
 
 
 def test_a_lease_is_warned_of_when_a_slow_mail_server_outlasts_it() -> None:
-    assert any("may never get a mail" in each for each in load(**MAIL, LEASE_SECONDS="60").warnings())
-    assert load(LEASE_SECONDS="60").warnings() == []
-    assert load(**MAIL).warnings() == []
+    assert any("may never get a mail" in each for each in warnings_of(load(**MAIL, LEASE_SECONDS="60")))
+    assert warnings_of(load(LEASE_SECONDS="60")) == []
+    assert warnings_of(load(**MAIL)) == []
 
 
 def test_everything_missing_is_named_at_once_when_passwords_are_to_be_mailed() -> None:

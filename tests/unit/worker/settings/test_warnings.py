@@ -4,16 +4,17 @@ import pytest
 
 from worker.errors import ConfigurationError
 from worker.settings.settings import Settings, load_settings
+from worker.settings.warnings import warnings_of
 
 STUDIOCART_ON = {"STUDIOCART__BASE_URL": "https://shop.example/wp-json/sc/v1", "STUDIOCART__API_KEY": "studiocart-key"}
 
 
 def warnings(values: dict[str, str]) -> list[str]:
-    return load_settings({f"CARTBRIDGE_{name}": value for name, value in values.items()}, env_file=None).warnings()
+    return warnings_of(load_settings({f"CARTBRIDGE_{name}": value for name, value in values.items()}, env_file=None))
 
 
 def test_nothing_is_unwise_when_nothing_is_set() -> None:
-    assert Settings().warnings() == []
+    assert warnings_of(Settings()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,23 @@
-"""The task that tells the operator what is wrong."""
+"""The tasks that tell people and systems what happened: alerts and events."""
 
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
 from datetime import UTC, time, timedelta
+from random import Random
 
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
 from tasks.process import runtime_of
+from worker.broker.schedule import events_of
+from worker.clients.events import EventsClient
 from worker.observability.logs import known_secrets
 from worker.settings.types import zone_of
 from workflows.monitoring.alert_sender import tell
+from workflows.monitoring.event_delivery import deliver_due
+from workflows.monitoring.run_events import note_run_events
 
 
 @shared_task(name="cartbridge.alert", base=LedgerTask, bind=True)
@@ -34,3 +40,21 @@ def alert(self: Task) -> None:
         summary_at=time.fromisoformat(options.summary_at) if options.summary_at else None,
         zone=zone_of(options.time_zone) or UTC,
     )
+
+
+@shared_task(name="cartbridge.deliver_events", base=LedgerTask, bind=True)
+def deliver_events(self: Task) -> None:
+    """Send the events that are due. Safe to double: the ledger gives each to one sender at a time."""
+    runtime = runtime_of(self.app)
+    access = events_of(runtime.settings)
+    if access is None:
+        return
+    note_run_events(runtime.ledger, now=runtime.clock())
+    with closing(EventsClient(access, secrets=known_secrets)) as messenger:
+        deliver_due(
+            runtime.ledger,
+            messenger,
+            clock=runtime.clock,
+            rng=Random(),  # noqa: S311  (jitter, not a secret)
+            should_stop=runtime.stopping.is_set,
+        )

@@ -20,7 +20,7 @@ def test_the_process_ends_with_its_own_code_when_started(
         started.append(settings)
         return 3
 
-    monkeypatch.setattr(f"worker.cli.commands.processes.run_{command}", start)
+    monkeypatch.setattr(f"worker.cli.processes.run_{command}", start)
     assert run(command).exit_code == 3
     assert len(started) == 1
 
