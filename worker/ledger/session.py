@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select as select_module
 import sqlite3
 import threading
 import time
@@ -29,7 +30,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
@@ -104,14 +105,16 @@ class Ledger:
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(
+            engine = create_engine(
                 self._url,
                 hide_parameters=True,
                 pool_size=self._pool_size,
                 max_overflow=self._pool_size,
-                pool_pre_ping=True,
+                pool_use_lifo=True,  # the connection used last has the statements prepared
                 connect_args={"connect_timeout": 5, "application_name": "cartbridge"},
             )
+            event.listen(engine, "checkout", _replace_closed)
+            return engine
         if self.path is not None and not self.path.exists():
             with suppress(OSError):  # a folder that is not there is SQLite's to tell
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold names and emails
@@ -261,6 +264,17 @@ def _chain(migrations: Path) -> _Chain:
     revisions = [each.revision for each in script.walk_revisions()][::-1]
     said = {getattr(each.module, "tolerates", each.revision) for each in script.walk_revisions()}
     return _Chain(script.get_current_head(), frozenset(revisions), max(said, key=revisions.index, default=None))
+
+
+def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool replace a connection that the server closed meanwhile, before anything was sent on it.
+
+    A closed socket can be read from, and an idle one that is open cannot: this costs no round trip, as a ping would.
+    """
+    poll = select_module.poll()
+    poll.register(connection.fileno(), select_module.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError("the server closed the connection")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -1,0 +1,52 @@
+"""Connections to PostgreSQL: kept, not asked whether they live, and replaced when the server closed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import event, text
+
+from worker.ledger.session import Ledger
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def ledger(postgres_url: str) -> Iterator[Ledger]:
+    opened = Ledger(postgres_url)
+    yield opened
+    opened.close()
+
+
+def backend_of(ledger: Ledger) -> int:
+    with ledger.read() as connection:
+        return int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+def terminate(postgres_url: str, backend: int) -> None:
+    """Close a session from the server's side, and return once it is gone."""
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [backend])
+
+
+@pytest.mark.parametrize("is_writing", [False, True])
+def test_transaction_goes_on_when_the_server_closed_the_idle_connection(
+    ledger: Ledger, postgres_url: str, *, is_writing: bool
+) -> None:
+    before = backend_of(ledger)
+    terminate(postgres_url, before)
+    with ledger.write() if is_writing else ledger.read() as connection:
+        assert connection.scalar(text("SELECT pg_backend_pid()")) not in {None, before}
+
+
+def test_connection_is_used_again_when_it_lives_and_is_not_pinged(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = backend_of(ledger)
+    sent: list[str] = []
+    event.listen(ledger.engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    monkeypatch.setattr(ledger.engine.dialect, "do_ping", lambda _connection: pytest.fail("pinged"))
+    assert backend_of(ledger) == before
+    assert sent == ["SELECT pg_backend_pid()"]
