@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.faults.harness.product import Killed, die
-from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Watched, a_subscription
+from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched, a_subscription
 from tests.unit.workflows.fakes.storefront import Clock, rows, states
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events

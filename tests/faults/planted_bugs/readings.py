@@ -96,7 +96,10 @@ READINGS = (
         "workflows/recording/shared_addresses.py",
         "        if (line.id, seat.id) in accepted or (mine is not None and is_same_name(name, _name(mine))):\n",
         "        if mine is not None and is_same_name(name, _name(mine)):\n",
-        ByTest(f"{_ON_WORKFLOWS}/test_shared_addresses.py::test_an_answer_holds_from_then_on_when_the_run_is_replayed"),
+        ByTest(
+            "tests/integration/sources/test_shared_addresses.py"
+            "::test_an_answer_holds_from_then_on_when_the_run_is_replayed"
+        ),
     ),
     # The start
     Bug(
@@ -216,7 +219,7 @@ READINGS = (
         "    if not order.payment_unproven:\n",
         "    if order.lines or not order.payment_unproven:\n",
         ByTest(
-            "tests/integration/clients/test_threedcart.py"
+            "tests/integration/sources/test_threedcart_orders.py"
             "::test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money"
         ),
     ),

@@ -118,7 +118,7 @@ RULINGS = (
         "workflows/ingest/order_polling.py",
         "        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)\n",
         "        except KeyError as error:\n",
-        ByTest("tests/integration/workflows/test_set_aside.py"),
+        ByTest("tests/integration/sources/test_set_aside.py"),
     ),
     Bug(
         "half-written order asked about",

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from tests.unit.worker.clients.frontcore import account
 from tests.unit.worker.clients.learningcart import site as learningcart_site
 from tests.unit.worker.clients.studiocart import test_client as test_studiocart
-from tests.unit.worker.clients.threedcart import test_client as test_threedcart
+from tests.unit.worker.clients.threedcart import store as threedcart_store
 from worker.broker.memory import spare_memory
 from worker.clients.base import ApiClient
 from worker.clients.frontcore.client import FrontcoreClient
@@ -104,7 +104,7 @@ def calls_of(base_url: str) -> dict[str, Callable[[], object]]:
     learningcart = LearningCartClient(learningcart_site.Access(), api=api["learningcart"])
     studiocart = StudiocartClient(test_studiocart.Access(parameters_in="body"), api=api["studiocart"])
     frontcore = FrontcoreClient(account.Access(), api=api["frontcore"])
-    threedcart = ThreedcartClient(test_threedcart.Access(), api=api["threedcart"])
+    threedcart = ThreedcartClient(threedcart_store.Access(), api=api["threedcart"])
     return {
         "LearningCart's orders": lambda: learningcart.get_orders_by_date(BEGIN),
         "LearningCart's order": lambda: learningcart.add_comp_order(7, 501, "cb-1"),

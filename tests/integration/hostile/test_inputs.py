@@ -19,7 +19,7 @@ from tests.unit.worker.clients.frontcore import account
 from tests.unit.worker.clients.learningcart import site as learningcart_site
 from tests.unit.worker.clients.stub import StubTransport
 from tests.unit.worker.clients.studiocart import test_client as test_studiocart
-from tests.unit.worker.clients.threedcart import test_client as test_threedcart
+from tests.unit.worker.clients.threedcart import store as threedcart_store
 from worker.clients.learningcart.client import CustomerFields
 from worker.clients.reading import LARGEST_INT
 from worker.clients.threedcart.models import CartFields
@@ -99,7 +99,7 @@ class _Replies:
         self.learningcart = learningcart_site.client(self.vendor)
         self.studiocart = test_studiocart.client(self.transport)
         self.frontcore = account.client(self.transport)
-        self.threedcart = test_threedcart.client(self.transport)
+        self.threedcart = threedcart_store.client(self.transport)
         self.sources = (
             StudiocartSource(self.studiocart, clock=lambda: NOW),
             FrontcoreSource(self.frontcore, provision_when="paid", clock=lambda: NOW),

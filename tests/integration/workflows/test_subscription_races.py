@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.workflows.test_subscriptions import IGNORING_TEXT, Site, a_subscription
+from tests.integration.subscriptions.watched import IGNORING_TEXT, Site, a_subscription
 from tests.unit.workflows.fakes.storefront import NOW, START, Clock, FakeSource, a_hint_reader, an_order, rows, states
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +11,20 @@ from limits.storage import MemoryStorage
 from pydantic import SecretStr
 
 from tests.unit.worker.clients.stub import Reply, StubTransport, answer
+from tests.unit.worker.clients.threedcart.store import (
+    CHANGES,
+    CREATED,
+    CREATES,
+    HTML,
+    KEY,
+    PRIVATE_KEY,
+    READS,
+    TOKEN,
+    Access,
+    client,
+    raised,
+    told,
+)
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.threedcart.models import Cart, CartFields, ItemOption
@@ -35,65 +45,6 @@ from worker.errors import (
 )
 from worker.settings.settings import ThreedcartSettings
 from worker.text.redaction import SecretBook
-
-CAPTURES = Path(__file__).parents[4] / "captures" / "threedcart"
-PRIVATE_KEY, TOKEN = "hunter2-private", "hunter2-token"
-KEY = "6F027F81ggx48to"
-HTML = b"<!DOCTYPE html><html><body>Runtime Error</body></html>"
-CREATED = b'[{"Key":"OrderKey","Value":"6F027F81ggx48to","Status":"201","Message":"Created successfully",}]'
-"""The document's own answer, trailing comma included."""
-STORE = timezone(timedelta(hours=-5))
-
-
-@dataclass(frozen=True)
-class Access:
-    base_url: str | None = "https://apirest.example.test/3dCartWebAPI/v2"
-    secure_url: str | None = "store.example.test"
-    private_key: SecretStr | None = SecretStr(PRIVATE_KEY)  # noqa: RUF009  (immutable)
-    token: SecretStr | None = SecretStr(TOKEN)  # noqa: RUF009  (immutable)
-    zone: tzinfo = STORE
-    list_timeout_seconds: float = 120.0
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 30.0
-    requests_per_second: float = 0.0
-
-
-def client(store: StubTransport, **options: Any) -> ThreedcartClient:
-    book = SecretBook([PRIVATE_KEY, TOKEN])
-    api = ApiClient("threedcart", base_url=str(Access().base_url), transport=store, redact=book.redact)
-    return ThreedcartClient(Access(), api=api, **options)
-
-
-def capture(name: str) -> Any:
-    return json.loads((CAPTURES / name).read_text(encoding="utf-8"))
-
-
-def told(status: object = "200", message: str = "done", *, key: str = "OrderKey", value: object = KEY) -> Any:
-    return [{"Key": key, "Value": value, "Status": status, "Message": message}]
-
-
-def raised(call: Callable[[ThreedcartClient], object], reply: Reply) -> ApiError:
-    with pytest.raises(ApiError) as caught:
-        call(client(StubTransport(reply)))
-    assert caught.value.system == "threedcart"
-    return caught.value
-
-
-READS: dict[str, Callable[[ThreedcartClient], object]] = {
-    "retrieve_cart": lambda store: store.retrieve_cart(KEY),
-    "retrieve/orders": lambda store: store.retrieve_order(7),
-    "list/orders": lambda store: list(store.list_orders()),
-}
-CHANGES: dict[str, Callable[[ThreedcartClient], object]] = {
-    "update_cart": lambda store: store.update_cart(KEY, CartFields()),
-    "delete_cart": lambda store: store.delete_cart(KEY),
-    "update_cart_item": lambda store: store.update_cart_item(KEY, 123, quantity=2),
-    "delete_cart_item": lambda store: store.delete_cart_item(KEY, 123),
-}
-CREATES: dict[str, Callable[[ThreedcartClient], object]] = {
-    "create_cart": lambda store: store.create_cart(CartFields()),
-    "create_cart_item": lambda store: store.create_cart_item(KEY, 1234),
-}
 
 
 def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
@@ -319,114 +270,3 @@ def test_the_limits_of_the_call_hold_when_it_is_sent() -> None:
 
 
 # Orders
-
-
-def past_the_end(status: int, http_status: int | None = None) -> Reply:
-    body = told(str(status), "Offset amount exceeds the total number of records", value="")
-    return answer(body, http_status or status)
-
-
-def test_orders_are_asked_for_in_store_time_from_offset_1_when_listed() -> None:
-    store = StubTransport(answer([{"OrderID": "7", "CardNumber": "4111", "PaymentTokenID": "t"}]), past_the_end(404))
-    since = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
-    [order] = client(store).list_orders(date_start=since, last_update_start=since, limit=50)
-    assert order.id == 7
-    assert not {"4111", "t"} & set(map(str, (order.model_extra or {}).values()))
-    assert [asked.query for asked in store.asked] == [
-        {
-            "datestart": "02/28/2026 21:30:00",
-            "lastupdatestart": "02/28/2026 21:30:00",
-            "limit": "50",
-            "offset": offset,
-        }
-        for offset in ("1", "2")
-    ]
-
-
-def test_orders_are_asked_for_by_status_and_email_when_these_are_given() -> None:
-    store = StubTransport(past_the_end(404))
-    assert list(client(store).list_orders(order_status=7, billing_email="a+b@example.test")) == []
-    assert store.asked[0].query == {
-        "orderstatus": "7",
-        "billingemail": "a+b@example.test",
-        "limit": "100",
-        "offset": "1",
-    }
-
-
-def test_a_list_alone_is_waited_for_as_long_as_the_vendor_needs() -> None:
-    store = StubTransport(past_the_end(404))
-    list(client(store).list_orders())
-    list(client(store).list_orders(limits=CallLimits(deadline_seconds=7)))
-    slow = StubTransport(answer([{"OrderID": 7}]))
-    client(slow).retrieve_order(7)
-    waited = [asked.exchange for asked in (*store.asked, *slow.asked)]
-    assert [each.read_timeout_seconds for each in waited] == [120.0, 30.0, 30.0]
-    assert [round(each.deadline - each.started) for each in waited] == [125, 7, 35]
-
-
-def test_smaller_pages_are_asked_for_from_then_on_when_one_came_too_late() -> None:
-    late: list[Reply] = [NoAnswer("timeout", "ReadTimeout", sent=True), answer(HTML, 504)]
-    store = StubTransport(*late, answer([{"OrderID": 7}]), past_the_end(404), past_the_end(404))
-    slow = client(store)
-    assert [order.id for order in slow.list_orders()] == [7]
-    assert list(slow.list_orders()) == []
-    asked = [(asked.query["offset"], asked.query["limit"]) for asked in store.asked]
-    assert asked == [("1", "100"), ("1", "25"), ("1", "10"), ("2", "10"), ("1", "10")]
-    with pytest.raises(ApiTimeoutError):
-        list(client(StubTransport(late[0])).list_orders())
-
-
-def test_the_store_s_labels_are_read_when_its_statuses_are_listed() -> None:
-    found = client(StubTransport(answer(capture("order_status_list.json")))).list_order_statuses()
-    labels = {status.order_status_id: status.label for status in found}
-    assert (labels[1], labels[8], labels[9], labels[13]) == ("New", "Paid, access sent", "Refunded", "Review")
-    assert list(labels) == [*range(1, 12), 13]
-    bare = client(StubTransport(answer([{"OrderStatusID": "3", "StatusDefinition": "Partial"}]))).list_order_statuses()
-    assert [(status.order_status_id, status.label) for status in bare] == [(3, "Partial")]
-    for body in ({"OrderStatusID": 1}, [{"StatusText": "New"}]):
-        with pytest.raises(UnexpectedResponseError):
-            client(StubTransport(answer(body))).list_order_statuses()
-
-
-def test_captured_answers_are_read_when_they_come() -> None:
-    for name in ("error_offset_400.json", "error_no_orders_404.json"):
-        status = 400 if "400" in name else 404
-        assert list(client(StubTransport(answer(capture(name), status))).list_orders()) == []
-    refused = raised(READS["list/orders"], answer(capture("error_status_refused_400.json"), 400))
-    assert (type(refused), "Not updated" in refused.message) == (InvalidRequestError, True)
-    assert type(raised(READS["list/orders"], answer(capture("orders_count.json")))) is UnexpectedResponseError
-    store = client(StubTransport(answer(capture("put_ok_200.json"))))
-    store.update_cart(KEY, CartFields())
-    cart = client(StubTransport(answer(capture("cart_get_200_array.json")))).retrieve_cart("ABCDEFGHJKLMNPQ")
-    assert cart.cart_item_list is not None
-    assert (cart.billing_email, cart.cart_item_list[0].catalog_id) == ("kari@prove.example", 12)
-    for name in ("order_full.json", "order_stale_last_update.json", "not_completed_7.json"):
-        [row] = capture(name)
-        assert client(StubTransport(answer([row]))).retrieve_order(row["OrderID"]).order_key is not None
-    listed = list(client(StubTransport(answer(capture("orders_every_status.json")), past_the_end(400))).list_orders())
-    assert [order.order_status_id for order in listed] == [*range(1, 14), 21]
-
-
-def test_a_list_ends_when_it_is_past_the_end_in_any_form() -> None:
-    for end in (past_the_end(404), past_the_end(400), past_the_end(400, 200), answer([]), answer([], 404)):
-        assert list(client(StubTransport(end)).list_orders()) == []
-        [order] = client(StubTransport(answer([{"OrderID": 7}]), end)).list_orders()
-        assert order.id == 7
-
-
-def test_a_list_fails_when_its_address_is_wrong_or_it_never_ends() -> None:
-    for body in (HTML, {"Message": "No HTTP resource was found"}):
-        error = raised(READS["list/orders"], answer(body, 404))
-        assert "check the base URL" in str(error)
-    with pytest.raises(UnexpectedResponseError, match="alike"):
-        list(client(StubTransport(answer([{"OrderID": 7}]))).list_orders(limit=1))
-
-
-def test_an_order_is_read_when_it_is_a_list_of_one_or_an_object() -> None:
-    record = {"OrderID": 7, "OrderStatusID": "4", "OrderItemList": [{"CatalogID": 0, "ItemID": "A"}], "BillingEmail": 1}
-    for body in (record, [record]):
-        order = client(StubTransport(answer(body))).retrieve_order(7)
-        assert (order.id, order.order_status_id, order.billing_email) == (7, 4, "1")
-        assert order.order_item_list is not None
-        assert (order.order_item_list[0].catalog_id, order.order_item_list[0].item_id) == (None, "A")

@@ -1,239 +1,31 @@
-"""Subscriptions are recorded, and orders are planned by what became of them.
-
-`workflows.ingest.subscription_polling` and `workflows.recording.subscription_status`.
-"""
+"""Orders are planned by what became of their subscription, and a subscription's end is asked about."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
 
+from tests.integration.subscriptions.watched import IGNORING, Watched, a_subscription
 from tests.unit.workflows.fakes.storefront import (
     NOW,
     START,
-    Clock,
     an_order,
     offers,
-    put_run,
     record,
     rows,
     states,
 )
-from worker.errors import ApiError
 from worker.ledger.orders.subscription_rows import forget_buyer
-from worker.ledger.session import Ledger
-from worker.ledger.states import RunState
-from worker.ledger.tables.runs import cursors, events, orders, runs
+from worker.ledger.tables.runs import events, orders, runs
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.ledger.views.subscription_timeline import subscription_line
-from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
 from workflows.ingest.deliveries import SourcePolicy
-from workflows.ingest.subscription_polling import SubscriptionPoller, SubscriptionsPolled
-from workflows.planning.offers_file import OffersBook
+from workflows.ingest.subscription_polling import SubscriptionsPolled
 from workflows.recording.order_recording import Look, record_order
 from workflows.recording.subscription_status import SubscriptionRules, keep_subscriptions, record_subscription
-
-RULES = SubscriptionRules()
-IGNORING_TEXT = """
-[[offer]]
-source = "studiocart"
-product_id = "1107"
-grants = [{ price_id = 501 }]
-renewals = "ignore"
-"""
-IGNORING = offers(IGNORING_TEXT)
-
-
-def a_subscription(number: int = 1108, *order_ids: int, access: Access = Access.LIVE, **more: Any) -> Subscription:
-    values: dict[str, Any] = {
-        "status": str(access),
-        "product_id": "1107",
-        "buyer_email": "jane@example.test",
-        "invoices": tuple(Invoice(order_id=str(each), status="paid", is_begun=True) for each in order_ids),
-        "period_ends_on": date(2026, 4, 10),
-    }
-    return Subscription(source="studiocart", id=str(number), access=access, **(values | more))
-
-
-class Site:
-    """Lists subscriptions, the one changed last first."""
-
-    name = "studiocart"
-
-    def __init__(self, clock: Clock, page_size: int = 2) -> None:
-        self._clock = clock
-        self._page_size = page_size
-        self._listed: dict[str, Subscription] = {}
-        self.pages = 0
-        self.breaks_at: int | None = None
-
-    def put(self, *given: Subscription) -> None:
-        for subscription in given:
-            self._listed.pop(subscription.id, None)
-            self._listed[subscription.id] = subscription
-
-    def subscription_pages(self) -> Iterator[SubscriptionPage]:
-        listed = list(self._listed.values())[::-1]
-        for number, start in enumerate(range(0, len(listed), self._page_size), start=1):
-            if number == self.breaks_at:
-                raise ApiError("down", system=self.name, operation="list", status=500, retryable=True)
-            self.pages += 1
-            yield SubscriptionPage(tuple(listed[start : start + self._page_size]), self._clock())
-
-
-class Watched:
-    """A site that is polled."""
-
-    def __init__(self, ledger: Ledger, book: OffersBook, clock: Clock) -> None:
-        self.ledger, self.book, self.clock = ledger, book, clock
-        self.site = Site(clock)
-        self.policy = SourcePolicy(start_at=START)
-        self.stopping = False
-
-    def poll(self, holder: str = "poller", **delta: float) -> SubscriptionsPolled:
-        self.clock.advance(**(delta or {"minutes": 5}))
-        self.site.pages = 0
-        poller = SubscriptionPoller(
-            self.ledger,
-            self.site,
-            self.policy,
-            self.book,
-            holder=holder,
-            clock=self.clock,
-            should_stop=lambda: self.stopping,
-        )
-        return poller.poll()
-
-    def sell(self, order_id: int, **more: Any) -> None:
-        record(self.ledger, an_order(str(order_id), **more), rules=IGNORING, now=self.clock())
-
-    def succeed(self, order_id: int) -> None:
-        put_run(self.ledger, f"{order_id}/1107/buyer/501", RunState.SUCCEEDED, finished_at=self.clock(), reason=None)
-
-    @property
-    def cursor(self) -> Any:
-        (row,) = rows(self.ledger, cursors, cursors.c.source == "studiocart:subscriptions")
-        return row
-
-    @property
-    def kept(self) -> dict[str, str]:
-        return {row.subscription_id: row.access for row in rows(self.ledger, subscriptions)}
-
-
-@pytest.fixture
-def offers_file(tmp_path: Any) -> Any:
-    path = tmp_path / "offers.toml"
-    path.write_text(IGNORING_TEXT)
-    return path
-
-
-@pytest.fixture
-def watched(ledger: Ledger, book: OffersBook, clock: Clock) -> Watched:
-    return Watched(ledger, book, clock)
-
-
-# How far a poll goes
-
-
-def test_poll_ends_at_a_page_without_change_when_all_was_read_before(watched: Watched) -> None:
-    watched.site.put(*(a_subscription(number) for number in range(1, 8)))
-    assert (watched.poll().changed, watched.site.pages) == (7, 4)
-    assert (watched.poll().changed, watched.site.pages) == (0, 1)
-    watched.site.put(*(a_subscription(number, access=Access.PAUSED) for number in (1, 2, 3)))
-    assert (watched.poll().changed, watched.site.pages) == (3, 3)
-    assert (watched.poll(days=1).changed, watched.site.pages) == (0, 4)
-    assert watched.kept["1"] == "paused"
-    assert watched.cursor.position == {"whole": True}
-
-
-def test_nothing_is_stepped_over_when_a_poll_dies_between_its_pages(watched: Watched) -> None:
-    watched.site.put(*(a_subscription(number) for number in range(1, 8)))
-    watched.poll()
-    watched.site.put(*(a_subscription(number, access=Access.CANCELED) for number in (1, 2, 3, 4)))
-    watched.site.breaks_at = 2
-    assert watched.poll().error is not None
-    assert (watched.cursor.failures, watched.cursor.lease_holder) == (1, None)
-    watched.site.breaks_at = None
-    assert watched.poll().changed == 2
-    assert [watched.kept[str(number)] for number in (1, 2, 3, 4)] == ["canceled"] * 4
-    assert (watched.cursor.failures, watched.cursor.last_error) == (0, None)
-
-
-def test_what_a_hint_recorded_hides_nothing_when_the_list_is_walked(watched: Watched) -> None:
-    watched.site.put(*(a_subscription(number) for number in range(1, 5)))
-    watched.poll()
-    changed = [a_subscription(number, access=Access.PAUSED) for number in (1, 2, 3)]
-    watched.site.put(*changed)
-    told = [an_order("1", subscription=each) for each in changed[1:]]
-    with watched.ledger.write() as connection:
-        keep_subscriptions(connection, told, RULES, fetched_at=watched.clock(), now=watched.clock(), start_at=START)
-    assert watched.poll().changed == 3
-    assert watched.kept["1"] == "paused"
-
-
-def test_second_poll_does_nothing_when_another_is_under_way(watched: Watched) -> None:
-    watched.site.put(a_subscription(1))
-    others: list[SubscriptionsPolled] = []
-    pages = watched.site.subscription_pages
-
-    def while_another_asks() -> Iterator[SubscriptionPage]:
-        others.append(watched.poll("other", seconds=1))
-        return pages()
-
-    watched.site.subscription_pages = while_another_asks  # type: ignore[method-assign]
-    assert watched.poll().changed == 1
-    assert [other.busy for other in others] == [True]
-
-
-def test_poll_stops_before_it_writes_when_another_took_over(watched: Watched) -> None:
-    watched.site.put(*(a_subscription(number) for number in (1, 2, 3)))
-    pages = watched.site.subscription_pages
-
-    def late() -> Iterator[SubscriptionPage]:
-        for number, page in enumerate(pages()):
-            if number == 1:
-                with watched.ledger.write() as connection:
-                    connection.execute(cursors.update().values(lease_holder="other"))
-            yield page
-
-    watched.site.subscription_pages = late  # type: ignore[method-assign]
-    assert "took over" in (watched.poll().error or "")
-    assert set(watched.kept) == {"3", "2"}
-
-
-@pytest.mark.parametrize("has_news", [True, False])
-def test_poll_stops_when_the_process_ends(watched: Watched, has_news: bool) -> None:
-    watched.site.put(a_subscription(1))
-    watched.stopping = True
-    if not has_news:
-        with watched.ledger.write() as connection:
-            record_subscription(connection, a_subscription(1), RULES, fetched_at=NOW, now=NOW)
-        watched.site.subscription_pages = lambda: iter(())  # type: ignore[method-assign]
-    assert "stopped" in (watched.poll().error or "")
-    watched.stopping = False
-    assert watched.poll().judged == 1
-
-
-def test_older_news_changes_nothing_when_newer_was_recorded(watched: Watched) -> None:
-    newer, older = a_subscription(1, access=Access.CANCELED), a_subscription(1)
-    with watched.ledger.write() as connection:
-        assert record_subscription(connection, newer, RULES, fetched_at=NOW, now=NOW)
-        assert not record_subscription(connection, older, RULES, fetched_at=NOW - timedelta(seconds=1), now=NOW)
-    assert watched.kept == {"1": "canceled"}
-
-
-def test_invoices_stay_when_the_site_leaves_them_out(watched: Watched) -> None:
-    watched.site.put(a_subscription(1, 5, 6))
-    watched.poll()
-    watched.site.put(a_subscription(1, access=Access.PAUSED, invoices=None))
-    assert (watched.poll().changed, watched.poll().changed) == (1, 0)
-    (row,) = rows(watched.ledger, subscriptions)
-    assert [each["order_id"] for each in row.document["invoices"]] == ["5", "6"]
-
 
 # What an order is to its subscription
 

@@ -1,0 +1,28 @@
+"""A shop whose subscriptions are polled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched
+from tests.unit.conftest import ledger
+from tests.unit.workflows.conftest import book, clock, hints, shop, source
+from tests.unit.workflows.fakes.storefront import Clock
+from worker.ledger.session import Ledger
+from workflows.planning.offers_file import OffersBook
+
+__all__ = ["book", "clock", "hints", "ledger", "shop", "source"]
+
+
+@pytest.fixture
+def offers_file(tmp_path: Any) -> Any:
+    path = tmp_path / "offers.toml"
+    path.write_text(IGNORING_TEXT)
+    return path
+
+
+@pytest.fixture
+def watched(ledger: Ledger, book: OffersBook, clock: Clock) -> Watched:
+    return Watched(ledger, book, clock)
