@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
-def ago(moment: str | None, now: datetime | None = None) -> str:
-    """How long ago, or ahead, a shown moment is: `4m ago`, `in 2h`; empty for None."""
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """How long ago, or ahead, a moment is: `4m ago`, `in 2h`; empty for None."""
     if moment is None:
         return ""
-    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     text = duration(abs(seconds))
     return f"in {text}" if seconds < 0 else f"{text} ago"
 
 
-def age(moment: str | None) -> str:
-    """How long ago a shown moment is, for a narrow column: `4m`; empty for None."""
+def age(moment: datetime | None) -> str:
+    """How long ago a moment is, for a narrow column: `4m`; empty for None."""
     return ago(moment).removesuffix(" ago")
 
 
@@ -32,6 +32,6 @@ def duration(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
-def clock(moment: str | None) -> str:
-    """A shown moment to the second, without its zone: the heading says UTC."""
-    return "" if moment is None else f"{moment[:10]} {moment[11:19]}"
+def clock(moment: datetime | None) -> str:
+    """A moment in UTC to the second, without its zone: the heading says UTC. Empty for None."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from worker.ledger.views.serializers import Shape
-
+Item = TypeVar("Item")
 NARROWEST = 6
 """No column is cut to fewer characters."""
 PIPED_WIDTH = 200
@@ -55,15 +54,19 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """One object on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """One object on stdout: a record, or what is made of records."""
+    from worker.ledger.views.serializers import to_json
+
+    typer.echo(json.dumps(to_json(value), indent=2, ensure_ascii=False))
 
 
 def print_json_array(values: Iterable[Any]) -> None:
     """One array on stdout, a line for each member, written as they are read."""
+    from worker.ledger.views.serializers import to_json
+
     separator = "[\n"
     for value in values:
-        typer.echo(separator + json.dumps(value, ensure_ascii=False), nl=False)
+        typer.echo(separator + json.dumps(to_json(value), ensure_ascii=False), nl=False)
         separator = ",\n"
     typer.echo("[]" if separator == "[\n" else "\n]")
 
@@ -152,7 +155,7 @@ def fields(rows: Iterable[tuple[str, Text | str | None]]) -> Table:
     return grid
 
 
-def first_rows(rows: Iterator[Shape], limit: int | None) -> tuple[list[Shape], bool]:
+def first_rows(rows: Iterator[Item], limit: int | None) -> tuple[list[Item], bool]:
     """The rows a table shows, and whether there are more."""
     size = limit or DEFAULT_LIMIT
     shown = list(islice(rows, size + 1))

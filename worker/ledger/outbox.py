@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.runs import outbox
-from worker.ledger.views.serializers import Shape, iso
+from worker.ledger.views.serializers import iso
 
 
 class OutboxState(StrEnum):
@@ -23,6 +24,15 @@ class OutboxState(StrEnum):
     """The receiver has answered 2xx."""
     FAILED = "failed"
     """Its attempts are spent; nothing sends it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxCounts:
+    """How many events are still to be sent, since when, and how many were given up."""
+
+    pending: int
+    oldest_at: datetime | None
+    failed: int
 
 
 def add_event(connection: Connection, kind: str, data: dict[str, Any], *, now: datetime) -> str:
@@ -90,7 +100,7 @@ def mark_failed(connection: Connection, taken: Row[Any], *, error: str, next_att
     return changed.rowcount == 1
 
 
-def outbox_shape(connection: Connection) -> Shape:
+def outbox_counts(connection: Connection) -> OutboxCounts:
     """How many events are still to be sent, since when, and how many were given up."""
     left = {
         row.state: row
@@ -101,11 +111,11 @@ def outbox_shape(connection: Connection) -> Shape:
         )
     }
     pending, failed = left.get(OutboxState.PENDING), left.get(OutboxState.FAILED)
-    return {
-        "pending": pending.rows if pending else 0,
-        "oldest_at": iso(pending.oldest_at) if pending else None,
-        "failed": failed.rows if failed else 0,
-    }
+    return OutboxCounts(
+        pending=pending.rows if pending else 0,
+        oldest_at=pending.oldest_at if pending else None,
+        failed=failed.rows if failed else 0,
+    )
 
 
 def _due(now: datetime) -> Any:

@@ -59,7 +59,7 @@ class Shown:
     """One order of a preview, and what would be done about it."""
 
     order_id: str
-    created_at: str
+    created_at: datetime | None
     status: str
     is_new: bool
     lines: tuple[str, ...]
@@ -300,9 +300,8 @@ def _count(done: Backfilled, order: Order, plan: Plan, *, is_new: bool) -> None:
     done.review += sum(1 for action in plan.actions if isinstance(action, Create) and action.state is RunState.REVIEW)
     done.reasons.update(outcomes or [str(plan.reason or plan.state)])
     if len(done.shown) < SHOWN_FIRST:
-        made = order.created_at.isoformat(timespec="minutes") if order.created_at else ""
         lines = describe_plan(plan) or (f"{plan.state}: {plan.reason}" if plan.reason else str(plan.state),)
-        done.shown.append(Shown(order.id, made, order.status, is_new, lines))
+        done.shown.append(Shown(order.id, order.created_at, order.status, is_new, lines))
 
 
 def _count_half_written(done: Backfilled, order: Order) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
-from worker.ledger.outbox import outbox_shape
+from worker.ledger.outbox import outbox_counts
 from worker.ledger.views import overview
-from worker.ledger.views.serializers import Shape
+from worker.ledger.views.overview import ReasonCount
 
 DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
@@ -141,27 +141,27 @@ def _offers(connection: Connection) -> Iterator[Problem]:
 
 
 def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
-    for pause in overview.pauses_shape(connection):
-        if pause["kind"] == "restored":
+    for pause in overview.list_pauses(connection):
+        if pause.kind == "restored":
             yield Problem(
-                f"paused/{pause['system']}/restored",
-                f"{pause['system']} is paused: it holds effects of ours that the ledger does not know",
+                f"paused/{pause.system}/restored",
+                f"{pause.system} is paused: it holds effects of ours that the ledger does not know",
                 "Was the ledger restored from an older copy? See: cartbridge status",
                 path="/systems",
             )
-        elif pause["kind"] != "operator":
+        elif pause.kind != "operator":
             yield Problem(
-                f"paused/{pause['system']}",
-                f"{pause['system']} refuses our credentials: nothing is sent to it",
-                f"Correct them (`cartbridge check`), then: cartbridge resume {pause['system']}",
+                f"paused/{pause.system}",
+                f"{pause.system} refuses our credentials: nothing is sent to it",
+                f"Correct them (`cartbridge check`), then: cartbridge resume {pause.system}",
                 path="/systems",
             )
-    for breaker in overview.breakers_shape(connection, now):
-        since = breaker["since"]
-        if breaker["state"] == "open" and since and now - datetime.fromisoformat(since) >= DOWN_AFTER:
+    for breaker in overview.list_breakers(connection, now):
+        since = breaker.since
+        if breaker.state == "open" and since and now - since >= DOWN_AFTER:
             yield Problem(
-                f"down/{breaker['system']}",
-                f"{breaker['system']} is down since {_shown(since)}",
+                f"down/{breaker.system}",
+                f"{breaker.system} is down since {_shown(since)}",
                 "Runs wait for it and lose nothing; it is asked again by itself.",
                 path="/systems",
             )
@@ -169,20 +169,20 @@ def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
 
 
 def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
-    for source in overview.sources_shape(connection, now):
-        name, late, silent = source["source"], source["late_since"], source["silent_since"]
+    for source in overview.list_sources(connection, now):
+        name, late, silent = source.source, source.late_since, source.silent_since
         if late:
             yield Problem(
                 f"late/{name}",
                 f"no poll of {name} has succeeded since {_shown(late)}",
-                _with_error(source["last_error"], "See: cartbridge check"),
+                _with_error(source.last_error, "See: cartbridge check"),
                 path="/systems",
             )
-        elif source["failures"] >= FAILED_POLLS:
+        elif source.failures >= FAILED_POLLS:
             yield Problem(
                 f"failing/{name}",
                 f"polls of {name} fail: its orders may not all be seen",
-                _with_error(source["last_error"], "See: cartbridge check"),
+                _with_error(source.last_error, "See: cartbridge check"),
                 path="/systems",
             )
         elif silent:
@@ -192,16 +192,16 @@ def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
                 "Does its shop still sell?",
                 path="/systems",
             )
-    for each in overview.lists_shape(connection):
-        if each["failures"] >= FAILED_POLLS:
+    for each in overview.list_lists(connection):
+        if each.failures >= FAILED_POLLS:
             yield Problem(
-                f"failing/{each['source']}:{each['list']}",
-                f"{each['source']}'s list of {_LISTS[each['list']]} cannot be read",
-                _with_error(each["last_error"], f"{_WAITS[each['list']]} See: cartbridge check"),
+                f"failing/{each.source}:{each.list}",
+                f"{each.source}'s list of {_LISTS[each.list]} cannot be read",
+                _with_error(each.last_error, f"{_WAITS[each.list]} See: cartbridge check"),
                 path="/systems",
             )
     completions = completions_poll(connection)
-    if completions is not None and completions["failures"] >= FAILED_POLLS:
+    if completions is not None and completions.failures >= FAILED_POLLS:
         yield Problem(
             "late/completions", "LearningCart's completions cannot be read", "See: cartbridge status", path="/systems"
         )
@@ -214,45 +214,45 @@ def _with_error(error: str | None, advice: str) -> str:
 
 def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:
     due = overview.due_runs(connection, now)
-    age_seconds = due["oldest_age_seconds"]
+    age_seconds = due.oldest_age_seconds
     if age_seconds is not None and age_seconds >= BEHIND_AFTER.total_seconds():
         yield Problem(
             "behind",
-            f"{due['count']} runs are due and not worked, the oldest since {_shown(due['oldest_at'])}",
+            f"{due.count} runs are due and not worked, the oldest since {_shown(due.oldest_at)}",
             "Are there enough workers? See: cartbridge status",
             path="/",
         )
 
 
-def _by_reason(rows: Sequence[Shape], kind: str, word: str, path: str) -> list[Problem]:
+def _by_reason(rows: Sequence[ReasonCount], kind: str, word: str, path: str) -> list[Problem]:
     return [
         Problem(
-            f"{kind}/{row['reason'] or ''}",
-            f"{_runs_counted(row)} {word}: {row['reason'] or 'no reason'}",
-            f"{row['advice']} {row['action']}" if row["advice"] else "",
-            path + urlencode({"state": kind, "reason": row["reason"] or ""}),
+            f"{kind}/{row.reason or ''}",
+            f"{_runs_counted(row)} {word}: {row.reason or 'no reason'}",
+            f"{row.advice} {row.action}" if row.advice else "",
+            path + urlencode({"state": kind, "reason": row.reason or ""}),
         )
         for row in rows
     ]
 
 
-def _runs_counted(row: Shape) -> str:
-    runs = f"{row['count']} {'run' if row['count'] == 1 else 'runs'}"
-    if not 0 < row["orders"] < row["count"]:
+def _runs_counted(row: ReasonCount) -> str:
+    runs = f"{row.count} {'run' if row.count == 1 else 'runs'}"
+    if not 0 < row.orders < row.count:
         return runs
-    return f"{runs} of {row['orders']} {'order' if row['orders'] == 1 else 'orders'}"
+    return f"{runs} of {row.orders} {'order' if row.orders == 1 else 'orders'}"
 
 
-def _deliveries(rows: Sequence[Shape]) -> list[Problem]:
+def _deliveries(rows: Sequence[ReasonCount]) -> list[Problem]:
     found = _by_reason(rows, "delivery", "", "/deliveries?")
     return [
-        replace(each, title=f"{row['count']} orders could not be read: {row['reason'] or 'no reason'}", path="/")
+        replace(each, title=f"{row.count} orders could not be read: {row.reason or 'no reason'}", path="/")
         for each, row in zip(found, rows, strict=True)
     ]
 
 
 def _events(connection: Connection) -> list[Problem]:
-    failed = outbox_shape(connection)["failed"]
+    failed = outbox_counts(connection).failed
     if not failed:
         return []
     told = "events were given up: their receiver did not take them"
@@ -283,5 +283,5 @@ def judge(
     return Alert(news, lasting, over), replace(book, told=told, sent_at=now)
 
 
-def _shown(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
+def _shown(moment: datetime | None) -> str:
+    return "an unknown time" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

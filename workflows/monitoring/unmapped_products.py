@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from worker.ledger.views.page.offers import Waiting
-from worker.ledger.views.serializers import iso
 from worker.sources.order import Product
 from workflows.planning.offers import SELECTORS, Offers
 
@@ -23,7 +23,7 @@ class Unmapped:
     title: str
     names: dict[str, str]
     snippet: str
-    oldest_at: str
+    oldest_at: datetime
     orders: set[str] = field(default_factory=set)
     run_ids: list[str] = field(default_factory=list)
     is_mapped_now: bool = False
@@ -48,7 +48,7 @@ def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list
                 each.line.title,
                 names,
                 proposed(each.source, names, each.line.title),
-                iso(each.created_at) or "",
+                each.created_at,
                 is_mapped_now=offers is not None and offers.match(each.source, each.line) is not None,
             )
         product.orders.add(each.order_id)

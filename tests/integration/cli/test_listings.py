@@ -59,16 +59,16 @@ def test_every_listing_pages_without_gaps_when_rows_share_a_moment(ledger: Ledge
             add_run(connection, str(number), at=minutes_ago(number // 3))
             add_delivery(connection, f"d{number}", at=minutes_ago(number // 3))
     with ledger.read() as connection:
-        whole_runs = [row["id"] for row in list_runs(connection)]
-        whole_orders = [f"{row['source']}/{row['order_id']}" for row in list_orders(connection)]
-        whole_deliveries = [row["id"] for row in list_deliveries(connection)]
+        whole_runs = [row.id for row in list_runs(connection)]
+        whole_orders = [row.name for row in list_orders(connection)]
+        whole_deliveries = [row.id for row in list_deliveries(connection)]
         for place in range(7):
             runs = list_runs(connection, after=whole_runs[place], limit=2)
-            assert [row["id"] for row in runs] == whole_runs[place + 1 : place + 3]
+            assert [row.id for row in runs] == whole_runs[place + 1 : place + 3]
             orders = list_orders(connection, after=whole_orders[place])
-            assert [f"{row['source']}/{row['order_id']}" for row in orders] == whole_orders[place + 1 :]
+            assert [row.name for row in orders] == whole_orders[place + 1 :]
             deliveries = list_deliveries(connection, after=whole_deliveries[place])
-            assert [row["id"] for row in deliveries] == whole_deliveries[place + 1 :]
+            assert [row.id for row in deliveries] == whole_deliveries[place + 1 :]
         assert find_runs(connection, whole_runs[0][:12]) != []
         assert suggestions(connection, "jnae@example.com") == ["jane@example.com"]
     assert len(set(whole_runs)) == len(set(whole_orders)) == len(set(whole_deliveries)) == 7

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -77,10 +77,10 @@ def test_a_duration_is_told_in_its_largest_unit_when_shown(seconds: float, text:
 
 def test_moments_are_told_relative_to_now_when_shown() -> None:
     now = datetime(2025, 3, 4, 12, tzinfo=UTC)
-    assert ago("2025-03-04T11:00:00Z", now) == "1h ago"
-    assert ago("2025-03-04T12:05:00Z", now) == "in 5m"
+    assert ago(now - timedelta(hours=1), now) == "1h ago"
+    assert ago(now + timedelta(minutes=5), now) == "in 5m"
     assert ago(None) == age(None) == ""
-    assert age("2025-03-04T12:05:00Z").endswith("d")
+    assert age(now).endswith("d")
 
 
 def test_a_number_has_its_noun_when_counted() -> None:

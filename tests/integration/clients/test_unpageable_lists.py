@@ -79,9 +79,9 @@ def test_a_poll_fails_and_plans_what_it_saw_when_every_page_is_the_same(rig: Rig
         assert "more may stand behind them" in str(polled.error)
         assert planned(rig) == NEWEST_TEN
         with rig.ledger.read() as connection:
-            [source] = overview.sources_shape(connection, rig.clock())
-            assert (source["failures"], source["last_success_at"], source["baseline_at"]) == (failures, None, None)
-            assert "let requests pass as they are" in source["last_error"]
+            [source] = overview.list_sources(connection, rig.clock())
+            assert (source.failures, source.last_success_at, source.baseline_at) == (failures, None, None)
+            assert "let requests pass as they are" in str(source.last_error)
     with rig.ledger.read() as connection:
         told = {problem.key: problem for problem in problems(connection, rig.clock())}
     assert "let requests pass as they are" in told["failing/studiocart"].advice
@@ -203,7 +203,7 @@ def test_orders_go_on_and_the_list_is_told_when_subscriptions_cannot_be_read(rig
         rig.clock.move(300)
     with rig.ledger.read() as connection:
         found = overview.status(connection, rig.clock())
-        [told] = found["lists"]
-        assert (told["source"], told["list"], told["failures"]) == ("studiocart", "subscriptions", 3)
+        [told] = found.lists
+        assert (told.source, told.list, told.failures) == ("studiocart", "subscriptions", 3)
         keys = {problem.key for problem in problems(connection, rig.clock())}
     assert "failing/studiocart:subscriptions" in keys

@@ -52,7 +52,7 @@ ASKED: list[tuple[dict[str, Any], str]] = [
 def test_runs_are_newest_first_and_only_those_asked_for_when_filtered(filled: Ledger) -> None:
     with filled.read() as connection:
         found = [page_of_runs(connection, **{"size": 10, **filters}) for filters, _ in ASKED]
-    assert [" ".join(run["id"] for run in each) for each in found] == [ids for _, ids in ASKED]
+    assert [" ".join(run.id for run in each) for each in found] == [ids for _, ids in ASKED]
 
 
 def test_page_is_refused_when_the_run_to_go_on_after_is_not_there(filled: Ledger) -> None:

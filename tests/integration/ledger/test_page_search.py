@@ -42,8 +42,8 @@ def test_people_are_listed_separately_when_their_addresses_fold_alike(ledger: Le
     for wanted in ("STRASSE@doe.example", "stra\u00dfe@doe.example", "str\u00e0sse@doe.example"):
         with ledger.read() as connection:
             hits = search(connection, wanted)
-        assert {each["id"] for each in hits.learners} == {"lane1", "lane2"}
-        assert {each["order_id"] for each in hits.orders} == {"1", "2"}
+        assert {each.id for each in hits.learners} == {"lane1", "lane2"}
+        assert {each.order_id for each in hits.orders} == {"1", "2"}
         assert hits.path is None
 
 
@@ -80,9 +80,9 @@ def test_several_are_listed_by_kind_newest_first_when_more_than_one_is_meant(fil
         found = {wanted: search(connection, wanted) for wanted in SEVERAL}
     assert {
         wanted: (
-            [learner["id"] for learner in hits.learners],
-            [order["order_id"] for order in hits.orders],
-            [run["id"] for run in hits.runs],
+            [learner.id for learner in hits.learners],
+            [order.order_id for order in hits.orders],
+            [run.id for run in hits.runs],
         )
         for wanted, hits in found.items()
     } == SEVERAL
@@ -101,4 +101,4 @@ def test_older_buyers_are_found_by_the_names_beginning_when_the_recent_are_other
     with filled.read() as connection:
         assert search(connection, "kari nordmann").path == ("orders", "frontcore", "1109")
         assert search(connection, "nordmann").path is None
-        assert [order["order_id"] for order in search(connection, "jane doe").orders] == ["1109", "1110"]
+        assert [order.order_id for order in search(connection, "jane doe").orders] == ["1109", "1110"]

@@ -9,6 +9,7 @@ from tests.integration.web.filling import add_attempt, add_delivery, add_order, 
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import breakers, cursors, pauses
 from worker.ledger.views.page.systems import systems
+from worker.ledger.views.serializers import to_json
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ def ago(**length: float) -> datetime:
 
 def shown(ledger: Ledger) -> dict[str, dict[str, Any]]:
     with ledger.read() as connection:
-        found = systems(connection, NOW, sources=["studiocart", "frontcore"], destinations=["learningcart"])
+        found = to_json(systems(connection, NOW, sources=["studiocart", "frontcore"], destinations=["learningcart"]))
     assert [each["system"] for each in found] == sorted(each["system"] for each in found)
     return {each["system"]: each for each in found}
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from tests.integration.web.filling import add_delivery, add_order, add_run
 from worker.ledger.session import Ledger
 from worker.ledger.views.page.today import done_since, needs_person, under_way
+from worker.ledger.views.serializers import to_json
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def test_groups_are_by_reason_with_the_longest_waiting_first_when_things_need_a_
         add_delivery(connection, "d1", ago(hours=1), state="review", reason="order_not_found")
     with ledger.read() as connection:
         groups = needs_person(connection, most_counted=1)
-    assert [(group["what"], group["state"], group["reason"], group["count"]) for group in groups] == [
+    assert [(group.what, group.state, group.reason, group.count) for group in groups] == [
         ("runs", "failed", None, 1),
         ("orders", "review", "unknown_status", 1),
         ("runs", "review", "unnamed_seat", 1),
@@ -41,15 +42,15 @@ def test_groups_are_by_reason_with_the_longest_waiting_first_when_things_need_a_
         ("runs", "failed", "refused", 1),
         ("deliveries", "review", "order_not_found", 1),
     ]
-    assert groups[3]["oldest_at"] == "2026-03-01T05:06:07Z"
-    assert "[[offer]]" in groups[3]["action"]
-    assert groups[0]["advice"] is None
+    assert groups[3].oldest_at == datetime(2026, 3, 1, 5, 6, 7, tzinfo=UTC)
+    assert "[[offer]]" in str(groups[3].action)
+    assert groups[0].advice is None
 
 
 def test_nothing_needs_a_person_when_the_ledger_is_empty(ledger: Ledger) -> None:
     with ledger.read() as connection:
         assert needs_person(connection, most_counted=1000) == []
-        assert under_way(connection, NOW, most_counted=1000) == {
+        assert to_json(under_way(connection, NOW, most_counted=1000)) == {
             "pending": 0,
             "running": 0,
             "waiting": 0,
@@ -77,7 +78,7 @@ def test_next_and_late_are_told_when_runs_are_under_way(ledger: Ledger) -> None:
         add_delivery(connection, "d1", NOW, state="received")
         add_delivery(connection, "d2", NOW, state="waiting")
     with ledger.read() as connection:
-        found = under_way(connection, NOW, most_counted=2)
+        found = to_json(under_way(connection, NOW, most_counted=2))
     assert found == {
         "pending": 2,
         "running": 1,

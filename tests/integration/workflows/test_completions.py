@@ -93,7 +93,7 @@ def deliver(rig: Rig) -> None:
 def listed(rig: Rig) -> list[tuple[str, str, str, int | None]]:
     with rig.ledger.read() as connection:
         rows = list(list_completions(connection))
-    return [(row["email"], row["course_id"], row["state"], row["score"]) for row in rows]
+    return [(row.email, row.course_id, row.state, row.score) for row in rows]
 
 
 def test_each_fact_reaches_the_receiver_once_when_a_learner_begins_and_completes(

@@ -166,11 +166,7 @@ def _tell(done: Backfilled, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _shape(done: Backfilled, *, dry_run: bool) -> dict[str, Any]:
-    from worker.ledger.views.serializers import iso
-
     shape = asdict(done) | {
-        "since": iso(done.since),
-        "until": iso(done.until),
         "unchanged": done.unchanged,
         "reasons": dict(done.reasons),
         "dry_run": dry_run,
@@ -181,9 +177,7 @@ def _shape(done: Backfilled, *, dry_run: bool) -> dict[str, Any]:
 
 def _print_preview(out: Console, found: Backfilled) -> None:
     """What would be done: the counts, by reason, and the first orders."""
-    from worker.ledger.views.serializers import iso
-
-    window = f"{clock(iso(found.since))} to {clock(iso(found.until))} UTC"
+    window = f"{clock(found.since)} to {clock(found.until)} UTC"
     out.print(cell(f"{found.source}, orders made {window}", "bold"))
     out.print(cell(_counts(found)))
     if found.reasons:

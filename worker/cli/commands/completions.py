@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tasks.runtime import Runtime
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.follow_on.carts import CartItem
+    from worker.ledger.follow_on.completions import CompletionDetail, CompletionItem, FollowOnDetail
     from workflows.follow_on.planner import Planned
 
 app = typer.Typer(
@@ -93,6 +96,16 @@ def show_command(
         _print_completion(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What became of following one completion."""
+
+    completion_id: str
+    result: str
+    run_id: str | None
+    message: str
+
+
 @app.command("follow")
 def follow_command(
     context: typer.Context,
@@ -116,14 +129,14 @@ def follow_command(
             if not as_json:
                 _say(results[-1])
         if not dry_run:
-            runtime.dispatcher.send_runs([result["run_id"] for result in results if result["result"] == "planned"])
+            runtime.dispatcher.send_runs([each.run_id for each in results if each.result == "planned" and each.run_id])
     if as_json:
         print_json_array(results)
-    if any(result["result"] in _REFUSED for result in results):
+    if any(each.result in _REFUSED for each in results):
         raise typer.Exit(FAILED)
 
 
-def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -> dict[str, Any]:
+def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -> Followed:
     """Plan one, in a transaction of its own. Raises `OffersError`."""
     from tasks.follow_on import planner
     from worker.errors import NotInLedgerError
@@ -136,7 +149,7 @@ def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -
         try:
             row = one_completion(connection, text)
         except NotInLedgerError:
-            return {"completion_id": text, "result": "not_found", "run_id": None, "message": _SENTENCES["not_found"]}
+            return Followed(text, "not_found", None, _SENTENCES["not_found"])
         completion_id = row.id
         if row.state == CompletionState.COMPLETED:
             found = planner(runtime).plan_by_hand(
@@ -149,75 +162,80 @@ def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -
                 dry_run=dry_run,
             )
             result = str(found.came)
-    return {
-        "completion_id": completion_id,
-        "result": result,
-        "run_id": found.run_id if found is not None else None,
-        "message": f"{'would be: ' if dry_run and result not in _REFUSED else ''}{_SENTENCES[result]}",
-    }
+    return Followed(
+        completion_id,
+        result,
+        found.run_id if found is not None else None,
+        f"{'would be: ' if dry_run and result not in _REFUSED else ''}{_SENTENCES[result]}",
+    )
 
 
-def _say(result: dict[str, Any]) -> None:
-    run = f" (run {result['run_id']})" if result["run_id"] else ""
-    text = f"{result['completion_id']}: {result['message']}{run}"
-    if result["result"] in _REFUSED:
+def _say(result: Followed) -> None:
+    run = f" (run {result.run_id})" if result.run_id else ""
+    text = f"{result.completion_id}: {result.message}{run}"
+    if result.result in _REFUSED:
         complain(text)
     else:
         console().print(cell(text))
 
 
-def _print_completion(completion: Shape) -> None:
+def _print_completion(completion: CompletionDetail) -> None:
     out = console()
     out.print(
         fields(
             [
-                ("completion", completion["id"]),
-                ("state", completion["state"]),
-                ("learner", completion["email"] or f"customer {completion['customer_id']}"),
-                ("name", completion["name"]),
-                ("course", f"{completion['course_id']} {completion['course_name']}".strip()),
-                ("score", None if completion["score"] is None else str(completion["score"])),
-                ("began", clock(completion["started_at"])),
-                ("completed", clock(completion["completed_at"])),
+                ("completion", completion.id),
+                ("state", completion.state),
+                ("learner", completion.email or f"customer {completion.customer_id}"),
+                ("name", completion.name),
+                ("course", f"{completion.course_id} {completion.course_name}".strip()),
+                ("score", None if completion.score is None else str(completion.score)),
+                ("began", clock(completion.started_at)),
+                ("completed", clock(completion.completed_at)),
             ]
         )
     )
     rows = [
         [
-            cell(run["run_id"]),
-            state_cell(run["state"]),
-            cell(run["reason"]),
-            cell(run["catalog_id"]),
-            cell(cart["cart_id"] if cart else None),
-            cell(cart["state"] if cart else None),
-            cell(cart["checkout_url"] if cart else None),
+            cell(run.run_id),
+            state_cell(run.state),
+            cell(run.reason),
+            cell(run.catalog_id),
+            cell(cart.cart_id if cart else None),
+            cell(cart.state if cart else None),
+            cell(cart.checkout_url if cart else None),
         ]
-        for run in completion["follow_ons"]
-        for cart in (run["carts"] or [None])
+        for run in completion.follow_ons
+        for cart in _tries(run)
     ]
     if rows:
         headings = ("run", "state", "reason", "item", "cart", "cart is", "checkout")
         out.print(table(headings, rows, wrapped=("checkout",), title="What follows"))
 
 
-def _follows(completion: Shape) -> str:
+def _tries(run: FollowOnDetail) -> Sequence[CartItem | None]:
+    """Every try of a run's cart; a run without one has one line all the same."""
+    return run.carts or [None]
+
+
+def _follows(completion: CompletionItem) -> str:
     """What followed on a completion, in a word or two."""
     return ", ".join(
-        (run["cart"] or {}).get("checkout_url") or run["reason"] or run["state"] for run in completion["follow_ons"]
+        (run.cart.checkout_url if run.cart else None) or run.reason or run.state for run in completion.follow_ons
     )
 
 
-def _completions_table(completions: list[Shape]) -> Table:
+def _completions_table(completions: list[CompletionItem]) -> Table:
     rows = [
         [
-            cell(completion["state"], "green" if completion["state"] == "completed" else ""),
-            cell(completion["email"] or f"customer {completion['customer_id']}"),
-            cell(completion["course_id"]),
-            cell(completion["course_name"]),
-            cell(completion["score"]),
-            cell(clock(completion["started_at"])),
-            cell(clock(completion["completed_at"])),
-            cell(age(completion["updated_at"])),
+            cell(completion.state, "green" if completion.state == "completed" else ""),
+            cell(completion.email or f"customer {completion.customer_id}"),
+            cell(completion.course_id),
+            cell(completion.course_name),
+            cell(completion.score),
+            cell(clock(completion.started_at)),
+            cell(clock(completion.completed_at)),
+            cell(age(completion.updated_at)),
             cell(_follows(completion)),
         ]
         for completion in completions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,7 @@ from worker.ledger.states import DeliveryState, Via
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import DeliveryDetail, DeliveryItem
 
 app = typer.Typer(no_args_is_help=True, help="Deliveries: every arrival of news about an order.")
 
@@ -93,18 +94,18 @@ def show_command(
         _print_delivery(found)
 
 
-def deliveries_table(deliveries: list[Shape], *, title: str | None = None) -> Table:
+def deliveries_table(deliveries: Sequence[DeliveryItem], *, title: str | None = None) -> Table:
     """Deliveries for people, one a line."""
     rows = [
         [
-            cell(delivery["id"]),
-            state_cell(delivery["state"]),
-            cell("nothing new" if delivery["duplicate"] else delivery["reason"]),
-            cell(f"{delivery['source']}/{delivery['order_id'] or '-'}"),
-            cell(delivery["via"]),
-            cell(delivery["actor"]),
-            cell(delivery["attempts"] if delivery["attempts"] > 1 else ""),
-            cell(age(delivery["received_at"])),
+            cell(delivery.id),
+            state_cell(delivery.state),
+            cell("nothing new" if delivery.duplicate else delivery.reason),
+            cell(f"{delivery.source}/{delivery.order_id or '-'}"),
+            cell(delivery.via),
+            cell(delivery.actor),
+            cell(delivery.attempts if delivery.attempts > 1 else ""),
+            cell(age(delivery.received_at)),
         ]
         for delivery in deliveries
     ]
@@ -112,27 +113,27 @@ def deliveries_table(deliveries: list[Shape], *, title: str | None = None) -> Ta
     return table(headings, rows, shortened=("told", "by"), title=title)
 
 
-def _print_delivery(delivery: Shape) -> None:
+def _print_delivery(delivery: DeliveryDetail) -> None:
     out = console()
-    order = delivery["order"]
+    order = delivery.order
     out.print(
         fields(
             [
-                ("delivery", delivery["id"]),
-                ("order", f"{delivery['source']}/{delivery['order_id']}" if delivery["order_id"] else "none"),
-                ("via", f"{delivery['via']}, by {delivery['actor']}"),
-                ("state", state_cell(delivery["state"])),
-                ("told", "nothing new" if delivery["duplicate"] else None),
-                ("reason", delivery["reason"]),
-                ("meaning", delivery["advice"]),
-                ("note", delivery["note"]),
-                ("to do", delivery["action"]),
-                ("received", f"{clock(delivery['received_at'])} UTC"),
-                ("next attempt", ago(delivery["next_attempt_at"])),
-                ("the order is now", state_cell(order["state"]) if order else None),
-                ("runs it caused", "\n".join(delivery["run_ids"])),
+                ("delivery", delivery.id),
+                ("order", f"{delivery.source}/{delivery.order_id}" if delivery.order_id else "none"),
+                ("via", f"{delivery.via}, by {delivery.actor}"),
+                ("state", state_cell(delivery.state)),
+                ("told", "nothing new" if delivery.duplicate else None),
+                ("reason", delivery.reason),
+                ("meaning", delivery.advice),
+                ("note", delivery.note),
+                ("to do", delivery.action),
+                ("received", f"{clock(delivery.received_at)} UTC"),
+                ("next attempt", ago(delivery.next_attempt_at)),
+                ("the order is now", state_cell(order.state) if order else None),
+                ("runs it caused", "\n".join(delivery.run_ids)),
             ]
         )
     )
-    if delivery["events"]:
-        out.print(events_table(delivery["events"]))
+    if delivery.events:
+        out.print(events_table(delivery.events))

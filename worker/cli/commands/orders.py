@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,8 @@ from worker.ledger.states import OrderState
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.history import Story
+    from worker.ledger.views.records import LineItem, OrderDetail, OrderItem, VersionItem
 
 app = typer.Typer(no_args_is_help=True, help="Orders, as last seen at their sources.")
 
@@ -96,17 +98,17 @@ def show_command(
         _print_order(found, story)
 
 
-def _orders_table(orders: list[Shape]) -> Table:
+def _orders_table(orders: Sequence[OrderItem]) -> Table:
     rows = [
         [
-            cell(f"{order['source']}/{order['order_id']}"),
-            state_cell(order["state"]),
-            cell(order["reason"]),
-            cell(order["status"]),
-            cell(order["buyer_email"] or "-"),
+            cell(f"{order.source}/{order.order_id}"),
+            state_cell(order.state),
+            cell(order.reason),
+            cell(order.status),
+            cell(order.buyer_email or "-"),
             cell(_total(order)),
-            cell(age(order["created_at"])),
-            cell(age(order["updated_at"])),
+            cell(age(order.created_at)),
+            cell(age(order.updated_at)),
         ]
         for order in orders
     ]
@@ -114,65 +116,65 @@ def _orders_table(orders: list[Shape]) -> Table:
     return table(headings, rows, shortened=("reason", "status", "buyer"))
 
 
-def _total(order: Shape) -> str:
+def _total(order: OrderItem) -> str:
     """In the currency's minor units, as the source sent it: how many make a unit depends on the currency."""
-    total = order["total"]
-    return "" if total is None else f"{total['minor_units']} {total['currency']}"
+    total = order.total
+    return "" if total is None else f"{total.minor_units} {total.currency}"
 
 
-def _print_order(order: Shape, story: Shape) -> None:
+def _print_order(order: OrderDetail, story: Story) -> None:
     out = console()
     out.print(
         fields(
             [
-                ("answer", cell(story["answer"], "bold")),
-                ("order", f"{order['source']}/{order['order_id']}"),
-                ("state", state_cell(order["state"])),
-                ("reason", order["reason"]),
-                ("meaning", None if (order["advice"] or "") in story["answer"] else order["advice"]),
-                ("to do", story["action"] or order["action"]),
-                ("status at the source", order["status"]),
-                ("buyer", f"{order['buyer_name']} {order['buyer_email']}".strip()),
+                ("answer", cell(story.answer, "bold")),
+                ("order", f"{order.source}/{order.order_id}"),
+                ("state", state_cell(order.state)),
+                ("reason", order.reason),
+                ("meaning", None if (order.advice or "") in story.answer else order.advice),
+                ("to do", story.action or order.action),
+                ("status at the source", order.status),
+                ("buyer", f"{order.buyer_name} {order.buyer_email}".strip()),
                 ("total, minor units", _total(order)),
-                ("renewal", "yes" if order["renewal"] else None),
-                ("subscription", order["subscription"]),
-                ("placed", f"{clock(order['created_at'])} UTC" if order["created_at"] else None),
-                ("first seen", f"{clock(order['first_seen_at'])} UTC"),
-                ("versions seen", str(len(order["versions"]))),
+                ("renewal", "yes" if order.renewal else None),
+                ("subscription", order.subscription),
+                ("placed", f"{clock(order.created_at)} UTC" if order.created_at else None),
+                ("first seen", f"{clock(order.first_seen_at)} UTC"),
+                ("versions seen", str(len(order.versions))),
             ]
         )
     )
-    if order["lines"]:
-        out.print(_lines_table(order["lines"]))
-    if len(order["versions"]) > 1:
-        out.print(_versions_table(order["versions"]))
-    if order["runs"]:
-        out.print(runs_table(order["runs"], title="Runs"))
-    if order["deliveries"]:
-        out.print(deliveries_table(order["deliveries"], title="Deliveries"))
+    if order.lines:
+        out.print(_lines_table(order.lines))
+    if len(order.versions) > 1:
+        out.print(_versions_table(order.versions))
+    if order.runs:
+        out.print(runs_table(order.runs, title="Runs"))
+    if order.deliveries:
+        out.print(deliveries_table(order.deliveries, title="Deliveries"))
 
 
-def _versions_table(versions: list[Shape]) -> Table:
+def _versions_table(versions: Sequence[VersionItem]) -> Table:
     """What changed each time; which fields, not what they held."""
     rows = [
-        [cell(str(each["number"])), cell(f"{clock(each['seen_at'])} UTC"), cell("\n".join(each["changes"]) or "-")]
+        [cell(str(each.number)), cell(f"{clock(each.seen_at)} UTC"), cell("\n".join(each.changes) or "-")]
         for each in versions
     ]
     return table(("version", "seen", "changed"), rows, wrapped=("changed",), title="Versions")
 
 
-def _lines_table(lines: list[Shape]) -> Table:
+def _lines_table(lines: Sequence[LineItem]) -> Table:
     rows = []
     for line in lines:
-        for number, seat in enumerate(line["seats"]):
+        for number, seat in enumerate(line.seats):
             is_first = number == 0
             rows.append(
                 [
-                    cell(line["id"] if is_first else ""),
-                    cell(line["title"] if is_first else ""),
-                    cell(seat["id"]),
-                    cell((seat["learner"] or {}).get("email", "-")),
-                    cell(seat["hold"], "yellow"),
+                    cell(line.id if is_first else ""),
+                    cell(line.title if is_first else ""),
+                    cell(seat.id),
+                    cell((seat.learner or {}).get("email", "-")),
+                    cell(seat.hold, "yellow"),
                 ]
             )
     headings = ("line", "product", "seat", "learner", "held back")

@@ -81,11 +81,9 @@ def reconcile_command(
 
 
 def _shape(found: Reconciled) -> dict[str, Any]:
-    from worker.ledger.views.serializers import iso
-
     return {
-        "since": iso(found.since),
-        "until": iso(found.until),
+        "since": found.since,
+        "until": found.until,
         "findings": [finding.shape() for finding in found.findings],
         "counts": dict(sorted(Counter(finding.kind for finding in found.findings).items())),
         "remaining": len(found.remaining),
@@ -93,10 +91,8 @@ def _shape(found: Reconciled) -> dict[str, Any]:
 
 
 def _print(found: Reconciled, *, would_fix: list[Finding]) -> None:
-    from worker.ledger.views.serializers import iso
-
     out = console()
-    window = f"{clock(iso(found.since))} to {clock(iso(found.until))} UTC"
+    window = f"{clock(found.since)} to {clock(found.until)} UTC"
     if not found.findings:
         out.print(cell(f"The books agree: {window}.", "green"))
         return

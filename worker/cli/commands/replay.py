@@ -23,7 +23,7 @@ from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import RunItem
     from workflows.operations.replay import Replayed
 
 STUCK = (RunState.FAILED, RunState.REVIEW)
@@ -75,7 +75,7 @@ def replay_command(
             chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
             if chosen and not dry_run:
                 _ask(chosen, yes=yes)
-            names = [each["id"] for each in chosen]
+            names = [each.id for each in chosen]
             if not names:
                 note("No run matches: nothing to replay.")
         report = _Report(as_json=as_json)
@@ -126,7 +126,7 @@ def _choose(
     source: SourceName | None,
     since: datetime | None,
     until: datetime | None,
-) -> list[Shape]:
+) -> list[RunItem]:
     from worker.ledger.views.listing import list_runs
 
     with runtime.ledger.read() as connection:
@@ -142,7 +142,7 @@ def _choose(
         )
 
 
-def _ask(chosen: list[Shape], *, yes: bool) -> None:
+def _ask(chosen: list[RunItem], *, yes: bool) -> None:
     """Show what a filter chose, and ask."""
     if yes:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from tasks.runtime import Runtime
     from worker.ledger.views.diagnosis import Verdict
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import AttemptItem, EventItem, RunDetail, RunItem
 
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
@@ -197,7 +197,7 @@ def _chosen(
     elif not dry_run and not yes:
         console(stderr=True).print(runs_table(found[:_SHOWN_BEFORE_ASKING]))
         ask(f"{verb} {counted(len(found), 'run')}?", yes=False)
-    return [each["id"] for each in found]
+    return [each.id for each in found]
 
 
 def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) -> None:
@@ -223,34 +223,34 @@ def named_run(runtime: Runtime, text: str) -> str:
         return one_run(connection, text)
 
 
-def runs_table(runs: list[Shape], *, title: str | None = None) -> Table:
+def runs_table(runs: Sequence[RunItem], *, title: str | None = None) -> Table:
     """Runs for people, one a line."""
     rows = []
     for run in runs:
-        due = run["next_attempt_at"] if run["state"] == RunState.WAITING else None
+        due = run.next_attempt_at if run.state == RunState.WAITING else None
         rows.append(
             [
-                cell(run["id"]),
-                state_cell(run["state"]),
-                cell(f"{run['reason'] or ''}{', ' + ago(due) if due else ''}"),
+                cell(run.id),
+                state_cell(run.state),
+                cell(f"{run.reason or ''}{', ' + ago(due) if due else ''}"),
                 cell(_belongs_to(run)),
-                cell(run["email"] or "-"),
-                cell(run["failed_attempts"] or ""),
-                cell(age(run["created_at"])),
+                cell(run.email or "-"),
+                cell(run.failed_attempts or ""),
+                cell(age(run.created_at)),
             ]
         )
     headings = ("run", "state", "reason", "order", "learner", "failed tries", "age")
     return table(headings, rows, shortened=("reason", "learner"), title=title)
 
 
-def _belongs_to(run: Shape) -> str:
+def _belongs_to(run: RunItem) -> str:
     """The order or the completion that a run comes from."""
-    return f"{run['source']}/{run['order_id'] or run['completion_id'] or '-'}"
+    return f"{run.source}/{run.order_id or run.completion_id or '-'}"
 
 
-def _planned_with(run: Shape) -> str | None:
+def _planned_with(run: RunItem) -> str | None:
     """What a run gives, in a line."""
-    planned = run["grant"]
+    planned = run.grant
     if not planned:
         return None
     if "price_id" in planned:
@@ -259,80 +259,79 @@ def _planned_with(run: Shape) -> str | None:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items() if value not in (None, []))
 
 
-def _checkout_url(run: Shape) -> str | None:
+def _checkout_url(run: RunDetail) -> str | None:
     """Where the learner can check the run's cart out."""
-    urls = (step["output"].get("checkout_url") for step in run["steps"])
+    urls = (step.output.get("checkout_url") for step in run.steps)
     return next((url for url in urls if url), None)
 
 
-def _print_run(run: Shape, verdict: Verdict) -> None:
+def _print_run(run: RunDetail, verdict: Verdict) -> None:
     out = console()
-    effect = "LearningCart order" if run["order_id"] is not None else "result"
+    effect = "LearningCart order" if run.order_id is not None else "result"
     out.print(
         fields(
             [
                 ("answer", cell(verdict.answer, "bold")),
-                ("run", run["id"]),
-                ("key", run["key"]),
-                ("workflow", run["workflow"]),
-                ("state", state_cell(run["state"])),
-                ("reason", run["reason"]),
-                ("meaning", None if (run["advice"] or "") in verdict.answer else run["advice"]),
-                ("note", run["note"]),
+                ("run", run.id),
+                ("key", run.key),
+                ("workflow", run.workflow),
+                ("state", state_cell(run.state)),
+                ("reason", run.reason),
+                ("meaning", None if (run.advice or "") in verdict.answer else run.advice),
+                ("note", run.note),
                 ("to do", cell(verdict.action, "bold") if verdict.action else None),
-                ("learner", run["email"]),
-                ("product", run["title"]),
+                ("learner", run.email),
+                ("product", run.title),
                 ("grant", _planned_with(run)),
-                (effect, run["result_id"]),
+                (effect, run.result_id),
                 ("checkout", _checkout_url(run)),
-                ("about run", run["parent_id"]),
+                ("about run", run.parent_id),
                 (
                     "held by",
-                    f"{run['lease_holder']} until {clock(run['lease_until'])}" if run["lease_holder"] else None,
+                    f"{run.lease_holder} until {clock(run.lease_until)}" if run.lease_holder else None,
                 ),
-                ("next attempt", _moment(run["next_attempt_at"])),
-                ("created", _moment(run["created_at"])),
-                ("finished", _moment(run["finished_at"])),
+                ("next attempt", _moment(run.next_attempt_at)),
+                ("created", _moment(run.created_at)),
+                ("finished", _moment(run.finished_at)),
             ]
         )
     )
-    if run["steps"]:
+    if run.steps:
         out.print(steps_table(run))
-    if run["events"]:
-        out.print(events_table(run["events"]))
+    if run.events:
+        out.print(events_table(run.events))
 
 
-def _moment(moment: str | None) -> str | None:
+def _moment(moment: datetime | None) -> str | None:
     return None if moment is None else f"{clock(moment)} UTC ({ago(moment)})"
 
 
-def steps_table(run: Shape) -> Table:
+def steps_table(run: RunDetail) -> Table:
     """A run's steps with every attempt, for people."""
     rows = []
-    for step in run["steps"]:
+    for step in run.steps:
         # A step without an attempt has one line all the same.
-        for number, attempt in enumerate(step["attempts"] or [None]):
-            name = cell(step["name"], STATE_STYLES.get(step["state"], "")) if number == 0 else cell("")
+        shown: list[AttemptItem | None] = [*step.attempts] or [None]
+        for number, attempt in enumerate(shown):
+            name = cell(step.name, STATE_STYLES.get(step.state, "")) if number == 0 else cell("")
             rows.append([name, *(_attempt_cells(attempt) if attempt else [cell("")] * 6)])
     headings = ("step", "try", "kind", "began (UTC)", "outcome", "HTTP", "what happened")
     return table(headings, rows, wrapped=("what happened",), title="Steps")
 
 
-def _attempt_cells(attempt: Shape) -> list[Text]:
-    found = f"order {attempt['result_id']}" if attempt["result_id"] else ""
+def _attempt_cells(attempt: AttemptItem) -> list[Text]:
+    found = f"order {attempt.result_id}" if attempt.result_id else ""
     return [
-        cell(attempt["number"]),
-        cell(attempt["kind"]),
-        cell(clock(attempt["started_at"])[5:]),
-        state_cell(attempt["outcome"] or "open"),
-        cell(attempt["http_status"]),
-        cell(attempt["error"] or found),
+        cell(attempt.number),
+        cell(attempt.kind),
+        cell(clock(attempt.started_at)[5:]),
+        state_cell(attempt.outcome or "open"),
+        cell(attempt.http_status),
+        cell(attempt.error or found),
     ]
 
 
-def events_table(events: list[Shape]) -> Table:
+def events_table(events: Sequence[EventItem]) -> Table:
     """The audit trail for people, oldest first."""
-    rows = [
-        [cell(clock(event["at"])), cell(event["kind"]), cell(event["actor"]), cell(event["reason"])] for event in events
-    ]
+    rows = [[cell(clock(event.at)), cell(event.kind), cell(event.actor), cell(event.reason)] for event in events]
     return table(("at (UTC)", "event", "by", "reason"), rows, wrapped=("reason",), title="Audit trail")

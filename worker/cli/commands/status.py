@@ -10,13 +10,15 @@ import typer
 from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
 from worker.cli.output import STATE_STYLES, cell, console, print_json, table, warn_of_offers
-from worker.formatting import ago, counted, duration
+from worker.formatting import ago, clock, counted, duration
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.follow_on.completions import CompletionsPoll
+    from worker.ledger.outbox import OutboxCounts
+    from worker.ledger.views.overview import ReasonCount, SourceItem, Status
 
 
 def status_command(context: typer.Context, as_json: AsJson = False) -> None:
@@ -36,66 +38,59 @@ def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        if found["offers_problem"]:
-            warn_of_offers(found["offers_problem"])
+        if found.offers_problem:
+            warn_of_offers(found.offers_problem)
         _print_status(found)
 
 
-def _print_status(found: Shape) -> None:
+def _print_status(found: Status) -> None:
     from rich.table import Table
 
     out = console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
-    for name in ("runs", "orders", "deliveries"):
-        grid.add_row(name, _counts(found[name]))
+    grid.add_row("runs", _counts(found.runs))
+    grid.add_row("orders", _counts(found.orders))
+    grid.add_row("deliveries", _counts(found.deliveries))
     grid.add_row("due", _due(found))
-    if found["completions"]:
-        grid.add_row("completions", _completions(found["completions"]))
-    if found["outbox"]["pending"] or found["outbox"]["failed"]:
-        grid.add_row("events", _events(found["outbox"]))
+    if found.completions:
+        grid.add_row("completions", _completions(found.completions))
+    if found.outbox.pending or found.outbox.failed:
+        grid.add_row("events", _events(found.outbox))
     out.print(grid)
-    for pause in found["pauses"]:
-        why = f": {pause['reason']}" if pause["reason"] else ""
-        out.print(
-            cell(f"{pause['system']} is paused since {ago(pause['since'])}, by {pause['actor']}{why}", "bold red")
-        )
-        out.print(cell(f"  go on with: cartbridge resume {pause['system']}"))
-    for breaker in found["breakers"]:
-        out.print(cell(breaker["sentence"], "bold red"))
-        out.print(cell(f"  it is asked at once by: cartbridge resume {breaker['system']}"))
+    for pause in found.pauses:
+        why = f": {pause.reason}" if pause.reason else ""
+        out.print(cell(f"{pause.system} is paused since {ago(pause.since)}, by {pause.actor}{why}", "bold red"))
+        out.print(cell(f"  go on with: cartbridge resume {pause.system}"))
+    for breaker in found.breakers:
+        out.print(cell(breaker.sentence, "bold red"))
+        out.print(cell(f"  it is asked at once by: cartbridge resume {breaker.system}"))
     _print_polls(found)
-    if any(found[name] for name in ("reviews", "failures", "delivery_reviews")):
+    if found.reviews or found.failures or found.delivery_reviews:
         out.print(_needs_table(found))
     else:
         out.print(cell("Nothing needs a person.", "green"))
-    if found["sources"]:
-        out.print(_sources_table(found["sources"]))
+    if found.sources:
+        out.print(_sources_table(found.sources))
 
 
-def _print_polls(found: Shape) -> None:
+def _print_polls(found: Status) -> None:
     """What is wrong with the polls of sources and of the lists that assist them."""
     out = console()
-    for source in found["sources"]:
-        if source["late_since"]:
-            out.print(
-                cell(f"No poll of {source['source']} has succeeded since {ago(source['late_since'])}", "bold red")
-            )
+    for source in found.sources:
+        if source.late_since:
+            out.print(cell(f"No poll of {source.source} has succeeded since {ago(source.late_since)}", "bold red"))
             out.print(cell("  see: cartbridge check"))
-        elif source["failures"] and source["last_error"]:
-            out.print(
-                cell(f"The last poll of {source['source']} failed; its orders may not all be seen", "bold yellow")
-            )
+        elif source.failures and source.last_error:
+            out.print(cell(f"The last poll of {source.source} failed; its orders may not all be seen", "bold yellow"))
             out.print(cell("  see the last error below, and: cartbridge check"))
-        if source["silent_since"]:
-            quiet = f"No new order from {source['source']} since {ago(source['silent_since'])}: unusually long"
+        if source.silent_since:
+            quiet = f"No new order from {source.source} since {ago(source.silent_since)}: unusually long"
             out.print(cell(quiet, "bold yellow"))
-    for each in found["lists"]:
-        if each["failures"]:
-            out.print(
-                cell(f"The {each['list']} of {each['source']} cannot be read: {each['last_error']}", "bold yellow")
-            )
+    for each in found.lists:
+        if each.failures:
+            out.print(cell(f"The {each.list} of {each.source} cannot be read: {each.last_error}", "bold yellow"))
 
 
 def _counts(counts: dict[str, int]) -> Text:
@@ -105,72 +100,70 @@ def _counts(counts: dict[str, int]) -> Text:
     return Text("  ").join(parts) if parts else cell("none", "dim")
 
 
-def _due(found: Shape) -> Text:
+def _due(found: Status) -> Text:
     parts = []
-    for name, what in (("due", "runs"), ("due_deliveries", "deliveries")):
-        if found[name]["count"]:
-            parts.append(
-                f"{what}: {found[name]['count']}, the oldest for {duration(found[name]['oldest_age_seconds'])}"
-            )
-    late = any((found[name]["oldest_age_seconds"] or 0) > 60 for name in ("due", "due_deliveries"))
-    hint = " (is a worker running?)" if late and not found["breakers"] else ""
+    for what, due in (("runs", found.due), ("deliveries", found.due_deliveries)):
+        if due.count:
+            parts.append(f"{what}: {due.count}, the oldest for {duration(due.oldest_age_seconds or 0)}")
+    late = any((due.oldest_age_seconds or 0) > 60 for due in (found.due, found.due_deliveries))
+    hint = " (is a worker running?)" if late and not found.breakers else ""
     return cell("; ".join(parts) + hint if parts else "nothing", "yellow" if late else "")
 
 
-def _completions(poll: Shape) -> Text:
-    text = f"last read {ago(poll['last_success_at']) or 'never'}, last tried {ago(poll['last_attempt_at'])}"
-    if poll["unreadable"]:
-        text += f"; {poll['unreadable']} name no learner or no course"
-    if poll["last_error"]:
-        text += f"; {poll['last_error']}"
-    return cell(text, "red" if poll["last_error"] else "")
+def _completions(poll: CompletionsPoll) -> Text:
+    text = f"last read {ago(poll.last_success_at) or 'never'}, last tried {ago(poll.last_attempt_at)}"
+    if poll.unreadable:
+        text += f"; {poll.unreadable} name no learner or no course"
+    if poll.last_error:
+        text += f"; {poll.last_error}"
+    return cell(text, "red" if poll.last_error else "")
 
 
-def _events(outbox: Shape) -> Text:
+def _events(outbox: OutboxCounts) -> Text:
     parts = []
-    if outbox["pending"]:
-        parts.append(f"{outbox['pending']} to be sent, the oldest from {ago(outbox['oldest_at'])}")
-    if outbox["failed"]:
-        parts.append(f"{outbox['failed']} given up")
-    return cell("; ".join(parts), "red" if outbox["failed"] else "")
+    if outbox.pending:
+        parts.append(f"{outbox.pending} to be sent, the oldest from {ago(outbox.oldest_at)}")
+    if outbox.failed:
+        parts.append(f"{outbox.failed} given up")
+    return cell("; ".join(parts), "red" if outbox.failed else "")
 
 
-def _counted_rows(row: Shape, name: str) -> str:
+def _counted_rows(row: ReasonCount, what: str) -> str:
     """How many, and of how many orders where those are fewer: a question about an order is one question."""
-    is_of_runs = name in {"failures", "reviews"} and 0 < row["orders"] < row["count"]
-    return f"{row['count']} of {counted(row['orders'], 'order')}" if is_of_runs else str(row["count"])
+    is_of_runs = what != "delivery" and 0 < row.orders < row.count
+    return f"{row.count} of {counted(row.orders, 'order')}" if is_of_runs else str(row.count)
 
 
-def _needs_table(found: Shape) -> Table:
+def _needs_table(found: Status) -> Table:
     rows = []
-    for name, what, style in (
-        ("failures", "failed", "bold red"),
-        ("reviews", "review", "bold yellow"),
-        ("delivery_reviews", "delivery", "bold yellow"),
+    for counts, what, style in (
+        (found.failures, "failed", "bold red"),
+        (found.reviews, "review", "bold yellow"),
+        (found.delivery_reviews, "delivery", "bold yellow"),
     ):
         rows += [
             [
-                cell(f"{what}: {row['reason'] or 'no reason'}", style),
-                cell(_counted_rows(row, name)),
-                cell(ago(row["oldest_at"])),
-                cell(f"{row['advice']}\n{row['action']}" if row["advice"] else ""),
+                cell(f"{what}: {row.reason or 'no reason'}", style),
+                cell(_counted_rows(row, what)),
+                cell(ago(row.oldest_at)),
+                cell(f"{row.advice}\n{row.action}" if row.advice else ""),
             ]
-            for row in found[name]
+            for row in counts
         ]
     headings = ("what", "count", "oldest", "meaning, and what to do")
     return table(headings, rows, wrapped=("meaning, and what to do",), title="Needs a person")
 
 
-def _sources_table(sources: list[Shape]) -> Table:
+def _sources_table(sources: list[SourceItem]) -> Table:
     rows = [
         [
-            cell(source["source"], "red" if source["last_error"] else "green"),
-            cell(ago(source["last_success_at"]) or "never"),
-            cell(ago(source["last_attempt_at"]) or "never"),
-            cell(source["failures"] or ""),
-            cell((source["start_at"] or "")[:10]),
-            cell(source["missed_by_webhook"]),
-            cell(source["last_error"]),
+            cell(source.source, "red" if source.last_error else "green"),
+            cell(ago(source.last_success_at) or "never"),
+            cell(ago(source.last_attempt_at) or "never"),
+            cell(source.failures or ""),
+            cell(clock(source.start_at)[:10]),
+            cell(source.missed_by_webhook),
+            cell(source.last_error),
         ]
         for source in sources
     ]

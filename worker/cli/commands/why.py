@@ -12,7 +12,7 @@ from worker.cli.context import opening_of
 from worker.cli.output import cell, console, note, print_json, warn_of_offers
 
 if TYPE_CHECKING:
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.history import Story
 
 _MARKS = {"good": ("✓", "green"), "wait": ("…", "cyan"), "bad": ("✗", "bold red"), "plain": ("·", "")}
 
@@ -43,34 +43,34 @@ def why_command(
         _print_story(story)
 
 
-def _print_story(story: Shape) -> None:
+def _print_story(story: Story) -> None:
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
 
     out = console()
-    mark, style = _MARKS[story["tone"]]
-    answer = Text.assemble((f"{mark} ", style), cell(story["answer"], style))
-    if story["action"]:
+    mark, style = _MARKS[story.tone]
+    answer = Text.assemble((f"{mark} ", style), cell(story.answer, style))
+    if story.action:
         answer.append("\n\nTo do: ", "bold")
-        answer.append(cell(story["action"]))
+        answer.append(cell(story.action))
     out.print(
-        Panel(answer, title=cell(story["subject"]), title_align="left", border_style=style, width=min(out.width, 120))
+        Panel(answer, title=cell(story.subject), title_align="left", border_style=style, width=min(out.width, 120))
     )
-    for order in story["orders"]:
-        if order["subscription"]:
-            out.print(cell(f"Order {order['source']}/{order['order_id']}: {order['subscription']}", "dim"))
-    if story["omitted"]:
-        note(f"{story['omitted']} older lines are left out.")
+    for order in story.orders:
+        if order.subscription:
+            out.print(cell(f"Order {order.source}/{order.order_id}: {order.subscription}", "dim"))
+    if story.omitted:
+        note(f"{story.omitted} older lines are left out.")
     timeline = Table.grid(padding=(0, 1))
     timeline.add_column(style="dim", no_wrap=True)
     timeline.add_column(no_wrap=True)
     timeline.add_column(overflow="fold")
     day = ""
-    for line in story["timeline"]:
-        if line["at"][:10] != day:
-            day = line["at"][:10]
+    for line in story.timeline:
+        if f"{line.at:%Y-%m-%d}" != day:
+            day = f"{line.at:%Y-%m-%d}"
             timeline.add_row(cell(day), "", cell("UTC", "dim"))
-        mark, style = _MARKS[line["tone"]]
-        timeline.add_row(cell(f"  {line['at'][11:19]}"), cell(mark, style), cell(line["text"], style))
+        mark, style = _MARKS[line.tone]
+        timeline.add_row(cell(f"  {line.at:%H:%M:%S}"), cell(mark, style), cell(line.text, style))
     out.print(timeline)

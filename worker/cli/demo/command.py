@@ -35,7 +35,7 @@ from worker.sandbox import Sandbox, SandboxConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import RunDetail
 
 DEADLINE_SECONDS: Final = 55.0
 LEDGER_NAME: Final = "cartbridge.db"
@@ -137,8 +137,8 @@ def _variables(sandbox: Sandbox, folder: Path, product: ProductProcess) -> dict[
     )
 
 
-def _enrolment_of(facts: Facts, order_id: int) -> Shape | None:
-    return next((run for run in facts.runs if run["order_id"] == str(order_id) and run["grant"]), None)
+def _enrolment_of(facts: Facts, order_id: int) -> RunDetail | None:
+    return next((run for run in facts.details if run.order_id == str(order_id) and run.grant), None)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import DeliveryItem, OrderItem, RunDetail, RunItem
 
 _OPEN_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
 _OPEN_DELIVERIES = frozenset({DeliveryState.RECEIVED, DeliveryState.WAITING})
@@ -26,29 +26,31 @@ _OPEN_DELIVERIES = frozenset({DeliveryState.RECEIVED, DeliveryState.WAITING})
 class Facts:
     """The ledger's runs, orders and deliveries, as the command line shows them."""
 
-    runs: tuple[Shape, ...] = ()
-    orders: tuple[Shape, ...] = ()
-    deliveries: tuple[Shape, ...] = ()
+    runs: tuple[RunItem, ...] = ()
+    details: tuple[RunDetail, ...] = ()
+    """The runs in full, where they were read so."""
+    orders: tuple[OrderItem, ...] = ()
+    deliveries: tuple[DeliveryItem, ...] = ()
     to_look_at_again: int = 0
     """Orders with news that waits for a run to be let go."""
 
     def runs_by_state(self) -> Counter[str]:
         """How many runs are in each state."""
-        return Counter(run["state"] for run in self.runs)
+        return Counter(run.state for run in self.runs)
 
     def deliveries_by_way(self) -> dict[str, int]:
         """How many deliveries came each way."""
-        return dict(sorted(Counter(delivery["via"] for delivery in self.deliveries).items()))
+        return dict(sorted(Counter(delivery.via for delivery in self.deliveries).items()))
 
     @property
     def duplicates(self) -> int:
         """Deliveries that told nothing new."""
-        return sum(1 for delivery in self.deliveries if delivery["duplicate"])
+        return sum(1 for delivery in self.deliveries if delivery.duplicate)
 
     @property
     def statuses(self) -> dict[str, str]:
         """Every recorded order with the shop's status: `{order id: status}`."""
-        return {order["order_id"]: order["status"] for order in self.orders}
+        return {order.order_id: order.status for order in self.orders}
 
     def knows(self, order_ids: Iterable[int]) -> bool:
         """Whether every one of these orders is recorded."""
@@ -56,22 +58,21 @@ class Facts:
 
     def has_enrolled(self, wanted: Mapping[int, int]) -> bool:
         """Whether each order has its enrolments, `{order id: how many}`, and all of them succeeded."""
-        enrolments = [run for run in self.runs if run["workflow"] == ENROLMENT and run["grant"] is not None]
-        states = Counter((run["order_id"], run["state"]) for run in enrolments if int(run["order_id"]) in wanted)
+        enrolments = [run for run in self.runs if run.workflow == ENROLMENT and run.grant is not None]
+        states = Counter((run.order_id, run.state) for run in enrolments if int(run.order_id or 0) in wanted)
         return states == Counter({(str(order), RunState.SUCCEEDED): count for order, count in wanted.items() if count})
 
     def unfinished(self) -> list[str]:
         """What is still to be done, a line each."""
         lines = [
-            f"order {run['order_id']}: run {run['id']} is {run['state']}"
-            + (f" ({run['reason']})" if run["reason"] else "")
+            f"order {run.order_id}: run {run.id} is {run.state}" + (f" ({run.reason})" if run.reason else "")
             for run in self.runs
-            if run["state"] in _OPEN_RUNS
+            if run.state in _OPEN_RUNS
         ]
         lines += [
-            f"order {delivery['order_id']}: a delivery by {delivery['via']} is {delivery['state']}"
+            f"order {delivery.order_id}: a delivery by {delivery.via} is {delivery.state}"
             for delivery in self.deliveries
-            if delivery["state"] in _OPEN_DELIVERIES
+            if delivery.state in _OPEN_DELIVERIES
         ]
         return lines + [f"{self.to_look_at_again} orders are to be looked at again"] * bool(self.to_look_at_again)
 
@@ -82,7 +83,8 @@ def read_facts(ledger: Ledger, *, in_full: bool = False) -> Facts:
     with ledger.read() as connection:
         runs = tuple(list_runs(connection))
         return Facts(
-            runs=tuple(show_run(connection, run["id"]) for run in runs) if in_full else runs,
+            runs=runs,
+            details=tuple(show_run(connection, run.id) for run in runs) if in_full else (),
             orders=tuple(list_orders(connection)),
             deliveries=tuple(list_deliveries(connection)),
             to_look_at_again=connection.scalar(to_look_at_again) or 0,

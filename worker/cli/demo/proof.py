@@ -19,7 +19,7 @@ from worker.sandbox import SECRET_MARKS, Effect
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import RunDetail
 
 _T = TypeVar("_T", bound=tuple[object, ...])
 _SOURCE_ORDER = re.compile(r"\bstudiocart order (\d+)\b")
@@ -54,7 +54,7 @@ class CompedOrder:
 def check_effects(effects: Iterable[Effect], facts: Facts) -> Iterator[Check]:
     """LearningCart's books against the ledger, in both directions. `facts` are in full."""
     books = Counter(_in_the_books(effect) for effect in effects if effect.operation == "addCompOrder")
-    enrolments = [run for run in facts.runs if run["workflow"] == ENROLMENT and run["state"] == RunState.SUCCEEDED]
+    enrolments = [run for run in facts.details if run.workflow == ENROLMENT and run.state == RunState.SUCCEEDED]
     claimed = Counter(_claimed(run) for run in enrolments)
     yield Check(
         f"each of {counted(len(enrolments), 'succeeded enrolment')} has exactly one comped order, with its reference, "
@@ -75,7 +75,9 @@ def check_effects(effects: Iterable[Effect], facts: Facts) -> Iterator[Check]:
         for effect in effects
         if effect.operation == "addCustomerToGroup"
     )
-    wanted = Counter((str(run["email"]).casefold(), group) for run in enrolments for group in run["grant"]["group_ids"])
+    wanted = Counter(
+        (str(run.email).casefold(), group) for run in enrolments for group in (run.grant or {})["group_ids"]
+    )
     yield _same(
         f"each learner is in the groups of the course, and in no other: {counted(len(wanted), 'membership')}",
         Counter(wanted.keys()),
@@ -90,10 +92,10 @@ def _in_the_books(effect: Effect) -> CompedOrder:
     return CompedOrder(str(facts["order_id"]), references, int(facts["price_id"]), str(facts["email"]).casefold())
 
 
-def _claimed(run: Shape) -> CompedOrder:
-    attempts = [attempt for step in run["steps"] for attempt in step["attempts"]]
-    references = " ".join(sorted({attempt["reference"] for attempt in attempts if attempt["reference"]}))
-    return CompedOrder(str(run["result_id"]), references, run["grant"]["price_id"], str(run["email"]).casefold())
+def _claimed(run: RunDetail) -> CompedOrder:
+    attempts = [attempt for step in run.steps for attempt in step.attempts]
+    references = " ".join(sorted({attempt.reference for attempt in attempts if attempt.reference}))
+    return CompedOrder(str(run.result_id), references, run.price_id or 0, str(run.email).casefold())
 
 
 def _same(claim: str, wanted: Counter[_T], found: Counter[_T], sentences: tuple[str, str]) -> Check:
@@ -124,8 +126,8 @@ def check_reviews(facts: Facts, expected: Counter[tuple[str, str]]) -> Check:
     stopped = (RunState.REVIEW, RunState.FAILED)
     return _same(
         f"what needs a person is in review, with a reason, and nothing else is: {counted(expected.total(), 'run')}",
-        Counter({(order_id, RunState.REVIEW, reason): count for (order_id, reason), count in expected.items()}),
-        Counter((run["order_id"], run["state"], str(run["reason"])) for run in facts.runs if run["state"] in stopped),
+        Counter({(order_id, str(RunState.REVIEW), reason): count for (order_id, reason), count in expected.items()}),
+        Counter((str(run.order_id), run.state, str(run.reason)) for run in facts.runs if run.state in stopped),
         ("order {0[0]} is not in {0[1]} as {0[2]}", "order {0[0]} is in {0[1]} as {0[2]}"),
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from worker.ledger.views.serializers import Shape
+    from worker.ledger.views.records import RunDetail, RunItem
 
 _ORDERS_SHOWN: Final = 6
 
@@ -34,7 +34,7 @@ class Result:
 
     progress: Progress
     checks: Sequence[Check]
-    trail: Shape | None
+    trail: RunDetail | None
     """The run whose audit trail is shown."""
 
     @property
@@ -45,8 +45,8 @@ class Result:
     @property
     def adopted(self) -> int:
         """Effects whose answer was lost, and which were found again by their reference."""
-        steps = [step for run in self.progress.facts.runs for step in run["steps"]]
-        return sum(attempt["outcome"] == Outcome.ADOPTED for step in steps for attempt in step["attempts"])
+        steps = [step for run in self.progress.facts.details for step in run.steps]
+        return sum(attempt.outcome == Outcome.ADOPTED for step in steps for attempt in step.attempts)
 
     def to_json(self, folder: Path | None) -> dict[str, Any]:
         """The summary as one JSON-able object; `folder` is where everything is kept, if it is."""
@@ -54,7 +54,7 @@ class Result:
         return {
             "ok": self.holds,
             "seconds": round(progress.seconds, 1),
-            "orders": {"sold": progress.orders, **Counter(order["state"] for order in facts.orders)},
+            "orders": {"sold": progress.orders, **Counter(order.state for order in facts.orders)},
             "webhooks": dict(progress.webhooks),
             "deliveries": {**facts.deliveries_by_way(), "duplicates": facts.duplicates},
             "runs": dict(facts.runs_by_state()),
@@ -82,9 +82,9 @@ def print_report(console: Console, result: Result, folder: Path | None) -> None:
         console.print(_reviews_table(reviews))
     if result.trail is not None:
         run = result.trail
-        about = f"order {run['order_id']}, {run['email']}, price {run['grant']['price_id']}"
-        console.print(cell(f"Run {run['id']}: {about}", "bold"))
-        console.print(steps_table(run), events_table(run["events"]))
+        about = f"order {run.order_id}, {run.email}, price {run.price_id}"
+        console.print(cell(f"Run {run.id}: {about}", "bold"))
+        console.print(steps_table(run), events_table(run.events))
     console.print(Text("Proof: LearningCart's own books against the ledger", style="bold"))
     holds, fails = ("ok", "NO") if console.options.ascii_only else ("✓", "✗")
     for check in result.checks:
@@ -110,7 +110,7 @@ def kept(folder: Path) -> Iterator[str]:
 
 def _summary(result: Result) -> Table:
     progress = result.progress
-    states = dict(Counter(order["state"] for order in progress.facts.orders).most_common())
+    states = dict(Counter(order.state for order in progress.facts.orders).most_common())
     rows: list[tuple[str, Text | str | None]] = [
         *progress.counters(),
         ("orders became", listed(states)),
@@ -121,16 +121,16 @@ def _summary(result: Result) -> Table:
     return fields(rows)
 
 
-def _reviews(runs: Sequence[Shape]) -> list[dict[str, Any]]:
+def _reviews(runs: Sequence[RunItem]) -> list[dict[str, Any]]:
     """The runs that wait for a person, by reason."""
-    waiting = [run for run in runs if run["state"] == RunState.REVIEW]
+    waiting = [run for run in runs if run.state == RunState.REVIEW]
     reviews = []
-    for reason, count in sorted(Counter(str(run["reason"]) for run in waiting).items()):
+    for reason, count in sorted(Counter(str(run.reason) for run in waiting).items()):
         found = advice(reason)
         reviews.append(
             {
                 "reason": reason,
-                "orders": sorted({run["order_id"] for run in waiting if run["reason"] == reason}),
+                "orders": sorted({str(run.order_id) for run in waiting if run.reason == reason}),
                 "runs": count,
                 "meaning": found.sentence if found else None,
                 "action": found.action if found else None,

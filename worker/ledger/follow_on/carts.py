@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
@@ -13,7 +14,6 @@ from worker.ledger.keys import new_id
 from worker.ledger.states import RunState
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import events, runs
-from worker.ledger.views.serializers import Shape, iso
 
 UNCLEAR = "cart_unclear"
 """The event of a look at which something said that there is no such cart, not in the store's own words."""
@@ -33,6 +33,41 @@ class CartState(StrEnum):
     """It was not checked out in time, and is deleted."""
     GONE = "gone"
     """The store does not know it any more, and it was not us who deleted it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartItem:
+    """One try of making a cart; `checkout_url` opens the checkout for whoever has it."""
+
+    cart_id: str | None
+    state: str
+    attempt: int
+    checkout_url: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        """From a row of `carts`."""
+        return cls(
+            cart_id=row.cart_id,
+            state=row.state,
+            attempt=row.attempt,
+            checkout_url=row.checkout_url,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowOnItem:
+    """A run that followed on a completion, with its newest cart: one that was told of, if one was."""
+
+    run_id: str
+    state: str
+    reason: str | None
+    catalog_id: int | None
+    cart: CartItem | None
 
 
 def note_try(connection: Connection, run_id: str, attempt: int, *, now: datetime) -> None:
@@ -119,9 +154,9 @@ def note_fate(
     return changed.rowcount == 1
 
 
-def follow_ons(connection: Connection, completion_ids: Collection[str]) -> dict[str, list[Shape]]:
+def follow_ons(connection: Connection, completion_ids: Collection[str]) -> dict[str, list[FollowOnItem]]:
     """The follow-on runs of completions, oldest first, each with its newest cart: one that was told of, if one was."""
-    found: dict[str, list[Shape]] = {}
+    found: dict[str, list[FollowOnItem]] = {}
     rows = connection.execute(
         select(runs.c.id, runs.c.completion_id, runs.c.state, runs.c.reason, runs.c.grant)
         .where(runs.c.completion_id.in_(sorted(completion_ids)), runs.c.parent_id.is_(None))
@@ -138,30 +173,18 @@ def follow_ons(connection: Connection, completion_ids: Collection[str]) -> dict[
     for row in rows:
         cart = made.get(row.id)
         found.setdefault(row.completion_id, []).append(
-            {
-                "run_id": row.id,
-                "state": row.state,
-                "reason": row.reason,
-                "catalog_id": (row.grant or {}).get("catalog_id"),
-                "cart": None if cart is None else cart_shape(cart),
-            }
+            FollowOnItem(
+                run_id=row.id,
+                state=row.state,
+                reason=row.reason,
+                catalog_id=(row.grant or {}).get("catalog_id"),
+                cart=None if cart is None else CartItem.of(cart),
+            )
         )
     return found
 
 
-def carts_of(connection: Connection, run_id: str) -> list[Shape]:
+def carts_of(connection: Connection, run_id: str) -> list[CartItem]:
     """Every try of a run's cart, oldest first."""
     rows = connection.execute(select(carts).where(carts.c.run_id == run_id).order_by(carts.c.attempt))
-    return [cart_shape(row) for row in rows]
-
-
-def cart_shape(row: Row[Any]) -> Shape:
-    """One try of making a cart; `checkout_url` opens the checkout for whoever has it."""
-    return {
-        "cart_id": row.cart_id,
-        "state": row.state,
-        "attempt": row.attempt,
-        "checkout_url": row.checkout_url,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
-    }
+    return [CartItem.of(row) for row in rows]

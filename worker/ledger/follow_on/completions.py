@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -10,13 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
 
 from worker.errors import NotInLedgerError
-from worker.ledger.follow_on.carts import carts_of, follow_ons
+from worker.ledger.follow_on.carts import CartItem, FollowOnItem, carts_of, follow_ons
 from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import parts
 from worker.ledger.tables.runs import completions, cursors
 from worker.ledger.views.paging import between, pages, unindexed
-from worker.ledger.views.serializers import Shape, iso
 from worker.sources.order import email_key
 
 CURSOR = "learningcart:completions"
@@ -28,6 +28,57 @@ class CompletionState(StrEnum):
 
     BEGAN = "began"
     COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Progress:
+    """A learner's progress in a course."""
+
+    id: str
+    state: str
+    customer_id: str
+    email: str
+    name: str
+    course_id: str
+    course_name: str
+    score: int | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    first_seen_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionItem(_Progress):
+    """A learner's progress in a course, with the runs that followed on it."""
+
+    follow_ons: list[FollowOnItem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowOnDetail(FollowOnItem):
+    """A run that followed on a completion, with every try of its cart, oldest first."""
+
+    carts: list[CartItem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionDetail(_Progress):
+    """One completion in full."""
+
+    follow_ons: list[FollowOnDetail]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionsPoll:
+    """How the polls of completions are doing."""
+
+    last_attempt_at: datetime | None
+    last_success_at: datetime | None
+    covered_until: datetime | None
+    unreadable: int
+    failures: int
+    last_error: str | None
 
 
 def known_completions(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
@@ -96,7 +147,7 @@ def list_completions(
     until: datetime | None = None,
     limit: int | None = None,
     after: str | None = None,
-) -> Iterator[Shape]:
+) -> Iterator[CompletionItem]:
     """Completions, those with the latest news first. `since` and `until` bound `updated_at`.
 
     `after` is the last one's id of the page before; `NotInLedgerError` when there is none of that id.
@@ -116,7 +167,7 @@ def list_completions(
     for page in pages(connection, query, order, limit=limit, mark=mark):
         followed = follow_ons(connection, [row.id for row in page])
         for row in page:
-            yield completion_shape(row) | {"follow_ons": followed.get(row.id, [])}
+            yield CompletionItem(**_progress(row), follow_ons=followed.get(row.id, []))
 
 
 def one_completion(connection: Connection, text: str) -> Row[Any]:
@@ -133,45 +184,34 @@ def one_completion(connection: Connection, text: str) -> Row[Any]:
     return found[0]
 
 
-def show_completion(connection: Connection, text: str) -> Shape:
+def show_completion(connection: Connection, text: str) -> CompletionDetail:
     """One completion with what followed on it: its runs, and their carts. Raises as `one_completion`."""
     row = one_completion(connection, text)
-    followed = follow_ons(connection, [row.id]).get(row.id, [])
-    for run in followed:
-        run["carts"] = carts_of(connection, run["run_id"])
-    return completion_shape(row) | {"follow_ons": followed}
+    followed = [
+        FollowOnDetail(
+            **{each.name: getattr(run, each.name) for each in fields(run)}, carts=carts_of(connection, run.run_id)
+        )
+        for run in follow_ons(connection, [row.id]).get(row.id, [])
+    ]
+    return CompletionDetail(**_progress(row), follow_ons=followed)
 
 
-def completion_shape(row: Row[Any]) -> Shape:
-    """A learner's progress in a course."""
-    return {
-        "id": row.id,
-        "state": row.state,
-        "customer_id": row.customer_id,
-        "email": row.email,
-        "name": row.name,
-        "course_id": row.course_id,
-        "course_name": row.course_name,
-        "score": row.score,
-        "started_at": iso(row.started_at),
-        "completed_at": iso(row.completed_at),
-        "first_seen_at": iso(row.first_seen_at),
-        "updated_at": iso(row.updated_at),
-    }
+def _progress(row: Row[Any]) -> dict[str, Any]:
+    return {each.name: getattr(row, each.name) for each in fields(_Progress)}
 
 
-def completions_poll(connection: Connection) -> Shape | None:
+def completions_poll(connection: Connection) -> CompletionsPoll | None:
     """How the polls of completions are doing; None before the first."""
     row = connection.execute(select(cursors).where(cursors.c.source == CURSOR)).one_or_none()
     if row is None:
         return None
     text = row.position.get("covered_until")
     covered_until = None if text is None else datetime.fromisoformat(text)
-    return {
-        "last_attempt_at": iso(row.last_attempt_at),
-        "last_success_at": iso(row.last_success_at),
-        "covered_until": iso(covered_until),
-        "unreadable": row.position.get("unreadable", 0),
-        "failures": row.failures,
-        "last_error": row.last_error,
-    }
+    return CompletionsPoll(
+        last_attempt_at=row.last_attempt_at,
+        last_success_at=row.last_success_at,
+        covered_until=covered_until,
+        unreadable=row.position.get("unreadable", 0),
+        failures=row.failures,
+        last_error=row.last_error,
+    )

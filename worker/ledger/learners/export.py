@@ -26,10 +26,12 @@ from worker.ledger.tables.runs import (
 )
 from worker.ledger.tables.sealed_passwords import sealed_passwords
 from worker.ledger.tables.subscriptions import subscriptions
-from worker.ledger.views.serializers import Shape, iso
+from worker.ledger.views.serializers import iso
 from worker.sources.order import email_key
 from worker.text.personal_text import each_text, has_prose, personal_words, without_words
 
+Document = dict[str, Any]
+"""What a person is handed. Its members are the ledger's columns: nothing in Cartbridge reads them."""
 OTHER: Final = "[another person]"
 """Stands for what describes others."""
 _AT_ONCE: Final = 500
@@ -37,7 +39,7 @@ _LEFT_OUT: Final = frozenset({"ciphertext", "content_hash", "polled_hash", "offe
 """A password is told to nobody; hashes and holders tell nothing of anybody."""
 
 
-def export_person(connection: Connection, person: Person, *, now: datetime) -> Shape:
+def export_person(connection: Connection, person: Person, *, now: datetime) -> Document:
     """All rows about the person, by kind: `{email, exported_at, learner, orders[], runs[], completions[], …}`.
 
     Others who stand in the same orders are left out: their places, their words in texts, and the source's own record
@@ -83,7 +85,7 @@ def _is_theirs(value: Mapping[str, Any], person: Person) -> bool:
     return email_key(value.get("email") or value.get("buyer_email") or "") == person.email
 
 
-def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iterator[Shape]:
+def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iterator[Document]:
     for source, order_id in person.orders:
         row = connection.execute(
             select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
@@ -112,7 +114,7 @@ def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iter
         yield shape
 
 
-def _line(line: Mapping[str, Any], person: Person) -> Shape:
+def _line(line: Mapping[str, Any], person: Person) -> Document:
     seats = [
         seat if _is_theirs(seat.get("learner") or {}, person) or not seat.get("learner") else seat | {"learner": OTHER}
         for seat in line.get("seats", ())
@@ -120,7 +122,7 @@ def _line(line: Mapping[str, Any], person: Person) -> Shape:
     return {**line, "seats": seats}
 
 
-def _runs(connection: Connection, person: Person) -> Iterator[Shape]:
+def _runs(connection: Connection, person: Person) -> Iterator[Document]:
     for run_id in person.run_ids:
         (shape,) = _rows(connection, runs, runs.c.id == run_id)
         yield shape | {
@@ -137,17 +139,17 @@ def _messages(connection: Connection, person: Person) -> list[Row[Any]]:
     return list(connection.execute(select(outbox).where(outbox.c.id.in_(ids)).order_by(outbox.c.created_at)))
 
 
-def _rows(connection: Connection, table: Table, *conditions: Any, by: Sequence[Any] = ()) -> list[Shape]:
+def _rows(connection: Connection, table: Table, *conditions: Any, by: Sequence[Any] = ()) -> list[Document]:
     return [_shape(row) for row in connection.execute(select(table).where(*conditions).order_by(*by))]
 
 
-def _shape(row: Row[Any]) -> Shape:
+def _shape(row: Row[Any]) -> Document:
     """A row as JSON: its columns that hold something, moments in UTC."""
     values = {name: iso(each) if isinstance(each, datetime) else each for name, each in row._mapping.items()}  # noqa: SLF001  (SQLAlchemy's public name for it)
     return {name: each for name, each in values.items() if each not in (None, "", {}, []) and name not in _LEFT_OUT}
 
 
-def as_text(shape: Shape, indent: str = "") -> Iterator[str]:
+def as_text(shape: Document, indent: str = "") -> Iterator[str]:
     """The same for a person to read: one line a value, records apart."""
     for name, value in shape.items():
         title = name.replace("_", " ")

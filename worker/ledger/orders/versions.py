@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from worker.ledger.orders.changes import differences
 from worker.ledger.tables.runs import order_versions
-from worker.ledger.views.serializers import Shape, iso
 
 MOST_VERSIONS = 20
 MOST_DIFFERENCES = 40
@@ -17,13 +18,34 @@ _LONGEST_VALUE = 300
 _DROPPED = ({"forgotten": True}, {"expired": True})
 
 
-def compared_versions(connection: Connection, source: str, order_id: str) -> list[Shape]:
-    """The newest versions of an order, newest first, each compared with the one before.
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of the source's record. Its values are as text, long ones cut; None where there was nothing."""
 
-    `[{number, seen_at, delivery_id, is_first, is_forgotten, differences[{path, before, after}], left_out}]`. Values are
-    the source's own, as text, long ones cut; None where there was nothing. `is_forgotten`: the record was dropped
-    because its learner asked for it, or as it was kept long enough: there is nothing to compare.
+    path: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedVersion:
+    """A version of an order beside the one before. `left_out` counts the differences beyond those that are listed.
+
+    `is_forgotten`: the record was dropped because its learner asked for it, or as it was kept long enough: there is
+    nothing to compare.
     """
+
+    number: int
+    seen_at: datetime
+    delivery_id: str | None
+    is_first: bool
+    is_forgotten: bool
+    differences: list[Difference]
+    left_out: int
+
+
+def compared_versions(connection: Connection, source: str, order_id: str) -> list[ComparedVersion]:
+    """The newest versions of an order, newest first, each compared with the one before."""
     newest = (
         select(order_versions)
         .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
@@ -37,18 +59,17 @@ def compared_versions(connection: Connection, source: str, order_id: str) -> lis
         is_forgotten = row.raw in _DROPPED or (before is not None and before.raw in _DROPPED)
         found = [] if before is None or is_forgotten else differences(_numbered(before.raw), _numbered(row.raw))
         shown.append(
-            {
-                "number": row.number,
-                "seen_at": iso(row.seen_at),
-                "delivery_id": row.delivery_id,
-                "is_first": row.number == 1,
-                "is_forgotten": is_forgotten,
-                "differences": [
-                    {"path": path, "before": value_text(old), "after": value_text(new)}
-                    for path, old, new in found[:MOST_DIFFERENCES]
+            ComparedVersion(
+                number=row.number,
+                seen_at=row.seen_at,
+                delivery_id=row.delivery_id,
+                is_first=row.number == 1,
+                is_forgotten=is_forgotten,
+                differences=[
+                    Difference(path, value_text(old), value_text(new)) for path, old, new in found[:MOST_DIFFERENCES]
                 ],
-                "left_out": max(0, len(found) - MOST_DIFFERENCES),
-            }
+                left_out=max(0, len(found) - MOST_DIFFERENCES),
+            )
         )
     return shown
 

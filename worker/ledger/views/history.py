@@ -12,9 +12,17 @@ from worker.ledger.tables.runs import attempts, events, orders, runs
 from worker.ledger.views import lookup
 from worker.ledger.views.diagnosis import judge
 from worker.ledger.views.listing import list_deliveries, list_runs
-from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Shape, order_shape, run_shape
+from worker.ledger.views.records import (
+    ORDER_COLUMNS,
+    RUN_COLUMNS,
+    DeliveryItem,
+    OrderItem,
+    OrderOfStory,
+    RunItem,
+    members_of,
+)
 from worker.ledger.views.subscription_timeline import subscription_line
-from worker.ledger.views.timeline import Line, attempt_line, delivery_lines, event_line, order_line
+from worker.ledger.views.timeline import TimelineLine, attempt_line, delivery_lines, event_line, order_line
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
@@ -24,24 +32,40 @@ _MOST_DELIVERIES = 100
 _MOST_LINES = 200
 
 
-@dataclass
-class _Story:
-    """The rows a story is made of, newest first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """Why somebody has access or has none: `answer` is a sentence or two, `action` the one thing to do, or None.
 
-    orders: list[Shape] = field(default_factory=list)
-    runs: list[Shape] = field(default_factory=list)
-    deliveries: list[list[Shape]] = field(default_factory=list)
+    `tone` is `good`, `wait`, `bad` or `plain`. The timeline begins with the oldest line; `omitted` counts still older
+    ones.
+    """
+
+    subject: str
+    answer: str
+    action: str | None
+    tone: str
+    orders: list[OrderOfStory]
+    runs: list[RunItem]
+    timeline: list[TimelineLine]
+    omitted: int
+
+
+@dataclass
+class _Found:
+    """What a story is made of, newest first."""
+
+    orders: list[OrderOfStory] = field(default_factory=list)
+    runs: list[RunItem] = field(default_factory=list)
+    deliveries: list[list[DeliveryItem]] = field(default_factory=list)
     """By order."""
 
 
-def why(connection: Connection, subject: str, *, now: datetime) -> Shape:
+def why(connection: Connection, subject: str, *, now: datetime) -> Story:
     """The story of an EMAIL, of a SOURCE/ORDER, or of the order of a run that is named by its id or key.
 
     A run that belongs to a completion has a story of its own, which is part of its learner's.
 
-    `{subject, answer, action, tone, orders[], runs[], timeline[{at, text, tone, order, run_id}], omitted}`: `answer` is
-    a sentence or two, `action` the one thing to do, or None; `tone` is `good`, `wait`, `bad` or `plain`. The timeline
-    begins with the oldest line; `omitted` counts still older ones. A learner's story goes back 100 runs and 20 orders.
+    A learner's story goes back 100 runs and 20 orders.
     Raises `NotInLedgerError`, with what may have been meant.
     """
     subject = subject.strip()
@@ -57,29 +81,28 @@ def why(connection: Connection, subject: str, *, now: datetime) -> Shape:
     return _told(connection, subject, story, now)
 
 
-def story_of_order(connection: Connection, source: str, order_id: str, *, now: datetime) -> Shape:
+def story_of_order(connection: Connection, source: str, order_id: str, *, now: datetime) -> Story:
     """As `why`, of an order that is there, whatever its id holds: a slash or an @ names nothing else here."""
     story = _of_order(connection, source, order_id)
     return _told(connection, f"{source}/{order_id}", story, now)
 
 
-def _told(connection: Connection, subject: str, story: _Story, now: datetime) -> Shape:
-    verdict = judge(connection, story.runs, story.orders, [row for rows in story.deliveries for row in rows], now=now)
-    # Without the Z, after which a whole second would sort behind its fractions.
-    lines = sorted(_lines(connection, story), key=lambda line: str(line["at"]).removesuffix("Z"))
-    return {
-        "subject": subject,
-        "answer": verdict.answer,
-        "action": verdict.action,
-        "tone": verdict.tone,
-        "orders": story.orders,
-        "runs": story.runs,
-        "timeline": lines[-_MOST_LINES:],
-        "omitted": max(0, len(lines) - _MOST_LINES),
-    }
+def _told(connection: Connection, subject: str, found: _Found, now: datetime) -> Story:
+    verdict = judge(connection, found.runs, found.orders, [each for some in found.deliveries for each in some], now=now)
+    lines = sorted(_lines(connection, found), key=lambda line: line.at)
+    return Story(
+        subject=subject,
+        answer=verdict.answer,
+        action=verdict.action,
+        tone=verdict.tone,
+        orders=found.orders,
+        runs=found.runs,
+        timeline=lines[-_MOST_LINES:],
+        omitted=max(0, len(lines) - _MOST_LINES),
+    )
 
 
-def _of_learner(connection: Connection, email: str) -> _Story:
+def _of_learner(connection: Connection, email: str) -> _Found:
     found = list(list_runs(connection, email=email, limit=_MOST_RUNS))
     bought = connection.execute(
         select(orders.c.source, orders.c.order_id)
@@ -88,60 +111,60 @@ def _of_learner(connection: Connection, email: str) -> _Story:
         .limit(_MOST_ORDERS)
     )
     names = [(row.source, row.order_id) for row in bought]
-    names += [(run["source"], run["order_id"]) for run in found if run["order_id"] is not None]
+    names += [(run.source, run.order_id) for run in found if run.order_id is not None]
     story = _with_orders(connection, list(dict.fromkeys(names))[:_MOST_ORDERS], found)
     # A seat without a learner's email (its placeholder) belongs to the buyer's story.
-    known = {run["id"] for run in found}
-    for source, order_id in [(order["source"], order["order_id"]) for order in story.orders]:
+    known = {run.id for run in found}
+    for source, order_id in [(order.source, order.order_id) for order in story.orders]:
         nameless = select(*RUN_COLUMNS).where(
             runs.c.source == source, runs.c.order_id == order_id, runs.c.email_key.is_(None)
         )
         rows = [row for row in connection.execute(nameless.limit(_MOST_RUNS)) if row.id not in known]
-        story.runs += [run_shape(row, 0) for row in rows]
+        story.runs += [RunItem.of(row, 0) for row in rows]
     return story
 
 
-def _of_order(connection: Connection, source: str, order_id: str) -> _Story:
+def _of_order(connection: Connection, source: str, order_id: str) -> _Found:
     found = list(list_runs(connection, source=source, order_id=order_id, limit=_MOST_RUNS))
     return _with_orders(connection, [(source, order_id)], found)
 
 
-def _of_run(connection: Connection, text: str) -> _Story:
+def _of_run(connection: Connection, text: str) -> _Found:
     found = lookup.find_runs(connection, text)
     if len(found) != 1:
-        return _Story()
+        return _Found()
     row = connection.execute(select(*RUN_COLUMNS).where(runs.c.id == found[0])).one()
     if row.order_id is None:
-        return _Story(runs=[run_shape(row, 0)])
+        return _Found(runs=[RunItem.of(row, 0)])
     return _of_order(connection, row.source, row.order_id)
 
 
-def _with_orders(connection: Connection, names: Iterable[tuple[str, str]], found: list[Shape]) -> _Story:
-    story = _Story(runs=found)
+def _with_orders(connection: Connection, names: Iterable[tuple[str, str]], found: list[RunItem]) -> _Found:
+    story = _Found(runs=found)
     for source, order_id in names:
         row = connection.execute(
             select(*ORDER_COLUMNS).where(orders.c.source == source, orders.c.order_id == order_id)
         ).one_or_none()
         if row is not None:
             subscription = subscription_line(connection, source, order_id)
-            story.orders.append(order_shape(row) | {"subscription": subscription})
+            story.orders.append(OrderOfStory(**members_of(OrderItem.of(row)), subscription=subscription))
         arrivals = list_deliveries(connection, source=source, order_id=order_id, limit=_MOST_DELIVERIES)
         story.deliveries.append(list(arrivals))
     return story
 
 
-def _lines(connection: Connection, story: _Story) -> Iterator[Line]:
-    by_id = {run["id"]: run for run in story.runs}
-    for order in story.orders:
+def _lines(connection: Connection, found: _Found) -> Iterator[TimelineLine]:
+    by_id = {run.id: run for run in found.runs}
+    for order in found.orders:
         yield order_line(order)
-    for arrivals in story.deliveries:
+    for arrivals in found.deliveries:
         yield from delivery_lines(arrivals)
     tried = select(attempts).where(attempts.c.run_id.in_(by_id)).order_by(attempts.c.started_at, attempts.c.number)
     for row in connection.execute(tried):
         yield attempt_line(row, by_id[row.run_id])
     about_orders = [
-        and_(events.c.run_id.is_(None), events.c.source == order["source"], events.c.order_id == order["order_id"])
-        for order in story.orders
+        and_(events.c.run_id.is_(None), events.c.source == order.source, events.c.order_id == order.order_id)
+        for order in found.orders
     ]
     recorded = select(events).where(or_(events.c.run_id.in_(by_id), *about_orders)).order_by(events.c.id)
     for row in connection.execute(recorded):

@@ -1,6 +1,6 @@
-"""The read side: listings of runs, orders and deliveries, and one of each in full, as plain JSON-able dicts.
+"""The read side: listings of runs, orders and deliveries, and one of each in full, as records.
 
-The command line and the JSON API show these same shapes. Ids are strings, moments ISO 8601 in UTC ending in `Z`.
+The command line, the JSON API and the operator's page are made from the same records.
 Nothing here writes. Listings read page by page along an index, and count nothing beyond their page.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
@@ -17,24 +18,28 @@ from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
 from worker.ledger.views.paging import between, pages, state_in, unindexed
-from worker.ledger.views.serializers import (
+from worker.ledger.views.records import (
     DELIVERY_COLUMNS,
     ORDER_COLUMNS,
     RUN_COLUMNS,
-    Shape,
-    attempt_shape,
-    delivery_shape,
-    event_shape,
-    iso,
-    order_shape,
-    run_shape,
+    AttemptItem,
+    DeliveryDetail,
+    DeliveryItem,
+    EventItem,
+    LineItem,
+    OrderDetail,
+    OrderItem,
+    RunDetail,
+    RunItem,
+    StepItem,
+    VersionItem,
+    members_of,
 )
 from worker.ledger.views.subscription_timeline import subscription_line
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
 __all__ = [
-    "Shape",
     "list_deliveries",
     "list_orders",
     "list_runs",
@@ -60,7 +65,7 @@ def list_runs(
     until: datetime | None = None,
     limit: int | None = None,
     after: str | None = None,
-) -> Iterator[Shape]:
+) -> Iterator[RunItem]:
     """Runs, newest first, as they are read.
 
     `since` (inclusive) and `until` (exclusive) bound `created_at`. `after` is the last run's id of the page before;
@@ -89,10 +94,10 @@ def list_runs(
         counts = _attempt_counts(connection, [row.id for row in page])
         for row in page:
             tries, failed = counts.get(row.id, (0, 0))
-            yield run_shape(row, tries, failed_attempts=failed)
+            yield RunItem.of(row, tries, failed_attempts=failed)
 
 
-def show_run(connection: Connection, run_id: str) -> Shape:
+def show_run(connection: Connection, run_id: str) -> RunDetail:
     """One run with its steps, their attempts and its events, oldest first. Raises `NotInLedgerError`.
 
     A step that is no longer planned (its offer's groups were changed) is kept, as `removed`, for its attempts.
@@ -100,37 +105,37 @@ def show_run(connection: Connection, run_id: str) -> Shape:
     row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
     if row is None:
         raise NotInLedgerError(f"There is no run {run_id}.")
-    tries: dict[str, list[Shape]] = {}
+    tries: dict[str, list[AttemptItem]] = {}
     found = connection.execute(select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number))
     for attempt in found:
-        tries.setdefault(attempt.step, []).append(attempt_shape(attempt))
+        tries.setdefault(attempt.step, []).append(AttemptItem.of(attempt))
     planned = connection.execute(select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position))
     shown = [
-        {
-            "name": step.name,
-            "state": step.state,
-            "output": step.output or {},
-            "finished_at": iso(step.finished_at),
-            "attempts": tries.pop(step.name, []),
-        }
+        StepItem(
+            name=step.name,
+            state=step.state,
+            output=step.output or {},
+            finished_at=step.finished_at,
+            attempts=tries.pop(step.name, []),
+        )
         for step in planned
     ]
     shown += [
-        {"name": name, "state": "removed", "output": {}, "finished_at": None, "attempts": rest}
-        for name, rest in tries.items()
+        StepItem(name=name, state="removed", output={}, finished_at=None, attempts=rest) for name, rest in tries.items()
     ]
-    outcomes = [attempt["outcome"] for step in shown for attempt in step["attempts"]]
+    outcomes = [attempt.outcome for step in shown for attempt in step.attempts]
     failed = sum(outcome in FAILED_OUTCOMES for outcome in outcomes)
-    return run_shape(row, len(outcomes), failed_attempts=failed) | {
-        "learner": row.learner,
-        "delivery_id": row.delivery_id,
-        "cancel_reason": row.cancel_reason,
-        "lease_holder": row.lease_holder,
-        "lease_until": iso(row.lease_until),
-        "lane_shut_until": iso(row.lane_shut_until),
-        "steps": shown,
-        "events": _events(connection, events.c.run_id == run_id),
-    }
+    return RunDetail(
+        **members_of(RunItem.of(row, len(outcomes), failed_attempts=failed)),
+        learner=row.learner,
+        delivery_id=row.delivery_id,
+        cancel_reason=row.cancel_reason,
+        lease_holder=row.lease_holder,
+        lease_until=row.lease_until,
+        lane_shut_until=row.lane_shut_until,
+        steps=shown,
+        events=_events(connection, events.c.run_id == run_id),
+    )
 
 
 def list_orders(
@@ -144,7 +149,7 @@ def list_orders(
     until: datetime | None = None,
     limit: int | None = None,
     after: str | None = None,
-) -> Iterator[Shape]:
+) -> Iterator[OrderItem]:
     """Orders, those with the latest news first. `since` and `until` bound `updated_at`; `email` is the buyer's.
 
     `after` is `SOURCE/ORDER` of the last one of the page before; `NotInLedgerError` when there is none.
@@ -172,10 +177,10 @@ def list_orders(
     columns = (orders.c.updated_at, orders.c.source, orders.c.order_id)
     for page in pages(connection, query, columns, limit=limit, mark=mark):
         for row in page:
-            yield order_shape(row)
+            yield OrderItem.of(row)
 
 
-def show_order(connection: Connection, source: str, order_id: str) -> Shape:
+def show_order(connection: Connection, source: str, order_id: str) -> OrderDetail:
     """One order with its lines, the versions seen of it, its runs, deliveries and events. Raises `NotInLedgerError`."""
     row = connection.execute(
         select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
@@ -193,37 +198,34 @@ def show_order(connection: Connection, source: str, order_id: str) -> Shape:
         .order_by(order_versions.c.number)
     )
     trail = _events(connection, events.c.source == source, events.c.order_id == order_id)
-    changed = {
-        event["detail"]["version"]: event["detail"].get("changes", [])
-        for event in trail
-        if "version" in event["detail"]
-    }
-    return order_shape(row) | {
-        "subscription": subscription_line(connection, source, order_id),
-        "lines": _named(connection, source, (row.document or {}).get("lines", [])),
-        "versions": [
-            {
-                "number": version.number,
-                "content_hash": version.content_hash,
-                "delivery_id": version.delivery_id,
-                "seen_at": iso(version.seen_at),
-                "changes": changed.get(version.number, []),
-            }
+    changed = {event.detail["version"]: event.detail.get("changes", []) for event in trail if "version" in event.detail}
+    return OrderDetail(
+        **members_of(OrderItem.of(row)),
+        subscription=subscription_line(connection, source, order_id),
+        lines=_lines(connection, source, (row.document or {}).get("lines", [])),
+        versions=[
+            VersionItem(
+                number=version.number,
+                content_hash=version.content_hash,
+                delivery_id=version.delivery_id,
+                seen_at=version.seen_at,
+                changes=changed.get(version.number, []),
+            )
             for version in versions
         ],
-        "runs": list(list_runs(connection, source=source, order_id=order_id)),
-        "deliveries": list(list_deliveries(connection, source=source, order_id=order_id)),
-        "events": trail,
-    }
+        runs=list(list_runs(connection, source=source, order_id=order_id)),
+        deliveries=list(list_deliveries(connection, source=source, order_id=order_id)),
+        events=trail,
+    )
 
 
-def _named(connection: Connection, source: str, lines: list[Shape]) -> list[Shape]:
-    """Lines whose source sends a product's number alone, with the name it gives that product elsewhere."""
+def _lines(connection: Connection, source: str, lines: list[dict[str, Any]]) -> list[LineItem]:
+    """The lines; those whose source sends a product's number alone have the name it gives that product elsewhere."""
     numbers = {
         line["id"]: (line.get("product") or {}).get("product_id") or "" for line in lines if not line.get("title")
     }
     names = product_names(connection, source, set(numbers.values()) - {""})
-    return [line | {"title": names.get(numbers[line["id"]], "")} if line["id"] in numbers else line for line in lines]
+    return [LineItem.of(line, line.get("title") or names.get(numbers[line["id"]], "")) for line in lines]
 
 
 def list_deliveries(
@@ -238,7 +240,7 @@ def list_deliveries(
     until: datetime | None = None,
     limit: int | None = None,
     after: str | None = None,
-) -> Iterator[Shape]:
+) -> Iterator[DeliveryItem]:
     """Deliveries, newest first. `since` and `until` bound `received_at`.
 
     `after` is the last one's id of the page before; `NotInLedgerError` when there is none.
@@ -267,10 +269,10 @@ def list_deliveries(
             raise NotInLedgerError(f"There is no delivery {after} to go on after.")
     for page in pages(connection, query, (deliveries.c.received_at, deliveries.c.id), limit=limit, mark=mark):
         for row in page:
-            yield delivery_shape(row)
+            yield DeliveryItem.of(row)
 
 
-def show_delivery(connection: Connection, delivery_id: str) -> Shape:
+def show_delivery(connection: Connection, delivery_id: str) -> DeliveryDetail:
     """One delivery, with its order (None while it is not known) and the runs it caused. Raises `NotInLedgerError`."""
     row = connection.execute(select(*DELIVERY_COLUMNS).where(deliveries.c.id == delivery_id)).one_or_none()
     if row is None:
@@ -281,16 +283,17 @@ def show_delivery(connection: Connection, delivery_id: str) -> Shape:
     caused = select(runs.c.id).where(
         runs.c.source == row.source, runs.c.order_id == row.order_id, runs.c.delivery_id == delivery_id
     )
-    return delivery_shape(row) | {
-        "order": order_shape(order) if order is not None else None,
-        "run_ids": list(connection.scalars(caused.order_by(runs.c.id))),
-        "events": _events(
+    return DeliveryDetail(
+        **members_of(DeliveryItem.of(row)),
+        order=OrderItem.of(order) if order is not None else None,
+        run_ids=list(connection.scalars(caused.order_by(runs.c.id))),
+        events=_events(
             connection,
             events.c.source == row.source,
             events.c.order_id == row.order_id,
             events.c.delivery_id == delivery_id,
         ),
-    }
+    )
 
 
 def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, tuple[int, int]]:
@@ -304,6 +307,6 @@ def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, tup
     return {row.run_id: (row.tries, row.failed) for row in connection.execute(counted)}
 
 
-def _events(connection: Connection, *conditions: ColumnElement[bool]) -> list[Shape]:
+def _events(connection: Connection, *conditions: ColumnElement[bool]) -> list[EventItem]:
     found = connection.execute(select(events).where(*conditions).order_by(events.c.id))
-    return [event_shape(row) for row in found]
+    return [EventItem.of(row) for row in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -10,15 +11,14 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Table, func, or_, select
 
 from worker.advice import advice
-from worker.ledger.follow_on.completions import completions_poll
-from worker.ledger.outbox import outbox_shape
+from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
+from worker.ledger.outbox import OutboxCounts, outbox_counts
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import Breaker
 from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
 from worker.ledger.views.reconcile import missed_by_webhook
-from worker.ledger.views.serializers import Shape, iso
 
 MISSED_WINDOW = timedelta(days=30)
 """So far back orders are counted of which no webhook told."""
@@ -27,78 +27,181 @@ _CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).or
 _LISTS = ("subscriptions", "catalog")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonCount:
+    """What waits for one reason; `orders` counts the orders that it is of."""
+
+    reason: str | None
+    count: int
+    orders: int
+    oldest_at: datetime
+    advice: str | None
+    action: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What should be at work by now and is not."""
+
+    count: int
+    oldest_at: datetime | None
+    oldest_age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseItem:
+    """A system that nothing is sent to until it is resumed."""
+
+    system: str
+    kind: str
+    reason: str
+    actor: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerItem:
+    """A destination that is down."""
+
+    system: str
+    state: str
+    since: datetime | None
+    probe_at: datetime | None
+    last_error: str | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceItem:
+    """How a source's polls are doing.
+
+    `lag_seconds` is the time since its last successful poll, and `missed_by_webhook` counts its orders that only a poll
+    or a reconciliation found: None for a source without webhooks. `late_since` is set when no poll has succeeded for
+    three intervals, and `silent_since`, to its last order, when it is unusually quiet.
+    """
+
+    source: str
+    first_contact_at: datetime | None
+    start_at: datetime | None
+    baseline_at: datetime | None
+    position: dict[str, Any]
+    last_attempt_at: datetime | None
+    last_success_at: datetime | None
+    lag_seconds: float | None
+    last_error: str | None
+    failures: int
+    missed_by_webhook: int | None
+    late_since: datetime | None
+    silent_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListItem:
+    """How the polls of a list that assists a source's orders are doing: its subscriptions, its products' names."""
+
+    source: str
+    list: str
+    last_attempt_at: datetime | None
+    last_success_at: datetime | None
+    failures: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The state of the whole in one look.
+
+    `offers_problem`: why the offers file cannot be used; its last valid rules stay in force. `completions` is None
+    before their first poll.
+    """
+
+    at: datetime
+    offers_problem: str | None
+    runs: dict[str, int]
+    orders: dict[str, int]
+    deliveries: dict[str, int]
+    reviews: list[ReasonCount]
+    failures: list[ReasonCount]
+    delivery_reviews: list[ReasonCount]
+    due: Due
+    due_deliveries: Due
+    pauses: list[PauseItem]
+    breakers: list[BreakerItem]
+    sources: list[SourceItem]
+    lists: list[ListItem]
+    completions: CompletionsPoll | None
+    outbox: OutboxCounts
+
+
 def status(
     connection: Connection,
     now: datetime,
     *,
     webhook_sources: Collection[str] = (),
     offers_problem: str | None = None,
-) -> Shape:
+) -> Status:
     """Counts by state, what waits for a person and why, what is due, paused or down, and each source's last poll.
 
-    `due.oldest_age_seconds` is how far dispatching lags behind; a source's `lag_seconds` the time since its last
-    successful poll, and `missed_by_webhook` its orders that only a poll or a reconciliation found, None for a source
-    that is not among `webhook_sources`. `late_since` is set when no poll has succeeded for three intervals, and
-    `silent_since`, to its last order, when a source is unusually quiet. `completions` is None before their first poll.
-    `lists` are the polls of subscriptions and products, whose failure holds up no order that does not need them.
-    `offers_problem` is what the caller knows to be wrong with the offers file.
+    `due.oldest_age_seconds` is how far dispatching lags behind. `lists` are the polls of subscriptions and products,
+    whose failure holds up no order that does not need them. `offers_problem` is what the caller knows to be wrong with
+    the offers file.
     Counts every row once, by index.
     """
     missed = missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW) if webhook_sources else {}
-    return {
-        "at": iso(now),
-        "offers_problem": offers_problem,
-        "runs": _counts(connection, runs, RunState),
-        "orders": _counts(connection, orders, OrderState),
-        "deliveries": _counts(connection, deliveries, DeliveryState),
-        "reviews": reviews(connection),
-        "failures": failures(connection),
-        "delivery_reviews": delivery_reviews(connection),
-        "due": due_runs(connection, now),
-        "due_deliveries": _due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
-        "pauses": pauses_shape(connection),
-        "breakers": breakers_shape(connection, now),
-        "sources": sources_shape(connection, now, missed=missed),
-        "lists": lists_shape(connection),
-        "completions": completions_poll(connection),
-        "outbox": outbox_shape(connection),
-    }
+    return Status(
+        at=now,
+        offers_problem=offers_problem,
+        runs=_counts(connection, runs, RunState),
+        orders=_counts(connection, orders, OrderState),
+        deliveries=_counts(connection, deliveries, DeliveryState),
+        reviews=reviews(connection),
+        failures=failures(connection),
+        delivery_reviews=delivery_reviews(connection),
+        due=due_runs(connection, now),
+        due_deliveries=_due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
+        pauses=list_pauses(connection),
+        breakers=list_breakers(connection, now),
+        sources=list_sources(connection, now, missed=missed),
+        lists=list_lists(connection),
+        completions=completions_poll(connection),
+        outbox=outbox_counts(connection),
+    )
 
 
-def reviews(connection: Connection) -> list[Shape]:
+def reviews(connection: Connection) -> list[ReasonCount]:
     """The runs that wait for a person, by reason, the most frequent first."""
     return _by_reason(connection, runs.c.created_at, RunState.REVIEW)
 
 
-def failures(connection: Connection) -> list[Shape]:
+def failures(connection: Connection) -> list[ReasonCount]:
     """The runs that failed, by reason, the most frequent first."""
     return _by_reason(connection, runs.c.created_at, RunState.FAILED)
 
 
-def delivery_reviews(connection: Connection) -> list[Shape]:
+def delivery_reviews(connection: Connection) -> list[ReasonCount]:
     """The deliveries that wait for a person, by reason, the most frequent first."""
     return _by_reason(connection, deliveries.c.received_at, DeliveryState.REVIEW)
 
 
-def due_runs(connection: Connection, now: datetime) -> Shape:
+def due_runs(connection: Connection, now: datetime) -> Due:
     """The runs that should be at work by now and are not."""
     return _due(connection, runs, sorted(CLAIMABLE), now)
 
 
-def pauses_shape(connection: Connection) -> list[Shape]:
+def list_pauses(connection: Connection) -> list[PauseItem]:
     """The systems nothing is sent to until they are resumed."""
     return [
-        {"system": row.system, "kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
+        PauseItem(system=row.system, kind=row.kind, reason=row.reason, actor=row.actor, since=row.since)
         for row in connection.execute(select(pauses).order_by(pauses.c.system))
     ]
 
 
-def breakers_shape(connection: Connection, now: datetime) -> list[Shape]:
+def list_breakers(connection: Connection, now: datetime) -> list[BreakerItem]:
     """The destinations that are down."""
     return [_breaker(found, now) for found in breaker.down(connection)]
 
 
-def sources_shape(connection: Connection, now: datetime, *, missed: Mapping[str, int] | None = None) -> list[Shape]:
+def list_sources(connection: Connection, now: datetime, *, missed: Mapping[str, int] | None = None) -> list[SourceItem]:
     """Each source's polls; `missed`: how many of its orders no webhook told of."""
     watched = watches(connection)
     return [
@@ -107,18 +210,18 @@ def sources_shape(connection: Connection, now: datetime, *, missed: Mapping[str,
     ]
 
 
-def lists_shape(connection: Connection) -> list[Shape]:
+def list_lists(connection: Connection) -> list[ListItem]:
     """The polls of lists that assist a source's orders: its subscriptions, and the names of its products."""
     found = connection.execute(select(cursors).where(or_(*(cursors.c.source.like(f"%:{each}") for each in _LISTS))))
     return [
-        {
-            "source": row.source.partition(":")[0],
-            "list": row.source.partition(":")[2],
-            "last_attempt_at": iso(row.last_attempt_at),
-            "last_success_at": iso(row.last_success_at),
-            "failures": row.failures,
-            "last_error": row.last_error,
-        }
+        ListItem(
+            source=row.source.partition(":")[0],
+            list=row.source.partition(":")[2],
+            last_attempt_at=row.last_attempt_at,
+            last_success_at=row.last_success_at,
+            failures=row.failures,
+            last_error=row.last_error,
+        )
         for row in sorted(found, key=lambda row: row.source)
     ]
 
@@ -129,7 +232,7 @@ def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict
     return dict.fromkeys(map(str, states), 0) | {row.state: row.rows for row in counted}
 
 
-def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) -> list[Shape]:
+def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) -> list[ReasonCount]:
     """What is in `state`, by reason, the most frequent first; `orders` counts the orders that the rows are of."""
     table = begun_at.table
     order = table.c.source + "/" + table.c.order_id
@@ -148,59 +251,55 @@ def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) ->
     for row in counted:
         found = advice(row.reason)
         shown.append(
-            {
-                "reason": row.reason,
-                "count": row.rows,
-                "orders": row.orders,
-                "oldest_at": iso(row.oldest_at),
-                "advice": found.sentence if found else None,
-                "action": found.action if found else None,
-            }
+            ReasonCount(
+                reason=row.reason,
+                count=row.rows,
+                orders=row.orders,
+                oldest_at=row.oldest_at,
+                advice=found.sentence if found else None,
+                action=found.action if found else None,
+            )
         )
     return shown
 
 
-def _due(connection: Connection, table: Table, states: Sequence[str], now: datetime) -> Shape:
+def _due(connection: Connection, table: Table, states: Sequence[str], now: datetime) -> Due:
     """What should be at work by now and is not."""
     row = connection.execute(
         select(func.count().label("rows"), func.min(table.c.next_attempt_at).label("oldest_at")).where(
             table.c.state.in_(states), table.c.next_attempt_at <= now
         )
     ).one()
-    return {
-        "count": row.rows,
-        "oldest_at": iso(row.oldest_at),
-        "oldest_age_seconds": _seconds(row.oldest_at, now),
-    }
+    return Due(count=row.rows, oldest_at=row.oldest_at, oldest_age_seconds=_seconds(row.oldest_at, now))
 
 
-def _breaker(found: Breaker, now: datetime) -> Shape:
-    return {
-        "system": found.system,
-        "state": found.state,
-        "since": iso(found.opened_at),
-        "probe_at": iso(found.probe_at),
-        "last_error": found.last_error,
-        "sentence": found.sentence(now),
-    }
+def _breaker(found: Breaker, now: datetime) -> BreakerItem:
+    return BreakerItem(
+        system=found.system,
+        state=found.state,
+        since=found.opened_at,
+        probe_at=found.probe_at,
+        last_error=found.last_error,
+        sentence=found.sentence(now),
+    )
 
 
-def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watch) -> Shape:
-    return {
-        "source": row.source,
-        "first_contact_at": iso(row.first_contact_at),
-        "start_at": iso(row.start_at),
-        "baseline_at": iso(row.baseline_at),
-        "position": row.position,
-        "last_attempt_at": iso(row.last_attempt_at),
-        "last_success_at": iso(row.last_success_at),
-        "lag_seconds": _seconds(row.last_success_at, now),
-        "last_error": row.last_error,
-        "failures": row.failures,
-        "missed_by_webhook": missed.get(row.source),
-        "late_since": iso(watch.late_since),
-        "silent_since": iso(watch.silent_since),
-    }
+def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watch) -> SourceItem:
+    return SourceItem(
+        source=row.source,
+        first_contact_at=row.first_contact_at,
+        start_at=row.start_at,
+        baseline_at=row.baseline_at,
+        position=row.position,
+        last_attempt_at=row.last_attempt_at,
+        last_success_at=row.last_success_at,
+        lag_seconds=_seconds(row.last_success_at, now),
+        last_error=row.last_error,
+        failures=row.failures,
+        missed_by_webhook=missed.get(row.source),
+        late_since=watch.late_since,
+        silent_since=watch.silent_since,
+    )
 
 
 def _seconds(moment: datetime | None, now: datetime) -> float | None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, and_, select
 
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
-from worker.ledger.views.serializers import Shape, iso
+from worker.ledger.views.records import RunItem
 from worker.ledger.views.timeline import minute, run_label
 from worker.sources.order import email_key
 
@@ -63,7 +63,7 @@ class Given:
     def sentence(self) -> str:
         """Who has what since when."""
         made = f"LearningCart order {self.result_id}, " if self.result_id else ""
-        return f"{self.who} has access to {self.label} ({made}since {minute(iso(self.since))}, order {self.order})"
+        return f"{self.who} has access to {self.label} ({made}since {minute(self.since)}, order {self.order})"
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Said:
     action: str | None = None
 
 
-def say_review(connection: Connection, run: Shape) -> Said | None:
+def say_review(connection: Connection, run: RunItem) -> Said | None:
     """A review of access already given, from who has what to what happened; None for one that is about no such run."""
-    given = _given(connection, run["parent_id"])
+    given = _given(connection, run.parent_id)
     if given is None:
         return None
-    reason, order = run["reason"], f"{run['source']}/{run['order_id']}"
+    reason, order = run.reason, f"{run.source}/{run.order_id}"
     if reason in _AFTER:
         return _after(connection, run, given, _AFTER[reason].format(order=order))
     if reason in _AGAIN:
@@ -90,14 +90,14 @@ def say_review(connection: Connection, run: Shape) -> Said | None:
     if reason == "learner_changed":
         return _learner_changed(connection, run, given)
     if reason == "duplicate_effect":
-        second = f", and LearningCart order {run['result_id']} for the same seat" if run["result_id"] else " twice"
+        second = f", and LearningCart order {run.result_id} for the same seat" if run.result_id else " twice"
         return Said(f"{given.sentence}{second}: two comped orders for one enrolment.")
     return None
 
 
-def _after(connection: Connection, run: Shape, given: Given, happened: str) -> Said:
+def _after(connection: Connection, run: RunItem, given: Given, happened: str) -> Said:
     others = _paid_access(connection, given, given.email_key)
-    note = f" ({run['note']})" if run["note"] else ""
+    note = f" ({run.note})" if run.note else ""
     if not others:
         return Said(f"{given.sentence}; {happened}{note}. Nothing else that the ledger knows pays for this access.")
     named = ", ".join(other.order for other in others[:_MOST_OTHERS])
@@ -105,13 +105,13 @@ def _after(connection: Connection, run: Shape, given: Given, happened: str) -> S
     verb = "pays" if len(others) == 1 else "pay"
     return Said(
         f"{given.sentence}; {happened}{note}. Order {named}{more} also {verb} for this access.",
-        f"Leave the access, which is paid for by {named}: `cartbridge runs resolve {run['id']} --note TEXT`.",
+        f"Leave the access, which is paid for by {named}: `cartbridge runs resolve {run.id} --note TEXT`.",
     )
 
 
-def _learner_changed(connection: Connection, run: Shape, given: Given) -> Said:
-    new = run["email"] or "another learner"
-    has = next(iter(_paid_access(connection, given, email_key(new))), None) if run["email"] else None
+def _learner_changed(connection: Connection, run: RunItem, given: Given) -> Said:
+    new = run.email or "another learner"
+    has = next(iter(_paid_access(connection, given, email_key(new))), None) if run.email else None
     standing = "who has none yet" if has is None else f"who has it by order {has.order}"
     return Said(f"{given.sentence}; after that the source changed the seat's learner to {new}, {standing}.")
 
@@ -143,13 +143,12 @@ def _given(connection: Connection, run_id: str | None) -> Given | None:
 
 
 def _of_row(row: Row[Any]) -> Given:
-    label = run_label({"title": row.title, "line_id": row.line_id, "seat_id": row.seat_id, "grant": row.grant})
     return Given(
         row.id,
         row.email or "The learner",
         row.email_key,
         (row.grant or {}).get("price_id"),
-        label,
+        run_label(row),
         f"{row.source}/{row.order_id or row.completion_id}",
         row.result_id,
         row.finished_at,

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from sqlalchemy import Row
 
 from worker.advice import advice
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
-from worker.ledger.views.serializers import Shape, iso
+from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 
-Line = dict[str, Any]
-"""`{at, text, tone, order, run_id}`; the tone is `good`, `wait`, `bad` or `plain`."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineLine:
+    """One line of a story: of an order (`SOURCE/ORDER`), of a run, or of both."""
+
+    at: datetime
+    text: str
+    tone: str
+    """`good`, `wait`, `bad` or `plain`."""
+    order: str | None
+    run_id: str | None
+
+
+class Labelled(Protocol):
+    """What names a run for people: of a record, or of a row."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def line_id(self) -> str: ...
+    @property
+    def seat_id(self) -> str: ...
+    @property
+    def grant(self) -> dict[str, Any] | None: ...
+
 
 _ARRIVALS = {
     Via.WEBHOOK: "A webhook told of order {order}",
@@ -68,9 +92,9 @@ _STEPS = {
 _ASKED = {"add_cart_item": "3dcart was asked for the "}
 
 
-def minute(moment: str | None) -> str:
-    """A shown moment for people: `2025-03-04 14:05 UTC`, or `an unknown time`."""
-    return "an unknown time" if moment is None else f"{moment[:10]} {moment[11:16]} UTC"
+def minute(moment: datetime | None) -> str:
+    """A moment for people: `2025-03-04 14:05 UTC`, or `an unknown time`."""
+    return "an unknown time" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def person(actor: str) -> str:
@@ -78,58 +102,56 @@ def person(actor: str) -> str:
     return {"engine": "Cartbridge", "source": "the source"}.get(actor, actor.removeprefix("operator:"))
 
 
-def run_label(run: Shape) -> str:
+def run_label(run: Labelled) -> str:
     """What a run gives, for people: the product, its price, and the seat unless it is the buyer's."""
-    label = run["title"] or run["line_id"]
-    price = (run["grant"] or {}).get("price_id")
+    label = run.title or run.line_id
+    price = (run.grant or {}).get("price_id")
     price_text = f" (price {price})" if price is not None else ""
-    seat = "" if run["seat_id"] in {"buyer", "-"} else f", {run['seat_id']}"
+    seat = "" if run.seat_id in {"buyer", "-"} else f", {run.seat_id}"
     return f"{label}{price_text}{seat}"
 
 
-def order_line(order: Shape) -> Line:
+def order_line(order: OrderItem) -> TimelineLine:
     """How an order began."""
-    name = f"{order['source']}/{order['order_id']}"
-    buyer = order["buyer_name"] or order["buyer_email"] or "somebody"
-    return _line(order["created_at"] or order["first_seen_at"], f"Order {name} was placed by {buyer}.", order=name)
+    name = f"{order.source}/{order.order_id}"
+    buyer = order.buyer_name or order.buyer_email or "somebody"
+    return _line(order.created_at or order.first_seen_at, f"Order {name} was placed by {buyer}.", order=name)
 
 
-def delivery_lines(deliveries: list[Shape]) -> Iterator[Line]:
+def delivery_lines(deliveries: list[DeliveryItem]) -> Iterator[TimelineLine]:
     """An order's deliveries, oldest first; those that told nothing new are one line."""
-    repeated = [
-        delivery for delivery in deliveries if delivery["duplicate"] and delivery["state"] == DeliveryState.PLANNED
-    ]
+    repeated = [delivery for delivery in deliveries if delivery.duplicate and delivery.state == DeliveryState.PLANNED]
     for delivery in reversed(deliveries):
         if delivery in repeated:
             continue
-        name = f"{delivery['source']}/{delivery['order_id']}"
-        text = _ARRIVALS[Via(delivery["via"])].format(order=name, actor=person(delivery["actor"]))
+        name = f"{delivery.source}/{delivery.order_id}"
+        text = _ARRIVALS[Via(delivery.via)].format(order=name, actor=person(delivery.actor))
         text, tone = _arrived(delivery, text)
-        yield _line(delivery["received_at"], text, tone, order=name)
+        yield _line(delivery.received_at, text, tone, order=name)
     if repeated:
         latest = repeated[0]
-        name = f"{latest['source']}/{latest['order_id']}"
-        counts = Counter(delivery["via"] for delivery in repeated)
+        name = f"{latest.source}/{latest.order_id}"
+        counts = Counter(delivery.via for delivery in repeated)
         ways = ", ".join(f"{count} × {via}" for via, count in sorted(counts.items()))
         yield _line(
-            latest["received_at"],
+            latest.received_at,
             f"Order {name} arrived again with nothing new ({ways}); refused as duplicates.",
             order=name,
         )
 
 
-def _arrived(delivery: Shape, text: str) -> tuple[str, str]:
-    note = f" ({delivery['note']})" if delivery["note"] else ""
-    if delivery["state"] == DeliveryState.WAITING:
-        return f"{text}; not read yet{note}. Next try {minute(delivery['next_attempt_at'])}.", "wait"
-    if delivery["state"] == DeliveryState.RECEIVED:
+def _arrived(delivery: DeliveryItem, text: str) -> tuple[str, str]:
+    note = f" ({delivery.note})" if delivery.note else ""
+    if delivery.state == DeliveryState.WAITING:
+        return f"{text}; not read yet{note}. Next try {minute(delivery.next_attempt_at)}.", "wait"
+    if delivery.state == DeliveryState.RECEIVED:
         return f"{text}; not read yet.", "wait"
-    if delivery["state"] == DeliveryState.REVIEW:
+    if delivery.state == DeliveryState.REVIEW:
         return f"{text}; it could not be read{note}.", "bad"
     return f"{text}.", "plain"
 
 
-def attempt_line(row: Row[Any], run: Shape) -> Line:
+def attempt_line(row: Row[Any], run: RunItem) -> TimelineLine:
     """One try of a call or lookup."""
     kind = row.step.rstrip("0123456789").rstrip("_")
     what = _STEPS.get(kind, kind.replace("_", " "))
@@ -138,11 +160,10 @@ def attempt_line(row: Row[Any], run: Shape) -> Line:
     if row.kind == "death":
         outcome, tone = "the worker vanished before the call", "wait"
     error = f" ({row.error})" if row.error else ""
-    moment: datetime = row.finished_at or row.started_at
-    return _run_line(iso(moment), run, f"{verb}{what}: {outcome}{error}.", tone)
+    return _run_line(row.finished_at or row.started_at, run, f"{verb}{what}: {outcome}{error}.", tone)
 
 
-def event_line(row: Row[Any], run: Shape | None) -> Line:
+def event_line(row: Row[Any], run: RunItem | None) -> TimelineLine:
     """One line of the audit trail."""
     if run is None:
         return _order_event(row)
@@ -150,14 +171,14 @@ def event_line(row: Row[Any], run: Shape | None) -> Line:
     detail = row.detail or {}
     if row.kind == "run_planned" and row.reason is not None:
         words, tone = _EVENTS["run_review"]
-    if row.kind == "run_succeeded" and run["workflow"] != "enrolment":
+    if row.kind == "run_succeeded" and run.workflow != "enrolment":
         words = "done"
-    if row.kind == "run_succeeded" and run["order_id"] is not None and detail.get("result_id"):
+    if row.kind == "run_succeeded" and run.order_id is not None and detail.get("result_id"):
         found = "found" if detail.get("outcome") == Outcome.ADOPTED else "made"
         words = f"{words}, LearningCart order {detail['result_id']} was {found}"
     if row.actor.startswith("operator:") and row.kind != "run_planned":
         words = f"{words} by {person(row.actor)}"
-    return _run_line(iso(row.at), run, f"{words}{_because(row)}", tone)
+    return _run_line(row.at, run, f"{words}{_because(row)}", tone)
 
 
 def _because(row: Row[Any]) -> str:
@@ -168,32 +189,32 @@ def _because(row: Row[Any]) -> str:
     return f": {found.sentence}" if found is not None else f": {row.reason}"
 
 
-def _order_event(row: Row[Any]) -> Line:
+def _order_event(row: Row[Any]) -> TimelineLine:
     name = f"{row.source}/{row.order_id}"
     detail = row.detail or {}
     state = str(detail.get("state", ""))
     if row.kind == "order_ingested":
-        return _line(iso(row.at), f"{person(row.actor)} asked for order {name}: {row.reason}", order=name)
+        return _line(row.at, f"{person(row.actor)} asked for order {name}: {row.reason}", order=name)
     if row.kind != "order_planned" or state not in set(OrderState):
-        return _line(iso(row.at), f"Order {name}: {row.kind.replace('_', ' ')}{_because(row)}", order=name)
+        return _line(row.at, f"Order {name}: {row.kind.replace('_', ' ')}{_because(row)}", order=name)
     found = advice(row.reason)
     sentence = f" {found.sentence}" if found is not None and state != OrderState.WAITING else ""
     status = f"status {detail.get('status')!r}: " if detail.get("status") else ""
     tone = {OrderState.WAITING: "wait", OrderState.REVIEW: "bad"}.get(OrderState(state), "plain")
     return _line(
-        iso(row.at),
+        row.at,
         f"Order {name} was planned: {status}{_ORDER_STATES[OrderState(state)]}.{sentence}",
         tone,
         order=name,
     )
 
 
-def _run_line(at: str | None, run: Shape, text: str, tone: str) -> Line:
-    order = f"{run['source']}/{run['order_id']}" if run["order_id"] is not None else None
-    return _line(at, f"{run_label(run)}: {text}", tone, order=order, run_id=run["id"])
+def _run_line(at: datetime, run: RunItem, text: str, tone: str) -> TimelineLine:
+    order = f"{run.source}/{run.order_id}" if run.order_id is not None else None
+    return _line(at, f"{run_label(run)}: {text}", tone, order=order, run_id=run.id)
 
 
 def _line(
-    at: str | None, text: str, tone: str = "plain", *, order: str | None = None, run_id: str | None = None
-) -> Line:
-    return {"at": at or "", "text": text, "tone": tone, "order": order, "run_id": run_id}
+    at: datetime, text: str, tone: str = "plain", *, order: str | None = None, run_id: str | None = None
+) -> TimelineLine:
+    return TimelineLine(at=at, text=text, tone=tone, order=order, run_id=run_id)

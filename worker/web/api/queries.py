@@ -7,12 +7,16 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.ledger.follow_on.completions import CompletionItem
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.ledger.views.listing import Shape
+from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.settings.types import UtcDatetime
 
 LARGEST_PAGE = 500
 DEFAULT_PAGE = 50
+
+Listed = RunItem | OrderItem | DeliveryItem | CompletionItem
+"""A row of a listing."""
 
 _STATES = "Only these states; may be given several times."
 
@@ -31,16 +35,16 @@ class PageQuery(BaseModel):
         """The arguments for a listing, without those that say which page."""
         return self.model_dump(exclude={"limit", "after"})
 
-    def next_link(self, last: Shape) -> str:
+    def next_link(self, last: Listed) -> str:
         """The `Link` header to the page after the row `last`; relative, so that it holds behind any proxy."""
         filters = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"limit", "after"})
         query = urlencode({**filters, "limit": self.limit, "after": self.mark(last)}, doseq=True)
         return f'<?{query}>; rel="next"'
 
     @staticmethod
-    def mark(row: Shape) -> str:
+    def mark(row: Listed) -> str:
         """What names a row in `after`."""
-        return str(row["id"])
+        return row.name if isinstance(row, OrderItem) else row.id
 
 
 class ListingQuery(PageQuery):
@@ -63,11 +67,6 @@ class OrderQuery(ListingQuery):
 
     states: list[OrderState] = Field([], alias="state", description=_STATES)
     email: str | None = Field(None, description="The buyer's.")
-
-    @staticmethod
-    def mark(row: Shape) -> str:
-        """An order's id is its source's own."""
-        return f"{row['source']}/{row['order_id']}"
 
 
 class DeliveryQuery(ListingQuery):

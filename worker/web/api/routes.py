@@ -10,22 +10,36 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
 from worker.errors import NotInLedgerError
-from worker.ledger.follow_on.completions import list_completions
+from worker.ledger.follow_on.completions import CompletionItem, list_completions
 from worker.ledger.session import Ledger
 from worker.ledger.views import listing
-from worker.ledger.views.listing import Shape
+from worker.ledger.views.overview import Status
+from worker.ledger.views.records import DeliveryDetail, DeliveryItem, OrderDetail, OrderItem, RunDetail, RunItem
+from worker.ledger.views.serializers import to_json
 from worker.settings.settings import Settings
-from worker.web.api import models as api_models
 from worker.web.api.access import token_check
-from worker.web.api.queries import CompletionQuery, DeliveryQuery, OrderQuery, PageQuery, RunQuery
+from worker.web.api.queries import CompletionQuery, DeliveryQuery, Listed, OrderQuery, PageQuery, RunQuery
 from worker.web.json_answer import JsonAnswer
 from worker.web.lockout import API_FREE_FAILURES, Lockout
 from worker.web.problems import MEDIA_TYPE
 from workflows.planning.offers_file import offers_problem
+
+
+class ProblemDetail(BaseModel):
+    """RFC 9457: why a request was refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
 
 _REFUSALS = {
     401: "No token, or not the right one; or none is set, and the API is closed.",
@@ -38,7 +52,7 @@ _REFUSALS = {
 
 def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime]) -> APIRouter:
     """The routes. They need the bearer token, and answer 503 while the ledger cannot be read."""
-    schema = api_models.ProblemDetail.model_json_schema()
+    schema = ProblemDetail.model_json_schema()
     lockout = Lockout(ledger, "api", API_FREE_FAILURES, clock)
     router = APIRouter(
         prefix="/api/v1",
@@ -52,29 +66,29 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
         },
     )
 
-    @router.get("/runs", responses=_page_of(api_models.RunItem))
+    @router.get("/runs", responses=_page_of(RunItem))
     def list_runs(query: Annotated[RunQuery, Query()]) -> JsonAnswer:
         """Runs, newest first."""
         return _page(ledger, query, listing.list_runs)
 
-    @router.get("/orders", responses=_page_of(api_models.OrderItem))
+    @router.get("/orders", responses=_page_of(OrderItem))
     def list_orders(query: Annotated[OrderQuery, Query()]) -> JsonAnswer:
         """Orders, those with the latest news first."""
         return _page(ledger, query, listing.list_orders)
 
-    @router.get("/deliveries", responses=_page_of(api_models.DeliveryItem))
+    @router.get("/deliveries", responses=_page_of(DeliveryItem))
     def list_deliveries(query: Annotated[DeliveryQuery, Query()]) -> JsonAnswer:
         """Deliveries, newest first."""
         return _page(ledger, query, listing.list_deliveries)
 
     _add_details(router, ledger)
 
-    @router.get("/completions", responses=_page_of(api_models.CompletionItem))
+    @router.get("/completions", responses=_page_of(CompletionItem))
     def show_completions(query: Annotated[CompletionQuery, Query()]) -> JsonAnswer:
         """Who began and completed which course, those with the latest news first."""
         return _page(ledger, query, list_completions)
 
-    @router.get("/status", responses=_one(api_models.Status))
+    @router.get("/status", responses=_one(Status))
     def show_status() -> JsonAnswer:
         """Counts by state, what waits for a person, what is due, what is paused, and each source's last poll."""
         webhook_sources = settings.webhook_sources()
@@ -92,23 +106,23 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
 
 
 def _add_details(router: APIRouter, ledger: Ledger) -> None:
-    @router.get("/runs/{run_id}", responses=_one(api_models.RunDetail))
+    @router.get("/runs/{run_id}", responses=_one(RunDetail))
     def show_run(run_id: str) -> JsonAnswer:
         """One run with its steps, their attempts, and its events."""
         return _shown(ledger, lambda connection: listing.show_run(connection, run_id))
 
-    @router.get("/orders/{source}/{order_id}", responses=_one(api_models.OrderDetail))
+    @router.get("/orders/{source}/{order_id}", responses=_one(OrderDetail))
     def show_order(source: str, order_id: str) -> JsonAnswer:
         """One order with its lines, versions, runs, deliveries and events."""
         return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id))
 
-    @router.get("/deliveries/{delivery_id}", responses=_one(api_models.DeliveryDetail))
+    @router.get("/deliveries/{delivery_id}", responses=_one(DeliveryDetail))
     def show_delivery(delivery_id: str) -> JsonAnswer:
         """One delivery, with its order and the runs it caused."""
         return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id))
 
 
-def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]) -> JsonAnswer:
+def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Listed]]) -> JsonAnswer:
     """One page. One row more is read than shown: it tells whether there is a next page."""
     try:
         with ledger.read() as connection:
@@ -117,13 +131,15 @@ def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Shape]]
         raise HTTPException(422, "after: there is no such row to go on after.") from error
     shown = rows[: query.limit]
     headers = {"Link": query.next_link(shown[-1])} if len(rows) > len(shown) else None
-    return JsonAnswer(shown, headers=headers)
+    return JsonAnswer(to_json(shown), headers=headers)
 
 
-def _shown(ledger: Ledger, show: Callable[[Connection], Shape]) -> JsonAnswer:
+def _shown(
+    ledger: Ledger, show: Callable[[Connection], RunDetail | OrderDetail | DeliveryDetail | Status]
+) -> JsonAnswer:
     try:
         with ledger.read() as connection:
-            return JsonAnswer(show(connection))
+            return JsonAnswer(to_json(show(connection)))
     except NotInLedgerError as error:
         raise HTTPException(404, "The ledger holds nothing of this id.") from error
 
@@ -134,10 +150,10 @@ def _refuse_nul(request: Request) -> None:
         raise HTTPException(422, "A parameter holds a NUL character.")
 
 
-def _one(model: type[api_models.Open]) -> dict[int | str, dict[str, Any]]:
+def _one(model: type[Any]) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": model}}
 
 
-def _page_of(model: type[api_models.Open]) -> dict[int | str, dict[str, Any]]:
+def _page_of(model: type[Any]) -> dict[int | str, dict[str, Any]]:
     link = {"description": "The next page, if there is one, as rel=next.", "schema": {"type": "string"}}
     return {200: {"model": list[model], "headers": {"Link": link}}}  # type: ignore[valid-type]

@@ -21,7 +21,7 @@ from worker.web.page.auth.flash import Notices
 from worker.web.page.auth.forms import Form, first
 from worker.web.page.auth.password import AdminPassword
 from worker.web.page.auth.session import Session, Sessions
-from worker.web.page.rendering import environment, iso
+from worker.web.page.rendering import environment
 from worker.web.page.static_files import static_path
 from workflows.planning.offers_file import OffersBook
 
@@ -90,14 +90,13 @@ class Page:
     ) -> HTMLResponse:
         """A template as an answer.
 
-        Beside `context` it knows `now, now_iso, path, nav, session, notice, form_token, search_text, static`,
+        Beside `context` it knows `now, path, nav, session, notice, form_token, search_text, static`,
         and `offers_problems`, which every page shows first.
         """
         session: Session | None = getattr(request.state, "session", None)
         notice = None if session is None or is_fragment(request) else self.notices.read(request)
         common = {
             "now": self.clock(),
-            "now_iso": iso(self.clock()),
             "path": request.url.path,
             "nav": self.nav if session is not None and session.name else (),
             "session": session,

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from worker.formatting import ago, clock, counted, duration
+from worker.ledger.views.serializers import iso
 from worker.ledger.views.timeline import person, run_label
 from worker.text.control_characters import CONTROL_CHARACTERS
 from worker.web.page.views.formatting import sentence, took
@@ -49,7 +50,12 @@ def environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """A text without what lets a page read otherwise than it is: a name may turn the direction of what follows."""
+    """A text without what lets a page read otherwise than it is: a name may turn the direction of what follows.
+
+    A moment is shown as JSON has it, which is what `<time datetime>` takes.
+    """
+    if isinstance(value, datetime):
+        return iso(value)
     return value if not isinstance(value, str) or value.isprintable() else value.translate(CONTROL_CHARACTERS)
 
 
@@ -66,11 +72,6 @@ def commands(text: str | None) -> Markup:
 def words(code: str | None) -> str:
     """A code for people: `unmapped_product` is `unmapped product`."""
     return (code or "").replace("_", " ")
-
-
-def iso(moment: datetime) -> str:
-    """A moment as the ledger's shapes have it."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 Context = dict[str, Any]

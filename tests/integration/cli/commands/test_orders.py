@@ -9,8 +9,8 @@ from worker.ledger.session import Ledger
 from worker.sources.order import Payment
 
 SEATS = [
-    {"id": "buyer", "learner": {"email": "jane@example.com"}, "hold": None},
-    {"id": "seat-2", "learner": None, "hold": "unnamed_seat"},
+    {"id": "buyer", "learner": {"email": "jane@example.com"}, "hold": None, "note": "", "course_date_id": None},
+    {"id": "seat-2", "learner": None, "hold": "unnamed_seat", "note": "", "course_date_id": None},
 ]
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.records import record
 from worker.cli.demo.facts import Facts, read_facts
 from worker.ledger.session import Ledger
+from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 from workflows.planning.offers import Grant, Offer, Offers
 from workflows.recording.order_recording import Look, record_order
@@ -24,15 +26,16 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-def run(order_id: str, state: str, **fields: Any) -> dict[str, Any]:
-    return {
+def run(order_id: str, state: str, **fields: Any) -> RunItem:
+    values: dict[str, Any] = {
         "id": "r1",
         "order_id": order_id,
         "workflow": "enrolment",
         "grant": {"price_id": 501},
         "state": state,
         "reason": None,
-    } | fields
+    }
+    return record(RunItem, **(values | fields))
 
 
 def test_ledger_is_read_in_full_when_asked_to(ledger: Ledger) -> None:
@@ -50,9 +53,9 @@ def test_ledger_is_read_in_full_when_asked_to(ledger: Ledger) -> None:
         record_order(connection, order, offers, Look(fetched_at=NOW), now=NOW, start_at=None)
     brief, full = read_facts(ledger), read_facts(ledger, in_full=True)
     assert brief.knows([7])
-    assert "steps" not in brief.runs[0]
-    assert [step["name"] for step in full.runs[0]["steps"]] == ["add_customer", "add_comped_order"]
-    assert brief.unfinished() == [f"order 7: run {brief.runs[0]['id']} is pending"]
+    assert brief.details == ()
+    assert [step.name for step in full.details[0].steps] == ["add_customer", "add_comped_order"]
+    assert brief.unfinished() == [f"order 7: run {brief.runs[0].id} is pending"]
     assert brief.to_look_at_again == 0
 
 
@@ -68,7 +71,7 @@ def test_order_is_enrolled_when_all_its_enrolments_succeeded() -> None:
 def test_everything_open_is_told_when_something_is_left() -> None:
     facts = Facts(
         runs=(run("7", "waiting", reason="settling"), run("8", "review")),
-        deliveries=({"order_id": "9", "via": "webhook", "state": "received", "duplicate": False},),
+        deliveries=(record(DeliveryItem, order_id="9", via="webhook", state="received"),),
         to_look_at_again=2,
     )
     assert facts.unfinished() == [
@@ -81,8 +84,8 @@ def test_everything_open_is_told_when_something_is_left() -> None:
 def test_rows_are_counted_when_asked_for_counts() -> None:
     facts = Facts(
         runs=(run("7", "succeeded"), run("8", "succeeded"), run("9", "review")),
-        orders=({"order_id": "7", "status": "paid"},),
-        deliveries=({"via": "poll", "duplicate": True}, {"via": "webhook", "duplicate": False}),
+        orders=(record(OrderItem, order_id="7", status="paid"),),
+        deliveries=(record(DeliveryItem, via="poll", duplicate=True), record(DeliveryItem, via="webhook")),
     )
     assert facts.runs_by_state() == {"succeeded": 2, "review": 1}
     assert facts.deliveries_by_way() == {"poll": 1, "webhook": 1}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.records import record
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.proof import (
     Check,
@@ -17,6 +18,7 @@ from worker.cli.demo.proof import (
     check_sales,
     check_secrecy,
 )
+from worker.ledger.views.records import AttemptItem, OrderItem, RunDetail, StepItem
 from worker.sandbox import Effect
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -33,10 +35,10 @@ def joined(group_id: int, email: str = "jane@example.test") -> Effect:
     return Effect(1, AT, "learningcart", "addCustomerToGroup", {"email": email, "group_id": group_id})
 
 
-def run(run_id: str = "r1", reference: str = ONE, **fields: Any) -> dict[str, Any]:
-    attempt = {"number": 1, "started_at": "2026-03-04T00:00:02Z", "outcome": "ok", "reference": reference}
-    customer = {"number": 1, "started_at": "2026-03-04T00:00:01Z", "outcome": "ok", "reference": None}
-    return {
+def run(run_id: str = "r1", reference: str = ONE, **fields: Any) -> RunDetail:
+    attempt = record(AttemptItem, number=1, outcome="ok", reference=reference)
+    customer = record(AttemptItem, number=1, outcome="ok")
+    values: dict[str, Any] = {
         "id": run_id,
         "workflow": "enrolment",
         "state": "succeeded",
@@ -46,18 +48,19 @@ def run(run_id: str = "r1", reference: str = ONE, **fields: Any) -> dict[str, An
         "grant": {"price_id": 501, "group_ids": [12]},
         "result_id": "90001",
         "steps": [
-            {"name": "add_comped_order", "attempts": [attempt]},
-            {"name": "add_customer", "attempts": [customer]},
+            record(StepItem, name="add_comped_order", attempts=[attempt]),
+            record(StepItem, name="add_customer", attempts=[customer]),
         ],
-    } | fields
+    }
+    return record(RunDetail, **(values | fields))
 
 
 def shown(order_id: int = 90001, reference: str = ONE, price: int = 501, email: str = "jane@example.test") -> str:
     return f"LearningCart order {order_id} under {reference}, price {price}, {email}"
 
 
-def disagreements(effects: list[Effect], *runs: dict[str, Any]) -> list[str]:
-    return [line for check in check_effects(effects, Facts(runs=runs)) for line in check.disagreements]
+def disagreements(effects: list[Effect], *runs: RunDetail) -> list[str]:
+    return [line for check in check_effects(effects, Facts(runs=runs, details=runs)) for line in check.disagreements]
 
 
 def test_nothing_disagrees_when_books_and_ledger_are_the_same() -> None:
@@ -107,7 +110,7 @@ def test_reviews_are_as_expected_when_nothing_else_waits() -> None:
 
 
 def test_what_is_left_is_told_when_the_end_came_too_early() -> None:
-    order = {"order_id": "7", "status": "paid"}
+    order = record(OrderItem, order_id="7", status="paid")
     assert check_finished(Facts(orders=(order,)), {"7": "paid"}, 9.0).holds
     found = check_finished(Facts(runs=(run(state="waiting"),), orders=(order,)), {"7": "refunded", "8": "paid"}, 9.0)
     assert found.disagreements == (

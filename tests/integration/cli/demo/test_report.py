@@ -1,40 +1,40 @@
 from __future__ import annotations
 
-import json
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from tests.records import record
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.proof import Check
 from worker.cli.demo.report import Result, kept, print_report
 from worker.cli.demo.view import Progress
+from worker.ledger.views.records import AttemptItem, DeliveryItem, EventItem, OrderItem, RunDetail, StepItem
+from worker.ledger.views.serializers import to_json
 
+BEGUN = datetime(2026, 3, 4, 12, tzinfo=UTC)
 FOLDER = Path("/tmp/cartbridge-demo-x")
 
 
-def attempt(number: int, second: int, **fields: Any) -> dict[str, Any]:
-    return {
-        "number": number,
-        "kind": "call",
-        "started_at": f"2026-03-04T12:00:0{second}Z",
-        "outcome": "ok",
-        "error": None,
-        "http_status": None,
-        "reference": None,
-        "result_id": None,
-    } | fields
+def attempt(number: int, second: int, **fields: Any) -> AttemptItem:
+    values = {"kind": "call", "outcome": "ok"} | fields
+    return record(AttemptItem, number=number, started_at=BEGUN + timedelta(seconds=second), **values)
 
 
-def run(**fields: Any) -> dict[str, Any]:
+def event(second: int, kind: str, actor: str, reason: str | None) -> EventItem:
+    return record(EventItem, at=BEGUN + timedelta(seconds=second), kind=kind, actor=actor, reason=reason)
+
+
+def run(**fields: Any) -> RunDetail:
     calls = [
         attempt(1, 1, outcome="unknown", error="the connection was cut", reference="cb-aaaa"),
         attempt(2, 3, kind="lookup", outcome="adopted", result_id="90001"),
     ]
-    return {
+    values: dict[str, Any] = {
         "id": "r1",
         "workflow": "enrolment",
         "state": "succeeded",
@@ -43,15 +43,16 @@ def run(**fields: Any) -> dict[str, Any]:
         "email": "kim@example.test",
         "grant": {"price_id": 502},
         "steps": [
-            {"name": "add_comped_order", "state": "succeeded", "attempts": calls},
-            {"name": "add_customer", "state": "pending", "attempts": []},
+            record(StepItem, name="add_comped_order", state="succeeded", attempts=calls),
+            record(StepItem, name="add_customer", state="pending"),
         ],
         "events": [
-            {"at": "2026-03-04T12:00:00Z", "kind": "run_planned", "actor": "source", "reason": None},
-            {"at": "2026-03-04T12:00:02Z", "kind": "run_recovered", "actor": "engine", "reason": "worker_vanished"},
-            {"at": "2026-03-04T12:00:04Z", "kind": "run_succeeded", "actor": "engine", "reason": "a word of its own"},
+            event(0, "run_planned", "source", None),
+            event(2, "run_recovered", "engine", "worker_vanished"),
+            event(4, "run_succeeded", "engine", "a word of its own"),
         ],
-    } | fields
+    }
+    return record(RunDetail, **(values | fields))
 
 
 def result(*checks: Check, reviews: int = 8, trail: bool = True) -> Result:
@@ -61,8 +62,9 @@ def result(*checks: Check, reviews: int = 8, trail: bool = True) -> Result:
     ]
     facts = Facts(
         runs=(run(), *waiting),
-        orders=({"state": "planned"}, {"state": "planned"}, {"state": "ignored"}),
-        deliveries=({"via": "webhook", "duplicate": True}, {"via": "poll", "duplicate": False}),
+        details=(run(), *waiting),
+        orders=tuple(record(OrderItem, state=state) for state in ("planned", "planned", "ignored")),
+        deliveries=(record(DeliveryItem, via="webhook", duplicate=True), record(DeliveryItem, via="poll")),
     )
     progress = Progress(
         seconds=12.34,
@@ -116,7 +118,7 @@ def test_way_to_look_is_a_command_when_kept() -> None:
 
 
 def test_summary_is_one_object_when_asked_for_json() -> None:
-    found = json.loads(json.dumps(result(Check("a", ("b",))).to_json(FOLDER)))
+    found = to_json(result(Check("a", ("b",))).to_json(FOLDER))
     assert found["ok"] is False
     assert found["orders"] == {"sold": 3, "planned": 2, "ignored": 1}
     assert found["deliveries"] == {"webhook": 1, "poll": 1, "duplicates": 1}

@@ -4,14 +4,16 @@ from io import StringIO
 
 from rich.console import Console
 
+from tests.records import record
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.view import Progress, View
+from worker.ledger.views.records import DeliveryItem, RunItem
 
 
 def progress(seconds: float) -> Progress:
     facts = Facts(
-        runs=({"state": "succeeded"}, {"state": "review"}),
-        deliveries=({"via": "poll", "duplicate": False}, {"via": "webhook", "duplicate": True}),
+        runs=(record(RunItem, state="succeeded"), record(RunItem, state="review")),
+        deliveries=(record(DeliveryItem, via="poll"), record(DeliveryItem, via="webhook", duplicate=True)),
     )
     return Progress(
         seconds=seconds,

@@ -41,7 +41,7 @@ def test_run_tells_every_attempt_when_an_outcome_was_unknown(office: Office, rig
     text = plain(page)
     assert "jane@example.test has access to Course (price 501) since" in text
     assert re.search(r"#1 .{19} \d+ ms unknown ApiConnectionError", text)
-    assert re.search(r"#2 .{19} \d+ ms adopted lookup: order \d+", text)
+    assert re.search(r"#2 .{19} \d+ ms adopted lookup: HTTP 200, order \d+", text)
     assert "no clear answer, it may have been carried out" in text
     assert "found, it had been made before" in text
     assert re.findall(r'<rect class="(\w+)" x', page) == ["wait", "ok", "wait", "ok", "wait", "unknown", "adopted"]

@@ -22,6 +22,7 @@ from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.follow_on.completions import CURSOR, CompletionState
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import completions, cursors, events, outbox, pauses
+from worker.ledger.views.serializers import to_json
 from workflows.follow_on.completion_progress import Progress, advance
 from workflows.follow_on.completions import SHORTEST_SPAN, CompletionsPoller, is_refusal_of_window
 
@@ -304,7 +305,7 @@ def test_cursor_is_nobodys_source_when_it_is_made(ledger: Ledger) -> None:
     with ledger.write() as connection:
         assert completion_rows.completions_poll(connection) is None
         assert completion_rows.take_cursor(connection, holder="one", now=NOW, lease_seconds=60) is not None
-        assert completion_rows.completions_poll(connection) == {
+        assert to_json(completion_rows.completions_poll(connection)) == {
             "last_attempt_at": "2026-03-10T12:00:00Z",
             "last_success_at": None,
             "covered_until": None,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.workflows.fakes.storefront import NOW, Clock, rows
 from worker.errors import ApiConnectionError, ApiError, InvalidRequestError, RateLimitedError
-from worker.ledger.outbox import add_event, mark_failed, outbox_shape, take_due
+from worker.ledger.outbox import OutboxCounts, add_event, mark_failed, outbox_counts, take_due
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, outbox
 from workflows.monitoring.event_delivery import LEASE_SECONDS, MAX_ATTEMPTS, Delivered, deliver_due
@@ -91,7 +91,7 @@ def test_event_is_given_up_and_said_so_when_its_attempts_are_spent(ledger: Ledge
     assert (event.kind, event.reason) == ("webhook_given_up", "InvalidRequestError: no")
     assert event.detail == {"event_id": event_id, "kind": "completion.completed"}
     with ledger.read() as connection:
-        assert outbox_shape(connection) == {"pending": 0, "oldest_at": None, "failed": 1}
+        assert outbox_counts(connection) == OutboxCounts(pending=0, oldest_at=None, failed=1)
 
 
 def test_event_is_sent_again_when_its_sender_vanished(ledger: Ledger, deliver: Deliver, clock: Clock) -> None:
@@ -99,7 +99,7 @@ def test_event_is_sent_again_when_its_sender_vanished(ledger: Ledger, deliver: D
     with ledger.write() as connection:
         taken = take_due(connection, now=NOW, lease_seconds=LEASE_SECONDS)
         assert take_due(connection, now=NOW, lease_seconds=LEASE_SECONDS) is None
-        assert outbox_shape(connection) == {"pending": 1, "oldest_at": "2026-03-10T12:00:00Z", "failed": 0}
+        assert outbox_counts(connection) == OutboxCounts(pending=1, oldest_at=NOW, failed=0)
     assert taken is not None
     assert deliver(Receiver()) == Delivered()
     clock.advance(seconds=LEASE_SECONDS)

@@ -93,7 +93,7 @@ def test_each_version_tells_what_changed_when_the_order_is_shown(ledger: Ledger)
     record(ledger, an_order())
     with ledger.read() as connection:
         shown = show_order(connection, "studiocart", "1109")
-    assert [version["changes"] for version in shown["versions"]] == [[], ["payment", "status"]]
+    assert [version.changes for version in shown.versions] == [[], ["payment", "status"]]
 
 
 def test_paths_are_counted_when_they_are_too_many_to_keep(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, and_, case, func, select
 
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
-from worker.ledger.views.serializers import RUN_COLUMNS, Shape, run_shape
+from worker.ledger.views.records import RUN_COLUMNS, RunItem
 from worker.sources.order import Line
 
 MOST_GRANTED = 20_000
@@ -97,10 +97,10 @@ def waiting_for_offer(connection: Connection, reason: str) -> list[Waiting]:
     ]
 
 
-def runs_of(connection: Connection, run_ids: Sequence[str]) -> list[Shape]:
+def runs_of(connection: Connection, run_ids: Sequence[str]) -> list[RunItem]:
     """The runs of these ids, the oldest first; their `attempts` are not counted and 0."""
     query = select(*RUN_COLUMNS).where(runs.c.id.in_(run_ids)).order_by(runs.c.created_at, runs.c.id)
-    return [run_shape(row, 0) for row in connection.execute(query)]
+    return [RunItem.of(row, 0) for row in connection.execute(query)]
 
 
 def _with_lines(connection: Connection, query: Select[Any]) -> Iterator[tuple[Row[Any], Line]]:

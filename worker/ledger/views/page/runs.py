@@ -12,7 +12,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
 from worker.ledger.tables.runs import runs
 from worker.ledger.views.paging import between, pages, state_in, unindexed
-from worker.ledger.views.serializers import RUN_COLUMNS, Shape, run_shape
+from worker.ledger.views.records import RUN_COLUMNS, RunItem
 
 _USUAL_SYSTEM = "learningcart"
 _NEEDS_PERSON = frozenset({RunState.REVIEW, RunState.FAILED})
@@ -28,8 +28,8 @@ def page_of_runs(
     since: datetime | None = None,
     after: str | None = None,
     size: int,
-) -> list[Shape]:
-    """`size` runs at most, in the shapes of `listing.list_runs`, whose `attempts` are not counted and 0.
+) -> list[RunItem]:
+    """`size` runs at most, as `listing.list_runs` gives them, whose `attempts` are not counted and 0.
 
     `system` is the destination a run was last claimed for. `after` is the last run's id of the page before;
     `NotInLedgerError` when there is none of that id.
@@ -54,4 +54,4 @@ def page_of_runs(
             raise NotInLedgerError(f"There is no run {after} to go on after.")
     query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, None))
     found = pages(connection, query, (runs.c.created_at, runs.c.id), limit=size, mark=mark)
-    return [run_shape(row, 0) for page in found for row in page]
+    return [RunItem.of(row, 0) for page in found for row in page]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from worker.ledger.learners.email_keys import beyond_ascii
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import learners, orders, runs
 from worker.ledger.views.lookup import SHORTEST_PREFIX
-from worker.ledger.views.serializers import ORDER_COLUMNS, RUN_COLUMNS, Shape, order_shape, run_shape
+from worker.ledger.views.records import ORDER_COLUMNS, RUN_COLUMNS, OrderItem, RunItem
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from worker.text.email_address import folded
@@ -25,14 +24,21 @@ _SHORTEST_NAME = 2
 _MOST_ALIKE = 100
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLearner:
+    """A learner, by the ledger's id."""
+
+    id: str
+    email: str
+
+
 @dataclass(frozen=True)
 class Hits:
     """What was found, newest first, `MOST_HITS` of each kind at most."""
 
-    learners: list[Shape]
-    """`{id, email}`."""
-    orders: list[Shape]
-    runs: list[Shape]
+    learners: list[FoundLearner]
+    orders: list[OrderItem]
+    runs: list[RunItem]
 
     def __len__(self) -> int:
         return len(self.learners) + len(self.orders) + len(self.runs)
@@ -44,12 +50,12 @@ class Hits:
         An email names its learner, whatever else bears it: the learner's story holds it all.
         """
         if len(self.learners) == 1:
-            return ("learners", self.learners[0]["id"])
+            return ("learners", self.learners[0].id)
         if len(self) != 1:
             return None
         if self.orders:
-            return ("orders", self.orders[0]["source"], self.orders[0]["order_id"])
-        return ("runs", self.runs[0]["id"])
+            return ("orders", self.orders[0].source, self.orders[0].order_id)
+        return ("runs", self.runs[0].id)
 
 
 def search(connection: Connection, wanted: str) -> Hits:
@@ -96,12 +102,12 @@ def _by_id(connection: Connection, text: str) -> Hits:
         return Hits([], _orders(connection, named), _runs(connection, runs.c.key == text))
     numbered = _orders(connection, orders.c.source.in_(SOURCES) & (orders.c.order_id == text))
     made = _runs(connection, runs.c.result_id == text)
-    begun: list[Shape] = []
+    begun: list[RunItem] = []
     if len(text) >= SHORTEST_PREFIX and text.isalnum():
         # Ids are of digits and lower-case letters: between these two bounds in every language's order.
         begun = _runs(connection, (runs.c.id >= text.lower()) & (runs.c.id <= f"{text.lower()}zzzz"))
-        begun = [run for run in begun if run["id"].startswith(text.lower())]
-    return Hits([], numbered, list({run["id"]: run for run in (*made, *begun)}.values()))
+        begun = [run for run in begun if run.id.startswith(text.lower())]
+    return Hits([], numbered, list({run.id: run for run in (*made, *begun)}.values()))
 
 
 def _by_name(connection: Connection, text: str) -> Hits:
@@ -113,20 +119,20 @@ def _by_name(connection: Connection, text: str) -> Hits:
     )
     inside = select(recent.c.source, recent.c.order_id).where(recent.c.buyer_name.icontains(text, autoescape=True))
     named = connection.execute(inside.limit(MOST_HITS)).all()
-    bought: list[Shape] = []
+    bought: list[OrderItem] = []
     if named:
         keys = (and_(orders.c.source == row.source, orders.c.order_id == row.order_id) for row in named)
         bought = _orders(connection, or_(*keys))
     if len(bought) < MOST_HITS:
         spellings = dict.fromkeys((text, text.title(), text.lower(), text.upper()))
         begun = or_(*(begins(connection, orders.c.buyer_name, each) for each in spellings))
-        known = {(order["source"], order["order_id"]) for order in bought}
-        older = [each for each in _orders(connection, begun) if (each["source"], each["order_id"]) not in known]
+        known = {order.name for order in bought}
+        older = [each for each in _orders(connection, begun) if each.name not in known]
         bought = [*bought, *older][:MOST_HITS]
     return Hits(_learners_named(connection, text), bought, [])
 
 
-def _learners_named(connection: Connection, text: str) -> list[Shape]:
+def _learners_named(connection: Connection, text: str) -> list[FoundLearner]:
     """The learners of the newest runs with every word of the text in their names."""
     recent = select(runs.c.lane, runs.c.learner).order_by(runs.c.created_at.desc()).limit(RECENT_ROWS).subquery()
     name = recent.c.learner["first_name"].as_string() + " " + recent.c.learner["last_name"].as_string()
@@ -135,20 +141,18 @@ def _learners_named(connection: Connection, text: str) -> list[Shape]:
     return _learners(connection, learners.c.id.in_(lanes)) if lanes else []
 
 
-def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[Shape]:
+def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[FoundLearner]:
     query = select(learners.c.id, learners.c.email).where(condition).order_by(learners.c.email_key).limit(MOST_HITS)
-    return [{"id": row.id, "email": row.email} for row in connection.execute(query)]
+    return [FoundLearner(row.id, row.email) for row in connection.execute(query)]
 
 
-def _orders(connection: Connection, condition: ColumnElement[bool]) -> list[Shape]:
+def _orders(connection: Connection, condition: ColumnElement[bool]) -> list[OrderItem]:
     query = select(*ORDER_COLUMNS).where(condition).limit(MOST_HITS)
-    return _newest([order_shape(row) for row in connection.execute(query)], "updated_at")
+    found = [OrderItem.of(row) for row in connection.execute(query)]
+    return sorted(found, key=lambda order: order.updated_at, reverse=True)
 
 
-def _runs(connection: Connection, condition: ColumnElement[bool]) -> list[Shape]:
+def _runs(connection: Connection, condition: ColumnElement[bool]) -> list[RunItem]:
     query = select(*RUN_COLUMNS).where(condition).limit(MOST_HITS)
-    return _newest([run_shape(row, 0) for row in connection.execute(query)], "created_at")
-
-
-def _newest(found: Sequence[Shape], moment: str) -> list[Shape]:
-    return sorted(found, key=lambda shape: str(shape[moment]), reverse=True)
+    found = [RunItem.of(row, 0) for row in connection.execute(query)]
+    return sorted(found, key=lambda run: run.created_at, reverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,6 @@ from worker.ledger.runs import breaker
 from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
-from worker.ledger.views.serializers import Shape, iso
 
 ERROR_HOURS = 1
 _SAMPLE_ROWS = 2000
@@ -23,23 +23,51 @@ _BAD_NEWS = (DeliveryState.WAITING, DeliveryState.REVIEW)
 _READS_COMPLETIONS = "learningcart"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseOfSystem:
+    """Why nothing is sent to a system."""
+
+    kind: str
+    reason: str
+    actor: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemHealth:
+    """How one system is doing.
+
+    `state` is `paused`, `down`, `late`, `quiet` or `well`, the worst that holds; `breaker` a sentence. `asked` counts
+    the calls of the last hour to a destination and the deliveries from a source, of the newest 2,000 each;
+    `error_rate` is None where there were none.
+    """
+
+    system: str
+    is_source: bool
+    is_destination: bool
+    state: str
+    last_contact_at: datetime | None
+    asked: int
+    failed: int
+    error_rate: float | None
+    last_error: str | None
+    pause: PauseOfSystem | None
+    breaker: str | None
+    late_since: datetime | None
+    silent_since: datetime | None
+
+
 def systems(
     connection: Connection, now: datetime, *, sources: Collection[str], destinations: Collection[str]
-) -> list[Shape]:
-    """Each of the systems named, and whatever else is paused, down or was read from, one shape each, by name.
-
-    `{system, is_source, is_destination, state, last_contact_at, asked, failed, error_rate, last_error, pause, breaker,
-    late_since, silent_since}`: `state` is `paused`, `down`, `late`, `quiet` or `well`, the worst that holds;
-    `breaker` a sentence. `asked` counts the calls of the last hour to a destination and the deliveries from a
-    source, of the newest 2,000 each; `error_rate` is None where there were none.
-    """
+) -> list[SystemHealth]:
+    """Each of the systems named, and whatever else is paused, down or was read from, by name."""
     polled = {row.source: row for row in connection.execute(select(cursors).where(cursors.c.source.not_like("%:%")))}
     watched = watches(connection)
     paused = {row.system: row for row in connection.execute(select(pauses))}
     down = {found.system: found for found in breaker.down(connection)}
     calls = _calls(connection, now)
     news = _news(connection, now)
-    completions = completions_poll(connection) or {}
+    completions = completions_poll(connection)
     names = {*sources, *destinations, *polled, *paused, *down}
     shown = []
     for name in sorted(names):
@@ -51,30 +79,29 @@ def systems(
         ]
         counts = [found[name] for found in (calls, news) if name in found]
         asked, failed = sum(each.asked for each in counts), sum(each.failed for each in counts)
-        contact = max((iso(moment) or "" for moment in contacts), default="")
         errors = [cursor.last_error if cursor is not None else None]
-        if name == _READS_COMPLETIONS:
-            contact = max(contact, completions.get("last_success_at") or "")
-            errors.append(completions.get("last_error"))
+        if name == _READS_COMPLETIONS and completions is not None:
+            contacts.append(completions.last_success_at)
+            errors.append(completions.last_error)
         if name in down:
             errors.append(down[name].last_error)
         watch = watched.get(name, Watch())
         shown.append(
-            {
-                "system": name,
-                "is_source": name in sources,
-                "is_destination": name in destinations,
-                "state": _state(watch, is_paused=name in paused, is_down=name in down),
-                "last_contact_at": contact or None,
-                "asked": asked,
-                "failed": failed,
-                "error_rate": failed / asked if asked else None,
-                "last_error": next((error for error in errors if error), None),
-                "pause": _pause(paused.get(name)),
-                "breaker": down[name].sentence(now) if name in down else None,
-                "late_since": iso(watch.late_since),
-                "silent_since": iso(watch.silent_since),
-            }
+            SystemHealth(
+                system=name,
+                is_source=name in sources,
+                is_destination=name in destinations,
+                state=_state(watch, is_paused=name in paused, is_down=name in down),
+                last_contact_at=max((each for each in contacts if each is not None), default=None),
+                asked=asked,
+                failed=failed,
+                error_rate=failed / asked if asked else None,
+                last_error=next((error for error in errors if error), None),
+                pause=_pause(paused.get(name)),
+                breaker=down[name].sentence(now) if name in down else None,
+                late_since=watch.late_since,
+                silent_since=watch.silent_since,
+            )
         )
     return shown
 
@@ -138,7 +165,7 @@ def _state(watch: Watch, *, is_paused: bool, is_down: bool) -> str:
     return "well" if watch.silent_since is None else "quiet"
 
 
-def _pause(row: Row[Any] | None) -> Shape | None:
+def _pause(row: Row[Any] | None) -> PauseOfSystem | None:
     if row is None:
         return None
-    return {"kind": row.kind, "reason": row.reason, "actor": row.actor, "since": iso(row.since)}
+    return PauseOfSystem(kind=row.kind, reason=row.reason, actor=row.actor, since=row.since)

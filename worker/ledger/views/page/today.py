@@ -6,6 +6,7 @@ Fast on any ledger: every question is answered by an index, and no count goes pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,15 +17,40 @@ from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
-from worker.ledger.views.serializers import Shape, iso
 
 DONE_HOURS = 24
 
 
-def needs_person(connection: Connection, *, most_counted: int) -> list[Shape]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What waits for a person for one reason; `what` is `runs`, `orders` or `deliveries`, `orders` whose they are."""
+
+    what: str
+    state: str
+    reason: str | None
+    count: int
+    orders: int
+    oldest_at: datetime
+    advice: str | None
+    action: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """What goes on by itself. `late` counts runs that have been due for a minute and more, and nobody took."""
+
+    pending: int
+    running: int
+    waiting: int
+    deliveries: int
+    next_due_at: datetime | None
+    late: int
+    late_since: datetime | None
+
+
+def needs_person(connection: Connection, *, most_counted: int) -> list[Need]:
     """What waits for a person, by reason, the longest waiting first.
 
-    `[{what, state, reason, count, orders, oldest_at, advice, action}]`; `what` is `runs`, `orders` or `deliveries`.
     A count of `most_counted + 1` means: more than `most_counted`.
     """
     groups = (
@@ -34,30 +60,29 @@ def needs_person(connection: Connection, *, most_counted: int) -> list[Shape]:
         (deliveries.c.received_at, DeliveryState.REVIEW, IN_REVIEW),
     )
     found = [group for each in groups for group in _by_reason(connection, *each, most_counted=most_counted)]
-    return sorted(found, key=lambda group: str(group["oldest_at"]))
+    return sorted(found, key=lambda group: group.oldest_at)
 
 
-def under_way(connection: Connection, now: datetime, *, most_counted: int) -> Shape:
-    """What goes on by itself: `{pending, running, waiting, deliveries, next_due_at, late, late_since}`.
-
-    Counts as `needs_person`'s. `late` counts runs that have been due for a minute and more, and nobody took.
-    """
+def under_way(connection: Connection, now: datetime, *, most_counted: int) -> UnderWay:
+    """What goes on by itself; counts as `needs_person`'s."""
     # Nothing is late in the minute in which a worker starts.
     late_before = now - timedelta(seconds=OVERDUE_SECONDS)
     claimable = runs.c.state.in_(sorted(CLAIMABLE))
     late = (claimable, runs.c.next_attempt_at <= late_before)
     open_states = [DeliveryState.RECEIVED, DeliveryState.WAITING]
-    return {
-        state: _count(connection, select(runs.c.id).where(runs.c.state == state), most_counted)
-        for state in (RunState.PENDING, RunState.RUNNING, RunState.WAITING)
-    } | {
-        "deliveries": _count(
-            connection, select(deliveries.c.id).where(deliveries.c.state.in_(open_states)), most_counted
-        ),
-        "next_due_at": iso(_first_due(connection, now)),
-        "late": _count(connection, select(runs.c.id).where(*late), most_counted),
-        "late_since": iso(connection.scalar(select(func.min(runs.c.next_attempt_at)).where(*late))),
-    }
+
+    def counted(state: RunState) -> int:
+        return _count(connection, select(runs.c.id).where(runs.c.state == state), most_counted)
+
+    return UnderWay(
+        pending=counted(RunState.PENDING),
+        running=counted(RunState.RUNNING),
+        waiting=counted(RunState.WAITING),
+        deliveries=_count(connection, select(deliveries.c.id).where(deliveries.c.state.in_(open_states)), most_counted),
+        next_due_at=_first_due(connection, now),
+        late=_count(connection, select(runs.c.id).where(*late), most_counted),
+        late_since=connection.scalar(select(func.min(runs.c.next_attempt_at)).where(*late)),
+    )
 
 
 def done_since(connection: Connection, now: datetime, *, hours: int = DONE_HOURS) -> int:
@@ -84,7 +109,7 @@ def _by_reason(
     index_of: str,
     *,
     most_counted: int,
-) -> Iterator[Shape]:
+) -> Iterator[Need]:
     """One group a reason. Leaps from reason to reason along the index, and counts each no further than asked."""
     table = begun_at.table
     in_state: tuple[ColumnElement[bool] | TextClause, ...] = (
@@ -98,16 +123,16 @@ def _by_reason(
     while row is not None:
         found = advice(row.reason)
         same = table.c.reason.is_(None) if row.reason is None else table.c.reason == row.reason
-        yield {
-            "what": table.name,
-            "state": str(state),
-            "reason": row.reason,
-            "count": _count(connection, select(table.c.state).where(*in_state, same), most_counted),
-            "orders": _count_orders(connection, table, (*in_state, same), most_counted),
-            "oldest_at": iso(row.oldest_at),
-            "advice": found.sentence if found else None,
-            "action": found.action if found else None,
-        }
+        yield Need(
+            what=table.name,
+            state=str(state),
+            reason=row.reason,
+            count=_count(connection, select(table.c.state).where(*in_state, same), most_counted),
+            orders=_count_orders(connection, table, (*in_state, same), most_counted),
+            oldest_at=row.oldest_at,
+            advice=found.sentence if found else None,
+            action=found.action if found else None,
+        )
         row = connection.execute(first.where(*in_state, table.c.reason > (row.reason or ""))).one_or_none()
 
 

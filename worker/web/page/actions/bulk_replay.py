@@ -14,7 +14,7 @@ from worker.errors import ConfigurationError, LedgerError
 from worker.formatting import counted
 from worker.ledger.states import RunState
 from worker.ledger.views.page.runs import page_of_runs
-from worker.ledger.views.serializers import Shape
+from worker.ledger.views.records import RunItem
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, refused, send, tell
 from worker.web.page.actions.operator import Desk
 from worker.web.page.actions.runs import of_replay
@@ -35,7 +35,7 @@ _REFUSALS_TOLD = 3
 class Replayable:
     """One run of a bulk, and what its replay would come to."""
 
-    run: Shape
+    run: RunItem
     outcome: Outcome
     is_repeated: bool
     """Its order is planned again for another run above: that is one act for both."""
@@ -74,7 +74,9 @@ def bulk_replay_routes(page: Page, desk: Desk) -> APIRouter:
     return router
 
 
-def ask_for_all(page: Page, desk: Desk, request: Request, found: Sequence[Shape], *, title: str, back: str) -> Response:
+def ask_for_all(
+    page: Page, desk: Desk, request: Request, found: Sequence[RunItem], *, title: str, back: str
+) -> Response:
     """The page that lists what a bulk would do; of more than `MOST_AT_ONCE` runs it takes the first."""
     listed = _previewed(desk, found[:MOST_AT_ONCE], actor=operator_of(request))
     return page.render(
@@ -90,15 +92,15 @@ def ask_for_all(page: Page, desk: Desk, request: Request, found: Sequence[Shape]
     )
 
 
-def _previewed(desk: Desk, found: Iterable[Shape], *, actor: str) -> list[Replayable]:
+def _previewed(desk: Desk, found: Iterable[RunItem], *, actor: str) -> list[Replayable]:
     listed, planned = [], set()
     for run in found:
         try:
-            replayed = desk.operations.replay(run["id"], actor=actor, accepts_address=False, dry_run=True)
+            replayed = desk.operations.replay(run.id, actor=actor, accepts_address=False, dry_run=True)
         except (LedgerError, ConfigurationError) as error:
             listed.append(Replayable(run, refused(error), is_repeated=False))
             continue
-        order = (run["source"], run["order_id"])
+        order = (run.source, run.order_id)
         is_plan = replayed.result == PLANNED
         listed.append(Replayable(run, of_replay(replayed), is_repeated=is_plan and order in planned))
         if is_plan:

@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState
+from worker.ledger.views.records import RunItem
 from worker.settings.settings import PAUSABLE
 from workflows.planning.model import ENROLMENT, REVOCATION
 
@@ -32,17 +32,17 @@ def suggested(action: str | None) -> list[Button]:
     return list(dict.fromkeys(found))
 
 
-def offered(run: dict[str, Any]) -> list[Button]:
+def offered(run: RunItem) -> list[Button]:
     """What the operator may do to a run in its state; each still shows what it comes to, or why it cannot be done."""
-    state = RunState(run["state"])
+    state = RunState(run.state)
     may_become = {after for after, actors in RUN_TRANSITIONS[state].items() if Actor.OPERATOR in actors}
-    path = run_path(run["id"])
+    path = run_path(run.id)
     buttons = []
-    if RunState.PENDING in may_become and state is not RunState.SUCCEEDED and run["workflow"] != REVOCATION:
+    if RunState.PENDING in may_become and state is not RunState.SUCCEEDED and run.workflow != REVOCATION:
         buttons.append(Button("Replay", f"{path}/replay"))
     if RunState.SUCCEEDED in may_become:
         buttons.append(Button("Resolve", f"{path}/resolve"))
-    if run["workflow"] == ENROLMENT and run["order_id"] is not None and state is not RunState.RUNNING:
+    if run.workflow == ENROLMENT and run.order_id is not None and state is not RunState.RUNNING:
         buttons.append(Button("Plan again", f"{path}/replan"))
     if RunState.CANCELLED in may_become:
         buttons.append(Button("Cancel", f"{path}/cancel"))

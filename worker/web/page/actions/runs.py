@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from worker.errors import ConfigurationError, LedgerError
 from worker.ledger.views.listing import show_run
-from worker.ledger.views.serializers import Shape
+from worker.ledger.views.records import RunDetail
 from worker.ledger.views.timeline import run_label
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, refused, send, tell
 from worker.web.page.actions.links import order_path, run_path
@@ -36,7 +36,7 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
     def ask(request: Request, run_id: str, verb: Verb, step: str = "") -> Response:
         with page.reading() as connection:
             run = show_run(connection, run_id)
-        wish = _wish(run, verb, step, seen=str(run["generation"]))
+        wish = _wish(run, verb, step, seen=str(run.generation))
         outcome, _ = _act(
             desk, verb, run, wish, actor=operator_of(request), reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True
         )
@@ -46,7 +46,7 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
     def act(request: Request, run_id: str, verb: Verb) -> Response:
         with page.reading() as connection:
             run = show_run(connection, run_id)
-        seen = field(request, "seen") or str(run["generation"])
+        seen = field(request, "seen") or str(run.generation)
         wish = _wish(run, verb, field(request, "step"), seen=seen)
         reason, order_id = field(request, "reason")[:LONGEST_REASON], field(request, "order_id")
         error = _missing(wish, reason, order_id)
@@ -59,20 +59,20 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
         )
         send(desk, outcome.ready)
         # Planning again ends a placeholder: what came of it stands with the order.
-        path = order_path(run["source"], run["order_id"]) if is_planned else run_path(run_id)
+        path = order_path(run.source, run.order_id) if is_planned and run.order_id is not None else run_path(run_id)
         return tell(page, request, path, outcome)
 
     return router
 
 
-def _wish(run: Shape, verb: Verb, step: str, *, seen: str) -> Wish:
-    who = f"{run['email'] or 'nobody named'}: {run_label(run)}"
-    path, back = f"{run_path(run['id'])}/{verb}", run_path(run["id"])
+def _wish(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Wish:
+    who = f"{run.email or 'nobody named'}: {run_label(run)}"
+    path, back = f"{run_path(run.id)}/{verb}", run_path(run.id)
     match verb:
         case "replay":
             return Wish(f"Replay {who}", "Replay", path, back)
         case "replan":
-            return Wish(f"Plan {run['source']}/{run['order_id']} again", "Plan again", path, back)
+            return Wish(f"Plan {run.source}/{run.order_id} again", "Plan again", path, back)
         case "cancel":
             return Wish(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
         case "resolve":
@@ -110,7 +110,7 @@ def _missing(wish: Wish, reason: str, order_id: str) -> str:
 def _act(
     desk: Desk,
     verb: Verb,
-    run: Shape,
+    run: RunDetail,
     wish: Wish,
     *,
     actor: str,
@@ -119,7 +119,7 @@ def _act(
     dry_run: bool,
 ) -> tuple[Outcome, bool]:
     """Do it, or only look what it would do; and whether an order was planned again."""
-    operations, run_id = desk.operations, run["id"]
+    operations, run_id = desk.operations, run.id
     try:
         match verb:
             case "resolve":

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
+from worker.ledger.views.timeline import TimelineLine
 from worker.settings.settings import PAUSABLE, SOURCES
 from worker.web.page.actions.links import Button, suggested
 
-Line = dict[str, Any]
 _SYSTEMS = frozenset({*SOURCES, *PAUSABLE})
 
 
-def days(lines: Iterable[Line]) -> list[tuple[str, list[Line]]]:
+def days(lines: Iterable[TimelineLine]) -> list[tuple[str, list[TimelineLine]]]:
     """A story's lines by their day in UTC, in their order."""
-    return [(day, list(of_day)) for day, of_day in groupby(lines, key=lambda line: str(line["at"])[:10])]
+    return [(day, list(of_day)) for day, of_day in groupby(lines, key=lambda line: f"{line.at:%Y-%m-%d}")]
 
 
-def verdict(answer: str, tone: str, action: str | None, *, can_act: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ShownVerdict:
+    """What stands at the top of a story."""
+
+    answer: str
+    tone: str
+    action: str | None
+    buttons: list[Button]
+
+
+def verdict(answer: str, tone: str, action: str | None, *, can_act: bool) -> ShownVerdict:
     """What stands at the top: the answer, the one thing to do, and the buttons that do it, the first one foremost."""
-    buttons: list[Button] = suggested(action) if can_act else []
-    return {"answer": answer, "tone": tone, "action": action, "buttons": buttons}
+    return ShownVerdict(answer, tone, action, suggested(action) if can_act else [])
 
 
 def sentence(text: str) -> str:

@@ -34,10 +34,10 @@ def learner_routes(page: Page) -> APIRouter:
             request,
             "learner.html",
             email=learner.email,
-            verdict=verdict(story["answer"], story["tone"], story["action"], can_act=page.desk is not None),
+            verdict=verdict(story.answer, story.tone, story.action, can_act=page.desk is not None),
             story_of=story,
-            days=days(story["timeline"]),
-            omitted=story["omitted"],
+            days=days(story.timeline),
+            omitted=story.omitted,
             completions=completions,
         )
 

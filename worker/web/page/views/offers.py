@@ -21,7 +21,6 @@ from worker.web.page.actions.bulk_replay import MOST_AT_ONCE, ask_for_all
 from worker.web.page.actions.operator import Desk
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.rendering import iso
 from workflows.monitoring.unmapped_products import product_key, unmapped_products
 from workflows.planning.offers import Offer, Offers
 
@@ -48,7 +47,7 @@ def offers_routes(page: Page) -> APIRouter:
             ignores=offers.ignores,
             follow_ons=offers.follow_ons,
             days=COUNTED_DAYS,
-            counted_from=None if counted_from is None else iso(counted_from),
+            counted_from=counted_from,
             most_granted=MOST_GRANTED,
             unmapped=unmapped_products(waiting, offers),
             is_cut=len(waiting) >= MOST_WAITING,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.orders.versions import compared_versions
 from worker.ledger.views.history import story_of_order
 from worker.ledger.views.listing import show_order
+from worker.ledger.views.records import OrderDetail, RunItem
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, verdict
@@ -29,9 +30,9 @@ def order_routes(page: Page) -> APIRouter:
             request,
             "order.html",
             order=order,
-            verdict=verdict(story["answer"], story["tone"], story["action"], can_act=page.desk is not None),
-            days=days(story["timeline"]),
-            omitted=story["omitted"],
+            verdict=verdict(story.answer, story.tone, story.action, can_act=page.desk is not None),
+            days=days(story.timeline),
+            omitted=story.omitted,
             seats=_seats(order),
             versions=versions,
         )
@@ -39,30 +40,46 @@ def order_routes(page: Page) -> APIRouter:
     return router
 
 
-def _seats(order: dict[str, Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatRow:
+    """A seat, and the runs that are for it."""
+
+    product: str
+    names: str
+    seat_id: str
+    email: str | None
+    hold: str | None
+    runs: list[RunItem]
+
+
+def _seats(order: OrderDetail) -> list[SeatRow]:
     """One row a seat, with the runs that are for it; the runs of seats that are gone come last."""
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for run in order["runs"]:
-        runs.setdefault((run["line_id"], run["seat_id"]), []).append(run)
+    runs: dict[tuple[str, str], list[RunItem]] = {}
+    for run in order.runs:
+        runs.setdefault((run.line_id, run.seat_id), []).append(run)
     rows = [
-        {
-            "line": line,
-            "names": ", ".join(
-                f"{name} {value}" for name, value in line["product"].items() if value not in {None, line["title"]}
+        SeatRow(
+            product=line.title or line.id,
+            names=", ".join(
+                f"{name} {value}" for name, value in line.product.items() if value not in {None, line.title}
             ),
-            "seat": seat,
-            "runs": runs.pop((line["id"], seat["id"]), []),
-        }
-        for line in order["lines"]
-        for seat in line["seats"]
+            seat_id=seat.id,
+            email=(seat.learner or {}).get("email"),
+            hold=seat.hold,
+            runs=runs.pop((line.id, seat.id), []),
+        )
+        for line in order.lines
+        for seat in line.seats
     ]
     rows += [
-        {
-            "line": {"id": line_id, "title": of_seat[0]["title"]},
-            "names": "no longer in the order",
-            "seat": {"id": seat_id, "learner": None, "hold": None},
-            "runs": of_seat,
-        }
+        SeatRow(
+            product=of_seat[0].title or line_id,
+            names="no longer in the order",
+            seat_id=seat_id,
+            email=None,
+            hold=None,
+            runs=of_seat,
+        )
         for (line_id, seat_id), of_seat in runs.items()
     ]
     return rows

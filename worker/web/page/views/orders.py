@@ -34,7 +34,7 @@ def orders_routes(page: Page) -> APIRouter:
             )
             found = list(rows)
         shown = found[:PAGE_ROWS]
-        mark = f"{shown[-1]['source']}/{shown[-1]['order_id']}" if len(found) > PAGE_ROWS else None
+        mark = f"{shown[-1].source}/{shown[-1].order_id}" if len(found) > PAGE_ROWS else None
         return page.render(
             request,
             "orders.html",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from worker.ledger.states import FINISHED, RunState
 from worker.ledger.views.diagnosis import judge
 from worker.ledger.views.history import why
 from worker.ledger.views.listing import show_run
+from worker.ledger.views.records import AttemptItem, RunDetail, StepItem
+from worker.ledger.views.serializers import to_json
 from worker.web.page.actions.links import offered, repeat_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
@@ -32,35 +35,44 @@ def run_routes(page: Page) -> APIRouter:
         with page.reading() as connection:
             found = show_run(connection, run_id)
             context = _told(connection, found, now, can_act=page.desk is not None)
-        return page.render(request, "run.html", run=found, is_settled=found["state"] in _SETTLED, **context)
+        return page.render(request, "run.html", run=found, is_settled=found.state in _SETTLED, **context)
 
     return router
 
 
-def _told(connection: Connection, run: dict[str, Any], now: datetime, *, can_act: bool) -> dict[str, Any]:
+def _told(connection: Connection, run: RunDetail, now: datetime, *, can_act: bool) -> dict[str, Any]:
     judged = judge(connection, [run], [], [], now=now)
     told = verdict(judged.answer, judged.tone, judged.action, can_act=can_act)
-    named = {button.path for button in told["buttons"]}
+    named = {button.path for button in told.buttons}
     # Of the order's story what is about the order itself, and what is about this run.
-    story = why(connection, run["id"], now=now)
+    story = why(connection, run.id, now=now)
     return {
         "verdict": told,
         "other_buttons": [button for button in offered(run) if can_act and button.path not in named],
-        "steps": [_step(run, step, now, can_act=can_act) for step in run["steps"]],
-        "bars": step_bars(run["steps"], now),
-        "days": days(line for line in story["timeline"] if line["run_id"] in {None, run["id"]}),
-        "omitted": story["omitted"],
-        "raw": json.dumps(run, indent=2, ensure_ascii=False),
+        "steps": [_step(run, step, now, can_act=can_act) for step in run.steps],
+        "bars": step_bars(run.steps, now),
+        "days": days(line for line in story.timeline if line.run_id in {None, run.id}),
+        "omitted": story.omitted,
+        "raw": json.dumps(to_json(run), indent=2, ensure_ascii=False),
     }
 
 
-def _step(run: dict[str, Any], step: dict[str, Any], now: datetime, *, can_act: bool) -> dict[str, Any]:
-    repeats = can_act and step["state"] != "removed" and run["state"] != RunState.RUNNING
-    attempts = [attempt | {"seconds": _seconds(attempt, now)} for attempt in step["attempts"]]
-    return step | {"attempts": attempts, "repeat_path": repeat_path(run["id"], step["name"]) if repeats else None}
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step with its attempts and how many seconds each took, and where it is repeated on purpose."""
+
+    name: str
+    state: str
+    attempts: list[tuple[AttemptItem, float]]
+    repeat_path: str | None
 
 
-def _seconds(attempt: dict[str, Any], now: datetime) -> float:
+def _step(run: RunDetail, step: StepItem, now: datetime, *, can_act: bool) -> StepRow:
+    repeats = can_act and step.state != "removed" and run.state != RunState.RUNNING
+    attempts = [(attempt, _seconds(attempt, now)) for attempt in step.attempts]
+    return StepRow(step.name, step.state, attempts, repeat_path(run.id, step.name) if repeats else None)
+
+
+def _seconds(attempt: AttemptItem, now: datetime) -> float:
     """How long a try took, or has taken until now."""
-    ended = datetime.fromisoformat(attempt["finished_at"]) if attempt["finished_at"] else now
-    return max(0.0, (ended - datetime.fromisoformat(attempt["started_at"])).total_seconds())
+    return max(0.0, ((attempt.finished_at or now) - attempt.started_at).total_seconds())

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+
+from worker.ledger.views.records import AttemptItem, StepItem
 
 WIDTH = 1000.0
 _THINNEST = 8.0
@@ -49,17 +50,17 @@ class StepBars:
     width: float = WIDTH
 
 
-def step_bars(steps: Sequence[dict[str, Any]], now: datetime) -> StepBars:
+def step_bars(steps: Sequence[StepItem], now: datetime) -> StepBars:
     """The lanes of a run's steps, as `show_run` gives them; an attempt that has not ended goes on until `now`."""
-    tries = {step["name"]: [_interval(attempt, now) for attempt in step["attempts"]] for step in steps}
+    tries = {step.name: [_interval(attempt, now) for attempt in step.attempts] for step in steps}
     work = _merged(interval for intervals in tries.values() for interval in intervals)
     if not work:
         return StepBars(dict.fromkeys(tries, ()), (), None, None)
     axis = _Axis(work)
     lanes = {
-        step["name"]: tuple(
-            _bar(axis, *interval, attempt["outcome"] or "open")
-            for interval, attempt in zip(tries[step["name"]], step["attempts"], strict=True)
+        step.name: tuple(
+            _bar(axis, *interval, attempt.outcome or "open")
+            for interval, attempt in zip(tries[step.name], step.attempts, strict=True)
         )
         for step in steps
     }
@@ -69,10 +70,8 @@ def step_bars(steps: Sequence[dict[str, Any]], now: datetime) -> StepBars:
 Interval = tuple[datetime, datetime]
 
 
-def _interval(attempt: dict[str, Any], now: datetime) -> Interval:
-    begun = datetime.fromisoformat(attempt["started_at"])
-    ended = datetime.fromisoformat(attempt["finished_at"]) if attempt["finished_at"] else now
-    return begun, max(begun, ended)
+def _interval(attempt: AttemptItem, now: datetime) -> Interval:
+    return attempt.started_at, max(attempt.started_at, attempt.finished_at or now)
 
 
 def _merged(intervals: Iterable[Interval]) -> list[Interval]:

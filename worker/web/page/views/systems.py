@@ -7,7 +7,6 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.views.page.systems import systems
-from worker.ledger.views.serializers import Shape
 from worker.settings.mail import MailSettings
 from worker.settings.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, tell
@@ -68,9 +67,9 @@ def _listed(page: Page) -> list[dict[str, Any]]:
     sources = settings.sources()
     destinations = [name for name in PAUSABLE if configured[name].is_configured]
     with page.reading() as connection:
-        found: dict[str, Shape] = {
-            shape["system"]: shape
-            for shape in systems(connection, page.clock(), sources=sources, destinations=destinations)
+        found = {
+            health.system: health
+            for health in systems(connection, page.clock(), sources=sources, destinations=destinations)
         }
     return [
         {

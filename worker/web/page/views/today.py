@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from worker.ledger.outbox import outbox_shape
+from worker.ledger.outbox import outbox_counts
 from worker.ledger.views.page.pace import pace
 from worker.ledger.views.page.systems import systems
 from worker.ledger.views.page.today import done_since, needs_person, under_way
@@ -45,7 +45,7 @@ def _live(page: Page) -> dict[str, Any]:
             "needs": needs_person(connection, most_counted=MOST_COUNTED),
             "under_way": under_way(connection, now, most_counted=MOST_COUNTED),
             "done": done_since(connection, now),
-            "outbox": outbox_shape(connection),
+            "outbox": outbox_counts(connection),
             "systems": systems(connection, now, sources=sources, destinations=destinations(page)),
         }
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert
 from tests.unit.worker.ledger.rows import NOW, add_order, ledger_in_memory
 from worker.ledger.orders.versions import MOST_DIFFERENCES, MOST_VERSIONS, compared_versions, value_text
 from worker.ledger.tables.runs import order_versions
+from worker.ledger.views.serializers import to_json
 
 
 def add_versions(connection: Connection, *raws: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def test_versions_are_compared_with_the_one_before_when_there_are_several() -> N
         first = {"status": "pending", "items": [{"name": "A"}, {"name": "B"}], "tags": ["x"]}
         second = {"status": "paid", "items": [{"name": "A"}, {"name": "C"}, {"name": "D"}], "tags": ["x", "y"]}
         add_versions(connection, first, second)
-        newest, oldest = compared_versions(connection, "studiocart", "1109")
+        newest, oldest = map(to_json, compared_versions(connection, "studiocart", "1109"))
     assert newest["differences"] == [
         {"path": "items[2].name", "before": "B", "after": "C"},
         {"path": "items[3]", "before": None, "after": '{"id": "3", "name": "D"}'},
@@ -35,7 +36,7 @@ def test_versions_are_compared_with_the_one_before_when_there_are_several() -> N
 def test_nothing_is_compared_when_the_learner_was_forgotten() -> None:
     with ledger_in_memory() as connection:
         add_versions(connection, {"forgotten": True}, {"email": "jane@example.com"}, {"email": "j@example.com"})
-        newest, middle, _ = compared_versions(connection, "studiocart", "1109")
+        newest, middle, _ = map(to_json, compared_versions(connection, "studiocart", "1109"))
     assert (newest["is_forgotten"], len(newest["differences"])) == (False, 1)
     assert (middle["is_forgotten"], middle["differences"]) == (True, [])
 
@@ -44,7 +45,7 @@ def test_the_newest_are_shown_and_the_rest_is_counted_when_there_is_much() -> No
     with ledger_in_memory() as connection:
         wide = {f"field_{number:02}": number for number in range(MOST_DIFFERENCES + 5)}
         add_versions(connection, *({"n": number} for number in range(MOST_VERSIONS)), wide)
-        shown = compared_versions(connection, "studiocart", "1109")
+        shown = to_json(compared_versions(connection, "studiocart", "1109"))
     assert len(shown) == MOST_VERSIONS
     assert (shown[0]["number"], shown[0]["left_out"]) == (MOST_VERSIONS + 1, 6)
     assert (shown[-1]["is_first"], len(shown[-1]["differences"])) == (False, 1)

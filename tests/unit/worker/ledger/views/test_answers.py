@@ -31,6 +31,7 @@ from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.tables.runs import deliveries, orders, pauses, runs
 from worker.ledger.views.history import why
 from worker.ledger.views.page.today import needs_person
+from worker.ledger.views.serializers import to_json
 from worker.reasons import Reason
 from worker.sources.order import Money, Payment, Seat
 from workflows.execution import late_results
@@ -301,7 +302,8 @@ NEVER_ASKED = {Reason.LEAD, Reason.POLLED}
 
 def ask(ledger: Ledger, subject: str = ORDER, now: datetime = NOW) -> dict[str, Any]:
     with ledger.read() as connection:
-        return why(connection, subject, now=now)
+        found: dict[str, Any] = to_json(why(connection, subject, now=now))
+        return found
 
 
 def test_every_reason_has_its_sentence_when_all_are_counted() -> None:
@@ -371,7 +373,7 @@ def test_shared_email_is_one_question_when_several_seats_of_an_order_have_it(led
     assert "more below" not in found["answer"]
     with ledger.read() as connection:
         (group,) = needs_person(connection, most_counted=100)
-        assert (group["count"], group["orders"]) == (12, 1)
+        assert (group.count, group.orders) == (12, 1)
         (problem,) = problems(connection, NOW)
         assert problem.title == "12 runs of 1 order in review: shared_email"
 

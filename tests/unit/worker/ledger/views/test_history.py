@@ -21,6 +21,7 @@ from tests.unit.worker.ledger.rows import (
 from worker.errors import NotInLedgerError
 from worker.ledger.views import history as story
 from worker.ledger.views.history import why
+from worker.ledger.views.serializers import to_json
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ def connection() -> Iterator[Connection]:
 
 
 def ask(connection: Connection, subject: str = "jane@example.com") -> dict[str, Any]:
-    return why(connection, subject, now=NOW)
+    found: dict[str, Any] = to_json(why(connection, subject, now=NOW))
+    return found
 
 
 def texts(found: dict[str, Any]) -> list[str]:

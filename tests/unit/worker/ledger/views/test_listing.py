@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert, update
@@ -30,12 +31,41 @@ from worker.ledger.views.listing import (
     show_run,
     status,
 )
+from worker.ledger.views.serializers import to_json
 
 
 @pytest.fixture
 def connection() -> Iterator[Connection]:
     with ledger_in_memory() as opened:
         yield opened
+
+
+def shown_runs(connection: Connection, **filters: Any) -> Iterator[dict[str, Any]]:
+    return map(to_json, list_runs(connection, **filters))
+
+
+def shown_orders(connection: Connection, **filters: Any) -> Iterator[dict[str, Any]]:
+    return map(to_json, list_orders(connection, **filters))
+
+
+def shown_deliveries(connection: Connection, **filters: Any) -> Iterator[dict[str, Any]]:
+    return map(to_json, list_deliveries(connection, **filters))
+
+
+def shown_run(connection: Connection, run_id: str) -> Any:
+    return to_json(show_run(connection, run_id))
+
+
+def shown_order(connection: Connection, source: str, order_id: str) -> Any:
+    return to_json(show_order(connection, source, order_id))
+
+
+def shown_delivery(connection: Connection, delivery_id: str) -> Any:
+    return to_json(show_delivery(connection, delivery_id))
+
+
+def shown_status(connection: Connection, **given: Any) -> Any:
+    return to_json(status(connection, NOW, **given))
 
 
 def run_ids(rows: object) -> list[str]:
@@ -49,7 +79,7 @@ def test_runs_come_newest_first_with_every_promised_member_when_listed(connectio
     add_attempt(connection, new, "add_customer", 1, outcome="retryable")
     add_attempt(connection, new, "add_customer", 2)
 
-    first, second = list_runs(connection)
+    first, second = shown_runs(connection)
 
     assert (first["id"], second["id"]) == (new, old)
     promised = "id workflow key state reason source order_id email attempts next_attempt_at created_at finished_at"
@@ -72,7 +102,7 @@ def test_runs_are_narrowed_when_filters_are_given(connection: Connection) -> Non
     three = add_run(connection, source="frontcore", at=minutes_ago(10), state="review", reason="refused")
 
     def found(**filters: object) -> list[str]:
-        return run_ids(list_runs(connection, **filters))  # type: ignore[arg-type]
+        return run_ids(shown_runs(connection, **filters))
 
     assert found(states=["failed", "review"]) == [three, one]
     assert found(states=["succeeded"]) == [two]
@@ -92,13 +122,13 @@ def test_pages_neither_overlap_nor_skip_when_rows_share_a_moment(
 ) -> None:
     add_order(connection)
     added = {add_run(connection, seat=f"seat-{number}", at=minutes_ago(number // 3)) for number in range(10)}
-    whole = run_ids(list_runs(connection))
+    whole = run_ids(shown_runs(connection))
 
     monkeypatch.setattr(paging, "PAGE_ROWS", 2)
-    assert run_ids(list_runs(connection)) == whole
+    assert run_ids(shown_runs(connection)) == whole
     pages = []
     after = None
-    while page := run_ids(list_runs(connection, limit=3, after=after)):
+    while page := run_ids(shown_runs(connection, limit=3, after=after)):
         pages += page
         after = page[-1]
 
@@ -108,9 +138,9 @@ def test_pages_neither_overlap_nor_skip_when_rows_share_a_moment(
 
 def test_going_on_after_an_unknown_row_is_refused_when_listing(connection: Connection) -> None:
     for rows in (
-        list_runs(connection, after="nobody"),
-        list_orders(connection, after="studiocart/1"),
-        list_deliveries(connection, after="nobody"),
+        shown_runs(connection, after="nobody"),
+        shown_orders(connection, after="studiocart/1"),
+        shown_deliveries(connection, after="nobody"),
     ):
         with pytest.raises(NotInLedgerError, match="to go on after"):
             next(rows)
@@ -121,8 +151,8 @@ def test_listing_walks_by_time_and_not_through_all_rows_when_a_common_state_is_a
 ) -> None:
     statements: list[str] = []
     event.listen(connection, "before_cursor_execute", lambda *args: statements.append(args[2]))
-    list(list_runs(connection, states=["succeeded"], source="studiocart", limit=5))
-    list(list_runs(connection, states=["review"], limit=5))
+    list(shown_runs(connection, states=["succeeded"], source="studiocart", limit=5))
+    list(shown_runs(connection, states=["review"], limit=5))
 
     def plan(statement: str) -> str:
         values = tuple("x" if "LIMIT" not in part else 5 for part in statement.split("?")[:-1])
@@ -149,7 +179,7 @@ def test_a_run_is_shown_with_its_steps_attempts_and_events_when_asked_for(connec
     add_event(connection, "run_planned", run_id=run)
     add_event(connection, "run_waiting", run_id=run, reason="settling", detail={"a": 1})
 
-    found = show_run(connection, run)
+    found = shown_run(connection, run)
 
     assert [(step["name"], step["state"]) for step in found["steps"]] == [
         ("add_customer", "done"),
@@ -174,11 +204,11 @@ def test_a_run_is_shown_with_its_steps_attempts_and_events_when_asked_for(connec
 
 def test_what_is_not_there_is_refused_by_name_when_shown(connection: Connection) -> None:
     with pytest.raises(NotInLedgerError, match="no run nobody"):
-        show_run(connection, "nobody")
+        shown_run(connection, "nobody")
     with pytest.raises(NotInLedgerError, match="no order studiocart/1"):
-        show_order(connection, "studiocart", "1")
+        shown_order(connection, "studiocart", "1")
     with pytest.raises(NotInLedgerError, match="no delivery nothing"):
-        show_delivery(connection, "nothing")
+        shown_delivery(connection, "nothing")
 
 
 def test_orders_come_with_the_latest_news_first_when_listed(connection: Connection) -> None:
@@ -187,7 +217,7 @@ def test_orders_come_with_the_latest_news_first_when_listed(connection: Connecti
     add_order(connection, "3", at=minutes_ago(1), source="frontcore")
 
     def found(**filters: object) -> list[str]:
-        rows = list_orders(connection, **filters)  # type: ignore[arg-type]
+        rows = shown_orders(connection, **filters)
         return [f"{row['source']}/{row['order_id']}" for row in rows]
 
     assert found() == ["frontcore/3", "studiocart/2", "studiocart/1"]
@@ -197,7 +227,7 @@ def test_orders_come_with_the_latest_news_first_when_listed(connection: Connecti
     assert found(source="studiocart", states=["planned"]) == ["studiocart/2"]
     assert found(email="Bo@example.com") == ["studiocart/2"]
     assert found(since=minutes_ago(2), until=minutes_ago(1)) == ["studiocart/2"]
-    two, one = list_orders(connection, source="studiocart")
+    two, one = shown_orders(connection, source="studiocart")
     assert two["total"] == {"minor_units": 4900, "currency": "USD"}
     assert one["total"] is None
     assert "not paid" in one["advice"]
@@ -206,10 +236,10 @@ def test_orders_come_with_the_latest_news_first_when_listed(connection: Connecti
 def test_orders_of_one_moment_are_paged_by_their_names_when_listed(connection: Connection) -> None:
     for source, order_id in (("studiocart", "1"), ("studiocart", "2"), ("frontcore", "9")):
         add_order(connection, order_id, source=source)
-    names = [f"{row['source']}/{row['order_id']}" for row in list_orders(connection)]
+    names = [f"{row['source']}/{row['order_id']}" for row in shown_orders(connection)]
     assert names == ["studiocart/2", "studiocart/1", "frontcore/9"]
     for place, name in enumerate(names):
-        rest = list_orders(connection, after=name)
+        rest = shown_orders(connection, after=name)
         assert [f"{row['source']}/{row['order_id']}" for row in rest] == names[place + 1 :]
 
 
@@ -218,13 +248,13 @@ def test_product_is_named_when_its_source_sends_a_number_alone(connection: Conne
     others = [{"id": "2", "title": "Its own name", "product": {"product_id": "1107"}}, {"id": "3", "title": ""}]
     add_order(connection, document={"lines": [numbered, *others]})
     write_names(connection, "studiocart", {"1107": "First aid"}, now=NOW)
-    found = show_order(connection, "studiocart", "1109")
+    found = shown_order(connection, "studiocart", "1109")
     assert [line["title"] for line in found["lines"]] == ["First aid", "Its own name", ""]
     assert found["subscription"] is None
 
 
 def test_an_order_is_shown_with_all_that_hangs_on_it_when_asked_for(connection: Connection) -> None:
-    lines = [{"id": "1107", "title": "First aid", "seats": []}]
+    lines = [{"id": "1107", "title": "First aid", "product": {"product_id": "1107"}, "seats": []}]
     add_order(connection, document={"lines": lines})
     connection.execute(
         insert(order_versions).values(
@@ -242,7 +272,7 @@ def test_an_order_is_shown_with_all_that_hangs_on_it_when_asked_for(connection: 
     add_event(connection, "order_planned")
     add_event(connection, "order_planned", order_id="other")
 
-    found = show_order(connection, "studiocart", "1109")
+    found = shown_order(connection, "studiocart", "1109")
 
     assert found["lines"] == lines
     assert found["versions"] == [
@@ -259,7 +289,7 @@ def test_deliveries_come_newest_first_when_listed(connection: Connection) -> Non
     add_delivery(connection, "d3", at=minutes_ago(1), source="frontcore", order_id=None, state="ignored", reason="lead")
 
     def found(**filters: object) -> list[str]:
-        return run_ids(list_deliveries(connection, **filters))  # type: ignore[arg-type]
+        return run_ids(shown_deliveries(connection, **filters))
 
     assert found() == ["d3", "d2", "d1"]
     assert found(after="d3", limit=1) == ["d2"]
@@ -271,7 +301,7 @@ def test_deliveries_come_newest_first_when_listed(connection: Connection) -> Non
     assert found(via="poll") == ["d2"]
     assert found(reason="lead") == ["d3"]
     assert found(since=minutes_ago(2), until=minutes_ago(1)) == ["d2"]
-    first, *_, last = list_deliveries(connection)
+    first, *_, last = shown_deliveries(connection)
     assert first["order_id"] is None
     assert "cartbridge ingest studiocart 1109" in last["action"]
 
@@ -284,8 +314,8 @@ def test_a_delivery_is_shown_with_what_came_of_it_when_asked_for(connection: Con
     add_run(connection, seat="seat-2", delivery_id="d0")
     add_event(connection, "order_planned", delivery_id="d1")
 
-    found = show_delivery(connection, "d1")
-    unread = show_delivery(connection, "d2")
+    found = shown_delivery(connection, "d1")
+    unread = shown_delivery(connection, "d2")
 
     assert found["order"]["state"] == "planned"
     assert found["run_ids"] == [run]
@@ -308,7 +338,7 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
     add_cursor(connection, source="frontcore")
     add_cursor(connection, source="watch:frontcore", position={"silent_since": "2025-03-04T11:00:00+00:00"})
 
-    found = status(connection, NOW)
+    found = shown_status(connection)
 
     assert found["runs"] == {
         "pending": 1,
@@ -339,7 +369,7 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
 
 
 def test_status_is_zeros_when_the_ledger_is_empty(connection: Connection) -> None:
-    found = status(connection, NOW)
+    found = shown_status(connection)
     assert set(found["runs"].values()) == {0}
     assert found["due"] == {"count": 0, "oldest_at": None, "oldest_age_seconds": None}
     assert found["reviews"] == found["pauses"] == found["sources"] == []

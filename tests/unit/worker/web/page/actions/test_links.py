@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from tests.records import record
 from worker.advice import ADVICE, advice
 from worker.ledger.states import RunState
+from worker.ledger.views.records import RunItem
 from worker.reasons import Reason
 from worker.web.page.actions.links import offered, suggested
 
@@ -50,21 +52,21 @@ def test_every_command_about_a_run_has_its_button_when_advice_is_given(reason: R
     assert len(suggested(found.action)) >= (RUN in found.action)
 
 
-def shape(state: RunState, **values: Any) -> dict[str, Any]:
-    return {"id": RUN, "state": state, "workflow": "enrolment", "order_id": "1"} | values
+def a_run(state: RunState, **values: Any) -> RunItem:
+    return record(RunItem, **({"id": RUN, "state": state, "workflow": "enrolment", "order_id": "1"} | values))
 
 
 @pytest.mark.parametrize(
     ("run", "labels"),
     [
-        (shape(RunState.FAILED), ["Replay", "Resolve", "Plan again", "Cancel"]),
-        (shape(RunState.PENDING), ["Resolve", "Plan again", "Cancel"]),
-        (shape(RunState.RUNNING), []),
-        (shape(RunState.SUCCEEDED), ["Plan again"]),
-        (shape(RunState.CANCELLED), ["Replay", "Plan again"]),
-        (shape(RunState.REVIEW, workflow="revocation"), ["Resolve", "Cancel"]),
-        (shape(RunState.WAITING, workflow="follow_on", order_id=None), ["Replay", "Resolve", "Cancel"]),
+        (a_run(RunState.FAILED), ["Replay", "Resolve", "Plan again", "Cancel"]),
+        (a_run(RunState.PENDING), ["Resolve", "Plan again", "Cancel"]),
+        (a_run(RunState.RUNNING), []),
+        (a_run(RunState.SUCCEEDED), ["Plan again"]),
+        (a_run(RunState.CANCELLED), ["Replay", "Plan again"]),
+        (a_run(RunState.REVIEW, workflow="revocation"), ["Resolve", "Cancel"]),
+        (a_run(RunState.WAITING, workflow="follow_on", order_id=None), ["Replay", "Resolve", "Cancel"]),
     ],
 )
-def test_only_what_a_state_allows_is_offered_when_a_run_is_shown(run: dict[str, Any], labels: list[str]) -> None:
+def test_only_what_a_state_allows_is_offered_when_a_run_is_shown(run: RunItem, labels: list[str]) -> None:
     assert [button.label for button in offered(run)] == labels

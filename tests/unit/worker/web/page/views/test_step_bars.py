@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
+from tests.records import record
+from worker.ledger.views.records import AttemptItem, StepItem
 from worker.web.page.views.step_bars import WIDTH, step_bars
 
 BEGUN = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
 
 
-def attempt(begins: float, ends: float | None, outcome: str | None = "ok") -> dict[str, Any]:
+def attempt(begins: float, ends: float | None, outcome: str | None = "ok") -> AttemptItem:
     """An attempt from and to so many seconds after the beginning."""
-    at = [None if each is None else (BEGUN + timedelta(seconds=each)).isoformat() for each in (begins, ends)]
-    return {"started_at": at[0], "finished_at": at[1], "outcome": outcome}
+    begun, ended = BEGUN + timedelta(seconds=begins), None if ends is None else BEGUN + timedelta(seconds=ends)
+    return record(AttemptItem, started_at=begun, finished_at=ended, outcome=outcome)
 
 
-def step(name: str, *attempts: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "attempts": list(attempts)}
+def step(name: str, *attempts: AttemptItem) -> StepItem:
+    return record(StepItem, name=name, attempts=list(attempts))
 
 
 def test_bars_are_to_scale_when_the_work_is_unbroken() -> None:

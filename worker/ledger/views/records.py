@@ -1,0 +1,433 @@
+"""What the listings give: runs, orders and deliveries, each as a record, and one of each in full.
+
+A record's fields are the members of its JSON, in their order (`worker.ledger.views.serializers.to_json`), and what the
+API's OpenAPI says of it. Ids are strings, moments aware and in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import Row
+
+from worker.actions import RUN, NextStep, explaining
+from worker.advice import advice
+from worker.ledger.tables.runs import deliveries, orders, runs
+
+RUN_COLUMNS = tuple(
+    runs.c[name]
+    for name in [
+        "id",
+        "workflow",
+        "key",
+        "state",
+        "reason",
+        "source",
+        "order_id",
+        "completion_id",
+        "line_id",
+        "seat_id",
+        "title",
+        "email",
+        "grant",
+        "result_id",
+        "parent_id",
+        "generation",
+        "note",
+        "next_attempt_at",
+        "created_at",
+        "updated_at",
+        "finished_at",
+    ]
+)
+ORDER_COLUMNS = tuple(
+    orders.c[name]
+    for name in [
+        "source",
+        "order_id",
+        "state",
+        "reason",
+        "status",
+        "payment",
+        "buyer_email",
+        "buyer_name",
+        "total_minor_units",
+        "currency",
+        "renewal",
+        "before_start",
+        "version",
+        "created_at",
+        "first_seen_at",
+        "updated_at",
+    ]
+)
+DELIVERY_COLUMNS = tuple(
+    deliveries.c[name]
+    for name in [
+        "id",
+        "source",
+        "order_id",
+        "via",
+        "actor",
+        "state",
+        "reason",
+        "note",
+        "duplicate",
+        "attempts",
+        "received_at",
+        "next_attempt_at",
+        "finished_at",
+    ]
+)
+
+
+def members_of(record: RunItem | OrderItem | OrderOfStory | DeliveryItem) -> dict[str, Any]:
+    """A record's members by name, for a record of a class that adds to them."""
+    return {each.name: getattr(record, each.name) for each in fields(record)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptItem:
+    """One try of a call or a lookup. Without an outcome, the request was or may have been sent."""
+
+    number: int
+    kind: str
+    generation: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    http_status: int | None
+    error: str | None
+    reference: str | None
+    result_id: str | None
+    holder: str | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        """From a row of `attempts`."""
+        return cls(
+            number=row.number,
+            kind=row.kind,
+            generation=row.generation,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            outcome=row.outcome,
+            http_status=row.http_status,
+            error=row.error,
+            reference=row.reference,
+            result_id=row.result_id,
+            holder=row.holder,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepItem:
+    """One step of a run, with every try of it."""
+
+    name: str
+    state: str
+    output: dict[str, Any]
+    finished_at: datetime | None
+    attempts: list[AttemptItem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventItem:
+    """One line of the audit trail."""
+
+    at: datetime
+    kind: str
+    actor: str
+    run_id: str | None
+    reason: str | None
+    detail: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        """From a row of `events`."""
+        return cls(
+            at=row.at, kind=row.kind, actor=row.actor, run_id=row.run_id, reason=row.reason, detail=row.detail or {}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunItem:
+    """One run, with its reason explained. `attempts` counts every try of every call and lookup, `failed_attempts` those
+    that did not work: 0 for a run without trouble.
+
+    Either `order_id` or `completion_id` says what it belongs to; the other is None.
+    """
+
+    id: str
+    workflow: str
+    key: str
+    state: str
+    reason: str | None
+    source: str
+    order_id: str | None
+    completion_id: str | None
+    line_id: str
+    seat_id: str
+    title: str
+    email: str | None
+    grant: dict[str, Any] | None
+    attempts: int
+    failed_attempts: int
+    generation: int
+    result_id: str | None
+    parent_id: str | None
+    note: str | None
+    next_attempt_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    advice: str | None
+    action: str | None
+
+    @staticmethod
+    def of(row: Row[Any], attempts: int, *, failed_attempts: int = 0) -> RunItem:
+        """From a row with `RUN_COLUMNS`."""
+        found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
+        return RunItem(
+            id=row.id,
+            workflow=row.workflow,
+            key=row.key,
+            state=row.state,
+            reason=row.reason,
+            source=row.source,
+            order_id=row.order_id,
+            completion_id=row.completion_id,
+            line_id=row.line_id,
+            seat_id=row.seat_id,
+            title=row.title,
+            email=row.email,
+            grant=row.grant,
+            attempts=attempts,
+            failed_attempts=failed_attempts,
+            generation=row.generation,
+            result_id=row.result_id,
+            parent_id=row.parent_id,
+            note=row.note,
+            next_attempt_at=row.next_attempt_at,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            finished_at=row.finished_at,
+            advice=found.sentence if found else None,
+            action=found.action if found else None,
+        )
+
+    @property
+    def order(self) -> str | None:
+        """`SOURCE/ORDER`; None for a run that belongs to a completion."""
+        return None if self.order_id is None else f"{self.source}/{self.order_id}"
+
+    @property
+    def price_id(self) -> int | None:
+        """The LearningCart price it grants; None for a run that grants none."""
+        found: int | None = (self.grant or {}).get("price_id")
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetail(RunItem):
+    """One run in full: with its steps, their attempts, and its events."""
+
+    learner: dict[str, Any] | None
+    delivery_id: str | None
+    cancel_reason: str | None
+    lease_holder: str | None
+    lease_until: datetime | None
+    lane_shut_until: datetime | None
+    steps: list[StepItem]
+    events: list[EventItem]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """An amount in the currency's minor units."""
+
+    minor_units: int
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderItem:
+    """One order as last seen; `total` in the currency's minor units."""
+
+    source: str
+    order_id: str
+    state: str
+    reason: str | None
+    status: str
+    payment: str
+    buyer_email: str
+    buyer_name: str
+    total: Total | None
+    renewal: bool
+    before_start: bool
+    version: int
+    created_at: datetime | None
+    first_seen_at: datetime
+    updated_at: datetime
+    advice: str | None
+    action: str | None
+
+    @staticmethod
+    def of(row: Row[Any]) -> OrderItem:
+        """From a row with `ORDER_COLUMNS`."""
+        found = advice(row.reason, source=row.source, order_id=row.order_id)
+        return OrderItem(
+            source=row.source,
+            order_id=row.order_id,
+            state=row.state,
+            reason=row.reason,
+            status=row.status,
+            payment=row.payment,
+            buyer_email=row.buyer_email,
+            buyer_name=row.buyer_name,
+            total=None if row.total_minor_units is None else Total(row.total_minor_units, row.currency),
+            renewal=row.renewal,
+            before_start=row.before_start,
+            version=row.version,
+            created_at=row.created_at,
+            first_seen_at=row.first_seen_at,
+            updated_at=row.updated_at,
+            advice=found.sentence if found else None,
+            action=_of_an_order(found.step, row).text if found else None,
+        )
+
+    @property
+    def name(self) -> str:
+        """`SOURCE/ORDER`."""
+        return f"{self.source}/{self.order_id}"
+
+
+def _of_an_order(step: NextStep, row: Row[Any]) -> NextStep:
+    """What to do about an order: where a command needs a run's id, what shows its runs."""
+    return (
+        NextStep.of("See {explain}.", explain=explaining(f"{row.source}/{row.order_id}")) if step.needs(RUN) else step
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderOfStory(OrderItem):
+    """An order in a story: with a sentence on its subscription, None for an order that belongs to none."""
+
+    subscription: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatItem:
+    """One place on one line, as the source's record was read; `hold` says why it cannot be provisioned."""
+
+    id: str
+    learner: dict[str, Any] | None
+    hold: str | None
+    note: str
+    course_date_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineItem:
+    """One order line and its seats; `product` by every name that an offer may use for it."""
+
+    id: str
+    title: str
+    product: dict[str, str | None]
+    seats: list[SeatItem]
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any], title: str) -> Self:
+        """From a line of an order's stored document, which an older version may have written."""
+        return cls(
+            id=line["id"],
+            title=title,
+            product=dict(line.get("product") or {}),
+            seats=[
+                SeatItem(
+                    id=seat["id"],
+                    learner=seat.get("learner"),
+                    hold=seat.get("hold"),
+                    note=seat.get("note", ""),
+                    course_date_id=seat.get("course_date_id"),
+                )
+                for seat in line.get("seats", ())
+            ],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionItem:
+    """One version of an order, and which of its fields changed with it."""
+
+    number: int
+    content_hash: str
+    delivery_id: str | None
+    seen_at: datetime
+    changes: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryItem:
+    """One arrival of news about an order."""
+
+    id: str
+    source: str
+    order_id: str | None
+    via: str
+    actor: str
+    state: str
+    reason: str | None
+    note: str | None
+    duplicate: bool
+    attempts: int
+    received_at: datetime
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    advice: str | None
+    action: str | None
+
+    @staticmethod
+    def of(row: Row[Any]) -> DeliveryItem:
+        """From a row with `DELIVERY_COLUMNS`."""
+        found = advice(row.reason, source=row.source, order_id=row.order_id)
+        return DeliveryItem(
+            id=row.id,
+            source=row.source,
+            order_id=row.order_id,
+            via=row.via,
+            actor=row.actor,
+            state=row.state,
+            reason=row.reason,
+            note=row.note,
+            duplicate=row.duplicate,
+            attempts=row.attempts,
+            received_at=row.received_at,
+            next_attempt_at=row.next_attempt_at,
+            finished_at=row.finished_at,
+            advice=found.sentence if found else None,
+            action=found.action if found else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDetail(OrderOfStory):
+    """One order in full: its lines, the versions seen of it, its runs, deliveries and events."""
+
+    lines: list[LineItem]
+    versions: list[VersionItem]
+    runs: list[RunItem]
+    deliveries: list[DeliveryItem]
+    events: list[EventItem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryDetail(DeliveryItem):
+    """One delivery in full; `order` is null while the order is not known."""
+
+    order: OrderItem | None
+    run_ids: list[str]
+    events: list[EventItem]
