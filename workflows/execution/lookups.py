@@ -29,7 +29,7 @@ class LookupRecorder:
         """Record a lookup without an answer, and let go of the run."""
         now = self._clock()
         answers_others = self._recorder.answers_others(held, step.asked.failed_at)
-        verdict = settling.after_failure(
+        decision = settling.after_failure(
             step.asked,
             error,
             now=now,
@@ -43,32 +43,32 @@ class LookupRecorder:
             step,
             started_at=started_at,
             finished_at=now,
-            outcome=verdict.outcome,
+            outcome=decision.outcome,
             error=error,
             kind=AttemptKind.LOOKUP,
         )
         held.outcomes.append(attempt)
-        self._recorder.end_by(held, planned, verdict, error, now, is_own=answers_others)
+        self._recorder.end_by(held, planned, decision, error, now, is_own=answers_others)
 
     def ask_again(
         self, held: HeldRun, step: HeldStep, planned: PlannedStep, attempt: dict[str, Any], started_at: datetime
     ) -> None:
         """Record an answer that showed no match and proves nothing yet, and let go of the run."""
-        verdict = settling.after_answer(
+        decision = settling.after_answer(
             step.asked,
             answer_seconds=attempt["answer_seconds"],
             now=self._clock(),
             started_at=started_at,
             patience=self._patience,
         )
-        held.outcomes.append(attempt | {"outcome": verdict.outcome})
-        is_spent = verdict.state is RunState.REVIEW
+        held.outcomes.append(attempt | {"outcome": decision.outcome})
+        is_spent = decision.state is RunState.REVIEW
         self._recorder.end(
             held,
-            state=verdict.state,
-            reason=verdict.reason,
+            state=decision.state,
+            reason=decision.reason,
             note=_UNPROVEN_NOTE.format(system=planned.definition.system) if is_spent else None,
-            next_attempt_at=verdict.next_attempt_at,
-            lane_shut_until=verdict.lane_shut_until,
-            detail={"step": planned.name, "outcome": verdict.outcome},
+            next_attempt_at=decision.next_attempt_at,
+            lane_shut_until=decision.lane_shut_until,
+            detail={"step": planned.name, "outcome": decision.outcome},
         )

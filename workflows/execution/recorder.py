@@ -23,7 +23,7 @@ from worker.ledger.states import Actor, Outcome, RunState, StepState
 from workflows.execution import breaker_rules, late_results
 from workflows.execution.attempts import describe, ended_attempt, may_have_acted, unknown_note
 from workflows.execution.breaker_rules import Evidence
-from workflows.execution.retry_policy import Patience, Verdict, judge
+from workflows.execution.retry_policy import Patience, RetryDecision, judge
 from workflows.execution.steps import PlannedStep, Repeat, StepResult, StopError
 from workflows.registry import steps_of_others
 
@@ -151,7 +151,7 @@ class Recorder:
         """Record a failed attempt that left nothing open, and let go of the run. `sent`: it got as far as the call."""
         now = self._clock()
         is_own = sent and self.answers_others(held, step.failed_at)
-        verdict = judge(
+        decision = judge(
             error,
             repeat=planned.definition.repeat,
             failures=(step.counted if sent and (is_own or not _unreachable(error)) else step.attempts) + 1,
@@ -163,15 +163,15 @@ class Recorder:
             answers_others=is_own,
         )
         step.attempts += 1
-        if verdict.counted:
+        if decision.counted:
             step.counted += 1
         held.dirty.append(step)
         held.outcomes.append(
             ended_attempt(
-                held, step, started_at=started_at, finished_at=now, outcome=verdict.outcome, error=error, sent=sent
+                held, step, started_at=started_at, finished_at=now, outcome=decision.outcome, error=error, sent=sent
             )
         )
-        self.end_by(held, planned, verdict, error, now, is_own=is_own)
+        self.end_by(held, planned, decision, error, now, is_own=is_own)
 
     def answers_others(self, held: HeldRun, failed_at: datetime | None) -> bool:
         """Whether the destination has answered other runs since then; a first failure says nothing yet."""
@@ -186,7 +186,7 @@ class Recorder:
         """Give the open attempt its outcome, and let go of the run."""
         now = self._clock()
         is_own = self.answers_others(held, step.failed_at)
-        verdict = judge(
+        decision = judge(
             error,
             repeat=planned.definition.repeat,
             failures=step.counted if is_own or not _unreachable(error) else step.attempts,
@@ -196,20 +196,20 @@ class Recorder:
             probing=held.probing,
             answers_others=is_own,
         )
-        if not verdict.counted:
+        if not decision.counted:
             step.counted -= 1
             held.dirty.append(step)
         closing = {
-            "outcome": verdict.outcome,
+            "outcome": decision.outcome,
             "finished_at": now,
             "error": describe(error, held.learner),
             "http_status": getattr(error, "status", None),
             "may_have_acted": may_have_acted(error),
         }
         try:
-            self.end_by(held, planned, verdict, error, now, closing=(step, closing), is_own=is_own)
+            self.end_by(held, planned, decision, error, now, closing=(step, closing), is_own=is_own)
         except LeaseLostError:
-            self._append_late(held, step, verdict.outcome, None)
+            self._append_late(held, step, decision.outcome, None)
             raise
 
     def stop(
@@ -270,40 +270,40 @@ class Recorder:
         self,
         held: HeldRun,
         planned: PlannedStep,
-        verdict: Verdict,
+        decision: RetryDecision,
         error: Exception,
         now: datetime,
         *,
         closing: tuple[HeldStep, dict[str, Any]] | None = None,
         is_own: bool = False,
     ) -> None:
-        """Let go of a run as the verdict on an attempt says, and tell the breaker."""
+        """Let go of a run as the decision on an attempt says, and tell the breaker."""
         system = planned.definition.system
         if not isinstance(error, ApiError | LeaseLostError):
             log.error("run %s: %s failed in a way we do not know", held.id, planned.name, exc_info=error)
         with self._ledger.write() as connection:
             if closing is not None:
                 close_attempt(connection, held, closing[0], **closing[1])
-            if verdict.pause:
+            if decision.pause:
                 _pause(connection, system, describe(error, held.learner), now)
             cancelled = claims.write_progress(connection, held, now=now)
             if not self._adopt_late(connection, held, now):
-                if verdict.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
+                if decision.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
                     cancelled = None  # only the destination can tell whether there is anything left to cancel
                 claims.release_run(
                     connection,
                     held,
                     Ending(
-                        state=RunState.CANCELLED if cancelled else verdict.state,
-                        reason=cancelled or verdict.reason,
+                        state=RunState.CANCELLED if cancelled else decision.state,
+                        reason=cancelled or decision.reason,
                         note=unknown_note(planned)
-                        if planned.definition.repeat is Repeat.NEVER and verdict.state is RunState.REVIEW
+                        if planned.definition.repeat is Repeat.NEVER and decision.state is RunState.REVIEW
                         else describe(error, held.learner),
-                        next_attempt_at=verdict.next_attempt_at,
-                        lane_shut_until=verdict.lane_shut_until,
+                        next_attempt_at=decision.next_attempt_at,
+                        lane_shut_until=decision.lane_shut_until,
                     ),
                     now=now,
-                    detail={"step": planned.name, "outcome": verdict.outcome, "error": describe(error, held.learner)},
+                    detail={"step": planned.name, "outcome": decision.outcome, "error": describe(error, held.learner)},
                 )
             self._tell_breaker(connection, held, breaker_rules.evidence_of(error), now, error=error, is_own=is_own)
 

@@ -42,7 +42,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RetryDecision:
     """What becomes of the attempt, its run, and its destination."""
 
     outcome: Outcome
@@ -66,7 +66,7 @@ def judge(
     sent: bool = True,
     probing: bool = False,
     answers_others: bool = False,
-) -> Verdict:
+) -> RetryDecision:
     """Decide what a failed attempt of a call means; of a lookup: `workflows.execution.settling`.
 
     `failures` counts this step's failures that count, this one included. Failures to get ready do not (`sent` is False:
@@ -79,12 +79,14 @@ def judge(
     an `ApiError` is a fault of our own: on a call that is not safe to repeat its outcome is unknown.
     """
     if isinstance(error, LeaseShortError):
-        return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.LEASE_SHORT, counted=False, next_attempt_at=now)
+        return RetryDecision(
+            Outcome.RETRYABLE, RunState.WAITING, Reason.LEASE_SHORT, counted=False, next_attempt_at=now
+        )
     refused = refused_to_all(error, now)
     if refused is not None:
         return refused
     if isinstance(error, RequestRefusedError):
-        return Verdict(Outcome.FINAL, RunState.REVIEW, Reason.REQUEST_REFUSED)
+        return RetryDecision(Outcome.FINAL, RunState.REVIEW, Reason.REQUEST_REFUSED)
     is_api_error = isinstance(error, ApiError)
     unknown = error.outcome_unknown if isinstance(error, ApiError) else repeat is not Repeat.SAFE and sent
     retryable = error.retryable if isinstance(error, ApiError) else True
@@ -97,18 +99,22 @@ def judge(
     if unknown:
         return _unknown(error, repeat, patience=patience, now=now, rng=rng)
     if still_down or unreachable:
-        return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait)
+        return RetryDecision(
+            Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait
+        )
     if not retryable:
         reason = Reason.TLS_FAILURE if isinstance(error, ApiConnectionError) else Reason.REFUSED
-        return Verdict(Outcome.FINAL, RunState.FAILED, reason)
+        return RetryDecision(Outcome.FINAL, RunState.FAILED, reason)
     if not sent and is_api_error:
-        return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait)
+        return RetryDecision(
+            Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, counted=False, next_attempt_at=now + wait
+        )
     if failures >= patience.max_attempts and is_own and is_api_error:
-        return Verdict(Outcome.RETRYABLE, RunState.REVIEW, Reason.REQUEST_REFUSED)
+        return RetryDecision(Outcome.RETRYABLE, RunState.REVIEW, Reason.REQUEST_REFUSED)
     if failures >= patience.max_attempts:
         spent = Reason.ATTEMPTS_SPENT if is_api_error else Reason.UNEXPECTED_ERROR
-        return Verdict(Outcome.RETRYABLE, RunState.FAILED, spent)
-    return Verdict(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, next_attempt_at=now + wait)
+        return RetryDecision(Outcome.RETRYABLE, RunState.FAILED, spent)
+    return RetryDecision(Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING, next_attempt_at=now + wait)
 
 
 def _wait(error: BaseException, failures: int, *, base_seconds: float, max_seconds: float, rng: Random) -> timedelta:
@@ -123,17 +129,17 @@ def _wait(error: BaseException, failures: int, *, base_seconds: float, max_secon
     return timedelta(seconds=seconds)
 
 
-def _unknown(error: BaseException, repeat: Repeat, *, patience: Patience, now: datetime, rng: Random) -> Verdict:
+def _unknown(error: BaseException, repeat: Repeat, *, patience: Patience, now: datetime, rng: Random) -> RetryDecision:
     """The lane stays shut until the call has settled. What can be asked about is asked about soon, then again."""
     settled_at = now + timedelta(seconds=patience.settle_seconds)
     if repeat is Repeat.NEVER:
-        return Verdict(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, lane_shut_until=settled_at)
+        return RetryDecision(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, lane_shut_until=settled_at)
     soon = now + timedelta(
         seconds=backoff_seconds(1, base_seconds=patience.base_seconds, max_seconds=patience.probe_seconds, rng=rng)
     )
     # A server that asks to be left alone for longer is.
     asked_at = max(settled_at if repeat is Repeat.HARMLESS else soon, now + timedelta(seconds=wish_seconds(error)))
-    return Verdict(
+    return RetryDecision(
         Outcome.UNKNOWN,
         RunState.WAITING,
         Reason.SETTLING,
@@ -142,11 +148,11 @@ def _unknown(error: BaseException, repeat: Repeat, *, patience: Patience, now: d
     )
 
 
-def refused_to_all(error: BaseException, now: datetime) -> Verdict | None:
+def refused_to_all(error: BaseException, now: datetime) -> RetryDecision | None:
     """Where our credentials are refused: the destination is paused, and the run waits at no cost."""
     if not isinstance(error, AuthenticationError | PermissionDeniedError):
         return None
-    return Verdict(
+    return RetryDecision(
         Outcome.RETRYABLE, RunState.WAITING, Reason.AUTHENTICATION, counted=False, next_attempt_at=now, pause=True
     )
 

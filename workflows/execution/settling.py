@@ -12,7 +12,7 @@ from worker.errors import ApiError
 from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS, Asked
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
-from workflows.execution.retry_policy import Patience, Verdict, refused_to_all, wish_seconds
+from workflows.execution.retry_policy import Patience, RetryDecision, refused_to_all, wish_seconds
 
 LONGEST_ASKING = timedelta(days=1)
 """After that a person is asked, who may learn what no answer tells."""
@@ -27,12 +27,12 @@ def is_proof(asked: Asked, *, started_at: datetime, answer_seconds: float, patie
 
 def after_answer(
     asked: Asked, *, answer_seconds: float, now: datetime, started_at: datetime, patience: Patience
-) -> Verdict:
+) -> RetryDecision:
     """What follows from an answer that showed no match and proves nothing yet."""
     is_prompt = answer_seconds <= PROMPT_ANSWER_SECONDS
     prompt_at = asked.prompt_at or (now if is_prompt else None)
     if not is_prompt and now - (asked.since or started_at) >= LONGEST_ASKING:
-        return Verdict(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, counted=False)
+        return RetryDecision(Outcome.UNKNOWN, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, counted=False)
     next_at = now + timedelta(seconds=patience.probe_seconds)
     settle = timedelta(seconds=patience.settle_seconds)
     if prompt_at is not None and prompt_at + settle > now:
@@ -42,7 +42,7 @@ def after_answer(
 
 def after_failure(
     asked: Asked, error: BaseException, *, now: datetime, started_at: datetime, answers_others: bool, patience: Patience
-) -> Verdict:
+) -> RetryDecision:
     """What follows from a lookup without an answer. It counts as no attempt; nothing is sent until there is one.
 
     `answers_others`: the destination answered other runs since a lookup first failed, so that it is this one it fails.
@@ -52,17 +52,17 @@ def after_failure(
         return refused
     is_spent = answers_others and asked.failures + 1 >= patience.max_attempts
     if is_spent or now - (asked.since or started_at) >= LONGEST_ASKING:
-        return Verdict(Outcome.RETRYABLE, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, counted=False)
+        return RetryDecision(Outcome.RETRYABLE, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, counted=False)
     seconds = patience.probe_seconds
     if isinstance(error, ApiError):
         seconds = max(seconds, wish_seconds(error))
     return _asked_again(Outcome.RETRYABLE, now + timedelta(seconds=seconds), asked.prompt_at, patience)
 
 
-def _asked_again(outcome: Outcome, next_at: datetime, prompt_at: datetime | None, patience: Patience) -> Verdict:
+def _asked_again(outcome: Outcome, next_at: datetime, prompt_at: datetime | None, patience: Patience) -> RetryDecision:
     """The lane stays shut for as long as the call may still be carried out."""
     settle = timedelta(seconds=patience.settle_seconds)
-    return Verdict(
+    return RetryDecision(
         outcome,
         RunState.WAITING,
         Reason.SETTLING,

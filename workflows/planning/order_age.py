@@ -32,7 +32,7 @@ class Age(Enum):
     """Its id says one thing and its date the other: an import, a restore, or a date that was shifted."""
 
 
-class Verdict(Enum):
+class StartDecision(Enum):
     """What the start means for a paid order."""
 
     PLAN = "plan"
@@ -91,7 +91,7 @@ def misdated(orders: Iterable[tuple[str, datetime | None]], start_at: datetime) 
 
 @dataclass(frozen=True)
 class Sighting:
-    """How a paid order was come by, for the start's verdict."""
+    """How a paid order was come by, for the decision of the start."""
 
     is_decided: bool = False
     """It was taken to be from before the start, and that is final."""
@@ -106,22 +106,22 @@ class Sighting:
     """Its id was another buyer's when that was decided: a restored shop gives ids anew."""
 
 
-def verdict(age: Age, sighting: Sighting) -> Verdict:
+def decide(age: Age, sighting: Sighting) -> StartDecision:
     """Whether a paid order is planned, ignored or held.
 
     A decision stays, whatever the date says later; the operator who names the order makes it a question.
     """
     if sighting.is_decided:
         is_question = sighting.is_manual or sighting.is_in_hand or sighting.is_another_buyers
-        return Verdict.HOLD if is_question else Verdict.IGNORE
+        return StartDecision.HOLD if is_question else StartDecision.IGNORE
     if sighting.seen_before or age is Age.NEW or (age is Age.UNDATED and not sighting.is_sweep):
-        return Verdict.PLAN
+        return StartDecision.PLAN
     if age is Age.OLDER and sighting.is_sweep and not sighting.is_manual and not sighting.is_in_hand:
-        return Verdict.IGNORE
-    return Verdict.HOLD
+        return StartDecision.IGNORE
+    return StartDecision.HOLD
 
 
-def start_verdict(order: Order, situation: Situation, *, has_runs: bool) -> Verdict:
+def start_decision(order: Order, situation: Situation, *, has_runs: bool) -> StartDecision:
     """What the source's start means for a paid order in its situation."""
     start = Start(situation.start_at, situation.mark, is_swept=situation.is_swept)
     age = age_of(order.id, order.created_at, start)
@@ -133,4 +133,4 @@ def start_verdict(order: Order, situation: Situation, *, has_runs: bool) -> Verd
         is_in_hand=has_runs or situation.is_awaited,
         is_another_buyers=situation.is_another_buyers,
     )
-    return verdict(Age.CONTRADICTED if situation.is_misdated and age is Age.OLDER else age, sighting)
+    return decide(Age.CONTRADICTED if situation.is_misdated and age is Age.OLDER else age, sighting)

@@ -34,7 +34,7 @@ from workflows.planning.model import (
     WithdrawCancel,
 )
 from workflows.planning.offers import Grant, Offers
-from workflows.planning.order_age import Verdict, start_verdict
+from workflows.planning.order_age import StartDecision, start_decision
 from workflows.planning.required_runs import awaits, held_placeholder, wanted_runs
 from workflows.planning.reviews import (
     CANCEL_REASONS,
@@ -142,10 +142,10 @@ class _Planner:
     # Paid
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
-        found = start_verdict(self.order, self.situation, has_runs=bool(self.runs))
-        if found is Verdict.IGNORE:
+        found = start_decision(self.order, self.situation, has_runs=bool(self.runs))
+        if found is StartDecision.IGNORE:
             return OrderState.IGNORED, Reason.BEFORE_START, True
-        if found is Verdict.HOLD:
+        if found is StartDecision.HOLD:
             self.hold = Reason.OLDER_THAN_START
         return self._plan_seats()
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.faults.chaos.log_reading import LogReading
-from tests.faults.chaos.verdict import Verdict, percentile
+from tests.faults.chaos.verdict import ChaosVerdict, percentile
 
 _LINE_EVERY_SECONDS = 10.0
 _SHOWN = 20
@@ -99,7 +99,7 @@ class Outcome:
     ended_by_themselves: Counter[str]
     stopped: Counter[str]
     full_disk_exits: Counter[str]
-    verdict: Verdict
+    verdict: ChaosVerdict
     logs: LogReading
     is_settled: bool
     settle_seconds: float

@@ -12,7 +12,7 @@ from tests.faults.chaos.fleet import Freeze
 from tests.faults.chaos.ledger_facts import AttemptFact, RunFact
 from tests.faults.chaos.sales import Sale, Seat
 from tests.faults.chaos.storefront import Sold
-from tests.faults.chaos.verdict import Evidence, Verdict, judge, percentile
+from tests.faults.chaos.verdict import ChaosVerdict, Evidence, judge, percentile
 
 SOLD_AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 SEAT = Seat("studiocart", "10001", "learner-1@example.test", 501)
@@ -63,12 +63,12 @@ def judged(
     sold: Sold = SOLD,
     attempts: tuple[AttemptFact, ...] = (),
     **more: Any,
-) -> Verdict:
+) -> ChaosVerdict:
     evidence = {"findings": (), "freezes": ()} | more
     return judge(Evidence(sold=[sold], effects=effects, runs=runs, attempts=attempts, **evidence))
 
 
-def wrong(verdict: Verdict) -> set[str]:
+def wrong(verdict: ChaosVerdict) -> set[str]:
     return {name for name, found in verdict.wrong.items() if found}
 
 

@@ -40,7 +40,7 @@ class Evidence:
 
 
 @dataclass
-class Verdict:
+class ChaosVerdict:
     """The judgement. Everything but `seats`, `comped`, `parked`, `by_thaw` and the times is a list of what is wrong."""
 
     seats: int = 0
@@ -84,9 +84,9 @@ class Verdict:
         }
 
 
-def judge(evidence: Evidence) -> Verdict:
+def judge(evidence: Evidence) -> ChaosVerdict:
     """Judge the whole run."""
-    verdict = Verdict()
+    verdict = ChaosVerdict()
     made = _by_seat(evidence.effects)
     runs = defaultdict(list)
     for run in evidence.runs:
@@ -116,7 +116,7 @@ def _by_seat(effects: Iterable[Mapping[str, Any]]) -> dict[Seat, list[Mapping[st
 
 
 def _judge_seat(
-    verdict: Verdict,
+    verdict: ChaosVerdict,
     evidence: Evidence,
     sold: Sold,
     seat: Seat,
@@ -144,7 +144,7 @@ def _judge_seat(
 
 
 def _judge_doubled(
-    verdict: Verdict,
+    verdict: ChaosVerdict,
     evidence: Evidence,
     seat: Seat,
     effects: list[Mapping[str, Any]],
@@ -180,7 +180,7 @@ def _is_explained_by_thaw(
     )
 
 
-def _count_runs(verdict: Verdict, runs: Sequence[RunFact]) -> None:
+def _count_runs(verdict: ChaosVerdict, runs: Sequence[RunFact]) -> None:
     for run in runs:
         if run.state == RunState.REVIEW:
             verdict.parked[run.reason or "without a reason"] += 1
@@ -191,7 +191,7 @@ def _count_runs(verdict: Verdict, runs: Sequence[RunFact]) -> None:
             verdict.stuck.append(f"{run.id} {run.key}: {run.state} {run.reason or ''}".strip())
 
 
-def _compare_findings(verdict: Verdict, evidence: Evidence) -> None:
+def _compare_findings(verdict: ChaosVerdict, evidence: Evidence) -> None:
     """Reconcile must find what the effect log shows, and nothing else: revocations are questions, not differences."""
     for finding in evidence.findings:
         ids = set(finding["learningcart_order_ids"])

@@ -80,7 +80,7 @@ class Trial:
 
 
 @dataclass
-class Verdict:
+class TrialResult:
     """What a trial came to."""
 
     trial: Trial
@@ -115,7 +115,7 @@ class Verdict:
 # One story, told by a process that dies or writes
 
 
-def tell_story(site: TrialSite, trial: Trial, order_id: int, errand: Errand, verdict: Verdict | None) -> None:
+def tell_story(site: TrialSite, trial: Trial, order_id: int, errand: Errand, verdict: TrialResult | None) -> None:
     """Bring an order in and start the errand's process; where it is doomed, return when it is dead and others work."""
     if trial.story is Story.TOLD:
         _take_webhook(site, order_id, errand, verdict)
@@ -142,7 +142,7 @@ def tell_story(site: TrialSite, trial: Trial, order_id: int, errand: Errand, ver
     # Else it was a child of the pool, and its parent is left to make another.
 
 
-def _take_webhook(site: TrialSite, order_id: int, errand: Errand, verdict: Verdict | None) -> None:
+def _take_webhook(site: TrialSite, order_id: int, errand: Errand, verdict: TrialResult | None) -> None:
     site.start_process(site.errand("worker"))
     process, port = site.start_web(errand)
     answered = site.tell(order_id, port)
@@ -190,10 +190,10 @@ def _are_acknowledged(points: Sequence[Point]) -> bool:
     return all(counts[boundary] <= counts[Boundary(ACKNOWLEDGED, boundary.place)] for boundary in received)
 
 
-def judge(site: TrialSite, trial: Trial) -> tuple[Verdict, int]:
+def judge(site: TrialSite, trial: Trial) -> tuple[TrialResult, int]:
     """Kill a process at its boundary, let others take over, and read the books. Also the order's id."""
     site.clear()
-    verdict = Verdict(trial)
+    verdict = TrialResult(trial)
     order_id = site.sell()
     errand = site.errand(trial.command, doom=trial.doom, pool=trial.pool)
     try:
@@ -270,11 +270,11 @@ def from_intent(points: Sequence[Point]) -> list[Point]:
 
 
 def judge_all(
-    sites: Sites, trials: Sequence[Trial], spread: ThreadPoolExecutor, told: Callable[[Verdict], None]
-) -> list[Verdict]:
+    sites: Sites, trials: Sequence[Trial], spread: ThreadPoolExecutor, told: Callable[[TrialResult], None]
+) -> list[TrialResult]:
     """Run every trial, and read all books once more at the end, for what came late."""
 
-    def one(trial: Trial) -> tuple[Verdict, TrialSite, int]:
+    def one(trial: Trial) -> tuple[TrialResult, TrialSite, int]:
         with sites.borrowed() as site:
             verdict, order_id = judge(site, trial)
         told(verdict)
@@ -288,7 +288,7 @@ def judge_all(
     return [verdict for verdict, _, _ in judged]
 
 
-def summary(verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
+def summary(verdicts: Sequence[TrialResult], seconds: float) -> dict[str, Any]:
     """The counts, and every trial."""
     return {
         "boundaries": len(verdicts),
@@ -301,7 +301,7 @@ def summary(verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
     }
 
 
-def table_of(verdicts: Sequence[Verdict]) -> Table:
+def table_of(verdicts: Sequence[TrialResult]) -> Table:
     """Every trial in a line."""
     table = Table("boundary", "killed process", "recovered in", "ok", title="Killed by SIGKILL at every boundary")
     for verdict in verdicts:
@@ -336,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trials = enumerate_trials(sites, spread)
         console.print(f"{len(trials)} boundaries enumerated in {time.monotonic() - began:.0f} s")
 
-        def told(verdict: Verdict) -> None:
+        def told(verdict: TrialResult) -> None:
             if not verdict.ok:
                 console.print(f"FAILED {verdict.trial}: {verdict.problem}", markup=False)
 

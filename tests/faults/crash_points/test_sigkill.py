@@ -11,7 +11,16 @@ import pytest
 from tests.faults.crash_points import doomed_process
 from tests.faults.crash_points.deployment import Sites
 from tests.faults.crash_points.doomed_process import Point
-from tests.faults.crash_points.sigkill import COMPED_ORDER_SENT, Effect, Story, Trial, Verdict, judge, judge_all, record
+from tests.faults.crash_points.sigkill import (
+    COMPED_ORDER_SENT,
+    Effect,
+    Story,
+    Trial,
+    TrialResult,
+    judge,
+    judge_all,
+    record,
+)
 from tests.faults.simulation.boundaries import ACKNOWLEDGED, COMMIT, COMMITTED, RECEIVED, SENT, Boundary
 from tests.integration.servers import PostgresServer, RedisServer
 
@@ -34,7 +43,7 @@ def sites(postgres_server: PostgresServer, redis_server: RedisServer, tmp_path: 
 
 
 def test_order_is_provisioned_once_when_a_process_is_killed_at_its_boundary(sites: Sites) -> None:
-    told: list[Verdict] = []
+    told: list[TrialResult] = []
     with ThreadPoolExecutor(len(TRIALS)) as spread:
         verdicts = judge_all(sites, TRIALS, spread, told.append)
     assert [verdict.problem for verdict in verdicts] == [""] * len(TRIALS)

@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BugResult:
     """What became of one bug."""
 
     bug: Bug
@@ -59,7 +59,7 @@ class Trial:
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Plant the bug of this name alone; may be repeated.")] = None,
     jobs: Annotated[int, typer.Option(help="How many detectors run at once.", min=1)] = min(2, os.cpu_count() or 1),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the verdicts.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the results.")] = None,
     *,
     list_bugs: Annotated[bool, typer.Option("--list", help="Tell which bugs there are, and plant none.")] = False,
 ) -> None:
@@ -80,20 +80,20 @@ def main(
                 console.print(f"Without any bug, {trouble}", highlight=False, soft_wrap=True)
             console.print("A detector that always fails catches nothing: no bug was planted.")
             sys.exit(2)
-        verdicts = _plant_all(bugs, pristine, jobs, progress)
-    console.print(_table_of(verdicts))
-    survivors = [verdict for verdict in verdicts if not verdict.seen.caught]
-    for verdict in survivors:
-        why = verdict.seen.words or f"{verdict.bug.caught_by} saw nothing"
-        console.print(f"survived: {verdict.bug.name}: {why}", highlight=False, soft_wrap=True)
+        results = _plant_all(bugs, pristine, jobs, progress)
+    console.print(_table_of(results))
+    survivors = [result for result in results if not result.seen.caught]
+    for result in survivors:
+        why = result.seen.words or f"{result.bug.caught_by} saw nothing"
+        console.print(f"survived: {result.bug.name}: {why}", highlight=False, soft_wrap=True)
     if changed := _changed(before):
         console.print(f"Changed meanwhile by somebody, and not looked at: {', '.join(changed)}", soft_wrap=True)
-    caught, seconds = len(verdicts) - len(survivors), time.perf_counter() - began
-    cpu_seconds = sum(verdict.seen.cpu_seconds for verdict in verdicts)
-    console.print(f"caught {caught}/{len(verdicts)} planted bugs ({seconds:.0f} s, {cpu_seconds:.0f} s of CPU)")
+    caught, seconds = len(results) - len(survivors), time.perf_counter() - began
+    cpu_seconds = sum(result.seen.cpu_seconds for result in results)
+    console.print(f"caught {caught}/{len(results)} planted bugs ({seconds:.0f} s, {cpu_seconds:.0f} s of CPU)")
     if json_file is not None:
-        shape = {"caught": caught, "total": len(verdicts), "seconds": round(seconds, 1)}
-        json_file.write_text(json.dumps(shape | {"bugs": [verdict.shape() for verdict in verdicts]}, indent=2))
+        shape = {"caught": caught, "total": len(results), "seconds": round(seconds, 1)}
+        json_file.write_text(json.dumps(shape | {"bugs": [result.shape() for result in results]}, indent=2))
     sys.exit(1 if survivors else 0)
 
 
@@ -113,12 +113,12 @@ def _try_detectors(detectors: Iterable[Detector], pristine: Path, jobs: int, pro
     return [str(trial) for trial in trials if not trial.is_silent]
 
 
-def _plant_all(bugs: list[Bug], pristine: Path, jobs: int, progress: Progress) -> list[Verdict]:
-    def plant(bug: Bug) -> Verdict:
-        return Verdict(bug, copy_of_tree.detect(bug, pristine))
+def _plant_all(bugs: list[Bug], pristine: Path, jobs: int, progress: Progress) -> list[BugResult]:
+    def plant(bug: Bug) -> BugResult:
+        return BugResult(bug, copy_of_tree.detect(bug, pristine))
 
     found = list(_all_at_once(plant, bugs, jobs, progress, "planted bugs"))
-    return sorted(found, key=lambda verdict: bugs.index(verdict.bug))
+    return sorted(found, key=lambda result: bugs.index(result.bug))
 
 
 def _all_at_once(
@@ -153,11 +153,11 @@ def _list_of(bugs: list[Bug]) -> Table:
     return table
 
 
-def _table_of(verdicts: list[Verdict]) -> Table:
+def _table_of(results: list[BugResult]) -> Table:
     table = Table("bug", "caught by", "CPU seconds")
-    for verdict in verdicts:
-        by = str(verdict.bug.caught_by) if verdict.seen.caught else "SURVIVED"
-        table.add_row(verdict.bug.name, by, f"{verdict.seen.cpu_seconds:.1f}")
+    for result in results:
+        by = str(result.bug.caught_by) if result.seen.caught else "SURVIVED"
+        table.add_row(result.bug.name, by, f"{result.seen.cpu_seconds:.1f}")
     return table
 
 

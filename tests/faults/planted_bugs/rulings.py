@@ -75,8 +75,8 @@ RULINGS = (
         "paid order of before the start given",
         "What was handled by hand before Cartbridge came is given a second time.",
         _AGE,
-        "        return Verdict.HOLD if is_question else Verdict.IGNORE\n",
-        "        return Verdict.HOLD if is_question else Verdict.PLAN\n",
+        "        return StartDecision.HOLD if is_question else StartDecision.IGNORE\n",
+        "        return StartDecision.HOLD if is_question else StartDecision.PLAN\n",
         Simulated(),
     ),
     Bug(

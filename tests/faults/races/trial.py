@@ -11,7 +11,7 @@ from random import Random
 
 from tests.faults.races.actors import Storm
 from tests.faults.races.deployment import Company
-from tests.faults.races.verdict import Verdict, judge
+from tests.faults.races.verdict import RaceVerdict, judge
 from worker.sandbox import Fault
 from worker.sandbox.faults import Kind, When
 
@@ -39,7 +39,7 @@ class Trial:
     """What came of one seed."""
 
     seed: int
-    verdict: Verdict
+    verdict: RaceVerdict
     seconds: float
     waves: int
     messages: int

@@ -22,7 +22,7 @@ SETTLED = frozenset({Outcome.OK, Outcome.ADOPTED})
 
 
 @dataclass
-class Verdict:
+class RaceVerdict:
     """What became of the seats that a trial sold."""
 
     runs: int = 0
@@ -34,10 +34,10 @@ class Verdict:
     violations: list[str] = field(default_factory=list)
 
 
-def judge(company: Company, sales: Sequence[Sale], arrivals: Arrivals, *, disturbed: bool) -> Verdict:
+def judge(company: Company, sales: Sequence[Sale], arrivals: Arrivals, *, disturbed: bool) -> RaceVerdict:
     """Look at everything a finished trial has left. `disturbed`: answers were lost, so that calls may be repeated."""
     books = _Books.read(company, sales)
-    verdict = Verdict(runs=len(books.runs))
+    verdict = RaceVerdict(runs=len(books.runs))
     _count(company, sales, verdict)
     verdict.violations += company.troubles
     verdict.violations += company.site.overlaps
@@ -93,7 +93,7 @@ class _Books:
         return [event for event in self.events if event["run_id"] == run_id]
 
 
-def _count(company: Company, sales: Sequence[Sale], verdict: Verdict) -> None:
+def _count(company: Company, sales: Sequence[Sale], verdict: RaceVerdict) -> None:
     """Compare the seats that were sold with the comped orders that were made, by learner and price."""
     sold = Counter((seat.email.casefold(), seat.price_id) for sale in sales for seat in sale.seats)
     emails = {email for email, _ in sold}

@@ -15,7 +15,7 @@ import pytest
 from tests.faults.harness.product import Rig
 from tests.integration.clients.threedcart_store import FIELDS, a_sale, ids_of, settings_of, source_of
 from worker.cli.check.command import _print_findings
-from worker.cli.check.probes import Finding, probe_all
+from worker.cli.check.probes import ProbeResult, probe_all
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.threedcart.models import CartFields, ItemOption
 from worker.errors import (
@@ -191,7 +191,7 @@ def test_one_order_is_fetched_as_it_is_now_when_asked_for(sandbox: Sandbox, clie
 
 
 def test_check_asks_for_one_order_when_orders_are_enabled(sandbox: Sandbox, tmp_path: Path) -> None:
-    def found(**overrides: str) -> Finding:
+    def found(**overrides: str) -> ProbeResult:
         settings = settings_of(sandbox, **overrides).model_copy(update={"offers_file": tmp_path / "offers.toml"})
         return next(each for each in probe_all(settings) if each.name == "threedcart")
 

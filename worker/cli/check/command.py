@@ -16,7 +16,7 @@ from worker.settings.warnings import warnings_of
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from worker.cli.check.result import Finding
+    from worker.cli.check.result import ProbeResult
     from worker.settings.settings import Settings
 
 
@@ -61,7 +61,7 @@ def check_command(
         raise typer.Exit(FAILED)
 
 
-def _verdict(findings: list[Finding], paused: list[str]) -> tuple[str, bool]:
+def _verdict(findings: list[ProbeResult], paused: list[str]) -> tuple[str, bool]:
     failed = [finding.name for finding in findings if finding.failed]
     if failed:
         verb = "needs" if len(failed) == 1 else "need"
@@ -108,7 +108,7 @@ def _told_by_ledger(settings: Settings) -> list[str]:
         ledger.close()
 
 
-def _shape(finding: Finding) -> dict[str, Any]:
+def _shape(finding: ProbeResult) -> dict[str, Any]:
     return {
         **asdict(finding),
         "missing": list(finding.missing),
@@ -117,7 +117,7 @@ def _shape(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _print_findings(findings: list[Finding], warnings: list[str], verdict: str, *, ok: bool) -> None:
+def _print_findings(findings: list[ProbeResult], warnings: list[str], verdict: str, *, ok: bool) -> None:
     out = console()
     rows = []
     for finding in findings:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.cli.check.result import Finding
+from worker.cli.check.result import ProbeResult
 from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
 from worker.formatting import counted
@@ -24,7 +24,7 @@ SUBJECT = "Test mail from Cartbridge"
 TEXT = "Cartbridge can send mail through this server. Nothing needs to be done.\n"
 
 
-def probe_mail(settings: Settings) -> Iterator[Finding]:
+def probe_mail(settings: Settings) -> Iterator[ProbeResult]:
     """The mail server (greeted, logged in to, and sent nothing), the templates, and new customers' passwords."""
     mail = settings.mail
     yield _probe_server(mail)
@@ -33,39 +33,39 @@ def probe_mail(settings: Settings) -> Iterator[Finding]:
     yield _about_passwords(settings)
 
 
-def send_test_mail(settings: Settings, address: str) -> Finding:
+def send_test_mail(settings: Settings, address: str) -> ProbeResult:
     """Send one mail to `address`, for real."""
     mail = settings.mail
     if not mail.is_configured:
         step = f"Set {', '.join(mail.missing())}."
-        return Finding("test mail", "mail", configured=True, accepted=False, detail="mail is off", next_step=step)
+        return ProbeResult("test mail", "mail", configured=True, accepted=False, detail="mail is off", next_step=step)
     try:
         recipient = MailAddress.parse(address)
     except ValueError:
-        return Finding("test mail", "mail", configured=True, accepted=False, detail="that is no email address")
+        return ProbeResult("test mail", "mail", configured=True, accepted=False, detail="that is no email address")
     with closing(MailClient(mail, secrets=known_secrets)) as client:
         try:
             message_id = client.send(Mail(recipient, SUBJECT, TEXT, f"test-{secrets.token_hex(8)}"))
         except ApiError as error:
             return _refused("test mail", mail, error)
     detail = f"taken by {mail.host} as {message_id}"
-    return Finding("test mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
+    return ProbeResult("test mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
 
 
-def _probe_server(mail: MailSettings) -> Finding:
+def _probe_server(mail: MailSettings) -> ProbeResult:
     missing = tuple(mail.missing())
     if missing:
         step = f"Set {', '.join(missing)}." if mail.is_begun else f"Off. To use it, set {', '.join(missing)}."
-        return Finding("mail", "mail", configured=False, next_step=step, missing=missing)
+        return ProbeResult("mail", "mail", configured=False, next_step=step, missing=missing)
     with closing(MailClient(mail, secrets=known_secrets)) as client:
         try:
             detail = client.verify()
         except ApiError as error:
             return _refused("mail", mail, error)
-    return Finding("mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
+    return ProbeResult("mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
 
 
-def _refused(name: str, mail: MailSettings, error: ApiError) -> Finding:
+def _refused(name: str, mail: MailSettings, error: ApiError) -> ProbeResult:
     address = f"{mail.host}:{mail.port_number}"
     if isinstance(error, AuthenticationError):
         step = "Correct CARTBRIDGE_MAIL__USERNAME and CARTBRIDGE_MAIL__PASSWORD."
@@ -73,16 +73,16 @@ def _refused(name: str, mail: MailSettings, error: ApiError) -> Finding:
         step = "May this user send as CARTBRIDGE_MAIL__SENDER?"
     elif error.status is None:
         step = f"Is {address} right (CARTBRIDGE_MAIL__HOST, __PORT, __SECURITY), and the network open?"
-        return Finding(name, "mail", configured=True, reachable=False, detail=str(error), next_step=step)
+        return ProbeResult(name, "mail", configured=True, reachable=False, detail=str(error), next_step=step)
     else:
         step = "Read what the server answered, and try again."
-    return Finding(name, "mail", configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    return ProbeResult(name, "mail", configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
 
 
-def _probe_templates(mail: MailSettings) -> Finding:
+def _probe_templates(mail: MailSettings) -> ProbeResult:
     problems = list(MailTemplates(mail.templates_directory).problems())
     where = "built in" if mail.templates_directory is None else f"{mail.templates_directory}, else built in"
-    return Finding(
+    return ProbeResult(
         "mail templates",
         "mail",
         configured=True,
@@ -92,14 +92,14 @@ def _probe_templates(mail: MailSettings) -> Finding:
     )
 
 
-def _about_passwords(settings: Settings) -> Finding:
+def _about_passwords(settings: Settings) -> ProbeResult:
     passwords = settings.passwords
     kept = _kept_passwords(settings)
     keys = [] if passwords.key is None else keys_in(passwords.key)
     seal = PasswordSeal(keys) if keys else None
     shut = [run_id for run_id, ciphertext in kept if seal is None or not seal.opens(ciphertext, run_id=run_id)]
     if shut:
-        return Finding(
+        return ProbeResult(
             "passwords",
             "mail",
             configured=True,
@@ -112,12 +112,12 @@ def _about_passwords(settings: Settings) -> Finding:
             "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail and "
             f"CARTBRIDGE_PASSWORDS__KEY, which is made by: {MAKE_A_KEY}"
         )
-        return Finding("passwords", "mail", configured=False, next_step=step)
+        return ProbeResult("passwords", "mail", configured=False, next_step=step)
     detail = (
         f"mailed to new customers; {len(kept)} kept now, sealed by {counted(len(keys), 'key')}, "
         f"for {passwords.keep_days:g} days at most"
     )
-    return Finding("passwords", "mail", configured=True, accepted=True, detail=detail)
+    return ProbeResult("passwords", "mail", configured=True, accepted=True, detail=detail)
 
 
 def _kept_passwords(settings: Settings) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from worker.broker.app import create_celery
 from worker.cli.check.follow_on_warnings import follow_on_warnings
 from worker.cli.check.mail_probes import probe_mail
 from worker.cli.check.privacy_notes import erasures_problem, retention_note
-from worker.cli.check.result import Finding, StatusReading, with_notes
+from worker.cli.check.result import ProbeResult, StatusReading, with_notes
 from worker.cli.check.threedcart_probe import ask_threedcart
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import LearningCartClient
@@ -31,10 +31,10 @@ from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, Thr
 from workflows.planning.offers import OffersError
 from workflows.planning.offers_file import load_offers
 
-__all__ = ["Finding", "paused_systems", "probe_all"]
+__all__ = ["ProbeResult", "paused_systems", "probe_all"]
 
 
-def probe_all(settings: Settings) -> Iterator[Finding]:
+def probe_all(settings: Settings) -> Iterator[ProbeResult]:
     """Every part, one finding each, as they are found. Sends a real token request and asks for real lists of orders."""
     yield _probe_offers(settings)  # first: with a mistake in it everything else looks well
     for name, system in settings.systems().items():
@@ -103,19 +103,19 @@ _ASK: dict[str, Callable[[Any], str]] = {
 """How to ask each system something harmless that shows both the way and the credentials."""
 
 
-def _probe_system(name: str, system: SystemSettings) -> Finding:
+def _probe_system(name: str, system: SystemSettings) -> ProbeResult:
     kind = "destination" if name in DESTINATIONS else "source"
     missing = tuple(system.missing())
     if missing:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
-        return Finding(name, kind, configured=False, next_step=step, missing=missing)
+        return ProbeResult(name, kind, configured=False, next_step=step, missing=missing)
     statuses: tuple[StatusReading, ...] = ()
     try:
         if isinstance(system, ThreedcartSettings):
             detail, statuses = ask_threedcart(system)
         else:
             detail = _ASK[name](system)
-        return Finding(
+        return ProbeResult(
             name, kind, configured=True, reachable=True, accepted=True, detail=detail, order_statuses=statuses
         )
     except ApiError as error:
@@ -124,7 +124,7 @@ def _probe_system(name: str, system: SystemSettings) -> Finding:
             return found
         return replace(found, next_step=f"{found.next_step} Until then no unused cart is deleted.")
     except CartbridgeError as error:
-        return Finding(
+        return ProbeResult(
             name, kind, configured=True, reachable=False, detail=str(error), next_step="Correct its settings."
         )
 
@@ -140,43 +140,49 @@ _STEPS: Final[dict[type[ApiError], str]] = {
 """What to do about what an `ApiError`'s status does not tell."""
 
 
-def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> Finding:
+def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> ProbeResult:
     credentials = ", ".join(system.variable(attribute) for attribute in system.required if attribute != "base_url")
     address = system.variable("base_url")
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         step = f"Correct {credentials}."
-        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+        return ProbeResult(
+            name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
+        )
     told = _STEPS.get(type(error))
     if told is not None:
         step = told.format(address=address)
-        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+        return ProbeResult(
+            name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
+        )
     if error.status is not None and 300 <= error.status < 400:
         step = f"The site has moved: set {address} to the address that it names, with the API's path."
-        return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+        return ProbeResult(
+            name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
+        )
     if error.status is None:
         step = f"Is {system.base_url} right ({address}), and the network open?"
-        return Finding(name, kind, configured=True, reachable=False, detail=str(error), next_step=step)
+        return ProbeResult(name, kind, configured=True, reachable=False, detail=str(error), next_step=step)
     step = f"Does {address} name the API itself? Else try again later."
-    return Finding(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    return ProbeResult(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
 
 
 _OWNER = "Its role owns the audit trail and could rewrite it. See docs/security.md, The role on PostgreSQL."
 
 
-def _probe_ledger(settings: Settings) -> Finding:
+def _probe_ledger(settings: Settings) -> ProbeResult:
     label = settings.shown_database_url
     ledger = Ledger(settings.database_url.get_secret_value())
     if ledger.path is not None and not ledger.path.exists():
         # `up` makes its own file: not there yet is no fault.
         step = "Run: cartbridge migrate (or `cartbridge up`, which makes it)"
-        return Finding("ledger", "ledger", configured=True, detail=f"{label} does not exist yet", next_step=step)
+        return ProbeResult("ledger", "ledger", configured=True, detail=f"{label} does not exist yet", next_step=step)
     try:
         ledger.check_schema()
         with ledger.read() as connection:
             changed, owned = guard_warning(connection), owned_tables(connection)
             unlisted = erasures_problem(settings, connection)
     except SchemaMismatchError as error:
-        return Finding(
+        return ProbeResult(
             "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=str(error)
         )
     except SQLAlchemyError as error:
@@ -186,16 +192,18 @@ def _probe_ledger(settings: Settings) -> Finding:
             if ledger.is_sqlite
             else "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
         )
-        return Finding("ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step)
+        return ProbeResult(
+            "ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step
+        )
     finally:
         ledger.close()
     if changed is not None:
-        return Finding(
+        return ProbeResult(
             "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=changed
         )
     step = " ".join(each for each in (unlisted, _OWNER if owned else "") if each)
     told = f"{label}; {retention_note(settings)}"
-    return Finding("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=told, next_step=step)
+    return ProbeResult("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=told, next_step=step)
 
 
 def paused_systems(settings: Settings) -> list[str]:
@@ -211,29 +219,29 @@ def paused_systems(settings: Settings) -> list[str]:
         ledger.close()
 
 
-def _probe_broker(settings: Settings) -> Finding:
+def _probe_broker(settings: Settings) -> ProbeResult:
     label = settings.shown_broker_url
     if settings.embedded:
-        return Finding("broker", "broker", configured=True, detail=f"{label}, inside `cartbridge up`")
+        return ProbeResult("broker", "broker", configured=True, detail=f"{label}, inside `cartbridge up`")
     ledger = Ledger(settings.database_url.get_secret_value())
     celery = create_celery(settings)
     try:
         if Dispatcher(celery, ledger).broker_ok():
-            return Finding("broker", "broker", configured=True, reachable=True, accepted=True, detail=label)
+            return ProbeResult("broker", "broker", configured=True, reachable=True, accepted=True, detail=label)
     finally:
         celery.close()
     step = "Is it running, and CARTBRIDGE_BROKER_URL right? Webhooks are taken all the same; runs wait."
-    return Finding("broker", "broker", configured=True, reachable=False, detail=label, next_step=step)
+    return ProbeResult("broker", "broker", configured=True, reachable=False, detail=label, next_step=step)
 
 
-def _probe_offers(settings: Settings) -> Finding:
+def _probe_offers(settings: Settings) -> ProbeResult:
     path = settings.offers_file
     try:
         offers = load_offers(path)
     except OffersError as error:
         problem = error.problems[0]
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        return Finding(
+        return ProbeResult(
             "offers",
             "offers",
             configured=True,
@@ -247,4 +255,6 @@ def _probe_offers(settings: Settings) -> Finding:
     if offers.follow_ons:
         detail = f"{detail}, {counted(len(offers.follow_ons), 'follow-on')}"
         step = " ".join(filter(None, [step, *follow_on_warnings(settings)]))
-    return Finding("offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step)
+    return ProbeResult(
+        "offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step
+    )

@@ -17,7 +17,7 @@ class StatusReading:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What a probe found. None: not asked, or no matter."""
 
     name: str

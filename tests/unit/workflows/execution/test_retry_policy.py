@@ -25,11 +25,11 @@ from worker.errors import (
 )
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
-from workflows.execution.retry_policy import LeaseShortError, Verdict, judge
+from workflows.execution.retry_policy import LeaseShortError, RetryDecision, judge
 from workflows.execution.steps import Repeat
 
 
-def judged(error: BaseException, *, safe: bool = True, failures: int = 1, **more: Any) -> Verdict:
+def judged(error: BaseException, *, safe: bool = True, failures: int = 1, **more: Any) -> RetryDecision:
     return judge(
         error,
         repeat=Repeat.SAFE if safe else Repeat.ASK,
@@ -46,58 +46,58 @@ def judged(error: BaseException, *, safe: bool = True, failures: int = 1, **more
 )
 @pytest.mark.parametrize("safe", [True, False])
 def test_call_is_tried_again_when_it_was_not_carried_out(kind: Any, *, safe: bool) -> None:
-    verdict = judged(api_error(kind), safe=safe)
-    assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING)
-    assert verdict.counted
-    assert verdict.lane_shut_until is None
-    assert verdict.next_attempt_at is not None
-    assert NOW <= verdict.next_attempt_at <= NOW + timedelta(seconds=PATIENCE.base_seconds)
+    decision = judged(api_error(kind), safe=safe)
+    assert (decision.outcome, decision.state, decision.reason) == (Outcome.RETRYABLE, RunState.WAITING, Reason.RETRYING)
+    assert decision.counted
+    assert decision.lane_shut_until is None
+    assert decision.next_attempt_at is not None
+    assert NOW <= decision.next_attempt_at <= NOW + timedelta(seconds=PATIENCE.base_seconds)
 
 
 @pytest.mark.parametrize("kind", [ApiTimeoutError, ApiConnectionError, ServerError, UnexpectedResponseError])
 @pytest.mark.parametrize("failures", [1, PATIENCE.max_attempts, 100])
 def test_outcome_settles_and_the_lane_stays_shut_when_it_is_unknown(kind: Any, failures: int) -> None:
-    verdict = judged(api_error(kind, unknown=True, retryable=False), safe=False, failures=failures)
-    assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.UNKNOWN, RunState.WAITING, Reason.SETTLING)
-    assert verdict.counted
-    assert verdict.next_attempt_at is not None
-    assert verdict.next_attempt_at <= NOW + timedelta(seconds=PATIENCE.base_seconds)
-    assert verdict.lane_shut_until is not None
-    assert verdict.lane_shut_until >= NOW + timedelta(seconds=PATIENCE.settle_seconds)
+    decision = judged(api_error(kind, unknown=True, retryable=False), safe=False, failures=failures)
+    assert (decision.outcome, decision.state, decision.reason) == (Outcome.UNKNOWN, RunState.WAITING, Reason.SETTLING)
+    assert decision.counted
+    assert decision.next_attempt_at is not None
+    assert decision.next_attempt_at <= NOW + timedelta(seconds=PATIENCE.base_seconds)
+    assert decision.lane_shut_until is not None
+    assert decision.lane_shut_until >= NOW + timedelta(seconds=PATIENCE.settle_seconds)
 
 
 def test_call_that_cannot_be_asked_about_is_repeated_after_the_settle_time_when_that_is_harmless() -> None:
     error = api_error(ApiTimeoutError, unknown=True, retryable=False)
-    verdict = judge(error, repeat=Repeat.HARMLESS, failures=1, patience=PATIENCE, now=NOW, rng=Random(1))
-    assert verdict.next_attempt_at == verdict.lane_shut_until == NOW + timedelta(seconds=PATIENCE.settle_seconds)
+    decision = judge(error, repeat=Repeat.HARMLESS, failures=1, patience=PATIENCE, now=NOW, rng=Random(1))
+    assert decision.next_attempt_at == decision.lane_shut_until == NOW + timedelta(seconds=PATIENCE.settle_seconds)
 
 
 def test_lookup_waits_as_long_as_the_server_asks_when_that_is_longer_than_the_settle_time() -> None:
-    verdict = judged(api_error(ServerError, unknown=True, retry_after_seconds=600), safe=False)
-    assert verdict.next_attempt_at == NOW + timedelta(seconds=600)
-    assert verdict.lane_shut_until == NOW + timedelta(seconds=600)
+    decision = judged(api_error(ServerError, unknown=True, retry_after_seconds=600), safe=False)
+    assert decision.next_attempt_at == NOW + timedelta(seconds=600)
+    assert decision.lane_shut_until == NOW + timedelta(seconds=600)
 
 
 def test_wish_is_taken_for_a_mistake_when_it_is_beyond_a_day() -> None:
-    verdict = judged(api_error(ServerError, unknown=True, retry_after_seconds=1e9), safe=False)
-    assert verdict.next_attempt_at == NOW + timedelta(days=1)
+    decision = judged(api_error(ServerError, unknown=True, retry_after_seconds=1e9), safe=False)
+    assert decision.next_attempt_at == NOW + timedelta(days=1)
 
 
 def test_server_is_left_alone_when_it_says_for_how_long() -> None:
-    verdict = judged(api_error(RateLimitedError, retry_after_seconds=120))
-    assert verdict.next_attempt_at == NOW + timedelta(seconds=120)
+    decision = judged(api_error(RateLimitedError, retry_after_seconds=120))
+    assert decision.next_attempt_at == NOW + timedelta(seconds=120)
 
 
 @pytest.mark.parametrize("kind", [InvalidRequestError, NotFoundError])
 @pytest.mark.parametrize("safe", [True, False])
 def test_run_fails_when_the_call_is_refused(kind: Any, *, safe: bool) -> None:
-    verdict = judged(api_error(kind), safe=safe)
-    assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.FINAL, RunState.FAILED, Reason.REFUSED)
+    decision = judged(api_error(kind), safe=safe)
+    assert (decision.outcome, decision.state, decision.reason) == (Outcome.FINAL, RunState.FAILED, Reason.REFUSED)
 
 
 def test_run_fails_by_name_when_tls_is_not_accepted() -> None:
-    verdict = judged(api_error(ApiConnectionError, retryable=False))
-    assert (verdict.outcome, verdict.state, verdict.reason) == (Outcome.FINAL, RunState.FAILED, Reason.TLS_FAILURE)
+    decision = judged(api_error(ApiConnectionError, retryable=False))
+    assert (decision.outcome, decision.state, decision.reason) == (Outcome.FINAL, RunState.FAILED, Reason.TLS_FAILURE)
 
 
 @pytest.mark.parametrize("kind", [AuthenticationError, PermissionDeniedError])
@@ -106,26 +106,26 @@ def test_run_fails_by_name_when_tls_is_not_accepted() -> None:
 def test_destination_is_paused_and_the_run_waits_when_credentials_are_refused(
     kind: Any, failures: int, *, safe: bool
 ) -> None:
-    verdict = judged(api_error(kind), safe=safe, failures=failures)
-    assert verdict.pause
-    assert not verdict.counted
-    assert (verdict.state, verdict.reason, verdict.next_attempt_at) == (RunState.WAITING, Reason.AUTHENTICATION, NOW)
+    decision = judged(api_error(kind), safe=safe, failures=failures)
+    assert decision.pause
+    assert not decision.counted
+    assert (decision.state, decision.reason, decision.next_attempt_at) == (RunState.WAITING, Reason.AUTHENTICATION, NOW)
 
 
 def test_run_waits_uncounted_when_the_lease_was_short() -> None:
-    verdict = judged(LeaseShortError("short"), safe=False, failures=100)
-    assert not verdict.counted
-    assert (verdict.outcome, verdict.state, verdict.reason) == (
+    decision = judged(LeaseShortError("short"), safe=False, failures=100)
+    assert not decision.counted
+    assert (decision.outcome, decision.state, decision.reason) == (
         Outcome.RETRYABLE,
         RunState.WAITING,
         Reason.LEASE_SHORT,
     )
-    assert verdict.next_attempt_at == NOW
+    assert decision.next_attempt_at == NOW
 
 
 def test_a_person_is_asked_when_one_request_is_refused_and_others_are_answered() -> None:
-    verdict = judged(api_error(RequestRefusedError, status=403))
-    assert (verdict.outcome, verdict.state, verdict.reason, verdict.pause) == (
+    decision = judged(api_error(RequestRefusedError, status=403))
+    assert (decision.outcome, decision.state, decision.reason, decision.pause) == (
         Outcome.FINAL,
         RunState.REVIEW,
         Reason.REQUEST_REFUSED,
@@ -134,8 +134,8 @@ def test_a_person_is_asked_when_one_request_is_refused_and_others_are_answered()
 
 
 def test_refusal_waits_uncounted_when_it_is_not_known_whose_it_is() -> None:
-    verdict = judged(api_error(RefusalUnclearError, status=403), failures=100)
-    assert (verdict.state, verdict.reason, verdict.counted) == (RunState.WAITING, Reason.RETRYING, False)
+    decision = judged(api_error(RefusalUnclearError, status=403), failures=100)
+    assert (decision.state, decision.reason, decision.counted) == (RunState.WAITING, Reason.RETRYING, False)
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -165,16 +165,16 @@ def test_run_pays_for_nothing_that_was_not_sent_when_others_are_answered() -> No
     ],
 )
 def test_run_waits_uncounted_when_the_destination_cannot_be_reached_at_all(error: Exception) -> None:
-    verdict = judged(error, failures=PATIENCE.max_attempts + 10)
-    assert (verdict.outcome, verdict.state, verdict.counted) == (Outcome.RETRYABLE, RunState.WAITING, False)
-    assert verdict.next_attempt_at is not None
-    assert verdict.next_attempt_at > NOW
+    decision = judged(error, failures=PATIENCE.max_attempts + 10)
+    assert (decision.outcome, decision.state, decision.counted) == (Outcome.RETRYABLE, RunState.WAITING, False)
+    assert decision.next_attempt_at is not None
+    assert decision.next_attempt_at > NOW
 
 
 def test_run_fails_when_the_attempts_are_spent() -> None:
     assert judged(api_error(ServerError), failures=PATIENCE.max_attempts - 1).state is RunState.WAITING
-    verdict = judged(api_error(ServerError), failures=PATIENCE.max_attempts)
-    assert (verdict.state, verdict.reason) == (RunState.FAILED, Reason.ATTEMPTS_SPENT)
+    decision = judged(api_error(ServerError), failures=PATIENCE.max_attempts)
+    assert (decision.state, decision.reason) == (RunState.FAILED, Reason.ATTEMPTS_SPENT)
 
 
 def test_outcome_is_unknown_when_we_fail_ourselves_during_a_call_that_is_not_safe_to_repeat() -> None:
@@ -183,5 +183,5 @@ def test_outcome_is_unknown_when_we_fail_ourselves_during_a_call_that_is_not_saf
 
 def test_call_is_tried_again_up_to_the_cap_when_we_fail_ourselves_during_a_safe_one() -> None:
     assert judged(RuntimeError("ours")).state is RunState.WAITING
-    verdict = judged(RuntimeError("ours"), failures=PATIENCE.max_attempts)
-    assert (verdict.state, verdict.reason) == (RunState.FAILED, Reason.UNEXPECTED_ERROR)
+    decision = judged(RuntimeError("ours"), failures=PATIENCE.max_attempts)
+    assert (decision.state, decision.reason) == (RunState.FAILED, Reason.UNEXPECTED_ERROR)

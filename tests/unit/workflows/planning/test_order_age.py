@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.unit.workflows.fakes.storefront import START
-from workflows.planning.order_age import Age, Sighting, Start, Verdict, age_of, misdated, verdict
+from workflows.planning.order_age import Age, Sighting, Start, StartDecision, age_of, decide, misdated
 
 HOURS = timedelta(hours=1)
 DATES = Start(START)
@@ -53,28 +53,28 @@ def test_order_is_misdated_when_a_lower_id_is_dated_since_the_start() -> None:
 @pytest.mark.parametrize("age", list(Age))
 def test_decision_stays_when_the_order_shows_another_age(age: Age) -> None:
     decided = Sighting(is_decided=True, seen_before=True)
-    assert verdict(age, decided) is Verdict.IGNORE
+    assert decide(age, decided) is StartDecision.IGNORE
     for question in (
         Sighting(is_decided=True, is_manual=True),
         Sighting(is_decided=True, is_in_hand=True),
         Sighting(is_decided=True, is_another_buyers=True),
     ):
-        assert verdict(age, question) is Verdict.HOLD
+        assert decide(age, question) is StartDecision.HOLD
 
 
 @pytest.mark.parametrize(
     ("age", "when_swept", "when_hinted", "when_named"),
     [
-        (Age.NEW, Verdict.PLAN, Verdict.PLAN, Verdict.PLAN),
-        (Age.OLDER, Verdict.IGNORE, Verdict.HOLD, Verdict.HOLD),
-        (Age.UNDATED, Verdict.HOLD, Verdict.PLAN, Verdict.PLAN),
-        (Age.CONTRADICTED, Verdict.HOLD, Verdict.HOLD, Verdict.HOLD),
+        (Age.NEW, StartDecision.PLAN, StartDecision.PLAN, StartDecision.PLAN),
+        (Age.OLDER, StartDecision.IGNORE, StartDecision.HOLD, StartDecision.HOLD),
+        (Age.UNDATED, StartDecision.HOLD, StartDecision.PLAN, StartDecision.PLAN),
+        (Age.CONTRADICTED, StartDecision.HOLD, StartDecision.HOLD, StartDecision.HOLD),
     ],
 )
 def test_order_never_seen_before_is_judged_by_its_age(
-    age: Age, when_swept: Verdict, when_hinted: Verdict, when_named: Verdict
+    age: Age, when_swept: StartDecision, when_hinted: StartDecision, when_named: StartDecision
 ) -> None:
-    assert verdict(age, Sighting(is_sweep=True)) is when_swept
-    assert verdict(age, Sighting()) is when_hinted
-    assert verdict(age, Sighting(is_manual=True)) is when_named
-    assert verdict(age, Sighting(seen_before=True)) is Verdict.PLAN
+    assert decide(age, Sighting(is_sweep=True)) is when_swept
+    assert decide(age, Sighting()) is when_hinted
+    assert decide(age, Sighting(is_manual=True)) is when_named
+    assert decide(age, Sighting(seen_before=True)) is StartDecision.PLAN
