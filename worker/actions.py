@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from string import Formatter
-from typing import Any, Final
+from typing import Final
 
 _PLAIN: Final = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 _NEEDS_SINGLE_QUOTES: Final = frozenset('"$`\\!')
@@ -99,13 +99,23 @@ def command(action: Action) -> str:
     return " ".join(["cartbridge", *_words(action)])
 
 
-def as_json(action: Action) -> dict[str, Any]:
-    """The action for a program: `{kind, arguments, command}`. An argument that a person must supply is None."""
-    return {
-        "kind": str(action.kind),
-        "arguments": {name: action.known(name) for name in action.arguments},
-        "command": command(action),
-    }
+@dataclass(frozen=True, slots=True)
+class ActionItem:
+    """An action for programs. An argument that a person must supply is None; `command` has a word in its place."""
+
+    kind: str
+    arguments: dict[str, str | None]
+    command: str
+
+    @classmethod
+    def of(cls, action: Action) -> ActionItem:
+        """The action as it is sent."""
+        return cls(str(action.kind), {name: action.known(name) for name in action.arguments}, command(action))
+
+
+def items(step: NextStep | None) -> list[ActionItem]:
+    """The actions of a step for programs; none of no step."""
+    return [] if step is None else [ActionItem.of(action) for action in step.actions]
 
 
 def _words(action: Action) -> Iterator[str]:

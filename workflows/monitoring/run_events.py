@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, select, update
 
-from worker.actions import as_json
+from worker.actions import items
 from worker.advice import advice
 from worker.ledger import outbox
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import cursors, runs
-from worker.ledger.views.serializers import iso
+from worker.ledger.views.serializers import iso, to_json
 
 MARK: Final = "events:runs"
 OVERLAP: Final = timedelta(minutes=5)
@@ -74,7 +74,7 @@ def _tell(connection: Connection, run: Row[Any], *, now: datetime) -> bool:
         "reason": run.reason,
         "sentence": found.sentence if found else None,
         "action": found.action if found else None,
-        "actions": [as_json(action) for action in found.actions] if found else [],
+        "actions": to_json(items(found.step if found else None)),
         "at": iso(since),
     }
     event_id = f"run-{hashlib.sha256(what.encode()).hexdigest()[:32]}"

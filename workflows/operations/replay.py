@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from worker.actions import Action
 from worker.advice import advice
 from worker.errors import IllegalTransitionError, NotInLedgerError
 from worker.ledger.events import record_event, typed_text
@@ -45,6 +46,8 @@ class Replayed:
     message: str
     ready: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    """What else can be done, where a replay changes nothing."""
 
 
 class Operations:
@@ -125,8 +128,10 @@ class Operations:
             )
         if plan is None or not plan.actions:
             found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
-            why = f" {found.sentence} {found.action}" if found is not None and known.state is RunState.REVIEW else ""
-            return Replayed(row.id, NOTHING, f"Planning {name} again changes nothing.{why}")
+            message = f"Planning {name} again changes nothing."
+            if found is None or known.state is not RunState.REVIEW:
+                return Replayed(row.id, NOTHING, message)
+            return Replayed(row.id, NOTHING, f"{message} {found.sentence} {found.action}", actions=found.actions)
         if recorded is None:
             return Replayed(row.id, PLANNED, f"would plan {name} again", calls=describe_plan(plan))
         if reason is not None:

@@ -68,6 +68,7 @@ def test_each_stop_is_told_when_a_run_comes_to_several(ledger: Ledger) -> None:
     note_run_events(ledger, now=NOW + timedelta(seconds=31))
     assert [event["type"] for event in told(ledger)] == ["enrolment.review", "enrolment.review", "enrolment.failed"]
     assert all(event["data"]["sentence"] and event["data"]["action"] for event in told(ledger))
+    assert told(ledger)[-1]["data"]["actions"][0]["kind"] == "check"
 
 
 def test_note_on_a_review_is_no_news_when_it_waits_already(ledger: Ledger) -> None:

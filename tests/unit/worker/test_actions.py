@@ -9,12 +9,13 @@ from worker.actions import (
     RUN,
     SOURCE,
     Action,
+    ActionItem,
     ActionKind,
     Blank,
     NextStep,
-    as_json,
     command,
     explaining,
+    items,
     resuming,
 )
 
@@ -52,11 +53,10 @@ def test_argument_is_one_word_of_a_shell_when_an_id_holds_anything(order_id: str
 
 
 def test_action_is_told_to_programs_when_a_person_must_supply_an_argument() -> None:
-    assert as_json(Action(ActionKind.RESOLVE, {"run_id": RUN_ID, "note": Blank("WHO")})) == {
-        "kind": "resolve",
-        "arguments": {"run_id": RUN_ID, "note": None},
-        "command": f"cartbridge runs resolve {RUN_ID} --note WHO",
-    }
+    step = NextStep((Action(ActionKind.RESOLVE, {"run_id": RUN_ID, "note": Blank("WHO")}), "."))
+    typed = f"cartbridge runs resolve {RUN_ID} --note WHO"
+    assert items(step) == [ActionItem("resolve", {"run_id": RUN_ID, "note": None}, typed)]
+    assert items(None) == []
 
 
 @pytest.mark.parametrize("kind", ActionKind)

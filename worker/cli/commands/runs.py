@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from tasks.runtime import Runtime
-    from worker.ledger.views.diagnosis import Verdict
+    from worker.ledger.views.diagnosis import Diagnosis
     from worker.ledger.views.records import AttemptItem, EventItem, RunDetail, RunItem
 
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
@@ -104,17 +104,17 @@ def list_command(
 @app.command("show")
 def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) -> None:
     """Show one run: what it is about, its steps with every attempt, and its audit trail."""
-    from worker.ledger.views.diagnosis import judge
+    from worker.ledger.views.diagnosis import diagnose
     from worker.ledger.views.listing import show_run
     from worker.ledger.views.lookup import one_run
 
     with opening_of(context).reading() as connection:
         found = show_run(connection, one_run(connection, run))
-        verdict = judge(connection, [found], [], [], now=datetime.now(UTC))
+        diagnosis = diagnose(connection, [found], [], [], now=datetime.now(UTC))
     if as_json:
         print_json(found)
     else:
-        _print_run(found, verdict)
+        _print_run(found, diagnosis)
 
 
 def _whole_number(order_id: str | None) -> str | None:
@@ -265,21 +265,21 @@ def _checkout_url(run: RunDetail) -> str | None:
     return next((url for url in urls if url), None)
 
 
-def _print_run(run: RunDetail, verdict: Verdict) -> None:
+def _print_run(run: RunDetail, diagnosis: Diagnosis) -> None:
     out = console()
     effect = "LearningCart order" if run.order_id is not None else "result"
     out.print(
         fields(
             [
-                ("answer", cell(verdict.answer, "bold")),
+                ("answer", cell(diagnosis.answer, "bold")),
                 ("run", run.id),
                 ("key", run.key),
                 ("workflow", run.workflow),
                 ("state", state_cell(run.state)),
                 ("reason", run.reason),
-                ("meaning", None if (run.advice or "") in verdict.answer else run.advice),
+                ("meaning", None if (run.advice or "") in diagnosis.answer else run.advice),
                 ("note", run.note),
-                ("to do", cell(verdict.action, "bold") if verdict.action else None),
+                ("to do", cell(diagnosis.action, "bold") if diagnosis.action else None),
                 ("learner", run.email),
                 ("product", run.title),
                 ("grant", _planned_with(run)),

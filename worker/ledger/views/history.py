@@ -8,9 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, or_, select
 
+from worker.actions import ActionItem
 from worker.ledger.tables.runs import attempts, events, orders, runs
 from worker.ledger.views import lookup
-from worker.ledger.views.diagnosis import judge
+from worker.ledger.views.diagnosis import diagnose
 from worker.ledger.views.listing import list_deliveries, list_runs
 from worker.ledger.views.records import (
     ORDER_COLUMNS,
@@ -34,7 +35,8 @@ _MOST_LINES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Why somebody has access or has none: `answer` is a sentence or two, `action` the one thing to do, or None.
+    """Why somebody has access or has none: `answer` is a sentence or two, `action` what to do, or None, and
+    `actions` the same for programs.
 
     `tone` is `good`, `wait`, `bad` or `plain`. The timeline begins with the oldest line; `omitted` counts still older
     ones.
@@ -43,6 +45,7 @@ class Story:
     subject: str
     answer: str
     action: str | None
+    actions: list[ActionItem]
     tone: str
     orders: list[OrderOfStory]
     runs: list[RunItem]
@@ -88,13 +91,15 @@ def story_of_order(connection: Connection, source: str, order_id: str, *, now: d
 
 
 def _told(connection: Connection, subject: str, found: _Found, now: datetime) -> Story:
-    verdict = judge(connection, found.runs, found.orders, [each for some in found.deliveries for each in some], now=now)
+    arrived = [each for some in found.deliveries for each in some]
+    diagnosis = diagnose(connection, found.runs, found.orders, arrived, now=now)
     lines = sorted(_lines(connection, found), key=lambda line: line.at)
     return Story(
         subject=subject,
-        answer=verdict.answer,
-        action=verdict.action,
-        tone=verdict.tone,
+        answer=diagnosis.answer,
+        action=diagnosis.action,
+        actions=diagnosis.actions,
+        tone=diagnosis.tone,
         orders=found.orders,
         runs=found.runs,
         timeline=lines[-_MOST_LINES:],

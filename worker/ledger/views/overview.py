@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, func, or_, select
 
+from worker.actions import ActionItem, items
 from worker.advice import advice
 from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
 from worker.ledger.outbox import OutboxCounts, outbox_counts
@@ -37,6 +38,7 @@ class ReasonCount:
     oldest_at: datetime
     advice: str | None
     action: str | None
+    actions: list[ActionItem]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +260,7 @@ def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) ->
                 oldest_at=row.oldest_at,
                 advice=found.sentence if found else None,
                 action=found.action if found else None,
+                actions=items(found.step if found else None),
             )
         )
     return shown

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from sqlalchemy import Row
 
-from worker.actions import RUN, NextStep, explaining
-from worker.advice import advice
+from worker.actions import RUN, ActionItem, NextStep, explaining, items
+from worker.advice import Advice, advice
 from worker.ledger.tables.runs import deliveries, orders, runs
 
 RUN_COLUMNS = tuple(
@@ -186,6 +186,7 @@ class RunItem:
     finished_at: datetime | None
     advice: str | None
     action: str | None
+    actions: list[ActionItem]
 
     @staticmethod
     def of(row: Row[Any], attempts: int, *, failed_attempts: int = 0) -> RunItem:
@@ -217,7 +218,14 @@ class RunItem:
             finished_at=row.finished_at,
             advice=found.sentence if found else None,
             action=found.action if found else None,
+            actions=items(found.step if found else None),
         )
+
+    @property
+    def next_step(self) -> NextStep | None:
+        """What to do about it."""
+        found = advice(self.reason, run_id=self.id, source=self.source, order_id=self.order_id)
+        return found.step if found else None
 
     @property
     def order(self) -> str | None:
@@ -274,11 +282,13 @@ class OrderItem:
     updated_at: datetime
     advice: str | None
     action: str | None
+    actions: list[ActionItem]
 
     @staticmethod
     def of(row: Row[Any]) -> OrderItem:
         """From a row with `ORDER_COLUMNS`."""
         found = advice(row.reason, source=row.source, order_id=row.order_id)
+        step = _of_order(found, row.source, row.order_id)
         return OrderItem(
             source=row.source,
             order_id=row.order_id,
@@ -296,8 +306,14 @@ class OrderItem:
             first_seen_at=row.first_seen_at,
             updated_at=row.updated_at,
             advice=found.sentence if found else None,
-            action=_of_an_order(found.step, row).text if found else None,
+            action=step.text if step else None,
+            actions=items(step),
         )
+
+    @property
+    def next_step(self) -> NextStep | None:
+        """What to do about it."""
+        return _of_order(advice(self.reason, source=self.source, order_id=self.order_id), self.source, self.order_id)
 
     @property
     def name(self) -> str:
@@ -305,11 +321,11 @@ class OrderItem:
         return f"{self.source}/{self.order_id}"
 
 
-def _of_an_order(step: NextStep, row: Row[Any]) -> NextStep:
+def _of_order(found: Advice | None, source: str, order_id: str) -> NextStep | None:
     """What to do about an order: where a command needs a run's id, what shows its runs."""
-    return (
-        NextStep.of("See {explain}.", explain=explaining(f"{row.source}/{row.order_id}")) if step.needs(RUN) else step
-    )
+    if found is None or not found.step.needs(RUN):
+        return found.step if found else None
+    return NextStep.of("See {explain}.", explain=explaining(f"{source}/{order_id}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,6 +405,7 @@ class DeliveryItem:
     finished_at: datetime | None
     advice: str | None
     action: str | None
+    actions: list[ActionItem]
 
     @staticmethod
     def of(row: Row[Any]) -> DeliveryItem:
@@ -410,7 +427,14 @@ class DeliveryItem:
             finished_at=row.finished_at,
             advice=found.sentence if found else None,
             action=found.action if found else None,
+            actions=items(found.step if found else None),
         )
+
+    @property
+    def next_step(self) -> NextStep | None:
+        """What to do about it."""
+        found = advice(self.reason, source=self.source, order_id=self.order_id)
+        return found.step if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
 
+from worker.actions import RUN, NextStep
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 from worker.ledger.views.records import RunItem
@@ -71,7 +72,7 @@ class Said:
     """A review in words, and what to do where the rows know better than its reason."""
 
     sentence: str
-    action: str | None = None
+    step: NextStep | None = None
 
 
 def say_review(connection: Connection, run: RunItem) -> Said | None:
@@ -102,10 +103,11 @@ def _after(connection: Connection, run: RunItem, given: Given, happened: str) ->
         return Said(f"{given.sentence}; {happened}{note}. Nothing else that the ledger knows pays for this access.")
     named = ", ".join(other.order for other in others[:_MOST_OTHERS])
     more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
+    resolve = NextStep.of("{resolve}.").filled({RUN: run.id})
     verb = "pays" if len(others) == 1 else "pay"
     return Said(
         f"{given.sentence}; {happened}{note}. Order {named}{more} also {verb} for this access.",
-        f"Leave the access, which is paid for by {named}: `cartbridge runs resolve {run.id} --note TEXT`.",
+        NextStep((f"Leave the access, which is paid for by {named}: ", *resolve.parts)),
     )
 
 

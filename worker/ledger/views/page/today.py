@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, TextClause, func, select, text
 
+from worker.actions import ActionItem, items
 from worker.advice import advice
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
@@ -33,6 +34,7 @@ class Need:
     oldest_at: datetime
     advice: str | None
     action: str | None
+    actions: list[ActionItem]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ def _by_reason(
             oldest_at=row.oldest_at,
             advice=found.sentence if found else None,
             action=found.action if found else None,
+            actions=items(found.step if found else None),
         )
         row = connection.execute(first.where(*in_state, table.c.reason > (row.reason or ""))).one_or_none()
 

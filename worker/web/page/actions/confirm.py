@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request, Response
 
+from worker.actions import Action, ActionItem
 from worker.errors import ConfigurationError, LedgerError
 from worker.web.page.actions.links import suggested
 from worker.web.page.actions.operator import Desk
@@ -27,6 +28,8 @@ class Outcome:
     calls: tuple[str, ...] = ()
     ready: tuple[str, ...] = ()
     """Runs for the workers."""
+    actions: tuple[Action, ...] = ()
+    """What else can be done, where nothing was."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def confirm(page: Page, request: Request, wish: Wish, outcome: Outcome, *, error
         wish=wish,
         outcome=outcome,
         error=error,
-        elsewhere=[button for button in suggested(outcome.sentence) if button.path != wish.path],
+        elsewhere=[button for button in suggested(map(ActionItem.of, outcome.actions)) if button.path != wish.path],
         given={"reason": "", "order_id": ""} | given,
         longest_reason=LONGEST_REASON,
     )

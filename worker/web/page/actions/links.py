@@ -1,21 +1,24 @@
-"""From a suggested action to a button: the commands in its sentence, each as the page that does the same."""
+"""From an action to a button: each as the page that does the same."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from worker.actions import ActionItem, ActionKind
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState
 from worker.ledger.views.records import RunItem
 from worker.settings.settings import PAUSABLE
 from workflows.planning.model import ENROLMENT, REVOCATION
 
-_COMMAND = re.compile(r"`cartbridge ([^`]+)`")
-_ID = re.compile(r"[0-9a-z]{20,40}")
-"""A run's id; a text without one speaks of any run, and gives no button."""
+_LABELS = {
+    ActionKind.REPLAY: "Replay",
+    ActionKind.REPLAN: "Plan again",
+    ActionKind.RESOLVE: "Resolve",
+    ActionKind.CANCEL: "Cancel",
+}
+"""By kind, for what is done to one run: the page that asks has the kind's name."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,9 @@ class Button:
     path: str
 
 
-def suggested(action: str | None) -> list[Button]:
-    """The buttons for a sentence of `worker.reasons` or of the verdict, in its order: the first is what to do."""
-    found = [button for command in _COMMAND.findall(action or "") for button in _of_command(command)]
-    return list(dict.fromkeys(found))
+def suggested(actions: Iterable[ActionItem]) -> list[Button]:
+    """The buttons for what can be done about a reason, in its order: the first is what to do."""
+    return list(dict.fromkeys(button for button in map(_button, actions) if button is not None))
 
 
 def offered(run: RunItem) -> list[Button]:
@@ -64,29 +66,19 @@ def repeat_path(run_id: str, step: str) -> str:
     return f"{run_path(run_id)}/repeat?{urlencode({'step': step})}"
 
 
-def _of_command(command: str) -> Iterator[Button]:
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return
-    match words:
-        case ["replay", run_id, *options] if _ID.fullmatch(run_id):
-            if "--again" in options:
-                step = options[options.index("--from-step") + 1] if "--from-step" in options else ""
-                yield Button("Repeat on purpose", repeat_path(run_id, step))
-            elif "--replan" in options:
-                yield Button("Plan again", f"{run_path(run_id)}/replan")
-            else:
-                yield Button("Replay", f"{run_path(run_id)}/replay")
-        case ["runs", "resolve", run_id, *_] if _ID.fullmatch(run_id):
-            yield Button("Resolve", f"{run_path(run_id)}/resolve")
-        case ["runs", "cancel", run_id, *_] if _ID.fullmatch(run_id):
-            yield Button("Cancel", f"{run_path(run_id)}/cancel")
-        case ["resume", system] if system in PAUSABLE:
-            yield Button(f"Resume {system}", f"/systems/{system}/resume")
-        case ["offers", "check"]:
-            yield Button("Offers", "/offers")
-        case ["status"] | ["check"]:
-            yield Button("Systems", "/systems")
-        case _:
-            return
+def _button(action: ActionItem) -> Button | None:
+    """None where the page does no such thing, or not yet: what it is about is not known."""
+    found = action.arguments
+    run_id, system = found.get("run_id"), found.get("system")
+    match ActionKind(action.kind):
+        case ActionKind.CHECK_OFFERS:
+            return Button("Offers", "/offers")
+        case ActionKind.STATUS | ActionKind.CHECK:
+            return Button("Systems", "/systems")
+        case ActionKind.RESUME if system in PAUSABLE:
+            return Button(f"Resume {system}", f"/systems/{system}/resume")
+        case ActionKind.REPEAT if run_id is not None:
+            return Button("Repeat on purpose", repeat_path(run_id, found.get("step") or ""))
+        case (ActionKind.REPLAY | ActionKind.REPLAN | ActionKind.RESOLVE | ActionKind.CANCEL) as kind if run_id:
+            return Button(_LABELS[kind], f"{run_path(run_id)}/{kind}")
+    return None

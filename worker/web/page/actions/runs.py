@@ -149,4 +149,5 @@ def _act(
 def of_replay(found: Replayed) -> Outcome:
     """A replay's result as an outcome."""
     is_done = found.result in {REPLAYED, PLANNED}
-    return Outcome(found.message, is_done=is_done, calls=found.calls if is_done else (), ready=found.ready)
+    calls = found.calls if is_done else ()
+    return Outcome(found.message, is_done=is_done, calls=calls, ready=found.ready, actions=found.actions)

@@ -1,4 +1,4 @@
-"""How a story is told on the page: the verdict with its buttons, the timeline by days, times and sentences in words."""
+"""How a story is told on the page: the answer with its buttons, the timeline by days, times and sentences in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
+from worker.ledger.views.diagnosis import Diagnosis
+from worker.ledger.views.history import Story
 from worker.ledger.views.timeline import TimelineLine
 from worker.settings.settings import PAUSABLE, SOURCES
 from worker.web.page.actions.links import Button, suggested
@@ -19,8 +21,8 @@ def days(lines: Iterable[TimelineLine]) -> list[tuple[str, list[TimelineLine]]]:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownVerdict:
-    """What stands at the top of a story."""
+class Summary:
+    """What stands at the top of a story: the answer, what to do, and the buttons that do it, the first one foremost."""
 
     answer: str
     tone: str
@@ -28,9 +30,9 @@ class ShownVerdict:
     buttons: list[Button]
 
 
-def verdict(answer: str, tone: str, action: str | None, *, can_act: bool) -> ShownVerdict:
-    """What stands at the top: the answer, the one thing to do, and the buttons that do it, the first one foremost."""
-    return ShownVerdict(answer, tone, action, suggested(action) if can_act else [])
+def summary_of(story: Story | Diagnosis, *, can_act: bool) -> Summary:
+    """The top of a story, with buttons where the page may act."""
+    return Summary(story.answer, story.tone, story.action, suggested(story.actions) if can_act else [])
 
 
 def sentence(text: str) -> str:

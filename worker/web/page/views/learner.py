@@ -13,7 +13,7 @@ from worker.ledger.tables.runs import learners
 from worker.ledger.views.history import why
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.formatting import days, verdict
+from worker.web.page.views.formatting import days, summary_of
 
 MOST_COMPLETIONS = 50
 
@@ -34,7 +34,7 @@ def learner_routes(page: Page) -> APIRouter:
             request,
             "learner.html",
             email=learner.email,
-            verdict=verdict(story.answer, story.tone, story.action, can_act=page.desk is not None),
+            summary=summary_of(story, can_act=page.desk is not None),
             story_of=story,
             days=days(story.timeline),
             omitted=story.omitted,

@@ -12,7 +12,7 @@ from worker.ledger.views.listing import show_order
 from worker.ledger.views.records import OrderDetail, RunItem
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.formatting import days, verdict
+from worker.web.page.views.formatting import days, summary_of
 
 
 def order_routes(page: Page) -> APIRouter:
@@ -30,7 +30,7 @@ def order_routes(page: Page) -> APIRouter:
             request,
             "order.html",
             order=order,
-            verdict=verdict(story.answer, story.tone, story.action, can_act=page.desk is not None),
+            summary=summary_of(story, can_act=page.desk is not None),
             days=days(story.timeline),
             omitted=story.omitted,
             seats=_seats(order),

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from worker.ledger.states import FINISHED, RunState
-from worker.ledger.views.diagnosis import judge
+from worker.ledger.views.diagnosis import diagnose
 from worker.ledger.views.history import why
 from worker.ledger.views.listing import show_run
 from worker.ledger.views.records import AttemptItem, RunDetail, StepItem
@@ -19,7 +19,7 @@ from worker.ledger.views.serializers import to_json
 from worker.web.page.actions.links import offered, repeat_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.formatting import days, verdict
+from worker.web.page.views.formatting import days, summary_of
 from worker.web.page.views.step_bars import step_bars
 
 _SETTLED = FINISHED | {RunState.REVIEW}
@@ -41,13 +41,12 @@ def run_routes(page: Page) -> APIRouter:
 
 
 def _told(connection: Connection, run: RunDetail, now: datetime, *, can_act: bool) -> dict[str, Any]:
-    judged = judge(connection, [run], [], [], now=now)
-    told = verdict(judged.answer, judged.tone, judged.action, can_act=can_act)
-    named = {button.path for button in told.buttons}
+    summary = summary_of(diagnose(connection, [run], [], [], now=now), can_act=can_act)
+    named = {button.path for button in summary.buttons}
     # Of the order's story what is about the order itself, and what is about this run.
     story = why(connection, run.id, now=now)
     return {
-        "verdict": told,
+        "summary": summary,
         "other_buttons": [button for button in offered(run) if can_act and button.path not in named],
         "steps": [_step(run, step, now, can_act=can_act) for step in run.steps],
         "bars": step_bars(run.steps, now),

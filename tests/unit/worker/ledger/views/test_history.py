@@ -156,6 +156,7 @@ def test_an_outage_is_the_answer_when_it_is_what_keeps_a_run(connection: Connect
     assert "learningcart is down since 2025-03-04 11:30 UTC (ServerError: learningcart addCustomer" in found["answer"]
     assert "asks it again at 12:00:20 UTC" in found["answer"]
     assert "cartbridge resume learningcart" in found["action"]
+    assert [(each["kind"], each["arguments"]) for each in found["actions"]] == [("resume", {"system": "learningcart"})]
 
 
 def test_an_outage_is_no_answer_when_calls_only_failed_now_and_then(connection: Connection) -> None:
@@ -214,6 +215,8 @@ def test_a_question_about_access_given_is_told_when_it_was_refunded(connection: 
     assert found["answer"].startswith("jane@example.com has access to First aid (price 501) (LearningCart order 9001, ")
     assert "; order studiocart/1109, which paid for it, was refunded after that (n)." in found["answer"]
     assert revoke in found["action"]
+    (resolve,) = found["actions"]
+    assert (resolve["kind"], resolve["arguments"]) == ("resolve", {"run_id": revoke, "note": None})
     add_event(connection, "run_succeeded", run_id=revoke)
     assert texts(ask(connection))[-1] == "First aid (price 501): done."
 

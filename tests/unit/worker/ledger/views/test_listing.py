@@ -91,6 +91,11 @@ def test_runs_come_newest_first_with_every_promised_member_when_listed(connectio
     assert (first["advice"], first["action"], first["result_id"], first["note"]) == (None, None, "9001", "n")
     assert "No offer" in second["advice"]
     assert f"cartbridge replay {old}" in second["action"]
+    assert first["actions"] == []
+    assert second["actions"] == [
+        {"kind": "check_offers", "arguments": {}, "command": "cartbridge offers check"},
+        {"kind": "replay", "arguments": {"run_id": old}, "command": f"cartbridge replay {old}"},
+    ]
 
 
 def test_runs_are_narrowed_when_filters_are_given(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.records import record
+from worker.actions import ActionItem, ActionKind, items
 from worker.advice import ADVICE, advice
 from worker.ledger.states import RunState
 from worker.ledger.views.records import RunItem
@@ -15,41 +16,63 @@ RUN = "01m80brza576vm64tp63"
 
 
 @pytest.mark.parametrize(
-    ("command", "path"),
+    ("kind", "arguments", "path"),
     [
-        (f"replay {RUN}", f"/runs/{RUN}/replay"),
-        (f"replay {RUN} --replan", f"/runs/{RUN}/replan"),
-        (f'replay {RUN} --from-step x --again --reason "not made"', f"/runs/{RUN}/repeat?step=x"),
-        (f"replay {RUN} --again --reason TEXT", f"/runs/{RUN}/repeat?step="),
-        (f"runs resolve {RUN} --note TEXT", f"/runs/{RUN}/resolve"),
-        (f"runs cancel {RUN}", f"/runs/{RUN}/cancel"),
-        ("resume learningcart", "/systems/learningcart/resume"),
-        ("offers check", "/offers"),
-        ("status", "/systems"),
+        ("replay", {"run_id": RUN}, f"/runs/{RUN}/replay"),
+        ("replan", {"run_id": RUN}, f"/runs/{RUN}/replan"),
+        ("repeat", {"run_id": RUN, "step": "x", "reason": "not made"}, f"/runs/{RUN}/repeat?step=x"),
+        ("repeat", {"run_id": RUN, "reason": None}, f"/runs/{RUN}/repeat?step="),
+        ("resolve", {"run_id": RUN, "note": None}, f"/runs/{RUN}/resolve"),
+        ("cancel", {"run_id": RUN}, f"/runs/{RUN}/cancel"),
+        ("resume", {"system": "learningcart"}, "/systems/learningcart/resume"),
+        ("check_offers", {}, "/offers"),
+        ("check", {}, "/systems"),
+        ("status", {}, "/systems"),
     ],
-)  # fmt: skip
-def test_command_becomes_the_page_that_does_the_same_when_there_is_one(command: str, path: str) -> None:
-    assert [button.path for button in suggested(f"Look there, then `cartbridge {command}`.")] == [path]
+)
+def test_action_becomes_the_page_that_does_the_same_when_there_is_one(
+    kind: str, arguments: dict[str, str | None], path: str
+) -> None:
+    # What the command is called makes no difference.
+    assert [button.path for button in suggested([ActionItem(kind, arguments, "cartbridge up")])] == [path]
 
 
 @pytest.mark.parametrize(
-    "command", ["replay RUN", "replay", "up", "ingest studiocart 1", 'runs resolve "', "resume SYSTEM"]
+    ("kind", "arguments"),
+    [
+        ("replay", {"run_id": None}),
+        ("repeat", {"run_id": None}),
+        ("resolve", {"run_id": None, "note": None}),
+        ("show_run", {"run_id": RUN}),
+        ("ingest", {"source": "studiocart", "order_id": "1"}),
+        ("resume", {"system": "nothing"}),
+        ("start", {}),
+    ],
 )
-def test_command_becomes_no_button_when_it_names_nothing_here(command: str) -> None:
-    assert suggested(f"`cartbridge {command}`") == []
+def test_action_becomes_no_button_when_the_page_has_none_or_a_person_must_say_which(
+    kind: str, arguments: dict[str, str | None]
+) -> None:
+    assert suggested([ActionItem(kind, arguments, f"cartbridge replay {RUN}")]) == []
 
 
-def test_first_button_is_what_to_do_when_a_sentence_names_several() -> None:
+@pytest.mark.parametrize("kind", ActionKind)
+def test_no_kind_of_action_is_unknown_to_the_page(kind: ActionKind) -> None:
+    suggested([ActionItem(kind, {"run_id": RUN, "system": "mail"}, "")])
+
+
+def test_first_button_is_what_to_do_when_a_step_names_several() -> None:
     found = advice(Reason.UNMAPPED_PRODUCT, run_id=RUN)
     assert found is not None
-    assert [button.label for button in suggested(found.action)] == ["Offers", "Replay"]
+    assert [button.label for button in suggested(items(found.step))] == ["Offers", "Replay"]
 
 
 @pytest.mark.parametrize("reason", sorted(ADVICE))
-def test_every_command_about_a_run_has_its_button_when_advice_is_given(reason: Reason) -> None:
+def test_every_action_about_a_run_has_its_button_when_advice_is_given(reason: Reason) -> None:
     found = advice(reason, run_id=RUN)
     assert found is not None
-    assert len(suggested(found.action)) >= (RUN in found.action)
+    about_run = {action.kind for action in found.actions if action.known("run_id")} - {ActionKind.SHOW_RUN}
+    buttons = suggested(items(found.step))
+    assert len([button for button in buttons if RUN in button.path]) == len(about_run)
 
 
 def a_run(state: RunState, **values: Any) -> RunItem:
