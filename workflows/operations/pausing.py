@@ -8,6 +8,7 @@ from worker.ledger import pauses
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
+from worker.ledger.views.outage import outage_sentence
 
 
 def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:
@@ -35,4 +36,4 @@ def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_r
         if paused or down is not None:
             record_event(connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason)
     resumed = f"resumed {system}" if paused else f"{system} is not paused"
-    return resumed if down is None else f"{resumed}. {down.sentence(now)}"
+    return resumed if down is None else f"{resumed}. {outage_sentence(down, now)}"

@@ -89,7 +89,8 @@ def _told_by_ledger(settings: Settings) -> list[str]:
     from tasks.runtime import utc_now
     from worker.ledger.runs import breaker
     from worker.ledger.session import Ledger, SchemaMismatchError
-    from worker.ledger.web import webhook_refusals
+    from worker.ledger.views.outage import outage_sentence
+    from worker.ledger.views.webhook_refusals import refusal_sentences
 
     ledger = Ledger(settings.database_url.get_secret_value())
     try:
@@ -97,10 +98,10 @@ def _told_by_ledger(settings: Settings) -> list[str]:
         with ledger.read() as connection:
             return [
                 *(
-                    f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
+                    f"{outage_sentence(found, utc_now())} To ask it at once: cartbridge resume {found.system}"
                     for found in breaker.down(connection)
                 ),
-                *webhook_refusals.sentences(connection, now=utc_now()),
+                *refusal_sentences(connection, now=utc_now()),
             ]
     except (SchemaMismatchError, SQLAlchemyError):
         return []

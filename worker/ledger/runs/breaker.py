@@ -115,17 +115,6 @@ class Breaker:
             return False
         return not now < self.probe_at <= now + timedelta(seconds=probe_seconds)
 
-    def sentence(self, now: datetime) -> str:
-        """What it means, for a person."""
-        since = "an unknown time" if self.opened_at is None else f"{self.opened_at:%Y-%m-%d %H:%M} UTC"
-        error = f" ({self.last_error})" if self.last_error else ""
-        probe = (
-            f"at {self.probe_at:%H:%M:%S} UTC"
-            if self.probe_at is not None and self.probe_at > now
-            else "with the next run that is due"
-        )
-        return f"{self.system} is down since {since}{error}. Its runs wait; one of them asks it again {probe}."
-
 
 # What a claim and an end ask in the statement they make anyway
 

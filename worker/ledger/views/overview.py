@@ -19,6 +19,7 @@ from worker.ledger.runs.breaker import Breaker
 from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
+from worker.ledger.views.outage import outage_sentence
 from worker.ledger.views.reconcile import missed_by_webhook
 
 MISSED_WINDOW = timedelta(days=30)
@@ -283,7 +284,7 @@ def _breaker(found: Breaker, now: datetime) -> BreakerItem:
         since=found.opened_at,
         probe_at=found.probe_at,
         last_error=found.last_error,
-        sentence=found.sentence(now),
+        sentence=outage_sentence(found, now),
     )
 
 

@@ -1,11 +1,11 @@
-"""Webhooks that could not be used as they came: the last of each kind, for `cartbridge check`."""
+"""Webhooks that could not be used as they came: the last of each kind."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.web import webhook_refusals
@@ -13,19 +13,6 @@ from worker.ledger.tables.web import webhook_refusals
 WRONG_METHOD: Final = "wrong_method"
 UNAUTHENTICATED: Final = "unauthenticated"
 NO_ORDER_ID: Final = "no_order_id"
-_TOLD_FOR: Final = timedelta(days=7)
-_SENTENCES: Final = {
-    WRONG_METHOD: (
-        "was sent by GET: it is refused, and a secret in its address is in every log on the way. "
-        "Set its method to POST."
-    ),
-    UNAUTHENTICATED: (
-        "was refused, since nothing proved its sender: its secret is missing or another, or somebody guesses."
-    ),
-    NO_ORDER_ID: "named no order, so the source was polled instead.",
-}
-_STUDIOCART_HEADERS: Final = " Its custom headers replace its body: take them out."
-"""Why a webhook of Studiocart names no order. No other source is known to do so."""
 
 
 def note(connection: Connection, source: str, kind: str, *, now: datetime) -> None:
@@ -33,18 +20,3 @@ def note(connection: Connection, source: str, kind: str, *, now: datetime) -> No
     if not insert_ignoring(connection, webhook_refusals, {"source": source, "kind": kind, "at": now}):
         mine = (webhook_refusals.c.source == source, webhook_refusals.c.kind == kind)
         connection.execute(update(webhook_refusals).where(*mine).values(at=now))
-
-
-def sentences(connection: Connection, *, now: datetime) -> list[str]:
-    """What an operator should know of the last days, a sentence for each kind."""
-    found = connection.execute(
-        select(webhook_refusals)
-        .where(webhook_refusals.c.at > now - _TOLD_FOR)
-        .order_by(webhook_refusals.c.source, webhook_refusals.c.kind)
-    )
-    return [_sentence(row.source, row.kind, row.at) for row in found if row.kind in _SENTENCES]
-
-
-def _sentence(source: str, kind: str, at: datetime) -> str:
-    why = _STUDIOCART_HEADERS if (source, kind) == ("studiocart", NO_ORDER_ID) else ""
-    return f"A webhook of {source} ({at:%Y-%m-%d %H:%M} UTC) {_SENTENCES[kind]}{why} See docs/webhooks.md."

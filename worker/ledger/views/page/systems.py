@@ -14,6 +14,7 @@ from worker.ledger.runs import breaker
 from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
+from worker.ledger.views.outage import outage_sentence
 
 ERROR_HOURS = 1
 _SAMPLE_ROWS = 2000
@@ -98,7 +99,7 @@ def systems(
                 error_rate=failed / asked if asked else None,
                 last_error=next((error for error in errors if error), None),
                 pause=_pause(paused.get(name)),
-                breaker=down[name].sentence(now) if name in down else None,
+                breaker=outage_sentence(down[name], now) if name in down else None,
                 late_since=watch.late_since,
                 silent_since=watch.silent_since,
             )

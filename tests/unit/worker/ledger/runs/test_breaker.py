@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.worker.ledger.rows import NOW
 from worker.ledger.runs.breaker import Breaker, BreakerState
+from worker.ledger.views.outage import outage_sentence
 
 LATER = NOW + timedelta(minutes=10)
 DOWN = Breaker("learningcart", BreakerState.OPEN, opened_at=NOW, probe_at=NOW + timedelta(seconds=60))
@@ -63,8 +64,8 @@ def test_probe_is_due_when_its_time_has_come_or_cannot_be_right(seconds: float, 
 
 
 def test_sentence_says_since_when_it_is_down_why_and_what_comes_next() -> None:
-    assert failed(DOWN, "a").sentence(NOW) == (
+    assert outage_sentence(failed(DOWN, "a"), NOW) == (
         "learningcart is down since 2025-03-04 12:00 UTC (ServerError: no). "
         "Its runs wait; one of them asks it again at 12:01:00 UTC."
     )
-    assert DOWN.sentence(LATER).endswith("asks it again with the next run that is due.")
+    assert outage_sentence(DOWN, LATER).endswith("asks it again with the next run that is due.")

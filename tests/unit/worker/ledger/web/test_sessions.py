@@ -5,6 +5,7 @@ from datetime import timedelta
 from tests.unit.workflows.fakes.storefront import NOW, rows
 from worker.ledger.session import Ledger
 from worker.ledger.tables.web import web_sessions as table
+from worker.ledger.views.webhook_refusals import refusal_sentences
 from worker.ledger.web import sessions, webhook_refusals
 
 LATER = NOW + timedelta(hours=12)
@@ -37,19 +38,19 @@ def test_refusals_are_told_for_a_week(ledger: Ledger) -> None:
             webhook_refusals.note(connection, "studiocart", webhook_refusals.WRONG_METHOD, now=now)
         webhook_refusals.note(connection, "threedcart", webhook_refusals.UNAUTHENTICATED, now=NOW)
         webhook_refusals.note(connection, "threedcart", "of a later version", now=NOW)
-        told = webhook_refusals.sentences(connection, now=NOW)
+        told = refusal_sentences(connection, now=NOW)
         assert [sentence.partition(" (")[0] for sentence in told] == [
             "A webhook of studiocart",
             "A webhook of threedcart",
         ]
         assert "GET" in told[0]
-        assert webhook_refusals.sentences(connection, now=NOW + timedelta(days=8)) == []
+        assert refusal_sentences(connection, now=NOW + timedelta(days=8)) == []
 
 
 def test_cause_is_told_when_studiocart_alone_sends_a_webhook_without_an_order(ledger: Ledger) -> None:
     with ledger.write() as connection:
         for source in ("studiocart", "threedcart"):
             webhook_refusals.note(connection, source, webhook_refusals.NO_ORDER_ID, now=NOW)
-        studiocart, threedcart = webhook_refusals.sentences(connection, now=NOW)
+        studiocart, threedcart = refusal_sentences(connection, now=NOW)
     assert "custom headers replace its body: take them out" in studiocart
     assert "custom headers" not in threedcart
