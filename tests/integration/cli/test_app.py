@@ -45,7 +45,7 @@ def test_nothing_heavy_is_imported_when_only_help_is_asked_for() -> None:
         "heavy = {'sqlalchemy', 'celery', 'pydantic', 'fastapi', 'requests', 'alembic'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False, env=os.environ.copy()
     )

@@ -11,7 +11,6 @@ from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
 from worker.cli.errors import FAILED
 from worker.cli.output import cell, console, note, print_json, table
-from worker.settings.warnings import warnings_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,6 +35,7 @@ def check_command(
     from worker.cli.check.file_warnings import file_warnings
     from worker.cli.check.mail_probes import send_test_mail
     from worker.cli.check.probes import paused_systems, probe_all
+    from worker.settings.warnings import warnings_of
 
     settings = opening_of(context).settings
     if not as_json:
