@@ -103,6 +103,10 @@ ADVICE: dict[Reason, Advice] = {
         "An operator cancelled this run, and the order was paid again afterwards.",
         "{replay} to provision it after all, or {cancel} to leave it cancelled.",
     ),
+    Reason.REOPENED: _advice(
+        "An operator reopened it: how it had been settled no longer holds.",
+        "Check in LearningCart whether the learner has access: {resolve} if so, else {replay}, or {cancel}.",
+    ),
     Reason.READ_ANEW: _advice(
         "Only this version of Cartbridge reads that the seat was paid for; it may have been provisioned by hand.",
         "Check in LearningCart. Has the learner access: {resolve}; else {replay}. For all at once, the same with "

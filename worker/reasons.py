@@ -39,6 +39,7 @@ class Reason(StrEnum):
     PAID_AFTER_REVOCATION = "paid_after_revocation"
     LEARNER_CHANGED = "learner_changed"
     PARTIALLY_REFUNDED = "partially_refunded"
+    REOPENED = "reopened"
     CART_DIFFERS = "cart_differs"
     SUBSCRIPTION_CANCELED = "subscription_canceled"
     SUBSCRIPTION_PAUSED = "subscription_paused"

@@ -23,6 +23,7 @@ LOGGED = frozenset(
         "run_review",
         "run_cancelled",
         "run_resolved",
+        "run_reopened",
         "run_replayed",
         "system_paused",
         "system_resumed",

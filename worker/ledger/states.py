@@ -20,7 +20,7 @@ class RunState(StrEnum):
     WAITING = "waiting"
     """Due again at `next_attempt_at`. `dispatch_due` sends it then."""
     SUCCEEDED = "succeeded"
-    """Done, for good. Only a replay with `--again` starts a new generation."""
+    """Done, for good. A replay with `--again` starts a new generation; what an operator resolved, he may reopen."""
     FAILED = "failed"
     """A final error, or the attempts are spent.
 
@@ -32,7 +32,10 @@ class RunState(StrEnum):
     The operator replays, resolves or cancels it; news from the source may too.
     """
     CANCELLED = "cancelled"
-    """Never to run, before any effect. Paying again revives what the source cancelled."""
+    """Never to run, before any effect.
+
+    Paying again revives what the source cancelled; what an operator cancelled, he may reopen.
+    """
 
 
 class Actor(StrEnum):
@@ -66,7 +69,7 @@ RUN_TRANSITIONS: dict[RunState, dict[RunState, frozenset[Actor]]] = {
         RunState.REVIEW: frozenset({_S}),
         RunState.SUCCEEDED: frozenset({_E, _O}),
     },
-    RunState.SUCCEEDED: {RunState.PENDING: frozenset({_O})},
+    RunState.SUCCEEDED: {RunState.PENDING: frozenset({_O}), RunState.REVIEW: frozenset({_O})},
     RunState.FAILED: {
         RunState.PENDING: frozenset({_S, _O}),
         RunState.SUCCEEDED: frozenset({_O, _E}),
@@ -80,7 +83,7 @@ RUN_TRANSITIONS: dict[RunState, dict[RunState, frozenset[Actor]]] = {
     },
     RunState.CANCELLED: {
         RunState.PENDING: frozenset({_S, _O}),
-        RunState.REVIEW: frozenset({_S}),
+        RunState.REVIEW: frozenset({_S, _O}),
     },
 }
 """From each state: the states it may become, and by whom. Everything not in here is refused."""

@@ -1,6 +1,6 @@
 """What an operator does to runs and systems.
 
-Replay, resolve, cancel, pause, resume; each with an actor and a reason.
+Replay, resolve, cancel, reopen, pause, resume; each with an actor and a reason.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from workflows.descriptions import describe_calls, describe_plan
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader
 from workflows.operations.pausing import pause, resume
+from workflows.operations.reopening import reopen
 from workflows.planning.model import REVOCATION, KnownRun
 from workflows.planning.seat_matching import Place
 from workflows.recording.known_runs import known_run
@@ -253,7 +254,7 @@ class Operations:
                 actor,
                 reason=note[:500],
                 now=now,
-                detail={"from": known.state, "result_id": result_id},
+                detail={"from": known.state, "reason": row.reason, "result_id": result_id},
             )
             if row.cancel_reason is not None:
                 late_results.open_revocation(connection, run_id, row.cancel_reason, now=now)
@@ -279,8 +280,13 @@ class Operations:
                 return f"would cancel {row.key} ({known.state})"
             transitions.cancel_by_hand(connection, known, reason=Reason.CANCELLED_BY_OPERATOR, now=now)
             sealed_passwords.erase(connection, [row.id], now=now)  # nothing is mailed any more
-            _event(connection, row, "run_cancelled", actor, reason=reason, now=now, detail={"from": known.state})
+            detail = {"from": known.state, "reason": row.reason}
+            _event(connection, row, "run_cancelled", actor, reason=reason, now=now, detail=detail)
         return f"cancelled {row.key}"
+
+    def reopen(self, run_id: str, *, actor: str, reason: str, dry_run: bool = False) -> str:
+        """As `workflows.operations.reopening.reopen`."""
+        return reopen(self._ledger, run_id, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
 
     def pause(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
         """As `workflows.operations.pausing.pause`."""

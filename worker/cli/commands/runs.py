@@ -1,4 +1,4 @@
-"""`cartbridge runs`: list, show, resolve, cancel."""
+"""`cartbridge runs`: list, show, resolve, cancel, reopen."""
 
 from __future__ import annotations
 
@@ -173,6 +173,25 @@ def cancel_command(
     with opening_of(context).runtime() as runtime:
         cancel = partial(runtime.operations.cancel, actor=current_actor(), reason=reason)
         _settle(_chosen(runtime, run, review_reason, "Cancel", dry_run=dry_run, yes=yes), cancel, dry_run=dry_run)
+
+
+@app.command("reopen")
+def reopen_command(
+    context: typer.Context,
+    run: RunName,
+    *,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail.", show_default=False)
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- one run, named, and nothing is sent: nothing is asked
+) -> None:
+    """Put a run that an operator resolved or cancelled back into review. Nothing is sent by it."""
+    if reason is None or not reason.strip():
+        raise typer.BadParameter("say why", param_hint="--reason")
+    with opening_of(context).runtime() as runtime:
+        reopen = partial(runtime.operations.reopen, actor=current_actor(), reason=reason.strip())
+        _settle([named_run(runtime, run)], reopen, dry_run=dry_run)
 
 
 def _chosen(

@@ -52,7 +52,9 @@ RAW: Final = {"expired": True}
 _MARKS: Final = ('{"expired": true}', '{"forgotten": true}')
 _BATCH: Final = 500
 _ENDED: Final = (RunState.SUCCEEDED, RunState.CANCELLED)
-_BOOKED: Final = frozenset({"run_resolved", "learner_forgotten", "learner_exported", "ledger_recovered"})
+_BOOKED: Final = frozenset(
+    {"run_resolved", "run_reopened", "learner_forgotten", "learner_exported", "ledger_recovered"}
+)
 """Events whose reason says what a person did: it stays."""
 _FINISHED: Final = (OrderState.PLANNED, OrderState.IGNORED, OrderState.CANCELLED)
 

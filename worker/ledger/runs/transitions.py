@@ -289,6 +289,15 @@ def cancel_by_hand(connection: Connection, run: SeenRun, *, reason: str, now: da
     return _is_moved(connection, statement)
 
 
+def reopen(connection: Connection, run: SeenRun, *, reason: str, now: datetime) -> bool:
+    """`succeeded` or `cancelled` to `review`, by an operator who takes an operator's answer back.
+
+    The effect it was resolved with stays with it. Returns whether it was still what the caller saw.
+    """
+    check_transition(run.state, RunState.REVIEW, Actor.OPERATOR)
+    return _is_moved(connection, _moved(RunState.REVIEW, *_unchanged(run), now=now, reason=reason, cancelled_by=None))
+
+
 def _restarted(run: SeenRun, *, keeps_lane_shut: bool, cancel_reason: str | None, now: datetime) -> Update:
     if run.state is not RunState.PENDING:
         check_transition(run.state, RunState.PENDING, Actor.OPERATOR)

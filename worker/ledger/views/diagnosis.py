@@ -28,6 +28,7 @@ _MAYBE_GIVEN = frozenset(
         "settling",
         "worker_vanished",
         "older_than_start",
+        "reopened",
         "answered_by_hand",
         "line_renamed",
         "read_anew",

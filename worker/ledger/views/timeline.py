@@ -74,6 +74,7 @@ _EVENTS = {
     "run_replayed": ("replayed", "plain"),
     "run_repeated": ("repeated on purpose", "plain"),
     "run_resolved": ("done by hand", "good"),
+    "run_reopened": ("reopened, and in review", "bad"),
     "cancel_requested": ("to be cancelled, once it is known that nothing was made", "wait"),
     "cancel_withdrawn": ("is no longer to be cancelled", "plain"),
     "learner_changed": ("follows a change of the learner at the source", "plain"),

@@ -225,3 +225,19 @@ def test_only_failed_tries_are_counted_when_runs_are_listed_for_people(run: Run,
     assert (found[flawless]["attempts"], found[flawless]["failed_attempts"]) == (3, 0)
     assert (found[troubled]["attempts"], found[troubled]["failed_attempts"]) == (4, 3)
     assert json.loads(run("runs", "show", troubled, "--json").stdout)["failed_attempts"] == 3
+
+
+def test_a_settled_run_is_in_review_again_when_it_is_reopened(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        stuck = add_run(connection, state="review", reason="read_anew")
+    run("runs", "resolve", stuck, "--note", "done")
+    assert run("runs", "reopen", stuck).exit_code == 2
+    assert "would reopen" in run("runs", "reopen", stuck, "--reason", "was not", "--dry-run").stdout
+    result = run("runs", "reopen", stuck[:10], "--reason", "was not")
+    assert (result.exit_code, "in review as read_anew" in result.stdout) == (0, True)
+    shown = json.loads(run("runs", "show", stuck, "--json").stdout)
+    assert (shown["state"], shown["reason"], shown["finished_at"]) == ("review", "read_anew", None)
+    assert (shown["events"][-1]["kind"], shown["events"][-1]["reason"]) == ("run_reopened", "was not")
+    again = run("runs", "reopen", stuck, "--reason", "twice")
+    assert (again.exit_code, "cannot be reopened" in again.stderr) == (1, True)

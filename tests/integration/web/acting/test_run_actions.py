@@ -145,3 +145,16 @@ def test_page_only_shows_when_it_has_no_desk(showcase: Office, failed_run: str) 
     assert "/replay" not in page
     assert "Repeat from here" not in page
     assert showcase.get(f"/runs/{failed_run}/replay").status_code == 404
+
+
+def test_a_settled_run_is_a_question_again_when_it_is_reopened(office: Office, rig: Rig, failed_run: str) -> None:
+    office.send(office.form_of(f"/runs/{failed_run}/resolve"), reason="by phone", order_id="4711")
+    assert f"/runs/{failed_run}/reopen" in office.get(f"/runs/{failed_run}").text
+    form = office.form_of(f"/runs/{failed_run}/reopen")
+    assert office.send(form, reason="").status_code == 422
+    office.told(office.send(form, reason="it was another order"))
+    assert (office.run(failed_run).state, office.run(failed_run).reason) == ("review", "reopened")
+    assert office.trail("run_reopened") == [("operator:Ann", "it was another order")]
+    rig.go_on()
+    assert (office.run(failed_run).state, comped_orders(rig)) == ("review", 0)
+    assert "nobody has settled it" in office.told(office.send(form, reason="it was another order"))

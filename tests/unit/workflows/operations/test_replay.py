@@ -266,7 +266,7 @@ def test_run_has_succeeded_with_its_note_when_it_is_resolved(
     assert (event.kind, event.actor, event.detail) == (
         "run_resolved",
         ANN,
-        {"from": str(state), "result_id": "7001"},
+        {"from": str(state), "reason": None, "result_id": "7001"},
     )
 
 

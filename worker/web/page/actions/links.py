@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from worker.actions import ActionItem, ActionKind
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState
 from worker.ledger.views.records import RunItem
+from worker.reasons import Reason
 from worker.settings.settings import PAUSABLE
 from workflows.planning.model import ENROLMENT, REVOCATION
 
@@ -19,6 +20,8 @@ _LABELS = {
     ActionKind.CANCEL: "Cancel",
 }
 """By kind, for what is done to one run: the page that asks has the kind's name."""
+_ANSWERED = frozenset({Reason.DONE_BY_HAND, Reason.CANCELLED_BY_OPERATOR})
+"""How an operator ends a run; what he may reopen."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ def offered(run: RunItem) -> list[Button]:
     buttons = []
     if RunState.PENDING in may_become and state is not RunState.SUCCEEDED and run.workflow != REVOCATION:
         buttons.append(Button("Replay", f"{path}/replay"))
+    if state in {RunState.SUCCEEDED, RunState.CANCELLED} and run.reason in _ANSWERED:
+        buttons.append(Button("Reopen", f"{path}/reopen"))
     if RunState.SUCCEEDED in may_become:
         buttons.append(Button("Resolve", f"{path}/resolve"))
     if run.workflow == ENROLMENT and run.order_id is not None and state is not RunState.RUNNING:

@@ -1,4 +1,4 @@
-"""What the operator does to one run: replay, plan again, repeat on purpose, resolve, cancel. Shown first, then done."""
+"""What the operator does to one run, from replay to reopening: shown first, then done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from workflows.operations.replay import PLANNED, REPLAYED, Replayed
 
-Verb = Literal["replay", "replan", "repeat", "resolve", "cancel"]
+Verb = Literal["replay", "replan", "repeat", "resolve", "cancel", "reopen"]
 _LONGEST_ORDER_ID = 20
 _REPEATED = "It makes again what was made before, under a new reference: a second comped order, if there was one."
 _FOR_THE_PREVIEW = "preview"
@@ -75,6 +75,8 @@ def _wish(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Wish:
             return Wish(f"Plan {run.source}/{run.order_id} again", "Plan again", path, back)
         case "cancel":
             return Wish(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
+        case "reopen":
+            return Wish(f"Reopen {who}", "Reopen the run", path, back, is_reason_required=True)
         case "resolve":
             return Wish(
                 f"Resolve {who}",
@@ -126,6 +128,8 @@ def _act(
                 note = reason or ""
                 done = operations.resolve(run_id, actor=actor, note=note, result_id=result_id, dry_run=dry_run)
                 return Outcome(done), False
+            case "reopen":
+                return Outcome(operations.reopen(run_id, actor=actor, reason=reason or "", dry_run=dry_run)), False
             case "cancel":
                 return Outcome(operations.cancel(run_id, actor=actor, reason=reason, dry_run=dry_run)), False
             case "repeat":

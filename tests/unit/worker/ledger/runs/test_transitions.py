@@ -120,6 +120,11 @@ TRANSITIONS: dict[str, tuple[Transition, dict[str, Any], frozenset[RunState]]] =
         {"state": RunState.CANCELLED, "note": "a note", "cancelled_by": "operator", "lane_shut_until": None},
         frozenset({RunState.PENDING, RunState.WAITING, RunState.FAILED, RunState.REVIEW}),
     ),
+    "reopen": (
+        lambda connection, run: transitions.reopen(connection, run, reason="reopened", now=LATER),
+        {"state": RunState.REVIEW, "reason": "reopened", "note": None, "cancelled_by": None, "result_id": "7001"},
+        frozenset({RunState.SUCCEEDED, RunState.CANCELLED}),
+    ),
 }
 
 

@@ -239,6 +239,7 @@ EXPECTED: dict[Reason, tuple[Build, str]] = {
     Reason.ANSWERED_BY_HAND: (answered_by_hand, MAYBE),
     Reason.PAID_AFTER_CANCEL: (paid_after_cancel, DUE),
     Reason.READ_ANEW: (engine(RunState.REVIEW, Reason.READ_ANEW), MAYBE),
+    Reason.REOPENED: (engine(RunState.REVIEW, Reason.REOPENED), MAYBE),
     Reason.LINE_RENAMED: (engine(RunState.REVIEW, Reason.LINE_RENAMED), MAYBE),
     Reason.REPEATED_WEBHOOK: (asked(Reason.REPEATED_WEBHOOK), "may be an old one"),
     Reason.OUTCOME_UNPROVABLE: (engine(RunState.REVIEW, Reason.OUTCOME_UNPROVABLE), MAYBE),

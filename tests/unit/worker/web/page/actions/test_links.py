@@ -87,6 +87,8 @@ def a_run(state: RunState, **values: Any) -> RunItem:
         (a_run(RunState.RUNNING), []),
         (a_run(RunState.SUCCEEDED), ["Plan again"]),
         (a_run(RunState.CANCELLED), ["Replay", "Plan again"]),
+        (a_run(RunState.SUCCEEDED, reason="done_by_hand"), ["Reopen", "Plan again"]),
+        (a_run(RunState.CANCELLED, reason="cancelled_by_operator"), ["Replay", "Reopen", "Plan again"]),
         (a_run(RunState.REVIEW, workflow="revocation"), ["Resolve", "Cancel"]),
         (a_run(RunState.WAITING, workflow="follow_on", order_id=None), ["Replay", "Resolve", "Cancel"]),
     ],
