@@ -6,12 +6,13 @@ from alembic import context
 from sqlalchemy import Connection
 
 from worker.ledger import offers_in_force
-from worker.ledger.tables import carts, erasures, recoveries, schema, sealed_passwords, subscriptions, web
+from worker.ledger.tables import carts, erasures, named_seats, recoveries, schema, sealed_passwords, subscriptions, web
 from worker.ledger.tables.runs import LedgerModel
 
 _TABLES = (
     carts,
     erasures,
+    named_seats,
     offers_in_force,
     recoveries,
     schema,

@@ -28,6 +28,8 @@ class ActionKind(StrEnum):
     """Repeat finished steps of a run on purpose, under a new reference."""
     RESOLVE = "resolve"
     CANCEL = "cancel"
+    NAME_SEAT = "name_seat"
+    """Say whom a seat is for, and give access."""
     SHOW_RUN = "show_run"
     EXPLAIN = "explain"
     INGEST = "ingest"
@@ -73,7 +75,15 @@ class Action:
         return Action(self.kind, arguments)
 
 
-_OPTIONS: Final = {"step": "--from-step", "reason": "--reason", "note": "--note", "result_id": "--order-id"}
+_OPTIONS: Final = {
+    "step": "--from-step",
+    "reason": "--reason",
+    "note": "--note",
+    "result_id": "--order-id",
+    "email": "--email",
+    "first": "--first",
+    "last": "--last",
+}
 """By argument: the option of the command line; any other argument stands by itself."""
 _COMMANDS: Final[Mapping[ActionKind, tuple[str, ...]]] = {
     ActionKind.REPLAY: ("replay", "{run_id}"),
@@ -81,6 +91,7 @@ _COMMANDS: Final[Mapping[ActionKind, tuple[str, ...]]] = {
     ActionKind.REPEAT: ("replay", "{run_id}", "{step}", "--again", "{reason}"),
     ActionKind.RESOLVE: ("runs resolve", "{run_id}", "{note}", "{result_id}"),
     ActionKind.CANCEL: ("runs cancel", "{run_id}"),
+    ActionKind.NAME_SEAT: ("seats name", "{run_id}", "{email}", "{first}", "{last}"),
     ActionKind.SHOW_RUN: ("runs show", "{run_id}"),
     ActionKind.EXPLAIN: ("why", "{subject}"),
     ActionKind.INGEST: ("ingest", "{source}", "{order_id}"),
@@ -155,6 +166,10 @@ _ACTIONS: Final = {
     "resolve_naming": Action(ActionKind.RESOLVE, _RESOLVE | {"note": Blank("WHO")}),
     "resolve_found": Action(ActionKind.RESOLVE, _RESOLVE | {"note": "found", "result_id": Blank("ID")}),
     "cancel": Action(ActionKind.CANCEL, {"run_id": RUN}),
+    "name_seat": Action(
+        ActionKind.NAME_SEAT,
+        {"run_id": RUN, "email": Blank("EMAIL"), "first": Blank("FIRST"), "last": Blank("LAST")},
+    ),
     "show_run": Action(ActionKind.SHOW_RUN, {"run_id": RUN}),
     "ingest": Action(ActionKind.INGEST, {"source": SOURCE, "order_id": ORDER}),
     "check": Action(ActionKind.CHECK, {}),

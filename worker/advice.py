@@ -45,15 +45,16 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.UNNAMED_SEAT: _advice(
         "The seat was bought, but the order names nobody for it.",
-        "Ask the buyer for the learner, give access in LearningCart by hand, then {resolve_naming}.",
+        "Ask the buyer for the learner, then {name_seat}; a whole group at once with `--order` and `--file`. Given by "
+        "hand already: {resolve_naming}.",
     ),
     Reason.MISSING_EMAIL: _advice(
         "The learner has no email address, and LearningCart knows people by email.",
-        "Add the email in the source system; the next look at the order provisions the seat.",
+        "Add the email in the source system; the next look at the order provisions the seat. Or here: {name_seat}.",
     ),
     Reason.INVALID_EMAIL: _advice(
         "The learner's email address cannot be one.",
-        "Correct the email in the source system; the next look at the order provisions the seat.",
+        "Correct the email in the source system; the next look at the order provisions the seat. Or here: {name_seat}.",
     ),
     Reason.INVALID_QUANTITY: _advice(
         "The line's quantity is not a number of seats that can be provisioned.",

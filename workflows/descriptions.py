@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from worker.ledger.states import RunState, StepState
+from worker.sources.order import Learner
 from workflows.execution.steps import PlannedStep
 from workflows.planning import model as plans
 from workflows.planning.offers import Grant
@@ -52,6 +53,17 @@ def describe_plan(plan: plans.Plan) -> tuple[str, ...]:
             case plans.ChangeGrant():
                 lines.append(f"change the groups of run {action.run_id} to {list(action.grant.group_ids)}")
     return tuple(lines)
+
+
+def describe_enrolment(learner: Learner, grant: Grant | None) -> tuple[str, ...]:
+    """All calls that give a learner what was bought, with their arguments, one a line."""
+    if grant is None:
+        return ()
+    return (
+        f"learningcart addCustomer email={learner.email} first={learner.first_name} last={learner.last_name}",
+        *(f"learningcart addCustomerToGroup group {group_id}" for group_id in grant.group_ids),
+        f"learningcart addCompOrder price {grant.price_id}",
+    )
 
 
 def _describe_call(step: PlannedStep, row: Row[Any]) -> str:

@@ -26,6 +26,7 @@ from worker.cli.commands import (
     why,
 )
 from worker.cli.commands.privacy import export, forget, retention
+from worker.cli.commands.seats import command as seats
 from worker.cli.context import Opening
 from worker.cli.errors import ExplainingGroup
 from worker.cli.terminal import guard_streams
@@ -87,6 +88,7 @@ app.command("backfill", rich_help_panel=ACT)(backfill.backfill_command)
 app.command("reconcile", rich_help_panel=ACT)(reconcile.reconcile_command)
 app.command("recover", rich_help_panel=ACT)(recover.recover_command)
 app.command("replay", rich_help_panel=ACT)(replay.replay_command)
+app.add_typer(seats.app, name="seats", rich_help_panel=ACT)
 app.command("forget", rich_help_panel=ACT)(forget.forget_command)
 app.command("export", rich_help_panel=ACT)(export.export_command)
 app.command("retention", rich_help_panel=ACT)(retention.retention_command)

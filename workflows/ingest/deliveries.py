@@ -15,6 +15,7 @@ from worker.advice import ADVICE
 from worker.backoff import backoff_seconds
 from worker.errors import AnotherRecordError, ApiError, NotFoundError, WebhookRejectedError
 from worker.ledger.orders import order_rows
+from worker.ledger.orders.named_seats import NamedSeat
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import Reason
@@ -353,9 +354,15 @@ class HintReader:
             )
 
     def preview(
-        self, source_name: str, order_id: str, *, replan: bool = False, accepted: frozenset[Place] = frozenset()
+        self,
+        source_name: str,
+        order_id: str,
+        *,
+        replan: bool = False,
+        accepted: frozenset[Place] = frozenset(),
+        named: tuple[NamedSeat, ...] = (),
     ) -> Plan | None:
-        """What `replan` would do, without doing it; None if the ledger does not hold the order.
+        """What `replan` would do, with `named` seats, without doing it; None if the ledger does not hold the order.
 
         Raises `OffersError`.
         """
@@ -365,7 +372,10 @@ class HintReader:
             if order is None:
                 return None
             look = Look(
-                fetched_at=order_rows.fetched_at(connection, source_name, order_id), replan=replan, accepted=accepted
+                fetched_at=order_rows.fetched_at(connection, source_name, order_id),
+                replan=replan,
+                accepted=accepted,
+                named=named,
             )
             policy = self._policies[source_name]
             return preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)

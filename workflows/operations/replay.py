@@ -1,7 +1,4 @@
-"""What an operator does to runs and systems.
-
-Replay, resolve, cancel, reopen, pause, resume; each with an actor and a reason.
-"""
+"""What an operator does to runs and systems, each with an actor and a reason: replay, resolve, cancel and more."""
 
 from __future__ import annotations
 
@@ -30,6 +27,7 @@ from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
+from workflows.operations.seats import SeatNaming
 from workflows.planning.model import REVOCATION, KnownRun
 from workflows.planning.seat_matching import Place
 from workflows.recording.known_runs import known_run
@@ -58,6 +56,7 @@ class Operations:
         self._ledger = ledger
         self._hints = hints
         self._clock = clock
+        self.seats = SeatNaming(ledger, hints, clock=clock)
 
     # Replay
 

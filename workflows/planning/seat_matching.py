@@ -95,6 +95,12 @@ def _user_and_participant(place: Place) -> tuple[str | None, str | None]:
     return (found["user"], found["participant"]) if found else (None, None)
 
 
+def is_moved(was: Place, now: Place) -> bool:
+    """Whether two places may be one person's, before and after a participant or a course date became known."""
+    user, user_now = _user_and_participant(was)[0], _user_and_participant(now)[0]
+    return _is_renamed(was, now) or (user is not None and user == user_now and was[0] != now[0] and was[1] == now[1])
+
+
 def _is_renamed(was: Place, now: Place) -> bool:
     (user, participant), (user_now, participant_now) = _user_and_participant(was), _user_and_participant(now)
     return was[0] == now[0] and user == user_now and (participant is None) != (participant_now is None)

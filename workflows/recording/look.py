@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from worker.ledger.orders.named_seats import NamedSeat
 from worker.ledger.states import Actor
 from worker.reasons import Reason
 from workflows.planning.model import Plan
@@ -28,6 +29,8 @@ class Look:
     """In the list that showed it, its date contradicts those of the orders around it."""
     accepted: frozenset[Place] = frozenset()
     """Seats whose learners' names and addresses the operator says go together."""
+    named: tuple[NamedSeat, ...] = ()
+    """In a preview: seats that the operator would name."""
     start_at: datetime | None = None
     """The operator's own start for this look: what was made since then counts as new, also where the first sweep took
     it as handled. None: the source's."""

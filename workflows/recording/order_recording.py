@@ -12,16 +12,19 @@ from worker.ledger.events import record_event
 from worker.ledger.learners.erased import Kept, as_kept
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.changes import told_changes
+from worker.ledger.orders.named_seats import named_in
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
 from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import cursors, orders
 from worker.reasons import Reason
 from worker.sources.order import Order
 from workflows.planning import planner, unproven
+from workflows.planning.line_keys import line_keys
 from workflows.planning.model import KnownRun, Plan, Situation, Standing
 from workflows.planning.offers import Offers
 from workflows.recording.known_runs import known_runs
 from workflows.recording.look import Look, Recorded
+from workflows.recording.named_seats import Named, with_named_seats
 from workflows.recording.plan_application import PlanApplier
 from workflows.recording.planned_lines import planned_lines
 from workflows.recording.rereading import Reread, reading_of
@@ -47,6 +50,12 @@ def _with_facts(
     planned = planned_lines(connection, order, existing)
     is_overdue = ask_at is not None and ask_at <= now
     return replace(situation, payment_overdue=is_overdue, planned_lines=planned), ask_at
+
+
+def _named(connection: Connection, order: Order, look: Look, existing: list[KnownRun], situation: Situation) -> Named:
+    """The order with whom the operator gave its seats to."""
+    known = named_in(connection, order.source, order.id)
+    return with_named_seats(order, known, look.named, line_keys(order, existing, situation.planned_lines))
 
 
 def record_order(
@@ -81,8 +90,6 @@ def record_order(
     order, standing = placed(
         connection, order, first_seen_at=row.first_seen_at, rules=rules, now=now, replan=look.replan
     )
-    lock_addresses(connection, [order], now=now)
-    planned = with_owned_addresses(connection, order, accepted=look.accepted)
     existing = known_runs(connection, order.source, order.id)
     situation = situation_of(
         connection, order, row=row, cursor=cursor, look=look, configured_start_at=start_at, standing=standing
@@ -90,6 +97,9 @@ def record_order(
     asked = frozenset((line, seat) for line, seat in anew or ()).difference(look.accepted)
     situation = replace(situation, read_anew=asked)
     situation, ask_at = _with_facts(connection, order, situation, existing, first_seen_at=row.first_seen_at, now=now)
+    named = _named(connection, order, look, existing, situation)
+    lock_addresses(connection, [named.order], now=now)
+    planned = with_owned_addresses(connection, named.order, accepted=look.accepted | named.places)
     plan = planner.plan(planned, offers, existing, situation)
     cause = look.delivery_ids[0] if look.delivery_ids else None
     if changed:
@@ -188,5 +198,6 @@ def preview(
     )
     now = look.fetched_at
     situation, _ = _with_facts(connection, order, situation, existing, first_seen_at=seen_at, now=now)
-    planned = with_owned_addresses(connection, order, accepted=look.accepted)
+    named = _named(connection, order, look, existing, situation)
+    planned = with_owned_addresses(connection, named.order, accepted=look.accepted | named.places)
     return planner.plan(planned, offers, existing, situation)

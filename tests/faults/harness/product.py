@@ -141,7 +141,13 @@ class Rig:
     # Orders
 
     def sell(
-        self, order_id: int, *, email: str = "jane@example.test", product_id: str = "1107", status: str = "paid"
+        self,
+        order_id: int,
+        *,
+        email: str = "jane@example.test",
+        product_id: str = "1107",
+        status: str = "paid",
+        quantity: int = 1,
     ) -> None:
         """Put an order into the shop, or change the one that has this id."""
         order = {
@@ -153,7 +159,7 @@ class Rig:
             "status": status,
             "order_amount": 500,
             "currency": "INR",
-            "items": [{"product_name": "Course x 1", "quantity": 1}],
+            "items": [{"product_name": f"Course x {quantity}", "quantity": quantity}],
         }
         self.sandbox.studiocart.replace_order(order_id, order)
 
@@ -167,7 +173,7 @@ class Rig:
             if row["order_id"] == str(order_id) and row["workflow"] == "enrolment" and row["grant"] is not None
         ]
 
-    def enrol(self, order_id: int = 7001, **order: str) -> str:
+    def enrol(self, order_id: int = 7001, **order: Any) -> str:
         """Sell one seat and plan it; the id of its run."""
         self.sell(order_id, **order)
         (run_id,) = self.ingest(order_id)

@@ -20,6 +20,7 @@ from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
 from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
+from worker.ledger.orders.named_seats import forget_named, of_person
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
 from worker.ledger.runs import transitions
 from worker.ledger.states import RunState
@@ -59,6 +60,8 @@ class Person:
     messages: int
     """Events for the outgoing webhook that name them."""
     subscriptions: int = 0
+    named_seats: int = 0
+    """Seats that an operator gave to them."""
     delivery_ids: tuple[str, ...] = ()
     """Deliveries whose body names them, and that nobody has looked at yet."""
 
@@ -66,7 +69,7 @@ class Person:
     def is_known(self) -> bool:
         """Whether there is anything to forget."""
         found = (self.learner_id, self.run_ids, self.orders, self.completions, self.messages, self.subscriptions)
-        return any(found) or bool(self.delivery_ids)
+        return any(found) or bool(self.delivery_ids) or bool(self.named_seats)
 
     @property
     def pseudonym(self) -> str:
@@ -96,7 +99,8 @@ def find_person(connection: Connection, email: str) -> Person:
     bought = connection.execute(select(orders.c.source, orders.c.order_id).where(orders.c.buyer_email_key == key)).all()
     # A seat that needed no run, of an older order or an ignored product, stands in its order's document alone.
     seated = rows_naming(connection, key, orders.c.document, orders.c.source, orders.c.order_id)
-    involved = {(row.source, row.order_id) for row in [*rows, *bought, *seated] if row.order_id is not None}
+    named = of_person(connection, key)
+    involved = {(row.source, row.order_id) for row in [*rows, *bought, *seated, *named] if row.order_id is not None}
     return Person(
         learner_id=learner_id,
         email=key,
@@ -106,6 +110,7 @@ def find_person(connection: Connection, email: str) -> Person:
         completions=len(connection.execute(select(completions.c.id).where(completions.c.email_key == key)).all()),
         messages=len(rows_naming(connection, key, outbox.c.payload, outbox.c.id)),
         subscriptions=subscriptions_bought(connection, key),
+        named_seats=len(named),
         delivery_ids=tuple(row.id for row in rows_naming(connection, key, deliveries.c.body, deliveries.c.id)),
     )
 
@@ -131,6 +136,7 @@ def forget(
     for source, order_id in person.orders:
         removed += _forget_in_order(connection, source, order_id, person, replace)
     removed["runs"] += _forget_runs(connection, person, words, replace)
+    removed["named_seats"] += forget_named(connection, person.email)
     removed["completions"] += connection.execute(
         update(completions)
         .where(completions.c.email_key == person.email)
@@ -149,9 +155,7 @@ def forget(
     own = update(learners).where(learners.c.id == person.learner_id)
     removed["learners"] += connection.execute(own.values(email=person.pseudonym, email_key=person.pseudonym)).rowcount
     removed += erased_texts.erase(connection, person.email, words, run_ids=person.run_ids, orders=person.orders)
-    tombstone = None
-    if not again:
-        tombstone = tombstones.add_tombstone(connection, email=person.email, places=places, now=now)
+    tombstone = None if again else tombstones.add_tombstone(connection, email=person.email, places=places, now=now)
     record_event(
         connection,
         at=now,
@@ -189,6 +193,7 @@ def words_of(connection: Connection, person: Person) -> frozenset[str]:
     """What describes the person in the ledger: their address, names, and postal addresses."""
     people: list[Any] = [{"email": person.email}]
     people += connection.scalars(select(runs.c.learner).where(runs.c.id.in_(person.run_ids)))
+    people += [row.learner for row in of_person(connection, person.email)]
     people += [
         {"name": name}
         for name in connection.scalars(select(completions.c.name).where(completions.c.email_key == person.email))
@@ -226,7 +231,8 @@ def _places(connection: Connection, person: Person) -> set[tombstones.Place]:
     rows = connection.execute(
         select(*columns).where(runs.c.id.in_(person.run_ids), runs.c.order_id.is_not(None), runs.c.line_id != "-")
     )
-    return found | {tombstones.Place(row.source, row.order_id, row.line_id, row.seat_id) for row in rows}
+    named = of_person(connection, person.email)
+    return found | {tombstones.Place(row.source, row.order_id, row.line_id, row.seat_id) for row in [*rows, *named]}
 
 
 def _forget_in_order(

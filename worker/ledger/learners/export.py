@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Table, select
 from worker.ledger.events import people_of
 from worker.ledger.learners.erasure import Person, words_of
 from worker.ledger.learners.mentions import rows_naming
+from worker.ledger.orders.named_seats import of_person
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import (
     attempts,
@@ -35,7 +36,9 @@ Document = dict[str, Any]
 OTHER: Final = "[another person]"
 """Stands for what describes others."""
 _AT_ONCE: Final = 500
-_LEFT_OUT: Final = frozenset({"ciphertext", "content_hash", "polled_hash", "offers_digest", "lease_holder"})
+_LEFT_OUT: Final = frozenset(
+    {"ciphertext", "content_hash", "source_hash", "polled_hash", "offers_digest", "lease_holder"}
+)
 """A password is told to nobody; hashes and holders tell nothing of anybody."""
 
 
@@ -54,6 +57,7 @@ def export_person(connection: Connection, person: Person, *, now: datetime) -> D
         "learner": next(iter(_rows(connection, learners, learners.c.email_key == person.email)), None),
         "orders": [hide(each) for each in _orders(connection, person, has_others=bool(others - own))],
         "runs": [hide(each) for each in _runs(connection, person)],
+        "named_seats": [_shape(row) for row in of_person(connection, person.email)],
         "completions": _rows(connection, completions, completions.c.email_key == person.email),
         "subscriptions": _rows(connection, subscriptions, subscriptions.c.buyer_email_key == person.email),
         "messages": [hide(_shape(row)) for row in _messages(connection, person)],

@@ -43,6 +43,23 @@ def one_delivery(connection: Connection, text: str) -> str:
     return _one(connection, "delivery", text, found)
 
 
+def one_order(connection: Connection, text: str) -> tuple[str, str]:
+    """The source and id of the one order a text names, whole or by its number alone. Raises `NotInLedgerError`."""
+    wanted = text.strip()
+    source, slash, order_id = wanted.partition("/")
+    sources = (source.lower(),) if slash else SOURCES
+    number = order_id if slash else wanted
+    found = connection.execute(
+        select(orders.c.source, orders.c.order_id).where(orders.c.source.in_(sources), orders.c.order_id == number)
+    ).all()
+    if not found:
+        raise not_found(connection, "order", text)
+    if len(found) > 1:
+        shown = " or ".join(f"{row.source}/{row.order_id}" for row in found)
+        raise NotInLedgerError(f"{text!r} may be {shown}. Give the source too.")
+    return found[0].source, found[0].order_id
+
+
 def suggestions(connection: Connection, text: str, *, limit: int = 3) -> list[str]:
     """What a name that is not in the ledger may have been meant for: emails, orders, or runs, nearest first."""
     wanted = text.strip()

@@ -15,6 +15,7 @@ from worker.ledger.session import Ledger
 from worker.settings.settings import Settings
 from worker.web.lockout import LOGIN_FREE_FAILURES, Lockout
 from worker.web.page.actions.bulk_replay import bulk_replay_routes
+from worker.web.page.actions.naming import list_naming_routes, naming_routes
 from worker.web.page.actions.operator import Desk
 from worker.web.page.actions.runs import run_action_routes
 from worker.web.page.auth.login import login_routes, logout_routes
@@ -50,6 +51,8 @@ _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     systems_routes,
 )
 _ACTIONS: tuple[Callable[[Page, Desk], APIRouter], ...] = (
+    naming_routes,
+    list_naming_routes,
     run_action_routes,
     bulk_replay_routes,
     look_again_routes,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.harness.product import Rig
-from tests.integration.web.acting.office import Office
+from tests.integration.web.acting.office import Form, Office
 from worker.sandbox import Fault
 
 REFUSED = Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state.")
@@ -158,3 +158,53 @@ def test_a_settled_run_is_a_question_again_when_it_is_reopened(office: Office, r
     rig.go_on()
     assert (office.run(failed_run).state, comped_orders(rig)) == ("review", 0)
     assert "nobody has settled it" in office.told(office.send(form, reason="it was another order"))
+
+
+def test_a_nameless_seat_is_given_to_who_is_typed_and_once_when_sent_twice(office: Office, rig: Rig) -> None:
+    rig.sell(7001, quantity=2)
+    rig.ingest(7001)
+    nameless = next(run for run in rig.rows("runs") if run["reason"] == "unnamed_seat")
+    assert "Name this seat" in office.get(f"/runs/{nameless['id']}").text
+    form = office.form_of(f"/runs/{nameless['id']}/name")
+    wrong = office.send(form, email="kim@", first="Kim", last="Lee")
+    assert (wrong.status_code, "Kim" in wrong.text) == (422, True)
+    shown = office.send(form, email="kim@example.test", first="Kim", last="Lee", reason="she rang")
+    assert "learningcart addCustomer email=kim@example.test first=Kim last=Lee" in shown.text
+    assert len(rig.rows("runs")) == 2  # nothing is changed yet
+    confirm = Form(shown.text)
+    office.told(office.send(confirm))
+    assert "already" in office.told(office.send(confirm))
+    assert office.trail("seat_named") == [("operator:Ann", "she rang")]
+    rig.go_on()
+    made = rig.sandbox.effects_of("learningcart", "addCustomer")
+    assert comped_orders(rig) == 2
+    assert any("kim@example.test" in str(each) for each in made)
+
+
+def test_a_group_is_named_from_a_pasted_list_when_its_order_has_several_nameless_seats(
+    office: Office, rig: Rig
+) -> None:
+    rig.sell(7001, quantity=3)
+    rig.ingest(7001)
+    assert "/name-seats/studiocart/7001" in office.get("/orders/studiocart/7001").text
+    form = office.form_of("/name-seats/studiocart/7001")
+    assert office.send(form, people="kim@example.test").status_code == 422
+    shown = office.send(form, people="kim@example.test\tKim\tLee\nbob@example.test\tBob\tRay")
+    assert shown.text.count("addCompOrder price 501") == 2
+    assert "2 seats named" in office.told(office.send(Form(shown.text)))
+    rig.go_on()
+    assert comped_orders(rig) == 3
+    assert "name-seats" not in office.get("/orders/studiocart/7001").text
+
+
+def test_a_wrong_address_that_has_access_is_corrected_only_with_a_reason(office: Office, rig: Rig) -> None:
+    run_id = rig.enrol()
+    rig.go_on()
+    form = office.form_of(f"/runs/{run_id}/name")
+    assert office.send(form, email="right@example.test").status_code == 422
+    shown = office.send(form, email="right@example.test", reason="misspelt")
+    assert "second comped order" in shown.text
+    office.told(office.send(Form(shown.text)))
+    rig.go_on()
+    assert (office.run(run_id).email, office.run(run_id).state) == ("right@example.test", "succeeded")
+    assert comped_orders(rig) == 2

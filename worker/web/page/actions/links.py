@@ -20,6 +20,8 @@ _LABELS = {
     ActionKind.CANCEL: "Cancel",
 }
 """By kind, for what is done to one run: the page that asks has the kind's name."""
+_NAMEABLE = frozenset({RunState.REVIEW, RunState.FAILED, RunState.WAITING, RunState.PENDING, RunState.SUCCEEDED})
+"""The states of runs whose seat can be given to somebody."""
 _ANSWERED = frozenset({Reason.DONE_BY_HAND, Reason.CANCELLED_BY_OPERATOR})
 """How an operator ends a run; what he may reopen."""
 
@@ -53,6 +55,8 @@ def offered(run: RunItem) -> list[Button]:
         buttons.append(Button("Plan again", f"{path}/replan"))
     if RunState.CANCELLED in may_become:
         buttons.append(Button("Cancel", f"{path}/cancel"))
+    if run.order_id is not None and state in _NAMEABLE and run.workflow == ENROLMENT:
+        buttons.append(Button("Correct this address" if run.email else "Name this seat", f"{path}/name"))
     return buttons
 
 
@@ -82,6 +86,8 @@ def _button(action: ActionItem) -> Button | None:
             return Button("Systems", "/systems")
         case ActionKind.RESUME if system in PAUSABLE:
             return Button(f"Resume {system}", f"/systems/{system}/resume")
+        case ActionKind.NAME_SEAT if run_id is not None:
+            return Button("Name this seat", f"{run_path(run_id)}/name")
         case ActionKind.REPEAT if run_id is not None:
             return Button("Repeat on purpose", repeat_path(run_id, found.get("step") or ""))
         case (ActionKind.REPLAY | ActionKind.REPLAN | ActionKind.RESOLVE | ActionKind.CANCEL) as kind if run_id:

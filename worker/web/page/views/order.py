@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.orders.versions import compared_versions
+from worker.ledger.states import RunState
 from worker.ledger.views.history import story_of_order
 from worker.ledger.views.listing import show_order
 from worker.ledger.views.records import OrderDetail, RunItem
+from worker.web.page.actions.naming import names_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, summary_of
+from workflows.operations.seats import NAMELESS
 
 
 def order_routes(page: Page) -> APIRouter:
@@ -34,10 +37,17 @@ def order_routes(page: Page) -> APIRouter:
             days=days(story.timeline),
             omitted=story.omitted,
             seats=_seats(order),
+            names_path=_names_path(order) if page.desk is not None else None,
             versions=versions,
         )
 
     return router
+
+
+def _names_path(order: OrderDetail) -> str | None:
+    """Where its nameless seats are named from a list, if it has several."""
+    free = sum(run.state == RunState.REVIEW and run.reason in NAMELESS for run in order.runs)
+    return names_path(order.source, order.order_id) if free > 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,12 +82,12 @@ def a_run(state: RunState, **values: Any) -> RunItem:
 @pytest.mark.parametrize(
     ("run", "labels"),
     [
-        (a_run(RunState.FAILED), ["Replay", "Resolve", "Plan again", "Cancel"]),
-        (a_run(RunState.PENDING), ["Resolve", "Plan again", "Cancel"]),
+        (a_run(RunState.FAILED), ["Replay", "Resolve", "Plan again", "Cancel", "Name this seat"]),
+        (a_run(RunState.PENDING, email="j@x.example"), ["Resolve", "Plan again", "Cancel", "Correct this address"]),
         (a_run(RunState.RUNNING), []),
-        (a_run(RunState.SUCCEEDED), ["Plan again"]),
+        (a_run(RunState.SUCCEEDED), ["Plan again", "Name this seat"]),
         (a_run(RunState.CANCELLED), ["Replay", "Plan again"]),
-        (a_run(RunState.SUCCEEDED, reason="done_by_hand"), ["Reopen", "Plan again"]),
+        (a_run(RunState.SUCCEEDED, reason="done_by_hand"), ["Reopen", "Plan again", "Name this seat"]),
         (a_run(RunState.CANCELLED, reason="cancelled_by_operator"), ["Replay", "Reopen", "Plan again"]),
         (a_run(RunState.REVIEW, workflow="revocation"), ["Resolve", "Cancel"]),
         (a_run(RunState.WAITING, workflow="follow_on", order_id=None), ["Replay", "Resolve", "Cancel"]),

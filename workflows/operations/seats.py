@@ -1,0 +1,378 @@
+"""An operator says whom a seat is for: a person for a nameless seat, or the right address for a wrong one.
+
+It is kept beside the order and holds until the source names somebody else (`workflows.recording.named_seats`). The keys
+stay: a seat has one run a grant, whoever it is for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select
+
+from worker.errors import NotInLedgerError
+from worker.ledger import keys
+from worker.ledger.events import record_event
+from worker.ledger.learners.erased import is_pseudonym
+from worker.ledger.orders import order_rows
+from worker.ledger.orders.named_seats import NamedSeat, keep_named, named_in
+from worker.ledger.runs import transitions
+from worker.ledger.runs.run_rows import change_learner
+from worker.ledger.session import Ledger
+from worker.ledger.states import Actor, RunState
+from worker.ledger.tables.runs import orders, runs, steps
+from worker.reasons import Reason
+from worker.sources.order import Learner, Payment, email_key
+from worker.text.email_address import email_problem, trimmed_email
+from workflows.descriptions import describe_enrolment, describe_plan
+from workflows.ingest.deliveries import HintReader
+from workflows.planning.line_keys import line_keys
+from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, ChangeLearner, Create, KnownRun, Plan, Revive
+from workflows.planning.reviews import closed_by_operator
+from workflows.recording.known_runs import known_runs
+from workflows.recording.named_seats import with_named_seats
+from workflows.recording.planned_lines import planned_lines
+
+_NUMBERS: Final = re.compile(r"(\d+)")
+NAMED, NOTHING, REFUSED = "named", "nothing", "refused"
+NAMELESS: Final = (Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL)
+"""The reviews of seats that nobody is named for, which a list of people fills."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whom an operator typed. A name that is left empty is the one the seat has."""
+
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+
+
+@dataclass(frozen=True)
+class SeatNamed:
+    """What naming a seat came to, or would come to. `ready`: runs to send to the workers now."""
+
+    run_id: str
+    result: str
+    """`named`, `nothing` (it is so already) or `refused`."""
+    message: str
+    email: str = ""
+    calls: tuple[str, ...] = ()
+    """The calls with their arguments, a line each."""
+    ready: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """A seat that is to be named, and its runs."""
+
+    run_id: str
+    named: NamedSeat
+    runs: tuple[KnownRun, ...]
+
+    @property
+    def given(self) -> list[KnownRun]:
+        """Its enrolments that gave another address access."""
+        key = email_key(self.named.learner.email)
+        return [
+            run
+            for run in self.runs
+            if run.state is RunState.SUCCEEDED
+            and run.grant is not None
+            and not (run.learner is not None and email_key(run.learner.email) == key)
+        ]
+
+
+class _RefusedError(Exception):
+    """It cannot be named, for the reason given."""
+
+
+class SeatNaming:
+    """Names seats. Safe to repeat: the same person once more changes nothing; with `dry_run` nothing is written."""
+
+    def __init__(self, ledger: Ledger, hints: HintReader, *, clock: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._hints = hints
+        self._clock = clock
+
+    def name(
+        self,
+        run_id: str,
+        person: Person,
+        *,
+        actor: str,
+        reason: str | None = None,
+        again: bool = False,
+        dry_run: bool = False,
+    ) -> SeatNamed:
+        """Say whom the seat of a run is for, and give access.
+
+        A run that gave another address access is begun anew under a new reference only with `again`: the comped order
+        of before stays, and is cancelled in LearningCart by hand. Raises `NotInLedgerError`, `OffersError`.
+        """
+        with self._ledger.read() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+        if row is None:
+            raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
+        [found] = self._name(row, [(row, person)], actor=actor, reason=reason, again=again, dry_run=dry_run)
+        return found
+
+    def name_order(
+        self,
+        source: str,
+        order_id: str,
+        people: Sequence[Person],
+        *,
+        actor: str,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> list[SeatNamed]:
+        """Give an order's nameless seats to a list of people, in its order: all of them, or none where one cannot be.
+
+        People who have a seat of this order already are left out, so that the same list once more changes nothing.
+        """
+        with self._ledger.read() as connection:
+            mine = (runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow == ENROLMENT)
+            rows = connection.execute(select(runs).where(*mine)).all()
+        if not rows:
+            raise NotInLedgerError(f"The order {source}/{order_id} has no seats. See: cartbridge orders list")
+        free = sorted((row for row in rows if _is_nameless(row)), key=_place_order)
+        seated = {row.email_key for row in rows if row.state != RunState.CANCELLED and row.email_key}
+        wanted = [person for person in people if email_key(trimmed_email(person.email)) not in seated]
+        if not wanted:
+            return [SeatNamed("", NOTHING, "Everybody in the list has a seat of this order.")]
+        lines = {row.line_id: row.title or row.line_id for row in free}
+        refusal = None
+        if len(wanted) > len(free):
+            refusal = f"{len(wanted)} people for {len(free)} seats without a name: nobody was named."
+        elif len(lines) > 1:
+            refusal = f"Its nameless seats are of several products ({', '.join(lines.values())}): name them one by one."
+        elif len({email_key(trimmed_email(person.email)) for person in wanted}) < len(wanted):
+            refusal = "An address stands twice in the list: nobody was named."
+        if refusal is not None:
+            return [SeatNamed("", REFUSED, refusal)]
+        chosen = list(zip(free, wanted, strict=False))
+        return self._name(free[0], chosen, actor=actor, reason=reason, again=False, dry_run=dry_run)
+
+    def _name(
+        self,
+        order: Row[Any],
+        chosen: Sequence[tuple[Row[Any], Person]],
+        *,
+        actor: str,
+        reason: str | None,
+        again: bool,
+        dry_run: bool,
+    ) -> list[SeatNamed]:
+        """Name seats of one order; `order` is a run of it."""
+        try:
+            with self._ledger.read() as connection:
+                seats = [_seat(connection, row, person, again=again) for row, person in chosen]
+                named = _found(connection, order, [seat.named for seat in seats])
+            plan = self._hints.preview(order.source, order.order_id, named=named)  # a broken offers file stops it here
+            if dry_run:
+                return [_told(seat, plan, "would name", ready=()) for seat in seats]
+            if all(_is_so(seat, plan) for seat in seats) and not self._is_news(order, named):
+                return [_told(seat, plan, "", ready=()) for seat in seats]
+            with self._ledger.write() as connection:
+                ready = self._keep(connection, order, chosen, actor=actor, reason=reason, again=again)
+        except _RefusedError as refused:
+            return [SeatNamed(row.id, REFUSED, str(refused), person.email) for row, person in chosen]
+        recorded = self._hints.replan(order.source, order.order_id, actor=actor)
+        ready += () if recorded is None else tuple(recorded.ready)
+        return [_told(seat, plan, "named", ready=ready) for seat in seats]
+
+    def _is_news(self, order: Row[Any], named: Sequence[NamedSeat]) -> bool:
+        with self._ledger.read() as connection:
+            known = {(each.line_id, each.seat_id): each for each in named_in(connection, order.source, order.order_id)}
+        for each in named:
+            before = known.get((each.line_id, each.seat_id))
+            if before is None or before.learner != each.learner:
+                return True
+        return False
+
+    def _keep(
+        self,
+        connection: Connection,
+        order: Row[Any],
+        chosen: Sequence[tuple[Row[Any], Person]],
+        *,
+        actor: str,
+        reason: str | None,
+        again: bool,
+    ) -> tuple[str, ...]:
+        """Commit whom the seats are for, and begin anew what gave others access; what is due now."""
+        now = self._clock()
+        mine = (orders.c.source == order.source, orders.c.order_id == order.order_id)
+        connection.execute(select(orders.c.order_id).where(*mine).with_for_update()).one()
+        seats = [_seat(connection, row, person, again=again) for row, person in chosen]
+        found = _found(connection, order, [seat.named for seat in seats])
+        keep_named(connection, order.source, order.order_id, found, actor=actor, now=now)
+        ready: list[str] = []
+        for seat in seats:
+            for run in seat.given:
+                _begin_anew(connection, run, seat.named.learner, actor=actor, reason=reason, now=now)
+                ready.append(run.id)
+            record_event(
+                connection,
+                at=now,
+                kind="seat_named",
+                actor=actor,
+                run_id=seat.run_id,
+                source=order.source,
+                order_id=order.order_id,
+                reason=reason,
+                detail={"line_id": seat.named.line_id, "seat_id": seat.named.seat_id, "again": bool(seat.given)},
+            )
+        return tuple(ready)
+
+
+def _seat(connection: Connection, row: Row[Any], person: Person, *, again: bool) -> _Seat:
+    """The seat as it is to be named. Raises `_RefusedError` with the reason and the next step."""
+    if row.order_id is None or row.workflow not in {ENROLMENT, REVOCATION} or row.line_id == WHOLE_ORDER:
+        raise _RefusedError("It is about no seat of an order.")
+    problem = email_problem(person.email)
+    if problem is not None:
+        raise _RefusedError(f"The address {problem}.")
+    mine = [
+        run
+        for run in known_runs(connection, row.source, row.order_id)
+        if (run.line_id, run.seat_id) == (row.line_id, row.seat_id)
+    ]
+    enrolments = [run for run in mine if run.workflow == ENROLMENT and run.cancelled_by != "superseded"]
+    before = next((run.learner for run in enrolments if run.learner is not None), None)
+    learner = Learner(
+        email=trimmed_email(person.email),
+        first_name=" ".join(person.first_name.split()) or (before.first_name if before else ""),
+        last_name=" ".join(person.last_name.split()) or (before.last_name if before else ""),
+    )
+    if not learner.first_name and not learner.last_name:
+        raise _RefusedError("The seat has no name yet: give a first and a last name too.")
+    seat = _Seat(row.id, NamedSeat(row.line_id, row.seat_id, learner), tuple(enrolments))
+    _check(connection, row, seat, again=again)
+    return seat
+
+
+def _found(connection: Connection, order: Row[Any], asked: Sequence[NamedSeat]) -> tuple[NamedSeat, ...]:
+    """The seats with what the source says of each now. Raises `_RefusedError` where the order has not all of them."""
+    content = order_rows.load_order(connection, order.source, order.order_id)
+    if content is None:
+        raise _RefusedError("The ledger does not hold what the order is. Ingest it first.")
+    existing = known_runs(connection, order.source, order.order_id)
+    planned = planned_lines(connection, content, existing)
+    found = with_named_seats(content, (), asked, line_keys(content, existing, planned)).seats
+    if len(found) < len(asked):
+        raise _RefusedError("The order has no such seat any more.")
+    return found
+
+
+def _check(connection: Connection, row: Row[Any], seat: _Seat, *, again: bool) -> None:
+    order = f"{row.source}/{row.order_id}"
+    if any(run.learner is not None and is_pseudonym(run.learner.email) for run in seat.runs):
+        raise _RefusedError("Its learner was forgotten: the seat is given to nobody.")
+    if any(run.is_untouchable for run in seat.runs):
+        raise _RefusedError("A call of it is under way, or may have taken effect. Try again when that is settled.")
+    settled = [run for run in seat.runs if closed_by_operator(run) and (run.is_placeholder or run.grant is None)]
+    cancelled = [run for run in seat.runs if run.state is RunState.CANCELLED and run.cancelled_by == "operator"]
+    if seat.runs and len({run.id for run in (*settled, *cancelled)}) == len(seat.runs):
+        found = seat.runs[0].id
+        raise _RefusedError(f"An operator settled it. First: cartbridge runs reopen {found} --reason TEXT")
+    payment = connection.scalar(
+        select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
+    )
+    if payment != Payment.PAID:
+        raise _RefusedError(f"The order {order} is {payment} at the source, so it gives nobody access.")
+    if seat.given and not again:
+        raise _RefusedError(
+            "It gave another address access already. To give access under this one too, under a new comped order: the "
+            "same with --again; then cancel the order of before in LearningCart by hand."
+        )
+
+
+def _begin_anew(
+    connection: Connection, run: KnownRun, learner: Learner, *, actor: str, reason: str | None, now: datetime
+) -> None:
+    """Give access once more, to another: a new generation, so that its comped order has a reference of its own."""
+    row = connection.execute(select(runs).where(runs.c.id == run.id).with_for_update()).one()
+    change_learner(connection, run.id, learner, state=RunState.SUCCEEDED, now=now)
+    transitions.repeat(
+        connection,
+        run,
+        step_names=connection.scalars(select(steps.c.name).where(steps.c.run_id == run.id)).all(),
+        keeps_lane_shut=False,
+        generation=row.generation + 1,
+        result_id=None,
+        now=now,
+    )
+    for question in known_runs(connection, row.source, row.order_id):
+        is_asked = question.key.startswith(f"{run.key}/{keys.LEARNER}") and question.state is RunState.REVIEW
+        if is_asked:
+            superseded: dict[str, Any] = {"by": "superseded", "reason": Reason.SUPERSEDED}
+            transitions.cancel(connection, question, actor=Actor.OPERATOR, **superseded, now=now)
+    detail = {"from_step": "add_customer", "generation": row.generation + 1, "result_id_before": row.result_id}
+    record_event(
+        connection,
+        at=now,
+        kind="run_repeated",
+        actor=actor,
+        run_id=run.id,
+        source=row.source,
+        order_id=row.order_id,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _told(seat: _Seat, plan: Plan | None, verb: str, *, ready: tuple[str, ...]) -> SeatNamed:
+    """What is said of one seat: the calls of its own runs, whatever else the plan of its order does."""
+    learner = seat.named.learner
+    place = f"{seat.named.line_id}/{seat.named.seat_id}"
+    if not verb or (verb == "would name" and _is_so(seat, plan)):
+        return SeatNamed(seat.run_id, NOTHING, f"{place} is {learner.email}'s already.", learner.email)
+    calls = [call for run in seat.given for call in describe_enrolment(learner, run.grant)]
+    others: list[str] = []
+    of_seat = {run.id: run for run in seat.runs}
+    for action in _of_seat(seat, plan):
+        match action:
+            case Create(state=RunState.PENDING, learner=Learner() as person) if action.grant is not None:
+                calls += describe_enrolment(person, action.grant)
+            case Revive(reason=None) | ChangeLearner() if of_seat[action.run_id].state is not RunState.REVIEW:
+                calls += describe_enrolment(learner, of_seat[action.run_id].grant)
+            case Create() | ChangeLearner():
+                others += describe_plan(Plan(plan.state, None, (action,))) if plan is not None else ()
+    message = f"{verb} {place}: {learner.first_name} {learner.last_name} <{learner.email}>"
+    return SeatNamed(seat.run_id, NAMED, message, learner.email, tuple(calls or others), ready)
+
+
+def _of_seat(seat: _Seat, plan: Plan | None) -> list[Any]:
+    """The plan's actions about the seat, without the question that its new beginning answers."""
+    if plan is None:
+        return []
+    given = {run.id for run in seat.given}
+    mine: Mapping[str, KnownRun] = {run.id: run for run in seat.runs}
+    place = (seat.named.line_id, seat.named.seat_id)
+    return [
+        action
+        for action in plan.actions
+        if (isinstance(action, Create) and (action.line_id, action.seat_id) == place and action.parent_id not in given)
+        or (not isinstance(action, Create) and action.run_id in mine)
+    ]
+
+
+def _is_so(seat: _Seat, plan: Plan | None) -> bool:
+    """Whether nothing is left to do for the seat."""
+    return not seat.given and not _of_seat(seat, plan)
+
+
+def _is_nameless(row: Row[Any]) -> bool:
+    is_placeholder = row.key.rpartition("/")[2] == keys.UNNAMED
+    return is_placeholder and row.state == RunState.REVIEW and row.reason in NAMELESS
+
+
+def _place_order(row: Row[Any]) -> tuple[Any, ...]:
+    """By line and seat, `seat-2` before `seat-10`."""
+    return (row.line_id, [int(part) if part.isdecimal() else part for part in _NUMBERS.split(row.seat_id)])
