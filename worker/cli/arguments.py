@@ -58,8 +58,10 @@ def hint_at_review_reason(context: typer.Context, text: str | None) -> str | Non
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything unless --limit says less.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout, everything unless --limit says less.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help=f"At most this many. Default: {DEFAULT_LIMIT}, with --json all.")
+    int | None,
+    typer.Option("--limit", min=1, help=f"At most this many. Default: {DEFAULT_LIMIT}, with --json and --csv all."),
 ]
 Since = Annotated[
     datetime | None,

@@ -71,6 +71,21 @@ def print_json_array(values: Iterable[Any]) -> None:
     typer.echo("[]" if separator == "[\n" else "\n]")
 
 
+def print_csv(rows: Iterable[Any], fields: Iterable[str]) -> None:
+    """The rows as CSV on stdout, a line for each, written as they are read."""
+    from worker.ledger.views.csv_rows import csv_lines
+
+    for line in csv_lines(rows, fields):
+        typer.echo(line, nl=False)
+
+
+def one_form(*, as_json: bool, as_csv: bool) -> bool:
+    """Whether the rows are for a program. Exits 2 where two forms are asked for at once."""
+    if as_json and as_csv:
+        raise typer.BadParameter("one form at a time: --json or --csv", param_hint="--csv")
+    return as_json or as_csv
+
+
 def note(text: str) -> None:
     """A remark beside the result, on stderr."""
     typer.secho(text, dim=True, err=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import re
 from datetime import timedelta
 from html import unescape
@@ -129,3 +131,34 @@ def test_search_says_what_it_looked_for_when_nothing_is_found(operator: Browser)
     assert "Nothing in the ledger is called “&lt;i&gt;nobody”." in page
     assert "LearningCart order" in page
     assert 'value="&lt;i&gt;nobody"' in page
+
+
+def test_the_rows_of_the_filters_are_a_file_when_it_is_downloaded(operator: Browser, filled: Ledger) -> None:
+    page = operator.get("/runs?reason=unnamed_seat&state=").text
+    (path,) = re.findall(r'href="([^"]+)" download', page)
+    answer = operator.get(unescape(path))
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="runs.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+    assert (len(rows), {row["reason"] for row in rows}) == (20, {"unnamed_seat"})
+    everything = list(csv.DictReader(io.StringIO(operator.get("/runs.csv").text.removeprefix("\ufeff"))))
+    assert len(everything) == 60  # more than a page shows
+    orders = list(csv.DictReader(io.StringIO(operator.get("/orders.csv?since=1h").text.removeprefix("\ufeff"))))
+    assert (orders[0]["total.minor_units"], orders[0]["total.currency"]) == ("4999", "USD")
+    assert operator.get("/runs.csv?state=odd").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/runs.csv", "/orders.csv"])
+def test_no_file_is_given_when_nobody_is_signed_in(stranger: Browser, filled: Ledger, path: str) -> None:
+    answer = stranger.get(path)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/login")
+
+
+def test_a_long_file_is_whole_when_it_takes_several_readings(
+    operator: Browser, filled: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.web.page.views.downloads._ROWS_AT_ONCE", 7)
+    for path in ("/runs.csv", "/orders.csv"):
+        rows = list(csv.reader(io.StringIO(operator.get(path).text)))
+        assert (len(rows), len({tuple(row) for row in rows})) == (61, 61)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until
+from worker.cli.arguments import AsCsv, AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until
 from worker.cli.commands.runs import events_table
 from worker.cli.context import opening_of
 from worker.cli.output import (
@@ -15,6 +15,8 @@ from worker.cli.output import (
     console,
     fields,
     first_rows,
+    one_form,
+    print_csv,
     print_json,
     print_json_array,
     say_more,
@@ -49,10 +51,13 @@ def list_command(
     until: Until = None,
     limit: Limit = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List deliveries, newest first."""
+    from worker.ledger.views.csv_rows import DELIVERY_FIELDS
     from worker.ledger.views.listing import list_deliveries
 
+    is_whole = one_form(as_json=as_json, as_csv=as_csv)
     with opening_of(context).reading() as connection:
         rows = list_deliveries(
             connection,
@@ -63,10 +68,13 @@ def list_command(
             via=via,
             since=since,
             until=until,
-            limit=limit if as_json else None,
+            limit=limit if is_whole else None,
         )
         if as_json:
             print_json_array(rows)
+            return
+        if as_csv:
+            print_csv(rows, DELIVERY_FIELDS)
             return
         shown, more = first_rows(rows, limit)
     console().print(deliveries_table(shown) if shown else "No deliveries.")

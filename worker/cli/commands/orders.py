@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsJson, Limit, OfReason, OfSource, Since, Until
+from worker.cli.arguments import AsCsv, AsJson, Limit, OfReason, OfSource, Since, Until
 from worker.cli.commands.deliveries import deliveries_table
 from worker.cli.commands.runs import runs_table
 from worker.cli.context import opening_of
@@ -17,6 +17,8 @@ from worker.cli.output import (
     console,
     fields,
     first_rows,
+    one_form,
+    print_csv,
     print_json,
     print_json_array,
     say_more,
@@ -49,10 +51,13 @@ def list_command(
     until: Until = None,
     limit: Limit = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List orders, those with the latest news first."""
+    from worker.ledger.views.csv_rows import ORDER_FIELDS
     from worker.ledger.views.listing import list_orders
 
+    is_whole = one_form(as_json=as_json, as_csv=as_csv)
     with opening_of(context).reading() as connection:
         rows = list_orders(
             connection,
@@ -62,10 +67,13 @@ def list_command(
             email=email,
             since=since,
             until=until,
-            limit=limit if as_json else None,
+            limit=limit if is_whole else None,
         )
         if as_json:
             print_json_array(rows)
+            return
+        if as_csv:
+            print_csv(rows, ORDER_FIELDS)
             return
         shown, more = first_rows(rows, limit)
     console().print(_orders_table(shown) if shown else "No orders.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli.arguments import (
+    AsCsv,
     AsJson,
     DryRun,
     Limit,
@@ -35,6 +36,8 @@ from worker.cli.output import (
     console,
     fields,
     first_rows,
+    one_form,
+    print_csv,
     print_json,
     print_json_array,
     say_more,
@@ -73,14 +76,16 @@ def list_command(
     until: Until = None,
     limit: Limit = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List runs, newest first."""
+    from worker.ledger.views.csv_rows import RUN_FIELDS
     from worker.ledger.views.listing import list_runs
 
     if review_reason is not None and (state or reason):
         raise typer.BadParameter("it says state and reason already", param_hint="--review-reason")
+    is_whole = one_form(as_json=as_json, as_csv=as_csv)
     with opening_of(context).reading() as connection:
-        size = limit if as_json else None
         rows = list_runs(
             connection,
             states=(state or ()) if review_reason is None else (RunState.REVIEW,),
@@ -90,10 +95,13 @@ def list_command(
             order_id=order_id,
             since=since,
             until=until,
-            limit=size,
+            limit=limit if is_whole else None,
         )
         if as_json:
             print_json_array(rows)
+            return
+        if as_csv:
+            print_csv(rows, RUN_FIELDS)
             return
         shown, more = first_rows(rows, limit)
     console().print(runs_table(shown) if shown else "No runs.")

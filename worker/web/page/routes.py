@@ -21,6 +21,7 @@ from worker.web.page.actions.runs import run_action_routes
 from worker.web.page.auth.login import login_routes, logout_routes
 from worker.web.page.page import NavItem, Page
 from worker.web.page.static_files import static_routes
+from worker.web.page.views.downloads import download_routes
 from worker.web.page.views.learner import learner_routes
 from worker.web.page.views.offers import look_again_routes, offers_routes
 from worker.web.page.views.order import order_routes
@@ -42,6 +43,7 @@ _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     logout_routes,
     today_routes,
     search_routes,
+    download_routes,
     runs_routes,
     orders_routes,
     run_routes,

@@ -44,6 +44,11 @@ class Filters(BaseModel):
         """Whether anything is left out."""
         return bool(self.model_dump(exclude={"after"}, exclude_none=True))
 
+    def csv_path(self, path: str) -> str:
+        """The address of the same rows as a file."""
+        chosen = self.model_dump(mode="json", exclude_none=True, exclude={"after"})
+        return f"{path}.csv?{urlencode(chosen)}" if chosen else f"{path}.csv"
+
     def next_path(self, path: str, mark: str) -> str:
         """The address of the page after the row `mark`."""
         chosen: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)

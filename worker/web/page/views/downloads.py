@@ -1,0 +1,89 @@
+"""The lists as CSV files: the rows that their filters choose, all of them, not the page that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from worker.ledger.views.csv_rows import ORDER_FIELDS, RUN_FIELDS, csv_lines
+from worker.ledger.views.listing import list_orders
+from worker.ledger.views.page.runs import page_of_runs
+from worker.ledger.views.records import OrderItem, RunItem
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import HEADERS, Page
+from worker.web.page.views.filters import OrderFilters, RunFilters
+
+_ROWS_AT_ONCE = 1_000
+_BYTE_ORDER_MARK = "\ufeff"
+"""Without it, Excel takes UTF-8 for the encoding of the machine."""
+_UNCOUNTED = frozenset({"attempts", "failed_attempts"})
+"""What the page's list of runs does not count."""
+
+
+def download_routes(page: Page) -> APIRouter:
+    """The routes. Each thousand rows is a reading transaction of its own, so that a long download holds none open."""
+    router = guarded_router(page)
+
+    @router.get("/runs.csv")
+    def runs(request: Request, filters: Annotated[RunFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        fields = tuple(name for name in RUN_FIELDS if name not in _UNCOUNTED)
+        return _file("runs.csv", csv_lines(_runs(page, filters), fields))
+
+    @router.get("/orders.csv")
+    def orders(request: Request, filters: Annotated[OrderFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        return _file("orders.csv", csv_lines(_orders(page, filters), ORDER_FIELDS))
+
+    return router
+
+
+def _file(name: str, lines: Iterator[str]) -> Response:
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_marked(lines), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _marked(lines: Iterator[str]) -> Iterator[str]:
+    yield _BYTE_ORDER_MARK
+    yield from lines
+
+
+def _runs(page: Page, filters: RunFilters) -> Iterator[RunItem]:
+    after, since = filters.after, filters.since_at(page.clock())
+    while True:
+        with page.reading() as connection:
+            found = page_of_runs(
+                connection,
+                states=() if filters.state is None else (filters.state,),
+                reason=filters.reason,
+                source=filters.source,
+                system=filters.system,
+                since=since,
+                after=after,
+                size=_ROWS_AT_ONCE,
+            )
+        yield from found
+        if len(found) < _ROWS_AT_ONCE:
+            return
+        after = found[-1].id
+
+
+def _orders(page: Page, filters: OrderFilters) -> Iterator[OrderItem]:
+    after, since = filters.after, filters.since_at(page.clock())
+    while True:
+        with page.reading() as connection:
+            rows = list_orders(
+                connection,
+                states=() if filters.state is None else (filters.state,),
+                reason=filters.reason,
+                source=filters.source,
+                since=since,
+                after=after,
+                limit=_ROWS_AT_ONCE,
+            )
+            found = list(rows)
+        yield from found
+        if len(found) < _ROWS_AT_ONCE:
+            return
+        after = f"{found[-1].source}/{found[-1].order_id}"
