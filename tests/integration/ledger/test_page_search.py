@@ -102,3 +102,33 @@ def test_older_buyers_are_found_by_the_names_beginning_when_the_recent_are_other
         assert search(connection, "kari nordmann").path == ("orders", "frontcore", "1109")
         assert search(connection, "nordmann").path is None
         assert [order.order_id for order in search(connection, "jane doe").orders] == ["1109", "1110"]
+
+
+PARTS = {
+    "JOSÉ": "lane1",
+    "jose alv": "lane1",
+    "alvarez josé": "lane1",
+    "acme-industries": "lane1",
+    "j.alvarez": "lane1",
+    "straße": "lane2",
+    "STRASSE": "lane2",
+}
+
+
+def test_a_person_is_found_by_any_part_of_name_or_address_without_case_and_accents(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection, "1109", NOW, buyer_name="")
+        for lane, first, last, email in (
+            ("lane1", "José", "Álvarez", "j.alvarez@acme-industries.example"),
+            ("lane2", "Ida", "Straße", "ida@other.example"),
+        ):
+            add_learner(connection, lane, email)
+            learner = {"email": email, "first_name": first, "last_name": last}
+            add_run(connection, f"01{lane}zyxwvutzyx", NOW, lane=lane, learner=learner, email=email)
+    with ledger.read() as connection:
+        assert {wanted: search(connection, wanted).path for wanted in PARTS} == {
+            wanted: ("learners", lane) for wanted, lane in PARTS.items()
+        }
+        # Both took it: a product, where no person is meant.
+        assert len(search(connection, "forklift").runs) == 2
+        assert search(connection, "jose nobody").path is None

@@ -9,10 +9,11 @@ import typer
 
 from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
-from worker.cli.output import cell, console, note, print_json, warn_of_offers
+from worker.cli.output import cell, console, note, print_json, state_cell, table, warn_of_offers
 
 if TYPE_CHECKING:
     from worker.ledger.views.history import Story
+    from worker.ledger.views.page.search import Hits
 
 _MARKS = {"good": ("✓", "green"), "wait": ("…", "cyan"), "bad": ("✗", "bold red"), "plain": ("·", "")}
 
@@ -22,25 +23,70 @@ def why_command(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="EMAIL|SOURCE/ORDER", help="A learner's or buyer's email, an order, or a run.", show_default=False
+            metavar="ANYTHING",
+            help="An email, an order, a run, a LearningCart order, or any part of a name, an address or a product.",
+            show_default=False,
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Tell why a learner has access or has none, and the one thing to do about it."""
-    from worker.ledger.views.history import why
+    from worker.errors import NotInLedgerError
+    from worker.ledger.views.history import story_of_order, why
+    from worker.ledger.views.page.search import search
     from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
     with opening.reading() as connection:
         problem = offers_problem(connection, opening.settings.offers_file)
-        story = why(connection, subject, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        try:
+            story = why(connection, subject, now=now)
+        except NotInLedgerError:
+            hits = search(connection, subject)
+            meant = _meant(hits)
+            if not len(hits):
+                raise
+            if meant is None:
+                _print_hits(subject, hits, as_json=as_json)
+                return
+            order = hits.orders[0] if not hits.learners and hits.orders else None
+            story = (
+                why(connection, meant, now=now)
+                if order is None
+                else story_of_order(connection, order.source, order.order_id, now=now)
+            )
     if as_json:
         print_json(story)
     else:
         if problem is not None:
             warn_of_offers(problem)
         _print_story(story)
+
+
+def _meant(hits: Hits) -> str | None:
+    """What a search can only have meant, by a name that `why` knows; None where there are several."""
+    if hits.path is None:
+        return None
+    if hits.learners:
+        return hits.learners[0].email
+    return hits.runs[0].id if hits.runs else f"{hits.orders[0].source}/{hits.orders[0].order_id}"
+
+
+def _print_hits(subject: str, hits: Hits, *, as_json: bool) -> None:
+    """Whom or what the operator may have meant."""
+    if as_json:
+        print_json({"subject": subject, "matches": hits})
+        return
+    out = console()
+    out.print(cell(f"{subject!r} may be:", "bold"))
+    rows = [[cell(each.email), cell("learner"), cell("")] for each in hits.learners]
+    rows += [
+        [cell(f"{each.source}/{each.order_id}"), cell(f"{each.buyer_name} {each.buyer_email}"), state_cell(each.state)]
+        for each in hits.orders
+    ]
+    rows += [[cell(each.id), cell(each.title), state_cell(each.state)] for each in hits.runs]
+    out.print(table(("cartbridge why …", "who or what", "state"), rows, shortened=("who or what",)))
 
 
 def _print_story(story: Story) -> None:

@@ -44,3 +44,26 @@ def test_nothing_is_to_be_done_when_access_was_given(run: Run, ledger: Ledger, m
 def test_the_exit_code_is_1_when_nobody_knows_the_name(run: Run, ledger: Ledger) -> None:
     result = run("why", "jane@example.com")
     assert (result.exit_code, "no learner 'jane@example.com'" in result.stderr) == (1, True)
+
+
+def test_the_one_that_is_meant_is_answered_for_when_a_part_names_it(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection, buyer_name="Jane Doé", buyer_email="jane@example.com")
+        add_run(connection, state="succeeded", result_id="90001", finished_at=minutes_ago(1))
+    for part in ("1109", "90001", "doe", "JANE", "jane@exam"):
+        result = run("why", part, "--json")
+        assert result.exit_code == 0, part
+        assert json.loads(result.stdout)["orders"][0]["order_id"] == "1109", part
+
+
+def test_whom_it_may_be_is_listed_when_a_part_names_several(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection, buyer_name="Jane Doe")
+        add_order(connection, "1110", buyer_name="Jane Smith")
+    result = run("why", "jane")
+    assert result.exit_code == 0
+    assert "studiocart/1109" in result.stdout
+    assert "studiocart/1110" in result.stdout
+    matches = json.loads(run("why", "jane", "--json").stdout)["matches"]
+    assert {order["order_id"] for order in matches["orders"]} == {"1109", "1110"}
+    assert run("why", "nobody at all").exit_code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from worker.text.email_address import folded
 MOST_HITS = 20
 """Of each kind."""
 RECENT_ROWS = 10_000
-"""A name in the midst of others is looked for among so many of the newest orders, and runs: no index finds it."""
+"""A part of a name or an address is looked for among so many of the newest orders, and runs: no index finds it."""
 _SHORTEST_NAME = 2
 _MOST_ALIKE = 100
 
@@ -60,16 +61,17 @@ class Hits:
 
 def search(connection: Connection, wanted: str) -> Hits:
     """What `wanted` names: an email or its beginning, SOURCE/ORDER, an order's number, a run's key, its id or that id's
-    beginning, a LearningCart order's id, or else a name.
+    beginning, a LearningCart order's id, or else any part of a name, an address or a product.
 
-    A name is found by its beginning among all buyers, in the usual spellings of its case, and by any part of it among
-    the buyers of the newest 10,000 orders and the learners of the newest 10,000 runs.
+    Case and accents do not matter. Any part is looked for among the newest 10,000 orders and runs; a buyer is found by
+    how the name begins among all. A product is looked for where no person is meant.
     """
     text = " ".join(wanted.split())
     if not text:
         return Hits([], [], [])
     if "@" in text:
-        return _by_email(connection, email_key(text))
+        found = _by_email(connection, email_key(text))
+        return found if len(found) else _by_name(connection, text)
     found = _by_id(connection, text)
     return found if len(found) or len(text) < _SHORTEST_NAME else _by_name(connection, text)
 
@@ -111,34 +113,52 @@ def _by_id(connection: Connection, text: str) -> Hits:
 
 
 def _by_name(connection: Connection, text: str) -> Hits:
-    recent = (
-        select(orders.c.source, orders.c.order_id, orders.c.buyer_name)
-        .order_by(orders.c.updated_at.desc())
-        .limit(RECENT_ROWS)
-        .subquery()
-    )
-    inside = select(recent.c.source, recent.c.order_id).where(recent.c.buyer_name.icontains(text, autoescape=True))
-    named = connection.execute(inside.limit(MOST_HITS)).all()
-    bought: list[OrderItem] = []
-    if named:
-        keys = (and_(orders.c.source == row.source, orders.c.order_id == row.order_id) for row in named)
-        bought = _orders(connection, or_(*keys))
+    """What has every word of the text in it, among the newest; older buyers by how their name begins."""
+    words = folded(text).split()
+    bought = _orders_with(connection, words)
     if len(bought) < MOST_HITS:
         spellings = dict.fromkeys((text, text.title(), text.lower(), text.upper()))
         begun = or_(*(begins(connection, orders.c.buyer_name, each) for each in spellings))
-        known = {order.name for order in bought}
-        older = [each for each in _orders(connection, begun) if each.name not in known]
+        known = {(order.source, order.order_id) for order in bought}
+        older = [each for each in _orders(connection, begun) if (each.source, each.order_id) not in known]
         bought = [*bought, *older][:MOST_HITS]
-    return Hits(_learners_named(connection, text), bought, [])
+    people, of_product = _learners_with(connection, words)
+    return Hits(people, bought, [] if people or bought else of_product)
 
 
-def _learners_named(connection: Connection, text: str) -> list[FoundLearner]:
-    """The learners of the newest runs with every word of the text in their names."""
-    recent = select(runs.c.lane, runs.c.learner).order_by(runs.c.created_at.desc()).limit(RECENT_ROWS).subquery()
-    name = recent.c.learner["first_name"].as_string() + " " + recent.c.learner["last_name"].as_string()
-    words = [name.icontains(word, autoescape=True) for word in text.split()]
-    lanes = list(connection.scalars(select(recent.c.lane).where(*words).distinct().limit(MOST_HITS)))
-    return _learners(connection, learners.c.id.in_(lanes)) if lanes else []
+def _orders_with(connection: Connection, words: Sequence[str]) -> list[OrderItem]:
+    """Of the newest orders those whose buyer's name and address hold every word."""
+    columns = (orders.c.source, orders.c.order_id, orders.c.buyer_name, orders.c.buyer_email)
+    recent = connection.execute(select(*columns).order_by(orders.c.updated_at.desc()).limit(RECENT_ROWS))
+    named = [row for row in recent if _holds(words, row.buyer_name, row.buyer_email)][:MOST_HITS]
+    if not named:
+        return []
+    return _orders(
+        connection, or_(*(and_(orders.c.source == row.source, orders.c.order_id == row.order_id) for row in named))
+    )
+
+
+def _learners_with(connection: Connection, words: Sequence[str]) -> tuple[list[FoundLearner], list[RunItem]]:
+    """The learners of the newest runs whose name and address hold every word; and the runs whose product does."""
+    first, last = (runs.c.learner[name].as_string().label(name) for name in ("first_name", "last_name"))
+    columns = (runs.c.id, runs.c.lane, runs.c.email, runs.c.title, first, last)
+    recent = connection.execute(select(*columns).order_by(runs.c.created_at.desc()).limit(RECENT_ROWS))
+    lanes: dict[str, None] = {}
+    run_ids: list[str] = []
+    for row in recent:
+        if _holds(words, row.first_name, row.last_name, row.email):
+            lanes[row.lane] = None
+        elif len(run_ids) < MOST_HITS and _holds(words, row.title):
+            run_ids.append(row.id)
+    people = _learners(connection, learners.c.id.in_(list(lanes)[:MOST_HITS])) if lanes else []
+    return people, _runs(connection, runs.c.id.in_(run_ids)) if run_ids and not people else []
+
+
+def _holds(words: Sequence[str], *texts: str | None) -> bool:
+    """Whether every word stands in the texts, without case and accents."""
+    text = " ".join(each for each in texts if each)
+    plain = text.casefold() if text.isascii() else folded(text)
+    return all(word in plain for word in words)
 
 
 def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[FoundLearner]:
