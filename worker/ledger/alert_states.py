@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, func, select
 
+from worker.ledger import leases
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import cursors, deliveries, orders, runs
@@ -17,21 +18,25 @@ BOOK = "alerts:book"
 def take_book(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> dict[str, Any] | None:
     """Take the book for one telling: what it says, None while another tells. Given back by `write_book`."""
     insert_ignoring(connection, cursors, {"source": BOOK, "position": {}, "failures": 0})
-    free = or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now, cursors.c.lease_holder == holder)
-    return connection.scalar(
-        update(cursors)
-        .where(cursors.c.source == BOOK, free)
-        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds), last_attempt_at=now)
-        .returning(cursors.c.position)
+    row = leases.take(
+        connection,
+        cursors,
+        cursors.c.source == BOOK,
+        holder=holder,
+        now=now,
+        lease_seconds=lease_seconds,
+        again=True,
+        last_attempt_at=now,
     )
+    return None if row is None else row.position
 
 
 def write_book(connection: Connection, document: dict[str, Any] | None, *, holder: str, **values: Any) -> bool:
     """Give the book back, with what it says now (None: as it was); False where another has taken it."""
     if document is not None:
         values["position"] = document
-    mine = update(cursors).where(cursors.c.source == BOOK, cursors.c.lease_holder == holder)
-    return connection.execute(mine.values(lease_holder=None, lease_until=None, **values)).rowcount == 1
+    mine = cursors.c.source == BOOK
+    return leases.write_held(connection, cursors, mine, holder=holder, **leases.FREE, **values)
 
 
 def figures(connection: Connection, *, since: datetime) -> dict[str, Any]:

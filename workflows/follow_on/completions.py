@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row
 from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
-from worker.ledger import outbox, pauses
+from worker.ledger import leases, outbox, pauses
 from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.follow_on.completions import CompletionState
@@ -137,7 +137,7 @@ class CompletionsPoller:
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
             log.warning("polling LearningCart's completions failed: %s", polled.error)
         with self._ledger.write() as connection:
-            completion_rows.write_cursor(connection, holder=self._holder, lease_holder=None, lease_until=None, **ended)
+            completion_rows.write_cursor(connection, holder=self._holder, **leases.FREE, **ended)
         if polled.unreadable > cursor.position.get("unreadable", 0):
             log.warning("%d of LearningCart's completions name no learner or no course", polled.unreadable)
         return polled
@@ -226,7 +226,7 @@ class CompletionsPoller:
             is_mine = completion_rows.write_cursor(
                 connection,
                 holder=self._holder,
-                lease_until=now + timedelta(seconds=self._lease_seconds),
+                **leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds),
                 **values,
             )
             if not is_mine:

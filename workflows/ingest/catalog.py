@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from worker.ledger import leases
 from worker.ledger.orders import subscription_rows
 from worker.ledger.orders.catalog import write_names
 from worker.ledger.session import Ledger
@@ -41,21 +42,20 @@ def refresh(
         row = subscription_rows.take_cursor(connection, cursor, holder=holder, now=now, lease_seconds=lease_seconds)
         if row is None:
             return False
-        done = {"lease_holder": None, "lease_until": None}
         if row.last_success_at is not None and abs(now - row.last_success_at) < REFRESH_EVERY and not row.failures:
-            subscription_rows.write_cursor(connection, cursor, holder=holder, **done)
+            subscription_rows.write_cursor(connection, cursor, holder=holder, **leases.FREE)
             return False
     try:
         names = source.product_names()
     except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the look)
         with ledger.write() as connection:
             failed = {"last_error": describe_failure(error), "failures": row.failures + 1}
-            subscription_rows.write_cursor(connection, cursor, holder=holder, **failed, **done)
+            subscription_rows.write_cursor(connection, cursor, holder=holder, **failed, **leases.FREE)
         log.warning("the products of %s could not be read: %s", source.name, describe_failure(error))
         return False
     with ledger.write() as connection:
         is_mine = subscription_rows.write_cursor(
-            connection, cursor, holder=holder, last_success_at=clock(), last_error=None, failures=0, **done
+            connection, cursor, holder=holder, last_success_at=clock(), last_error=None, failures=0, **leases.FREE
         )
         if is_mine:
             write_names(connection, source.name, names, now=clock())

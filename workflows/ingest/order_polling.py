@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, select
 
 from worker.errors import ApiError
+from worker.ledger import leases
 from worker.ledger.learners.erased import keys_of
 from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.orders import order_rows
@@ -122,31 +123,23 @@ class Poller:
         now = self._clock()
         with self._ledger.write() as connection:
             insert_ignoring(connection, cursors, {"source": self._source.name, "position": {}, "failures": 0})
-            return connection.execute(
-                update(cursors)
-                .where(
-                    cursors.c.source == self._source.name,
-                    or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now),
-                )
-                .values(
-                    lease_holder=self._holder,
-                    lease_until=now + timedelta(seconds=self._lease_seconds),
-                    last_attempt_at=now,
-                )
-                .returning(cursors)
-            ).one_or_none()
+            return leases.take(
+                connection,
+                cursors,
+                cursors.c.source == self._source.name,
+                holder=self._holder,
+                now=now,
+                lease_seconds=self._lease_seconds,
+                last_attempt_at=now,
+            )
 
     def _let_go(self, **values: Any) -> None:
         with self._ledger.write() as connection:
-            self._write_cursor(connection, lease_holder=None, lease_until=None, **values)
+            self._write_cursor(connection, **leases.FREE, **values)
 
     def _write_cursor(self, connection: Connection, **values: Any) -> bool:
-        changed = connection.execute(
-            update(cursors)
-            .where(cursors.c.source == self._source.name, cursors.c.lease_holder == self._holder)
-            .values(**values)
-        )
-        return changed.rowcount == 1
+        mine = cursors.c.source == self._source.name
+        return leases.write_held(connection, cursors, mine, holder=self._holder, **values)
 
     def _sweep_baseline(self, poll: _UnderWay) -> None:
         """Record what exists: the first sweep, over the last `baseline_days`, and what the next poll meets first."""
@@ -272,8 +265,8 @@ class Poller:
         with self._ledger.write() as connection:
             # A long walk keeps its lease alive with every page; one that lost it stops before it writes.
             position = poll.progress.position_of_page().document()
-            lease_until = now + timedelta(seconds=self._lease_seconds)
-            if not self._write_cursor(connection, lease_until=lease_until, position=position):
+            lease = leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds)
+            if not self._write_cursor(connection, **lease, position=position):
                 raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
             note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
             if steps.baseline:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row
 
 from worker.clients.unreadable import problem_of
 from worker.errors import ApiError
+from worker.ledger import leases
 from worker.ledger.orders import subscription_rows
 from worker.ledger.session import Ledger
 from worker.sources.source import SubscriptionPage, SubscriptionSource
@@ -118,9 +119,7 @@ class SubscriptionPoller:
 
     def _let_go(self, **values: Any) -> None:
         with self._ledger.write() as connection:
-            subscription_rows.write_cursor(
-                connection, self._cursor, holder=self._holder, lease_holder=None, lease_until=None, **values
-            )
+            subscription_rows.write_cursor(connection, self._cursor, holder=self._holder, **leases.FREE, **values)
 
     def _walk(self, polled: SubscriptionsPolled, *, is_deep: bool) -> None:
         for page in self._source.subscription_pages():
@@ -174,10 +173,8 @@ class SubscriptionPoller:
 
     def _hold(self, connection: Connection, now: datetime, **values: Any) -> None:
         """Keep the cursor's lease alive; one that was lost stops the poll before it writes."""
-        lease_until = now + timedelta(seconds=self._lease_seconds)
-        if not subscription_rows.write_cursor(
-            connection, self._cursor, holder=self._holder, lease_until=lease_until, **values
-        ):
+        lease = leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds)
+        if not subscription_rows.write_cursor(connection, self._cursor, holder=self._holder, **lease, **values):
             raise self._stopped("another poll took over")
 
     def _judge(self, polled: SubscriptionsPolled, offers: Offers) -> None:

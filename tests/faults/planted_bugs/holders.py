@@ -15,7 +15,7 @@ HOLDERS = (
         "Whoever held the run once may write to it, whoever holds it now.",
         "worker/ledger/runs/held.py",
         """        runs.c.fence == held.fence,
-        runs.c.lease_holder == held.holder,
+        leases.is_held_by(runs, held.holder),
         runs.c.state == RunState.RUNNING,
 """,
         "",
@@ -53,7 +53,7 @@ HOLDERS = (
         "recovered before the lease ends",
         "A run is taken from a holder that lives, and two work on it at once.",
         _DUE,
-        ".where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now)\n        .order_by",
+        ".where(runs.c.state == RunState.RUNNING, leases.has_run_out(runs, now))\n        .order_by",
         ".where(runs.c.state == RunState.RUNNING)\n        .order_by",
         ByTest(
             "tests/faults/crash_points/test_killed_workers.py"

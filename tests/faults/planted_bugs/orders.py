@@ -26,16 +26,16 @@ ORDERS = (
         "delivery acknowledged before the order",
         "A hint counts as planned from the moment it is taken: a worker that dies then has lost it.",
         _ORDER_ROWS,
-        "        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds))\n",
+        "        .values(**leases.leased(holder, now=now, lease_seconds=lease_seconds))\n",
         "        .values(state=DeliveryState.PLANNED, finished_at=now)\n",
         Simulated(),
     ),
     Bug(
         "hints' lease never ends",
         "A hint whose worker was killed is never looked at again.",
-        _ORDER_ROWS,
-        "held = [row for row in rows if row.lease_until is not None and row.lease_until > now]",
-        "held = [row for row in rows if row.lease_until is not None]",
+        "worker/ledger/leases.py",
+        "return row.lease_until is not None and row.lease_until > now",
+        "return row.lease_until is not None",
         Killed("webhook", "committed workflows.ingest.deliveries.look"),
     ),
     Bug(
@@ -70,9 +70,9 @@ ORDERS = (
     Bug(
         "poll's lease never ends",
         "A source whose poll was killed is never polled again.",
-        "workflows/ingest/order_polling.py",
-        "or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now),",
-        "cursors.c.lease_until.is_(None),",
+        "worker/ledger/leases.py",
+        "return or_(table.c.lease_until.is_(None), table.c.lease_until <= now)",
+        "return table.c.lease_until.is_(None)",
         Killed("poll", "committed workflows.ingest.order_polling._take_cursor"),
     ),
     Bug(

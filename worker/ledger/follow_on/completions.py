@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from worker.errors import NotInLedgerError
+from worker.ledger import leases
 from worker.ledger.follow_on.carts import CartItem, FollowOnItem, carts_of, follow_ons
 from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
@@ -116,26 +117,23 @@ def take_cursor(connection: Connection, *, holder: str, now: datetime, lease_sec
     The first one to take it is the first contact.
     """
     insert_ignoring(connection, cursors, {"source": CURSOR, "position": {}, "failures": 0})
-    free = or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now)
-    return connection.execute(
-        update(cursors)
-        .where(cursors.c.source == CURSOR, free)
-        .values(
-            lease_holder=holder,
-            lease_until=now + timedelta(seconds=lease_seconds),
-            last_attempt_at=now,
-            first_contact_at=func.coalesce(
-                cursors.c.first_contact_at, bindparam("contact_at", now, cursors.c.first_contact_at.type)
-            ),
-        )
-        .returning(cursors)
-    ).one_or_none()
+    return leases.take(
+        connection,
+        cursors,
+        cursors.c.source == CURSOR,
+        holder=holder,
+        now=now,
+        lease_seconds=lease_seconds,
+        last_attempt_at=now,
+        first_contact_at=func.coalesce(
+            cursors.c.first_contact_at, bindparam("contact_at", now, cursors.c.first_contact_at.type)
+        ),
+    )
 
 
 def write_cursor(connection: Connection, *, holder: str, **values: Any) -> bool:
     """Write to the cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
-    mine = update(cursors).where(cursors.c.source == CURSOR, cursors.c.lease_holder == holder)
-    return connection.execute(mine.values(**values)).rowcount == 1
+    return leases.write_held(connection, cursors, cursors.c.source == CURSOR, holder=holder, **values)
 
 
 def list_completions(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
+from worker.ledger import leases
 from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import has_placeholders
@@ -94,14 +95,14 @@ def take_deliveries(
     # One statement at a time may take an order's deliveries: the first lock decides, the second sees its lease.
     open_ones = select(deliveries).where(*mine, is_open).order_by(deliveries.c.received_at, deliveries.c.id)
     rows = connection.execute(open_ones.with_for_update()).all()
-    held = [row for row in rows if row.lease_until is not None and row.lease_until > now]
+    held = [row for row in rows if leases.is_held(row, now)]
     due = [row for row in rows if row.next_attempt_at is None or row.next_attempt_at <= now]
     if held or not due:
         return []
     connection.execute(
         update(deliveries)
         .where(deliveries.c.id.in_([row.id for row in rows]))
-        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds))
+        .values(**leases.leased(holder, now=now, lease_seconds=lease_seconds))
     )
     return list(rows)
 
@@ -146,8 +147,7 @@ def release_deliveries(
         "reason": reason,
         "note": note,
         "next_attempt_at": next_attempt_at,
-        "lease_holder": None,
-        "lease_until": None,
+        **leases.FREE,
         "dispatched_at": None,
         "finished_at": now if finished else None,
     }
@@ -159,7 +159,7 @@ def release_deliveries(
         values["attempts"] = deliveries.c.attempts + 1
     mine = update(deliveries).where(deliveries.c.id.in_(delivery_ids))
     if holder is not None:
-        mine = mine.where(deliveries.c.lease_holder == holder)
+        mine = mine.where(leases.is_held_by(deliveries, holder))
     connection.execute(mine.values(**values))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
+from worker.ledger import leases
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import parts
 from worker.ledger.states import RunState
@@ -222,19 +223,15 @@ def take_cursor(
 ) -> Row[Any] | None:
     """Take a cursor for a poll, made first if there is none; None while another poll holds it."""
     insert_ignoring(connection, cursors, {"source": cursor, "position": {}, "failures": 0})
-    free = or_(cursors.c.lease_until.is_(None), cursors.c.lease_until <= now)
-    return connection.execute(
-        update(cursors)
-        .where(cursors.c.source == cursor, free)
-        .values(lease_holder=holder, lease_until=now + timedelta(seconds=lease_seconds), last_attempt_at=now)
-        .returning(cursors)
-    ).one_or_none()
+    mine = cursors.c.source == cursor
+    return leases.take(
+        connection, cursors, mine, holder=holder, now=now, lease_seconds=lease_seconds, last_attempt_at=now
+    )
 
 
 def write_cursor(connection: Connection, cursor: str, *, holder: str, **values: Any) -> bool:
     """Write to a cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
-    mine = update(cursors).where(cursors.c.source == cursor, cursors.c.lease_holder == holder)
-    return connection.execute(mine.values(**values)).rowcount == 1
+    return leases.write_held(connection, cursors, cursors.c.source == cursor, holder=holder, **values)
 
 
 def subscriptions_bought(connection: Connection, email: str) -> int:

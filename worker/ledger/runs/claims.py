@@ -5,13 +5,14 @@ Each function works inside the transaction it is given and commits nothing itsel
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker.errors import LeaseHeldError, LeaseLostError
+from worker.ledger import leases
 from worker.ledger.events import log_outcome, record_event
 from worker.ledger.runs import breaker, transitions
 from worker.ledger.runs.held import HeldRun, HeldStep, fenced, load_attempts
@@ -80,14 +81,10 @@ def write_progress(
 
     Raises `LeaseLostError` when somebody else holds the run by now; then nothing is written.
     """
-    lease_until: Any = runs.c.lease_until
-    if lease_seconds is not None:
-        # Never shorter than it is: a clock that was set back would end it for everybody else at once.
-        lease_until = max(held.lease_until, now + timedelta(seconds=lease_seconds))
     row = connection.execute(
         update(runs)
         .where(*fenced(held))
-        .values(lease_until=lease_until, updated_at=now)
+        .values(updated_at=now, **leases.renewed(held.lease_until, now=now, lease_seconds=lease_seconds))
         .returning(runs.c.cancel_reason, runs.c.lease_until)
     ).one_or_none()
     if row is None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker.ledger import leases
 from worker.ledger.events import record_event
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
 from worker.ledger.runs import breaker, transitions
@@ -61,7 +62,7 @@ def recover_orphans(
     settle = timedelta(seconds=settle_seconds)
     orphans = connection.execute(
         select(runs)
-        .where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now)
+        .where(runs.c.state == RunState.RUNNING, leases.has_run_out(runs, now))
         .order_by(runs.c.lease_until)
         .limit(500)
         .with_for_update(skip_locked=True)
@@ -180,7 +181,7 @@ def _look() -> Select[tuple[bool]]:
             or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
         ),
         select(orders.c.order_id).where(orders.c.replan_at <= now),
-        select(runs.c.id).where(runs.c.state == RunState.RUNNING, runs.c.lease_until <= now),
+        select(runs.c.id).where(runs.c.state == RunState.RUNNING, leases.has_run_out(runs, now)),
     )
     return select(or_(*(look.exists() for look in looks)))
 
@@ -325,7 +326,7 @@ def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> lis
             deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
             deliveries.c.order_id.is_not(None),
             or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
-            or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
+            leases.is_free(deliveries, now),
             not_sent_lately(deliveries, now),
         )
         .order_by(deliveries.c.received_at)
@@ -365,11 +366,7 @@ def break_leases(connection: Connection, *, now: datetime) -> int:
     Only for a process that knows no other can be alive, and whose broker died with the one before. What was sent to a
     destination still settles first.
     """
-    count = connection.execute(
-        update(runs).where(runs.c.state == RunState.RUNNING, runs.c.lease_until > now).values(lease_until=now)
-    ).rowcount
-    connection.execute(update(deliveries).where(deliveries.c.lease_until > now).values(lease_until=now))
-    connection.execute(update(cursors).where(cursors.c.lease_until > now).values(lease_until=now))
+    count, *_ = [leases.end_all(connection, table, now=now) for table in (runs, deliveries, cursors)]
     connection.execute(
         update(runs)
         .where(runs.c.state.in_(sorted(CLAIMABLE)), runs.c.dispatched_at.is_not(None))

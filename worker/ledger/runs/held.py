@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
+from worker.ledger import leases
 from worker.ledger.states import Outcome, RunState, StepState
 from worker.ledger.tables.runs import attempts, runs
 
@@ -108,7 +109,7 @@ def fenced(held: HeldRun) -> tuple[ColumnElement[bool], ...]:
     return (
         runs.c.id == held.id,
         runs.c.fence == held.fence,
-        runs.c.lease_holder == held.holder,
+        leases.is_held_by(runs, held.holder),
         runs.c.state == RunState.RUNNING,
     )
 

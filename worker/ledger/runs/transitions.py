@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, or_, select, update
 from sqlalchemy.sql.dml import Update
 
 from worker.errors import IllegalTransitionError
+from worker.ledger import leases
 from worker.ledger.runs import breaker
 from worker.ledger.runs.held import HeldRun, fenced
 from worker.ledger.runs.run_rows import forget_spent_attempts, reset_steps
@@ -92,9 +93,8 @@ def claim(
         .values(
             fence=runs.c.fence + 1,
             system=system,
-            lease_holder=holder,
-            lease_until=now + timedelta(seconds=lease_seconds),
             lane_shut_until=None,
+            **leases.leased(holder, now=now, lease_seconds=lease_seconds),
         )
         .returning(runs, breaker.state_of(system).label("breaker"))
     )
@@ -329,8 +329,7 @@ def _moved(state: RunState, *conditions: ColumnElement[bool], now: datetime, **v
         at_rest = {
             "reason": None,
             "note": None,
-            "lease_holder": None,
-            "lease_until": None,
+            **leases.FREE,
             "next_attempt_at": None,
             "dispatched_at": None,
             "dispatches": 0,

@@ -253,6 +253,11 @@ def calls(tree: ast.AST, verb: str) -> Iterator[ast.Call]:
             yield node
 
 
+def is_lease(node: ast.expr) -> bool:
+    """Columns that `worker.ledger.leases` gives: none is a state."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("leases.")
+
+
 def writes_state(tree: ast.AST) -> bool:
     """Whether a statement built here sets a run's `state`, or may: it sets columns that nobody can read here."""
     for scope in ast.walk(tree):
@@ -262,7 +267,7 @@ def writes_state(tree: ast.AST) -> bool:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "values":
                 continue
             chained = any(calls(node.func.value, "update")) or isinstance(node.func.value, ast.Name)
-            named = {keyword.arg for keyword in node.keywords}
+            named = {keyword.arg for keyword in node.keywords if not is_lease(keyword.value)}
             if chained and (node.args or {"state", None} & named):
                 return True
     return False
