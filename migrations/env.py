@@ -6,7 +6,17 @@ from alembic import context
 from sqlalchemy import Connection
 
 from worker.ledger import offers_in_force
-from worker.ledger.tables import carts, erasures, named_seats, recoveries, schema, sealed_passwords, subscriptions, web
+from worker.ledger.tables import (
+    carts,
+    erasures,
+    named_seats,
+    periodic,
+    recoveries,
+    schema,
+    sealed_passwords,
+    subscriptions,
+    web,
+)
 from worker.ledger.tables.runs import LedgerModel
 
 _TABLES = (
@@ -14,6 +24,7 @@ _TABLES = (
     erasures,
     named_seats,
     offers_in_force,
+    periodic,
     recoveries,
     schema,
     sealed_passwords,

@@ -14,14 +14,14 @@ from tasks.runtime import Runtime
 from tasks.steps import StepTask, bind
 from worker.broker.schedule import completions_ask_seconds, events_of
 from worker.clients.threedcart.client import SYSTEM as THREEDCART
-from worker.ledger.follow_on.completions import CURSOR
+from worker.ledger.follow_on.completions import last_poll_at
 from workflows.enrolment.steps import LEARNINGCART
 from workflows.follow_on.cart_cleanup import UnusedCarts
 from workflows.follow_on.completions import CompletionsPoller
 from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 from workflows.follow_on.planner import FollowOnPlanner
 from workflows.follow_on.steps import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, TELL
-from workflows.ingest.order_polling import poll_due
+from workflows.ingest.order_polling import is_due
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def poll_completions(self: Task) -> None:
     # Half a question early: the next one would come half a question late.
     due_after_seconds = poll_seconds - completions_ask_seconds(poll_seconds) / 2
     with runtime.ledger.read() as connection:
-        due = poll_due(connection, CURSOR, now=runtime.clock(), poll_seconds=due_after_seconds)
+        due = is_due(last_poll_at(connection), now=runtime.clock(), poll_seconds=due_after_seconds)
     if due:
         completions_poller(runtime).poll()
 

@@ -122,7 +122,7 @@ class CompletionsPoller:
         with self._ledger.write() as connection:
             cursor = None
             if pauses.pause_of(connection, SYSTEM) is None:
-                cursor = completion_rows.take_cursor(
+                cursor = completion_rows.take_poll(
                     connection, holder=self._holder, now=now, lease_seconds=self._lease_seconds
                 )
         if cursor is None:
@@ -137,7 +137,7 @@ class CompletionsPoller:
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
             log.warning("polling LearningCart's completions failed: %s", polled.error)
         with self._ledger.write() as connection:
-            completion_rows.write_cursor(connection, holder=self._holder, **leases.FREE, **ended)
+            completion_rows.write_poll(connection, holder=self._holder, **leases.FREE, **ended)
         if polled.unreadable > cursor.position.get("unreadable", 0):
             log.warning("%d of LearningCart's completions name no learner or no course", polled.unreadable)
         return polled
@@ -223,7 +223,7 @@ class CompletionsPoller:
                 "set_aside": sorted(polled.set_aside),
             }
         with self._ledger.write() as connection:
-            is_mine = completion_rows.write_cursor(
+            is_mine = completion_rows.write_poll(
                 connection,
                 holder=self._holder,
                 **leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds),

@@ -392,5 +392,10 @@ def _ids(page: Page) -> list[str]:
 def poll_due(connection: Connection, source: str, *, now: datetime, poll_seconds: float) -> bool:
     """Whether a source's last poll is at least `poll_seconds` ago: what makes a doubled beat harmless."""
     last = connection.scalar(select(cursors.c.last_attempt_at).where(cursors.c.source == source))
+    return is_due(last, now=now, poll_seconds=poll_seconds)
+
+
+def is_due(last_attempt_at: datetime | None, *, now: datetime, poll_seconds: float) -> bool:
+    """Whether a poll that was last begun then is to be begun again."""
     # One in the future was written by a clock that was ahead, and is not waited for.
-    return last is None or abs(now - last) >= timedelta(seconds=poll_seconds)
+    return last_attempt_at is None or abs(now - last_attempt_at) >= timedelta(seconds=poll_seconds)

@@ -19,6 +19,7 @@ from worker.clients.unreadable import problem_of
 from worker.errors import ApiError
 from worker.ledger import leases
 from worker.ledger.orders import subscription_rows
+from worker.ledger.periodic.list_polls import ListName, take_poll, write_poll
 from worker.ledger.session import Ledger
 from worker.sources.source import SubscriptionPage, SubscriptionSource
 from workflows.ingest.deliveries import SourcePolicy
@@ -28,15 +29,11 @@ from workflows.planning.offers_file import OffersBook
 from workflows.recording.subscription_orders import plan_orders_of
 from workflows.recording.subscription_status import record_subscription
 
+_LIST: Final = ListName.SUBSCRIPTIONS
 log = logging.getLogger(__name__)
 
 DEEP_SWEEP_EVERY: Final = timedelta(days=1)
 _JUDGED_AT_ONCE: Final = 200
-
-
-def cursor_of(source: str) -> str:
-    """The name of a source's cursor over subscriptions. It holds a colon, so that nobody takes it for a source."""
-    return f"{source}:subscriptions"
 
 
 @dataclass
@@ -78,7 +75,6 @@ class SubscriptionPoller:
         self._clock = clock
         self._should_stop = should_stop
         self._lease_seconds = lease_seconds
-        self._cursor = cursor_of(source.name)
 
     def poll(self) -> SubscriptionsPolled:
         """Read what changed, most recently changed first, until a full page is unchanged; then apply what is new.
@@ -90,8 +86,13 @@ class SubscriptionPoller:
         polled = SubscriptionsPolled()
         now = self._clock()
         with self._ledger.write() as connection:
-            cursor = subscription_rows.take_cursor(
-                connection, self._cursor, holder=self._holder, now=now, lease_seconds=self._lease_seconds
+            cursor = take_poll(
+                connection,
+                self._source.name,
+                _LIST,
+                holder=self._holder,
+                now=now,
+                lease_seconds=self._lease_seconds,
             )
         if cursor is None:
             polled.busy = True
@@ -119,7 +120,7 @@ class SubscriptionPoller:
 
     def _let_go(self, **values: Any) -> None:
         with self._ledger.write() as connection:
-            subscription_rows.write_cursor(connection, self._cursor, holder=self._holder, **leases.FREE, **values)
+            write_poll(connection, self._source.name, _LIST, holder=self._holder, **leases.FREE, **values)
 
     def _walk(self, polled: SubscriptionsPolled, *, is_deep: bool) -> None:
         for page in self._source.subscription_pages():
@@ -174,7 +175,7 @@ class SubscriptionPoller:
     def _hold(self, connection: Connection, now: datetime, **values: Any) -> None:
         """Keep the cursor's lease alive; one that was lost stops the poll before it writes."""
         lease = leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds)
-        if not subscription_rows.write_cursor(connection, self._cursor, holder=self._holder, **lease, **values):
+        if not write_poll(connection, self._source.name, _LIST, holder=self._holder, **lease, **values):
             raise self._stopped("another poll took over")
 
     def _judge(self, polled: SubscriptionsPolled, offers: Offers) -> None:

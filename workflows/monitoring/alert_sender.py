@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta, tzinfo
 from typing import Any
 
 from worker.errors import ApiError
-from worker.ledger import alert_states
+from worker.ledger.periodic import alert_states
 from worker.ledger.session import Ledger
 from workflows.monitoring.alerts import AlertBook, Problem, judge, problems
 
@@ -41,7 +41,7 @@ def tell(
     the next look.
     """
     with ledger.write() as connection:
-        position = alert_states.take_book(connection, holder=holder, now=now, lease_seconds=LEASE_SECONDS)
+        position = alert_states.take(connection, holder=holder, now=now, lease_seconds=LEASE_SECONDS)
     if position is None:
         return []
     before = AlertBook.read(position)
@@ -67,7 +67,7 @@ def tell(
         log.warning("alerts: %s", error)
     finally:
         with ledger.write() as connection:
-            alert_states.write_book(connection, None if book == before else book.document(), holder=holder)
+            alert_states.write(connection, None if book == before else book.document(), holder=holder)
     return sent
 
 

@@ -9,18 +9,18 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, select
 
 from worker.actions import items
 from worker.advice import advice
 from worker.ledger import outbox
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.periodic import periodic_tasks
+from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import cursors, runs
+from worker.ledger.tables.runs import runs
 from worker.ledger.views.serializers import iso, to_json
 
-MARK: Final = "events:runs"
 OVERLAP: Final = timedelta(minutes=5)
 """How long a transaction may take from stamping a run to its commit, and still be heard."""
 
@@ -32,18 +32,16 @@ def note_run_events(ledger: Ledger, *, now: datetime) -> int:
     run, its state and how often it was claimed, so each is put there once; the mark moves in the same transaction.
     """
     with ledger.read() as connection:
-        mark = connection.scalar(select(cursors.c.last_success_at).where(cursors.c.source == MARK))
+        mark = periodic_tasks.done_at(connection, TaskName.RUN_EVENTS)
         news = [] if mark is None else _news(connection, since=mark - OVERLAP)
         if mark is not None and not news and now - mark < OVERLAP / 2:
             return 0
     with ledger.write() as connection:
         if mark is None:
-            insert_ignoring(
-                connection, cursors, {"source": MARK, "position": {}, "failures": 0, "last_success_at": now}
-            )
+            periodic_tasks.begin(connection, TaskName.RUN_EVENTS, now=now)
             return 0
         added = sum(_tell(connection, run, now=now) for run in news)
-        connection.execute(update(cursors).where(cursors.c.source == MARK).values(last_success_at=now))
+        periodic_tasks.note_done(connection, TaskName.RUN_EVENTS, now=now)
     return added
 
 

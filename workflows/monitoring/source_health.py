@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from worker.ledger import source_watches
+from worker.ledger.periodic import source_watches
+from worker.ledger.periodic.source_watches import Watch
 from worker.ledger.session import Ledger
-from worker.ledger.source_watches import Watch
 from workflows.monitoring.silence import HISTORY, alarm_after, longest_usual_gap
 
 log = logging.getLogger(__name__)

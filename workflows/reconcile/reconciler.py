@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Connection, Row
 
 from worker.advice import advice
 from worker.ledger import pauses
 from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows
+from worker.ledger.periodic import periodic_tasks
+from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.runs import claims, recoveries
 from worker.ledger.runs.attempts import effect_open_runs
-from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
-from worker.ledger.tables.runs import cursors
 from worker.ledger.views import reconcile as books
 from worker.ledger.views.reconcile import Intent
 from worker.reasons import Reason
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 NIGHTLY_WINDOW = timedelta(days=7)
 """How far back the nightly reconciliation goes: an effect that is deleted later is found by a longer `--since`."""
 NIGHT_BEGINS_HOUR_UTC = 2
-_NIGHTLY = "reconcile:nightly"
 _KEPT_AGAIN_AFTER = timedelta(days=7)
 """A finding that stays is written to the audit trail once in this time, not every night."""
 
@@ -325,9 +324,8 @@ def take_night(ledger: Ledger, *, now: datetime, holder: str) -> bool:
     """
     begun_at = now.replace(hour=NIGHT_BEGINS_HOUR_UTC, minute=0, second=0, microsecond=0)
     begun_at -= timedelta(days=1) if begun_at > now else timedelta()
-    values = {"lease_holder": holder, "last_attempt_at": now}
+    nightly = TaskName.NIGHTLY_RECONCILIATION
     with ledger.write() as connection:
-        if insert_ignoring(connection, cursors, {"source": _NIGHTLY, "position": {}, "failures": 0, **values}):
+        if periodic_tasks.begin(connection, nightly, now=now, holder=holder):
             return False  # the first sweep may be under way, and would be told of its own orders
-        mine = update(cursors).where(cursors.c.source == _NIGHTLY, cursors.c.last_attempt_at < begun_at)
-        return bool(connection.execute(mine.values(**values)).rowcount)
+        return periodic_tasks.take(connection, nightly, last_done_before=begun_at, now=now, holder=holder)

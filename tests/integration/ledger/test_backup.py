@@ -22,7 +22,8 @@ from typer.testing import CliRunner, Result
 from tests.faults.harness.product import OFFERS, HandClock, Rig, let_lease_end
 from tests.integration.servers import PostgresServer
 from worker.cli.app import app
-from worker.ledger.tables.runs import cursors
+from worker.ledger.periodic.periodic_tasks import TaskName
+from worker.ledger.tables.periodic import periodic_tasks
 from worker.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.integration
@@ -209,8 +210,8 @@ def live_through_a_copy(rig: Rig, copy: SqliteCopy | PostgresCopy) -> str:
 def night(rig: Rig) -> None:
     """What beat does at night, a day after it did so last."""
     with rig.ledger.write() as connection:
-        last = cursors.update().where(cursors.c.source == "reconcile:nightly")
-        connection.execute(last.values(last_attempt_at=rig.clock() - timedelta(days=2)))
+        last = periodic_tasks.update().where(periodic_tasks.c.name == TaskName.NIGHTLY_RECONCILIATION)
+        connection.execute(last.values(done_at=rig.clock() - timedelta(days=2)))
     rig.runtime.app.tasks["cartbridge.reconcile"].apply(throw=True)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from tests.integration.web.filling import add_attempt, add_delivery, add_order, add_run
+from tests.unit.worker.ledger.rows import add_list_poll, add_watch
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import breakers, cursors, pauses
 from worker.ledger.views.page.systems import systems
@@ -64,17 +65,15 @@ def test_errors_of_the_last_hour_are_counted_when_calls_were_made(ledger: Ledger
 
 def test_sources_tell_of_polls_and_webhooks_when_there_were_some(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        late = {"late_since": ago(hours=1).isoformat()}
-        quiet = {"silent_since": ago(days=1).isoformat()}
-        completions = {"source": "learningcart:completions", "position": {}, "failures": 1, "last_error": "a refusal"}
         for row in (
             {"source": "studiocart", "position": {}, "failures": 0, "last_success_at": ago(hours=3)},
             {"source": "frontcore", "position": {}, "failures": 4, "last_error": "no answer", "last_success_at": None},
-            {"source": "watch:frontcore", "position": late, "failures": 0},
-            {"source": "watch:studiocart", "position": quiet, "failures": 0},
-            {**completions, "last_success_at": ago(minutes=7)},
         ):
             connection.execute(insert(cursors).values(row))
+        add_watch(connection, "frontcore", late_since=ago(hours=1))
+        add_watch(connection, "studiocart", silent_since=ago(days=1))
+        completions = {"failures": 1, "last_error": "a refusal", "last_success_at": ago(minutes=7)}
+        add_list_poll(connection, "learningcart", "completions", **completions)
         add_delivery(connection, "d1", ago(minutes=5))
         add_delivery(connection, "d2", ago(minutes=4), via="poll", state="waiting")
         add_delivery(connection, "d3", ago(hours=4), via="webhook", state="review")

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.workflows.fakes.polled_storefront import Shop, numbered
 from tests.unit.workflows.fakes.storefront import NOW, Clock
 from worker.errors import ApiConnectionError
+from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.session import Ledger
-from worker.ledger.source_watches import Watch, watches
 from workflows.monitoring.source_health import MISSED_INTERVALS, WATCH_BROKEN_AFTER, check_sources, late_since
 
 INTERVAL_SECONDS = 300.0

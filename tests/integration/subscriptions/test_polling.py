@@ -17,7 +17,7 @@ from tests.unit.workflows.fakes.storefront import (
     an_order,
     rows,
 )
-from worker.ledger.tables.runs import cursors
+from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access
@@ -85,7 +85,7 @@ def test_poll_stops_before_it_writes_when_another_took_over(watched: Watched) ->
         for number, page in enumerate(pages()):
             if number == 1:
                 with watched.ledger.write() as connection:
-                    connection.execute(cursors.update().values(lease_holder="other"))
+                    connection.execute(list_polls.update().values(lease_holder="other"))
             yield page
 
     watched.site.subscription_pages = late  # type: ignore[method-assign]

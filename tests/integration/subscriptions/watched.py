@@ -18,7 +18,7 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.errors import ApiError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import cursors
+from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
@@ -106,7 +106,7 @@ class Watched:
 
     @property
     def cursor(self) -> Any:
-        (row,) = rows(self.ledger, cursors, cursors.c.source == "studiocart:subscriptions")
+        (row,) = rows(self.ledger, list_polls, list_polls.c.list_name == "subscriptions")
         return row
 
     @property

@@ -17,7 +17,8 @@ from tests.unit.workflows.fakes.storefront import NOW, Clock, an_order, record, 
 from worker.broker.app import create_celery
 from worker.clients.alerts import AlertsClient
 from worker.errors import ApiError, ConfigurationError
-from worker.ledger.tables.runs import breakers, cursors, pauses, runs
+from worker.ledger.tables.periodic import alert_states
+from worker.ledger.tables.runs import breakers, pauses, runs
 from worker.settings.notifications import AlertsSettings
 from worker.settings.settings import Settings
 
@@ -110,11 +111,11 @@ def test_day_is_summed_up_once_when_its_hour_has_come(told: Runtime, heard: list
 def test_nobody_is_told_when_another_process_tells(told: Runtime, heard: list[dict[str, Any]]) -> None:
     trouble(told)
     with told.ledger.write() as connection:
-        row = {"source": "alerts:book", "position": {}, "failures": 0, "lease_holder": "another"}
-        connection.execute(insert(cursors).values(**row, lease_until=NOW + timedelta(seconds=10)))
+        row = {"name": "operator", "document": {}, "lease_holder": "another"}
+        connection.execute(insert(alert_states).values(**row, lease_until=NOW + timedelta(seconds=10)))
     look(told)
     assert heard == []
-    assert rows(told.ledger, cursors)[0].lease_holder == "another"
+    assert rows(told.ledger, alert_states)[0].lease_holder == "another"
 
 
 def test_beat_looks_when_there_is_somebody_to_tell_only(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from tests.unit.workflows.fakes.storefront import NOW, Clock, rows, run_of
 from worker.broker.app import create_celery
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.orders import order_rows
-from worker.ledger.source_watches import watches
+from worker.ledger.periodic.source_watches import watches
 from worker.ledger.states import Via
 from worker.ledger.tables.runs import orders, pauses, runs
 from worker.settings.settings import load_settings

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.web.browsing import Browser, Hour
 from tests.integration.web.filling import add_attempt, add_delivery, add_order, add_run
+from tests.unit.worker.ledger.rows import add_watch
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import cursors, outbox, pauses
 
@@ -45,12 +46,11 @@ def test_page_tells_what_to_do_and_leads_to_the_runs_when_something_needs_you(
 
 
 def test_systems_say_what_is_known_when_something_is_wrong(operator: Browser, ledger: Ledger, hour: Hour) -> None:
-    late = {"late_since": hour.now.isoformat()}
     with ledger.write() as connection:
         add_order(connection, "1109", hour.now)
         add_run(connection, "r1", hour.now, system="learningcart")
         add_attempt(connection, "r1", 1, hour.now, outcome="retryable")
-        connection.execute(insert(cursors).values(source="watch:frontcore", position=late, failures=0))
+        add_watch(connection, "frontcore", late_since=hour.now)
         connection.execute(insert(cursors).values(source="frontcore", position={}, failures=1, last_error="<b>no</b>"))
         pause = {"kind": "operator", "reason": "moving", "actor": "operator:Bo", "since": hour.now}
         connection.execute(insert(pauses).values(system="learningcart", **pause))

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
+from tests.unit.worker.ledger.rows import add_list_poll, add_watch
 from tests.unit.worker.web.asking import NOW, SECRET, AppClient, ClientMaker, RecordingDispatcher, post, settings_with
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, outbox, pauses, runs
@@ -92,8 +93,9 @@ def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) ->
     with ledger.write() as connection:
         connection.execute(insert(cursors).values(source="studiocart", position={}, failures=0, last_success_at=NOW))
         connection.execute(insert(cursors).values(source="frontcore", position={}, failures=3))
-        watch = {"silent_since": NOW.isoformat()}
-        connection.execute(insert(cursors).values(source="watch:studiocart", position=watch, failures=0))
+        add_watch(connection, "studiocart", silent_since=NOW)
+        add_list_poll(connection, "learningcart", "completions", last_success_at=NOW)
+        add_list_poll(connection, "studiocart", "subscriptions", last_success_at=NOW - timedelta(days=9))
         connection.execute(
             insert(pauses).values(system="learningcart", kind="operator", reason="x", actor=EMAIL, since=NOW)
         )

@@ -11,17 +11,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from worker.errors import NotInLedgerError
-from worker.ledger import leases
 from worker.ledger.follow_on.carts import CartItem, FollowOnItem, carts_of, follow_ons
 from worker.ledger.keys import new_id
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.periodic import list_polls as periodic
+from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.sql import parts
-from worker.ledger.tables.runs import completions, cursors
+from worker.ledger.tables.periodic import list_polls
+from worker.ledger.tables.runs import completions
 from worker.ledger.views.paging import between, pages, unindexed
 from worker.sources.order import email_key
 
-CURSOR = "learningcart:completions"
-"""The name of their cursor. It holds a colon, so that nobody takes it for a source of orders."""
+LISTED_BY = "learningcart"
+"""Whose list they are."""
 
 
 class CompletionState(StrEnum):
@@ -111,29 +112,28 @@ def change_completion(connection: Connection, completion_id: str, values: dict[s
     )
 
 
-def take_cursor(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> Row[Any] | None:
-    """Take the cursor for a poll, made first if there is none; None while another poll holds it.
-
-    The first one to take it is the first contact.
-    """
-    insert_ignoring(connection, cursors, {"source": CURSOR, "position": {}, "failures": 0})
-    return leases.take(
+def take_poll(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> Row[Any] | None:
+    """Take their list for a poll; None while another poll holds it. The first one to take it is the first contact."""
+    first = list_polls.c.first_contact_at
+    return periodic.take_poll(
         connection,
-        cursors,
-        cursors.c.source == CURSOR,
+        LISTED_BY,
+        ListName.COMPLETIONS,
         holder=holder,
         now=now,
         lease_seconds=lease_seconds,
-        last_attempt_at=now,
-        first_contact_at=func.coalesce(
-            cursors.c.first_contact_at, bindparam("contact_at", now, cursors.c.first_contact_at.type)
-        ),
+        first_contact_at=func.coalesce(first, bindparam("contact_at", now, first.type)),
     )
 
 
-def write_cursor(connection: Connection, *, holder: str, **values: Any) -> bool:
-    """Write to the cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
-    return leases.write_held(connection, cursors, cursors.c.source == CURSOR, holder=holder, **values)
+def write_poll(connection: Connection, *, holder: str, **values: Any) -> bool:
+    """Write to the poll as its holder, and keep its row locked; False, and nothing written, for anybody else."""
+    return periodic.write_poll(connection, LISTED_BY, ListName.COMPLETIONS, holder=holder, **values)
+
+
+def last_poll_at(connection: Connection) -> datetime | None:
+    """When they were last asked for, None before the first poll."""
+    return periodic.last_attempt_at(connection, LISTED_BY, ListName.COMPLETIONS)
 
 
 def list_completions(
@@ -200,7 +200,7 @@ def _progress(row: Row[Any]) -> dict[str, Any]:
 
 def completions_poll(connection: Connection) -> CompletionsPoll | None:
     """How the polls of completions are doing; None before the first."""
-    row = connection.execute(select(cursors).where(cursors.c.source == CURSOR)).one_or_none()
+    row = periodic.poll_of(connection, LISTED_BY, ListName.COMPLETIONS)
     if row is None:
         return None
     text = row.position.get("covered_until")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, tuple_, update
 
+from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, events, outbox, pauses, runs, steps
 from worker.text.personal_text import ERASED, each_text, has_prose, without_words
@@ -29,6 +30,7 @@ TEXTS: Final[tuple[Column[Any], ...]] = (
     outbox.c.last_error,
     steps.c.output,
     cursors.c.last_error,
+    list_polls.c.last_error,
     pauses.c.reason,
     breakers.c.last_error,
     recoveries.c.reason,

@@ -30,13 +30,13 @@ from sqlalchemy import (
 
 from worker.ledger.learners.erased_texts import without_quote
 from worker.ledger.outbox import OutboxState
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.periodic import periodic_tasks
+from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import (
     attempts,
     completions,
-    cursors,
     deliveries,
     events,
     order_versions,
@@ -46,8 +46,6 @@ from worker.ledger.tables.runs import (
 )
 from worker.text.personal_text import EXPIRED, has_prose
 
-CURSOR: Final = "ledger:retention"
-"""Its row says when this was last done."""
 RAW: Final = {"expired": True}
 _MARKS: Final = ('{"expired": true}', '{"forgotten": true}')
 _BATCH: Final = 500
@@ -81,12 +79,11 @@ class _Rule:
 
 def is_due(ledger: Ledger, *, now: datetime, holder: str) -> bool:
     """Whether today's is the caller's to do: True once a day, however many ask."""
-    values = {"lease_holder": holder, "last_attempt_at": now}
+    due_before = now - timedelta(days=1) + timedelta.resolution
     with ledger.write() as connection:
-        if insert_ignoring(connection, cursors, {"source": CURSOR, "position": {}, "failures": 0, **values}):
-            return True
-        mine = update(cursors).where(cursors.c.source == CURSOR, cursors.c.last_attempt_at <= now - timedelta(days=1))
-        return bool(connection.execute(mine.values(**values)).rowcount)
+        return periodic_tasks.begin(connection, TaskName.RETENTION, now=now, holder=holder) or periodic_tasks.take(
+            connection, TaskName.RETENTION, last_done_before=due_before, now=now, holder=holder
+        )
 
 
 def count_expired(ledger: Ledger, days: RetentionDays, *, now: datetime) -> dict[str, int]:

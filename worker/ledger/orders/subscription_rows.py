@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 
-from worker.ledger import leases
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import parts
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import cursors, orders, runs
+from worker.ledger.tables.runs import orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
 from worker.sources.order import email_key
 from worker.sources.subscription import Subscription
@@ -216,22 +215,6 @@ def to_judge(connection: Connection, source: str, *, limit: int) -> list[str]:
 
 def _gave_access() -> tuple[Any, ...]:
     return (runs.c.workflow == "enrolment", runs.c.state == RunState.SUCCEEDED, runs.c.grant.is_not(None))
-
-
-def take_cursor(
-    connection: Connection, cursor: str, *, holder: str, now: datetime, lease_seconds: float
-) -> Row[Any] | None:
-    """Take a cursor for a poll, made first if there is none; None while another poll holds it."""
-    insert_ignoring(connection, cursors, {"source": cursor, "position": {}, "failures": 0})
-    mine = cursors.c.source == cursor
-    return leases.take(
-        connection, cursors, mine, holder=holder, now=now, lease_seconds=lease_seconds, last_attempt_at=now
-    )
-
-
-def write_cursor(connection: Connection, cursor: str, *, holder: str, **values: Any) -> bool:
-    """Write to a cursor as its holder, and keep its row locked; False, and nothing written, for anybody else."""
-    return leases.write_held(connection, cursors, cursors.c.source == cursor, holder=holder, **values)
 
 
 def subscriptions_bought(connection: Connection, email: str) -> int:

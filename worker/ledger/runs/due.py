@@ -33,6 +33,7 @@ from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.sql import lane_is_taken
 from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
+from worker.ledger.tables.periodic import alert_states, list_polls
 from worker.ledger.tables.runs import attempts, cursors, deliveries, orders, pauses, runs, steps
 
 DISPATCH_AGAIN_SECONDS = 10.0
@@ -366,7 +367,9 @@ def break_leases(connection: Connection, *, now: datetime) -> int:
     Only for a process that knows no other can be alive, and whose broker died with the one before. What was sent to a
     destination still settles first.
     """
-    count, *_ = [leases.end_all(connection, table, now=now) for table in (runs, deliveries, cursors)]
+    count = leases.end_all(connection, runs, now=now)
+    for table in (deliveries, cursors, list_polls, alert_states):
+        leases.end_all(connection, table, now=now)
     connection.execute(
         update(runs)
         .where(runs.c.state.in_(sorted(CLAIMABLE)), runs.c.dispatched_at.is_not(None))

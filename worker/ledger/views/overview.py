@@ -8,25 +8,26 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, func, or_, select
+from sqlalchemy import Column, Connection, Row, Table, func, select
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
 from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
 from worker.ledger.outbox import OutboxCounts, outbox_counts
+from worker.ledger.periodic.list_polls import ListName
+from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import Breaker
-from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
+from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
 from worker.ledger.views.outage import outage_sentence
 from worker.ledger.views.reconcile import missed_by_webhook
 
 MISSED_WINDOW = timedelta(days=30)
 """So far back orders are counted of which no webhook told."""
-_CURSORS_OF_SOURCES = select(cursors).where(cursors.c.source.not_like("%:%")).order_by(cursors.c.source)
-"""Without the marks of backfills, reconciliations and completions."""
-_LISTS = ("subscriptions", "catalog")
+_ASSISTING = (ListName.SUBSCRIPTIONS, ListName.CATALOG)
+"""Lists that assist a source's orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,23 +210,27 @@ def list_sources(connection: Connection, now: datetime, *, missed: Mapping[str, 
     watched = watches(connection)
     return [
         _cursor(row, now, missed or {}, watched.get(row.source, Watch()))
-        for row in connection.execute(_CURSORS_OF_SOURCES)
+        for row in connection.execute(select(cursors).order_by(cursors.c.source))
     ]
 
 
 def list_lists(connection: Connection) -> list[ListItem]:
     """The polls of lists that assist a source's orders: its subscriptions, and the names of its products."""
-    found = connection.execute(select(cursors).where(or_(*(cursors.c.source.like(f"%:{each}") for each in _LISTS))))
+    found = connection.execute(
+        select(list_polls)
+        .where(list_polls.c.list_name.in_(_ASSISTING))
+        .order_by(list_polls.c.source, list_polls.c.list_name)
+    )
     return [
         ListItem(
-            source=row.source.partition(":")[0],
-            list=row.source.partition(":")[2],
+            source=row.source,
+            list=row.list_name,
             last_attempt_at=row.last_attempt_at,
             last_success_at=row.last_success_at,
             failures=row.failures,
             last_error=row.last_error,
         )
-        for row in sorted(found, key=lambda row: row.source)
+        for row in found
     ]
 
 

@@ -10,15 +10,16 @@ from datetime import datetime, timedelta
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.ledger.follow_on.completions import CURSOR as COMPLETIONS
 from worker.ledger.outbox import OutboxState
+from worker.ledger.periodic.list_polls import ListName
+from worker.ledger.periodic.source_watches import watches
 from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
-from worker.ledger.source_watches import watches
 from worker.ledger.states import CLAIMABLE, RunState
+from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import attempts, cursors, deliveries, outbox, pauses, runs
 from worker.ledger.views.overview import MISSED_WINDOW
 from worker.ledger.views.reconcile import missed_by_webhook
@@ -189,13 +190,15 @@ def _systems(connection: Connection) -> Iterator[Metric]:
         "When each source was last read to the end, as Unix time.",
         labels=["source"],
     )
+    of_completions = list_polls.c.list_name == ListName.COMPLETIONS  # the other lists assist a source's orders
     for source, moment in connection.execute(
-        select(cursors.c.source, cursors.c.last_success_at).where(
-            cursors.c.last_success_at.is_not(None),
-            or_(cursors.c.source.not_like("%:%"), cursors.c.source == COMPLETIONS),  # the others are nobody's polls
+        union_all(
+            select(cursors.c.source, cursors.c.last_success_at),
+            select(list_polls.c.source, list_polls.c.last_success_at).where(of_completions),
         )
     ):
-        polled.add_metric([source.partition(":")[0]], moment.timestamp())
+        if moment is not None:
+            polled.add_metric([source], moment.timestamp())
     yield polled
     late = GaugeMetricFamily(
         "cartbridge_source_poll_late", "1 while no poll has succeeded for three intervals.", labels=["source"]

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tests.integration.cli.conftest import Run
-from tests.unit.worker.ledger.rows import NOW, add_cursor, minutes_ago
-from worker.ledger.follow_on.completions import CURSOR, add_completion
+from tests.unit.worker.ledger.rows import NOW, add_list_poll, minutes_ago
+from worker.ledger.follow_on.completions import LISTED_BY, add_completion
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 
@@ -52,7 +52,9 @@ def test_status_tells_of_completions_and_events_when_there_is_something_to_tell(
     assert "to be sent" not in quiet
     with ledger.write() as connection:
         position = {"unreadable": 3, "covered_until": NOW.isoformat()}
-        add_cursor(connection, source=CURSOR, last_attempt_at=NOW, last_error="ServerError: boom", position=position)
+        add_list_poll(
+            connection, LISTED_BY, "completions", last_attempt_at=NOW, last_error="ServerError: boom", position=position
+        )
         add_event(connection, "completion.began", {}, now=NOW)
     shown = " ".join(run("status").stdout.split())
     for text in ("completions last read never", "3 name no learner", "ServerError: boom", "events 1 to be sent"):

@@ -10,6 +10,7 @@ from tests.unit.worker.ledger.rows import (
     add_order,
     add_pause,
     add_run,
+    add_watch,
     minutes_ago,
 )
 from worker.ledger.session import Ledger
@@ -53,8 +54,7 @@ def test_status_says_what_needs_a_person_when_something_does(run: Run, ledger: L
 def test_status_says_when_polls_are_late_and_orders_stay_away(run: Run, ledger: Ledger) -> None:
     with ledger.write() as connection:
         add_cursor(connection)
-        since = minutes_ago(90).isoformat()
-        add_cursor(connection, source="watch:studiocart", position={"late_since": since, "silent_since": since})
+        add_watch(connection, "studiocart", late_since=minutes_ago(90), silent_since=minutes_ago(90))
     shown = run("status").stdout
     assert "No poll of studiocart has succeeded since" in shown
     assert "No new order from studiocart since" in shown

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, insert, update
 from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.states import RunState
+from worker.ledger.tables.periodic import list_polls, source_watches
 from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
 from worker.sources.order import Learner
 
@@ -149,6 +150,15 @@ def add_breaker(connection: Connection, state: str = "open", **values: Any) -> N
 
 def add_cursor(connection: Connection, **values: Any) -> None:
     connection.execute(insert(cursors).values(**({"source": "studiocart", "position": {}, "failures": 0} | values)))
+
+
+def add_list_poll(connection: Connection, source: str, list_name: str, **values: Any) -> None:
+    row = {"source": source, "list_name": list_name, "position": {}, "failures": 0}
+    connection.execute(insert(list_polls).values(**(row | values)))
+
+
+def add_watch(connection: Connection, source: str, **moments: datetime) -> None:
+    connection.execute(insert(source_watches).values(source=source, **moments))
 
 
 @lru_cache

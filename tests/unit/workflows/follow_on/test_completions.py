@@ -19,8 +19,9 @@ from worker.errors import (
     UnexpectedResponseError,
 )
 from worker.ledger.follow_on import completions as completion_rows
-from worker.ledger.follow_on.completions import CURSOR, CompletionState
+from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.session import Ledger
+from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import completions, cursors, events, outbox, pauses
 from worker.ledger.views.serializers import to_json
 from workflows.follow_on.completion_progress import Progress, advance
@@ -105,7 +106,7 @@ def kinds(ledger: Ledger) -> list[str]:
 
 
 def covered_until(ledger: Ledger) -> datetime:
-    (row,) = rows(ledger, cursors)
+    (row,) = rows(ledger, list_polls)
     return datetime.fromisoformat(row.position["covered_until"])
 
 
@@ -243,7 +244,7 @@ def test_window_is_halved_when_the_site_refuses_it(
     site.widest = SHORTEST_SPAN / 2
     failed = new_poller().poll()
     assert failed.error == "InvalidRequestError: too many days"
-    assert rows(ledger, cursors)[0].failures == 1
+    assert rows(ledger, list_polls)[0].failures == 1
 
 
 def test_poll_goes_on_where_it_stood_when_it_failed_midway(
@@ -256,7 +257,7 @@ def test_poll_goes_on_where_it_stood_when_it_failed_midway(
     assert len(rows(ledger, completions)) == 1
     site.broken = [ApiTimeoutError("too slow")]
     assert new_poller().poll().error == "ApiTimeoutError: too slow"
-    (cursor,) = rows(ledger, cursors)
+    (cursor,) = rows(ledger, list_polls)
     assert (cursor.failures, cursor.last_success_at, cursor.lease_holder) == (2, None, None)
     site.windows.clear()
     assert new_poller().poll().error is None
@@ -285,12 +286,12 @@ def test_poll_writes_nothing_more_when_another_took_over(
 
     def lose() -> bool:
         with ledger.write() as connection:
-            connection.execute(cursors.update().values(lease_holder="two"))
+            connection.execute(list_polls.update().values(lease_holder="two"))
         return False
 
     assert new_poller(should_stop=lose).poll().error == "ApiError: another poll took over"
     assert rows(ledger, completions) == []
-    assert rows(ledger, cursors)[0].lease_holder == "two"
+    assert rows(ledger, list_polls)[0].lease_holder == "two"
 
 
 def test_nothing_is_asked_when_learningcart_is_paused(ledger: Ledger, site: Site, new_poller: NewPoller) -> None:
@@ -301,10 +302,10 @@ def test_nothing_is_asked_when_learningcart_is_paused(ledger: Ledger, site: Site
     assert site.windows == []
 
 
-def test_cursor_is_nobodys_source_when_it_is_made(ledger: Ledger) -> None:
+def test_poll_is_nobodys_source_when_it_is_made(ledger: Ledger) -> None:
     with ledger.write() as connection:
         assert completion_rows.completions_poll(connection) is None
-        assert completion_rows.take_cursor(connection, holder="one", now=NOW, lease_seconds=60) is not None
+        assert completion_rows.take_poll(connection, holder="one", now=NOW, lease_seconds=60) is not None
         assert to_json(completion_rows.completions_poll(connection)) == {
             "last_attempt_at": "2026-03-10T12:00:00Z",
             "last_success_at": None,
@@ -313,7 +314,8 @@ def test_cursor_is_nobodys_source_when_it_is_made(ledger: Ledger) -> None:
             "failures": 0,
             "last_error": None,
         }
-    assert ":" in CURSOR
+        assert completion_rows.last_poll_at(connection) == NOW
+    assert rows(ledger, cursors) == []
 
 
 # One broken row
@@ -338,13 +340,13 @@ def test_all_others_are_kept_when_one_row_cannot_be_read(
     assert [row.detail["completion"] for row in rows(ledger, events, events.c.kind == "completion_set_aside")] == [
         "2/77"
     ]
-    [cursor] = rows(ledger, cursors)
+    [cursor] = rows(ledger, list_polls)
     assert "2/77: OverflowError" in cursor.last_error
     assert (cursor.failures, cursor.lease_until) == (0, None)
     monkeypatch.undo()
     new_poller().poll()
     assert {row.customer_id for row in rows(ledger, completions)} == {"1", "2", "3"}
-    [cursor] = rows(ledger, cursors)
+    [cursor] = rows(ledger, list_polls)
     assert cursor.last_error is None
 
 
@@ -368,7 +370,7 @@ def test_all_others_are_kept_when_one_cannot_be_recorded(
 def test_the_cursor_is_let_go_of_when_anything_is_raised(ledger: Ledger, site: Site, new_poller: NewPoller) -> None:
     site.broken = [ValueError("jane@example.test")]  # type: ignore[list-item]
     polled = new_poller().poll()
-    [cursor] = rows(ledger, cursors)
+    [cursor] = rows(ledger, list_polls)
     assert (cursor.failures, cursor.lease_until, cursor.last_error) == (1, None, polled.error)
     assert "ValueError" in (polled.error or "")
     assert "jane" not in (polled.error or "")

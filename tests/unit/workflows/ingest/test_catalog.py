@@ -8,7 +8,7 @@ from tests.unit.workflows.fakes.storefront import NOW, Clock, rows
 from worker.errors import ApiError, ServerError
 from worker.ledger.orders.catalog import product_names
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import cursors
+from worker.ledger.tables.periodic import list_polls
 from workflows.ingest.catalog import refresh
 
 
@@ -60,7 +60,7 @@ def test_names_from_before_stay_when_the_source_fails(ledger: Ledger, products: 
     products.error = ServerError("down", system="studiocart", operation="list", status=500)
     clock.advance(days=1)
     assert not read(ledger, products, clock)
-    (cursor,) = rows(ledger, cursors)
+    (cursor,) = rows(ledger, list_polls)
     assert (cursor.failures, cursor.lease_holder) == (1, None)
     assert names(ledger, "1107") == {"1107": "Course"}
     products.error = None
@@ -68,7 +68,7 @@ def test_names_from_before_stay_when_the_source_fails(ledger: Ledger, products: 
     assert not read(ledger, products, clock)
     clock.advance(minutes=1)
     assert read(ledger, products, clock)
-    (cursor,) = rows(ledger, cursors)
+    (cursor,) = rows(ledger, list_polls)
     assert (cursor.failures, cursor.last_error) == (0, None)
 
 
@@ -92,7 +92,7 @@ def test_second_reader_does_nothing_when_one_is_at_it(ledger: Ledger, products: 
     def long() -> dict[str, str]:
         clock.advance(hours=2)
         with ledger.write() as connection:
-            connection.execute(cursors.update().values(lease_until=clock.now.replace(year=NOW.year + 1)))
+            connection.execute(list_polls.update().values(lease_until=clock.now.replace(year=NOW.year + 1)))
         assert not read(ledger, products, clock, "there")
         return ask()
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select
 
 from worker.ledger.follow_on.completions import completions_poll
+from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.runs import breaker
-from worker.ledger.source_watches import Watch, watches
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
 from worker.ledger.views.outage import outage_sentence
@@ -62,7 +62,7 @@ def systems(
     connection: Connection, now: datetime, *, sources: Collection[str], destinations: Collection[str]
 ) -> list[SystemHealth]:
     """Each of the systems named, and whatever else is paused, down or was read from, by name."""
-    polled = {row.source: row for row in connection.execute(select(cursors).where(cursors.c.source.not_like("%:%")))}
+    polled = {row.source: row for row in connection.execute(select(cursors))}
     watched = watches(connection)
     paused = {row.system: row for row in connection.execute(select(pauses))}
     down = {found.system: found for found in breaker.down(connection)}

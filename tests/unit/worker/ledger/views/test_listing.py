@@ -15,6 +15,7 @@ from tests.unit.worker.ledger.rows import (
     add_order,
     add_pause,
     add_run,
+    add_watch,
     ledger_in_memory,
     minutes_ago,
 )
@@ -341,7 +342,7 @@ def test_status_counts_and_explains_everything_when_there_is_something(connectio
     add_pause(connection, reason="maintenance")
     add_cursor(connection, last_success_at=minutes_ago(3), failures=2, last_error="boom")
     add_cursor(connection, source="frontcore")
-    add_cursor(connection, source="watch:frontcore", position={"silent_since": "2025-03-04T11:00:00+00:00"})
+    add_watch(connection, "frontcore", silent_since=minutes_ago(60))
 
     found = shown_status(connection)
 

@@ -7,6 +7,7 @@ from tests.unit.worker.ledger.rows import (
     NOW,
     add_cursor,
     add_delivery,
+    add_list_poll,
     add_order,
     ledger_in_memory,
     minutes_ago,
@@ -40,7 +41,7 @@ def test_the_state_of_the_whole_tells_it_by_source_when_webhooks_are_expected() 
     with ledger_in_memory() as connection:
         add_cursor(connection, first_contact_at=minutes_ago(60))
         add_cursor(connection, source="frontcore")
-        add_cursor(connection, source="backfill:studiocart")  # no source
+        add_list_poll(connection, "threedcart", "catalog")  # no source of orders
         add_order(connection)
         add_delivery(connection, "d1", via="poll")
         told = status(connection, NOW, webhook_sources=["studiocart"])

@@ -10,33 +10,33 @@ from sqlalchemy import Connection, func, select
 from worker.ledger import leases
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import cursors, deliveries, orders, runs
+from worker.ledger.tables.periodic import alert_states
+from worker.ledger.tables.runs import deliveries, orders, runs
 
-BOOK = "alerts:book"
+_NAME = "operator"
+"""Whose they are: one row."""
 
 
-def take_book(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> dict[str, Any] | None:
-    """Take the book for one telling: what it says, None while another tells. Given back by `write_book`."""
-    insert_ignoring(connection, cursors, {"source": BOOK, "position": {}, "failures": 0})
+def take(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> dict[str, Any] | None:
+    """Take what was told, for one telling: None while another tells. Given back by `write`."""
+    insert_ignoring(connection, alert_states, {"name": _NAME, "document": {}})
     row = leases.take(
         connection,
-        cursors,
-        cursors.c.source == BOOK,
+        alert_states,
+        alert_states.c.name == _NAME,
         holder=holder,
         now=now,
         lease_seconds=lease_seconds,
         again=True,
-        last_attempt_at=now,
     )
-    return None if row is None else row.position
+    return None if row is None else row.document
 
 
-def write_book(connection: Connection, document: dict[str, Any] | None, *, holder: str, **values: Any) -> bool:
-    """Give the book back, with what it says now (None: as it was); False where another has taken it."""
-    if document is not None:
-        values["position"] = document
-    mine = cursors.c.source == BOOK
-    return leases.write_held(connection, cursors, mine, holder=holder, **leases.FREE, **values)
+def write(connection: Connection, document: dict[str, Any] | None, *, holder: str) -> bool:
+    """Give it back, with what was told by now (None: as it was); False where another has taken it."""
+    values = {} if document is None else {"document": document}
+    mine = alert_states.c.name == _NAME
+    return leases.write_held(connection, alert_states, mine, holder=holder, **leases.FREE, **values)
 
 
 def figures(connection: Connection, *, since: datetime) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Self
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.tables.periodic import source_watches
 from worker.ledger.tables.runs import cursors, orders
-
-_MARK = "watch:"
 
 
 @dataclass(frozen=True)
@@ -30,53 +29,31 @@ class Watch:
     silence_limit_seconds: float | None = None
     """So long without a new order is an alarm; None while there is too little history."""
 
-    @classmethod
-    def read(cls, position: dict[str, Any]) -> Self:
-        """From the ledger's JSON."""
-        limit = position.get("silence_limit_seconds")
-        moments = {name: _moment(position.get(name)) for name in _MOMENTS}
-        return cls(**moments, silence_limit_seconds=limit)
-
-    def document(self) -> dict[str, Any]:
-        """As the ledger keeps it."""
-        moments = {name: moment.isoformat() if (moment := getattr(self, name)) else None for name in _MOMENTS}
-        return {**moments, "silence_limit_seconds": self.silence_limit_seconds}
-
-
-_MOMENTS = ("begun_at", "checked_at", "late_since", "silent_since", "learnt_at")
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
-
 
 def watches(connection: Connection) -> dict[str, Watch]:
     """Every watched source's, by source."""
-    found = connection.execute(
-        select(cursors.c.source, cursors.c.position).where(cursors.c.source.startswith(_MARK, autoescape=True))
-    )
-    return {row.source.removeprefix(_MARK): Watch.read(row.position) for row in found}
+    return {row.source: _watch(row) for row in connection.execute(select(source_watches))}
 
 
 def lock_watch(connection: Connection, source: str) -> Watch:
     """A source's, held until the transaction ends, made first if it is new: two checks at once raise one alarm."""
-    mark = f"{_MARK}{source}"
-    insert_ignoring(connection, cursors, {"source": mark, "position": {}, "failures": 0})
-    held = select(cursors.c.position).where(cursors.c.source == mark).with_for_update()
-    return Watch.read(connection.execute(held).scalar_one())
+    insert_ignoring(connection, source_watches, {"source": source})
+    mine = select(source_watches).where(source_watches.c.source == source)
+    return _watch(connection.execute(mine.with_for_update()).one())
 
 
 def keep_watch(connection: Connection, source: str, watch: Watch) -> None:
     """Write what a check found."""
-    mark = f"{_MARK}{source}"
-    connection.execute(update(cursors).where(cursors.c.source == mark).values(position=watch.document()))
+    connection.execute(update(source_watches).where(source_watches.c.source == source).values(asdict(watch)))
 
 
 def end_watches(connection: Connection, *, but: Collection[str]) -> None:
     """Forget the sources that are not polled any more."""
-    gone = [f"{_MARK}{source}" for source in sorted(watches(connection).keys() - set(but))]
-    if gone:
-        connection.execute(delete(cursors).where(cursors.c.source.in_(gone)))
+    connection.execute(delete(source_watches).where(source_watches.c.source.not_in(sorted(but))))
+
+
+def _watch(row: Row[Any]) -> Watch:
+    return Watch(**{each.name: getattr(row, each.name) for each in fields(Watch)})
 
 
 def poll_state(connection: Connection, source: str) -> Row[Any] | None:
