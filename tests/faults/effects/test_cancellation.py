@@ -191,7 +191,7 @@ def test_run_is_cancelled_when_the_call_under_way_is_refused(rig: Rig) -> None:
 @pytest.mark.parametrize("method", ["add_customer", "add_comp_order"])
 def test_run_is_cancelled_when_the_call_under_way_must_be_tried_again(rig: Rig, method: str) -> None:
     operation = {"add_customer": "addCustomer", "add_comp_order": "addCompOrder"}[method]
-    rig.sandbox.inject(Fault("learningcart", operation, kind="status", status=429))
+    rig.sandbox.inject(Fault("learningcart", operation, kind="status", status=429, body="Too many requests"))
     run_id = rig.enrol()
     rig.after_call(method, cancel(rig))
     rig.work(run_id)

@@ -187,7 +187,9 @@ def test_attempts_are_counted_for_each_step_when_several_fail(rig: Rig) -> None:
 def test_run_fails_when_the_cap_is_spent_on_refusals_after_an_unknown_outcome_was_settled(rig: Rig) -> None:
     run_id = rig.enrol()
     lose_answer(rig, made=False)
-    rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="status", status=429, times=None))
+    rig.sandbox.inject(
+        Fault("learningcart", "addCompOrder", kind="status", status=429, times=None, body="Too many requests")
+    )
     rig.finish()
     assert rig.state(run_id) == ("failed", "attempts_spent")
     assert rig.comped_orders == []

@@ -190,7 +190,7 @@ def live_through_a_copy(rig: Rig, copy: SqliteCopy | PostgresCopy) -> str:
     rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="cut"))
     rig.work(cut := enrol(rig, CUT))
     assert rig.state(cut) == ("waiting", "settling")
-    rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="status", status=429))
+    rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="status", status=429, body="Too many requests"))
     rig.work(refused := enrol(rig, REFUSED))
     assert rig.state(refused) == ("waiting", "retrying")
     held = rig.claim_before_order(enrol(rig, HELD))
