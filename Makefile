@@ -87,8 +87,9 @@ chaos: $(DEVELOPMENT) ## Run it all as real processes and break something every 
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 .PHONY: diagrams
-diagrams: $(DEVELOPMENT) ## Write the state machines of docs/guarantees.md and the table of docs/reasons.md anew from the code
+diagrams: $(DEVELOPMENT) ## Write the state machines, the packages and the table of reasons in docs anew from the code
 	@$(BIN)/python docs/state_diagrams.py
+	@$(BIN)/python docs/package_graph.py
 	@$(BIN)/python docs/reasons_table.py
 
 .PHONY: lint
@@ -98,6 +99,7 @@ lint: $(DEVELOPMENT) check-migrations ## Check format, style, types, import dire
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/state_diagrams.py --check
+	$(BIN)/python docs/package_graph.py --check
 	$(BIN)/python docs/reasons_table.py --check
 	$(BIN)/python .ci/audit.py
 

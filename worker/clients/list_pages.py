@@ -25,6 +25,9 @@ REMEMBERED_SECONDS: Final = 6 * 3600.0
 
 Smaller = Callable[[int, ApiError], int]
 """Tells how many rows to ask for after a page of so many failed; raises the error where fewer would fare no better."""
+ALIKE_PAGES: Final = 3
+"""Pages in a row that begin with the same row and bring nothing new: then the server does not read the page's number,
+or not its size."""
 IN_FRONT: Final = (
     "Something in front of the API (a cache, a CDN or a proxy) drops a request's parameters or answers every request "
     "alike: let requests pass as they are"
@@ -39,6 +42,10 @@ def never_smaller(_size: int, error: ApiError) -> int:
 
 class LastPage(list[_R]):
     """Rows behind which there are no more, by the server's own word."""
+
+
+class EndlessListError(Exception):
+    """The list never ends, or its pages do not follow each other. The message completes "the list …"."""
 
 
 class UnpageableListError(UnexpectedResponseError):

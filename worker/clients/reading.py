@@ -38,6 +38,7 @@ __all__ = [
     "fold",
     "id_of",
     "is_html",
+    "numbered_rows",
     "read_document",
     "read_tolerantly",
     "unwrap",
@@ -236,6 +237,14 @@ def as_datetime(value: object) -> datetime | None:
     except OverflowError:
         return None
     return moment if 1 < moment.year < 9999 else None
+
+
+def numbered_rows(value: object) -> list[Any] | None:
+    """Return the rows of a list, also of one that PHP wrote as an object with numbers for keys; else None."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    is_numbered = isinstance(value, dict) and value and all(str(key).isdecimal() for key in value)
+    return list(value.values()) if is_numbered and isinstance(value, dict) else None
 
 
 def as_rows(value: object, row: str) -> list[Any]:

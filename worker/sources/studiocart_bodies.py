@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from worker.clients.reading import as_decimal, as_int, as_text
+from worker.clients.reading import as_decimal, as_int, as_text, numbered_rows
 from worker.clients.studiocart import models as records
 from worker.errors import WebhookRejectedError
 from worker.sources.studiocart_lines import is_paid_for
@@ -47,7 +47,7 @@ def read_body(body: Mapping[str, Any]) -> records.Order | records.Subscription:
     kept = {key: _unslashed(value) for key, value in body.items() if key != SECRET_FIELD}
     kept["id"] = next((kept[name] for name in ("id", "order_id", "OrderID") if kept.get(name)), None)
     is_subscription = is_subscription_record(kept) or (
-        str(kept.get("trigger") or "").strip() in SUBSCRIPTION_TRIGGERS and not records.rows(kept.get("items"))
+        str(kept.get("trigger") or "").strip() in SUBSCRIPTION_TRIGGERS and not numbered_rows(kept.get("items"))
     )
     try:
         if is_subscription:
@@ -81,7 +81,7 @@ def is_subscription_record(record: Mapping[str, Any]) -> bool:
     """Whether a record is a subscription's. `/orders/{id}` answers any post of that id, and an order has neither."""
     if record.get("invoices") is not None:
         return True
-    has_order_id, has_items = bool(record.get("order_id")), bool(records.rows(record.get("items")))
+    has_order_id, has_items = bool(record.get("order_id")), bool(numbered_rows(record.get("items")))
     if _is_told(record, "interval"):
         return not (has_order_id and has_items)
     return not (has_order_id or has_items) and any(_is_told(record, name) for name in _SUBSCRIPTION_FIELDS)
@@ -101,7 +101,7 @@ def _unslashed(value: Any) -> Any:
 
 
 def _in_minor_units(body: dict[str, Any]) -> dict[str, Any]:
-    items = records.rows(body.get("items"))
+    items = numbered_rows(body.get("items"))
     if _are_minor_units(items or []):
         return body
     factor = 1 if str(body.get("currency") or "").strip().upper() in _ZERO_DECIMAL else 100

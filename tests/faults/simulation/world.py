@@ -243,7 +243,7 @@ class Process:
         self.intake = WebhookIntake(stage.settings, self.runtime.ledger, clock=self.clock)
 
     def take_webhook(self, order_id: int, body: bytes | None = None) -> Taken:
-        """What the web process does with a webhook: commit, then ring. Without a body it carries an id alone."""
+        """What the web process does with a webhook: commit, then send. Without a body it carries an id alone."""
         body = body or f'{{"id": {order_id}}}'.encode()
         secret = self._stage.world.config.studiocart.webhook_secret
         headers = {"content-type": "application/json", "x-webhook-secret": secret}

@@ -16,11 +16,10 @@ from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.frontcore.models import Order
-from worker.clients.frontcore.paging import EndlessListError, walk_newest_first
-from worker.clients.list_pages import LastPage, PageSizes, prove_paging, unpageable
+from worker.clients.frontcore.paging import walk_newest_first
+from worker.clients.list_pages import EndlessListError, LastPage, PageSizes, prove_paging, unpageable
 from worker.clients.outcomes import another_record
-from worker.clients.reading import UnreadableError, word_of
-from worker.clients.studiocart.models import rows
+from worker.clients.reading import UnreadableError, numbered_rows, word_of
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
 from worker.text.redaction import SecretBook
@@ -134,7 +133,7 @@ class FrontcoreClient:
         """Iterate over whole pages of orders, none empty, each order once; a row that is none stands in its place.
 
         An order that is listed throughout is never stepped over, also when others appear or vanish meanwhile:
-        `frontcore_paging` tells how. One that appears or changes during the walk may be missed by it.
+        `paging` tells how. One that appears or changes during the walk may be missed by it.
         """
         fetch = partial(self._page, dict(filters), limits)
         problem = ""
@@ -266,7 +265,7 @@ def _listed(document: Any) -> list[Any] | None:
     """
     if isinstance(document, dict) and "items" in document and document.keys() <= {"items", "pagination"}:
         document = document["items"]
-    return rows(document)
+    return numbered_rows(document)
 
 
 def _is_last(document: Any) -> bool:

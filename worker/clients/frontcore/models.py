@@ -14,8 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text
-from worker.clients.studiocart.models import rows
+from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text, numbered_rows
 
 _WRITTEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Ids are numbers (vendor's sample). Another text is taken as far as a key can hold it."""
@@ -42,7 +41,7 @@ def _object(value: object) -> object:
 
 
 def _objects(value: object) -> object:
-    found = rows(value)
+    found = numbered_rows(value)
     if found is None and isinstance(value, (dict, BaseModel)) and value:
         found = [value]
     return None if found is None else [item for item in found if isinstance(item, (dict, BaseModel))]

@@ -15,21 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from worker.clients.list_pages import Identified, LastPage, Smaller, never_smaller
+from worker.clients.list_pages import ALIKE_PAGES, EndlessListError, Identified, LastPage, Smaller, never_smaller
 from worker.errors import ApiError
 
 OVERLAP_ROWS: Final = 10
 """Rows that a page shares with those before it: as many, less one, may vanish between two requests at no cost."""
-ALIKE_PAGES: Final = 3
-"""Pages in a row that begin with the same row and bring nothing new: then the server does not read the page's number,
-or not its size."""
-
 
 _R = TypeVar("_R", bound=Identified)
-
-
-class EndlessListError(Exception):
-    """The list never ends, or its pages do not follow each other. The message completes "the list …"."""
 
 
 def walk_newest_first(

@@ -14,8 +14,9 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.list_pages import PageSizes, total_of, unpageable
 from worker.clients.outcomes import another_record
+from worker.clients.reading import numbered_rows
 from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
-from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription, rows
+from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription
 from worker.clients.studiocart.requests import (
     SYSTEM,
     ParametersIn,
@@ -238,7 +239,7 @@ class StudiocartClient:
         answer = self._requests.get(operation, path, parameters, limits)
         if self._is_past_the_end(path, answer):
             return Listed([])
-        found = rows(self._requests.document(operation, answer))
+        found = numbered_rows(self._requests.document(operation, answer))
         if found is None:
             raise self._unexpected(operation, answer, "the answer is not a list")
         read = partial(self._record, model, operation, answer)
@@ -251,7 +252,9 @@ class StudiocartClient:
         if isinstance(document, list) and len(document) == 1:
             document = document[0]
         # The routes answer a post of any kind, and one that is none of theirs without an id.
-        if not document or (isinstance(document, dict) and document.get("id") is None and rows(document) is None):
+        if not document or (
+            isinstance(document, dict) and document.get("id") is None and numbered_rows(document) is None
+        ):
             message = f"{SYSTEM} {operation}: there is no {record_id}"
             raise NotFoundError(message, system=SYSTEM, operation=operation, status=answer.status)
         record = self._record(model, operation, answer, document)

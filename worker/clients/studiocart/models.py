@@ -8,11 +8,11 @@ an order's `date_time` is naive UTC, its `date` and a subscription's `invoices[]
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text
+from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text, numbered_rows
 
 
 def _text(value: object) -> str | None:
@@ -34,16 +34,8 @@ def _quantity(value: object) -> int | None:
     return as_int(value) if quantity is None else as_int(quantity)
 
 
-def rows(value: object) -> list[Any] | None:
-    """Return the rows of a list, also of one that PHP wrote as an object with numbers for keys; else None."""
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    is_numbered = isinstance(value, dict) and value and all(str(key).isdecimal() for key in value)
-    return list(value.values()) if is_numbered and isinstance(value, dict) else None
-
-
 def _records(value: object) -> object:
-    found = rows(value)
+    found = numbered_rows(value)
     return None if found is None else [item for item in found if isinstance(item, (dict, BaseModel))]
 
 

@@ -15,9 +15,8 @@ from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
-from worker.clients.frontcore.paging import EndlessListError
 from worker.clients.json_text import without_trailing_commas
-from worker.clients.list_pages import PageSizes, prove_paging, unpageable
+from worker.clients.list_pages import EndlessListError, PageSizes, prove_paging, unpageable
 from worker.clients.outcomes import another_record
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart.models import (
@@ -218,7 +217,7 @@ class ThreedcartClient:
         """Iterate over whole pages of orders, none empty.
 
         An order that is listed throughout is never stepped over, also when others appear or vanish meanwhile:
-        `threedcart_paging` tells how. One that changes meanwhile may come twice, the later one as it is then.
+        `paging` tells how. One that changes meanwhile may come twice, the later one as it is then.
         """
         filters = {"datestart": date_start, "lastupdatestart": last_update_start}
         query = {name: self._store_time(moment) for name, moment in filters.items() if moment is not None}

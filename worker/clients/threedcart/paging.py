@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from worker.clients.frontcore.paging import ALIKE_PAGES, EndlessListError
-from worker.clients.list_pages import Identified, PageSizes
+from worker.clients.list_pages import ALIKE_PAGES, EndlessListError, Identified, PageSizes
 from worker.errors import ApiError
 
 OVERLAP_ROWS: Final = 10

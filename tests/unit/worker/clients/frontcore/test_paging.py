@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.clients.frontcore.paging import EndlessListError, overlapping_page, walk_newest_first
+from worker.clients.frontcore.paging import overlapping_page, walk_newest_first
+from worker.clients.list_pages import EndlessListError
 from worker.errors import ApiTimeoutError
 
 

@@ -8,8 +8,7 @@ from itertools import chain
 
 import pytest
 
-from worker.clients.frontcore.paging import EndlessListError
-from worker.clients.list_pages import PageSizes
+from worker.clients.list_pages import EndlessListError, PageSizes
 from worker.clients.threedcart.paging import SIZES, walk_by_offset
 from worker.errors import ApiError, ApiTimeoutError, AuthenticationError, ServerError
 
