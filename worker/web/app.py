@@ -25,8 +25,6 @@ from worker.web.webhooks.intake import WebhookIntake
 from worker.web.webhooks.refusal_notes import RefusalNotes
 from worker.web.webhooks.routes import webhook_routes
 
-OPENAPI_PATH = "/api/v1/openapi.json"
-
 
 def create_app(
     settings: Settings,
@@ -46,7 +44,8 @@ def create_app(
         title="Cartbridge",
         version=version("cartbridge"),
         description="What the ledger holds: the same listings, in the same shapes, as the command line's `--json`.",
-        openapi_url=OPENAPI_PATH,
+        # The router of the API serves it, behind the token.
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -106,7 +106,7 @@ def test_connection_ends_when_the_client_takes_nothing_of_the_answer(tmp_path: P
             give_up_at = time.monotonic() + ENOUGH_SECONDS
             while time.monotonic() < give_up_at:
                 with contextlib.suppress(TimeoutError):
-                    connection.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+                    connection.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
             pytest.fail("still open")
 
 

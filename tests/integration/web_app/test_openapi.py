@@ -15,7 +15,8 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from tests.unit.worker.web.asking import BEARER, HOOK_SECRET, NOW, RecordingDispatcher, settings_with
 from worker.ledger.session import Ledger
-from worker.web.app import OPENAPI_PATH, create_app
+from worker.web.api.routes import OPENAPI_PATH
+from worker.web.app import create_app
 
 CASES_AN_OPERATION = 100
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]

@@ -66,7 +66,7 @@ class FollowOnItem:
     run_id: str
     state: str
     reason: str | None
-    catalog_id: int | None
+    catalog_id: str | None
     cart: CartItem | None
 
 
@@ -171,13 +171,13 @@ def follow_ons(connection: Connection, completion_ids: Collection[str]) -> dict[
         )
     }
     for row in rows:
-        cart = made.get(row.id)
+        cart, catalog_id = made.get(row.id), (row.grant or {}).get("catalog_id")
         found.setdefault(row.completion_id, []).append(
             FollowOnItem(
                 run_id=row.id,
                 state=row.state,
                 reason=row.reason,
-                catalog_id=(row.grant or {}).get("catalog_id"),
+                catalog_id=None if catalog_id is None else str(catalog_id),
                 cart=None if cart is None else CartItem.of(cart),
             )
         )

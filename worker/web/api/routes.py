@@ -41,6 +41,8 @@ class ProblemDetail(BaseModel):
     detail: str
 
 
+_PREFIX = "/api/v1"
+OPENAPI_PATH = f"{_PREFIX}/openapi.json"
 _REFUSALS = {
     401: "No token, or not the right one; or none is set, and the API is closed.",
     404: "Nothing of this id is in the ledger.",
@@ -55,7 +57,7 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
     schema = ProblemDetail.model_json_schema()
     lockout = Lockout(ledger, "api", API_FREE_FAILURES, clock)
     router = APIRouter(
-        prefix="/api/v1",
+        prefix=_PREFIX,
         dependencies=[
             Depends(token_check(settings, lockout)),
             Depends(_refuse_nul),
@@ -65,6 +67,11 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
             for status, description in _REFUSALS.items()
         },
     )
+
+    @router.get(OPENAPI_PATH.removeprefix(_PREFIX), include_in_schema=False)
+    def show_openapi(request: Request) -> JsonAnswer:
+        """What this API answers, for programs."""
+        return JsonAnswer(request.app.openapi())
 
     @router.get("/runs", responses=_page_of(RunItem))
     def list_runs(query: Annotated[RunQuery, Query()]) -> JsonAnswer:

@@ -59,7 +59,7 @@ def test_operator_starts_a_cart_by_hand_when_the_course_was_completed_before_the
     url = cart["CheckoutURL"]
     found = json.loads(run("completions", "show", completion_id, "--json").stdout)
     (follow_on,) = found["follow_ons"]
-    assert (follow_on["run_id"], follow_on["state"], follow_on["catalog_id"]) == (run_id, "succeeded", ITEM)
+    assert (follow_on["run_id"], follow_on["state"], follow_on["catalog_id"]) == (run_id, "succeeded", str(ITEM))
     (made,) = follow_on["carts"]
     assert (made["cart_id"], made["state"], made["checkout_url"]) == (key, "made", url)
     assert key in shown(run, "completions", "show", completion_id)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.worker.web.asking import AppClient, assert_problem
+from tests.unit.worker.web.asking import BEARER, AppClient, assert_problem
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/webhooks", "/webhooks/studiocart/", "/api/v1"])
@@ -21,8 +21,12 @@ def test_answer_has_security_headers_when_it_is_anything(client: AppClient, path
     assert "server" not in headers
 
 
+def test_openapi_is_closed_when_the_token_is_missing(client: AppClient) -> None:
+    assert_problem(client.get("/api/v1/openapi.json"), 401)
+
+
 def test_openapi_describes_the_api_alone_when_it_is_read(client: AppClient) -> None:
-    document = client.get("/api/v1/openapi.json").json()
+    document = client.get("/api/v1/openapi.json", headers=BEARER).json()
     assert sorted(document["paths"]) == [
         "/api/v1/completions",
         "/api/v1/deliveries",

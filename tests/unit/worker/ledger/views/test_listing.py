@@ -193,7 +193,7 @@ def test_a_run_is_shown_with_its_steps_attempts_and_events_when_asked_for(connec
         ("add_comped_order", "pending"),
         ("add_customer_to_group_2", "removed"),
     ]
-    assert found["steps"][0]["output"] == {"customer_id": 7}
+    assert found["steps"][0]["output"] == {"customer_id": "7"}
     unknown, absent = found["steps"][2]["attempts"]
     assert (unknown["number"], unknown["kind"], unknown["outcome"]) == (1, "call", "unknown")
     assert (unknown["http_status"], unknown["error"], unknown["reference"]) == (500, "e", "cb-x")
