@@ -27,13 +27,14 @@ BROKEN_ANSWERS: dict[str, dict[str, Any]] = {
     "503": {"kind": "status", "status": 503, "headers": {"Retry-After": "2"}},
     "408": {"kind": "status", "status": 408},
     "302": {"kind": "status", "status": 302, "headers": {"Location": "/elsewhere"}},
+    "425_page": {"kind": "status", "status": 425},
     "429_page": {"kind": "status", "status": 429, "headers": {"Retry-After": "3"}},
 }
 NEEDS_THE_ANSWER = {"dribble", "slow", "half_answer"}
 """These are carried out by their nature."""
 REFUSALS: dict[str, dict[str, Any]] = {
     "429": {"kind": "status", "status": 429, "body": '{"Message": "Too many requests"}'},
-    "425": {"kind": "status", "status": 425},
+    "425": {"kind": "status", "status": 425, "body": '{"Message": "Too early"}'},
 }
 SIDES: tuple[tuple[str, Literal["before", "after"]], ...] = tuple(
     (name, "after") for name in sorted(BROKEN_ANSWERS)
