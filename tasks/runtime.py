@@ -41,7 +41,7 @@ from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.ingest.subscription_polling import SubscriptionPoller
 from workflows.operations.replay import Operations
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.subscription_status import SubscriptionRules
 from workflows.registry import WORKFLOWS
 
@@ -96,7 +96,7 @@ class Runtime:
         self.app.finalize()
         self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
         self.clock = clock = clock or self.ledger.clock(utc_now)
-        self.offers = OffersBook(settings.offers_file, self.ledger)
+        self.offers = OffersFile(settings.offers_file, self.ledger)
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}
         self._connect_systems()

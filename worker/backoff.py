@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-LONGEST_WISH_SECONDS = 86_400.0
+LONGEST_REQUESTED_WAIT_SECONDS = 86_400.0
 """A server's `Retry-After` is honoured up to a day; beyond that it is taken for a mistake."""
 _LARGEST_EXPONENT = 62
 
@@ -18,5 +18,5 @@ def backoff_seconds(
     together do not come back together), and never less than `retry_after_seconds`.
     """
     ceiling = min(max_seconds, base_seconds * 2.0 ** min(max(failures - 1, 0), _LARGEST_EXPONENT))
-    wish = min(retry_after_seconds or 0.0, LONGEST_WISH_SECONDS)
-    return max(rng.uniform(0.0, ceiling), wish)
+    requested = min(retry_after_seconds or 0.0, LONGEST_REQUESTED_WAIT_SECONDS)
+    return max(rng.uniform(0.0, ceiling), requested)

@@ -27,7 +27,7 @@ from worker.observability.logs import configure_logging
 from worker.settings.settings import Settings
 from worker.settings.warnings import warnings_of
 from worker.web.app import create_app
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _web_app(runtime: Runtime) -> FastAPI:
         runtime.dispatcher,
         clock=runtime.clock,
         queue_depths=lambda: queue_depths(runtime.app),
-        desk=Desk(runtime.operations, runtime.dispatcher),
+        operator=Operator(runtime.operations, runtime.dispatcher),
     )
 
 

@@ -12,7 +12,7 @@ from apprise import Apprise, AppriseAsset, NotifyBase
 
 from worker.errors import ApiError, ConfigurationError
 from worker.text.control_characters import CONTROL_CHARACTERS
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class AlertsClient:
         self,
         addresses: Sequence[str],
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
         if not addresses:

@@ -17,7 +17,7 @@ from worker.clients.base import USER_AGENT
 from worker.clients.outcomes import error_for_answer, error_for_no_answer
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ConfigurationError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 SYSTEM: Final = "events"
 OPERATION: Final = "webhook"
@@ -49,7 +49,7 @@ class EventsClient:
         self,
         access: EventsAccess,
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         transport: Transport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
@@ -67,7 +67,7 @@ class EventsClient:
         self._signer = Webhook(signing_key(secret))
         # A part of it may be what makes the address a secret, and may be a common word: masked in answers alone.
         hidden = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.query]
-        self._secrets = SecretBook([self._url, secret, *hidden])
+        self._secrets = SecretRegistry([self._url, secret, *hidden])
         for each in (self._url, secret):
             if secrets is not None:
                 secrets.add(each)

@@ -21,9 +21,9 @@ from structlog.typing import EventDict, Processor
 
 from worker.settings.settings import Settings
 from worker.text.control_characters import CONTROL_CHARACTERS
-from worker.text.redaction import MASK, SecretBook
+from worker.text.redaction import MASK, SecretRegistry
 
-known_secrets = SecretBook()
+known_secrets = SecretRegistry()
 """The process's secrets: those of the settings, from `configure_logging` on, and each token as it is received."""
 
 QUIET_LOGGERS = {

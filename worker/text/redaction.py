@@ -44,7 +44,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return _mask(text, _all_spellings(secrets))
 
 
-class SecretBook:
+class SecretRegistry:
     """The secrets a process knows. Safe to share between threads.
 
     Settings are added once and stay. A secret that is replaced again and again (a token) is added as `rotating`: the
@@ -61,7 +61,7 @@ class SecretBook:
             self.add(value)
 
     def __repr__(self) -> str:
-        return f"SecretBook({len(self.values())} secrets)"
+        return f"SecretRegistry({len(self.values())} secrets)"
 
     def add(self, value: str, *, rotating: bool = False) -> None:
         """Remember `value`. Adding it again, or adding a value too short to mask, does nothing."""

@@ -17,7 +17,7 @@ from worker.web.client_address import ClientAddressMiddleware
 from worker.web.health import health_routes
 from worker.web.metrics.routes import Metrics, QueueDepths, metrics_routes
 from worker.web.middleware import AnswerMiddleware
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.routes import page_routes
 from worker.web.problems import add_problem_handlers
 from worker.web.webhooks.failure_limit import FailureLimit
@@ -33,11 +33,11 @@ def create_app(
     *,
     clock: Callable[[], datetime],
     queue_depths: QueueDepths | None = None,
-    desk: Desk | None = None,
+    operator: Operator | None = None,
 ) -> FastAPI:
     """The app on one ledger. Opens no connection before the first request; `clock` gives aware UTC moments.
 
-    `desk` is what the operator's page acts with; without one it only shows. Closing the ledger is the
+    `operator` is what the operator's page acts with; without one it only shows. Closing the ledger is the
     caller's. An app is for one process: counters and the limit on webhooks that fail to authenticate are in memory.
     """
     app = FastAPI(
@@ -62,5 +62,5 @@ def create_app(
     app.include_router(health_routes(ledger, dispatcher, settings.offers_file))
     app.include_router(metrics_routes(metrics))
     app.include_router(api_routes(settings, ledger, clock=clock))
-    app.include_router(page_routes(settings, ledger, clock=clock, desk=desk))
+    app.include_router(page_routes(settings, ledger, clock=clock, operator=operator))
     return app

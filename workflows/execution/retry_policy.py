@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from worker.backoff import LONGEST_WISH_SECONDS, backoff_seconds
+from worker.backoff import LONGEST_REQUESTED_WAIT_SECONDS, backoff_seconds
 from worker.errors import (
     ApiConnectionError,
     ApiError,
@@ -124,7 +124,7 @@ def _wait(error: BaseException, failures: int, *, base_seconds: float, max_secon
         base_seconds=base_seconds,
         max_seconds=max_seconds,
         rng=rng,
-        retry_after_seconds=wish_seconds(error),
+        retry_after_seconds=requested_wait_seconds(error),
     )
     return timedelta(seconds=seconds)
 
@@ -138,7 +138,9 @@ def _unknown(error: BaseException, repeat: Repeat, *, patience: Patience, now: d
         seconds=backoff_seconds(1, base_seconds=patience.base_seconds, max_seconds=patience.probe_seconds, rng=rng)
     )
     # A server that asks to be left alone for longer is.
-    asked_at = max(settled_at if repeat is Repeat.HARMLESS else soon, now + timedelta(seconds=wish_seconds(error)))
+    asked_at = max(
+        settled_at if repeat is Repeat.HARMLESS else soon, now + timedelta(seconds=requested_wait_seconds(error))
+    )
     return RetryDecision(
         Outcome.UNKNOWN,
         RunState.WAITING,
@@ -157,7 +159,7 @@ def refused_to_all(error: BaseException, now: datetime) -> RetryDecision | None:
     )
 
 
-def wish_seconds(error: BaseException) -> float:
+def requested_wait_seconds(error: BaseException) -> float:
     """How long the server asked us to wait, 0 if it did not; a wish beyond a day is taken for a mistake."""
     wish = error.retry_after_seconds if isinstance(error, ApiError) else None
-    return min(wish or 0.0, LONGEST_WISH_SECONDS)
+    return min(wish or 0.0, LONGEST_REQUESTED_WAIT_SECONDS)

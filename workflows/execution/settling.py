@@ -12,7 +12,7 @@ from worker.errors import ApiError
 from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS, Asked
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
-from workflows.execution.retry_policy import Patience, RetryDecision, refused_to_all, wish_seconds
+from workflows.execution.retry_policy import Patience, RetryDecision, refused_to_all, requested_wait_seconds
 
 LONGEST_ASKING = timedelta(days=1)
 """After that a person is asked, who may learn what no answer tells."""
@@ -55,7 +55,7 @@ def after_failure(
         return RetryDecision(Outcome.RETRYABLE, RunState.REVIEW, Reason.OUTCOME_UNKNOWN, counted=False)
     seconds = patience.probe_seconds
     if isinstance(error, ApiError):
-        seconds = max(seconds, wish_seconds(error))
+        seconds = max(seconds, requested_wait_seconds(error))
     return _asked_again(Outcome.RETRYABLE, now + timedelta(seconds=seconds), asked.prompt_at, patience)
 
 

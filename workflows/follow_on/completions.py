@@ -223,13 +223,13 @@ class CompletionsPoller:
                 "set_aside": sorted(polled.set_aside),
             }
         with self._ledger.write() as connection:
-            is_mine = completion_rows.write_poll(
+            is_own = completion_rows.write_poll(
                 connection,
                 holder=self._holder,
                 **leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds),
                 **values,
             )
-            if not is_mine:
+            if not is_own:
                 raise ApiError("another poll took over", system=SYSTEM, operation=OPERATION, retryable=True)
             if covered_until is not None:
                 known = cursor.position.get("set_aside", ())

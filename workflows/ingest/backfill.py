@@ -30,7 +30,7 @@ from workflows.ingest.half_written import is_half_written, put_off
 from workflows.ingest.set_aside import CONCERNS_ALL, set_aside
 from workflows.planning.model import Create, Plan
 from workflows.planning.offers import Offers
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, preview, record_order
 from workflows.recording.rereading import is_as_recorded, reread_orders
 from workflows.recording.subscription_status import keep_subscriptions
@@ -114,7 +114,7 @@ class Backfiller:
         ledger: Ledger,
         source: Source,
         policy: SourcePolicy,
-        offers: OffersBook,
+        offers: OffersFile,
         *,
         clock: Callable[[], datetime],
     ) -> None:

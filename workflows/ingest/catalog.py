@@ -56,7 +56,7 @@ def refresh(
         log.warning("the products of %s could not be read: %s", source.name, describe_failure(error))
         return False
     with ledger.write() as connection:
-        is_mine = write_poll(
+        is_own = write_poll(
             connection,
             source.name,
             _LIST,
@@ -66,6 +66,6 @@ def refresh(
             failures=0,
             **leases.FREE,
         )
-        if is_mine:
+        if is_own:
             write_names(connection, source.name, names, now=clock())
-    return is_mine
+    return is_own

@@ -27,7 +27,7 @@ from workflows.ingest.repeats import News, judge, leave
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
 from workflows.planning.model import Plan
 from workflows.planning.offers import Offers
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.planning.seat_matching import Place
 from workflows.recording.order_recording import Look, Recorded, preview, record_order
 from workflows.recording.rereading import reread_order
@@ -85,7 +85,7 @@ class HintReader:
         ledger: Ledger,
         sources: Mapping[str, Source],
         policies: Mapping[str, SourcePolicy],
-        offers: OffersBook,
+        offers: OffersFile,
         *,
         holder: str,
         retry_base_seconds: float,

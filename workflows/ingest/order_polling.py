@@ -30,7 +30,7 @@ from workflows.ingest.half_written import is_half_written, put_off
 from workflows.ingest.paging import Position, Progress, Steps
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure, set_aside, settle_absent, settle_read
 from workflows.planning.offers import Offers
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.planning.order_age import misdated
 from workflows.recording.order_recording import Look, record_order
 from workflows.recording.rereading import reread_orders
@@ -77,7 +77,7 @@ class Poller:
         ledger: Ledger,
         source: Source,
         policy: SourcePolicy,
-        offers: OffersBook,
+        offers: OffersFile,
         *,
         holder: str,
         clock: Callable[[], datetime],

@@ -25,7 +25,7 @@ from worker.sources.source import SubscriptionPage, SubscriptionSource
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
 from workflows.planning.offers import Offers
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.subscription_orders import plan_orders_of
 from workflows.recording.subscription_status import record_subscription
 
@@ -60,7 +60,7 @@ class SubscriptionPoller:
         ledger: Ledger,
         source: SubscriptionSource,
         policy: SourcePolicy,
-        offers: OffersBook,
+        offers: OffersFile,
         *,
         holder: str,
         clock: Callable[[], datetime],

@@ -11,7 +11,7 @@ from typing import Any
 from worker.errors import ApiError
 from worker.ledger.periodic import alert_states
 from worker.ledger.session import Ledger
-from workflows.monitoring.alerts import AlertBook, Problem, judge, problems
+from workflows.monitoring.alerts import AlertsSent, Problem, judge, problems
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def tell(
         position = alert_states.take(connection, holder=holder, now=now, lease_seconds=LEASE_SECONDS)
     if position is None:
         return []
-    before = AlertBook.read(position)
+    before = AlertsSent.read(position)
     book, sent = before, []
     try:
         with ledger.read() as connection:

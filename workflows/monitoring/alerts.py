@@ -49,7 +49,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class AlertBook:
+class AlertsSent:
     """What was told of what still lasts."""
 
     told: Mapping[str, Told]
@@ -260,8 +260,8 @@ def _events(connection: Connection) -> list[Problem]:
 
 
 def judge(
-    found: Sequence[Problem], book: AlertBook, *, now: datetime, group: timedelta, repeat: timedelta
-) -> tuple[Alert | None, AlertBook]:
+    found: Sequence[Problem], book: AlertsSent, *, now: datetime, group: timedelta, repeat: timedelta
+) -> tuple[Alert | None, AlertsSent]:
     """What is to be told now, if anything, and the book as it is once that is told.
 
     News is what was not told, and what was told `repeat` ago and lasts. Within `group` of the last alert it waits, to

@@ -51,7 +51,7 @@ def load_offers(path: Path) -> Offers:
     return parse_offers(read_offers_file(path), name=str(path))
 
 
-class OffersBook:
+class OffersFile:
     """The offers in force: the file as it is now, or its last valid rules while it cannot be used.
 
     The last valid rules are this process's own, else the ledger's, so that a restart has them. Threads may share one.

@@ -70,7 +70,7 @@ class _Listed:
 
 
 @dataclass
-class EffectBook:
+class LearningCartDiff:
     """LearningCart's orders of a window, read once, and their comparison with the ledger. Writes nothing."""
 
     ledger: Ledger

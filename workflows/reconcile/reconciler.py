@@ -32,11 +32,11 @@ from workflows.enrolment.steps import LEARNINGCART
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.planning.model import REVOCATION
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.planning.reviews import REVOCATION_REASONS
 from workflows.reconcile.findings import Cause, Finding, Kind, unchecked
-from workflows.reconcile.learningcart_diff import COMPED_STEP, EffectBook, OrderReader
-from workflows.reconcile.source_diff import SourceBook
+from workflows.reconcile.learningcart_diff import COMPED_STEP, LearningCartDiff, OrderReader
+from workflows.reconcile.source_diff import SourceDiff
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Reconciler:
         ledger: Ledger,
         sources: Mapping[str, Source],
         policies: Mapping[str, SourcePolicy],
-        offers: OffersBook,
+        offers: OffersFile,
         *,
         hints: HintReader,
         learningcart: OrderReader | None,
@@ -101,7 +101,7 @@ class Reconciler:
         if self._learningcart is None:
             yield unchecked("LearningCart is not configured: what it holds could not be checked.")
         else:
-            effects = EffectBook(self._ledger, self._learningcart, since, should_stop=self._should_stop)
+            effects = LearningCartDiff(self._ledger, self._learningcart, since, should_stop=self._should_stop)
             effects.read(now=until)
             yield from effects.compare()
             if effects.problem is None and not effects.has_nameless:
@@ -113,7 +113,7 @@ class Reconciler:
                 "cartbridge offers check",
             )
         for name, source in sorted(self._sources.items()):
-            book = SourceBook(
+            book = SourceDiff(
                 self._ledger,
                 source,
                 self._policies[name],

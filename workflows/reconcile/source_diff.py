@@ -24,7 +24,7 @@ from workflows.recording.rereading import is_as_recorded
 from workflows.recording.source_start import start_of
 
 
-class SourceBook:
+class SourceDiff:
     """One source against the ledger, for the orders made in [since, until). Reads only."""
 
     def __init__(

@@ -158,9 +158,9 @@ def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence
         for number, scenario in enumerate(SCENARIOS):
             if scenario.name not in undisturbed:
                 continue
-            is_mine = number % shares == share
-            counted = tally if is_mine else Tally(tally.engine)
-            both = database_url is None and is_mine
+            is_own = number % shares == share
+            counted = tally if is_own else Tally(tally.engine)
+            both = database_url is None and is_own
             singles = every_single(book, scenario.name, undisturbed[scenario.name], counted, progress, both=both)
             if scenario.name in paired:
                 every_pair(book, scenario.name, singles, tally, progress, share=share, shares=shares)

@@ -16,7 +16,7 @@ from tests.unit.workflows.fakes.storefront import Clock, rows, states
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events
 from worker.sources.subscription import Access
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 MORE_THAN_THERE_ARE = 40
 
@@ -48,7 +48,7 @@ def test_ledger_is_the_same_when_a_poll_is_killed_at_any_commit(
     for commit in range(1, MORE_THAN_THERE_ARE):
         shutil.copyfile(migrated_file, tmp_path / "cartbridge.db")
         ledger = Ledger(f"sqlite:///{tmp_path / 'cartbridge.db'}")
-        watched = Watched(ledger, OffersBook(tmp_path / "offers.toml"), Clock())
+        watched = Watched(ledger, OffersFile(tmp_path / "offers.toml"), Clock())
         numbers = range(1, 6)
         watched.site.put(*(a_subscription(number, 1000 + number) for number in numbers))
         for number in numbers:

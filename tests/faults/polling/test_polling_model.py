@@ -32,7 +32,7 @@ from workflows.ingest import order_polling, paging
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.order_polling import Polled
 from workflows.ingest.paging import Position, Progress, Steps
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 pytestmark = pytest.mark.faults
 
@@ -59,7 +59,7 @@ class MissedError(AssertionError):
 class History:
     """One random history of one source, polled by the real poller into the real ledger."""
 
-    def __init__(self, name: Name, seed: int, ledger: AnyLedger, book: OffersBook, *, calm: bool = False) -> None:
+    def __init__(self, name: Name, seed: int, ledger: AnyLedger, book: OffersFile, *, calm: bool = False) -> None:
         """`calm`: the clocks agree, the account reads dates as they are meant, and no order shows itself late."""
         self.name = name
         self.seed = seed
@@ -160,10 +160,10 @@ def real(tmp_path: Path) -> Iterator[MortalLedger]:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> OffersBook:
+def book(tmp_path: Path) -> OffersFile:
     path = tmp_path / "offers.toml"
     path.write_text("")
-    return OffersBook(path)
+    return OffersFile(path)
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +174,7 @@ def _no_help(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ca
         monkeypatch.setattr(order_polling, "DEEP_SWEEP_EVERY", timedelta(days=3650))
 
 
-def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, book: OffersBook, **options: bool) -> None:
+def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, book: OffersFile, **options: bool) -> None:
     """Run histories, each in a ledger that was emptied for it."""
     for seed in seeds:
         ledger.empty()
@@ -184,7 +184,7 @@ def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, book: OffersBook
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", ["studiocart", "frontcore"])
 def test_every_version_that_stays_in_sight_is_recorded_when_anything_happens(
-    name: Name, part: int, memory: MemoryLedger, book: OffersBook
+    name: Name, part: int, memory: MemoryLedger, book: OffersFile
 ) -> None:
     share = HISTORIES // PARTS
     replay(name, range(part * share, (part + 1) * share), memory, book)
@@ -192,7 +192,7 @@ def test_every_version_that_stays_in_sight_is_recorded_when_anything_happens(
 
 @pytest.mark.parametrize("name", ["studiocart", "frontcore"])
 def test_the_real_ledger_records_as_much_when_anything_happens(
-    name: Name, real: MortalLedger, book: OffersBook
+    name: Name, real: MortalLedger, book: OffersFile
 ) -> None:
     replay(name, range(HISTORIES, HISTORIES + REAL_HISTORIES), real, book)
 
@@ -252,7 +252,7 @@ def test_bug_is_caught_when_one_is_planted(
     plant: Callable[[pytest.MonkeyPatch], None],
     calm: bool,
     memory: MemoryLedger,
-    book: OffersBook,
+    book: OffersFile,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plant(monkeypatch)
@@ -261,7 +261,7 @@ def test_bug_is_caught_when_one_is_planted(
 
 
 def test_frontcore_needs_no_overlap_when_the_clocks_agree(
-    memory: MemoryLedger, book: OffersBook, monkeypatch: pytest.MonkeyPatch
+    memory: MemoryLedger, book: OffersFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `leave_out_equality` is caught for is the equality, not the overlap it takes away."""
     monkeypatch.setattr(frontcore_source, "OVERLAP", timedelta())

@@ -15,7 +15,7 @@ from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ def connect(sandbox: Sandbox) -> Iterator[Callable[..., FrontcoreClient]]:
         variables.setdefault("CARTBRIDGE_FRONTCORE__REQUESTS_PER_SECOND", "0")
         environment = sandbox.environment(systems=["frontcore"], **variables)
         settings = load_settings(environment, env_file=None)
-        clients.append(FrontcoreClient(settings.frontcore, secrets=SecretBook()))
+        clients.append(FrontcoreClient(settings.frontcore, secrets=SecretRegistry()))
         return clients[-1]
 
     yield make

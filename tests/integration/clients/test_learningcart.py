@@ -14,7 +14,7 @@ from worker.clients.learningcart.models import CourseCompletionInfo, CustomerFie
 from worker.errors import InvalidRequestError, NotFoundError, RequestRefusedError, ServerError
 from worker.sandbox import Fault, Sandbox
 from worker.settings.settings import load_settings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def sandbox() -> Iterator[Sandbox]:
 def client(sandbox: Sandbox) -> Iterator[LearningCartClient]:
     variables = {"CARTBRIDGE_LEARNINGCART__REQUESTS_PER_SECOND": "0"}
     settings = load_settings(sandbox.environment(systems=["learningcart"], **variables), env_file=None)
-    client = LearningCartClient(settings.learningcart, secrets=SecretBook())
+    client = LearningCartClient(settings.learningcart, secrets=SecretRegistry())
     yield client
     client.close()
 

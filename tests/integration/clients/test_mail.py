@@ -37,7 +37,7 @@ from worker.errors import (
 from worker.sandbox.mailbox import Mailbox, MailFault
 from worker.settings.mail import MailSettings
 from worker.settings.settings import load_settings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 USER, PASSWORD = "courses", "planted-pässword"
 LEARNERS_PASSWORD = "planted-learners-password"
@@ -170,7 +170,7 @@ def test_mail_goes_out_protected_and_logged_in_when_the_certificate_is_trusted(
     else:
         options |= {"tls_context": server_tls, "require_starttls": True}
     access = settings(serve(taking, **options).port, security=security, username=USER, password=PASSWORD)
-    secrets = SecretBook()
+    secrets = SecretRegistry()
     client = MailClient(access, secrets=secrets, context=trusting)
     assert client.verify() == f"127.0.0.1:{access.port}, {security}, logged in"
     client.ready()

@@ -18,7 +18,7 @@ from worker.sandbox import Fault, Sandbox
 from worker.settings.settings import load_settings
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.subscription import Access
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Connect = Callable[..., StudiocartClient]
@@ -39,7 +39,7 @@ def connect(sandbox: Sandbox) -> Iterator[Connect]:
             named = {f"CARTBRIDGE_STUDIOCART__{name}": value for name, value in overrides.items()}
             named.setdefault("CARTBRIDGE_STUDIOCART__REQUESTS_PER_SECOND", "0")
             settings = load_settings(sandbox.environment(systems=["studiocart"], **named), env_file=None)
-            client = StudiocartClient(settings.studiocart, secrets=SecretBook())
+            client = StudiocartClient(settings.studiocart, secrets=SecretRegistry())
             stack.callback(client.close)
             return client
 

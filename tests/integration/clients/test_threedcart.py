@@ -32,7 +32,7 @@ from worker.errors import (
 from worker.sandbox import Fault, Sandbox
 from worker.sources.order import Order, Payment
 from worker.sources.source import NoOrderError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 # Carts
 
@@ -49,7 +49,7 @@ def connect(sandbox: Sandbox) -> Iterator[Callable[..., ThreedcartClient]]:
     with ExitStack() as stack:
 
         def make(**overrides: str) -> ThreedcartClient:
-            client = ThreedcartClient(settings_of(sandbox, **overrides).threedcart, secrets=SecretBook())
+            client = ThreedcartClient(settings_of(sandbox, **overrides).threedcart, secrets=SecretRegistry())
             stack.callback(client.close)
             return client
 

@@ -42,7 +42,7 @@ from worker.sources.order import Learner, Seat
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Polled, Poller
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, record_order
 
 SEAT = "1109/1107/buyer/501"
@@ -195,10 +195,10 @@ def reader(ledger: Ledger, source: FakeSource, clock: Clock, tmp_path: Path) -> 
     return a_hint_reader(ledger, source, a_book(tmp_path), clock)
 
 
-def a_book(folder: Path) -> OffersBook:
+def a_book(folder: Path) -> OffersFile:
     path = folder / "offers.toml"
     path.write_text('[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{ price_id = 501 }]\n')
-    return OffersBook(path)
+    return OffersFile(path)
 
 
 def test_order_is_one_run_when_webhooks_a_poll_and_an_ingest_meet(

@@ -38,7 +38,7 @@ from worker.sources.subscription import Access, Subscription
 from workflows.follow_on.completion_progress import Progress
 from workflows.follow_on.completions import record_progress
 from workflows.operations.replay import Operations
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.subscription_status import DEFAULT_RULES, record_subscription
 
 ANOTHER_OFFER = """
@@ -182,7 +182,7 @@ def test_nothing_is_made_for_a_pseudonym_when_a_forgotten_learners_run_is_replay
     (run,) = rows(ledger, runs)
     path = tmp_path / "offers.toml"
     path.write_text(ANOTHER_OFFER)
-    hints = a_hint_reader(ledger, FakeSource(Clock()), OffersBook(path), Clock())
+    hints = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
     Operations(ledger, hints, clock=Clock()).replay(run.id, actor="operator:ann", **way)
     assert {row.state for row in rows(ledger, runs)} <= {RunState.CANCELLED, RunState.REVIEW}
 
@@ -208,7 +208,7 @@ def test_order_is_what_it_was_when_it_is_planned_again_by_what_the_ledger_kept(
     before = rows(ledger, orders)[0]
     path = tmp_path / "offers.toml"
     path.write_text(ANOTHER_OFFER)
-    hints = a_hint_reader(ledger, FakeSource(Clock()), OffersBook(path), Clock())
+    hints = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
     previewed = hints.preview("studiocart", "1109", replan=replan)
     recorded = hints.replan("studiocart", "1109", replan=replan)
     assert recorded is not None

@@ -20,10 +20,10 @@ from worker.ledger.tables.runs import runs
 from worker.sandbox import Sandbox
 from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.retry_policy import Patience
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, record_order
 from workflows.registry import WORKFLOWS
 
@@ -49,7 +49,7 @@ class Company:
     sandbox: Sandbox
     ledger: Ledger
     source: FrontcoreSource
-    offers: OffersBook
+    offers: OffersFile
     executor: Executor
     learningcart: LearningCartClient
 
@@ -106,8 +106,8 @@ def found(tmp_path: Path) -> Iterator[Found]:
             (tmp_path / "offers.toml").write_text(OFFERS)
             ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
             ledger.migrate()
-            frontcore = FrontcoreClient(settings.frontcore, secrets=SecretBook())
-            learningcart = LearningCartClient(settings.learningcart, secrets=SecretBook())
+            frontcore = FrontcoreClient(settings.frontcore, secrets=SecretRegistry())
+            learningcart = LearningCartClient(settings.learningcart, secrets=SecretRegistry())
             source = FrontcoreSource(frontcore, provision_when=settings.frontcore.provision_when, clock=utc_now)
             patience = Patience(base_seconds=0.1, max_seconds=1, max_attempts=3, settle_seconds=1)
             executor = Executor(
@@ -123,7 +123,7 @@ def found(tmp_path: Path) -> Iterator[Found]:
             )
             clients.append(frontcore)
             companies.append(
-                Company(sandbox, ledger, source, OffersBook(tmp_path / "offers.toml"), executor, learningcart)
+                Company(sandbox, ledger, source, OffersFile(tmp_path / "offers.toml"), executor, learningcart)
             )
             return companies[-1]
 

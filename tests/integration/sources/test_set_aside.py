@@ -30,8 +30,8 @@ from workflows.ingest import deliveries as hints
 from workflows.ingest import order_polling
 from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.catalog import refresh
-from workflows.planning.offers_file import OffersBook
-from workflows.reconcile.source_diff import SourceBook
+from workflows.planning.offers_file import OffersFile
+from workflows.reconcile.source_diff import SourceDiff
 from workflows.recording.order_recording import record_order
 
 BROKEN = Unreadable("9", "InvalidOperation in worker.sources.frontcore, line 1", "9")
@@ -192,7 +192,7 @@ def test_a_hint_waits_and_then_asks_a_person_when_its_order_cannot_be_read(
 
 
 def test_a_backfill_takes_in_all_others_when_one_order_cannot_be_recorded(
-    ledger: Ledger, source: FakeSource, book: OffersBook, clock: Any, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, source: FakeSource, book: OffersFile, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.put(*numbered(1, 2, 3, created_at=NOW - timedelta(days=2)))
     source.unreadable = [BROKEN]
@@ -212,7 +212,7 @@ def test_a_reconciliation_says_what_it_could_not_check_when_a_record_cannot_be_r
 ) -> None:
     source.put(an_order("2"))
     source.unreadable = [BROKEN, NAMELESS]
-    book = SourceBook(ledger, source, hints.SourcePolicy(), offers(ONE_OFFER), provisioned=set())
+    book = SourceDiff(ledger, source, hints.SourcePolicy(), offers(ONE_OFFER), provisioned=set())
     found = list(book.compare(since=NOW - timedelta(days=9), until=NOW + timedelta(hours=1)))
     assert [(each.cause, each.order_id) for each in found] == [
         ("not_checked", "9"),

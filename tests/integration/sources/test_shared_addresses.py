@@ -15,7 +15,7 @@ from worker.ledger.tables.runs import runs
 from worker.sources.frontcore import to_order
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 from workflows.operations.replay import Operations
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, record_order
 
 OFFERS_TEXT = """
@@ -89,7 +89,7 @@ def operations(ledger: Ledger, clock: Clock, tmp_path: Any) -> Operations:
     path = tmp_path / "both.toml"
     path.write_text(OFFERS_TEXT)
     source = FakeSource(clock, name="frontcore")
-    return Operations(ledger, a_hint_reader(ledger, source, OffersBook(path), clock), clock=clock)
+    return Operations(ledger, a_hint_reader(ledger, source, OffersFile(path), clock), clock=clock)
 
 
 def run_of(ledger: Ledger, order_id: int, first_name: str) -> str:

@@ -11,7 +11,7 @@ from tests.unit.conftest import ledger
 from tests.unit.workflows.conftest import book, clock, hints, shop, source
 from tests.unit.workflows.fakes.storefront import Clock
 from worker.ledger.session import Ledger
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 __all__ = ["book", "clock", "hints", "ledger", "shop", "source"]
 
@@ -24,5 +24,5 @@ def offers_file(tmp_path: Any) -> Any:
 
 
 @pytest.fixture
-def watched(ledger: Ledger, book: OffersBook, clock: Clock) -> Watched:
+def watched(ledger: Ledger, book: OffersFile, clock: Clock) -> Watched:
     return Watched(ledger, book, clock)

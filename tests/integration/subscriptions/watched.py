@@ -24,7 +24,7 @@ from worker.sources.source import SubscriptionPage
 from worker.sources.subscription import Access, Invoice, Subscription
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.subscription_polling import SubscriptionPoller, SubscriptionsPolled
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.subscription_status import SubscriptionRules
 
 RULES = SubscriptionRules()
@@ -78,7 +78,7 @@ class Site:
 class Watched:
     """A site that is polled."""
 
-    def __init__(self, ledger: Ledger, book: OffersBook, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, book: OffersFile, clock: Clock) -> None:
         self.ledger, self.book, self.clock = ledger, book, clock
         self.site = Site(clock)
         self.policy = SourcePolicy(start_at=START)

@@ -28,8 +28,8 @@ from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.planning.model import ENROLMENT
-from workflows.planning.offers_file import OffersBook
-from workflows.reconcile.source_diff import SourceBook
+from workflows.planning.offers_file import OffersFile
+from workflows.reconcile.source_diff import SourceDiff
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +54,7 @@ class Company:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.clock = Clock(FILLED_AT + timedelta(days=1))
-        self.book = OffersBook(HERE / "offers.toml")
+        self.book = OffersFile(HERE / "offers.toml")
         self.shops = {name: RecordShop(name, self.clock) for name in SOURCES}
         self.hints = HintReader(
             ledger,
@@ -105,7 +105,7 @@ class Company:
     def reconcile(self) -> list[Any]:
         found = []
         for shop in self.shops.values():
-            book = SourceBook(self.ledger, shop, POLICY, self.book.current(), provisioned=set())
+            book = SourceDiff(self.ledger, shop, POLICY, self.book.current(), provisioned=set())
             found += list(book.compare(since=START_AT, until=self.clock.now))
         return found
 

@@ -30,7 +30,7 @@ from workflows.ingest import backfill as backfill_module
 from workflows.ingest.backfill import Backfilled, Backfiller, Window
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.order_polling import Poller
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import record_order
 
 SINCE = NOW - timedelta(days=10)
@@ -42,7 +42,7 @@ New = Callable[..., Backfiller]
 
 
 @pytest.fixture
-def new(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> New:
+def new(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> New:
     """A backfiller as a process of its own would have it."""
 
     def make() -> Backfiller:
@@ -112,12 +112,12 @@ def test_an_order_is_left_out_and_named_when_it_has_no_date(ledger: Ledger, sour
     assert [row.order_id for row in rows(ledger, orders)] == ["2"]
 
 
-def poll(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> None:
+def poll(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> None:
     assert Poller(ledger, source, POLICY, book, holder="poll", clock=clock).poll().error is None
 
 
 def test_an_order_the_first_sweep_ignored_gives_access_when_it_is_in_the_window(
-    ledger: Ledger, source: FakeSource, book: OffersBook, new: New, clock: Clock
+    ledger: Ledger, source: FakeSource, book: OffersFile, new: New, clock: Clock
 ) -> None:
     source.put(made(1), made(2, days_ago=20))
     poll(ledger, source, book, clock)
@@ -133,7 +133,7 @@ def test_an_order_the_first_sweep_ignored_gives_access_when_it_is_in_the_window(
 
 
 def test_it_stays_new_when_it_is_cancelled_and_paid_again(
-    ledger: Ledger, source: FakeSource, book: OffersBook, new: New, clock: Clock
+    ledger: Ledger, source: FakeSource, book: OffersFile, new: New, clock: Clock
 ) -> None:
     source.put(made(1))
     poll(ledger, source, book, clock)
@@ -188,7 +188,7 @@ def test_a_renewal_is_told_when_the_order_is_paid(ledger: Ledger, source: FakeSo
 
 
 def test_nothing_is_written_when_it_is_a_preview(
-    ledger: Ledger, source: FakeSource, book: OffersBook, new: New, clock: Clock
+    ledger: Ledger, source: FakeSource, book: OffersFile, new: New, clock: Clock
 ) -> None:
     source.put(made(1), made(2, payment=Payment.WAITING), made(3, quantity=2), made(4, days_ago=30))
     before = contents(ledger)

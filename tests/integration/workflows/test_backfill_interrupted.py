@@ -20,7 +20,7 @@ from worker.sandbox import Sandbox, SandboxConfig, make_orders
 from worker.sources.studiocart import to_order
 from workflows.ingest.backfill import Backfilled, Backfiller, Window
 from workflows.ingest.deliveries import SourcePolicy
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +52,7 @@ def test_a_month_is_taken_in_once_when_it_is_backfilled_twice(tmp_path: Path) ->
     window = Window(clock.now - timedelta(days=31), clock.now)
 
     def backfill() -> Backfilled:
-        policy, book = SourcePolicy(start_at=clock.now), OffersBook(tmp_path / "offers.toml")
+        policy, book = SourcePolicy(start_at=clock.now), OffersFile(tmp_path / "offers.toml")
         return Backfiller(ledger, source, policy, book, clock=clock).run(window, actor="operator:ann")
 
     first = backfill()

@@ -20,7 +20,7 @@ from worker.sources.subscription import Access
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.ingest.subscription_polling import SubscriptionPoller
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 POLICY = SourcePolicy(start_at=START)
 PAYMENTS = range(1109, 1115)
@@ -50,7 +50,7 @@ def test_purchase_is_granted_once_and_asked_about_once_when_all_arrive_at_the_sa
 ) -> None:
     clock = Clock()
     (tmp_path / "offers.toml").write_text(IGNORING_TEXT)
-    book = OffersBook(tmp_path / "offers.toml")
+    book = OffersFile(tmp_path / "offers.toml")
     shop, site = Shop(clock, page_size=2), Site(clock)
     shop.put(*(an_order(str(number)) for number in PAYMENTS))
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.fakes.frontcore_orders import Desk
+from tests.unit.workflows.fakes.frontcore_orders import Operator
 from tests.unit.workflows.fakes.polled_storefront import Shop
 from tests.unit.workflows.fakes.reconciled_world import SINCE, FakeCart, NewReconciler
 from tests.unit.workflows.fakes.storefront import ONE_OFFER, Clock, FakeSource, a_hint_reader
 from worker.ledger.session import Ledger
 from workflows.ingest.deliveries import HintReader, SourcePolicy
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.reconcile.reconciler import Reconciled, Reconciler
 
 
@@ -36,23 +36,23 @@ def offers_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def book(offers_file: Path) -> OffersBook:
-    return OffersBook(offers_file)
+def book(offers_file: Path) -> OffersFile:
+    return OffersFile(offers_file)
 
 
 @pytest.fixture
-def hints(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> HintReader:
+def hints(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> HintReader:
     return a_hint_reader(ledger, source, book, clock)
 
 
 @pytest.fixture
-def shop(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> Shop:
+def shop(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> Shop:
     return Shop(ledger, source, book, clock)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk() -> Operator:
+    return Operator()
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def cart() -> FakeCart:
 
 @pytest.fixture
 def new_reconciler(
-    ledger: Ledger, source: FakeSource, book: OffersBook, hints: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, book: OffersFile, hints: HintReader, clock: Clock
 ) -> NewReconciler:
     """Makes reconcilers of the one shop; `learningcart` is to be given."""
 

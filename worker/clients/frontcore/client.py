@@ -22,7 +22,7 @@ from worker.clients.outcomes import another_record
 from worker.clients.reading import UnreadableError, numbered_rows, word_of
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 SYSTEM: Final = "frontcore"
 PAGE_SIZE: Final = 250
@@ -104,7 +104,7 @@ class FrontcoreClient:
         self,
         settings: FrontcoreAccess,
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         storage: Storage | None = None,
         page_limit: int = PAGE_LIMIT,
         api: ApiClient | None = None,
@@ -113,7 +113,7 @@ class FrontcoreClient:
             raise ConfigurationError(
                 "Frontcore is not configured. Set CARTBRIDGE_FRONTCORE__BASE_URL and CARTBRIDGE_FRONTCORE__API_KEY."
             )
-        book = SecretBook() if secrets is None else secrets
+        book = SecretRegistry() if secrets is None else secrets
         book.add(settings.api_key.get_secret_value())
         self._api_key = settings.api_key
         self._page_limit = page_limit

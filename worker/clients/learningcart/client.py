@@ -48,7 +48,7 @@ from worker.errors import (
     RequestRefusedError,
 )
 from worker.text.email_address import email_key
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 __all__ = ["CustomerFields", "LearningCartAccess", "LearningCartClient"]
 
@@ -85,7 +85,7 @@ class LearningCartClient:
         self,
         settings: LearningCartAccess,
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         storage: Storage | None = None,
         clock: Callable[[], float] = time.monotonic,
         api: ApiClient | None = None,
@@ -95,7 +95,7 @@ class LearningCartClient:
                 "LearningCart is not configured. Set CARTBRIDGE_LEARNINGCART__BASE_URL, __SITE_HOSTNAME, __USERNAME "
                 "and __PASSWORD."
             )
-        self._secrets = SecretBook() if secrets is None else secrets
+        self._secrets = SecretRegistry() if secrets is None else secrets
         self._secrets.add(settings.password.get_secret_value())
         self._credentials = {"sitehostname": settings.site_hostname, "username": settings.username}
         self._password = settings.password

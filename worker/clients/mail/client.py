@@ -32,7 +32,7 @@ from worker.clients.watchdog import WATCHDOG, Watched
 from worker.errors import AuthenticationError, ConfigurationError
 from worker.settings.mail import MailSettings
 from worker.settings.mail_address import MailAddress
-from worker.text.redaction import SecretBook, redact
+from worker.text.redaction import SecretRegistry, redact
 
 __all__ = ["Mail", "MailAddress", "MailClient"]
 
@@ -56,7 +56,7 @@ class MailClient:
         self,
         access: MailSettings,
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         storage: Storage | None = None,
         context: ssl.SSLContext | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -68,7 +68,7 @@ class MailClient:
             )
         self._access = access
         self._host = access.host
-        self._secrets = SecretBook() if secrets is None else secrets
+        self._secrets = SecretRegistry() if secrets is None else secrets
         if access.password is not None:
             self._secrets.add(access.password.get_secret_value())
         self._sender = MailAddress.parse(access.sender)

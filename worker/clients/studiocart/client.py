@@ -26,7 +26,7 @@ from worker.clients.studiocart.requests import (
 )
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 PAGE_SIZE: Final = 100
 """The vendor's maximum: more is a 400, `rest_invalid_param`."""
@@ -64,7 +64,7 @@ class StudiocartClient:
         self,
         settings: StudiocartAccess,
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         storage: Storage | None = None,
         page_limit: int = PAGE_LIMIT,
         api: ApiClient | None = None,
@@ -73,7 +73,7 @@ class StudiocartClient:
             raise ConfigurationError(
                 "Studiocart is not configured. Set CARTBRIDGE_STUDIOCART__BASE_URL and CARTBRIDGE_STUDIOCART__API_KEY."
             )
-        book = SecretBook() if secrets is None else secrets
+        book = SecretRegistry() if secrets is None else secrets
         book.add(settings.api_key.get_secret_value())
         self._page_limit = page_limit
         self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)

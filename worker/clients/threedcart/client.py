@@ -32,7 +32,7 @@ from worker.clients.threedcart.models import (
 from worker.clients.threedcart.paging import SIZES, walk_by_offset
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 SYSTEM: Final = "threedcart"
 PAGE_SIZE: Final = 100
@@ -87,7 +87,7 @@ class ThreedcartClient:
         self,
         settings: ThreedcartAccess,
         *,
-        secrets: SecretBook | None = None,
+        secrets: SecretRegistry | None = None,
         storage: Storage | None = None,
         page_limit: int = PAGE_LIMIT,
         api: ApiClient | None = None,
@@ -96,7 +96,7 @@ class ThreedcartClient:
             names = ("BASE_URL", "SECURE_URL", "PRIVATE_KEY", "TOKEN")
             variables = ", ".join(f"CARTBRIDGE_THREEDCART__{name}" for name in names)
             raise ConfigurationError(f"3dcart is not configured. Set {variables}.")
-        book = SecretBook() if secrets is None else secrets
+        book = SecretRegistry() if secrets is None else secrets
         book.add(settings.private_key.get_secret_value())
         book.add(settings.token.get_secret_value())
         self._secure_url = settings.secure_url

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from worker.ledger.session import Ledger
 from worker.ledger.web import sessions as web_sessions
 from worker.settings.settings import Settings
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.flash import COOKIE as NOTICE_COOKIE
 from worker.web.page.auth.flash import Notices
 from worker.web.page.auth.forms import Form, first
@@ -23,7 +23,7 @@ from worker.web.page.auth.password import AdminPassword
 from worker.web.page.auth.session import Session, Sessions
 from worker.web.page.rendering import environment
 from worker.web.page.static_files import static_path
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -49,17 +49,17 @@ class Page:
     """Shared by all views. Safe to share between threads; opens nothing before it is asked."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime], desk: Desk | None = None
+        self, settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime], operator: Operator | None = None
     ) -> None:
         self.settings = settings
-        self.desk = desk
+        self.operator = operator
         self.ledger = ledger
         self.clock = clock
         self.password = AdminPassword(settings.web.admin_password)
         self.sessions = Sessions(lambda: self.password.session_key, clock=clock)
         self.notices = Notices(lambda: self.password.session_key)
         self.nav: tuple[NavItem, ...] = ()
-        self.offers = OffersBook(settings.offers_file, ledger)
+        self.offers = OffersFile(settings.offers_file, ledger)
         self._templates = environment()
 
     def is_signed_in(self, session: Session) -> bool:

@@ -16,7 +16,7 @@ from worker.settings.settings import Settings
 from worker.web.lockout import LOGIN_FREE_FAILURES, Lockout
 from worker.web.page.actions.bulk_replay import bulk_replay_routes
 from worker.web.page.actions.naming import list_naming_routes, naming_routes
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.actions.runs import run_action_routes
 from worker.web.page.auth.login import login_routes, logout_routes
 from worker.web.page.page import NavItem, Page
@@ -52,7 +52,7 @@ _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     offers_routes,
     systems_routes,
 )
-_ACTIONS: tuple[Callable[[Page, Desk], APIRouter], ...] = (
+_ACTIONS: tuple[Callable[[Page, Operator], APIRouter], ...] = (
     naming_routes,
     list_naming_routes,
     run_action_routes,
@@ -63,17 +63,17 @@ _ACTIONS: tuple[Callable[[Page, Desk], APIRouter], ...] = (
 
 
 def page_routes(
-    settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime], desk: Desk | None = None
+    settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime], operator: Operator | None = None
 ) -> APIRouter:
-    """All routes of the page. Closed until a password is set. Without a `desk` it only shows, and changes nothing."""
-    page = Page(settings, ledger, clock=clock, desk=desk)
+    """All routes of the page. Closed until a password is set. Without an `operator` it only shows."""
+    page = Page(settings, ledger, clock=clock, operator=operator)
     page.nav = _NAV
     router = APIRouter(include_in_schema=False)
     router.include_router(static_routes())
     router.include_router(login_routes(page, Lockout(ledger, "login", LOGIN_FREE_FAILURES, clock)))
     for view in _VIEWS:
         router.include_router(view(page))
-    if desk is not None:
+    if operator is not None:
         for action in _ACTIONS:
-            router.include_router(action(page, desk))
+            router.include_router(action(page, operator))
     return router

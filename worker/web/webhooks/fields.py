@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from worker.errors import WebhookRejectedError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 from worker.web.webhooks.body import Fields, rejected
 
 ID_FIELDS = ("id", "order_id", "OrderID")
@@ -86,7 +86,7 @@ class Storable:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = frozenset(secrets)
-        self._book = SecretBook(secret for secret in self._secrets if len(secret) >= _SHORTEST_MASKED)
+        self._book = SecretRegistry(secret for secret in self._secrets if len(secret) >= _SHORTEST_MASKED)
 
     def fields(self, fields: Fields, order_id: str) -> Fields:
         """A copy to store, whose `id` is the order's: a body with several ids must not be read as another order."""

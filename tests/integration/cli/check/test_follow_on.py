@@ -15,7 +15,7 @@ from tests.faults.harness.follow_on_product import COURSE, EMAIL, ITEM, FollowOn
 from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_nothing_is_started_when_nothing_may_follow(run: Run, rig: FollowOnRig) 
 def test_poll_waits_and_says_so_when_the_offers_cannot_be_read(rig: FollowOnRig) -> None:
     good = rig.settings.offers_file.read_text()
     rig.settings.offers_file.unlink()
-    rig.runtime.offers = OffersBook(rig.settings.offers_file)  # as at a first start: no rules were ever valid
+    rig.runtime.offers = OffersFile(rig.settings.offers_file)  # as at a first start: no rules were ever valid
     rig.complete(email="john@example.test")
     polled = completions_poller(rig.runtime).poll()
     assert polled.error is not None

@@ -15,7 +15,7 @@ from tests.faults.harness.product import Rig
 from tests.integration.web.browsing import Browser
 from worker.ledger.tables.runs import events, runs
 from worker.web.app import create_app
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 
 PASSWORD: Final = "planted-admin-password"
 
@@ -60,8 +60,8 @@ class Office(Browser):
     def __init__(self, rig: Rig, *, acts: bool = True) -> None:
         self.rig = rig
         self.dispatcher = RecordingDispatcher()
-        desk = Desk(rig.runtime.operations, self.dispatcher) if acts else None
-        super().__init__(create_app(rig.settings, rig.ledger, rig.dispatcher, clock=rig.clock, desk=desk))
+        operator = Operator(rig.runtime.operations, self.dispatcher) if acts else None
+        super().__init__(create_app(rig.settings, rig.ledger, rig.dispatcher, clock=rig.clock, operator=operator))
         assert self.sign_in("Ann", PASSWORD).status_code == 303
 
     @property

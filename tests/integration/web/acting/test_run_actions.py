@@ -140,7 +140,7 @@ def test_form_of_another_page_is_refused_when_it_is_sent_to_an_action(office: Of
     assert office.run(failed_run).state == "failed"
 
 
-def test_page_only_shows_when_it_has_no_desk(showcase: Office, failed_run: str) -> None:
+def test_page_only_shows_when_it_has_no_operator(showcase: Office, failed_run: str) -> None:
     page = showcase.get(f"/runs/{failed_run}").text
     assert "/replay" not in page
     assert "Repeat from here" not in page

@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from worker.clients.events import EventsClient, signing_key
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 from worker.errors import ApiConnectionError, ApiError, ConfigurationError, InvalidRequestError, ServerError
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -94,7 +94,7 @@ def test_event_is_taken_when_the_rest_of_the_answer_is_lost() -> None:
 
 
 def test_address_and_secret_are_known_as_secrets_when_a_client_is_made() -> None:
-    book = SecretBook()
+    book = SecretRegistry()
     EventsClient(Access(), secrets=book)
     assert book.redact(f"{URL} {SECRET} in/planted-path") == "*** *** in/planted-path"
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from worker.observability import logs
 from worker.settings.settings import Settings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 PLANTED = "planted'Secret\"91"
 SETTINGS = Settings.model_validate({"learningcart": {"password": SecretStr(PLANTED)}, "log_format": "json"})
@@ -33,7 +33,7 @@ class Shy:
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logs, "known_secrets", SecretBook())
+    monkeypatch.setattr(logs, "known_secrets", SecretRegistry())
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     root = logging.getLogger()

@@ -11,7 +11,7 @@ from worker.sandbox.wire import Answer, Request
 from worker.sandbox.world import World
 
 
-class Desk:
+class Operator:
     """The control interface without its socket."""
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk() -> Operator:
+    return Operator()
 
 
-def test_everything_is_told_when_asked_for_the_state(desk: Desk) -> None:
+def test_everything_is_told_when_asked_for_the_state(desk: Operator) -> None:
     desk.world.log.count_request("studiocart", "list_orders")
     state = desk.value("GET", "/state")
     assert state["requests"] == {"studiocart": {"list_orders": 1}}
@@ -41,45 +41,45 @@ def test_everything_is_told_when_asked_for_the_state(desk: Desk) -> None:
     assert state["effects"] == 0
 
 
-def test_effects_after_a_number_come_back_when_asked_for(desk: Desk) -> None:
+def test_effects_after_a_number_come_back_when_asked_for(desk: Operator) -> None:
     for number in range(3):
         desk.world.log.record("learningcart", "addCompOrder", order_id=number)
     assert [effect["number"] for effect in desk.value("GET", "/effects")] == [1, 2, 3]
     assert [effect["order_id"] for effect in desk.value("GET", "/effects", query="after=2")] == [2]
 
 
-def test_faults_are_put_in_and_out_of_force_when_asked(desk: Desk) -> None:
+def test_faults_are_put_in_and_out_of_force_when_asked(desk: Operator) -> None:
     desk.value("POST", "/faults", {"kind": "cut", "operation": "addCompOrder"})
     assert len(desk.value("POST", "/faults", [{"kind": "hang"}, {"kind": "html"}])) == 3
     assert [fault["kind"] for fault in desk.value("GET", "/faults")] == ["cut", "hang", "html"]
     assert desk.value("DELETE", "/faults") == []
 
 
-def test_no_fault_is_put_in_force_when_one_of_a_list_is_wrong(desk: Desk) -> None:
+def test_no_fault_is_put_in_force_when_one_of_a_list_is_wrong(desk: Operator) -> None:
     answer = desk.send("POST", "/faults", [{"kind": "cut"}, {"kind": "explode"}])
     assert answer.status == 400
     assert desk.value("GET", "/faults") == []
 
 
-def test_time_moves_when_shifted_and_comes_back_when_reset(desk: Desk) -> None:
+def test_time_moves_when_shifted_and_comes_back_when_reset(desk: Operator) -> None:
     desk.value("POST", "/time", {"shift_seconds": 90})
     assert desk.world.clock.shift_seconds == 90
     desk.value("POST", "/reset")
     assert desk.world.clock.shift_seconds == 0
 
 
-def test_settings_change_when_patched(desk: Desk) -> None:
+def test_settings_change_when_patched(desk: Operator) -> None:
     desk.value("PATCH", "/config", {"learningcart": {"echo_comments": False, "groups": [12]}})
     assert desk.world.config.learningcart.echo_comments is False
     assert desk.world.learningcart.config.groups == frozenset({12})
 
 
 @pytest.mark.parametrize("body", [{"learningcart": {"colour": 1}}, {"paypal": {}}, {"learningcart": 1}])
-def test_settings_stay_when_the_patch_is_wrong(desk: Desk, body: object) -> None:
+def test_settings_stay_when_the_patch_is_wrong(desk: Operator, body: object) -> None:
     assert desk.send("PATCH", "/config", body).status == 400
 
 
-def test_orders_are_added_changed_and_removed_when_asked(desk: Desk) -> None:
+def test_orders_are_added_changed_and_removed_when_asked(desk: Operator) -> None:
     assert desk.value("POST", "/studiocart/orders", {"status": "pending-payment"})["id"] == 1131
     assert [order["id"] for order in desk.value("POST", "/frontcore/orders", [{}, {}])] == [27245, 27246]
     assert desk.value("POST", "/threedcart/orders", {})["OrderID"] == 1
@@ -91,7 +91,7 @@ def test_orders_are_added_changed_and_removed_when_asked(desk: Desk) -> None:
     assert desk.value("DELETE", "/studiocart/orders/7") == {"deleted": 7}
 
 
-def test_learningcart_is_changed_by_hand_when_asked(desk: Desk) -> None:
+def test_learningcart_is_changed_by_hand_when_asked(desk: Operator) -> None:
     customer_id = desk.value("POST", "/learningcart/customers", {"Email": "jane@example.test", "FirstName": "J"})["id"]
     order = {"customer_id": customer_id, "price_id": 501, "comments": "by hand"}
     assert desk.value("POST", "/learningcart/orders", order) == {"id": 90001}
@@ -125,14 +125,14 @@ def test_learningcart_is_changed_by_hand_when_asked(desk: Desk) -> None:
     ],
 )
 def test_a_request_is_refused_when_it_means_nothing(
-    desk: Desk, method: str, path: str, body: object, status: int
+    desk: Operator, method: str, path: str, body: object, status: int
 ) -> None:
     answer = desk.send(method, path, body)
     assert answer.status == status
     assert "error" in json.loads(answer.body)
 
 
-def test_an_order_of_learningcart_is_gone_for_good_when_deleted(desk: Desk) -> None:
+def test_an_order_of_learningcart_is_gone_for_good_when_deleted(desk: Operator) -> None:
     customer = desk.value("POST", "/learningcart/customers", {"Email": "jane@example.test"})
     order = {"customer_id": customer["id"], "price_id": 501}
     first, second = (desk.value("POST", "/learningcart/orders", order)["id"] for _ in range(2))

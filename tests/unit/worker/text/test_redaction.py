@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.text.redaction import MASK, SecretBook, redact
+from worker.text.redaction import MASK, SecretRegistry, redact
 
 SECRET = "p&ss w\"rd<é'/+%\\1"
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -73,20 +73,20 @@ def test_an_unknown_secret_is_masked_when_its_name_gives_it_away(text: str, show
 
 
 def test_a_value_is_not_registered_when_it_is_too_short() -> None:
-    book = SecretBook(["abc", ""])
+    book = SecretRegistry(["abc", ""])
     assert book.values() == ()
     assert book.redact("abc") == "abc"
     assert redact("abc", ["abc"]) == "abc"
 
 
 def test_a_book_shows_no_secret_when_printed() -> None:
-    book = SecretBook(["hunter2000"])
+    book = SecretRegistry(["hunter2000"])
     assert "hunter" not in repr(book)
     assert book.redact("it is hunter2000") == "it is ***"
 
 
 def test_values_come_longest_first_when_asked_for() -> None:
-    book = SecretBook(["abcd"])
+    book = SecretRegistry(["abcd"])
     book.add("abcdef")
     book.add("abcd")
     book.add("abcdefgh", rotating=True)
@@ -94,7 +94,7 @@ def test_values_come_longest_first_when_asked_for() -> None:
 
 
 def test_only_the_latest_tokens_are_kept_when_many_rotate() -> None:
-    book = SecretBook(["password"], rotating_limit=2)
+    book = SecretRegistry(["password"], rotating_limit=2)
     for number in range(4):
         book.add(f"token-{number}", rotating=True)
     book.add("token-2", rotating=True)

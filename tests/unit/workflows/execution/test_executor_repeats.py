@@ -28,7 +28,7 @@ from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDef
 
 
 @dataclass
-class Desk:
+class Operator:
     """Two steps that do what they are told: `errors` are raised by the next calls of a step, and `calls` counted."""
 
     first: Repeat
@@ -73,7 +73,7 @@ def noting(text: str) -> Any:
     return then
 
 
-def executor(ledger: Ledger, desk: Desk, clock: Clock, holder: str = "worker-1") -> Executor:
+def executor(ledger: Ledger, desk: Operator, clock: Clock, holder: str = "worker-1") -> Executor:
     return Executor(
         ledger,
         {"two_steps": desk.workflow()},
@@ -127,7 +127,7 @@ def tried(ledger: Ledger, step: str = "first") -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("repeat", Repeat)
 def test_effect_of_the_run_is_its_last_steps_when_all_goes_well(ledger: Ledger, clock: Clock, repeat: Repeat) -> None:
-    desk = Desk(repeat)
+    desk = Operator(repeat)
     run_id = plan(ledger)
     work(executor(ledger, desk, clock), run_id)
     (run,) = rows(ledger, runs)
@@ -138,7 +138,7 @@ def test_effect_of_the_run_is_its_last_steps_when_all_goes_well(ledger: Ledger, 
 def test_harmless_call_is_repeated_after_the_settle_time_when_its_outcome_is_unknown(
     ledger: Ledger, clock: Clock
 ) -> None:
-    desk = Desk(Repeat.HARMLESS, errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
+    desk = Operator(Repeat.HARMLESS, errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
     run_id = plan(ledger)
     by = executor(ledger, desk, clock)
     work(by, run_id)
@@ -153,7 +153,7 @@ def test_harmless_call_is_repeated_after_the_settle_time_when_its_outcome_is_unk
 
 def test_harmless_call_has_failed_when_every_outcome_stays_unknown(ledger: Ledger, clock: Clock) -> None:
     lost: list[Exception] = [api_error(ApiTimeoutError, unknown=True) for _ in range(9)]
-    desk = Desk(Repeat.HARMLESS, errors={"first": lost})
+    desk = Operator(Repeat.HARMLESS, errors={"first": lost})
     run_id = plan(ledger)
     for _ in range(PATIENCE.max_attempts + 1):
         work(executor(ledger, desk, clock), run_id)
@@ -166,7 +166,7 @@ def test_harmless_call_has_failed_when_every_outcome_stays_unknown(ledger: Ledge
 def test_run_is_in_review_when_a_call_that_is_never_repeated_has_an_unknown_outcome(
     ledger: Ledger, clock: Clock, error: Exception
 ) -> None:
-    desk = Desk(Repeat.NEVER, errors={"first": [error]})
+    desk = Operator(Repeat.NEVER, errors={"first": [error]})
     run_id = plan(ledger)
     work(executor(ledger, desk, clock), run_id)
     (run,) = rows(ledger, runs)
@@ -180,7 +180,7 @@ def test_run_is_in_review_when_a_call_that_is_never_repeated_has_an_unknown_outc
 
 
 def test_call_that_is_never_repeated_is_tried_again_when_it_was_not_carried_out(ledger: Ledger, clock: Clock) -> None:
-    desk = Desk(Repeat.NEVER, errors={"first": [api_error(ServerError, status=503)]})
+    desk = Operator(Repeat.NEVER, errors={"first": [api_error(ServerError, status=503)]})
     run_id = plan(ledger)
     work(executor(ledger, desk, clock), run_id)
     assert state(ledger) == ("waiting", "retrying")
@@ -200,7 +200,7 @@ def test_call_that_is_never_repeated_is_tried_again_when_it_was_not_carried_out(
 def test_open_intent_is_an_unknown_outcome_when_its_worker_vanished(
     ledger: Ledger, clock: Clock, repeat: Repeat, ended: tuple[str, str | None], calls: list[str]
 ) -> None:
-    desk = Desk(repeat, finds=("77",))
+    desk = Operator(repeat, finds=("77",))
     run_id = plan(ledger)
     held = executor(ledger, desk, clock).claim(run_id, "learningcart")
     assert held is not None
@@ -216,7 +216,7 @@ def test_open_intent_is_an_unknown_outcome_when_its_worker_vanished(
 
 
 def test_found_effect_is_kept_and_the_next_step_follows_when_another_comes_after(ledger: Ledger, clock: Clock) -> None:
-    desk = Desk(Repeat.ASK, finds=("77",), errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
+    desk = Operator(Repeat.ASK, finds=("77",), errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
     run_id = plan(ledger)
     work(executor(ledger, desk, clock), run_id)
     clock.advance(seconds=PATIENCE.settle_seconds)
@@ -233,7 +233,7 @@ def test_found_effect_is_kept_and_the_next_step_follows_when_another_comes_after
 def test_what_a_result_wants_committed_is_there_before_the_next_step_when_it_is_not_the_last(
     ledger: Ledger, clock: Clock, repeat: Repeat
 ) -> None:
-    desk = Desk(repeat, errors={"second": [KeyboardInterrupt()]}, notes={"first": "kept"})  # type: ignore[list-item]
+    desk = Operator(repeat, errors={"second": [KeyboardInterrupt()]}, notes={"first": "kept"})  # type: ignore[list-item]
     run_id = plan(ledger)
     with pytest.raises(KeyboardInterrupt):
         work(executor(ledger, desk, clock), run_id)
@@ -245,7 +245,7 @@ def test_what_a_result_wants_committed_is_there_before_the_next_step_when_it_is_
 def test_what_the_last_result_wants_committed_is_there_once_when_the_run_ends(
     ledger: Ledger, clock: Clock, second: Repeat
 ) -> None:
-    desk = Desk(Repeat.SAFE, second, notes={"second": "kept"})
+    desk = Operator(Repeat.SAFE, second, notes={"second": "kept"})
     work(executor(ledger, desk, clock), plan(ledger))
     assert [row.system for row in rows(ledger, pauses)] == ["kept"]
     assert state(ledger) == ("succeeded", None)
@@ -255,7 +255,7 @@ def test_what_the_last_result_wants_committed_is_there_once_when_the_run_ends(
 def test_result_of_a_lost_run_is_kept_when_its_step_is_not_safe_to_repeat(
     ledger: Ledger, clock: Clock, repeat: Repeat, kept: list[str]
 ) -> None:
-    desk = Desk(repeat, notes={"first": "kept"})
+    desk = Operator(repeat, notes={"first": "kept"})
     run_id = plan(ledger)
     by = executor(ledger, desk, clock)
     held = by.claim(run_id, "learningcart")
@@ -286,7 +286,7 @@ def test_run_ends_as_a_call_says_when_it_finds_that_nothing_is_to_be_sent(
 ) -> None:
     found = StopError("It is there.", reason=Reason.ALREADY_BOUGHT, state=end)
     run_id = plan(ledger)
-    work(executor(ledger, Desk(repeat, errors={"first": [found]}), clock), run_id)
+    work(executor(ledger, Operator(repeat, errors={"first": [found]}), clock), run_id)
     (run,) = rows(ledger, runs)
     assert (run.state, run.reason, run.note, run.lease_holder) == (end, "already_bought", "It is there.", None)
     assert tried(ledger) == [("call", "final")]
@@ -296,7 +296,7 @@ def test_run_ends_as_a_call_says_when_it_finds_that_nothing_is_to_be_sent(
 def test_run_ends_as_a_lookup_says_when_what_it_finds_is_for_a_person(ledger: Ledger, clock: Clock) -> None:
     stop = StopError("There are two.", reason=Reason.CART_DIFFERS)
     errors = {"first": [api_error(ApiTimeoutError, unknown=True)], "look_up": [stop]}
-    desk = Desk(Repeat.ASK, errors=errors)  # type: ignore[arg-type]
+    desk = Operator(Repeat.ASK, errors=errors)  # type: ignore[arg-type]
     run_id = plan(ledger)
     work(executor(ledger, desk, clock), run_id)
     clock.advance(seconds=PATIENCE.settle_seconds)

@@ -83,7 +83,7 @@ def one(*, user: dict[str, Any] | None = None, **place: Any) -> Order:
 
 
 @dataclass
-class Desk:
+class Operator:
     """Looks at an order again and again, as ingest does, and keeps its runs."""
 
     rules: Offers = field(default_factory=lambda: offers(COURSE_OFFER))

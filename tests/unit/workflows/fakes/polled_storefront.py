@@ -19,13 +19,13 @@ from worker.sources.order import Order
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.order_polling import Polled, Poller
 from workflows.ingest.paging import Position
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 
 class Shop:
     """A source, and pollers of it."""
 
-    def __init__(self, ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> None:
         self.ledger = ledger
         self.source = source
         self.book = book

@@ -30,7 +30,7 @@ from workflows.planning.model import (
     WithdrawCancel,
 )
 from workflows.planning.offers import Grant, Offers, parse_offers
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, Recorded, record_order
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -199,7 +199,7 @@ class FakeSource:
 def a_hint_reader(
     ledger: Ledger,
     source: FakeSource,
-    book: OffersBook,
+    book: OffersFile,
     clock: Clock,
     *,
     policy: SourcePolicy = SourcePolicy(start_at=START),  # noqa: B008  (frozen)

@@ -33,7 +33,7 @@ from worker.sources.source import SampleOrderError
 from workflows.ingest.deliveries import HintReader
 from workflows.ingest.failed_looks import HOOK_OUTRAN_ROW
 from workflows.planning.offers import OffersError
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 SEAT = "1109/1107/buyer/501"
 
@@ -91,7 +91,7 @@ def test_one_fetch_answers_all_when_twenty_hints_came(
 
 @pytest.mark.parametrize("found", [True, False])
 def test_delivery_stays_planned_when_a_reader_that_was_frozen_fails_to_fetch_it(
-    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, book: OffersBook, *, found: bool
+    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, book: OffersFile, *, found: bool
 ) -> None:
     source.put(an_order())
     hint = arrive(ledger, clock)
@@ -132,7 +132,7 @@ def test_hints_share_one_more_fetch_when_they_came_during_one(
 
 
 def test_second_reader_does_nothing_when_the_first_is_at_it(
-    ledger: Ledger, source: FakeSource, hints: HintReader, book: OffersBook, clock: Clock
+    ledger: Ledger, source: FakeSource, hints: HintReader, book: OffersFile, clock: Clock
 ) -> None:
     source.put(an_order())
     arrive(ledger, clock)
@@ -339,7 +339,7 @@ def test_order_is_planned_from_the_ledger_when_a_replay_asks(
     ledger: Ledger, source: FakeSource, hints: HintReader, offers_file: Path
 ) -> None:
     offers_file.write_text("")
-    record(ledger, an_order(), rules=OffersBook(offers_file).current())
+    record(ledger, an_order(), rules=OffersFile(offers_file).current())
     assert states(ledger) == {"1109/1107/buyer/unmapped": ("review", "unmapped_product")}
     offers_file.write_text(ONE_OFFER)
     preview = hints.preview("studiocart", "1109")

@@ -20,7 +20,7 @@ from worker.ledger.states import Actor, Via
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.sources.order import Payment
 from workflows.ingest.deliveries import HintReader, SourcePolicy
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 SEAT = "1109/1107/buyer/501"
 
@@ -37,7 +37,7 @@ def delivery(ledger: Ledger, delivery_id: str) -> Any:
 
 
 @pytest.fixture
-def trusting(ledger: Ledger, source: FakeSource, book: OffersBook, clock: Clock) -> HintReader:
+def trusting(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> HintReader:
     return a_hint_reader(ledger, source, book, clock, policy=SourcePolicy(start_at=START, trust_webhook=True))
 
 

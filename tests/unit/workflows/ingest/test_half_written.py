@@ -15,7 +15,7 @@ from worker.sources.order import Order
 from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.half_written import is_half_written, put_off
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 HALF = order_of("N-order-read-while-being-written").model_copy(update={"id": "1109", "created_at": NOW})
 
@@ -69,7 +69,7 @@ def test_backfill_has_it_read_again_in_a_minute_for_its_operator(
     hints: HintReader,
     clock: Clock,
     *,
-    book: OffersBook,
+    book: OffersFile,
     is_polled_first: bool,
 ) -> None:
     shop.poll()

@@ -17,7 +17,7 @@ from worker.ledger.tables.runs import orders
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.studiocart import StudiocartSource, to_order
 from workflows.ingest.deliveries import HintReader, SourcePolicy
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 SEAT = "11/4/buyer/501"
 RULES = '[[offer]]\nsource = "studiocart"\nproduct_id = "4"\ngrants = [{ price_id = 501 }]\n'
@@ -47,14 +47,14 @@ def site() -> Site:
 
 
 @pytest.fixture
-def book(tmp_path: Any) -> OffersBook:
+def book(tmp_path: Any) -> OffersFile:
     path = tmp_path / "offers.toml"
     path.write_text(RULES)
-    return OffersBook(path)
+    return OffersFile(path)
 
 
 @pytest.fixture
-def trusting(ledger: Ledger, site: Site, book: OffersBook, clock: Clock) -> HintReader:
+def trusting(ledger: Ledger, site: Site, book: OffersFile, clock: Clock) -> HintReader:
     source: Any = StudiocartSource(site, clock=clock)  # type: ignore[arg-type]
     return a_hint_reader(ledger, source, book, clock, policy=SourcePolicy(start_at=START, trust_webhook=True))
 
@@ -149,7 +149,7 @@ def test_paid_body_is_a_review_when_only_its_refund_came_before(ledger: Ledger, 
     assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
 
 
-def test_present_counts_when_it_was_fetched(ledger: Ledger, hooks: Hooks, clock: Clock, book: OffersBook) -> None:
+def test_present_counts_when_it_was_fetched(ledger: Ledger, hooks: Hooks, clock: Clock, book: OffersFile) -> None:
     hooks.says("paid")
     hooks.says("canceled")
     fetched = to_order(records.Order.model_validate(captured("rest-order-paid") | {"id": 11, "date_time": None}))

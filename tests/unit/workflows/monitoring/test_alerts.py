@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.unit.workflows.fakes.storefront import NOW
-from workflows.monitoring.alerts import Alert, AlertBook, Problem, judge
+from workflows.monitoring.alerts import Alert, AlertsSent, Problem, judge
 
 HOUR = timedelta(hours=1)
 DOWN = Problem("down/learningcart", "learningcart is down", "Runs wait.", path="/systems")
@@ -15,13 +15,13 @@ def unmapped(count: int) -> Problem:
     return Problem("review/unmapped_product", f"{count} runs in review", "Add an offer.", "/runs?state=review")
 
 
-def look(book: AlertBook, *found: Problem, after: timedelta = timedelta(0)) -> tuple[Alert | None, AlertBook]:
+def look(book: AlertsSent, *found: Problem, after: timedelta = timedelta(0)) -> tuple[Alert | None, AlertsSent]:
     alert, book = judge(found, book, now=NOW + after, group=timedelta(minutes=5), repeat=24 * HOUR)
-    return alert, AlertBook.read(book.document())  # as it comes back from the ledger
+    return alert, AlertsSent.read(book.document())  # as it comes back from the ledger
 
 
 def test_problem_is_told_once_when_it_lasts() -> None:
-    alert, book = look(AlertBook({}), unmapped(2))
+    alert, book = look(AlertsSent({}), unmapped(2))
     assert alert is not None
     assert alert.title == "Cartbridge: 2 runs in review"
     assert look(book, unmapped(2), after=HOUR)[0] is None
@@ -30,7 +30,7 @@ def test_problem_is_told_once_when_it_lasts() -> None:
 
 
 def test_problems_are_one_message_when_they_come_together() -> None:
-    alert, _ = look(AlertBook({}), DOWN, unmapped(1))
+    alert, _ = look(AlertsSent({}), DOWN, unmapped(1))
     assert alert is not None
     assert alert.title == "Cartbridge: learningcart is down, and 1 more"
     assert alert.text("https://bridge.example").split("\n\n") == [
@@ -42,7 +42,7 @@ def test_problems_are_one_message_when_they_come_together() -> None:
 
 
 def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
-    _, book = look(AlertBook({}), DOWN)
+    _, book = look(AlertsSent({}), DOWN)
     early, book = look(book, DOWN, unmapped(3), after=timedelta(minutes=4))
     assert early is None
     alert, _ = look(book, DOWN, unmapped(3), after=timedelta(minutes=5))
@@ -52,12 +52,12 @@ def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
 
 
 def test_more_of_the_same_is_left_to_the_summary_when_it_was_told() -> None:
-    _, book = look(AlertBook({}), unmapped(2))
+    _, book = look(AlertsSent({}), unmapped(2))
     assert look(book, unmapped(9), after=2 * HOUR)[0] is None
 
 
 def test_reason_is_news_when_it_appears_anew() -> None:
-    _, book = look(AlertBook({}), unmapped(5))
+    _, book = look(AlertsSent({}), unmapped(5))
     alert, book = look(book, after=HOUR)
     assert alert is None
     assert look(book, unmapped(1), after=2 * HOUR)[0] is not None
@@ -65,11 +65,11 @@ def test_reason_is_news_when_it_appears_anew() -> None:
 
 def test_what_an_older_version_told_is_not_told_again() -> None:
     told = {"review/unmapped_product": {"title": "2 runs in review", "count": 2, "at": NOW.isoformat()}}
-    assert look(AlertBook.read({"told": told}), unmapped(3), after=HOUR)[0] is None
+    assert look(AlertsSent.read({"told": told}), unmapped(3), after=HOUR)[0] is None
 
 
 def test_end_is_told_when_a_condition_is_over_and_not_when_work_is_done() -> None:
-    _, book = look(AlertBook({}), DOWN, unmapped(1))
+    _, book = look(AlertsSent({}), DOWN, unmapped(1))
     alert, book = look(book, after=HOUR)
     assert alert is not None
     assert alert.title == "Cartbridge: over: learningcart is down"

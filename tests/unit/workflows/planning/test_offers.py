@@ -9,7 +9,7 @@ import pytest
 from worker.errors import ConfigurationError
 from worker.sources.order import Line, Product
 from workflows.planning.offers import Grant, Ignore, Offer, Offers, OffersError, parse_offers
-from workflows.planning.offers_file import OffersBook, load_offers
+from workflows.planning.offers_file import OffersFile, load_offers
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -305,7 +305,7 @@ def test_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
 def test_book_is_read_again_only_when_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "offers.toml"
     path.write_text(an_offer(product_id="1"))
-    book = OffersBook(path)
+    book = OffersFile(path)
     first = book.current()
     assert book.current() is first
     path.write_text(an_offer(product_id="2"))

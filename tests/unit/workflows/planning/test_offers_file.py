@@ -12,7 +12,7 @@ from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.session import Ledger
 from workflows.monitoring.alerts import problems
 from workflows.planning.offers import OffersError
-from workflows.planning.offers_file import OffersBook, offers_problem
+from workflows.planning.offers_file import OffersFile, offers_problem
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -33,12 +33,12 @@ def write(path: Path, text: str) -> None:
     os.utime(path, ns=(before + 1, before + 1))
 
 
-def sold(book: OffersBook) -> list[str | None]:
+def sold(book: OffersFile) -> list[str | None]:
     return [offer.product_id for offer in book.current().offers]
 
 
 def test_last_valid_rules_stay_in_force_when_the_file_breaks(path: Path) -> None:
-    book = OffersBook(path)
+    book = OffersFile(path)
     write(path, an_offer("1"))
     assert sold(book) == ["1"]
     write(path, "[[offer]")
@@ -53,24 +53,24 @@ def test_last_valid_rules_stay_in_force_when_the_file_breaks(path: Path) -> None
 
 def test_last_valid_rules_outlive_a_restart_when_the_file_is_broken(path: Path, ledger: Ledger) -> None:
     write(path, an_offer("1"))
-    OffersBook(path, ledger).keep(NOW)
+    OffersFile(path, ledger).keep(NOW)
     write(path, "nonsense")
-    restarted = OffersBook(path, ledger)
+    restarted = OffersFile(path, ledger)
     assert sold(restarted) == ["1"]
     restarted.keep(NOW)  # a problem does not replace what was valid
     path.unlink()
-    assert sold(OffersBook(path, ledger)) == ["1"]
+    assert sold(OffersFile(path, ledger)) == ["1"]
 
 
 def test_there_are_no_rules_when_the_file_never_was_valid(path: Path, ledger: Ledger) -> None:
-    book = OffersBook(path, ledger)
+    book = OffersFile(path, ledger)
     assert sold(book) == []
     with pytest.raises(OffersError, match="no such file"):
         book.in_force()
 
 
 def test_problem_is_told_with_its_beginning_until_it_is_gone(path: Path, ledger: Ledger) -> None:
-    book = OffersBook(path, ledger)
+    book = OffersFile(path, ledger)
     write(path, "nonsense")
     book.keep(NOW)
     write(path, "other nonsense")
@@ -91,10 +91,10 @@ def test_problem_is_told_with_its_beginning_until_it_is_gone(path: Path, ledger:
 
 def test_ledger_is_written_only_when_the_file_has_changed(path: Path, ledger: Ledger) -> None:
     write(path, an_offer("1"))
-    book = OffersBook(path, ledger)
+    book = OffersFile(path, ledger)
     book.keep(NOW)
     book.keep(NOW + timedelta(hours=1))
-    OffersBook(path, ledger).keep(NOW + timedelta(hours=2))
+    OffersFile(path, ledger).keep(NOW + timedelta(hours=2))
     with ledger.read() as connection:
         row = offers_in_force_row(connection)
     assert row is not None

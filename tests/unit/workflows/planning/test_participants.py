@@ -17,7 +17,7 @@ from tests.unit.workflows.fakes.frontcore_orders import (
     REVIEW,
     SUCCEEDED,
     WAITING_LIST,
-    Desk,
+    Operator,
     a_course_line,
     a_course_order,
     a_place,
@@ -34,25 +34,25 @@ from workflows.planning.model import Situation
 # Which offers match
 
 
-def test_course_grants_once_when_a_participant_is_on_two_lines_of_it(desk: Desk) -> None:
+def test_course_grants_once_when_a_participant_is_on_two_lines_of_it(desk: Operator) -> None:
     lines = [a_course_line(500, places=[a_place(1, 1)]), a_course_line(501, places=[a_place(1, 1), a_place(2, 2)])]
     assert desk.look(a_course_order(*lines)) == {f"{ONE}/601": DUE, "501/participant-2-user-2/601": DUE}
 
 
-def test_second_line_says_why_when_it_needs_no_run(desk: Desk) -> None:
+def test_second_line_says_why_when_it_needs_no_run(desk: Operator) -> None:
     lines = [a_course_line(500, places=[a_place(1, 1)]), a_course_line(501, places=[a_place(1, 1)])]
     desk.look(a_course_order(*lines))
     desk.succeed(f"{ONE}/601")
     assert desk.look(a_course_order(*lines)) == {f"{ONE}/601": DONE}
     assert desk.last is not None
     assert desk.last.reason is None
-    desk = Desk(offers(COURSE_OFFER + '[[ignore]]\nsource="frontcore"\nproduct_id="8080"'))
+    desk = Operator(offers(COURSE_OFFER + '[[ignore]]\nsource="frontcore"\nproduct_id="8080"'))
     desk.look(a_course_order(an_addon_line(502, [a_place(1, 1)])))
     assert desk.last is not None
     assert desk.last.reason is Reason.IGNORED_PRODUCT
 
 
-def test_line_that_is_planned_keeps_its_run_when_an_earlier_line_gains_the_participant(desk: Desk) -> None:
+def test_line_that_is_planned_keeps_its_run_when_an_earlier_line_gains_the_participant(desk: Operator) -> None:
     second = a_course_line(501, places=[a_place(1, 1)])
     desk.look(a_course_order(second))
     desk.succeed("501/participant-1-user-1/601")
@@ -60,14 +60,14 @@ def test_line_that_is_planned_keeps_its_run_when_an_earlier_line_gains_the_parti
     assert desk.look(both) == {"501/participant-1-user-1/601": DONE}
 
 
-def test_other_line_takes_over_when_the_planned_one_is_removed(desk: Desk) -> None:
+def test_other_line_takes_over_when_the_planned_one_is_removed(desk: Operator) -> None:
     first, second = a_course_line(500, places=[a_place(1, 1)]), a_course_line(501, places=[a_place(1, 1)])
     desk.look(a_course_order(first, second))
     desk.succeed(f"{ONE}/601")
     assert desk.look(a_course_order(second)) == {f"{ONE}/601": DONE}
 
 
-def test_good_line_grants_when_the_first_line_of_the_participant_is_held(desk: Desk) -> None:
+def test_good_line_grants_when_the_first_line_of_the_participant_is_held(desk: Operator) -> None:
     first = a_course_line(500, places=[a_place(1, 1)], quantity=-1)
     states = desk.look(a_course_order(first, a_course_line(501, places=[a_place(1, 1)])))
     assert states == {"501/participant-1-user-1/601": DUE}
@@ -75,7 +75,7 @@ def test_good_line_grants_when_the_first_line_of_the_participant_is_held(desk: D
 
 def test_each_rule_grants_its_own_price_when_two_lines_of_one_course_differ() -> None:
     more = '[[offer]]\nsource="frontcore"\ncourse_id="77"\nproduct_id="8090"\ngrants=[{price_id=601},{price_id=602}]'
-    desk = Desk(offers(COURSE_OFFER + more))
+    desk = Operator(offers(COURSE_OFFER + more))
     lines = [
         a_course_line(500, places=[a_place(1, 1)]),
         a_course_line(501, places=[a_place(1, 1)], product_id=8090),
@@ -83,7 +83,7 @@ def test_each_rule_grants_its_own_price_when_two_lines_of_one_course_differ() ->
     assert desk.look(a_course_order(*lines)) == {f"{ONE}/601": DUE, "501/participant-1-user-1/602": DUE}
 
 
-def test_nameless_seats_all_wait_when_two_lines_of_one_course_have_some(desk: Desk) -> None:
+def test_nameless_seats_all_wait_when_two_lines_of_one_course_have_some(desk: Operator) -> None:
     lines = [a_course_line(line_id, places=[a_place(line_id, line_id)], quantity=2) for line_id in (500, 501)]
     states = desk.look(a_course_order(*lines))
     assert states["500/seat-2/unnamed"] == states["501/seat-2/unnamed"] == (REVIEW, Reason.UNNAMED_SEAT)
@@ -94,7 +94,7 @@ def test_product_grants_on_any_line_and_the_course_wins_when_both_are_offered() 
         f'[[offer]]\nsource="frontcore"\nproduct_id="{product}"\ngrants=[{{price_id={price}}}]\n'
         for product, price in ((8079, 701), (8080, 702))
     )
-    desk = Desk(offers(COURSE_OFFER + products))
+    desk = Operator(offers(COURSE_OFFER + products))
     lines = [
         a_course_line(500, places=[a_place(1, 1)]),
         an_addon_line(501, [a_place(1, 1)]),
@@ -112,13 +112,13 @@ def test_product_grants_on_any_line_and_the_course_wins_when_both_are_offered() 
 
 
 @pytest.mark.parametrize("email", ["kari.new@example.test", "KARI1@example.test"])
-def test_seat_is_updated_when_the_same_user_s_email_is_corrected_before_the_effect(desk: Desk, email: str) -> None:
+def test_seat_is_updated_when_the_same_user_s_email_is_corrected_before_the_effect(desk: Operator, email: str) -> None:
     desk.look(one())
     assert desk.look(one(user=a_user(1, email=email))) == {f"{ONE}/601": DUE}
     assert [run.learner.email for run in desk.runs if run.learner] == [email]
 
 
-def test_learner_changed_is_asked_when_the_email_is_corrected_after_the_effect(desk: Desk) -> None:
+def test_learner_changed_is_asked_when_the_email_is_corrected_after_the_effect(desk: Operator) -> None:
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     states = desk.look(one(user=a_user(1, email="kari.new@example.test")))
@@ -126,7 +126,7 @@ def test_learner_changed_is_asked_when_the_email_is_corrected_after_the_effect(d
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_another_user_is_a_new_seat_when_the_participant_is_replaced(desk: Desk, after: bool) -> None:
+def test_another_user_is_a_new_seat_when_the_participant_is_replaced(desk: Operator, after: bool) -> None:
     desk.look(one())
     if after:
         desk.succeed(f"{ONE}/601")
@@ -142,14 +142,14 @@ def test_another_user_is_a_new_seat_when_the_participant_is_replaced(desk: Desk,
 @pytest.mark.parametrize("place", [a_place(1, 1, coursedate_id=10), a_place(31, 1, coursedate_id=10)])
 @pytest.mark.parametrize("line_id", [500, 510])
 def test_enrolment_is_kept_when_the_participant_moves_to_another_date_of_the_course(
-    desk: Desk, place: dict[str, Any], line_id: int
+    desk: Operator, place: dict[str, Any], line_id: int
 ) -> None:
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     assert desk.look(a_course_order(a_course_line(line_id, places=[place]))) == {f"{ONE}/601": DONE}
 
 
-def test_cancelled_run_is_revived_when_the_participant_returns_on_another_date(desk: Desk) -> None:
+def test_cancelled_run_is_revived_when_the_participant_returns_on_another_date(desk: Operator) -> None:
     desk.look(one())
     gone = desk.look(a_course_order(a_course_line(places=[a_place(2, 2)])))
     assert gone[f"{ONE}/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
@@ -159,7 +159,7 @@ def test_cancelled_run_is_revived_when_the_participant_returns_on_another_date(d
 
 def test_new_enrolment_is_made_when_the_participant_moves_to_another_course() -> None:
     other = COURSE_OFFER.replace("77", "78").replace("601", "602")
-    desk = Desk(offers(COURSE_OFFER + other))
+    desk = Operator(offers(COURSE_OFFER + other))
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     states = desk.look(a_course_order(a_course_line(places=[a_place(31, 1, course_id=78)])))
@@ -175,34 +175,34 @@ PRODUCT_TOO = COURSE_OFFER + '[[offer]]\nsource="frontcore"\nproduct_id="8079"\n
 
 @pytest.mark.parametrize("state", [PENDING, RunState.RUNNING, SUCCEEDED])
 def test_first_seat_keeps_its_run_when_participants_become_known_later(state: RunState) -> None:
-    desk = Desk(offers(PRODUCT_TOO))
+    desk = Operator(offers(PRODUCT_TOO))
     desk.look(a_course_order(a_course_line(users=[a_user(1)])))
     desk.set("500/user-1/701", state=state, fence=1)
     assert desk.look(one()) == {"500/user-1/701": (state, None)}
     assert desk.look(a_course_order(a_course_line(users=[a_user(1)]))) == {"500/user-1/701": (state, None)}
 
 
-def test_run_is_kept_when_participants_are_no_longer_told(desk: Desk) -> None:
+def test_run_is_kept_when_participants_are_no_longer_told(desk: Operator) -> None:
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     assert desk.look(a_course_order(a_course_line(users=[a_user(1)]))) == {f"{ONE}/601": DONE}
 
 
-def test_question_is_settled_when_participants_tell_the_course_of_an_unmapped_seat(desk: Desk) -> None:
+def test_question_is_settled_when_participants_tell_the_course_of_an_unmapped_seat(desk: Operator) -> None:
     assert desk.look(a_course_order(a_course_line(users=[a_user(1)]))) == {
         "500/user-1/unmapped": (REVIEW, Reason.UNMAPPED_PRODUCT)
     }
     assert desk.look(one()) == {"500/user-1/unmapped": REPLACED, f"{ONE}/601": DUE}
 
 
-def test_access_by_hand_counts_when_participants_become_known_later(desk: Desk) -> None:
+def test_access_by_hand_counts_when_participants_become_known_later(desk: Operator) -> None:
     desk.look(a_course_order(a_course_line(users=[a_user(1)])))
     by_hand = (SUCCEEDED, Reason.DONE_BY_HAND)
     desk.set("500/user-1/unmapped", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
     assert desk.look(one()) == {"500/user-1/unmapped": by_hand}
 
 
-def test_one_seat_takes_over_when_a_user_has_two_places_later(desk: Desk) -> None:
+def test_one_seat_takes_over_when_a_user_has_two_places_later(desk: Operator) -> None:
     desk.rules = offers(PRODUCT_TOO)
     desk.look(a_course_order(a_course_line(users=[a_user(1)])))
     desk.succeed("500/user-1/701")
@@ -210,7 +210,7 @@ def test_one_seat_takes_over_when_a_user_has_two_places_later(desk: Desk) -> Non
     assert states == {"500/user-1/701": DONE, "500/participant-2-user-1/601": DUE}
 
 
-def test_what_took_effect_goes_first_when_two_places_of_a_user_become_one(desk: Desk) -> None:
+def test_what_took_effect_goes_first_when_two_places_of_a_user_become_one(desk: Operator) -> None:
     places = [a_place(1, 1), a_place(2, 1)]
     desk.look(a_course_order(a_course_line(places=places, users=[a_user(1)])))
     desk.succeed("500/participant-2-user-1/601")
@@ -218,21 +218,21 @@ def test_what_took_effect_goes_first_when_two_places_of_a_user_become_one(desk: 
     assert states == {f"{ONE}/601": (CANCELLED, Reason.REMOVED_FROM_ORDER), "500/participant-2-user-1/601": DONE}
 
 
-def test_question_goes_last_when_a_run_and_a_question_of_one_user_are_gone(desk: Desk) -> None:
+def test_question_goes_last_when_a_run_and_a_question_of_one_user_are_gone(desk: Operator) -> None:
     places = [a_place(1, 1, **WAITING_LIST), a_place(2, 1)]
     desk.look(a_course_order(a_course_line(places=places, users=[a_user(1)])))
     states = desk.look(a_course_order(a_course_line(places=[a_place(3, 1)])))
     assert states == {f"{ONE}/held": (CANCELLED, Reason.REMOVED_FROM_ORDER), "500/participant-2-user-1/601": DUE}
 
 
-def test_nobody_is_taken_as_gone_when_the_source_leaves_the_users_out(desk: Desk) -> None:
+def test_nobody_is_taken_as_gone_when_the_source_leaves_the_users_out(desk: Operator) -> None:
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     untold = a_course_order({"id": 500, "product": {"id": 8079, "is_main_product": True}}, lines=None)
     assert desk.look(untold) == {f"{ONE}/601": DONE}
 
 
-def test_carts_seats_never_go_together_when_one_takes_the_place_of_another(desk: Desk) -> None:
+def test_carts_seats_never_go_together_when_one_takes_the_place_of_another(desk: Operator) -> None:
     order = one()
     line = order.lines[0]
 
@@ -247,7 +247,7 @@ def test_carts_seats_never_go_together_when_one_takes_the_place_of_another(desk:
     assert states["500/buyer/601/revoke"] == (REVIEW, Reason.REMOVED_AFTER_PROVISIONING)
 
 
-def test_first_look_of_an_old_order_waits_when_its_seats_are_good(desk: Desk) -> None:
+def test_first_look_of_an_old_order_waits_when_its_seats_are_good(desk: Operator) -> None:
     desk.seen = Situation(start_at=desk.seen.start_at, manual=True)
     old = one().model_copy(update={"created_at": None})
     assert desk.look(old, baseline=True)[f"{ONE}/601"] == (REVIEW, Reason.OLDER_THAN_START)

@@ -18,7 +18,7 @@ from tests.unit.workflows.fakes.frontcore_orders import (
     SETTLED,
     SUCCEEDED,
     WAITING_LIST,
-    Desk,
+    Operator,
     a_course_line,
     a_course_order,
     a_place,
@@ -46,7 +46,7 @@ from worker.sources.order import Seat
     ],
 )
 def test_faulty_seat_waits_and_the_good_one_goes_through_when_both_are_in_an_order(
-    desk: Desk, fault: dict[str, Any], reason: Reason, word: str
+    desk: Operator, fault: dict[str, Any], reason: Reason, word: str
 ) -> None:
     place = {key: value for key, value in fault.items() if key != "user"}
     good = a_course_line(501, places=[a_place(2, 2)])
@@ -63,12 +63,12 @@ def test_faulty_seat_waits_and_the_good_one_goes_through_when_both_are_in_an_ord
     assert (states[f"{ONE}/601"], states["501/participant-2-user-2/601"]) == (DUE, DUE)
 
 
-def test_moved_participant_is_provisioned_when_the_cancelled_date_is_left(desk: Desk) -> None:
+def test_moved_participant_is_provisioned_when_the_cancelled_date_is_left(desk: Operator) -> None:
     desk.look(one(**CANCELLED_DATE))
     assert desk.look(one(coursedate_id=10, **CANCELLED_DATE))[f"{ONE}/601"] == DUE
 
 
-def test_review_tells_the_new_cause_when_one_fault_takes_the_place_of_another(desk: Desk) -> None:
+def test_review_tells_the_new_cause_when_one_fault_takes_the_place_of_another(desk: Operator) -> None:
     assert desk.look(one(user=a_user(1, email=""))) == {f"{ONE}/unnamed": (REVIEW, Reason.MISSING_EMAIL)}
     assert desk.look(one(user=a_user(1, email="x"))) == {f"{ONE}/unnamed": (REVIEW, Reason.INVALID_EMAIL)}
     states = desk.look(one(**WAITING_LIST))
@@ -76,7 +76,7 @@ def test_review_tells_the_new_cause_when_one_fault_takes_the_place_of_another(de
     assert desk.look(one(**CANCELLED_DATE))[f"{ONE}/held"] == (REVIEW, Reason.COURSE_CANCELLED)
 
 
-def test_review_stays_closed_when_the_operator_gave_access_while_the_seat_was_held(desk: Desk) -> None:
+def test_review_stays_closed_when_the_operator_gave_access_while_the_seat_was_held(desk: Operator) -> None:
     desk.look(one(**WAITING_LIST))
     desk.set(f"{ONE}/held", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
     assert desk.look(one()) == {f"{ONE}/held": (SUCCEEDED, Reason.DONE_BY_HAND)}
@@ -95,7 +95,7 @@ def test_review_stays_closed_when_the_operator_gave_access_while_the_seat_was_he
 )
 @pytest.mark.parametrize("state", [PENDING, RunState.WAITING, RunState.FAILED])
 def test_run_goes_no_further_when_its_seat_is_held_before_the_effect(
-    desk: Desk, state: RunState, fault: dict[str, Any], reason: Reason, word: str
+    desk: Operator, state: RunState, fault: dict[str, Any], reason: Reason, word: str
 ) -> None:
     desk.look(one())
     desk.set(f"{ONE}/601", state=state, fence=1)
@@ -103,12 +103,12 @@ def test_run_goes_no_further_when_its_seat_is_held_before_the_effect(
     assert desk.look(one()) == {f"{ONE}/601": DUE, f"{ONE}/{word}": REPLACED}
 
 
-def test_planned_learner_stays_when_the_source_merely_leaves_the_email_out(desk: Desk) -> None:
+def test_planned_learner_stays_when_the_source_merely_leaves_the_email_out(desk: Operator) -> None:
     desk.look(one())
     assert desk.look(one(user=a_user(1, email=None))) == {f"{ONE}/601": DUE}
 
 
-def test_lookup_decides_when_the_effect_of_a_held_seat_is_open(desk: Desk) -> None:
+def test_lookup_decides_when_the_effect_of_a_held_seat_is_open(desk: Operator) -> None:
     desk.look(one())
     desk.set(f"{ONE}/601", state=RunState.WAITING, effect_open=True, fence=1)
     desk.look(one(**WAITING_LIST))
@@ -120,7 +120,7 @@ def test_lookup_decides_when_the_effect_of_a_held_seat_is_open(desk: Desk) -> No
     assert desk.look(one()) == {f"{ONE}/601": DUE, f"{ONE}/held": REPLACED}
 
 
-def test_cancellation_is_withdrawn_when_the_hold_is_gone_before_the_lookup(desk: Desk) -> None:
+def test_cancellation_is_withdrawn_when_the_hold_is_gone_before_the_lookup(desk: Operator) -> None:
     desk.look(one())
     desk.set(f"{ONE}/601", state=RunState.WAITING, effect_open=True, fence=1)
     desk.look(one(**WAITING_LIST))
@@ -128,7 +128,7 @@ def test_cancellation_is_withdrawn_when_the_hold_is_gone_before_the_lookup(desk:
     assert [run.cancel_requested for run in desk.runs] == [False]
 
 
-def test_lost_place_is_a_question_when_access_was_given_before(desk: Desk) -> None:
+def test_lost_place_is_a_question_when_access_was_given_before(desk: Operator) -> None:
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     lost = (REVIEW, Reason.PLACE_LOST_AFTER_PROVISIONING)
@@ -137,7 +137,7 @@ def test_lost_place_is_a_question_when_access_was_given_before(desk: Desk) -> No
     assert moved == {f"{ONE}/601": DONE, f"{ONE}/601/revoke": (CANCELLED, Reason.SETTLED_BY_SOURCE)}
 
 
-def test_access_stays_unquestioned_when_a_provisioned_learner_s_email_is_shared_later(desk: Desk) -> None:
+def test_access_stays_unquestioned_when_a_provisioned_learner_s_email_is_shared_later(desk: Operator) -> None:
     desk.look(one())
     desk.succeed(f"{ONE}/601")
     places, users = [a_place(1, 1), a_place(2, 2)], [a_user(1), a_user(2, email="kari1@example.test")]
@@ -145,7 +145,7 @@ def test_access_stays_unquestioned_when_a_provisioned_learner_s_email_is_shared_
     assert states == {f"{ONE}/601": DONE, "500/participant-2-user-2/held": (REVIEW, Reason.SHARED_EMAIL)}
 
 
-def test_operator_s_word_stands_when_he_cancelled_the_run_of_a_held_seat(desk: Desk) -> None:
+def test_operator_s_word_stands_when_he_cancelled_the_run_of_a_held_seat(desk: Operator) -> None:
     desk.look(one())
     mine = (CANCELLED, Reason.CANCELLED_BY_OPERATOR)
     desk.set(f"{ONE}/601", state=CANCELLED, cancelled_by="operator", reason=Reason.CANCELLED_BY_OPERATOR)
@@ -155,7 +155,7 @@ def test_operator_s_word_stands_when_he_cancelled_the_run_of_a_held_seat(desk: D
     assert desk.look(one(**WAITING_LIST)) == asked
 
 
-def test_nothing_is_sent_when_the_operator_dealt_with_a_seat_that_was_stopped(desk: Desk) -> None:
+def test_nothing_is_sent_when_the_operator_dealt_with_a_seat_that_was_stopped(desk: Operator) -> None:
     desk.look(one())
     desk.look(one(**WAITING_LIST))
     desk.set(f"{ONE}/held", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)

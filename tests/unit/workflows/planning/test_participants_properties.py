@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.workflows.fakes.frontcore_orders import Desk, a_course_line, a_course_order, a_place, a_user
+from tests.unit.workflows.fakes.frontcore_orders import Operator, a_course_line, a_course_order, a_place, a_user
 from worker.ledger.states import RunState
 from worker.sources.order import Order
 from workflows.planning.model import KnownRun
@@ -64,7 +64,7 @@ def enrolled(runs: list[KnownRun], user_id: int) -> list[str]:
 def test_nobody_is_enrolled_twice_when_places_come_go_and_are_renamed(
     history: list[tuple[Order, list[RunState]]],
 ) -> None:
-    desk = Desk()
+    desk = Operator()
     for order, fates in history:
         desk.look(order)
         for number, run in enumerate(desk.runs):

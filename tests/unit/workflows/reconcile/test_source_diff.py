@@ -27,7 +27,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Via
 from worker.ledger.tables.runs import runs
 from worker.sources.order import Payment
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 
 
 def test_the_books_agree_when_all_is_as_it_should_be(
@@ -103,7 +103,7 @@ def test_a_seat_is_missed_when_an_offer_would_give_it_a_run(
     offers_file.write_text(ignoring)
     order = an_order(lines=[a_line(seats=[a_seat(1), a_seat(2)])])
     source.put(order)
-    record(ledger, order, rules=OffersBook(offers_file).current())
+    record(ledger, order, rules=OffersFile(offers_file).current())
     assert find().findings == []
     offers_file.write_text(text)
     found = find()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.workflows.fakes.frontcore_orders import Desk, a_course_line, a_course_order, a_place
+from tests.unit.workflows.fakes.frontcore_orders import Operator, a_course_line, a_course_order, a_place
 from tests.unit.workflows.fakes.storefront import JANE, a_line, an_order, known, offers, record, rows
 from worker.ledger.orders.changes import MOST_PATHS, changes
 from worker.ledger.session import Ledger
@@ -155,7 +155,7 @@ def test_nothing_is_asked_when_nobody_got_or_gets_access() -> None:
 
 
 def test_question_is_asked_anew_when_the_last_was_answered_and_more_is_refunded() -> None:
-    desk = Desk()
+    desk = Operator()
     order = [a_course_line(places=[a_place(1, 1), a_place(2, 2)])]
     desk.look(a_course_order(*order, total=3000))
     assert desk.look(a_course_order(*order, total=2000))[QUESTION] == ASKED
@@ -165,7 +165,7 @@ def test_question_is_asked_anew_when_the_last_was_answered_and_more_is_refunded(
 
 
 def test_question_is_settled_and_comes_back_when_the_whole_order_is_refunded_and_paid_again() -> None:
-    desk = Desk()
+    desk = Operator()
     paid = a_course_order(a_course_line(places=[a_place(1, 1)]), total=1500)
     desk.look(paid)
     desk.succeed("500/participant-1-user-1/601")
@@ -180,7 +180,7 @@ def test_question_is_settled_and_comes_back_when_the_whole_order_is_refunded_and
 
 @pytest.mark.parametrize("quantity", [-1, 0.5])
 def test_credit_line_is_the_order_s_question_when_it_names_nobody(quantity: float) -> None:
-    desk = Desk()
+    desk = Operator()
     line = a_course_line(places=[a_place(1, 1)])
     desk.look(a_course_order(line, total=1500))
     desk.succeed("500/participant-1-user-1/601")
@@ -192,7 +192,7 @@ def test_credit_line_is_the_order_s_question_when_it_names_nobody(quantity: floa
 
 
 def test_credit_line_is_covered_when_it_names_the_participant_of_another_line() -> None:
-    desk = Desk()
+    desk = Operator()
     line = a_course_line(places=[a_place(1, 1)])
     desk.look(a_course_order(line, total=1500))
     credit = a_course_line(509, places=[a_place(1, 1)], quantity=-1)
@@ -201,13 +201,13 @@ def test_credit_line_is_covered_when_it_names_the_participant_of_another_line() 
 
 
 def test_impossible_quantity_is_its_own_question_when_no_less_is_paid() -> None:
-    desk = Desk(offers('[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'))
+    desk = Operator(offers('[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'))
     states = desk.look(a_course_order(a_course_line(places=[a_place(1, 1)]), a_course_line(509, quantity=-1)))
     assert states["509/seat-1/unnamed"] == (REVIEW, Reason.INVALID_QUANTITY)
 
 
 def test_price_may_change_when_an_invoiced_order_is_provisioned_before_it_is_paid() -> None:
-    desk = Desk()
+    desk = Operator()
     line = a_course_line(places=[a_place(1, 1)])
     unpaid = a_course_order(line, total=1500, is_paid=False).model_copy(update={"payment": Payment.PAID})
     desk.look(unpaid)

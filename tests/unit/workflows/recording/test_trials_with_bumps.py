@@ -15,7 +15,7 @@ from worker.ledger.states import RunState
 from worker.sources.studiocart import StudiocartSource, to_order
 from worker.sources.studiocart_subscriptions import to_subscription
 from workflows.ingest.deliveries import SourcePolicy
-from workflows.planning.offers_file import OffersBook
+from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, record_order
 from workflows.recording.subscription_status import SubscriptionRules, keep_subscriptions, record_subscription
 
@@ -170,7 +170,7 @@ def hooks(ledger: Ledger, site: Site, clock: Clock, tmp_path: Any) -> Hooks:
     path.write_text(RULES)
     source: Any = StudiocartSource(site, clock=clock)  # type: ignore[arg-type]
     policy = SourcePolicy(start_at=START, trust_webhook=True)
-    return Hooks(ledger, a_hint_reader(ledger, source, OffersBook(path), clock, policy=policy), clock)
+    return Hooks(ledger, a_hint_reader(ledger, source, OffersFile(path), clock, policy=policy), clock)
 
 
 def body(order: dict[str, Any], trigger: str = "purchased", *, without: tuple[str, ...] = ()) -> dict[str, Any]:

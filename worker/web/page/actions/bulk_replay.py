@@ -16,7 +16,7 @@ from worker.ledger.states import RunState
 from worker.ledger.views.page.runs import page_of_runs
 from worker.ledger.views.records import RunItem
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, refused, send, tell
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.actions.runs import of_replay
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, form_of, operator_of
@@ -41,7 +41,7 @@ class Replayable:
     """Its order is planned again for another run above: that is one act for both."""
 
 
-def bulk_replay_routes(page: Page, desk: Desk) -> APIRouter:
+def bulk_replay_routes(page: Page, operator: Operator) -> APIRouter:
     """The routes: GET lists every run with every call, POST replays those of them that there is something to do for."""
     router = guarded_router(page)
 
@@ -61,24 +61,24 @@ def bulk_replay_routes(page: Page, desk: Desk) -> APIRouter:
         chosen = filters.model_dump(mode="json", exclude_none=True, exclude={"after"})
         back = f"/runs?{urlencode(chosen)}" if chosen else "/runs"
         title = "Replay what failed or is in review" if filters.state is None else f"Replay the runs in {filters.state}"
-        return ask_for_all(page, desk, request, found, title=title, back=back)
+        return ask_for_all(page, operator, request, found, title=title, back=back)
 
     @router.post("/replay")
     def act(request: Request) -> Response:
         run_ids = list(dict.fromkeys(form_of(request).get("run", [])))[:MOST_AT_ONCE]
         reason = field(request, "reason")[:LONGEST_REASON] or None
         back = field(request, "back")
-        outcome = _replay_all(desk, run_ids, actor=operator_of(request), reason=reason)
+        outcome = _replay_all(operator, run_ids, actor=operator_of(request), reason=reason)
         return tell(page, request, back if back == "/offers" or back.startswith("/runs?") else "/runs", outcome)
 
     return router
 
 
 def ask_for_all(
-    page: Page, desk: Desk, request: Request, found: Sequence[RunItem], *, title: str, back: str
+    page: Page, operator: Operator, request: Request, found: Sequence[RunItem], *, title: str, back: str
 ) -> Response:
     """The page that lists what a bulk would do; of more than `MOST_AT_ONCE` runs it takes the first."""
-    listed = _previewed(desk, found[:MOST_AT_ONCE], actor=operator_of(request))
+    listed = _previewed(operator, found[:MOST_AT_ONCE], actor=operator_of(request))
     return page.render(
         request,
         "bulk.html",
@@ -92,11 +92,11 @@ def ask_for_all(
     )
 
 
-def _previewed(desk: Desk, found: Iterable[RunItem], *, actor: str) -> list[Replayable]:
+def _previewed(operator: Operator, found: Iterable[RunItem], *, actor: str) -> list[Replayable]:
     listed, planned = [], set()
     for run in found:
         try:
-            replayed = desk.operations.replay(run.id, actor=actor, accepts_address=False, dry_run=True)
+            replayed = operator.operations.replay(run.id, actor=actor, accepts_address=False, dry_run=True)
         except (LedgerError, ConfigurationError) as error:
             listed.append(Replayable(run, refused(error), is_repeated=False))
             continue
@@ -108,13 +108,13 @@ def _previewed(desk: Desk, found: Iterable[RunItem], *, actor: str) -> list[Repl
     return listed
 
 
-def _replay_all(desk: Desk, run_ids: list[str], *, actor: str, reason: str | None) -> Outcome:
+def _replay_all(operator: Operator, run_ids: list[str], *, actor: str, reason: str | None) -> Outcome:
     results: Counter[str] = Counter()
     refusals: list[str] = []
     ready: list[str] = []
     for run_id in run_ids:
         try:
-            found = desk.operations.replay(run_id, actor=actor, reason=reason, accepts_address=False)
+            found = operator.operations.replay(run_id, actor=actor, reason=reason, accepts_address=False)
         except (LedgerError, ConfigurationError) as error:
             results["refused"] += 1
             refusals.append(str(error))
@@ -124,7 +124,7 @@ def _replay_all(desk: Desk, run_ids: list[str], *, actor: str, reason: str | Non
             refusals.append(f"{run_id}: {found.message}")
         ready += found.ready
     for start in range(0, len(ready), _SEND_AT_ONCE):
-        send(desk, tuple(ready[start : start + _SEND_AT_ONCE]))
+        send(operator, tuple(ready[start : start + _SEND_AT_ONCE]))
     done = results[REPLAYED] + results[PLANNED]
     each = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
     told = f"Of {counted(len(run_ids), 'run')}: {each}"

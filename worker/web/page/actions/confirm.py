@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from worker.actions import Action, ActionItem
 from worker.errors import ConfigurationError, LedgerError
 from worker.web.page.actions.links import suggested
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.flash import Notice
 from worker.web.page.page import Page, see_other
 from worker.web.page.views.formatting import sentence
@@ -33,7 +33,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Confirmation:
     """What the operator wants to do: what the page that asks says of it."""
 
     title: str
@@ -55,16 +55,20 @@ def refused(error: LedgerError | ConfigurationError) -> Outcome:
     return Outcome(str(error), is_done=False)
 
 
-def confirm(page: Page, request: Request, wish: Wish, outcome: Outcome, *, error: str = "", **given: str) -> Response:
+def confirm(
+    page: Page, request: Request, confirmation: Confirmation, outcome: Outcome, *, error: str = "", **given: str
+) -> Response:
     """The page that asks. `error` says what is missing in a form that was sent, `given` what it held."""
     return page.render(
         request,
         "confirm.html",
         status=422 if error else 200,
-        wish=wish,
+        confirmation=confirmation,
         outcome=outcome,
         error=error,
-        elsewhere=[button for button in suggested(map(ActionItem.of, outcome.actions)) if button.path != wish.path],
+        elsewhere=[
+            button for button in suggested(map(ActionItem.of, outcome.actions)) if button.path != confirmation.path
+        ],
         given={"reason": "", "order_id": ""} | given,
         longest_reason=LONGEST_REASON,
     )
@@ -80,7 +84,7 @@ def tell(page: Page, request: Request, path: str, outcome: Outcome) -> Response:
     return answer
 
 
-def send(desk: Desk, run_ids: tuple[str, ...]) -> None:
+def send(operator: Operator, run_ids: tuple[str, ...]) -> None:
     """Wake the workers. They find what is due without it, seconds later."""
     if run_ids:
-        desk.dispatcher.send_runs(run_ids)
+        operator.dispatcher.send_runs(run_ids)

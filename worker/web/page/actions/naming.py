@@ -16,7 +16,7 @@ from worker.ledger.views.records import RunDetail
 from worker.ledger.views.timeline import run_label
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, send, tell
 from worker.web.page.actions.links import order_path, run_path
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from workflows.operations.people_list import read_people
@@ -29,10 +29,10 @@ _AGAIN = (
 )
 
 
-def naming_routes(page: Page, desk: Desk) -> APIRouter:
+def naming_routes(page: Page, operator: Operator) -> APIRouter:
     """One seat: GET asks who it is, POST shows the calls, and with `confirmed` makes them. Sent twice, done once."""
     router = guarded_router(page)
-    seats = desk.operations.seats
+    seats = operator.operations.seats
 
     @router.get("/runs/{run_id}/name")
     def ask(request: Request, run_id: str) -> Response:
@@ -71,15 +71,15 @@ def naming_routes(page: Page, desk: Desk) -> APIRouter:
             return _form(page, request, run, given, error="A reason is needed: it makes a second comped order.")
         if not is_confirmed and found.result == NAMED:
             return _form(page, request, run, given, shown=[found], warning=_AGAIN if again else "")
-        return _done(page, desk, request, run_path(run_id), [found])
+        return _done(page, operator, request, run_path(run_id), [found])
 
     return router
 
 
-def list_naming_routes(page: Page, desk: Desk) -> APIRouter:
+def list_naming_routes(page: Page, operator: Operator) -> APIRouter:
     """The same for an order's nameless seats, from a pasted list."""
     router = guarded_router(page)
-    seats = desk.operations.seats
+    seats = operator.operations.seats
 
     @router.get("/name-seats/{source}/{order_id:path}")
     def ask_all(request: Request, source: str, order_id: str) -> Response:
@@ -100,7 +100,7 @@ def list_naming_routes(page: Page, desk: Desk) -> APIRouter:
             return _list(page, request, source, order_id, given=given, error=refused)
         if not is_confirmed and any(each.result == NAMED for each in found):
             return _list(page, request, source, order_id, given=given, shown=found)
-        return _done(page, desk, request, order_path(source, order_id), found)
+        return _done(page, operator, request, order_path(source, order_id), found)
 
     return router
 
@@ -166,9 +166,9 @@ def _list(
     )
 
 
-def _done(page: Page, desk: Desk, request: Request, path: str, found: Sequence[SeatNamed]) -> Response:
+def _done(page: Page, operator: Operator, request: Request, path: str, found: Sequence[SeatNamed]) -> Response:
     """Wake the workers, and go where it is to be seen."""
-    send(desk, tuple(dict.fromkeys(run_id for each in found for run_id in each.ready)))
+    send(operator, tuple(dict.fromkeys(run_id for each in found for run_id in each.ready)))
     named = [each for each in found if each.result == NAMED]
     sentence = found[0].message if len(found) == 1 else f"{counted(len(named), 'seat')} named"
     return tell(page, request, path, Outcome(sentence, is_done=bool(named)))

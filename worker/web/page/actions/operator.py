@@ -9,7 +9,7 @@ from workflows.operations.replay import Operations
 
 
 @dataclass(frozen=True)
-class Desk:
+class Operator:
     """Where the operator works. A page without one only shows."""
 
     operations: Operations

@@ -10,9 +10,9 @@ from worker.errors import ConfigurationError, LedgerError
 from worker.ledger.views.listing import show_run
 from worker.ledger.views.records import RunDetail
 from worker.ledger.views.timeline import run_label
-from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, refused, send, tell
+from worker.web.page.actions.confirm import LONGEST_REASON, Confirmation, Outcome, confirm, refused, send, tell
 from worker.web.page.actions.links import order_path, run_path
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from workflows.operations.replay import PLANNED, REPLAYED, Replayed
@@ -24,7 +24,7 @@ _FOR_THE_PREVIEW = "preview"
 """A repetition is not even previewed without a reason; nothing of a preview is kept."""
 
 
-def run_action_routes(page: Page, desk: Desk) -> APIRouter:
+def run_action_routes(page: Page, operator: Operator) -> APIRouter:
     """The routes: GET shows and asks, POST does it. Sending a form twice does it once.
 
     What is done is what the command line does, by the same `Operations`, with the operator's name and reason in the
@@ -36,28 +36,44 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
     def ask(request: Request, run_id: str, verb: Verb, step: str = "") -> Response:
         with page.reading() as connection:
             run = show_run(connection, run_id)
-        wish = _wish(run, verb, step, seen=str(run.generation))
+        confirmation = _confirmation(run, verb, step, seen=str(run.generation))
         outcome, _ = _act(
-            desk, verb, run, wish, actor=operator_of(request), reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True
+            operator,
+            verb,
+            run,
+            confirmation,
+            actor=operator_of(request),
+            reason=_FOR_THE_PREVIEW,
+            result_id=None,
+            dry_run=True,
         )
-        return confirm(page, request, wish, outcome)
+        return confirm(page, request, confirmation, outcome)
 
     @router.post("/runs/{run_id}/{verb}")
     def act(request: Request, run_id: str, verb: Verb) -> Response:
         with page.reading() as connection:
             run = show_run(connection, run_id)
         seen = field(request, "seen") or str(run.generation)
-        wish = _wish(run, verb, field(request, "step"), seen=seen)
+        confirmation = _confirmation(run, verb, field(request, "step"), seen=seen)
         reason, order_id = field(request, "reason")[:LONGEST_REASON], field(request, "order_id")
-        error = _missing(wish, reason, order_id)
+        error = _missing(confirmation, reason, order_id)
         actor = operator_of(request)
         if error:
-            preview, _ = _act(desk, verb, run, wish, actor=actor, reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True)
-            return confirm(page, request, wish, preview, error=error, reason=reason, order_id=order_id)
+            preview, _ = _act(
+                operator, verb, run, confirmation, actor=actor, reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True
+            )
+            return confirm(page, request, confirmation, preview, error=error, reason=reason, order_id=order_id)
         outcome, is_planned = _act(
-            desk, verb, run, wish, actor=actor, reason=reason or None, result_id=order_id or None, dry_run=False
+            operator,
+            verb,
+            run,
+            confirmation,
+            actor=actor,
+            reason=reason or None,
+            result_id=order_id or None,
+            dry_run=False,
         )
-        send(desk, outcome.ready)
+        send(operator, outcome.ready)
         # Planning again ends a placeholder: what came of it stands with the order.
         path = order_path(run.source, run.order_id) if is_planned and run.order_id is not None else run_path(run_id)
         return tell(page, request, path, outcome)
@@ -65,20 +81,20 @@ def run_action_routes(page: Page, desk: Desk) -> APIRouter:
     return router
 
 
-def _wish(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Wish:
+def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Confirmation:
     who = f"{run.email or 'nobody named'}: {run_label(run)}"
     path, back = f"{run_path(run.id)}/{verb}", run_path(run.id)
     match verb:
         case "replay":
-            return Wish(f"Replay {who}", "Replay", path, back)
+            return Confirmation(f"Replay {who}", "Replay", path, back)
         case "replan":
-            return Wish(f"Plan {run.source}/{run.order_id} again", "Plan again", path, back)
+            return Confirmation(f"Plan {run.source}/{run.order_id} again", "Plan again", path, back)
         case "cancel":
-            return Wish(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
+            return Confirmation(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
         case "reopen":
-            return Wish(f"Reopen {who}", "Reopen the run", path, back, is_reason_required=True)
+            return Confirmation(f"Reopen {who}", "Reopen the run", path, back, is_reason_required=True)
         case "resolve":
-            return Wish(
+            return Confirmation(
                 f"Resolve {who}",
                 "It was done by hand",
                 path,
@@ -88,7 +104,7 @@ def _wish(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Wish:
                 asks_order_id=True,
             )
         case "repeat":
-            return Wish(
+            return Confirmation(
                 f"Repeat {who}",
                 "Repeat on purpose",
                 path,
@@ -100,20 +116,20 @@ def _wish(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Wish:
             )
 
 
-def _missing(wish: Wish, reason: str, order_id: str) -> str:
-    if wish.is_reason_required and not reason:
-        return f"“{wish.reason_label}” is needed: it is what the audit trail keeps."
+def _missing(confirmation: Confirmation, reason: str, order_id: str) -> str:
+    if confirmation.is_reason_required and not reason:
+        return f"“{confirmation.reason_label}” is needed: it is what the audit trail keeps."
     is_number = order_id.isascii() and order_id.isdecimal() and len(order_id) <= _LONGEST_ORDER_ID
-    if wish.asks_order_id and order_id and not is_number:
+    if confirmation.asks_order_id and order_id and not is_number:
         return "LearningCart’s order ids are whole numbers."
     return ""
 
 
 def _act(
-    desk: Desk,
+    operator: Operator,
     verb: Verb,
     run: RunDetail,
-    wish: Wish,
+    confirmation: Confirmation,
     *,
     actor: str,
     reason: str | None,
@@ -121,7 +137,7 @@ def _act(
     dry_run: bool,
 ) -> tuple[Outcome, bool]:
     """Do it, or only look what it would do; and whether an order was planned again."""
-    operations, run_id = desk.operations, run.id
+    operations, run_id = operator.operations, run.id
     try:
         match verb:
             case "resolve":
@@ -133,12 +149,12 @@ def _act(
             case "cancel":
                 return Outcome(operations.cancel(run_id, actor=actor, reason=reason, dry_run=dry_run)), False
             case "repeat":
-                seen = wish.fields["seen"]
+                seen = confirmation.fields["seen"]
                 found = operations.replay(
                     run_id,
                     actor=actor,
                     reason=reason,
-                    from_step=wish.fields["step"] or None,
+                    from_step=confirmation.fields["step"] or None,
                     again=True,
                     seen_generation=int(seen) if seen.isdecimal() and len(seen) < 10 else -1,
                     dry_run=dry_run,

@@ -34,7 +34,7 @@ def learner_routes(page: Page) -> APIRouter:
             request,
             "learner.html",
             email=learner.email,
-            summary=summary_of(story, can_act=page.desk is not None),
+            summary=summary_of(story, can_act=page.operator is not None),
             story_of=story,
             days=days(story.timeline),
             omitted=story.omitted,

@@ -18,7 +18,7 @@ from worker.ledger.views.page.offers import (
 )
 from worker.reasons import Reason
 from worker.web.page.actions.bulk_replay import MOST_AT_ONCE, ask_for_all
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from workflows.monitoring.unmapped_products import product_key, unmapped_products
@@ -51,13 +51,13 @@ def offers_routes(page: Page) -> APIRouter:
             most_granted=MOST_GRANTED,
             unmapped=unmapped_products(waiting, offers),
             is_cut=len(waiting) >= MOST_WAITING,
-            can_act=page.desk is not None,
+            can_act=page.operator is not None,
         )
 
     return router
 
 
-def look_again_routes(page: Page, desk: Desk) -> APIRouter:
+def look_again_routes(page: Page, operator: Operator) -> APIRouter:
     """The list of what would become of a product's waiting runs, whose form replays them."""
     router = guarded_router(page)
 
@@ -70,7 +70,7 @@ def look_again_routes(page: Page, desk: Desk) -> APIRouter:
             ]
             found = runs_of(connection, wanted[: MOST_AT_ONCE + 1])
         title = "Look again at what waits for an offer"
-        return ask_for_all(page, desk, request, found, title=title, back="/offers")
+        return ask_for_all(page, operator, request, found, title=title, back="/offers")
 
     return router
 

@@ -33,11 +33,11 @@ def order_routes(page: Page) -> APIRouter:
             request,
             "order.html",
             order=order,
-            summary=summary_of(story, can_act=page.desk is not None),
+            summary=summary_of(story, can_act=page.operator is not None),
             days=days(story.timeline),
             omitted=story.omitted,
             seats=_seats(order),
-            names_path=_names_path(order) if page.desk is not None else None,
+            names_path=_names_path(order) if page.operator is not None else None,
             versions=versions,
         )
 

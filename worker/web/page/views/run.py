@@ -34,7 +34,7 @@ def run_routes(page: Page) -> APIRouter:
         now = page.clock()
         with page.reading() as connection:
             found = show_run(connection, run_id)
-            context = _told(connection, found, now, can_act=page.desk is not None)
+            context = _told(connection, found, now, can_act=page.operator is not None)
         return page.render(request, "run.html", run=found, is_settled=found.state in _SETTLED, **context)
 
     return router

@@ -41,7 +41,7 @@ def runs_routes(page: Page) -> APIRouter:
             runs=shown,
             filters=filters,
             states=tuple(RunState),
-            can_act=page.desk is not None,
+            can_act=page.operator is not None,
             replay_query=urlencode(filters.model_dump(mode="json", exclude_none=True, exclude={"after"})),
             sources=SOURCES,
             next_path=filters.next_path(PATH, shown[-1].id) if len(found) > PAGE_ROWS else None,

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from worker.ledger.views.page.systems import systems
 from worker.settings.mail import MailSettings
 from worker.settings.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
-from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, Wish, confirm, tell
-from worker.web.page.actions.operator import Desk
+from worker.web.page.actions.confirm import LONGEST_REASON, Confirmation, Outcome, confirm, tell
+from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 
@@ -27,38 +27,38 @@ def systems_routes(page: Page) -> APIRouter:
 
     @router.get(PATH)
     def show(request: Request) -> Response:
-        return page.render(request, "systems.html", systems=_listed(page), can_act=page.desk is not None)
+        return page.render(request, "systems.html", systems=_listed(page), can_act=page.operator is not None)
 
     return router
 
 
-def system_action_routes(page: Page, desk: Desk) -> APIRouter:
+def system_action_routes(page: Page, operator: Operator) -> APIRouter:
     """Pausing and resuming a destination: GET shows and asks, POST does it. Both are safe to repeat."""
     router = guarded_router(page)
 
     @router.get(PATH + "/{system}/{verb}")
     def ask(request: Request, system: Destination, verb: Verb) -> Response:
-        change = desk.operations.pause if verb == "pause" else desk.operations.resume
+        change = operator.operations.pause if verb == "pause" else operator.operations.resume
         outcome = Outcome(change(system, actor=operator_of(request), dry_run=True))
-        return confirm(page, request, _wish(system, verb), outcome)
+        return confirm(page, request, _confirmation(system, verb), outcome)
 
     @router.post(PATH + "/{system}/{verb}")
     def act(request: Request, system: Destination, verb: Verb) -> Response:
-        change = desk.operations.pause if verb == "pause" else desk.operations.resume
+        change = operator.operations.pause if verb == "pause" else operator.operations.resume
         reason = field(request, "reason")[:LONGEST_REASON] or None
         outcome = Outcome(change(system, actor=operator_of(request), reason=reason))
         if verb == "resume":
-            desk.dispatcher.send_sweep()
+            operator.dispatcher.send_sweep()
         return tell(page, request, PATH, outcome)
 
     return router
 
 
-def _wish(system: str, verb: Verb) -> Wish:
+def _confirmation(system: str, verb: Verb) -> Confirmation:
     path = f"{PATH}/{system}/{verb}"
     if verb == "pause":
-        return Wish(f"Pause {system}", "Pause", path, PATH, warning=_PAUSED)
-    return Wish(f"Resume {system}", "Resume", path, PATH, warning=_RESUMED)
+        return Confirmation(f"Pause {system}", "Pause", path, PATH, warning=_PAUSED)
+    return Confirmation(f"Resume {system}", "Resume", path, PATH, warning=_RESUMED)
 
 
 def _listed(page: Page) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from worker.clients.base import ApiClient
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.transport import Answer
 from worker.sandbox.seeds import seed_records
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 KEY = "hunter2-frontcore"
 HTML = b"<!DOCTYPE html><html><body>Under maintenance</body></html>"
@@ -34,7 +34,9 @@ class Access:
 
 
 def client(account: StubTransport, **options: Any) -> FrontcoreClient:
-    api = ApiClient("frontcore", base_url=str(Access().base_url), transport=account, redact=SecretBook([KEY]).redact)
+    api = ApiClient(
+        "frontcore", base_url=str(Access().base_url), transport=account, redact=SecretRegistry([KEY]).redact
+    )
     return FrontcoreClient(Access(), api=api, **options)
 
 

@@ -35,7 +35,7 @@ from worker.errors import (
     UnexpectedResponseError,
 )
 from worker.settings.settings import FrontcoreSettings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 # The client
 
@@ -47,7 +47,7 @@ def test_a_client_cannot_be_made_when_something_is_not_set(access: Access) -> No
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
-    book = SecretBook()
+    book = SecretRegistry()
     FrontcoreClient(FrontcoreSettings(api_key=SecretStr(KEY)), secrets=book).close()
     assert book.values() == (KEY,)
 

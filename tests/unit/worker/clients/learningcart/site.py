@@ -17,7 +17,7 @@ from worker.clients.learningcart.client import CustomerFields, LearningCartClien
 from worker.errors import (
     ApiError,
 )
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 PASSWORD = "hunter2-learningcart"
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
@@ -84,7 +84,7 @@ class Vendor(StubTransport):
 
 
 def client(vendor: Vendor, **options: Any) -> LearningCartClient:
-    book = options.pop("secrets", None) or SecretBook()
+    book = options.pop("secrets", None) or SecretRegistry()
     access = options.pop("access", Access())
     api = ApiClient("learningcart", base_url=access.base_url, transport=vendor, redact=book.redact)
     return LearningCartClient(access, api=api, secrets=book, **options)

@@ -37,7 +37,7 @@ from worker.errors import (
     UnexpectedResponseError,
 )
 from worker.settings.settings import LearningCartSettings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 
 def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
@@ -49,7 +49,7 @@ def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
     settings = LearningCartSettings(site_hostname="a.test", username="u", password=SecretStr(PASSWORD))
-    book = SecretBook()
+    book = SecretRegistry()
     made = LearningCartClient(settings, secrets=book)
     assert book.values() == (PASSWORD,)
     assert PASSWORD not in repr(made)

@@ -35,7 +35,7 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 LIST = "getOrdersByDate"
 
@@ -202,7 +202,7 @@ def test_the_call_was_not_carried_out_when_the_second_token_cannot_be_had() -> N
 
 
 def test_a_token_is_asked_for_and_learned_when_the_operator_checks() -> None:
-    book = SecretBook()
+    book = SecretRegistry()
     token = client(Vendor(answer(ORDER)), secrets=book).request_token()
     assert token.value.get_secret_value() == guid(1)
     assert token.lifetime == timedelta(hours=1)

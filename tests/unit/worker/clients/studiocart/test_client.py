@@ -29,7 +29,7 @@ from worker.errors import (
     UnexpectedResponseError,
 )
 from worker.settings.settings import StudiocartSettings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 KEY = "hunter2-studiocart"
 HTML = b"<!DOCTYPE html><html><body>Under maintenance</body></html>"
@@ -49,7 +49,7 @@ class Access:
 
 def client(site: StubTransport, **options: Any) -> StudiocartClient:
     access = Access(parameters_in=options.pop("parameters_in", "body"))
-    book = SecretBook([KEY])
+    book = SecretRegistry([KEY])
     api = ApiClient("studiocart", base_url=str(access.base_url), transport=site, redact=book.redact)
     return StudiocartClient(access, api=api, **options)
 
@@ -82,7 +82,7 @@ def test_a_client_cannot_be_made_when_something_is_not_set(access: Access) -> No
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
-    book = SecretBook()
+    book = SecretRegistry()
     settings = StudiocartSettings(base_url="https://shop.example.test/wp-json/sc/v1", api_key=SecretStr(KEY))
     StudiocartClient(settings, secrets=book).close()
     assert book.values() == (KEY,)

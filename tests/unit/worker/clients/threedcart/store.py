@@ -19,7 +19,7 @@ from worker.clients.threedcart.models import CartFields
 from worker.errors import (
     ApiError,
 )
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 CAPTURES = Path(__file__).parents[4] / "captures" / "threedcart"
 PRIVATE_KEY, TOKEN = "hunter2-private", "hunter2-token"
@@ -44,7 +44,7 @@ class Access:
 
 
 def client(store: StubTransport, **options: Any) -> ThreedcartClient:
-    book = SecretBook([PRIVATE_KEY, TOKEN])
+    book = SecretRegistry([PRIVATE_KEY, TOKEN])
     api = ApiClient("threedcart", base_url=str(Access().base_url), transport=store, redact=book.redact)
     return ThreedcartClient(Access(), api=api, **options)
 

@@ -44,7 +44,7 @@ from worker.errors import (
     UnexpectedResponseError,
 )
 from worker.settings.settings import ThreedcartSettings
-from worker.text.redaction import SecretBook
+from worker.text.redaction import SecretRegistry
 
 
 def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
@@ -54,7 +54,7 @@ def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
-    book = SecretBook()
+    book = SecretRegistry()
     settings = ThreedcartSettings(
         secure_url="store.example", private_key=SecretStr(PRIVATE_KEY), token=SecretStr(TOKEN)
     )
