@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,7 +17,8 @@ _HEADINGS: Final = {
     "first": ("first", "first name", "firstname", "first_name", "given name", "vorname", "fornavn", "prenom"),
     "last": ("last", "last name", "lastname", "last_name", "surname", "family name", "nachname", "etternavn", "nom"),
 }
-_BETWEEN_ANGLES: Final = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<email>[^<>]+)>\s*[;,]?\s*")
+_LONGEST_LINE: Final = 1_000
+"""Characters. No person's line is longer; what is, is not a list of people."""
 
 
 class PeopleListError(CartbridgeError):
@@ -35,6 +35,8 @@ def read_people(text: str) -> list[Person]:
         raise PeopleListError("The list is empty: a line for each person, as email, first name, last name.")
     if len(lines) > MOST_PEOPLE:
         raise PeopleListError(f"The list has more than {MOST_PEOPLE} lines.")
+    if too_long := next((number for number, line in lines if len(line) > _LONGEST_LINE), None):
+        raise PeopleListError(f"Line {too_long} is longer than {_LONGEST_LINE} characters.")
     delimiter = max(",;\t", key=lines[0][1].count)
     rows = [(number, _cells(line, delimiter)) for number, line in lines]
     heading = _heading(rows[0][1])
@@ -44,10 +46,11 @@ def read_people(text: str) -> list[Person]:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    found = _BETWEEN_ANGLES.fullmatch(line)
-    if found is not None:
-        first, _, last = found["name"].strip("\"' ").rpartition(" ")
-        return [found["email"], first or last, last if first else ""]
+    name, opening, rest = line.partition("<")
+    email, closing, tail = rest.partition(">")
+    if opening and closing and tail.strip() in {"", ",", ";"}:
+        first, _, last = name.strip("\"' \t").rpartition(" ")
+        return [email, first or last, last if first else ""]
     return [" ".join(cell.split()) for cell in next(csv.reader(io.StringIO(line), delimiter=delimiter), [])]
 
 

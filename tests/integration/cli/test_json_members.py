@@ -18,15 +18,15 @@ __all__ = ["ledger", "untouched_process"]
 RUN = (
     "id workflow key state reason source order_id completion_id line_id seat_id title email grant attempts "
     "failed_attempts generation result_id parent_id note next_attempt_at created_at updated_at finished_at advice "
-    "action"
+    "action actions"
 )
 ORDER = (
     "source order_id state reason status payment buyer_email buyer_name total renewal before_start version created_at "
-    "first_seen_at updated_at advice action"
+    "first_seen_at updated_at advice action actions"
 )
 DELIVERY = (
     "id source order_id via actor state reason note duplicate attempts received_at next_attempt_at finished_at advice "
-    "action"
+    "action actions"
 )
 COMPLETION = (
     "id state customer_id email name course_id course_name score started_at completed_at first_seen_at updated_at "
@@ -46,7 +46,7 @@ MEMBERS = {
     "completions list": COMPLETION,
     "completions show COMPLETION": COMPLETION,
     "status": STATUS,
-    "why studiocart/1109": "subject answer action tone orders runs timeline omitted",
+    "why studiocart/1109": "subject answer action actions tone orders runs timeline omitted",
     "offers check": "file ok problems",
     "check": "ok verdict findings warnings",
 }

@@ -59,6 +59,7 @@ READERS = {
     "worker/clients/events.py": "tests/unit/worker/clients/test_events.py",
     "worker/settings/types.py": "tests/unit/worker/settings/test_types.py",
     "workflows/planning/offers.py": "tests/unit/workflows/planning/test_offers.py",
+    "workflows/operations/people_list.py": "tests/unit/workflows/operations/test_people_list.py",
 }
 """Each module that decodes a text from outside, and the test that attacks it."""
 YEAR = timedelta(days=366)

@@ -38,3 +38,13 @@ def test_names_and_addresses_are_told_apart_when_they_are_pasted_from_a_mail() -
 def test_a_list_is_refused_whole_when_a_line_is_wrong(text: str, problem: str) -> None:
     with pytest.raises(PeopleListError, match=problem):
         read_people(text)
+
+
+@pytest.mark.parametrize("unit", ["<", ">", '"', " ", "\x00", "\u202e", ",", "a@b.no <", "\ud800", "=cmd()", "\u2028"])
+@pytest.mark.parametrize("size", [1, 999, 200_000])
+def test_a_list_is_read_or_refused_when_it_is_hostile(unit: str, size: int) -> None:
+    for text in (unit * size, f"jane@x.example,Jane,{unit * size}", f"{unit * size} <jane@x.example>"):
+        try:
+            read_people(text)
+        except PeopleListError:
+            continue
