@@ -23,7 +23,8 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
-from worker.ledger.tables.runs import cursors, deliveries, orders
+from worker.ledger.tables.periodic import list_polls
+from worker.ledger.tables.runs import deliveries, orders
 from worker.sources.order import Order
 from worker.sources.source import Unreadable
 from workflows.ingest import deliveries as hints
@@ -232,5 +233,5 @@ def test_the_lease_of_the_catalog_is_let_go_of_when_a_product_cannot_be_read(led
             raise InvalidOperation
 
     assert refresh(ledger, Site(), holder="one", clock=clock) is False
-    [row] = rows(ledger, cursors)
+    [row] = rows(ledger, list_polls)
     assert (row.failures, row.lease_until) == (1, None)
