@@ -7,15 +7,20 @@ the servers.
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import sys
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.integration.servers import PostgresServer, RedisServer, ServerUnavailableError
 from tests.unit.session_ledger import SessionLedger
 from worker.ledger.session import Ledger
+from worker.observability.logs import QUIET_LOGGERS
 
 SERVERS_ARE_REQUIRED = os.environ.get("CARTBRIDGE_REQUIRE_SERVERS", "") not in {"", "0"}
 """Set by .ci/run: there, an integration test that would be skipped fails, so that a green run has really run."""
@@ -31,12 +36,25 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Hide the operator's settings from every test and fixture, and from the processes they start."""
+    """Hide the operator's settings from every test, and take back what a command sets for its whole process.
+
+    A command that left its level behind would hide the next test's warnings from it.
+    """
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("CARTBRIDGE_")}
+    root = logging.getLogger()
+    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
     try:
         return (yield)
     finally:
         os.environ.update(hidden)
+        root.handlers[:] = handlers
+        if root.level != level or structlog.is_configured():
+            root.setLevel(level)
+            logging.captureWarnings(capture=False)
+            for name in QUIET_LOGGERS:
+                logging.getLogger(name).setLevel(logging.NOTSET)
+            structlog.reset_defaults()
+        sys.excepthook, threading.excepthook = hooks
 
 
 def pytest_collection_finish() -> None:

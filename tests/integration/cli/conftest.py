@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
@@ -22,20 +18,6 @@ Run = Callable[..., Result]
 
 
 _built = lru_cache(get_command)
-
-
-@pytest.fixture(autouse=True)
-def untouched_process() -> Iterator[None]:
-    """Take back what a command sets for its whole process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    hooks = sys.excepthook, threading.excepthook
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
 
 
 @pytest.fixture

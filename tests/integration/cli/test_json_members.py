@@ -7,13 +7,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from tests.integration.cli.test_listings import ledger, untouched_process
+from tests.integration.cli.test_listings import ledger
 from tests.unit.worker.ledger.rows import NOW, add_attempt, add_cursor, add_delivery, add_event, add_order, add_run
 from worker.cli.app import app
 from worker.ledger.follow_on.completions import add_completion
 from worker.ledger.session import Ledger
 
-__all__ = ["ledger", "untouched_process"]
+__all__ = ["ledger"]
 
 RUN = (
     "id workflow key state reason source order_id completion_id line_id seat_id title email grant attempts "

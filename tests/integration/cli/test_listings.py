@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from tests.unit.worker.ledger.rows import (
@@ -25,18 +21,6 @@ from worker.cli.app import app
 from worker.ledger.session import Ledger
 from worker.ledger.views.listing import list_deliveries, list_orders, list_runs
 from worker.ledger.views.lookup import find_runs, suggestions
-
-
-@pytest.fixture(autouse=True)
-def untouched_process() -> Iterator[None]:
-    """Take back what a command sets for its whole process."""
-    root = logging.getLogger()
-    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
-    yield
-    root.handlers[:], root.level = handlers, level
-    logging.captureWarnings(capture=False)
-    sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import sqlite3
 import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
@@ -44,18 +40,6 @@ SEATS = sorted(
         (email_of(BUNDLE), 602),
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def untouched_process() -> Iterator[None]:
-    """Take back what a command sets for its whole process."""
-    root = logging.getLogger()
-    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
-    yield
-    root.handlers[:], root.level = handlers, level
-    logging.captureWarnings(capture=False)
-    sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
 
 
 class SqliteCopy:
