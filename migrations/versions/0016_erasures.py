@@ -39,7 +39,7 @@ def upgrade() -> None:
         _allow_on_postgresql()
 
 
-def _json() -> TypeEngine[object]:
+def _json() -> TypeEngine[Any]:
     return sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
 

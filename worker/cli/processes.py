@@ -208,5 +208,5 @@ def _refuse_memory(settings: Settings, command: str) -> None:
     if settings.embedded:
         raise ConfigurationError(
             f"`cartbridge {command}` needs a broker that processes share, and CARTBRIDGE_BROKER_URL is memory://. "
-            "Set it to redis://… or amqp://…, or run `cartbridge up`."
+            "Set it to redis://…, or run `cartbridge up`."
         )

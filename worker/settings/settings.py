@@ -122,8 +122,7 @@ class Settings(BaseSettings):
     )
     broker_url: BrokerUrl = Field(
         SecretStr("memory://"),
-        description="The message broker: memory:// for one process (cartbridge up); "
-        "redis://HOST/0 or amqp://HOST for several.",
+        description="The message broker: memory:// for one process (cartbridge up); redis://HOST/0 for several.",
     )
     offers_file: Path = Field(Path("offers.toml"), description="The offers: which product grants which course.")
     allow_http: bool = Field(

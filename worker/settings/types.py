@@ -24,7 +24,7 @@ _STATUS_ID = re.compile(r"[1-9][0-9]{0,8}")
 
 YEAR_SECONDS = 366 * 24 * 3600.0
 """The longest duration taken: far beyond it `timedelta` and socket timeouts overflow."""
-BROKER_SCHEMES = ("memory", "redis", "rediss", "amqp", "amqps", "pyamqp")
+BROKER_SCHEMES = ("memory", "redis", "rediss")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _ROUTE = re.compile(r"/[\w./~-]*")
 
@@ -171,8 +171,8 @@ def _broker_url(value: SecretStr) -> SecretStr:
     except ValueError:
         raise _refuse("should be a URL; a password in it is percent-encoded") from None
     if parts.scheme not in BROKER_SCHEMES or "://" not in text:
-        # File-system and SQL transports exist and lose a killed worker's message.
-        raise _refuse("should begin with memory://, redis://, rediss://, amqp:// or amqps://")
+        # File-system and SQL transports lose a killed worker's message; AMQP's processes could not share a rate limit.
+        raise _refuse("should begin with memory://, redis:// or rediss://")
     if "@" in parts.path:
         raise _refuse("should be a URL; a password in it is percent-encoded")
     return SecretStr(text)

@@ -62,7 +62,7 @@ def _about_processes(settings: Settings) -> Iterator[str]:
     if settings.embedded and not settings.on_sqlite:
         yield (
             "CARTBRIDGE_BROKER_URL is memory:// beside a PostgreSQL ledger: only `cartbridge up` can work so; "
-            "separate web, worker and beat processes need redis:// or amqp://."
+            "separate web, worker and beat processes need redis://."
         )
     if settings.on_sqlite and not settings.embedded:
         yield (

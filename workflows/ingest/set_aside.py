@@ -79,7 +79,7 @@ def settle_absent(connection: Connection, source: str, fingerprints: Collection[
     return _settle(connection, absent, now=now)
 
 
-def _open(connection: Connection, source: str) -> list[Row[tuple[str, str | None, dict[str, str] | None]]]:
+def _open(connection: Connection, source: str) -> list[Row[str, str | None, dict[str, str] | None]]:
     statement = select(deliveries.c.id, deliveries.c.order_id, deliveries.c.body).where(
         deliveries.c.state == DeliveryState.REVIEW,
         deliveries.c.reason == Reason.RECORD_UNREADABLE,

@@ -58,9 +58,9 @@ def learners_of(order: Order) -> list[Learner]:
     return [seat.learner for line in order.lines for seat in line.seats if seat.learner is not None]
 
 
-def _known_runs(connection: Connection, keys: set[str]) -> dict[str, list[Row[Any]]]:
+def _known_runs(connection: Connection, keys: set[str]) -> dict[str, list[Row[*tuple[Any, ...]]]]:
     """The enrolments of each address, oldest first."""
-    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    found: defaultdict[str, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
     columns = (runs.c.email_key, runs.c.learner, runs.c.grant, runs.c.state, runs.c.reason)
     places = (runs.c.source, runs.c.order_id, runs.c.line_id, runs.c.seat_id)
     query = select(*columns, *places).where(runs.c.email_key.in_(sorted(keys)), runs.c.workflow == ENROLMENT)

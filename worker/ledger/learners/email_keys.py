@@ -95,7 +95,7 @@ def _settle_lane(connection: Connection, lane: str) -> None:
     found = connection.execute(
         select(runs.c.id, runs.c.email, runs.c.email_key, runs.c.state).where(runs.c.lane == lane)
     ).all()
-    by_key: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    by_key: defaultdict[str, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
     for run in found:
         if run.email_key is not None:
             by_key[run.email_key].append(run)

@@ -28,7 +28,9 @@ def normal_text(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def rows_naming(connection: Connection, key: str, document: Column[Any], *columns: Column[Any]) -> list[Row[Any]]:
+def rows_naming(
+    connection: Connection, key: str, document: Column[Any], *columns: Column[Any]
+) -> list[Row[*tuple[Any, ...]]]:
     """The rows whose JSON names an email: their `columns`, and the JSON as `payload`. Goes through all: asked rarely.
 
     What JSON may escape is any text to the database, and looked at here.

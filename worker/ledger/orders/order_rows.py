@@ -343,7 +343,7 @@ def fetched_at(connection: Connection, source: str, order_id: str) -> datetime:
     )
 
 
-def delivery_state(connection: Connection, delivery_id: str) -> Row[Any]:
+def delivery_state(connection: Connection, delivery_id: str) -> Row[*tuple[Any, ...]]:
     """A delivery's `state`, `reason` and `note`."""
     return connection.execute(
         select(deliveries.c.state, deliveries.c.reason, deliveries.c.note).where(deliveries.c.id == delivery_id)

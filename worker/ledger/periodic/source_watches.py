@@ -56,7 +56,7 @@ def _watch(row: Row[Any]) -> Watch:
     return Watch(**{each.name: getattr(row, each.name) for each in fields(Watch)})
 
 
-def poll_state(connection: Connection, source: str) -> Row[Any] | None:
+def poll_state(connection: Connection, source: str) -> Row[datetime | None, str | None] | None:
     """A source's `last_success_at` and `last_error`; None before its first poll."""
     return connection.execute(
         select(cursors.c.last_success_at, cursors.c.last_error).where(cursors.c.source == source)

@@ -123,7 +123,7 @@ def test_the_shared_storage_is_asked_again_when_some_seconds_have_passed(time: T
 
 @pytest.mark.parametrize(
     ("broker_url", "shared"),
-    [("memory://", False), ("amqp://h", False), ("redis://127.0.0.1:1/0", True), ("rediss://127.0.0.1:1/0", True)],
+    [("memory://", False), ("redis://127.0.0.1:1/0", True), ("rediss://127.0.0.1:1/0", True)],
 )
 def test_processes_share_the_rate_when_their_broker_is_redis(broker_url: str, shared: bool) -> None:
     assert (shared_storage(broker_url) is not None) is shared
