@@ -57,7 +57,7 @@ def signed_in(chromium: Browser, site: Site) -> StorageState:
         page = context.new_page()
         page.goto("/login")
         page.get_by_label("Your name").fill(NAME)
-        page.get_by_label("Admin password").fill(PASSWORD)
+        page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(f"{site.url}/")
         return context.storage_state()

@@ -123,7 +123,7 @@ def page(signed_in: BrowserContext) -> Iterator[Page]:
 def sign_in(page: Page) -> None:
     """On the login page."""
     page.get_by_label("Your name").fill("Ann")
-    page.get_by_label("Admin password").fill(PASSWORD)
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Today")).to_be_visible()
 
@@ -133,10 +133,10 @@ def test_operator_comes_back_to_where_he_was_going_when_signed_in(browser: Brows
     page = context.new_page()
     page.goto("/runs?state=review")
     page.get_by_label("Your name").fill("Ann")
-    page.get_by_label("Admin password").fill("wrong")
-    page.get_by_label("Admin password").press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("That is not the admin password.")
-    page.get_by_label("Admin password").fill(PASSWORD)
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_label("Password").press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("That name and password do not belong together.")
+    page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{url}/runs?state=review")
     page.get_by_role("button", name="Sign out").click()

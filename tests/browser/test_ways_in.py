@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.browser.conftest import NewPage
 from tests.browser.site import Site
 from worker.ledger.tables.runs import learners
 from worker.sandbox import Fault
+from workflows.operations.notes import note_order
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +38,9 @@ def pages(site: Site) -> dict[str, str]:
     order_id = site.sell(email)
     run_id = site.run_of(order_id, state="succeeded")
     site.change(order_id, customer_lastname="Lopez-Diaz")
+    text = "Her employer pays.\n\nAsk for Mr Olsen-of-the-very-long-name-without-any-space-in-it-anywhere."
+    about: dict[str, Any] = {"actor": "operator:Kari", "dry_run": False, "now": datetime.now(UTC)}
+    note_order(site.product.ledger, "studiocart", order_id, text, **about)
     failed = site.sell_and_fail("omar.haddad@example.test")
     review = site.run_of(site.sell("li.wei@example.test", "Fire warden", site.new_product()), state="review")
     with site.product.ledger.read() as connection:
@@ -55,6 +60,7 @@ def pages(site: Site) -> dict[str, str]:
         "bulk": "/replay",
         "offers": "/offers",
         "systems": "/systems",
+        "activity": "/activity",
         "pause": "/systems/learningcart/pause",
         "nothing": "/runs/nobody",
     }

@@ -25,6 +25,7 @@ from worker.cli.commands import (
     status,
     why,
 )
+from worker.cli.commands.operators import accounts, activity
 from worker.cli.commands.privacy import export, forget, retention
 from worker.cli.commands.seats import command as seats
 from worker.cli.context import Opening
@@ -83,6 +84,8 @@ app.add_typer(orders.app, name="orders", rich_help_panel=LOOK)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=LOOK)
 app.add_typer(completions.app, name="completions", rich_help_panel=LOOK)
 app.add_typer(offers.app, name="offers", rich_help_panel=LOOK)
+app.command("activity", rich_help_panel=LOOK)(activity.activity_command)
+app.add_typer(accounts.app, name="operators", rich_help_panel=ACT)
 app.command("ingest", rich_help_panel=ACT)(ingest.ingest_command)
 app.command("backfill", rich_help_panel=ACT)(backfill.backfill_command)
 app.command("reconcile", rich_help_panel=ACT)(reconcile.reconcile_command)

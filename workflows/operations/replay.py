@@ -25,6 +25,7 @@ from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader
+from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
 from workflows.operations.seats import SeatNaming
@@ -134,10 +135,9 @@ class Operations:
             return Replayed(row.id, NOTHING, f"{message} {found.sentence} {found.action}", actions=found.actions)
         if recorded is None:
             return Replayed(row.id, PLANNED, f"would plan {name} again", calls=describe_plan(plan))
-        if reason is not None:
-            now, detail = self._clock(), {"from": known.state}
-            with self._ledger.write() as connection:
-                _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail=detail)
+        now, detail = self._clock(), {"from": known.state}
+        with self._ledger.write() as connection:
+            _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail=detail)
         return Replayed(
             row.id,
             PLANNED,
@@ -286,6 +286,10 @@ class Operations:
     def reopen(self, run_id: str, *, actor: str, reason: str, dry_run: bool = False) -> str:
         """As `workflows.operations.reopening.reopen`."""
         return reopen(self._ledger, run_id, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
+
+    def note(self, source: str, order_id: str, text: str, *, actor: str, dry_run: bool = False) -> str:
+        """As `workflows.operations.notes.note_order`."""
+        return note_order(self._ledger, source, order_id, text, actor=actor, dry_run=dry_run, now=self._clock())
 
     def pause(self, system: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
         """As `workflows.operations.pausing.pause`."""

@@ -21,10 +21,12 @@ from worker.ledger.learners import tombstones
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
 from worker.ledger.learners.erasure_replay import forget_again, write_missing
+from worker.ledger.orders.order_notes import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.erasures import erased_places, erasure_keys
+from worker.ledger.tables.order_notes import order_notes
 from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import (
     attempts,
@@ -60,6 +62,8 @@ def plant(ledger: Ledger) -> None:
         detail = {"step": "add_customer", "error": quote}
         connection.execute(events.insert().values(**about, kind="run_failed", detail=detail))
         connection.execute(events.insert().values(**about, kind="run_replayed", reason=typed, detail={}))
+        for order_id in ("1109", "1300"):
+            add_note(connection, "studiocart", order_id, f"Ask <{MARKED.email}>", actor="operator:ann", now=NOW)
         alone = {"at": NOW, "actor": "operator:ann", "kind": "system_paused", "system": "learningcart", "detail": {}}
         connection.execute(events.insert().values(**alone, reason=f"asked by {MARKED.first_name} {MARKED.last_name}"))
         connection.execute(
@@ -113,6 +117,9 @@ def test_no_text_names_a_person_when_they_were_forgotten(ledger: Ledger) -> None
     assert {"run_failed", "run_replayed"} <= {row.kind for row in rows(ledger, events)}
     (attempt,) = (row for row in rows(ledger, attempts) if row.number == 9)
     assert attempt.error == "InvalidRequestError: [erased]"
+    # Of their own orders a note goes whole; another keeps what it says of others.
+    notes = {row.order_id: row.text for row in rows(ledger, order_notes)}
+    assert notes == {"1109": "[erased]", "1300": "Ask <[erased]>"}
 
 
 def test_trail_never_holds_a_person_when_a_reason_is_typed_and_a_refusal_quoted(ledger: Ledger) -> None:

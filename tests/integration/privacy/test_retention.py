@@ -17,9 +17,11 @@ from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.learners import retention
 from worker.ledger.learners.retention import RAW, RetentionDays
+from worker.ledger.orders.order_notes import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState
+from worker.ledger.tables.order_notes import order_notes
 from worker.ledger.tables.runs import attempts, completions, deliveries, events, order_versions, outbox, runs
 from worker.sources.order import Payment
 
@@ -53,6 +55,7 @@ def old(ledger: Ledger) -> str:
         record_event(connection, at=NOW, kind="run_failed", actor="engine", run_id=run_id, detail=detail)
         add_event(connection, "enrolment.succeeded", {"email": JANE.email}, now=NOW)
         connection.execute(update(outbox).values(state="sent"))
+        add_note(connection, "studiocart", "1109", "her aunt rang", actor="operator:ann", now=NOW)
         named = {"key": "5/77/-", "state": "began", "customer_id": "5", "course_id": "77"}
         completion_rows.add_completion(connection, {**named, "email": JANE.email, "name": "Jane Doe"}, now=NOW)
     return run_id
@@ -66,6 +69,7 @@ def test_what_is_too_old_goes_and_the_books_stay(ledger: Ledger, old: str) -> No
         "attempt_texts": 1,
         "event_texts": 2,
         "sent_messages": 1,
+        "order_notes": 1,
         "completions": 1,
     }
     told: list[tuple[str, int]] = []
@@ -79,6 +83,7 @@ def test_what_is_too_old_goes_and_the_books_stay(ledger: Ledger, old: str) -> No
     assert reasons["run_replayed"] == ("[expired]", None)
     assert reasons["run_resolved"] == ("given to the aunt", None)
     assert reasons["run_failed"] == (None, "InvalidRequestError: [expired]")
+    assert [row.text for row in rows(ledger, order_notes)] == ["[expired]"]
     assert rows(ledger, outbox)[0].payload == RAW
     assert (rows(ledger, completions)[0].email, rows(ledger, completions)[0].name) == ("", "")
     (run,) = rows(ledger, runs)

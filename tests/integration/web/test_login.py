@@ -114,7 +114,7 @@ def test_refusal_is_in_the_audit_trail_without_name_and_password_when_it_is_wron
     with capture_logs() as lines:
         answer = stranger.sign_in("slipped-password", "wrong-password")
     assert answer.status_code == 401
-    assert "That is not the admin password." in answer.text
+    assert "That name and password do not belong together." in answer.text
     assert stranger.get("/").status_code == 303
     with ledger.read() as connection:
         (row,) = connection.execute(select(events)).all()
@@ -123,8 +123,8 @@ def test_refusal_is_in_the_audit_trail_without_name_and_password_when_it_is_wron
     assert "slipped-password" not in f"{row}{lines}"
 
 
-@pytest.mark.parametrize("name", ["", "x" * 61, "a\x07b"])
-def test_login_asks_for_a_name_when_it_cannot_be_one(stranger: Browser, ledger: Ledger, name: str) -> None:
+@pytest.mark.parametrize("name", ["x" * 61, "a\x07b"])
+def test_login_refuses_a_name_when_it_cannot_be_one(stranger: Browser, ledger: Ledger, name: str) -> None:
     answer = stranger.sign_in(name)
     assert answer.status_code == 422
     assert trail(ledger) == []

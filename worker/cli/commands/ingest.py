@@ -41,8 +41,8 @@ def ingest_command(
                 failed = True
                 continue
             results.append(result)
-            if reason and not dry_run:
-                _record_reason(runtime, result, reason)
+            if not dry_run:
+                _record_act(runtime, result, reason)
             failed = failed or not result.ok
             if not as_json:
                 _print_result(result, dry_run=dry_run)
@@ -52,7 +52,7 @@ def ingest_command(
         raise typer.Exit(FAILED)
 
 
-def _record_reason(runtime: Runtime, result: IngestResult, reason: str) -> None:
+def _record_act(runtime: Runtime, result: IngestResult, reason: str | None) -> None:
     from worker.ledger.events import record_event
 
     with runtime.ledger.write() as connection:

@@ -1,4 +1,4 @@
-"""`cartbridge orders`: list, show."""
+"""`cartbridge orders`: list, show, note."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsCsv, AsJson, Limit, OfReason, OfSource, Since, Until
+from worker.cli.arguments import AsCsv, AsJson, DryRun, Limit, OfReason, OfSource, Since, Until, Yes
 from worker.cli.commands.deliveries import deliveries_table
 from worker.cli.commands.runs import runs_table
-from worker.cli.context import opening_of
+from worker.cli.context import current_actor, opening_of
 from worker.cli.output import (
     cell,
     console,
@@ -106,6 +106,24 @@ def show_command(
         _print_order(found, story)
 
 
+@app.command("note")
+def note_command(
+    context: typer.Context,
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="SOURCE/ORDER, or its number.", show_default=False)],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What others should know.", show_default=False)],
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- one order, named, and nothing is sent: nothing is asked
+) -> None:
+    """Write a note on an order, for whoever looks at it next. It stands in its story, and goes with `forget`."""
+    from worker.ledger.views.lookup import one_order
+
+    with opening_of(context).runtime() as runtime:
+        with runtime.ledger.read() as connection:
+            source, order_id = one_order(connection, order)
+        typer.echo(runtime.operations.note(source, order_id, text, actor=current_actor(), dry_run=dry_run))
+
+
 def _orders_table(orders: Sequence[OrderItem]) -> Table:
     rows = [
         [
@@ -158,6 +176,9 @@ def _print_order(order: OrderDetail, story: Story) -> None:
         out.print(_versions_table(order.versions))
     if order.runs:
         out.print(runs_table(order.runs, title="Runs"))
+    if order.notes:
+        notes = [[cell(clock(each.at)), cell(each.actor), cell(each.text)] for each in order.notes]
+        out.print(table(("at (UTC)", "by", "note"), notes, wrapped=("note",), title="Notes"))
     if order.deliveries:
         out.print(deliveries_table(order.deliveries, title="Deliveries"))
 

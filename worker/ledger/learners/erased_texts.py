@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, tuple_, update
 
+from worker.ledger.tables.order_notes import order_notes
 from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, events, outbox, pauses, runs, steps
@@ -34,6 +35,7 @@ TEXTS: Final[tuple[Column[Any], ...]] = (
     pauses.c.reason,
     breakers.c.last_error,
     recoveries.c.reason,
+    order_notes.c.text,
     events.c.reason,
     events.c.detail,
 )

@@ -21,6 +21,7 @@ from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
 from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
 from worker.ledger.orders.named_seats import forget_named, of_person
+from worker.ledger.orders.order_notes import erase_notes
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
 from worker.ledger.runs import transitions
 from worker.ledger.states import RunState
@@ -137,6 +138,7 @@ def forget(
         removed += _forget_in_order(connection, source, order_id, person, replace)
     removed["runs"] += _forget_runs(connection, person, words, replace)
     removed["named_seats"] += forget_named(connection, person.email)
+    removed["order_notes"] += erase_notes(connection, person.orders)
     removed["completions"] += connection.execute(
         update(completions)
         .where(completions.c.email_key == person.email)

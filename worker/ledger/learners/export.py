@@ -13,6 +13,7 @@ from worker.ledger.learners.erasure import Person, words_of
 from worker.ledger.learners.mentions import rows_naming
 from worker.ledger.orders.named_seats import of_person
 from worker.ledger.tables.carts import carts
+from worker.ledger.tables.order_notes import order_notes
 from worker.ledger.tables.runs import (
     attempts,
     completions,
@@ -114,6 +115,8 @@ def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iter
             for each in _rows(connection, deliveries, *mine, by=(deliveries.c.received_at,))
         ]
         about = (events.c.source == source, events.c.order_id == order_id, events.c.run_id.is_(None))
+        mine = (order_notes.c.source == source, order_notes.c.order_id == order_id)
+        shape["notes"] = _rows(connection, order_notes, *mine, by=(order_notes.c.at,))
         shape["events"] = _rows(connection, events, *about, by=(events.c.id,))
         yield shape
 

@@ -34,6 +34,7 @@ from worker.ledger.periodic import periodic_tasks
 from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState
+from worker.ledger.tables.order_notes import order_notes
 from worker.ledger.tables.runs import (
     attempts,
     completions,
@@ -44,7 +45,7 @@ from worker.ledger.tables.runs import (
     outbox,
     runs,
 )
-from worker.text.personal_text import EXPIRED, has_prose
+from worker.text.personal_text import ERASED, EXPIRED, has_prose
 
 RAW: Final = {"expired": True}
 _MARKS: Final = ('{"expired": true}', '{"forgotten": true}')
@@ -229,6 +230,16 @@ def _drop_messages(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     connection.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(payload=RAW))
 
 
+def _old_notes(_: Connection, before: datetime) -> ColumnElement[bool]:
+    return and_(order_notes.c.at < before, order_notes.c.text.not_in((EXPIRED, ERASED)))
+
+
+def _drop_notes(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """That somebody wrote stays."""
+    mine = order_notes.c.id.in_([row.id for row in rows])
+    connection.execute(update(order_notes).where(mine).values(text=EXPIRED))
+
+
 # Completions
 
 
@@ -256,6 +267,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     ),
     "event_texts": _Rule((events.c.id,), _old_event_texts, _drop_event_texts, lambda days: days.texts),
     "sent_messages": _Rule((outbox.c.id,), _old_messages, _drop_messages, lambda days: days.texts),
+    "order_notes": _Rule((order_notes.c.id,), _old_notes, _drop_notes, lambda days: days.texts),
     "completions": _Rule((completions.c.id,), _old_completions, _drop_names, lambda days: days.completions),
 }
 """By the name it is told under."""

@@ -18,6 +18,8 @@ NEEDS_PERSON = "state IN ('review', 'failed')"
 IN_REVIEW = "state = 'review'"
 SUCCEEDED = "state = 'succeeded'"
 OTHER_SYSTEM = "system <> 'learningcart'"
+OPERATORS_ACTED = "actor NOT IN ('engine', 'source') OR kind = 'system_paused'"
+"""Also pauses that a refused credential set."""
 
 RUN_INDEXES = (
     _partial("ix_runs_needs_reason", "state", "reason", "created_at", "id", of=NEEDS_PERSON),
@@ -34,6 +36,7 @@ ORDER_INDEXES = (
     Index("ix_orders_buyer_name", "buyer_name", postgresql_ops={"buyer_name": "text_pattern_ops"}),
 )
 DELIVERY_INDEXES = (_partial("ix_deliveries_needs_reason", "state", "reason", "received_at", of=IN_REVIEW),)
+EVENT_INDEXES = (_partial("ix_events_activity", "at", "id", of=OPERATORS_ACTED),)
 LEARNER_INDEXES = (Index("ix_learners_email_begins", "email_key", postgresql_ops={"email_key": "text_pattern_ops"}),)
 
 

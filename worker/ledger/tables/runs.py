@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer,
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
+from worker.ledger.tables import page_indexes
 from worker.ledger.tables.base import json_column, moment
-from worker.ledger.tables.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
 
 LedgerModel = SQLModel
 
@@ -21,7 +21,7 @@ class Delivery(SQLModel, table=True):
         Index("ix_deliveries_due", "state", "next_attempt_at"),
         Index("ix_deliveries_order", "source", "order_id"),
         Index("ix_deliveries_received_at", "received_at"),
-        *DELIVERY_INDEXES,
+        *page_indexes.DELIVERY_INDEXES,
     )
 
     id: str = Field(primary_key=True)
@@ -56,7 +56,7 @@ class OrderRecord(SQLModel, table=True):
         Index("ix_orders_buyer_email_key", "buyer_email_key"),
         Index("ix_orders_updated_at", "updated_at"),
         Index("ix_orders_replan_at", "replan_at"),
-        *ORDER_INDEXES,
+        *page_indexes.ORDER_INDEXES,
     )
 
     source: str = Field(primary_key=True)
@@ -121,7 +121,7 @@ class LearnerRecord(SQLModel, table=True):
     """A learner; its id is the lane, so that lanes hold no personal data."""
 
     __tablename__ = "learners"
-    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True), *LEARNER_INDEXES)
+    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True), *page_indexes.LEARNER_INDEXES)
 
     id: str = Field(primary_key=True)
     email: str
@@ -150,7 +150,7 @@ class Run(SQLModel, table=True):
         Index("ix_runs_email_key", "email_key"),
         Index("ix_runs_created_at", "created_at"),
         Index("ix_runs_result_id", "result_id"),
-        *RUN_INDEXES,
+        *page_indexes.RUN_INDEXES,
         Index("ix_runs_completion_id", "completion_id"),
         ForeignKeyConstraint(["source", "order_id"], ["orders.source", "orders.order_id"], name="fk_runs_orders"),
         ForeignKeyConstraint(["completion_id"], ["completions.id"], name="fk_runs_completions"),
@@ -259,6 +259,7 @@ class Event(SQLModel, table=True):
         Index("ix_events_run_id", "run_id"),
         Index("ix_events_order", "source", "order_id"),
         Index("ix_events_at", "at"),
+        *page_indexes.EVENT_INDEXES,
     )
 
     id: int | None = Field(

@@ -1,4 +1,4 @@
-"""The tables of the web: sessions and lock-outs, which outlive a restart and hold in every process, and refusals."""
+"""The tables of the web: operators, their sessions and lock-outs, which outlive a restart, and refusals."""
 
 from datetime import datetime
 
@@ -9,6 +9,23 @@ from worker.ledger.tables.base import moment
 from worker.ledger.tables.runs import table_of
 
 
+class OperatorRecord(SQLModel, table=True):
+    """Somebody who signs in by a name and a password of their own."""
+
+    __tablename__ = "operators"
+
+    name_key: str = Field(primary_key=True)
+    """The name without case and accents: two names that look the same are one."""
+    name: str
+    """As the audit trail has it, after `operator:`."""
+    password_hash: str
+    """By argon2."""
+    added_by: str
+    added_at: datetime = moment(nullable=False)
+    signed_in_at: datetime | None = moment()
+    """When they last did."""
+
+
 class WebSession(SQLModel, table=True):
     """A session of the operator's page that is signed in. Gone once it is signed out, or its time is up."""
 
@@ -17,6 +34,8 @@ class WebSession(SQLModel, table=True):
     id: str = Field(primary_key=True)
     """A hash of what is in the cookie: whoever reads the ledger cannot make one of it."""
     expires_at: datetime = moment(nullable=False)
+    operator_key: str | None = None
+    """Whose it is, by `operators.name_key`; None where the admin password began it."""
 
 
 class WebLockout(SQLModel, table=True):
@@ -45,6 +64,7 @@ class WebhookRefusal(SQLModel, table=True):
     at: datetime = moment(nullable=False)
 
 
+operators = table_of(OperatorRecord)
 web_sessions = table_of(WebSession)
 web_lockouts = table_of(WebLockout)
 webhook_refusals = table_of(WebhookRefusal)

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, or_, select
 
 from worker.actions import ActionItem
+from worker.ledger.orders.order_notes import notes_of
 from worker.ledger.tables.runs import attempts, events, orders, runs
 from worker.ledger.views import lookup
 from worker.ledger.views.diagnosis import diagnose
@@ -23,7 +24,7 @@ from worker.ledger.views.records import (
     members_of,
 )
 from worker.ledger.views.subscription_timeline import subscription_line
-from worker.ledger.views.timeline import TimelineLine, attempt_line, delivery_lines, event_line, order_line
+from worker.ledger.views.timeline import TimelineLine, attempt_line, delivery_lines, event_line, note_line, order_line
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
@@ -164,6 +165,7 @@ def _lines(connection: Connection, found: _Found) -> Iterator[TimelineLine]:
         yield order_line(order)
     for arrivals in found.deliveries:
         yield from delivery_lines(arrivals)
+    yield from map(note_line, notes_of(connection, [(order.source, order.order_id) for order in found.orders]))
     tried = select(attempts).where(attempts.c.run_id.in_(by_id)).order_by(attempts.c.started_at, attempts.c.number)
     for row in connection.execute(tried):
         yield attempt_line(row, by_id[row.run_id])
@@ -173,4 +175,6 @@ def _lines(connection: Connection, found: _Found) -> Iterator[TimelineLine]:
     ]
     recorded = select(events).where(or_(events.c.run_id.in_(by_id), *about_orders)).order_by(events.c.id)
     for row in connection.execute(recorded):
+        if row.kind == "order_noted" or (row.kind == "order_ingested" and row.reason is None):
+            continue  # its note, or its delivery, says so
         yield event_line(row, by_id.get(row.run_id))

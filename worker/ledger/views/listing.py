@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.orders.catalog import product_names
+from worker.ledger.orders.order_notes import notes_of
 from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
@@ -215,6 +216,7 @@ def show_order(connection: Connection, source: str, order_id: str) -> OrderDetai
         ],
         runs=list(list_runs(connection, source=source, order_id=order_id)),
         deliveries=list(list_deliveries(connection, source=source, order_id=order_id)),
+        notes=notes_of(connection, [(source, order_id)]),
         events=trail,
     )
 

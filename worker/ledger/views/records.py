@@ -15,6 +15,7 @@ from sqlalchemy import Row
 
 from worker.actions import RUN, ActionItem, NextStep, explaining, items
 from worker.advice import Advice, advice
+from worker.ledger.orders.order_notes import NoteItem
 from worker.ledger.tables.runs import deliveries, orders, runs
 
 RUN_COLUMNS = tuple(
@@ -439,12 +440,13 @@ class DeliveryItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderDetail(OrderOfStory):
-    """One order in full: its lines, the versions seen of it, its runs, deliveries and events."""
+    """One order in full: its lines, the versions seen of it, its runs, deliveries, notes and events."""
 
     lines: list[LineItem]
     versions: list[VersionItem]
     runs: list[RunItem]
     deliveries: list[DeliveryItem]
+    notes: list[NoteItem]
     events: list[EventItem]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy import Row
 
 from worker.advice import advice
+from worker.ledger.orders.order_notes import NoteItem
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 
@@ -152,6 +153,12 @@ def _arrived(delivery: DeliveryItem, text: str) -> tuple[str, str]:
     return f"{text}.", "plain"
 
 
+def note_line(note: NoteItem) -> TimelineLine:
+    """What an operator wrote about an order."""
+    order = f"{note.source}/{note.order_id}"
+    return _line(note.at, f"{person(note.actor)} noted on {order}: {' '.join(note.text.split())}", order=order)
+
+
 def attempt_line(row: Row[Any], run: RunItem) -> TimelineLine:
     """One try of a call or lookup."""
     kind = row.step.rstrip("0123456789").rstrip("_")
@@ -195,7 +202,7 @@ def _order_event(row: Row[Any]) -> TimelineLine:
     detail = row.detail or {}
     state = str(detail.get("state", ""))
     if row.kind == "order_ingested":
-        return _line(row.at, f"{person(row.actor)} asked for order {name}: {row.reason}", order=name)
+        return _line(row.at, f"{person(row.actor)} asked for order {name}{_because(row)}", order=name)
     if row.kind != "order_planned" or state not in set(OrderState):
         return _line(row.at, f"Order {name}: {row.kind.replace('_', ' ')}{_because(row)}", order=name)
     found = advice(row.reason)

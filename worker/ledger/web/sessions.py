@@ -10,10 +10,12 @@ from sqlalchemy import Connection, delete, insert, select
 from worker.ledger.tables.web import web_sessions
 
 
-def begin(connection: Connection, nonce: str, *, expires_at: datetime, now: datetime) -> None:
-    """Keep a session, and forget those whose time is up."""
+def begin(
+    connection: Connection, nonce: str, *, expires_at: datetime, now: datetime, operator_key: str | None = None
+) -> None:
+    """Keep a session, an operator's or the admin password's, and forget those whose time is up."""
     connection.execute(delete(web_sessions).where(web_sessions.c.expires_at <= now))
-    connection.execute(insert(web_sessions).values(id=_id(nonce), expires_at=expires_at))
+    connection.execute(insert(web_sessions).values(id=_id(nonce), expires_at=expires_at, operator_key=operator_key))
 
 
 def is_open(connection: Connection, nonce: str, *, now: datetime) -> bool:
@@ -25,6 +27,11 @@ def is_open(connection: Connection, nonce: str, *, now: datetime) -> bool:
 def end(connection: Connection, nonce: str) -> None:
     """Sign a session out, everywhere and for good."""
     connection.execute(delete(web_sessions).where(web_sessions.c.id == _id(nonce)))
+
+
+def end_all_of(connection: Connection, operator_key: str) -> int:
+    """Sign an operator out of every browser; how many sessions ended."""
+    return connection.execute(delete(web_sessions).where(web_sessions.c.operator_key == operator_key)).rowcount
 
 
 def _id(nonce: str) -> str:

@@ -16,11 +16,13 @@ from worker.settings.settings import Settings
 from worker.web.lockout import LOGIN_FREE_FAILURES, Lockout
 from worker.web.page.actions.bulk_replay import bulk_replay_routes
 from worker.web.page.actions.naming import list_naming_routes, naming_routes
+from worker.web.page.actions.notes import note_routes
 from worker.web.page.actions.operator import Operator
 from worker.web.page.actions.runs import run_action_routes
 from worker.web.page.auth.login import login_routes, logout_routes
 from worker.web.page.page import NavItem, Page
 from worker.web.page.static_files import static_routes
+from worker.web.page.views.activity import activity_routes
 from worker.web.page.views.downloads import download_routes
 from worker.web.page.views.learner import learner_routes
 from worker.web.page.views.offers import look_again_routes, offers_routes
@@ -38,6 +40,7 @@ _NAV = (
     NavItem("Orders", "/orders"),
     NavItem("Offers", "/offers"),
     NavItem("Systems", "/systems"),
+    NavItem("Activity", "/activity"),
 )
 _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     logout_routes,
@@ -51,10 +54,12 @@ _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     learner_routes,
     offers_routes,
     systems_routes,
+    activity_routes,
 )
 _ACTIONS: tuple[Callable[[Page, Operator], APIRouter], ...] = (
     naming_routes,
     list_naming_routes,
+    note_routes,
     run_action_routes,
     bulk_replay_routes,
     look_again_routes,

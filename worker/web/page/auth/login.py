@@ -1,15 +1,15 @@
-"""`/login` and `/logout`: a name for the audit trail and the admin password make a session of twelve hours."""
+"""`/login` and `/logout`: an operator's name and password, or the admin password, make a session of twelve hours."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 import structlog
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.events import record_event
+from worker.ledger.web import operators
 from worker.ledger.web import sessions as web_sessions
 from worker.web.client_address import address_of
 from worker.web.lockout import Lockout
@@ -17,9 +17,10 @@ from worker.web.page.auth.guard import LOGIN_COOKIE, LOGIN_PATH, SESSION_COOKIE,
 from worker.web.page.auth.session import SESSION_HOURS, Session
 from worker.web.page.cookies import PageCookie
 from worker.web.page.page import Page, field, see_other, session_of
+from workflows.operations.operators import LONGEST_NAME, LONGEST_PASSWORD
 
-LONGEST_NAME = 60
-_LONGEST_PASSWORD = 1000
+ADMIN = "admin"
+"""Whom the audit trail names where the admin password came without a name."""
 _STRANGER = "operator:unknown"
 
 log = structlog.get_logger(__name__)
@@ -43,8 +44,8 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
     @router.post(LOGIN_PATH)
     async def sign_in(request: Request) -> Response:
         name, password, target = field(request, "name"), field(request, "password"), _own_path(field(request, "next"))
-        if not name or len(name) > LONGEST_NAME or not name.isprintable():
-            sentence = f"Give your name: the audit trail keeps it with what you do. At most {LONGEST_NAME} characters."
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            sentence = f"A name has at most {LONGEST_NAME} characters, in one line."
             return form(request, 422, error=sentence, target=target)
         address = address_of(request)
         wait_seconds = await to_thread.run_sync(lockout.admit, address, limiter=threads)
@@ -53,10 +54,10 @@ def login_routes(page: Page, lockout: Lockout) -> APIRouter:
             answer = form(request, 429, error=sentence, name=name, target=target)
             answer.headers["Retry-After"] = str(wait_seconds)
             return answer
-        session = page.sessions.begin(name)
-        check = partial(_check, page, session, password, address)
-        if not await to_thread.run_sync(check, limiter=threads):
-            return form(request, 401, error="That is not the admin password.", name=name, target=target)
+        check = partial(_sign_in, page, name, password, address)
+        session = await to_thread.run_sync(check, limiter=threads)
+        if session is None:
+            return form(request, 401, error="That name and password do not belong together.", name=name, target=target)
         await to_thread.run_sync(lockout.forget, address, limiter=threads)
         answer = see_other(request, target)
         _give(request, answer, SESSION_COOKIE, page.sessions.cookie(session))
@@ -85,23 +86,33 @@ def _end(page: Page, session: Session) -> None:
         web_sessions.end(connection, session.nonce)
 
 
-def _check(page: Page, session: Session, password: str, address: str) -> bool:
-    """Whether it is the password; commits that to the audit trail, with the session.
+def _sign_in(page: Page, name: str, password: str, address: str) -> Session | None:
+    """The session where name and password belong together; commits that to the audit trail, and each refusal.
 
     Raises `SQLAlchemyError`: then nobody is in.
     """
-    matches = len(password) <= _LONGEST_PASSWORD and page.password.matches(password)
-    # Of who was refused no name is kept: what stands in the field for it may be the password.
-    kind: Literal["login", "login_refused"] = "login" if matches else "login_refused"
-    actor = session.actor if matches else _STRANGER
+    with page.ledger.read() as connection:
+        found = operators.credentials_of(connection, name)
+        is_by_name = operators.has_operators(connection)
+    is_admin = found is None and operators.name_key(name) in {"", ADMIN}
+    given = password if len(password) <= LONGEST_PASSWORD else ""
+    if is_admin or not is_by_name:
+        matches = page.password.matches(given)
+    else:  # where operators have names, nobody takes another one
+        matches = page.password.matches_hash(given, None if found is None else found.password_hash)
+    now = page.clock()
+    session = page.sessions.begin(ADMIN if is_admin else name if found is None else found.name)
     with page.ledger.write() as connection:
-        now = page.clock()
-        record_event(connection, at=now, kind=kind, actor=actor, detail={"client": address})
-        if matches:
-            web_sessions.begin(connection, session.nonce, expires_at=session.expires_at, now=now)
-    if not matches:
-        log.warning("login refused", client=address)
-    return matches
+        if matches and (found is None or operators.sign_in(connection, found, now=now)):
+            record_event(connection, at=now, kind="login", actor=session.actor, detail={"client": address})
+            key = None if found is None else found.name_key
+            web_sessions.begin(connection, session.nonce, expires_at=session.expires_at, now=now, operator_key=key)
+            return session
+        # Of a name that is no operator's nothing is kept: what stands in its field may be the password.
+        detail = {"client": address} | ({} if found is None else {"operator": found.name})
+        record_event(connection, at=now, kind="login_refused", actor=_STRANGER, detail=detail)
+    log.warning("login refused", client=address)
+    return None
 
 
 def _give(request: Request, answer: Response, cookie: PageCookie, value: str) -> None:

@@ -10,10 +10,12 @@ from fastapi.responses import StreamingResponse
 
 from worker.ledger.views.csv_rows import ORDER_FIELDS, RUN_FIELDS, csv_lines
 from worker.ledger.views.listing import list_orders
+from worker.ledger.views.page.activity import ACTIVITY_FIELDS, ActivityItem, list_activity
 from worker.ledger.views.page.runs import page_of_runs
 from worker.ledger.views.records import OrderItem, RunItem
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import HEADERS, Page
+from worker.web.page.views.activity import ActivityFilters
 from worker.web.page.views.filters import OrderFilters, RunFilters
 
 _ROWS_AT_ONCE = 1_000
@@ -35,6 +37,10 @@ def download_routes(page: Page) -> APIRouter:
     @router.get("/orders.csv")
     def orders(request: Request, filters: Annotated[OrderFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
         return _file("orders.csv", csv_lines(_orders(page, filters), ORDER_FIELDS))
+
+    @router.get("/activity.csv")
+    def activity(request: Request, filters: Annotated[ActivityFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        return _file("activity.csv", csv_lines(_activity(page, filters), ACTIVITY_FIELDS))
 
     return router
 
@@ -87,3 +93,14 @@ def _orders(page: Page, filters: OrderFilters) -> Iterator[OrderItem]:
         if len(found) < _ROWS_AT_ONCE:
             return
         after = f"{found[-1].source}/{found[-1].order_id}"
+
+
+def _activity(page: Page, filters: ActivityFilters) -> Iterator[ActivityItem]:
+    after = filters.after
+    while True:
+        with page.reading() as connection:
+            found = list(list_activity(connection, **filters.chosen(), after=after, limit=_ROWS_AT_ONCE))
+        yield from found
+        if len(found) < _ROWS_AT_ONCE:
+            return
+        after = found[-1].id

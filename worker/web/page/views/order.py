@@ -12,9 +12,11 @@ from worker.ledger.views.history import story_of_order
 from worker.ledger.views.listing import show_order
 from worker.ledger.views.records import OrderDetail, RunItem
 from worker.web.page.actions.naming import names_path
+from worker.web.page.actions.notes import notes_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, summary_of
+from workflows.operations.notes import LONGEST_NOTE
 from workflows.operations.seats import NAMELESS
 
 
@@ -38,6 +40,8 @@ def order_routes(page: Page) -> APIRouter:
             omitted=story.omitted,
             seats=_seats(order),
             names_path=_names_path(order) if page.operator is not None else None,
+            notes_path=notes_path(source, order_id) if page.operator is not None else None,
+            longest_note=LONGEST_NOTE,
             versions=versions,
         )
 

@@ -1,0 +1,71 @@
+"""`cartbridge activity`: who did what, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.arguments import AsCsv, AsJson, Limit, Since, Until
+from worker.cli.context import opening_of
+from worker.cli.output import cell, console, first_rows, one_form, print_csv, print_json_array, say_more, table
+from worker.formatting import clock
+
+if TYPE_CHECKING:
+    from worker.ledger.views.page.activity import ActivityItem
+
+
+def activity_command(
+    context: typer.Context,
+    *,
+    who: Annotated[str | None, typer.Option("--who", metavar="NAME", help="By this operator.")] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Option("--what", metavar="KIND", help="Of this kind, such as login; may be given several times."),
+    ] = None,
+    about: Annotated[
+        str | None, typer.Option("--about", metavar="ORDER|RUN", help="About this order, or this run.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List who did what, newest first: every act of an operator, sign-in, pause and change of the offers file."""
+    from worker.ledger.views.page.activity import ACTIVITY_FIELDS, Act, list_activity
+
+    unknown = next((kind for kind in what or () if kind not in list(Act)), None)
+    if unknown is not None:
+        raise typer.BadParameter(f"{unknown!r} is none of: {', '.join(Act)}", param_hint="--what")
+    is_whole = one_form(as_json=as_json, as_csv=as_csv)
+    with opening_of(context).reading() as connection:
+        rows = list_activity(
+            connection,
+            who=who,
+            kinds=what or (),
+            about=about,
+            since=since,
+            until=until,
+            limit=limit if is_whole else None,
+        )
+        if is_whole:
+            print_json_array(rows) if as_json else print_csv(rows, ACTIVITY_FIELDS)
+            return
+        shown, more = first_rows(rows, limit)
+    if not shown:
+        console().print("Nobody did anything that matches." if who or what or about or since or until else "No acts.")
+        return
+    cells = [
+        [cell(clock(each.at)), cell(each.who), cell(each.text), cell(_subject(each)), cell(each.reason)]
+        for each in shown
+    ]
+    headings = ("at (UTC)", "who", "did what", "about", "why")
+    console().print(table(headings, cells, wrapped=("did what", "why"), shortened=("who",)))
+    if more:
+        say_more(limit)
+
+
+def _subject(item: ActivityItem) -> str:
+    """The order it was about, else the run."""
+    return f"{item.source}/{item.order_id}" if item.order_id is not None else item.run_id or item.client or ""
