@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Row
-
 from worker.ledger.states import RunState, StepState
+from worker.ledger.tables.runs import Run
 from worker.sources.order import Learner
 from workflows.execution.steps import PlannedStep
 from workflows.planning import model as plans
@@ -14,7 +11,7 @@ from workflows.planning.offers import Grant
 from workflows.registry import WORKFLOWS
 
 
-def describe_calls(row: Row[Any], states: dict[str, StepState], *, effect_open: bool = False) -> tuple[str, ...]:
+def describe_calls(row: Run, states: dict[str, StepState], *, effect_open: bool = False) -> tuple[str, ...]:
     """The calls a run still has to make, one a line, for people."""
     if row.grant is None:
         return ()
@@ -66,7 +63,7 @@ def describe_enrolment(learner: Learner, grant: Grant | None) -> tuple[str, ...]
     )
 
 
-def _describe_call(step: PlannedStep, row: Row[Any]) -> str:
+def _describe_call(step: PlannedStep, row: Run) -> str:
     if row.workflow != plans.ENROLMENT:
         return f"{step.definition.system} {step.name.replace('_', ' ')}"
     grant = Grant.model_validate(row.grant)

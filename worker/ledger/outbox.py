@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from worker.ledger.keys import new_id
 from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import record_of
 from worker.ledger.tables.runs import outbox
 from worker.ledger.views.serializers import iso
 
@@ -24,6 +25,16 @@ class OutboxState(StrEnum):
     """The receiver has answered 2xx."""
     FAILED = "failed"
     """Its attempts are spent; nothing sends it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenEvent:
+    """An event that is taken for one attempt, which is counted."""
+
+    id: str
+    kind: str
+    payload: dict[str, Any]
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +75,7 @@ def is_any_due(connection: Connection, *, now: datetime) -> bool:
     return connection.execute(_due(now).limit(1)).first() is not None
 
 
-def take_due(connection: Connection, *, now: datetime, lease_seconds: float) -> Row[Any] | None:
+def take_due(connection: Connection, *, now: datetime, lease_seconds: float) -> TakenEvent | None:
     """Take the event that is due for longest, for one attempt; None when nothing is due.
 
     The attempt is counted at once, so that an event which kills its sender cannot do so for ever; and nobody else takes
@@ -73,12 +84,13 @@ def take_due(connection: Connection, *, now: datetime, lease_seconds: float) -> 
     event_id = connection.scalar(_due(now).limit(1).with_for_update(skip_locked=True))
     if event_id is None:
         return None
-    return connection.execute(
+    taken = connection.execute(
         update(outbox)
         .where(outbox.c.id == event_id)
         .values(attempts=outbox.c.attempts + 1, next_attempt_at=now + timedelta(seconds=lease_seconds))
         .returning(outbox)
     ).one()
+    return record_of(TakenEvent, taken)
 
 
 def mark_sent(connection: Connection, event_id: str, *, now: datetime) -> None:
@@ -90,7 +102,7 @@ def mark_sent(connection: Connection, event_id: str, *, now: datetime) -> None:
     )
 
 
-def mark_failed(connection: Connection, taken: Row[Any], *, error: str, next_attempt_at: datetime | None) -> bool:
+def mark_failed(connection: Connection, taken: TakenEvent, *, error: str, next_attempt_at: datetime | None) -> bool:
     """An attempt failed; None: no other is made. False when the attempt is not the latest, and nothing is written."""
     state = OutboxState.FAILED if next_attempt_at is None else OutboxState.PENDING
     mine = (outbox.c.id == taken.id, outbox.c.state == OutboxState.PENDING, outbox.c.attempts == taken.attempts)

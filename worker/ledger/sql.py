@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Exists, exists, or_
+from sqlalchemy import Exists, Row, exists, or_
+from sqlmodel import SQLModel
 
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _Value = TypeVar("_Value")
+_Record = TypeVar("_Record", bound="DataclassInstance | SQLModel")
 VALUES_AT_ONCE = 500
 """Values of one `IN (…)`, and rows of one statement."""
 
@@ -20,6 +26,12 @@ def parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
     """Cut values into parts that one statement can take."""
     for start in range(0, len(values), VALUES_AT_ONCE):
         yield values[start : start + VALUES_AT_ONCE]
+
+
+def record_of(kind: type[_Record], row: Row[Any]) -> _Record:
+    """A row as a record, a dataclass or a table's own class: its columns that the record's class has fields for."""
+    names = kind.model_fields if issubclass(kind, SQLModel) else (each.name for each in fields(kind))
+    return kind(**{name: getattr(row, name) for name in names})
 
 
 def lane_is_taken(now: datetime) -> Exists:

@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.clients.threedcart.models import Cart
 from worker.errors import ApiError, NotFoundError, UnexpectedResponseError
 from worker.ledger import pauses
 from worker.ledger.events import record_event
 from worker.ledger.follow_on import carts
-from worker.ledger.follow_on.carts import CartState
+from worker.ledger.follow_on.carts import CartState, UnusedCart
 from worker.ledger.orders.purchases import store_order
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
@@ -90,7 +90,7 @@ class UnusedCarts:
             found = breaker.read(connection, SYSTEM)
         return paused is None and (found is None or found.state is not BreakerState.OPEN)
 
-    def _deal_with(self, row: Row[Any]) -> str:
+    def _deal_with(self, row: UnusedCart) -> str:
         with self.ledger.write() as connection:
             carts.note_look(connection, row.id, now=self.clock())
         try:
@@ -103,7 +103,7 @@ class UnusedCarts:
         self._note(row, state)
         return str(state)
 
-    def _ask(self, row: Row[Any]) -> CartState | None:
+    def _ask(self, row: UnusedCart) -> CartState | None:
         """What became of a cart; it is deleted where it was left unused. None: it is left as it is."""
         cart = self._read(row)
         if self._is_ordered(row):
@@ -121,7 +121,7 @@ class UnusedCarts:
             return CartState.GONE
         return CartState.DELETED
 
-    def _read(self, row: Row[Any]) -> Cart | None:
+    def _read(self, row: UnusedCart) -> Cart | None:
         """The cart as it is now; None where there is none.
 
         A page of HTML may say so too, and may come from something in between: it counts when two looks in a row, which
@@ -142,23 +142,23 @@ class UnusedCarts:
                 return None
             raise
 
-    def _look_for_order(self, row: Row[Any], cart: Cart | None) -> Bought:
+    def _look_for_order(self, row: UnusedCart, cart: Cart | None) -> Bought:
         if not self.reads_orders:
             return Bought.UNCLEAR
         emails = (row.email_key or "", (cart.billing_email if cart is not None else None) or "")
         return look_for_order(self.store, SoughtCart(row.cart_id, self._catalog_id(row), emails, row.created_at))
 
     @staticmethod
-    def _catalog_id(row: Row[Any]) -> int:
+    def _catalog_id(row: UnusedCart) -> int:
         return int((row.planned or {}).get("catalog_id", 0))
 
-    def _is_ordered(self, row: Row[Any]) -> bool:
+    def _is_ordered(self, row: UnusedCart) -> bool:
         """Whether the ledger holds a paid order of the item by the learner since."""
         with self.ledger.read() as connection:
             order_id = store_order(connection, row.email_key, catalog_id=self._catalog_id(row), since=row.created_at)
         return order_id is not None
 
-    def _note(self, row: Row[Any], state: CartState) -> None:
+    def _note(self, row: UnusedCart, state: CartState) -> None:
         now = self.clock()
         # Two at once: whoever deleted it knows more than whoever found it gone.
         before = (CartState.MADE, CartState.GONE) if state is CartState.DELETED else (CartState.MADE,)
@@ -166,7 +166,7 @@ class UnusedCarts:
             if carts.note_fate(connection, row.id, state, now=now, before=before):
                 self._record(connection, row, f"cart_{state}")
 
-    def _record(self, connection: Connection, row: Row[Any], kind: str) -> None:
+    def _record(self, connection: Connection, row: UnusedCart, kind: str) -> None:
         record_event(
             connection,
             at=self.clock(),

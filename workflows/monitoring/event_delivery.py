@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Row
-
 from worker.backoff import backoff_seconds
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from worker.ledger import outbox
 from worker.ledger.events import record_event
+from worker.ledger.outbox import TakenEvent
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.text.control_characters import JSON_CONTROLS
@@ -92,7 +91,7 @@ def body_of(payload: dict[str, Any]) -> str:
 
 
 def _note_failure(
-    ledger: Ledger, taken: Row[Any], error: ApiError, delivered: Delivered, *, now: datetime, rng: Random
+    ledger: Ledger, taken: TakenEvent, error: ApiError, delivered: Delivered, *, now: datetime, rng: Random
 ) -> None:
     why = describe(error)
     next_attempt_at = None

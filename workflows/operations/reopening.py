@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
-from worker.errors import IllegalTransitionError, NotInLedgerError
+from worker.errors import IllegalTransitionError
 from worker.ledger.events import record_event
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.runs import transitions
+from worker.ledger.runs.run_rows import load_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import events, runs
+from worker.ledger.tables.runs import Run, events
 from worker.reasons import Reason
 
 _ANSWERS: Final = {"run_resolved", "run_cancelled"}
@@ -27,9 +28,7 @@ def reopen(ledger: Ledger, run_id: str, *, actor: str, reason: str, dry_run: boo
     operator has answered.
     """
     with ledger.write() as connection:
-        row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one_or_none()
-        if row is None:
-            raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
+        row = load_run(connection, run_id, for_update=True)
         refusal = why_not_reopen(row.state, row.reason, row.cancelled_by, row.email)
         if refusal is not None:
             raise IllegalTransitionError(f"Run {run_id} cannot be reopened: {refusal}")
@@ -68,7 +67,7 @@ def why_not_reopen(state: str, reason: str | None, cancelled_by: str | None, ema
     return f"it is {state}, and nobody has settled it."
 
 
-def _asked_before(connection: Connection, row: Row[Any]) -> str:
+def _asked_before(connection: Connection, row: Run) -> str:
     """The reason it was in review for when the operator answered; `reopened` where it was none, or is not known."""
     query = (
         select(events.c.detail)

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from worker.actions import Action
 from worker.advice import advice
-from worker.errors import IllegalTransitionError, NotInLedgerError
+from worker.errors import IllegalTransitionError
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.runs import transitions
 from worker.ledger.runs.attempts import effect_open_runs
+from worker.ledger.runs.run_rows import load_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
-from worker.ledger.tables.runs import orders, runs, steps
+from worker.ledger.tables.runs import Run, orders, steps
 from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan
@@ -95,17 +96,18 @@ class Operations:
         if from_step is not None or again:
             seen = row.generation if seen_generation is None else seen_generation
             return self._repeat(row, from_step, seen, again=again, actor=actor, reason=reason, dry_run=dry_run)
-        if known.is_placeholder or (replan and row.order_id is not None):
+        if row.order_id is not None and (known.is_placeholder or replan):
             is_answer = accepts_address and known.is_placeholder and known.reason == Reason.SHARED_EMAIL
             accepted = frozenset({(row.line_id, row.seat_id)} if is_answer else ())
             return self._plan_again(
-                row, known, actor=actor, reason=reason, replan=replan, accepted=accepted, dry_run=dry_run
+                row, row.order_id, known, actor=actor, reason=reason, replan=replan, accepted=accepted, dry_run=dry_run
             )
         return self._restart(run_id, actor=actor, reason=reason, dry_run=dry_run)
 
     def _plan_again(
         self,
-        row: Row[Any],
+        row: Run,
+        order_id: str,
         known: KnownRun,
         *,
         actor: str,
@@ -116,10 +118,10 @@ class Operations:
     ) -> Replayed:
         if known.state is RunState.SUCCEEDED and not replan:
             return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
-        name = f"{row.source}/{row.order_id}"
+        name = f"{row.source}/{order_id}"
         options: dict[str, Any] = {"replan": replan, "accepted": accepted}
-        recorded = None if dry_run else self._hints.replan(row.source, row.order_id, actor=actor, **options)
-        preview = self._hints.preview(row.source, row.order_id, **options) if dry_run else None
+        recorded = None if dry_run else self._hints.replan(row.source, order_id, actor=actor, **options)
+        preview = self._hints.preview(row.source, order_id, **options) if dry_run else None
         plan = preview if recorded is None else recorded.plan
         if plan is not None and not plan.actions and plan.look_again:
             return Replayed(
@@ -169,7 +171,7 @@ class Operations:
 
     def _repeat(
         self,
-        row: Row[Any],
+        row: Run,
         from_step: str | None,
         seen: int,
         *,
@@ -300,10 +302,8 @@ class Operations:
         return resume(self._ledger, system, actor=actor, reason=reason, dry_run=dry_run, now=self._clock())
 
 
-def _load(connection: Connection, run_id: str) -> tuple[Row[Any], KnownRun]:
-    row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).one_or_none()
-    if row is None:
-        raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
+def _load(connection: Connection, run_id: str) -> tuple[Run, KnownRun]:
+    row = load_run(connection, run_id, for_update=True)
     return row, known_run(row, effect_open=bool(effect_open_runs(connection, [run_id])))
 
 
@@ -314,7 +314,7 @@ def _states(connection: Connection, run_id: str) -> dict[str, StepState]:
     return {row.name: StepState(row.state) for row in found}
 
 
-def _why_not_restart(connection: Connection, row: Row[Any], known: KnownRun, now: datetime) -> Replayed | None:
+def _why_not_restart(connection: Connection, row: Run, known: KnownRun, now: datetime) -> Replayed | None:
     if known.state is RunState.SUCCEEDED:
         return Replayed(row.id, NOTHING, "It has succeeded; a replay repeats nothing.")
     if known.state is RunState.RUNNING:
@@ -350,7 +350,7 @@ def _check(known: KnownRun, after: RunState, word: str) -> None:
 
 def _event(
     connection: Connection,
-    row: Row[Any],
+    row: Run,
     kind: str,
     actor: str,
     *,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger import keys
@@ -21,10 +21,11 @@ from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.named_seats import NamedSeat, keep_named, named_in
 from worker.ledger.runs import transitions
-from worker.ledger.runs.run_rows import change_learner
+from worker.ledger.runs.run_rows import change_learner, load_run
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import Actor, RunState
-from worker.ledger.tables.runs import orders, runs, steps
+from worker.ledger.tables.runs import Run, orders, runs, steps
 from worker.reasons import Reason
 from worker.sources.order import Learner, Payment, email_key
 from worker.text.email_address import email_problem, trimmed_email
@@ -39,6 +40,7 @@ from workflows.recording.planned_lines import planned_lines
 
 _NUMBERS: Final = re.compile(r"(\d+)")
 NAMED, NOTHING, REFUSED = "named", "nothing", "refused"
+_NO_SEAT: Final = "It is about no seat of an order."
 NAMELESS: Final = (Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL)
 """The reviews of seats that nobody is named for, which a list of people fills."""
 
@@ -115,10 +117,8 @@ class SeatNaming:
         of before stays, and is cancelled in LearningCart by hand. Raises `NotInLedgerError`, `OffersError`.
         """
         with self._ledger.read() as connection:
-            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
-        if row is None:
-            raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
-        [found] = self._name(row, [(row, person)], actor=actor, reason=reason, again=again, dry_run=dry_run)
+            row = load_run(connection, run_id)
+        [found] = self._name([(row, person)], actor=actor, reason=reason, again=again, dry_run=dry_run)
         return found
 
     def name_order(
@@ -137,7 +137,7 @@ class SeatNaming:
         """
         with self._ledger.read() as connection:
             mine = (runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow == ENROLMENT)
-            rows = connection.execute(select(runs).where(*mine)).all()
+            rows = [record_of(Run, row) for row in connection.execute(select(runs).where(*mine))]
         if not rows:
             raise NotInLedgerError(f"The order {source}/{order_id} has no seats. See: cartbridge orders list")
         free = sorted((row for row in rows if _is_nameless(row)), key=_place_order)
@@ -156,39 +156,39 @@ class SeatNaming:
         if refusal is not None:
             return [SeatNamed("", REFUSED, refusal)]
         chosen = list(zip(free, wanted, strict=False))
-        return self._name(free[0], chosen, actor=actor, reason=reason, again=False, dry_run=dry_run)
+        return self._name(chosen, actor=actor, reason=reason, again=False, dry_run=dry_run)
 
     def _name(
         self,
-        order: Row[Any],
-        chosen: Sequence[tuple[Row[Any], Person]],
+        chosen: Sequence[tuple[Run, Person]],
         *,
         actor: str,
         reason: str | None,
         again: bool,
         dry_run: bool,
     ) -> list[SeatNamed]:
-        """Name seats of one order; `order` is a run of it."""
+        """Name seats of one order."""
         try:
+            order = _order_of(chosen[0][0])
             with self._ledger.read() as connection:
                 seats = [_seat(connection, row, person, again=again) for row, person in chosen]
-                named = _found(connection, order, [seat.named for seat in seats])
-            plan = self._hints.preview(order.source, order.order_id, named=named)  # a broken offers file stops it here
+                named = _found(connection, *order, [seat.named for seat in seats])
+            plan = self._hints.preview(*order, named=named)  # a broken offers file stops it here
             if dry_run:
                 return [_told(seat, plan, "would name", ready=()) for seat in seats]
-            if all(_is_so(seat, plan) for seat in seats) and not self._is_news(order, named):
+            if all(_is_so(seat, plan) for seat in seats) and not self._is_news(*order, named):
                 return [_told(seat, plan, "", ready=()) for seat in seats]
             with self._ledger.write() as connection:
-                ready = self._keep(connection, order, chosen, actor=actor, reason=reason, again=again)
+                ready = self._keep(connection, *order, chosen, actor=actor, reason=reason, again=again)
         except _RefusedError as refused:
             return [SeatNamed(row.id, REFUSED, str(refused), person.email) for row, person in chosen]
-        recorded = self._hints.replan(order.source, order.order_id, actor=actor)
+        recorded = self._hints.replan(*order, actor=actor)
         ready += () if recorded is None else tuple(recorded.ready)
         return [_told(seat, plan, "named", ready=ready) for seat in seats]
 
-    def _is_news(self, order: Row[Any], named: Sequence[NamedSeat]) -> bool:
+    def _is_news(self, source: str, order_id: str, named: Sequence[NamedSeat]) -> bool:
         with self._ledger.read() as connection:
-            known = {(each.line_id, each.seat_id): each for each in named_in(connection, order.source, order.order_id)}
+            known = {(each.line_id, each.seat_id): each for each in named_in(connection, source, order_id)}
         for each in named:
             before = known.get((each.line_id, each.seat_id))
             if before is None or before.learner != each.learner:
@@ -198,8 +198,9 @@ class SeatNaming:
     def _keep(
         self,
         connection: Connection,
-        order: Row[Any],
-        chosen: Sequence[tuple[Row[Any], Person]],
+        source: str,
+        order_id: str,
+        chosen: Sequence[tuple[Run, Person]],
         *,
         actor: str,
         reason: str | None,
@@ -207,11 +208,11 @@ class SeatNaming:
     ) -> tuple[str, ...]:
         """Commit whom the seats are for, and begin anew what gave others access; what is due now."""
         now = self._clock()
-        mine = (orders.c.source == order.source, orders.c.order_id == order.order_id)
+        mine = (orders.c.source == source, orders.c.order_id == order_id)
         connection.execute(select(orders.c.order_id).where(*mine).with_for_update()).one()
         seats = [_seat(connection, row, person, again=again) for row, person in chosen]
-        found = _found(connection, order, [seat.named for seat in seats])
-        keep_named(connection, order.source, order.order_id, found, actor=actor, now=now)
+        found = _found(connection, source, order_id, [seat.named for seat in seats])
+        keep_named(connection, source, order_id, found, actor=actor, now=now)
         ready: list[str] = []
         for seat in seats:
             for run in seat.given:
@@ -223,26 +224,29 @@ class SeatNaming:
                 kind="seat_named",
                 actor=actor,
                 run_id=seat.run_id,
-                source=order.source,
-                order_id=order.order_id,
+                source=source,
+                order_id=order_id,
                 reason=reason,
                 detail={"line_id": seat.named.line_id, "seat_id": seat.named.seat_id, "again": bool(seat.given)},
             )
         return tuple(ready)
 
 
-def _seat(connection: Connection, row: Row[Any], person: Person, *, again: bool) -> _Seat:
+def _order_of(row: Run) -> tuple[str, str]:
+    if row.order_id is None:
+        raise _RefusedError(_NO_SEAT)
+    return row.source, row.order_id
+
+
+def _seat(connection: Connection, row: Run, person: Person, *, again: bool) -> _Seat:
     """The seat as it is to be named. Raises `_RefusedError` with the reason and the next step."""
-    if row.order_id is None or row.workflow not in {ENROLMENT, REVOCATION} or row.line_id == WHOLE_ORDER:
-        raise _RefusedError("It is about no seat of an order.")
+    order = _order_of(row)
+    if row.workflow not in {ENROLMENT, REVOCATION} or row.line_id == WHOLE_ORDER:
+        raise _RefusedError(_NO_SEAT)
     problem = email_problem(person.email)
     if problem is not None:
         raise _RefusedError(f"The address {problem}.")
-    mine = [
-        run
-        for run in known_runs(connection, row.source, row.order_id)
-        if (run.line_id, run.seat_id) == (row.line_id, row.seat_id)
-    ]
+    mine = [run for run in known_runs(connection, *order) if (run.line_id, run.seat_id) == (row.line_id, row.seat_id)]
     enrolments = [run for run in mine if run.workflow == ENROLMENT and run.cancelled_by != "superseded"]
     before = next((run.learner for run in enrolments if run.learner is not None), None)
     learner = Learner(
@@ -257,12 +261,12 @@ def _seat(connection: Connection, row: Row[Any], person: Person, *, again: bool)
     return seat
 
 
-def _found(connection: Connection, order: Row[Any], asked: Sequence[NamedSeat]) -> tuple[NamedSeat, ...]:
+def _found(connection: Connection, source: str, order_id: str, asked: Sequence[NamedSeat]) -> tuple[NamedSeat, ...]:
     """The seats with what the source says of each now. Raises `_RefusedError` where the order has not all of them."""
-    content = order_rows.load_order(connection, order.source, order.order_id)
+    content = order_rows.load_order(connection, source, order_id)
     if content is None:
         raise _RefusedError("The ledger does not hold what the order is. Ingest it first.")
-    existing = known_runs(connection, order.source, order.order_id)
+    existing = known_runs(connection, source, order_id)
     planned = planned_lines(connection, content, existing)
     found = with_named_seats(content, (), asked, line_keys(content, existing, planned)).seats
     if len(found) < len(asked):
@@ -270,7 +274,7 @@ def _found(connection: Connection, order: Row[Any], asked: Sequence[NamedSeat]) 
     return found
 
 
-def _check(connection: Connection, row: Row[Any], seat: _Seat, *, again: bool) -> None:
+def _check(connection: Connection, row: Run, seat: _Seat, *, again: bool) -> None:
     order = f"{row.source}/{row.order_id}"
     if any(run.learner is not None and is_pseudonym(run.learner.email) for run in seat.runs):
         raise _RefusedError("Its learner was forgotten: the seat is given to nobody.")
@@ -297,7 +301,7 @@ def _begin_anew(
     connection: Connection, run: KnownRun, learner: Learner, *, actor: str, reason: str | None, now: datetime
 ) -> None:
     """Give access once more, to another: a new generation, so that its comped order has a reference of its own."""
-    row = connection.execute(select(runs).where(runs.c.id == run.id).with_for_update()).one()
+    row = load_run(connection, run.id, for_update=True)
     change_learner(connection, run.id, learner, state=RunState.SUCCEEDED, now=now)
     transitions.repeat(
         connection,
@@ -308,7 +312,7 @@ def _begin_anew(
         result_id=None,
         now=now,
     )
-    for question in known_runs(connection, row.source, row.order_id):
+    for question in known_runs(connection, *_order_of(row)):
         is_asked = question.key.startswith(f"{run.key}/{keys.LEARNER}") and question.state is RunState.REVIEW
         if is_asked:
             superseded: dict[str, Any] = {"by": "superseded", "reason": Reason.SUPERSEDED}
@@ -368,11 +372,11 @@ def _is_so(seat: _Seat, plan: Plan | None) -> bool:
     return not seat.given and not _of_seat(seat, plan)
 
 
-def _is_nameless(row: Row[Any]) -> bool:
+def _is_nameless(row: Run) -> bool:
     is_placeholder = row.key.rpartition("/")[2] == keys.UNNAMED
     return is_placeholder and row.state == RunState.REVIEW and row.reason in NAMELESS
 
 
-def _place_order(row: Row[Any]) -> tuple[Any, ...]:
+def _place_order(row: Run) -> tuple[Any, ...]:
     """By line and seat, `seat-2` before `seat-10`."""
     return (row.line_id, [int(part) if part.isdecimal() else part for part in _NUMBERS.split(row.seat_id)])

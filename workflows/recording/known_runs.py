@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import runs
+from worker.ledger.tables.runs import Run, runs
 from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
 from workflows.planning.offers import Grant
@@ -25,7 +25,7 @@ def known_runs(connection: Connection, source: str, order_id: str) -> list[Known
     return [known_run(row, effect_open=row.id in effect_open) for row in rows]
 
 
-def known_run(row: Row[Any], *, effect_open: bool) -> KnownRun:
+def known_run(row: Row[Any] | Run, *, effect_open: bool) -> KnownRun:
     """One run's row, as planning sees it; without a grant where it belongs to another workflow."""
     return KnownRun(
         id=row.id,

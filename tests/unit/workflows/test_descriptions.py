@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from tests.unit.workflows.fakes.storefront import JOHN, an_order, record, run_of
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import OrderState, RunState
+from worker.ledger.tables.runs import Run
 from worker.reasons import Reason
 from workflows.descriptions import describe_calls, describe_plan
 from workflows.planning import model as plans
@@ -11,7 +13,7 @@ from workflows.planning.offers import Grant, Offers
 
 def test_a_run_without_a_grant_calls_nothing(ledger: Ledger) -> None:
     record(ledger, an_order(), rules=Offers())
-    assert describe_calls(run_of(ledger, "1109/1107/buyer/unmapped"), {}) == ()
+    assert describe_calls(record_of(Run, run_of(ledger, "1109/1107/buyer/unmapped")), {}) == ()
 
 
 def test_every_action_is_a_line_when_a_plan_is_described() -> None:

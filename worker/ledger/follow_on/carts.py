@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from worker.ledger.keys import new_id
+from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import events, runs
@@ -70,6 +71,20 @@ class FollowOnItem:
     cart: CartItem | None
 
 
+@dataclass(frozen=True, slots=True)
+class UnusedCart:
+    """A cart that is in the store for longer than wanted, and what its run says of it."""
+
+    id: str
+    run_id: str
+    cart_id: str
+    created_at: datetime
+    looked_at: datetime | None
+    email_key: str | None
+    planned: dict[str, Any] | None
+    source: str
+
+
 def note_try(connection: Connection, run_id: str, attempt: int, *, now: datetime) -> None:
     """Note that a cart is about to be asked for."""
     connection.execute(
@@ -106,13 +121,12 @@ def note_checkout_url(connection: Connection, run_id: str, cart_id: str, checkou
 
 def unused_carts(
     connection: Connection, *, made_before: datetime, looked_before: datetime, limit: int
-) -> Sequence[Row[Any]]:
+) -> list[UnusedCart]:
     """The oldest carts that are in the store for longer than wanted, of runs that are not worked on.
 
-    Each with its run's `email_key`, `planned` JSON and order-less `source`. One that was looked at since
-    `looked_before` is left for later.
+    One that was looked at since `looked_before` is left for later.
     """
-    return connection.execute(
+    rows = connection.execute(
         select(carts, runs.c.email_key, runs.c.grant.label("planned"), runs.c.source)
         .join(runs, runs.c.id == carts.c.run_id)
         .where(
@@ -123,7 +137,8 @@ def unused_carts(
         )
         .order_by(carts.c.created_at, carts.c.id)
         .limit(limit)
-    ).all()
+    )
+    return [record_of(UnusedCart, row) for row in rows]
 
 
 def note_look(connection: Connection, cart: str, *, now: datetime) -> None:

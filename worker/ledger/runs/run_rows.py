@@ -11,11 +11,22 @@ from typing import Any
 from sqlalchemy import Connection, Table, TextClause, bindparam, insert, select, text, update
 from sqlalchemy.sql.dml import Update
 
+from worker.errors import NotInLedgerError
 from worker.ledger.keys import new_id
 from worker.ledger.runs import recoveries
+from worker.ledger.sql import record_of
 from worker.ledger.states import RunState, StepState
-from worker.ledger.tables.runs import learners, runs, steps
+from worker.ledger.tables.runs import Run, learners, runs, steps
 from worker.sources.order import Learner, email_key
+
+
+def load_run(connection: Connection, run_id: str, *, for_update: bool = False) -> Run:
+    """One run as it stands; locked until the transaction ends with `for_update`. Raises `NotInLedgerError`."""
+    query = select(runs).where(runs.c.id == run_id)
+    row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
+    if row is None:
+        raise NotInLedgerError(f"There is no run {run_id}. See: cartbridge runs list")
+    return record_of(Run, row)
 
 
 def insert_ignoring(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
