@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from worker.clients.learningcart.models import Customer
 from worker.ledger.events import record_event
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
-from worker.ledger.runs.run_rows import NewRun, insert_run
+from worker.ledger.runs.run_rows import NewRun, insert_run, load_run
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import Actor, Outcome, RunState
-from worker.ledger.tables.runs import attempts, runs
+from worker.ledger.tables.runs import Attempt, attempts, runs
 from worker.mail_templates import WELCOME
 from workflows.enrolment.mailer import MAIL, Mailroom, not_ready
 from workflows.execution.steps import Call, PlannedStep, Repeat, StepDefinition, StepResult, Workflow
@@ -67,7 +68,8 @@ def welcome_without_password(call: Call, customer: Customer) -> Callable[[Connec
             .join(runs, (runs.c.id == attempts.c.run_id) & (runs.c.generation == attempts.c.generation))
             .where(attempts.c.run_id == call.run_id, attempts.c.step == call.step)
         )
-        if any(map(_may_have_made, connection.execute(tried))) and not _is_welcomed(connection, call.run_id):
+        earlier = [record_of(Attempt, row) for row in connection.execute(tried)]
+        if any(map(_may_have_made, earlier)) and not _is_welcomed(connection, call.run_id):
             _plan(connection, call, with_password=False, now=now)
 
     return plan
@@ -79,7 +81,7 @@ def _room_of(call: Call) -> Mailroom | None:
     return room if room is not None and room.mails_passwords else None
 
 
-def _may_have_made(attempt: Row[Any]) -> bool:
+def _may_have_made(attempt: Attempt) -> bool:
     """Whether a failed attempt of `addCustomer` may have been carried out; also where its row does not say."""
     return attempt.outcome != Outcome.OK and attempt.may_have_acted is not False
 
@@ -98,7 +100,7 @@ def _is_welcomed(connection: Connection, run_id: str) -> bool:
 
 def _plan(connection: Connection, call: Call, *, with_password: bool, now: datetime) -> str | None:
     """Add the mail's run beside the one that made the customer; None where there is one already."""
-    parent = connection.execute(select(runs).where(runs.c.id == call.run_id)).one()
+    parent = load_run(connection, call.run_id)
     # Repeated on purpose (`--again`), the customer may be made anew, and is told of it anew.
     word = f"{KEY_WORD}-{parent.generation}" if parent.generation else KEY_WORD
     return insert_run(

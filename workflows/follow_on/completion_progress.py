@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Self
-
-from sqlalchemy import Row
+from typing import Final, Self
 
 from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.ledger.follow_on.completions import CompletionState
+from worker.ledger.tables.runs import CompletionRecord
 from worker.ledger.views.serializers import iso
 from worker.text.email_address import trimmed_email
 
@@ -54,7 +53,7 @@ class Progress:
         )
 
     @classmethod
-    def kept(cls, row: Row[Any]) -> Self:
+    def kept(cls, row: CompletionRecord) -> Self:
         """What the ledger holds."""
         values = {name: getattr(row, name) for name in cls.__dataclass_fields__}
         return cls(**values | {"state": CompletionState(row.state)})

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
@@ -25,6 +25,7 @@ from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.learners.erased import FORGOTTEN, gone_for_good, is_pseudonym, pseudonym
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
+from worker.ledger.tables.periodic import ListPoll
 from worker.ledger.views.serializers import iso
 from worker.sources.order import email_key
 from workflows.follow_on.completion_progress import Progress, advance
@@ -142,7 +143,7 @@ class CompletionsPoller:
             log.warning("%d of LearningCart's completions name no learner or no course", polled.unreadable)
         return polled
 
-    def _read(self, cursor: Row[Any], polled: CompletionsPolled, *, now: datetime) -> None:
+    def _read(self, cursor: ListPoll, polled: CompletionsPolled, *, now: datetime) -> None:
         covered_until = _moment(cursor.position.get("covered_until"))
         since = now - self._baseline if covered_until is None else covered_until - OVERLAP
         # Whole seconds, as they are sent: a window must not come out wider than what the site allows.
@@ -173,7 +174,7 @@ class CompletionsPoller:
         told: Rows[CourseCompletionInfo],
         polled: CompletionsPolled,
         covered_until: datetime,
-        cursor: Row[Any],
+        cursor: ListPoll,
     ) -> None:
         """Commit a window's completions, and that the cursor covers them."""
         seen = list(self._seen(told, polled))
@@ -212,7 +213,7 @@ class CompletionsPoller:
                 yield progress
 
     def _commit(
-        self, seen: Sequence[Progress], polled: CompletionsPolled, covered_until: datetime | None, cursor: Row[Any]
+        self, seen: Sequence[Progress], polled: CompletionsPolled, covered_until: datetime | None, cursor: ListPoll
     ) -> int:
         now = self._clock()
         values: dict[str, Any] = {}
@@ -236,12 +237,12 @@ class CompletionsPoller:
                 _tell_set_aside(connection, {k: v for k, v in polled.set_aside.items() if k not in known}, now=now)
             return record_progress(connection, seen, now=now, tells=self._tells, follow=self._following(cursor))
 
-    def _following(self, cursor: Row[Any]) -> Follow | None:
+    def _following(self, cursor: ListPoll) -> Follow | None:
         if self._follow_on is None:
             return None
         return partial(
             self._follow_on.plan_news,
-            first_contact_at=cursor.first_contact_at,
+            first_contact_at=cursor.first_contact_at or self._clock(),
             is_first_poll=cursor.last_success_at is None,
         )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.clients.unreadable import problem_of
 from worker.errors import ApiError
@@ -21,6 +21,7 @@ from worker.ledger import leases
 from worker.ledger.orders import subscription_rows
 from worker.ledger.periodic.list_polls import ListName, take_poll, write_poll
 from worker.ledger.session import Ledger
+from worker.ledger.tables.periodic import ListPoll
 from worker.sources.source import SubscriptionPage, SubscriptionSource
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
@@ -112,7 +113,7 @@ class SubscriptionPoller:
         self._let_go(**done)
         return polled
 
-    def _fail(self, polled: SubscriptionsPolled, cursor: Row[Any], error: str) -> SubscriptionsPolled:
+    def _fail(self, polled: SubscriptionsPolled, cursor: ListPoll, error: str) -> SubscriptionsPolled:
         polled.error = error
         log.warning("polling the subscriptions of %s failed: %s", self._source.name, error)
         self._let_go(last_error=error[:500], failures=cursor.failures + 1)

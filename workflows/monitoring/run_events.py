@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, and_, select
 
 from worker.actions import items
 from worker.advice import advice
@@ -17,8 +17,9 @@ from worker.ledger import outbox
 from worker.ledger.periodic import periodic_tasks
 from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import runs
+from worker.ledger.tables.runs import Run, runs
 from worker.ledger.views.serializers import iso, to_json
 
 OVERLAP: Final = timedelta(minutes=5)
@@ -45,14 +46,16 @@ def note_run_events(ledger: Ledger, *, now: datetime) -> int:
     return added
 
 
-def _news(connection: Connection, *, since: datetime) -> list[Row[Any]]:
+def _news(connection: Connection, *, since: datetime) -> list[Run]:
     ended = and_(runs.c.state.in_([RunState.SUCCEEDED, RunState.FAILED]), runs.c.finished_at >= since)
     stuck = and_(runs.c.state == RunState.REVIEW, runs.c.updated_at >= since)
     # Two questions, each by its own index.
-    return [row for condition in (ended, stuck) for row in connection.execute(select(runs).where(condition))]
+    return [
+        record_of(Run, row) for condition in (ended, stuck) for row in connection.execute(select(runs).where(condition))
+    ]
 
 
-def _tell(connection: Connection, run: Row[Any], *, now: datetime) -> bool:
+def _tell(connection: Connection, run: Run, *, now: datetime) -> bool:
     since = run.finished_at or run.updated_at
     what = f"{run.id}/{run.state}/{run.reason or ''}/{run.generation}/{run.fence}"
     kind = f"{run.workflow}.{run.state}"

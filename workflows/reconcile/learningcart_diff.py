@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Row
-
 from worker.clients.learningcart.models import Order as LearningCartOrder
 from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
@@ -19,6 +17,8 @@ from worker.ledger.runs import recoveries
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
+from worker.ledger.tables.recoveries import Recovery
+from worker.ledger.tables.runs import Run
 from worker.ledger.views import reconcile as books
 from worker.ledger.views.reconcile import Intent
 from worker.settings.settings import SOURCES
@@ -145,7 +145,7 @@ class LearningCartDiff:
                 yield unchecked(f"{left} further runs could not be checked: LearningCart did not answer.")
                 return
             try:
-                exists = self._exists(row.result_id)
+                exists = self._exists(row.result_id or "")
             except ApiError as error:
                 failures += 1
                 sentence = f"Whether LearningCart order {row.result_id} exists could not be checked: {describe(error)}"
@@ -227,7 +227,7 @@ class LearningCartDiff:
             is_sign_of_restore=not is_recovered,
         )
 
-    def _unclaimed(self, listed: _Listed, reference: str, intent: Intent, row: Row[Any], adopting: set[str]) -> Finding:
+    def _unclaimed(self, listed: _Listed, reference: str, intent: Intent, row: Run, adopting: set[str]) -> Finding:
         """An effect of one of our runs that the run does not know of."""
         has_another = row.result_id is not None or row.state == RunState.SUCCEEDED or row.id in adopting
         # A later generation than the run's own is one that a restored ledger forgot.
@@ -291,7 +291,7 @@ class _Lost:
 
     withdrawn: Mapping[tuple[str, str], str]
     """The orders that their source has cancelled or refunded since, with its word for it."""
-    recovered: Sequence[Row[Any]]
+    recovered: Sequence[Recovery]
 
     def explains(self, listed: _Listed, *, since: datetime) -> bool:
         """Whether the operator has said that the ledger forgot the time in which an effect was made."""
@@ -331,14 +331,14 @@ class _Lost:
         return Kind.EXTRA, Cause.UNKNOWN_REFERENCE, sentence, why if listed.named else look
 
 
-def _derived(run: Row[Any]) -> Iterator[tuple[str, Intent]]:
+def _derived(run: Run) -> Iterator[tuple[str, Intent]]:
     """The references that a run's comped orders carry, whether it has sent any or not."""
     for generation in range(run.generation + keys.GENERATIONS_AHEAD + 1):
         reference = keys.reference(run.key, COMPED_STEP, generation)
         yield reference, Intent(run.id, COMPED_STEP, None, generation, None)
 
 
-def _gone(row: Row[Any], *, was_there: bool) -> Finding:
+def _gone(row: Run, *, was_there: bool) -> Finding:
     """A run whose order LearningCart does not know."""
     what = "does not exist any more" if was_there else "does not exist, and LearningCart never told of it"
     why = "was deleted" if was_there else "was never made"
@@ -353,7 +353,7 @@ def _gone(row: Row[Any], *, was_there: bool) -> Finding:
     )
 
 
-def _ids(row: Row[Any], effect_id: str) -> dict[str, Any]:
+def _ids(row: Run, effect_id: str | None) -> dict[str, Any]:
     return {"source": row.source, "order_id": row.order_id, "effect_ids": (effect_id,)}
 
 

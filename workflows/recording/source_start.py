@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from worker.ledger.orders import order_rows
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.tables.runs import cursors
+from worker.ledger.tables.runs import Cursor, cursors
 
 DEFAULT_START_BEFORE_CONTACT = timedelta(hours=24)
 COMPUTED_DATES = frozenset({"studiocart"})
@@ -20,7 +20,7 @@ NO_ORDER = "0"
 """Below every id: the mark of a shop that had no orders."""
 
 
-def start_of(cursor: Row[Any] | None, configured_start_at: datetime | None, *, now: datetime) -> datetime:
+def start_of(cursor: Cursor | Row[Any] | None, configured_start_at: datetime | None, *, now: datetime) -> datetime:
     """When a source starts: as configured, else as its first contact set it, else a day before now."""
     found = configured_start_at or (cursor.start_at if cursor is not None else None)
     return now - DEFAULT_START_BEFORE_CONTACT if found is None else found

@@ -29,8 +29,9 @@ from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import completions, events, order_versions, orders, outbox, runs
+from worker.ledger.tables.runs import CompletionRecord, completions, events, order_versions, orders, outbox, runs
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Learner, Order, Payment, Seat
@@ -152,7 +153,7 @@ def test_learner_stays_forgotten_when_the_poll_of_completions_reads_them_again(l
     with ledger.write() as connection:
         assert record_progress(connection, [told], now=NOW, tells=False) == 0
     (row,) = rows(ledger, completions)
-    assert "jane" not in repr(asdict(Progress.kept(row))).casefold()
+    assert "jane" not in repr(asdict(Progress.kept(record_of(CompletionRecord, row)))).casefold()
 
 
 def test_trail_holds_no_email_when_an_operator_writes_one_into_a_reason(ledger: Ledger) -> None:

@@ -15,9 +15,9 @@ from worker.ledger.follow_on.carts import CartItem, FollowOnItem, carts_of, foll
 from worker.ledger.keys import new_id
 from worker.ledger.periodic import list_polls as periodic
 from worker.ledger.periodic.list_polls import ListName
-from worker.ledger.sql import parts
-from worker.ledger.tables.periodic import list_polls
-from worker.ledger.tables.runs import completions
+from worker.ledger.sql import parts, record_of
+from worker.ledger.tables.periodic import ListPoll, list_polls
+from worker.ledger.tables.runs import CompletionRecord, completions
 from worker.ledger.views.paging import between, pages, unindexed
 from worker.sources.order import email_key
 
@@ -83,12 +83,12 @@ class CompletionsPoll:
     last_error: str | None
 
 
-def known_completions(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
+def known_completions(connection: Connection, keys: Sequence[str]) -> dict[str, CompletionRecord]:
     """The rows of these keys, by key."""
-    found: dict[str, Row[Any]] = {}
+    found: dict[str, CompletionRecord] = {}
     for some in parts(keys):
         statement = select(completions).where(completions.c.key.in_(some))
-        found |= {row.key: row for row in connection.execute(statement)}
+        found |= {row.key: record_of(CompletionRecord, row) for row in connection.execute(statement)}
     return found
 
 
@@ -112,7 +112,7 @@ def change_completion(connection: Connection, completion_id: str, values: dict[s
     )
 
 
-def take_poll(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> Row[Any] | None:
+def take_poll(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> ListPoll | None:
     """Take their list for a poll; None while another poll holds it. The first one to take it is the first contact."""
     first = list_polls.c.first_contact_at
     return periodic.take_poll(
@@ -168,7 +168,7 @@ def list_completions(
             yield CompletionItem(**_progress(row), follow_ons=followed.get(row.id, []))
 
 
-def one_completion(connection: Connection, text: str) -> Row[Any]:
+def one_completion(connection: Connection, text: str) -> CompletionRecord:
     """The completion that an id, or the beginning of one, names.
 
     Raises `NotInLedgerError` for none and for several.
@@ -179,7 +179,7 @@ def one_completion(connection: Connection, text: str) -> Row[Any]:
     if len(found) != 1:
         what = f"{text!r} begins the id of more than one completion" if found else f"There is no completion {text!r}"
         raise NotInLedgerError(f"{what} in the ledger. See: cartbridge completions list --json")
-    return found[0]
+    return record_of(CompletionRecord, found[0])
 
 
 def show_completion(connection: Connection, text: str) -> CompletionDetail:
@@ -194,7 +194,7 @@ def show_completion(connection: Connection, text: str) -> CompletionDetail:
     return CompletionDetail(**_progress(row), follow_ons=followed)
 
 
-def _progress(row: Row[Any]) -> dict[str, Any]:
+def _progress(row: CompletionRecord | Row[Any]) -> dict[str, Any]:
     return {each.name: getattr(row, each.name) for each in fields(_Progress)}
 
 

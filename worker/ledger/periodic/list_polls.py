@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from worker.ledger import leases
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.tables.periodic import list_polls
+from worker.ledger.sql import record_of
+from worker.ledger.tables.periodic import ListPoll, list_polls
 
 
 class ListName(StrEnum):
@@ -33,10 +34,10 @@ def take_poll(
     now: datetime,
     lease_seconds: float,
     **values: Any,
-) -> Row[Any] | None:
+) -> ListPoll | None:
     """Take a list for a poll, its row made first if there is none; None while another poll holds it."""
     insert_ignoring(connection, list_polls, {"source": source, "list_name": list_name, "position": {}, "failures": 0})
-    return leases.take(
+    taken = leases.take(
         connection,
         list_polls,
         *_named(source, list_name),
@@ -46,6 +47,7 @@ def take_poll(
         last_attempt_at=now,
         **values,
     )
+    return None if taken is None else record_of(ListPoll, taken)
 
 
 def write_poll(connection: Connection, source: str, list_name: ListName, *, holder: str, **values: Any) -> bool:

@@ -16,8 +16,9 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from worker.ledger.events import typed_text
 from worker.ledger.keys import new_id, reference
+from worker.ledger.sql import record_of
 from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome
-from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.recoveries import Recovery, recoveries
 from worker.ledger.tables.runs import attempts, completions, orders, runs
 
 FORGOTTEN_CALL: Final = "the ledger was restored from an older copy: this may have been sent since"
@@ -61,9 +62,10 @@ def add(
     return recovery_id
 
 
-def read_all(connection: Connection) -> list[Row[Any]]:
+def read_all(connection: Connection) -> list[Recovery]:
     """Every recovery, the first first."""
-    return list(connection.execute(select(recoveries).order_by(recoveries.c.recovered_at)))
+    found = connection.execute(select(recoveries).order_by(recoveries.c.recovered_at))
+    return [record_of(Recovery, row) for row in found]
 
 
 def doubt_planned(

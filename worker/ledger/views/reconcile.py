@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select, tuple_
 
-from worker.ledger.sql import has_placeholders, parts
+from worker.ledger.sql import has_placeholders, parts, record_of
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.ledger.tables.runs import attempts, cursors, deliveries, events, orders, runs
+from worker.ledger.tables.runs import Cursor, Run, attempts, cursors, deliveries, events, orders, runs
 
 FINDING = "reconcile_finding"
 """The kind of the events that findings are kept as."""
@@ -86,7 +86,7 @@ def orders_with_access(connection: Connection, source: str, *, since: datetime, 
     return list(connection.scalars(statement.order_by(orders.c.order_id)))
 
 
-def runs_with_effect(connection: Connection, workflow: str, *, since: datetime) -> list[Row[Any]]:
+def runs_with_effect(connection: Connection, workflow: str, *, since: datetime) -> list[Run]:
     """The runs that succeeded since then and name the destination's id of their effect, oldest first."""
     statement = (
         select(runs)
@@ -98,14 +98,14 @@ def runs_with_effect(connection: Connection, workflow: str, *, since: datetime) 
         )
         .order_by(runs.c.id)
     )
-    return list(connection.execute(statement))
+    return [record_of(Run, row) for row in connection.execute(statement)]
 
 
-def runs_by_id(connection: Connection, run_ids: Collection[str]) -> dict[str, Row[Any]]:
+def runs_by_id(connection: Connection, run_ids: Collection[str]) -> dict[str, Run]:
     """These runs, by id."""
-    found: dict[str, Row[Any]] = {}
+    found: dict[str, Run] = {}
     for some in parts(sorted(run_ids)):
-        found |= {row.id: row for row in connection.execute(select(runs).where(runs.c.id.in_(some)))}
+        found |= {row.id: record_of(Run, row) for row in connection.execute(select(runs).where(runs.c.id.in_(some)))}
     return found
 
 
@@ -126,14 +126,14 @@ def _intent(row: Row[Any]) -> Intent:
     return Intent(row.run_id, row.step, row.number, row.generation, row.result_id)
 
 
-def runs_of_orders(connection: Connection, workflow: str, names: Collection[tuple[str, str]]) -> list[Row[Any]]:
+def runs_of_orders(connection: Connection, workflow: str, names: Collection[tuple[str, str]]) -> list[Run]:
     """The runs of a workflow that these orders, named `(source, order_id)`, have, but those that never execute."""
-    found: list[Row[Any]] = []
+    found: list[Run] = []
     for some in parts(sorted(names)):
         statement = select(runs).where(
             tuple_(runs.c.source, runs.c.order_id).in_(some), runs.c.workflow == workflow, runs.c.grant.is_not(None)
         )
-        found += connection.execute(statement.order_by(runs.c.id))
+        found += [record_of(Run, row) for row in connection.execute(statement.order_by(runs.c.id))]
     return found
 
 
@@ -168,20 +168,21 @@ def accounted_results(connection: Connection, result_ids: Collection[str]) -> se
     return found
 
 
-def runs_by_result(connection: Connection, result_ids: Collection[str]) -> dict[str, Row[Any]]:
+def runs_by_result(connection: Connection, result_ids: Collection[str]) -> dict[str, Run]:
     """The runs that name one of these effects as theirs, by the effect."""
-    found: dict[str, Row[Any]] = {}
+    found: dict[str, Run] = {}
     for some in parts(sorted(result_ids)):
-        found |= {row.result_id: row for row in connection.execute(select(runs).where(runs.c.result_id.in_(some)))}
+        claiming = connection.execute(select(runs).where(runs.c.result_id.in_(some)))
+        found |= {row.result_id: record_of(Run, row) for row in claiming}
     return found
 
 
-def open_questions(connection: Connection, workflow: str, reasons: Collection[str]) -> list[Row[Any]]:
+def open_questions(connection: Connection, workflow: str, reasons: Collection[str]) -> list[Run]:
     """The runs of a workflow that wait for a person for one of these reasons, oldest first."""
     statement = select(runs).where(
         runs.c.workflow == workflow, runs.c.state == RunState.REVIEW, runs.c.reason.in_(sorted(reasons))
     )
-    return list(connection.execute(statement.order_by(runs.c.id)))
+    return [record_of(Run, row) for row in connection.execute(statement.order_by(runs.c.id))]
 
 
 def keys_in_use(connection: Connection, keys: Collection[str]) -> set[str]:
@@ -192,9 +193,10 @@ def keys_in_use(connection: Connection, keys: Collection[str]) -> set[str]:
     return found
 
 
-def cursor_of(connection: Connection, source: str) -> Row[Any] | None:
+def cursor_of(connection: Connection, source: str) -> Cursor | None:
     """The source's cursor, None before its first contact."""
-    return connection.execute(select(cursors).where(cursors.c.source == source)).one_or_none()
+    row = connection.execute(select(cursors).where(cursors.c.source == source)).one_or_none()
+    return None if row is None else record_of(Cursor, row)
 
 
 def findings_since(connection: Connection, since: datetime) -> set[str]:

@@ -11,7 +11,8 @@ from sqlalchemy import insert
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, offers, record, rows
 from tests.unit.workflows.follow_on.test_completions import BEGAN_AT, completed, info, progress
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import completions, events, orders, runs, steps
+from worker.ledger.sql import record_of
+from worker.ledger.tables.runs import CompletionRecord, completions, events, orders, runs, steps
 from worker.sources.order import Address, Learner
 from workflows.follow_on.completion_progress import Progress
 from workflows.follow_on.completions import record_progress
@@ -70,7 +71,13 @@ def by_hand(ledger: Ledger, **more: Any) -> Planned:
     (row,) = rows(ledger, completions)
     with ledger.write() as connection:
         return planner().plan_by_hand(
-            connection, row.id, Progress.kept(row), actor="operator:ann", reason="asked for", now=NOW, **more
+            connection,
+            row.id,
+            Progress.kept(record_of(CompletionRecord, row)),
+            actor="operator:ann",
+            reason="asked for",
+            now=NOW,
+            **more,
         )
 
 
@@ -115,7 +122,12 @@ def by_hand_of_course_78(ledger: Ledger) -> Planned:
     row = next(row for row in rows(ledger, completions) if row.course_id == "78")
     with ledger.write() as connection:
         return planner().plan_by_hand(
-            connection, row.id, Progress.kept(row), actor="operator:ann", reason=None, now=NOW
+            connection,
+            row.id,
+            Progress.kept(record_of(CompletionRecord, row)),
+            actor="operator:ann",
+            reason=None,
+            now=NOW,
         )
 
 
