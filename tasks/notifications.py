@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
-from datetime import UTC, time, timedelta
+from datetime import time, timedelta
 from random import Random
 
 from celery import Task, shared_task
@@ -38,7 +38,7 @@ def alert(self: Task) -> None:
         repeat=timedelta(seconds=options.repeat_seconds),
         page_url=options.page_url,
         summary_at=time.fromisoformat(options.summary_at) if options.summary_at else None,
-        zone=zone_of(options.time_zone) or UTC,
+        zone=zone_of(options.time_zone or "") or runtime.settings.zone,
     )
 
 

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import structlog
 
 from tests.integration.servers import PostgresServer, RedisServer, ServerUnavailableError
 from tests.unit.session_ledger import SessionLedger
+from worker.formatting import show_times_in
 from worker.ledger.session import Ledger
 from worker.observability.logs import QUIET_LOGGERS
 
@@ -55,6 +57,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
                 logging.getLogger(name).setLevel(logging.NOTSET)
             structlog.reset_defaults()
         sys.excepthook, threading.excepthook = hooks
+        show_times_in(UTC)
 
 
 def pytest_collection_finish() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+
+_display_zone: tzinfo = UTC
+"""The zone in which this process shows moments to people. Everything else is in UTC."""
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
@@ -32,6 +35,37 @@ def duration(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
+def show_times_in(zone: tzinfo) -> None:
+    """Show moments in this zone from now on, in the whole process. Called once, when the settings are read."""
+    global _display_zone  # noqa: PLW0603 -- one operator, one zone, and every table and sentence is in it
+    _display_zone = zone
+
+
+def zone_label() -> str:
+    """The zone's name, for the heading of a column: `UTC`, `Europe/Oslo`."""
+    return str(_display_zone)
+
+
+def local(moment: datetime) -> datetime:
+    """A moment in the zone that is shown."""
+    return moment.astimezone(_display_zone)
+
+
 def clock(moment: datetime | None) -> str:
-    """A moment in UTC to the second, without its zone: the heading says UTC. Empty for None."""
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    """A moment to the second, without its zone: the heading says it. Empty for None."""
+    return "" if moment is None else f"{local(moment):%Y-%m-%d %H:%M:%S}"
+
+
+def time_of_day(moment: datetime) -> str:
+    """When on its day a moment is: `14:05:10`."""
+    return f"{local(moment):%H:%M:%S}"
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment to the second with its zone: `2025-03-04 14:05:10 CET`."""
+    return f"{local(moment):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def minute(moment: datetime | None) -> str:
+    """A moment to the minute with its zone: `2025-03-04 14:05 UTC`, or `an unknown time`."""
+    return "an unknown time" if moment is None else f"{local(moment):%Y-%m-%d %H:%M %Z}"

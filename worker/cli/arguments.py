@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from worker.cli.context import opening_of
 from worker.reasons import Reason
 
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])(?:\s+ago)?")
@@ -35,17 +36,27 @@ class DestinationName(StrEnum):
 
 
 def parse_moment(text: str) -> datetime:
-    """A moment: ISO 8601 (a day begins at midnight, no zone means UTC), or how long ago: `90s`, `2h`, `3d`, `1w`."""
+    """A moment: ISO 8601 (a day begins at midnight; naive without a zone), or how long ago: `90s`, `2h`, `3d`, `1w`."""
     ago = _AGO.fullmatch(text.strip())
     try:
         if ago is not None:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
         moment = datetime.fromisoformat(text.strip())
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is no moment: give 2025-03-04, 2025-03-04T14:05Z, or 2h for two hours ago"
         ) from None
+
+
+def in_operators_zone(context: typer.Context, moment: datetime | None) -> datetime | None:
+    """A moment in UTC; one that was given without a zone is in that of the settings. Raises `ConfigurationError`."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    try:
+        return moment.replace(tzinfo=opening_of(context).settings.zone).astimezone(UTC)
+    except OverflowError:
+        raise typer.BadParameter(f"{moment:%Y-%m-%d} is outside the calendar") from None
 
 
 def hint_at_review_reason(context: typer.Context, text: str | None) -> str | None:
@@ -66,11 +77,18 @@ Limit = Annotated[
 Since = Annotated[
     datetime | None,
     typer.Option(
-        "--since", parser=parse_moment, metavar="TIME", help="From then on: 2025-03-04, or 2h for two hours ago."
+        "--since",
+        parser=parse_moment,
+        callback=in_operators_zone,
+        metavar="TIME",
+        help="From then on: 2025-03-04, or 2h for two hours ago.",
     ),
 ]
 Until = Annotated[
-    datetime | None, typer.Option("--until", parser=parse_moment, metavar="TIME", help="Before then; as --since.")
+    datetime | None,
+    typer.Option(
+        "--until", parser=parse_moment, callback=in_operators_zone, metavar="TIME", help="Before then; as --since."
+    ),
 ]
 OfSource = Annotated[SourceName | None, typer.Option("--source", help="Of this source.")]
 OfReason = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="With this reason code.")]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from worker.formatting import show_times_in
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -34,6 +36,7 @@ class Opening:
         from worker.settings.settings import load_settings
 
         settings = load_settings(env_file=self.env_file)
+        show_times_in(settings.zone)
         # Short commands tell what came of them themselves; the log is for what nobody foresaw.
         configure_logging(settings, level=logging.ERROR)
         log_uncaught_exceptions()

@@ -47,7 +47,9 @@ class AlertsSettings(Section):
     group_seconds: Seconds = Field(300.0, description="Alerts that come sooner after the last wait, and come as one.")
     repeat_seconds: Seconds = Field(86_400.0, description="What lasts is told again after so long.")
     summary_at: TimeOfDay = Field("07:00", description="When the day is summed up, as hours:minutes; empty: never.")
-    time_zone: TimeZone = Field("UTC", description="The zone of that time, such as Europe/Oslo.")
+    time_zone: TimeZone | None = Field(
+        None, description="The zone of that time, such as Europe/Oslo. Default: CARTBRIDGE_TIME_ZONE."
+    )
 
     @property
     def is_configured(self) -> bool:

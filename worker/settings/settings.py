@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -43,9 +44,11 @@ from worker.settings.types import (
     Secret,
     Section,
     Text,
+    TimeZone,
     is_clear_text_to_elsewhere,
     passwords_in_url,
     without_password,
+    zone_of,
 )
 
 __all__ = [
@@ -125,6 +128,11 @@ class Settings(BaseSettings):
         description="The message broker: memory:// for one process (cartbridge up); redis://HOST/0 for several.",
     )
     offers_file: Path = Field(Path("offers.toml"), description="The offers: which product grants which course.")
+    time_zone: TimeZone = Field(
+        "UTC",
+        description="The zone in which the page and the command line show times and read --since; the ledger is in "
+        "UTC. A name such as Europe/Oslo, or an offset.",
+    )
     allow_http: bool = Field(
         default=False,
         description="Whether http:// to another machine is allowed: passwords, keys and learners' data then travel in "
@@ -180,6 +188,11 @@ class Settings(BaseSettings):
     def on_sqlite(self) -> bool:
         """True when the ledger is an SQLite file, False when it is PostgreSQL."""
         return self.database_url.get_secret_value().startswith("sqlite")
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone in which times are shown."""
+        return zone_of(self.time_zone) or UTC
 
     @property
     def erasures_path(self) -> Path:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
+from worker.formatting import minute
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_counts
@@ -161,7 +162,7 @@ def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
         if breaker.state == "open" and since and now - since >= DOWN_AFTER:
             yield Problem(
                 f"down/{breaker.system}",
-                f"{breaker.system} is down since {_shown(since)}",
+                f"{breaker.system} is down since {minute(since)}",
                 "Runs wait for it and lose nothing; it is asked again by itself.",
                 path="/systems",
             )
@@ -174,7 +175,7 @@ def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
         if late:
             yield Problem(
                 f"late/{name}",
-                f"no poll of {name} has succeeded since {_shown(late)}",
+                f"no poll of {name} has succeeded since {minute(late)}",
                 _with_error(source.last_error, "See: cartbridge check"),
                 path="/systems",
             )
@@ -188,7 +189,7 @@ def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
         elif silent:
             yield Problem(
                 f"silent/{name}",
-                f"no new order has come from {name} since {_shown(silent)}, which is unusual for it",
+                f"no new order has come from {name} since {minute(silent)}, which is unusual for it",
                 "Does its shop still sell?",
                 path="/systems",
             )
@@ -218,7 +219,7 @@ def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:
     if age_seconds is not None and age_seconds >= BEHIND_AFTER.total_seconds():
         yield Problem(
             "behind",
-            f"{due.count} runs are due and not worked, the oldest since {_shown(due.oldest_at)}",
+            f"{due.count} runs are due and not worked, the oldest since {minute(due.oldest_at)}",
             "Are there enough workers? See: cartbridge status",
             path="/",
         )
@@ -281,7 +282,3 @@ def judge(
     told |= {problem.key: Told(problem.title, now) for problem in news}
     lasting = tuple(problem for problem in found if problem not in news)
     return Alert(news, lasting, over), replace(book, told=told, sent_at=now)
-
-
-def _shown(moment: datetime | None) -> str:
-    return "an unknown time" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

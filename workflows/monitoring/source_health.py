@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from worker.formatting import minute
 from worker.ledger.periodic import source_watches
 from worker.ledger.periodic.source_watches import Watch
 from worker.ledger.session import Ledger
@@ -103,7 +104,7 @@ def _tell_lateness(source: str, before: Watch, after: Watch, error: str | None) 
     if after.late_since is not None and before.late_since is None:
         why = f"; the last error: {error}" if error else ""
         log.error(
-            "no poll of %s has succeeded since %s%s. See: cartbridge check", source, _shown(after.late_since), why
+            "no poll of %s has succeeded since %s%s. See: cartbridge check", source, minute(after.late_since), why
         )
     elif before.late_since is not None and after.late_since is None:
         log.info("polls of %s succeed again", source)
@@ -114,11 +115,7 @@ def _tell_silence(source: str, before: Watch, after: Watch) -> None:
         log.error(
             "no new order has come from %s since %s, which is unusual for it. Does its shop still sell?",
             source,
-            _shown(after.silent_since),
+            minute(after.silent_since),
         )
     elif before.silent_since is not None and after.silent_since is None:
         log.info("orders come from %s again", source)
-
-
-def _shown(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from worker.actions import Action
 from worker.advice import advice
 from worker.errors import IllegalTransitionError
+from worker.formatting import local
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
@@ -327,7 +328,7 @@ def _why_not_restart(connection: Connection, row: Run, known: KnownRun, now: dat
         return Replayed(
             row.id,
             NOTHING,
-            f"A call may still be under way; LearningCart is asked at {row.lane_shut_until:%H:%M:%S} UTC.",
+            f"A call may still be under way; LearningCart is asked at {local(row.lane_shut_until):%H:%M:%S %Z}.",
         )
     payment = connection.scalar(
         select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)

@@ -19,8 +19,8 @@ def test_the_names_are_those_of_the_settings_when_compared() -> None:
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("2025-03-01", datetime(2025, 3, 1, tzinfo=UTC)),
-        ("2025-03-01T08:30", datetime(2025, 3, 1, 8, 30, tzinfo=UTC)),
+        ("2025-03-01", datetime(2025, 3, 1)),  # noqa: DTZ001 -- in the zone of the settings, which come later
+        ("2025-03-01T08:30", datetime(2025, 3, 1, 8, 30)),  # noqa: DTZ001
         (" 2025-03-01T08:30+02:00 ", datetime(2025, 3, 1, 6, 30, tzinfo=UTC)),
         ("90s", datetime(2025, 3, 4, 11, 58, 30, tzinfo=UTC)),
         ("30m", datetime(2025, 3, 4, 11, 30, tzinfo=UTC)),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import insert
 from structlog.testing import capture_logs
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 from tests.integration.web.browsing import Browser, Hour
 from tests.integration.web.filling import add_attempt, add_delivery, add_order, add_run
 from tests.unit.worker.ledger.rows import add_watch
+from worker.formatting import show_times_in
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import cursors, outbox, pauses
 
@@ -84,3 +86,15 @@ def test_page_says_so_when_the_ledger_does_not_answer(operator: Browser, ledger:
     assert answer.headers["retry-after"] == "5"
     assert "The ledger does not answer" in answer.text
     assert [line["event"] for line in lines] == ["ledger unavailable"]
+
+
+def test_times_are_in_the_operators_zone_when_it_is_set(operator: Browser, ledger: Ledger, hour: Hour) -> None:
+    show_times_in(ZoneInfo("Asia/Kolkata"))
+    with ledger.write() as connection:
+        add_order(connection, "1109", hour.now)
+        add_run(connection, "late", hour.now, state="pending", next_attempt_at=hour.now - timedelta(minutes=5))
+    page = operator.get("/").text
+    assert "due since 2026-03-04 10:31:07 IST" in page
+    assert "Hour (Asia/Kolkata)" in page
+    assert "UTC" not in page
+    assert "UTC" not in operator.get("/orders/studiocart/1109").text

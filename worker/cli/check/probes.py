@@ -22,7 +22,7 @@ from worker.clients.list_pages import UnpageableListError
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.studiocart.requests import NoRouteError, RefusedOnTheWayError
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
-from worker.formatting import counted
+from worker.formatting import counted, minute
 from worker.ledger.guards import guard_warning, owned_tables
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.tables.runs import pauses
@@ -50,7 +50,7 @@ def _ask_learningcart(settings: Any) -> str:
         token = client.request_token()
     finally:
         client.close()
-    given = f"token until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at is not None else "gave a token"
+    given = f"token until {minute(token.expires_at)}" if token.expires_at is not None else "gave a token"
     return with_notes(given, client.notes)
 
 

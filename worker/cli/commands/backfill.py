@@ -16,7 +16,7 @@ from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, note, print_json, table
 from worker.errors import ApiError, ConfigurationError
-from worker.formatting import clock, counted
+from worker.formatting import clock, counted, timestamp, zone_label
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -177,7 +177,7 @@ def _shape(done: Backfilled, *, dry_run: bool) -> dict[str, Any]:
 
 def _print_preview(out: Console, found: Backfilled) -> None:
     """What would be done: the counts, by reason, and the first orders."""
-    window = f"{clock(found.since)} to {clock(found.until)} UTC"
+    window = f"{clock(found.since)} to {timestamp(found.until)}"
     out.print(cell(f"{found.source}, orders made {window}", "bold"))
     out.print(cell(_counts(found)))
     if found.reasons:
@@ -188,7 +188,7 @@ def _print_preview(out: Console, found: Backfilled) -> None:
             [cell(each.order_id), cell(clock(each.created_at)[:16]), cell(each.status), cell("\n".join(each.lines))]
             for each in found.shown
         ]
-        out.print(table(("order", "made (UTC)", "status", "would"), rows, wrapped=("would",)))
+        out.print(table(("order", f"made ({zone_label()})", "status", "would"), rows, wrapped=("would",)))
         more = found.new + found.changed - len(found.shown)
         if more > 0:
             note(f"… and {counted(more, 'more order')}.")

@@ -22,7 +22,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, clock
+from worker.formatting import age, clock, zone_label
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -240,5 +240,5 @@ def _completions_table(completions: list[CompletionItem]) -> Table:
         ]
         for completion in completions
     ]
-    headings = ("state", "learner", "course", "title", "score", "began (UTC)", "completed (UTC)", "news", "follow-on")
-    return table(headings, rows, shortened=("learner", "title", "follow-on"))
+    headings = ("state", "learner", "course", "title", "score", "began", "completed", "news", "follow-on")
+    return table(headings, rows, shortened=("learner", "title", "follow-on"), title=f"Times are in {zone_label()}")

@@ -23,7 +23,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, ago, clock
+from worker.formatting import age, ago, timestamp
 from worker.ledger.states import DeliveryState, Via
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _print_delivery(delivery: DeliveryDetail) -> None:
                 ("meaning", delivery.advice),
                 ("note", delivery.note),
                 ("to do", delivery.action),
-                ("received", f"{clock(delivery.received_at)} UTC"),
+                ("received", timestamp(delivery.received_at)),
                 ("next attempt", ago(delivery.next_attempt_at)),
                 ("the order is now", state_cell(order.state) if order else None),
                 ("runs it caused", "\n".join(delivery.run_ids)),

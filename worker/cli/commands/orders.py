@@ -25,7 +25,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, clock
+from worker.formatting import age, timestamp
 from worker.ledger.states import OrderState
 
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ def _print_order(order: OrderDetail, story: Story) -> None:
                 ("total, minor units", _total(order)),
                 ("renewal", "yes" if order.renewal else None),
                 ("subscription", order.subscription),
-                ("placed", f"{clock(order.created_at)} UTC" if order.created_at else None),
-                ("first seen", f"{clock(order.first_seen_at)} UTC"),
+                ("placed", timestamp(order.created_at) if order.created_at else None),
+                ("first seen", timestamp(order.first_seen_at)),
                 ("versions seen", str(len(order.versions))),
             ]
         )
@@ -186,7 +186,7 @@ def _print_order(order: OrderDetail, story: Story) -> None:
 def _versions_table(versions: Sequence[VersionItem]) -> Table:
     """What changed each time; which fields, not what they held."""
     rows = [
-        [cell(str(each.number)), cell(f"{clock(each.seen_at)} UTC"), cell("\n".join(each.changes) or "-")]
+        [cell(str(each.number)), cell(timestamp(each.seen_at)), cell("\n".join(each.changes) or "-")]
         for each in versions
     ]
     return table(("version", "seen", "changed"), rows, wrapped=("changed",), title="Versions")

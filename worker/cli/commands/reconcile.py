@@ -13,7 +13,7 @@ from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED
 from worker.cli.output import cell, console, note, print_json, table
-from worker.formatting import clock, counted
+from worker.formatting import clock, counted, timestamp
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -92,7 +92,7 @@ def _shape(found: Reconciled) -> dict[str, Any]:
 
 def _print(found: Reconciled, *, would_fix: list[Finding]) -> None:
     out = console()
-    window = f"{clock(found.since)} to {clock(found.until)} UTC"
+    window = f"{clock(found.since)} to {timestamp(found.until)}"
     if not found.findings:
         out.print(cell(f"The books agree: {window}.", "green"))
         return

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import DryRun, Why, Yes, parse_moment
+from worker.cli.arguments import DryRun, Why, Yes, in_operators_zone, parse_moment
 from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import MISUSED, complain
-from worker.formatting import counted
+from worker.formatting import counted, local, minute, timestamp
 
 if TYPE_CHECKING:
     from tasks.runtime import Runtime
@@ -23,6 +23,7 @@ CopiedAt = Annotated[
     typer.Option(
         "--since",
         parser=parse_moment,
+        callback=in_operators_zone,
         metavar="TIME",
         help="When the copy was made, or before: 2025-03-04T02:00, or 2d for two days ago.",
         show_default=False,
@@ -69,7 +70,7 @@ def recover_command(
         ask("Is everything stopped, and is that when the copy was made, or before?", yes=yes)
         recovered = recoverer.recover(since, actor=actor, reason=reason, erased=erased)
         _finish_erasures(runtime, file, recovered)
-    typer.echo(f"Recovered. Start everything; no run goes on before {recovered.settled_at:%H:%M:%S} UTC.")
+    typer.echo(f"Recovered. Start everything; no run goes on before {local(recovered.settled_at):%H:%M:%S %Z}.")
 
 
 def _require(file: ErasureFile) -> None:
@@ -111,9 +112,9 @@ def _recoverer_of(runtime: Runtime) -> Recoverer:
 def _told(would: Recovered) -> str:
     held = f" {counted(would.freed, 'run')} held by a process while the copy was made {_are(would.freed)} freed."
     return (
-        f"What was sent since {would.copied_at:%Y-%m-%d %H:%M:%S} UTC may be missing from the ledger. "
+        f"What was sent since {timestamp(would.copied_at)} may be missing from the ledger. "
         f"{counted(would.doubted, 'run')} {_are(would.doubted)} asked about before anything is sent, and so is every "
-        f"run that is planned from now on for an order made before {would.recovered_at:%Y-%m-%d %H:%M} UTC."
+        f"run that is planned from now on for an order made before {minute(would.recovered_at)}."
         f"{held if would.freed else ''}{_forgotten(would.forgotten)}"
     )
 

@@ -45,7 +45,7 @@ from worker.cli.output import (
     table,
 )
 from worker.errors import LedgerError
-from worker.formatting import age, ago, clock, counted
+from worker.formatting import age, ago, clock, counted, timestamp, zone_label
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def _print_run(run: RunDetail, diagnosis: Diagnosis) -> None:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{clock(moment)} UTC ({ago(moment)})"
+    return None if moment is None else f"{timestamp(moment)} ({ago(moment)})"
 
 
 def steps_table(run: RunDetail) -> Table:
@@ -342,7 +342,7 @@ def steps_table(run: RunDetail) -> Table:
         for number, attempt in enumerate(shown):
             name = cell(step.name, STATE_STYLES.get(step.state, "")) if number == 0 else cell("")
             rows.append([name, *(_attempt_cells(attempt) if attempt else [cell("")] * 6)])
-    headings = ("step", "try", "kind", "began (UTC)", "outcome", "HTTP", "what happened")
+    headings = ("step", "try", "kind", f"began ({zone_label()})", "outcome", "HTTP", "what happened")
     return table(headings, rows, wrapped=("what happened",), title="Steps")
 
 
@@ -361,4 +361,4 @@ def _attempt_cells(attempt: AttemptItem) -> list[Text]:
 def events_table(events: Sequence[EventItem]) -> Table:
     """The audit trail for people, oldest first."""
     rows = [[cell(clock(event.at)), cell(event.kind), cell(event.actor), cell(event.reason)] for event in events]
-    return table(("at (UTC)", "event", "by", "reason"), rows, wrapped=("reason",), title="Audit trail")
+    return table((f"at ({zone_label()})", "event", "by", "reason"), rows, wrapped=("reason",), title="Audit trail")

@@ -10,6 +10,7 @@ import typer
 from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
 from worker.cli.output import cell, console, note, print_json, state_cell, table, warn_of_offers
+from worker.formatting import local, time_of_day, zone_label
 
 if TYPE_CHECKING:
     from worker.ledger.views.history import Story
@@ -114,9 +115,9 @@ def _print_story(story: Story) -> None:
     timeline.add_column(overflow="fold")
     day = ""
     for line in story.timeline:
-        if f"{line.at:%Y-%m-%d}" != day:
-            day = f"{line.at:%Y-%m-%d}"
-            timeline.add_row(cell(day), "", cell("UTC", "dim"))
+        if f"{local(line.at):%Y-%m-%d}" != day:
+            day = f"{local(line.at):%Y-%m-%d}"
+            timeline.add_row(cell(day), "", cell(zone_label(), "dim"))
         mark, style = _MARKS[line.tone]
-        timeline.add_row(cell(f"  {line.at:%H:%M:%S}"), cell(mark, style), cell(line.text, style))
+        timeline.add_row(cell(f"  {time_of_day(line.at)}"), cell(mark, style), cell(line.text, style))
     out.print(timeline)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, or_, select
 
 from worker.actions import ActionItem, NextStep, items, resuming
+from worker.formatting import minute
 from worker.ledger.pauses import pause_of
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
@@ -17,7 +18,7 @@ from worker.ledger.tables.runs import runs
 from worker.ledger.views.outage import outage_sentence
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.ledger.views.review_sentences import say_review
-from worker.ledger.views.timeline import minute, person, run_label
+from worker.ledger.views.timeline import person, run_label
 
 OVERDUE_SECONDS = 60.0
 """Due work that nobody has taken for this long means that no worker is at work."""

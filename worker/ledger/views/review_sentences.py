@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, select
 
 from worker.actions import RUN, NextStep
+from worker.formatting import minute
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 from worker.ledger.views.records import RunItem
-from worker.ledger.views.timeline import minute, run_label
+from worker.ledger.views.timeline import run_label
 from worker.sources.order import email_key
 
 _PAID = "paid"

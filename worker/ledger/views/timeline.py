@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Row
 
 from worker.advice import advice
+from worker.formatting import minute
 from worker.ledger.orders.order_notes import NoteItem
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
@@ -92,11 +93,6 @@ _STEPS = {
     "tell": "news of the cart",
 }
 _ASKED = {"add_cart_item": "3dcart was asked for the "}
-
-
-def minute(moment: datetime | None) -> str:
-    """A moment for people: `2025-03-04 14:05 UTC`, or `an unknown time`."""
-    return "an unknown time" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def person(actor: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from worker.formatting import minute
 from worker.ledger.tables.web import webhook_refusals
 from worker.ledger.web.webhook_refusals import NO_ORDER_ID, UNAUTHENTICATED, WRONG_METHOD
 
@@ -37,4 +38,4 @@ def refusal_sentences(connection: Connection, *, now: datetime) -> list[str]:
 
 def _sentence(source: str, kind: str, at: datetime) -> str:
     why = _STUDIOCART_HEADERS if (source, kind) == ("studiocart", NO_ORDER_ID) else ""
-    return f"A webhook of {source} ({at:%Y-%m-%d %H:%M} UTC) {_SENTENCES[kind]}{why} See docs/webhooks.md."
+    return f"A webhook of {source} ({minute(at)}) {_SENTENCES[kind]}{why} See docs/webhooks.md."

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from worker.formatting import ago, clock, counted, duration
+from worker.formatting import ago, clock, counted, duration, local, time_of_day, timestamp, zone_label
 from worker.ledger.views.serializers import iso
 from worker.ledger.views.timeline import person, run_label
 from worker.text.control_characters import CONTROL_CHARACTERS
@@ -40,12 +40,16 @@ def environment() -> Environment:
         commands=commands,
         counted=counted,
         duration=duration,
+        local=local,
         person=person,
         run_label=run_label,
         sentence=sentence,
+        time_of_day=time_of_day,
+        timestamp=timestamp,
         took=took,
         words=words,
     )
+    made.globals["zone"] = zone_label
     return made
 
 

@@ -67,3 +67,20 @@ def test_whom_it_may_be_is_listed_when_a_part_names_several(run: Run, ledger: Le
     matches = json.loads(run("why", "jane", "--json").stdout)["matches"]
     assert {order["order_id"] for order in matches["orders"]} == {"1109", "1110"}
     assert run("why", "nobody at all").exit_code == 1
+
+
+def test_times_are_read_and_shown_in_the_operators_zone_when_it_is_set(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_TIME_ZONE", "Asia/Kolkata")
+    with ledger.write() as connection:
+        add_order(connection, at=minutes_ago(60 * 16))
+        # 2025-03-03 20:00 UTC, which is the next day in Kolkata.
+        run_id = add_run(connection, at=minutes_ago(960), state="succeeded", finished_at=minutes_ago(960))
+    story = run("why", "jane@example.com").stdout
+    assert "2025-03-04 Asia/Kolkata" in " ".join(story.split())
+    assert "01:30:00" in story
+    assert "2025-03-04 01:30:00 IST" in run("runs", "show", run_id).stdout
+    for since, is_listed in (("2025-03-04T01:30", True), ("2025-03-04T01:31", False), ("2025-03-03T20:01Z", False)):
+        assert (run_id in run("runs", "list", "--since", since, "--json").stdout) is is_listed, since
+    assert "2025-03-03T20:00:00Z" in run("runs", "show", run_id, "--json").stdout

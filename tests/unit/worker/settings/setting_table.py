@@ -47,7 +47,8 @@ DESIGN_DEFAULTS = {
     "ALERTS__GROUP_SECONDS": "300",
     "ALERTS__REPEAT_SECONDS": "86400",
     "ALERTS__SUMMARY_AT": "07:00",
-    "ALERTS__TIME_ZONE": "UTC",
+    "ALERTS__TIME_ZONE": "",
+    "TIME_ZONE": "UTC",
     "TRACING__ENDPOINT": "",
     "FOLLOW_ON__START_AT": "",
     "FOLLOW_ON__CART_DAYS": "30",
@@ -122,6 +123,7 @@ SECRETS = {
 }
 
 EVERY_SETTING = {
+    "TIME_ZONE": "Europe/Oslo",
     "DATABASE_URL": "postgresql+psycopg://user:database-pass@db.example/ledger",
     "BROKER_URL": "redis://:broker-pass@redis.example:6379/0",
     "LEARNINGCART__SITE_HOSTNAME": "example.com",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worker.formatting import local
 from worker.ledger.views.page.pace import HourOfWork
 
 WIDTH = 480
@@ -63,7 +64,7 @@ def amounts(hours: Sequence[HourOfWork]) -> Chart:
     for index, hour in enumerate(hours):
         for offset, kind, count in ((0.14, "orders", hour.orders), (0.52, "enrolments", hour.enrolments)):
             height = _scale(count, top)
-            title = f"{hour.begins_at:%a %H:%M} UTC: {count:,} {kind}"
+            title = f"{local(hour.begins_at):%a %H:%M %Z}: {count:,} {kind}"
             bars.append(
                 Bar(
                     round(_LEFT + (index + offset) * slot, 1),
@@ -97,7 +98,7 @@ def latencies(hours: Sequence[HourOfWork]) -> Chart:
                 continue
             x, y = round(_LEFT + (index + 0.5) * slot, 1), _y(_magnitude(seconds), top)
             stretch.append(f"{x},{y}")
-            dots.append((kind, x, y, f"{hours[index].begins_at:%a %H:%M} UTC, {kind}: {spoken(seconds)}"))
+            dots.append((kind, x, y, f"{local(hours[index].begins_at):%a %H:%M %Z}, {kind}: {spoken(seconds)}"))
         lines.append((kind, " ".join(stretch)))
     rows = tuple(Tick(_y(float(power), top), spoken(10.0**power)) for power in range(int(top) + 1))
     return Chart(
@@ -124,12 +125,9 @@ def spoken(seconds: float) -> str:
 def _columns(hours: Sequence[HourOfWork]) -> tuple[Tick, ...]:
     slot = _slot(hours)
     return tuple(
-        Tick(
-            round(_LEFT + index * slot, 1),
-            f"{hour.begins_at:%a}" if hour.begins_at.hour == 0 else f"{hour.begins_at:%H:%M}",
-        )
-        for index, hour in enumerate(hours)
-        if hour.begins_at.hour % _LABEL_EVERY_HOURS == 0 and _LABEL_ROOM < index * slot < WIDTH - _LEFT - _LABEL_ROOM
+        Tick(round(_LEFT + index * slot, 1), f"{begins_at:%a}" if begins_at.hour == 0 else f"{begins_at:%H:%M}")
+        for index, begins_at in enumerate(local(hour.begins_at) for hour in hours)
+        if begins_at.hour % _LABEL_EVERY_HOURS == 0 and _LABEL_ROOM < index * slot < WIDTH - _LEFT - _LABEL_ROOM
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
+from worker.formatting import local
 from worker.ledger.views.diagnosis import Diagnosis
 from worker.ledger.views.history import Story
 from worker.ledger.views.timeline import TimelineLine
@@ -16,8 +17,8 @@ _SYSTEMS = frozenset({*SOURCES, *PAUSABLE})
 
 
 def days(lines: Iterable[TimelineLine]) -> list[tuple[str, list[TimelineLine]]]:
-    """A story's lines by their day in UTC, in their order."""
-    return [(day, list(of_day)) for day, of_day in groupby(lines, key=lambda line: f"{line.at:%Y-%m-%d}")]
+    """A story's lines by their day, in their order."""
+    return [(day, list(of_day)) for day, of_day in groupby(lines, key=lambda line: f"{local(line.at):%Y-%m-%d}")]
 
 
 @dataclass(frozen=True, slots=True)
