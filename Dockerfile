@@ -8,7 +8,8 @@ RUN python -m venv /opt/cartbridge
 # Before the code: a change of the code leaves this layer as it is.
 COPY requirements.txt ./
 RUN /opt/cartbridge/bin/pip install --no-deps --require-hashes -r requirements.txt
-COPY LICENSE README.md pyproject.toml ./
+COPY .env.example LICENSE README.md offers.example.toml pyproject.toml ./
+COPY deploy/systemd/ deploy/systemd/
 COPY migrations/ migrations/
 COPY tasks/ tasks/
 COPY worker/ worker/

@@ -30,6 +30,7 @@ from worker.cli.commands.privacy import export, forget, retention
 from worker.cli.commands.seats import command as seats
 from worker.cli.context import Opening
 from worker.cli.errors import ExplainingGroup
+from worker.cli.init import command as init
 from worker.cli.terminal import guard_streams
 
 app = typer.Typer(
@@ -70,6 +71,7 @@ def root(
 
 
 app.command("demo", rich_help_panel=START)(processes.demo_command)
+app.command("init", rich_help_panel=START)(init.init_command)
 app.command("check", rich_help_panel=START)(check.check_command)
 app.command("migrate", rich_help_panel=START)(processes.migrate_command)
 app.command("up", rich_help_panel=START)(processes.up_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -41,6 +42,16 @@ class Opening:
         configure_logging(settings, level=logging.ERROR)
         log_uncaught_exceptions()
         return settings
+
+    def say_where_it_is(self) -> None:
+        """Where nothing is set, as in a folder that is not its own, say where the installation is, if that is known."""
+        if self.env_file.exists() or any(name.startswith("CARTBRIDGE_") for name in os.environ):
+            return
+        from worker.cli.init.installation import find_installation
+
+        found = find_installation()
+        if found is not None:
+            typer.secho(f"There are no settings here. {found}", fg=typer.colors.YELLOW, err=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

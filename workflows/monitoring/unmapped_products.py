@@ -9,6 +9,7 @@ from datetime import datetime
 
 from worker.ledger.views.page.offers import Waiting
 from worker.sources.order import Product
+from worker.text.control_characters import CONTROL_CHARACTERS
 from workflows.planning.offers import SELECTORS, Offers
 
 _BEST_NAMES = ("course_id", "sku", "product_id", "product_name", "plan_id")
@@ -61,7 +62,7 @@ def proposed(source: str, names: dict[str, str], title: str) -> str:
     """The lines to paste into the offers file. It is refused until the operator has set the price, which is 0 here."""
     known = [name for name in _BEST_NAMES if name in names and name in SELECTORS.get(source, ())]
     selector = f"{known[0]} = {json.dumps(names[known[0]], ensure_ascii=False)}" if known else 'product_id = ""'
-    about = " ".join(title.split())
+    about = " ".join(title.split()).translate(CONTROL_CHARACTERS)
     return "\n".join(
         [
             "[[offer]]",

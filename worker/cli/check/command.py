@@ -58,6 +58,7 @@ def check_command(
     else:
         _print_findings(findings, warnings, verdict, ok=ok)
     if not ok:
+        opening_of(context).say_where_it_is()
         raise typer.Exit(FAILED)
 
 

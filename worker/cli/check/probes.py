@@ -31,14 +31,14 @@ from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, Thr
 from workflows.planning.offers import OffersError
 from workflows.planning.offers_file import load_offers
 
-__all__ = ["ProbeResult", "paused_systems", "probe_all"]
+__all__ = ["ProbeResult", "paused_systems", "probe_all", "probe_system"]
 
 
 def probe_all(settings: Settings) -> Iterator[ProbeResult]:
     """Every part, one finding each, as they are found. Sends a real token request and asks for real lists of orders."""
     yield _probe_offers(settings)  # first: with a mistake in it everything else looks well
     for name, system in settings.systems().items():
-        yield _probe_system(name, system)
+        yield probe_system(name, system)
     yield _probe_ledger(settings)
     yield _probe_broker(settings)
     yield from probe_mail(settings)
@@ -103,7 +103,8 @@ _ASK: dict[str, Callable[[Any], str]] = {
 """How to ask each system something harmless that shows both the way and the credentials."""
 
 
-def _probe_system(name: str, system: SystemSettings) -> ProbeResult:
+def probe_system(name: str, system: SystemSettings) -> ProbeResult:
+    """Whether one system is configured, reachable and accepts the credentials: asks it for real."""
     kind = "destination" if name in DESTINATIONS else "source"
     missing = tuple(system.missing())
     if missing:

@@ -14,6 +14,7 @@ def up_command(context: typer.Context) -> None:
     """Run everything in this one process: web, worker and beat. Migrates its own SQLite ledger."""
     from worker.cli.processes import run_up
 
+    opening_of(context).say_where_it_is()
     raise typer.Exit(run_up(opening_of(context).settings))
 
 

@@ -14,6 +14,7 @@ import requests
 
 import worker
 from worker.errors import CartbridgeError
+from worker.settings.env_file import line_of
 
 LOG_NAME: Final = "up.log"
 SETTINGS_NAME: Final = ".env"
@@ -115,9 +116,7 @@ def free_port() -> int:
 def write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
     """Write variables as a `.env` file into `folder` and return it."""
     lines = ["# The settings of a demo: every password and key in here belongs to its sandbox, and is worth nothing."]
-    for name, value in sorted(variables.items()):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        lines.append(f"{name}='{escaped}'")
+    lines += [line_of(name, value) for name, value in sorted(variables.items())]
     path = folder / SETTINGS_NAME
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
