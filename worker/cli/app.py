@@ -2,47 +2,105 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from worker.cli.check import command as check
-from worker.cli.commands import (
-    backfill,
-    completions,
-    deliveries,
-    destinations,
-    ingest,
-    offers,
-    orders,
-    processes,
-    reconcile,
-    recover,
-    replay,
-    runs,
-    sandbox,
-    status,
-    why,
-)
-from worker.cli.commands.operators import accounts, activity
-from worker.cli.commands.privacy import export, forget, retention
-from worker.cli.commands.seats import command as seats
 from worker.cli.context import Opening
 from worker.cli.errors import ExplainingGroup
-from worker.cli.init import command as init
 from worker.cli.terminal import guard_streams
 
+START, LOOK, ACT = "Start", "Look", "Act"
+_PLACES = {
+    "demo": (START, "commands.processes", "demo_command"),
+    "init": (START, "init.command", "init_command"),
+    "check": (START, "check.command", "check_command"),
+    "migrate": (START, "commands.processes", "migrate_command"),
+    "up": (START, "commands.processes", "up_command"),
+    "web": (START, "commands.processes", "web_command"),
+    "worker": (START, "commands.processes", "worker_command"),
+    "beat": (START, "commands.processes", "beat_command"),
+    "sandbox": (START, "commands.sandbox", "sandbox_command"),
+    "status": (LOOK, "commands.status", "status_command"),
+    "why": (LOOK, "commands.why", "why_command"),
+    "runs": (LOOK, "commands.runs", "app"),
+    "orders": (LOOK, "commands.orders", "app"),
+    "deliveries": (LOOK, "commands.deliveries", "app"),
+    "completions": (LOOK, "commands.completions", "app"),
+    "offers": (LOOK, "commands.offers", "app"),
+    "activity": (LOOK, "commands.operators.activity", "activity_command"),
+    "operators": (ACT, "commands.operators.accounts", "app"),
+    "ingest": (ACT, "commands.ingest", "ingest_command"),
+    "backfill": (ACT, "commands.backfill", "backfill_command"),
+    "reconcile": (ACT, "commands.reconcile", "reconcile_command"),
+    "recover": (ACT, "commands.recover", "recover_command"),
+    "replay": (ACT, "commands.replay", "replay_command"),
+    "seats": (ACT, "commands.seats.command", "app"),
+    "forget": (ACT, "commands.privacy.forget", "forget_command"),
+    "export": (ACT, "commands.privacy.export", "export_command"),
+    "retention": (ACT, "commands.privacy.retention", "retention_command"),
+    "pause": (ACT, "commands.destinations", "pause_command"),
+    "resume": (ACT, "commands.destinations", "resume_command"),
+}
+"""Every command: the panel of the help it stands in, its module within `worker.cli`, and what it is there."""
+
+
+class Commands(dict[str, Any]):
+    """The commands by name, each imported when it is asked for: one is quick, though others need much."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(_PLACES))
+
+    def __getitem__(self, name: str) -> Any:
+        found = super().__getitem__(name)
+        if found is None:
+            found = self[name] = _built(name)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a dict's."""
+        return self[name] if name in self else default  # noqa: SIM401 -- that is this
+
+    def items(self) -> Any:
+        """As a dict's: imports all of them."""
+        return [(name, self[name]) for name in self]
+
+
+def _built(name: str) -> Any:
+    """One command as Typer makes it. It takes more than one, and a callback, to make a group of them."""
+    panel, module, attribute = _PLACES[name]
+    found = getattr(import_module(f"worker.cli.{module}"), attribute)
+    alone = typer.Typer(callback=lambda: None, context_settings=_CONTEXT)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name, rich_help_panel=panel)
+    else:
+        alone.command(name, rich_help_panel=panel)(found)
+    return typer.main.get_command(alone).commands[name]  # type: ignore[attr-defined]
+
+
+class RootGroup(ExplainingGroup):
+    """The root command, which knows its commands by name and imports the one that runs."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 -- Typer's signature
+        """All names, in the order of the help."""
+        return list(self.commands)
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="cartbridge",
-    cls=ExplainingGroup,
+    cls=RootGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # it would print local variables, secrets among them
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT,
     help="Turns a paid order in one system into course access in another, exactly once, and can prove it.",
 )
-
-START, LOOK, ACT = "Start", "Look", "Act"
 
 
 def _print_version(wanted: bool) -> None:
@@ -68,37 +126,6 @@ def root(
 ) -> None:
     """Keep what every command opens its settings by."""
     context.obj = Opening(env_file)
-
-
-app.command("demo", rich_help_panel=START)(processes.demo_command)
-app.command("init", rich_help_panel=START)(init.init_command)
-app.command("check", rich_help_panel=START)(check.check_command)
-app.command("migrate", rich_help_panel=START)(processes.migrate_command)
-app.command("up", rich_help_panel=START)(processes.up_command)
-app.command("web", rich_help_panel=START)(processes.web_command)
-app.command("worker", rich_help_panel=START)(processes.worker_command)
-app.command("beat", rich_help_panel=START)(processes.beat_command)
-app.command("sandbox", rich_help_panel=START)(sandbox.sandbox_command)
-app.command("status", rich_help_panel=LOOK)(status.status_command)
-app.command("why", rich_help_panel=LOOK)(why.why_command)
-app.add_typer(runs.app, name="runs", rich_help_panel=LOOK)
-app.add_typer(orders.app, name="orders", rich_help_panel=LOOK)
-app.add_typer(deliveries.app, name="deliveries", rich_help_panel=LOOK)
-app.add_typer(completions.app, name="completions", rich_help_panel=LOOK)
-app.add_typer(offers.app, name="offers", rich_help_panel=LOOK)
-app.command("activity", rich_help_panel=LOOK)(activity.activity_command)
-app.add_typer(accounts.app, name="operators", rich_help_panel=ACT)
-app.command("ingest", rich_help_panel=ACT)(ingest.ingest_command)
-app.command("backfill", rich_help_panel=ACT)(backfill.backfill_command)
-app.command("reconcile", rich_help_panel=ACT)(reconcile.reconcile_command)
-app.command("recover", rich_help_panel=ACT)(recover.recover_command)
-app.command("replay", rich_help_panel=ACT)(replay.replay_command)
-app.add_typer(seats.app, name="seats", rich_help_panel=ACT)
-app.command("forget", rich_help_panel=ACT)(forget.forget_command)
-app.command("export", rich_help_panel=ACT)(export.export_command)
-app.command("retention", rich_help_panel=ACT)(retention.retention_command)
-app.command("pause", rich_help_panel=ACT)(destinations.pause_command)
-app.command("resume", rich_help_panel=ACT)(destinations.resume_command)
 
 
 def main() -> None:

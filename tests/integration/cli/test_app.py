@@ -22,7 +22,7 @@ from worker.ledger.session import Ledger
 COMMANDS = {
     "demo", "up", "web", "worker", "beat", "sandbox", "migrate", "check", "status", "deliveries", "orders", "runs",
     "why", "ingest", "backfill", "reconcile", "recover", "replay", "pause", "resume", "offers", "completions", "forget",
-    "export", "retention", "seats",
+    "export", "retention", "seats", "init",
 }  # fmt: skip
 
 

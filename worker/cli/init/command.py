@@ -1,38 +1,14 @@
-"""`cartbridge init`: from an empty folder to settings that work, and a command that works from any folder."""
+"""`cartbridge init`: sets Cartbridge up by asking."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from worker.cli.arguments import Yes
-from worker.cli.confirm import is_terminal
 from worker.cli.context import opening_of
-from worker.cli.errors import FAILED, MISUSED, complain
-from worker.cli.init.installation import is_ours, program, shipped_file, unit_text, wrapper_text
-from worker.cli.init.questions import Answers
-from worker.cli.init.sold_products import offers_text, read_sold
-from worker.cli.init.webhooks import ANYWHERE, webhook_lines
-from worker.cli.output import cell, console, note
-from worker.formatting import counted
-from worker.settings.env_file import private_mode, with_values, write_whole
-from worker.settings.settings import Settings, load_settings, variables
-from worker.settings.systems import SourceSettings, ThreedcartSettings
-from workflows.planning.offers_file import load_offers
-
-_HEAD: Final = "# Cartbridge's settings, as `cartbridge init` was told. Every variable: .env.example\n"
-_TOKEN_BYTES: Final = 24
-_NAMES: Final = {
-    "learningcart": "LearningCart, where access is given",
-    "studiocart": "Studiocart, where orders come from",
-    "frontcore": "Frontcore, where orders come from",
-    "threedcart": "3dcart (Shift4Shop), for follow-on carts",
-}
-_EXAMPLES: Final = (".env.example", "offers.example.toml")
 
 
 def init_command(
@@ -53,180 +29,8 @@ def init_command(
 ) -> None:
     """Ask for the systems in use, try each key, and write `.env` and `offers.toml`; safe to repeat.
 
-    What is set already is offered again and stays. Nothing is written before all is answered, and each file in one
-    moment.
+    What is set already is offered again and stays. Nothing is written before all is answered.
     """
-    asks = not non_interactive
-    if asks and not is_terminal():
-        complain("There is no terminal to ask on. For a script: --non-interactive, with the answers as CARTBRIDGE_… .")
-        raise typer.Exit(MISUSED)
-    env_file = opening_of(context).env_file.resolve()
-    answers = Answers(env_file)
-    if asks:
-        note("Each system is tried as you give its keys. Enter takes what stands in [ ]; Ctrl-C leaves all as it is.")
-        _ask_systems(answers)
-        _ask_rest(answers)
-    else:
-        _must_work(answers)
-    _keep_together(answers, env_file.parent)
-    _write_env(answers, env_file, asks=asks, yes=yes)
-    settings = load_settings(env_file=env_file)
-    _write_offers(settings, asks=asks, yes=yes)
-    _write_examples(env_file.parent)
-    _tell_webhooks(settings, asks=asks)
-    _install("wrapper", wrapper, wrapper_text(env_file), asks=asks, yes=yes)
-    _install("unit", unit, unit_text(env_file), asks=asks, yes=yes)
-    note("Next: the rules in offers.toml, then `cartbridge check`, then `cartbridge up`.")
+    from worker.cli.init.setup import set_up
 
-
-def _must_work(answers: Answers) -> None:
-    """Try every system that is set; exit, with nothing written, where one fails or none is set."""
-    settings = answers.settings()
-    if not settings.learningcart.is_configured or not settings.sources():
-        missing = [*settings.learningcart.missing(), *(() if settings.sources() else ("a source's variables",))]
-        complain(f"Nothing was written. Set {', '.join(missing)} in the environment. See .env.example.")
-        raise typer.Exit(MISUSED)
-    failed = [name for name in _NAMES if (found := answers.probe(name)) is not None and found.failed]
-    if failed:
-        complain(f"Nothing was written: {' and '.join(failed)} did not accept what is set.")
-        raise typer.Exit(FAILED)
-
-
-def _ask_systems(answers: Answers) -> None:
-    for name, about in _NAMES.items():
-        system = answers.settings().systems()[name]
-        wanted = name == "learningcart" or system.is_begun
-        if name != "learningcart":
-            wanted = typer.confirm(f"{about}: is it in use?", default=wanted)
-        else:
-            typer.echo(about)
-        if not wanted:
-            continue
-        answers.ask_system(system)
-        if isinstance(system, ThreedcartSettings):
-            sells = typer.confirm("  Do orders come from it, too?", default=system.orders_enabled)
-            answers.give(system.variable("orders_enabled"), str(sells).lower())
-            if sells:
-                answers.probe(name)
-        if isinstance(system, SourceSettings) and name != "frontcore" and not system.takes_webhooks:
-            question = "  Shall it tell of its orders at once, by a webhook (else it is asked every few minutes)?"
-            if typer.confirm(question, default=True):
-                answers.give(system.variable("webhook_url_token"), secrets.token_hex(_TOKEN_BYTES))
-
-
-def _ask_rest(answers: Answers) -> None:
-    typer.echo("And for you")
-    answers.ask("CARTBRIDGE_TIME_ZONE", question="Your time zone", default=_zone_here())
-    name = "CARTBRIDGE_WEB__ADMIN_PASSWORD"
-    if answers.value(name) is None and typer.confirm("  Open the operator's page in a browser?", default=True):
-        answers.ask(name, question="A password for it", default=(made := secrets.token_urlsafe(12)))
-        if answers.value(name) == made:
-            typer.echo(f"  The page's password is {made}")
-
-
-def _zone_here() -> str:
-    """This machine's time zone by its name; UTC where it has none."""
-    parts = Path("/etc/localtime").resolve().parts
-    return os.environ.get("TZ") or ("/".join(parts[parts.index("zoneinfo") + 1 :]) if "zoneinfo" in parts else "UTC")
-
-
-def _keep_together(answers: Answers, folder: Path) -> None:
-    """Name the ledger and the offers by whole paths, so that a command finds them from any folder."""
-    settings = answers.settings()
-    if settings.on_sqlite:
-        path = folder / settings.database_url.get_secret_value().removeprefix("sqlite:///")
-        answers.give("CARTBRIDGE_DATABASE_URL", f"sqlite:///{path}")
-    answers.give("CARTBRIDGE_OFFERS_FILE", str(folder / settings.offers_file))
-
-
-def _write_env(answers: Answers, path: Path, *, asks: bool, yes: bool) -> None:
-    before = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    comments = {name: variable.description for name, variable in variables().items()}
-    text = with_values(before or _HEAD, answers.given, comments)
-    if text == before:
-        note(f"{path} stays as it is.")
-        return
-    if before:
-        about = f"set {', '.join(sorted(answers.given))} in it? What else it holds stays."
-        _may_change(path, about, asks=asks, yes=yes)
-    write_whole(path, text, mode=private_mode(path))
-    typer.echo(f"Written: {path}, which only its owner can read.")
-
-
-def _may_change(path: Path, what: str, *, asks: bool, yes: bool) -> None:
-    """Go on if a file that is there may be changed; else exit, with everything as it is."""
-    if yes or (asks and typer.confirm(f"{path} is there already: {what}")):
-        return
-    complain(f"{path} is there already and stays as it is." + ("" if asks else " To change it: --yes"))
-    raise typer.Exit(FAILED if asks else MISUSED)
-
-
-def _write_offers(settings: Settings, *, asks: bool, yes: bool) -> None:
-    from tasks.runtime import Runtime
-    from workflows.planning.offers import Offers
-
-    path = settings.offers_file
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    offers = load_offers(path) if before else Offers()
-    runtime = Runtime(settings)
-    try:
-        note("Reading what was sold…")
-        sold = [each for each in read_sold(runtime.sources.values(), offers) if each.rule not in before]
-    finally:
-        runtime.close()
-    if before and not sold:
-        note(f"{path} stays as it is: nothing was sold that it does not name.")
-        return
-    about = f"{counted(len(sold), 'product')} as rules that are not in force yet"
-    if before:
-        _may_change(path, f"add {about}?", asks=asks, yes=yes)
-    write_whole(path, offers_text(before, sold), mode=0o644)
-    typer.echo(f"Written: {path}, with {about}." if sold else f"Written: {path}. Nothing was sold yet.")
-
-
-def _write_examples(folder: Path) -> None:
-    for name in _EXAMPLES:
-        if not (folder / name).exists():
-            write_whole(folder / name, shipped_file(name).read_text(encoding="utf-8"), mode=0o644)
-
-
-def _tell_webhooks(settings: Settings, *, asks: bool) -> None:
-    if not settings.webhook_sources():
-        return
-    host = ANYWHERE
-    if asks:
-        host = typer.prompt("Where is this machine reached from outside (https://…)?", default=ANYWHERE).rstrip("/")
-    for line in webhook_lines(settings, host, shows_secrets=asks):
-        console().print(cell(line), soft_wrap=True)
-
-
-def _install(what: str, path: Path | None, text: str, *, asks: bool, yes: bool) -> None:
-    """Write the wrapper or the unit where the operator wants it, if at all."""
-    is_wrapper = what == "wrapper"
-    if path is None and asks:
-        question = "Make a `cartbridge` that works from any folder?" if is_wrapper else "Write a systemd unit for it?"
-        if typer.confirm(question, default=False):
-            path = Path(typer.prompt("  Where", default=str(_usual_place(is_wrapper=is_wrapper)))).expanduser()
-    if path is None:
-        return
-    if path.absolute() == program():
-        complain(f"{path} is Cartbridge itself. Choose another with --{what} FILE.")
-        raise typer.Exit(FAILED)
-    if path.exists() and not is_ours(path):
-        _may_change(path, "replace it?", asks=asks, yes=yes)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text, mode=0o755 if is_wrapper else 0o644)
-    except OSError as error:
-        complain(f"Cannot write {path}: {error.strerror}. All else is written; choose another with --{what} FILE.")
-        raise typer.Exit(FAILED) from None
-    typer.echo(f"Written: {path}")
-    if not is_wrapper:
-        note(f"Start it: systemctl daemon-reload && systemctl enable --now {path.stem}")
-
-
-def _usual_place(*, is_wrapper: bool) -> Path:
-    is_root = os.geteuid() == 0
-    if is_wrapper:
-        return Path("/usr/local/bin/cartbridge") if is_root else Path.home() / ".local/bin/cartbridge"
-    return Path("/etc/systemd/system/cartbridge.service" if is_root else "cartbridge.service")
+    set_up(opening_of(context).env_file, asks=not non_interactive, yes=yes, wrapper=wrapper, unit=unit)
