@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 
 _display_zone: tzinfo = UTC
 """The zone in which this process shows moments to people. Everything else is in UTC."""
@@ -49,6 +49,15 @@ def zone_label() -> str:
 def local(moment: datetime) -> datetime:
     """A moment in the zone that is shown."""
     return moment.astimezone(_display_zone)
+
+
+def begin_of(day: date) -> datetime:
+    """When a day begins in the zone that is shown, in UTC; at the calendar's ends in that zone itself."""
+    begins_at = datetime.combine(day, time(), _display_zone)
+    try:
+        return begins_at.astimezone(UTC)
+    except OverflowError:
+        return begins_at.replace(tzinfo=UTC)
 
 
 def clock(moment: datetime | None) -> str:

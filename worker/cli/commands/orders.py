@@ -25,7 +25,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, timestamp
+from worker.formatting import age, clock, timestamp, zone_label
 from worker.ledger.states import OrderState
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _print_order(order: OrderDetail, story: Story) -> None:
         out.print(runs_table(order.runs, title="Runs"))
     if order.notes:
         notes = [[cell(clock(each.at)), cell(each.actor), cell(each.text)] for each in order.notes]
-        out.print(table(("at (UTC)", "by", "note"), notes, wrapped=("note",), title="Notes"))
+        out.print(table((f"at ({zone_label()})", "by", "note"), notes, wrapped=("note",), title="Notes"))
     if order.deliveries:
         out.print(deliveries_table(order.deliveries, title="Deliveries"))
 

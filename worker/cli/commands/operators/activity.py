@@ -9,7 +9,7 @@ import typer
 from worker.cli.arguments import AsCsv, AsJson, Limit, Since, Until
 from worker.cli.context import opening_of
 from worker.cli.output import cell, console, first_rows, one_form, print_csv, print_json_array, say_more, table
-from worker.formatting import clock
+from worker.formatting import clock, zone_label
 
 if TYPE_CHECKING:
     from worker.ledger.views.page.activity import ActivityItem
@@ -60,7 +60,7 @@ def activity_command(
         [cell(clock(each.at)), cell(each.who), cell(each.text), cell(_subject(each)), cell(each.reason)]
         for each in shown
     ]
-    headings = ("at (UTC)", "who", "did what", "about", "why")
+    headings = (f"at ({zone_label()})", "who", "did what", "about", "why")
     console().print(table(headings, cells, wrapped=("did what", "why"), shortened=("who",)))
     if more:
         say_more(limit)

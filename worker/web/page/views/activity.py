@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
+from worker.formatting import begin_of
 from worker.ledger.views.page.activity import Act, list_activity
 from worker.ledger.web.operators import list_operators
 from worker.web.page.auth.guard import guarded_router
@@ -19,7 +20,7 @@ PATH: Final = "/activity"
 
 
 class ActivityFilters(BaseModel):
-    """What the list is asked with, as it stands in the address. Days are UTC's, both included."""
+    """What the list is asked with, as it stands in the address. Days are the operator's, both included."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,8 +38,8 @@ class ActivityFilters(BaseModel):
             "who": self.who,
             "kinds": () if self.what is None else (self.what,),
             "about": self.about,
-            "since": _midnight(self.since),
-            "until": _midnight(last),
+            "since": None if self.since is None else begin_of(self.since),
+            "until": None if last is None else begin_of(last),
         }
 
     def path(self, path: str = PATH, *, after: str | None = None) -> str:
@@ -76,7 +77,3 @@ def activity_routes(page: Page) -> APIRouter:
         )
 
     return router
-
-
-def _midnight(day: date | None) -> datetime | None:
-    return None if day is None else datetime.combine(day, time(), UTC)
