@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, HttpCredentials, Page, StorageState, sync_playwright
 
-from tests.browser.site import NAME, PASSWORD, Site
+from tests.browser.site import API_TOKEN, NAME, PASSWORD, Site
 from tests.integration.product import Product
 from worker.sandbox import Sandbox, SandboxConfig
 
@@ -19,6 +19,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr
 IS_REQUIRED = os.environ.get("CARTBRIDGE_REQUIRE_SERVERS", "") not in {"", "0"}
 _PATIENCE_MILLISECONDS = 20_000
 """Far more than anything takes, on a machine that is busy too."""
+
+TOKEN: HttpCredentials = {"username": "ann", "password": API_TOKEN, "send": "unauthorized"}
+"""What a browser answers where it is asked for the token."""
 
 NewPage = Callable[..., Page]
 
@@ -70,7 +73,9 @@ def new_page(chromium: Browser, site: Site, signed_in: StorageState) -> Iterator
     complaints: list[str] = []
 
     def make(**options: Any) -> Page:
-        context = chromium.new_context(**({"base_url": site.url, "storage_state": signed_in} | options))
+        context = chromium.new_context(
+            **({"base_url": site.url, "storage_state": signed_in, "http_credentials": TOKEN} | options)
+        )
         context.set_default_timeout(_PATIENCE_MILLISECONDS)
         contexts.append(context)
         page = context.new_page()

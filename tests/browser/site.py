@@ -16,6 +16,7 @@ from worker.sandbox import Fault
 
 PASSWORD: Final = "a-password-of-the-tests"
 NAME: Final = "Ann"
+API_TOKEN: Final = "a-token-of-the-tests"
 _URL: Final = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
@@ -24,6 +25,7 @@ class Site:
 
     VARIABLES: Final = {
         "CARTBRIDGE_WEB__ADMIN_PASSWORD": PASSWORD,
+        "CARTBRIDGE_WEB__API_TOKEN": API_TOKEN,
         # No poll comes in between: what is sold is told of by webhook.
         "CARTBRIDGE_STUDIOCART__POLL_SECONDS": "3600",
     }

@@ -61,6 +61,7 @@ def pages(site: Site) -> dict[str, str]:
         "offers": "/offers",
         "systems": "/systems",
         "activity": "/activity",
+        "docs": "/docs",
         "pause": "/systems/learningcart/pause",
         "nothing": "/runs/nobody",
     }

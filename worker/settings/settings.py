@@ -92,7 +92,11 @@ class WebSettings(Section):
     admin_password: Secret | None = Field(
         None, description="Password of the operator's page, or an argon2 hash of it; closed until set."
     )
-    api_token: Secret | None = Field(None, description="Bearer token of /api/v1; closed until set.")
+    api_token: Secret | None = Field(
+        None,
+        description="Bearer token of /api/v1, /docs and /openapi.json; closed until set. Who has it can do what an "
+        "operator can.",
+    )
 
 
 class WorkerSettings(Section):

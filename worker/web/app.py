@@ -12,6 +12,7 @@ from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger
 from worker.settings.settings import Settings
 from worker.settings.types import networks_of
+from worker.web.api.events import describe_events
 from worker.web.api.routes import api_routes
 from worker.web.client_address import ClientAddressMiddleware
 from worker.web.health import health_routes
@@ -43,7 +44,7 @@ def create_app(
     app = FastAPI(
         title="Cartbridge",
         version=version("cartbridge"),
-        description="What the ledger holds: the same listings, in the same shapes, as the command line's `--json`.",
+        description="The listings of the command line, in the shapes of its `--json`, and what an operator may do.",
         # The router of the API serves it, behind the token.
         openapi_url=None,
         docs_url=None,
@@ -61,6 +62,7 @@ def create_app(
     app.include_router(webhook_routes(intake, dispatcher, failures, metrics, RefusalNotes(ledger, clock=clock)))
     app.include_router(health_routes(ledger, dispatcher, settings.offers_file))
     app.include_router(metrics_routes(metrics))
-    app.include_router(api_routes(settings, ledger, clock=clock))
+    app.include_router(api_routes(settings, ledger, clock=clock, operator=operator))
+    describe_events(app)
     app.include_router(page_routes(settings, ledger, clock=clock, operator=operator))
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from worker.ledger.views.page.offers import Waiting
@@ -25,9 +25,9 @@ class Unmapped:
     names: dict[str, str]
     snippet: str
     oldest_at: datetime
-    orders: set[str] = field(default_factory=set)
-    run_ids: list[str] = field(default_factory=list)
-    is_mapped_now: bool = False
+    orders: set[str]
+    run_ids: list[str]
+    is_mapped_now: bool
     """A rule matches it by now: what waits for it only has to be looked at again."""
 
 
@@ -50,6 +50,8 @@ def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list
                 names,
                 proposed(each.source, names, each.line.title),
                 each.created_at,
+                orders=set(),
+                run_ids=[],
                 is_mapped_now=offers is not None and offers.match(each.source, each.line) is not None,
             )
         product.orders.add(each.order_id)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 import structlog
-from fastapi import Request, Security
+from anyio import to_thread
+from fastapi import Request, Response, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
+from worker.errors import WebhookRejectedError
 from worker.settings.settings import Settings
 from worker.web.client_address import address_of
 from worker.web.lockout import Lockout
+from worker.web.webhooks.body import check_declared_size, read_body
 
 TOKEN_VARIABLE = "CARTBRIDGE_WEB__API_TOKEN"  # noqa: S105 - the name of the variable that holds it
 
@@ -22,7 +26,10 @@ log = structlog.get_logger(__name__)
 _bearer = HTTPBearer(auto_error=False, description=f"The value of {TOKEN_VARIABLE}.")
 
 
-def token_check(settings: Settings, lockout: Lockout) -> Callable[..., None]:
+TokenCheck = Callable[[Request, HTTPAuthorizationCredentials | None], None]
+
+
+def token_check(settings: Settings, lockout: Lockout) -> TokenCheck:
     """A dependency: 401 without the token (and for all until it is set), 429 for an address that keeps failing.
 
     Such an address is not told either that a guess was right: that would be all it wants to know.
@@ -49,6 +56,31 @@ def token_check(settings: Settings, lockout: Lockout) -> Callable[..., None]:
             raise _refusal(request, "The API takes the bearer token it was given in its settings.")
 
     return check
+
+
+def bounded_route(check: TokenCheck) -> type[APIRoute]:
+    """A route that reads a body only of who has the token, and no more of it than a webhook may have."""
+
+    class BoundedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def answer(request: Request) -> Response:
+                await to_thread.run_sync(check, request, await _bearer(request))
+                try:
+                    check_declared_size(request.headers.get("content-length"))
+                    body = await read_body(request)
+                except WebhookRejectedError as refusal:
+                    raise HTTPException(refusal.status, str(refusal)) from None
+
+                async def receive() -> dict[str, Any]:
+                    return {"type": "http.request", "body": body, "more_body": False}
+
+                return await handle(Request(request.scope, receive))
+
+            return answer
+
+    return BoundedRoute
 
 
 def _refusal(request: Request, detail: str) -> HTTPException:

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.ledger.follow_on.completions import CompletionItem
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
+from worker.ledger.views.page.activity import Act, ActivityItem
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.settings.types import UtcDatetime
 
 LARGEST_PAGE = 500
 DEFAULT_PAGE = 50
 
-Listed = RunItem | OrderItem | DeliveryItem | CompletionItem
+Listed = RunItem | OrderItem | DeliveryItem | CompletionItem | ActivityItem
 """A row of a listing."""
 
 _STATES = "Only these states; may be given several times."
@@ -82,3 +83,19 @@ class CompletionQuery(PageQuery):
 
     email: str | None = Field(None, description="The learner's.")
     course_id: str | None = Field(None, description="LearningCart's id of the course.")
+
+
+class ActivityQuery(PageQuery):
+    """Acts; `since` and `until` are about when they were done."""
+
+    who: str | None = Field(None, description="A name, in any case.")
+    kinds: list[Act] = Field([], alias="kind", description="Only of these kinds; may be given several times.")
+    about: str | None = Field(None, description="An order, as SOURCE/ORDER or its number, or a run.")
+
+
+class SubjectQuery(BaseModel):
+    """Whom or what a story is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: str = Field(min_length=1, max_length=400, description="An email, SOURCE/ORDER, or a run.")

@@ -1,4 +1,4 @@
-"""`/api/v1`: the listings of the command line, in the same shapes, for programs. Read only.
+"""`/api/v1`: the listings and actions of the command line, in the same shapes, for programs.
 
 Listings are read page by page: `limit` rows after the row `after`; the `Link` header leads to the next page.
 """
@@ -6,6 +6,7 @@ Listings are read page by page: `limit` rows after the row `after`; the `Link` h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,16 +19,35 @@ from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.completions import CompletionItem, list_completions
 from worker.ledger.session import Ledger
 from worker.ledger.views import listing
+from worker.ledger.views.history import Story, why
 from worker.ledger.views.overview import Status
+from worker.ledger.views.page.activity import ActivityItem, list_activity
+from worker.ledger.views.page.offers import waiting_for_offer
 from worker.ledger.views.records import DeliveryDetail, DeliveryItem, OrderDetail, OrderItem, RunDetail, RunItem
 from worker.ledger.views.serializers import to_json
+from worker.ledger.web.operators import OperatorItem, list_operators
+from worker.reasons import Reason
 from worker.settings.settings import Settings
 from worker.web.api.access import token_check
-from worker.web.api.queries import CompletionQuery, DeliveryQuery, Listed, OrderQuery, PageQuery, RunQuery
+from worker.web.api.actions import action_routes
+from worker.web.api.docs import docs_routes
+from worker.web.api.queries import (
+    ActivityQuery,
+    CompletionQuery,
+    DeliveryQuery,
+    Listed,
+    OrderQuery,
+    PageQuery,
+    RunQuery,
+    SubjectQuery,
+)
 from worker.web.json_answer import JsonAnswer
 from worker.web.lockout import API_FREE_FAILURES, Lockout
+from worker.web.page.actions.operator import Operator
 from worker.web.problems import MEDIA_TYPE
-from workflows.planning.offers_file import offers_problem
+from workflows.monitoring.unmapped_products import Unmapped, unmapped_products
+from workflows.planning.offers import OffersError
+from workflows.planning.offers_file import load_offers, offers_problem
 
 
 class ProblemDetail(BaseModel):
@@ -50,22 +70,32 @@ _REFUSALS = {
     429: "Too many requests of this address failed to authenticate.",
     503: "The ledger cannot be read at the moment.",
 }
+_ACTION_REFUSALS = {
+    400: "The body cannot be read.",
+    408: "The body did not come within ten seconds.",
+    409: "It cannot be done; `detail` says why.",
+    413: "The body is larger than 1 MiB.",
+}
 
 
-def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime]) -> APIRouter:
-    """The routes. They need the bearer token, and answer 503 while the ledger cannot be read."""
+def api_routes(
+    settings: Settings, ledger: Ledger, *, clock: Callable[[], datetime], operator: Operator | None = None
+) -> APIRouter:
+    """The routes. They need the bearer token, and answer 503 while the ledger cannot be read.
+
+    Without an `operator` there are listings alone.
+    """
     schema = ProblemDetail.model_json_schema()
     lockout = Lockout(ledger, "api", API_FREE_FAILURES, clock)
+    check = token_check(settings, lockout)
+    described: dict[int | str, dict[str, Any]] = {
+        status: {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status, description in {**_REFUSALS, **_ACTION_REFUSALS}.items()
+    }
     router = APIRouter(
         prefix=_PREFIX,
-        dependencies=[
-            Depends(token_check(settings, lockout)),
-            Depends(_refuse_nul),
-        ],
-        responses={
-            status: {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
-            for status, description in _REFUSALS.items()
-        },
+        dependencies=[Depends(check), Depends(_refuse_nul)],
+        responses={status: described[status] for status in _REFUSALS},
     )
 
     @router.get(OPENAPI_PATH.removeprefix(_PREFIX), include_in_schema=False)
@@ -89,11 +119,49 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
         return _page(ledger, query, listing.list_deliveries)
 
     _add_details(router, ledger)
+    _add_overviews(router, ledger, settings, clock)
 
     @router.get("/completions", responses=_page_of(CompletionItem))
     def show_completions(query: Annotated[CompletionQuery, Query()]) -> JsonAnswer:
         """Who began and completed which course, those with the latest news first."""
         return _page(ledger, query, list_completions)
+
+    @router.get("/activity", responses=_page_of(ActivityItem))
+    def show_activity(query: Annotated[ActivityQuery, Query()]) -> JsonAnswer:
+        """Who did what, newest first: acts of operators, sign-ins, pauses, changes of the offers file."""
+        return _page(ledger, query, list_activity)
+
+    if operator is not None:
+        refused: dict[int | str, dict[str, Any]] = {status: described[status] for status in _ACTION_REFUSALS}
+        router.include_router(action_routes(operator, check, refused))
+    whole = APIRouter()
+    whole.include_router(router)
+    whole.include_router(docs_routes(check))
+    return whole
+
+
+def _add_overviews(router: APIRouter, ledger: Ledger, settings: Settings, clock: Callable[[], datetime]) -> None:
+    @router.get("/why", responses=_one(Story))
+    def explain(query: Annotated[SubjectQuery, Query()]) -> JsonAnswer:
+        """Why somebody has access or has none, of an email, an order or a run; as `cartbridge why`."""
+        return _shown(ledger, lambda connection: why(connection, query.subject, now=clock()))
+
+    @router.get("/offers/unmapped", responses=_one(list[Unmapped]))
+    def show_unmapped() -> JsonAnswer:
+        """The products that no offer matches, and what waits for each."""
+        try:
+            offers = load_offers(settings.offers_file)
+        except OffersError:  # `status` says so
+            offers = None
+        with ledger.read() as connection:
+            found = unmapped_products(waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT), offers)
+        return JsonAnswer([to_json({**asdict(each), "orders": sorted(each.orders)}) for _, each in found])
+
+    @router.get("/operators", responses=_one(list[OperatorItem]))
+    def show_operators() -> JsonAnswer:
+        """Who signs in to the page by a name of their own, by name."""
+        with ledger.read() as connection:
+            return JsonAnswer(to_json(list_operators(connection)))
 
     @router.get("/status", responses=_one(Status))
     def show_status() -> JsonAnswer:
@@ -108,8 +176,6 @@ def api_routes(settings: Settings, ledger: Ledger, *, clock: Callable[[], dateti
                 offers_problem=offers_problem(connection, settings.offers_file),
             ),
         )
-
-    return router
 
 
 def _add_details(router: APIRouter, ledger: Ledger) -> None:
@@ -142,7 +208,7 @@ def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Listed]
 
 
 def _shown(
-    ledger: Ledger, show: Callable[[Connection], RunDetail | OrderDetail | DeliveryDetail | Status]
+    ledger: Ledger, show: Callable[[Connection], RunDetail | OrderDetail | DeliveryDetail | Status | Story]
 ) -> JsonAnswer:
     try:
         with ledger.read() as connection:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.harness.product import Rig
-from tests.integration.web.acting.office import PASSWORD, Office
+from tests.integration.web.acting.office import API_TOKEN, PASSWORD, Office
 from worker.sandbox import Sandbox, SandboxConfig
 
 
@@ -23,7 +24,8 @@ def rig(session_sandbox: Sandbox, migrated_file: Path, tmp_path: Path) -> Iterat
     session_sandbox.reset()
     path = tmp_path / "ledger.db"
     path.write_bytes(migrated_file.read_bytes())
-    rig = Rig(session_sandbox, f"sqlite:///{path}", tmp_path, CARTBRIDGE_WEB__ADMIN_PASSWORD=PASSWORD)
+    secrets: Any = {"CARTBRIDGE_WEB__ADMIN_PASSWORD": PASSWORD, "CARTBRIDGE_WEB__API_TOKEN": API_TOKEN}
+    rig = Rig(session_sandbox, f"sqlite:///{path}", tmp_path, **secrets)
     yield rig
     rig.close()
 

@@ -18,6 +18,7 @@ from worker.web.app import create_app
 from worker.web.page.actions.operator import Operator
 
 PASSWORD: Final = "planted-admin-password"
+API_TOKEN: Final = "planted-api-token"
 
 
 class RecordingDispatcher(Dispatcher):
