@@ -49,9 +49,8 @@ class StepTask(LedgerTask):
                 runtime.dispatcher.send_runs([held.id])
             self.request.chain = links
             return
-        waiting = runtime.executor.next_in_lane(held)
-        if waiting is not None:
-            runtime.dispatcher.send_runs([waiting])
+        if held.next_in_lane is not None:
+            runtime.dispatcher.send_runs([held.next_in_lane])
 
     def _carry_on(self, runtime: Runtime, held: HeldRun) -> list[str]:
         """Perform step after step in place: a step that is due now needs no trip through the broker.

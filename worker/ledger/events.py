@@ -41,6 +41,11 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
     describes a person never gets there: an email, and the names and addresses of the people of this run and order, are
     left out of a reason that was typed and of a refusal that is quoted; a typed one loses others' names as well.
     """
+    connection.execute(insert(events), new_event(connection, at=at, kind=kind, actor=actor, **values))
+
+
+def new_event(connection: Connection, *, at: datetime, kind: str, actor: str, **values: Any) -> dict[str, Any]:
+    """The row that `record_event` adds, for a caller that adds it together with others; it is logged as that does."""
     values.setdefault("detail", {})
     reason, detail = values.get("reason"), values["detail"]
     if reason or has_prose(detail):
@@ -50,7 +55,6 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
             words |= words_of_the_named(connection, reason)
         values["reason"] = masked(reason, words) if reason else reason
         values["detail"] = each_text(detail, lambda text: masked(text, words) if has_prose(text) else text)
-    connection.execute(insert(events).values(at=at, kind=kind, actor=actor, **values))
     opens_review = kind == "run_planned" and values.get("reason")
     if kind in LOGGED or opens_review:
         order_id = values.get("order_id")
@@ -66,6 +70,7 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
         }
         text = "run review" if opens_review else kind.replace("_", " ")
         _log_after_commit(connection, logging.INFO, text, about)
+    return {"at": at, "kind": kind, "actor": actor, **values}
 
 
 def typed_text(

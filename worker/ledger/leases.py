@@ -2,7 +2,7 @@
 
 A row that can be leased has `lease_holder` and `lease_until`. A lease ends by itself, so that a holder that vanished
 keeps nothing for ever; whoever may have lost it must ask in the statement that writes, by `is_held_by`. A run has a
-fencing number beside it (`worker.ledger.runs.held.fenced`), since its holder changes things outside the ledger.
+fencing number beside it (`worker.ledger.runs.held.FENCED`), since its holder changes things outside the ledger.
 
 Each function works inside the transaction it is given and commits nothing itself.
 """
@@ -12,10 +12,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, or_, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, String, Table, bindparam, or_, update
+
+from worker.ledger.tables.base import UtcDateTime
 
 FREE: Final[dict[str, Any]] = {"lease_holder": None, "lease_until": None}
 """The columns of a row that nobody holds."""
+
+RENEWED: Final[dict[str, Any]] = {"lease_until": bindparam("new_lease_until", type_=UtcDateTime())}
+"""The columns of a row that is held longer, in a statement that is made once."""
+LEASED: Final[dict[str, Any]] = RENEWED | {"lease_holder": bindparam("new_lease_holder", type_=String())}
+"""The columns of a row that somebody holds from now on, in a statement that is made once."""
 
 
 def leased(holder: str, *, now: datetime, lease_seconds: float) -> dict[str, Any]:
@@ -23,14 +30,12 @@ def leased(holder: str, *, now: datetime, lease_seconds: float) -> dict[str, Any
     return {"lease_holder": holder, "lease_until": now + timedelta(seconds=lease_seconds)}
 
 
-def renewed(lease_until: datetime, *, now: datetime, lease_seconds: float | None) -> dict[str, Any]:
-    """The columns of a row that is held for a whole lease from now, and never shorter than it was; None: as it was.
+def renewed(lease_until: datetime, *, now: datetime, lease_seconds: float | None) -> datetime:
+    """The end of a lease that is held for a whole one from now, and never shorter than it was; None: as it was.
 
     Shortened by a clock that was set back, it would end for everybody else at once.
     """
-    if lease_seconds is None:
-        return {}
-    return {"lease_until": max(lease_until, now + timedelta(seconds=lease_seconds))}
+    return lease_until if lease_seconds is None else max(lease_until, now + timedelta(seconds=lease_seconds))
 
 
 def is_free(table: Table, now: datetime) -> ColumnElement[bool]:
@@ -48,7 +53,7 @@ def is_held(row: Row[Any], now: datetime) -> bool:
     return row.lease_until is not None and row.lease_until > now
 
 
-def is_held_by(table: Table, holder: str) -> ColumnElement[bool]:
+def is_held_by(table: Table, holder: str | BindParameter[str]) -> ColumnElement[bool]:
     """The row is this holder's still: nobody has taken it since, though the lease may have run out."""
     return table.c.lease_holder == holder
 

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _WRITE = "cartbridge_write"
 _AFTER_COMMIT = "cartbridge_after_commit"
+_AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
 _BUSY_TIMEOUT_MILLISECONDS = 15_000
 _LOCKED_WAIT_SECONDS = 0.02
 _REVISIONS = table("alembic_version", column("version_num", String))
@@ -130,10 +131,14 @@ class Ledger:
         return engine
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that changes something: committed at the end of the block, rolled back on an exception."""
+    def write(self, *, alone: bool = False) -> Iterator[Connection]:
+        """A transaction that changes something: committed at the end of the block, rolled back on an exception.
+
+        `alone`: the block executes one statement that changes something, and no exception follows it. On PostgreSQL the
+        statement is then a transaction by itself, committed when it has been executed: one round trip, and not three.
+        """
         committed: list[Callable[[], None]] = []
-        with self._writing, self.engine.connect() as connection:
+        with self._writing, self._connect(in_transaction=not alone) as connection:
             writing = connection.execution_options(**{_WRITE: True, _AFTER_COMMIT: committed})
             with writing.begin():
                 if self._clock is not None:
@@ -144,9 +149,17 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads, from one consistent view on SQLite."""
-        with self.engine.connect() as connection, connection.begin():
+        """A connection that only reads: from one consistent view on SQLite, each statement from its own on PostgreSQL.
+
+        There it needs no transaction, and none is begun.
+        """
+        with self._connect(in_transaction=False) as connection, connection.begin():
             yield connection
+
+    def _connect(self, *, in_transaction: bool) -> Connection:
+        """A connection of the pool; on PostgreSQL without transactions, if none is needed: SQLite has no other way."""
+        connection = self.engine.connect()
+        return connection if in_transaction or self.is_sqlite else connection.execution_options(**_AUTOCOMMIT)
 
     def clock(self, local: Callable[[], datetime]) -> Callable[[], datetime]:
         """The clock that every process on this ledger shares: the server's, or on SQLite the one machine's, `local`."""

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Exists, Row, exists, or_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Dialect,
+    Exists,
+    FromClause,
+    Row,
+    bindparam,
+    exists,
+    literal,
+    or_,
+)
+from sqlalchemy.sql.dml import Update
 from sqlmodel import SQLModel
 
-from worker.ledger.states import RunState
+from worker.ledger.states import CLAIMABLE, RunState
+from worker.ledger.tables.base import UtcDateTime
 from worker.ledger.tables.runs import orders, runs
 
 if TYPE_CHECKING:
@@ -20,6 +36,24 @@ _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", bound="DataclassInstance | SQLModel")
 VALUES_AT_ONCE = 500
 """Values of one `IN (…)`, and rows of one statement."""
+
+
+def execute_fixed(connection: Connection, statement: Update, values: dict[str, Any]) -> CursorResult[Any]:
+    """Execute a statement that is made once: on PostgreSQL as its driver takes it, without SQLAlchemy's look at each
+    part of it, which costs more than the statement. What it returns has the driver's own types: JSON is read, and a
+    moment has a zone of the server's.
+    """
+    if connection.dialect.name != "postgresql":
+        return connection.execute(statement, values)
+    sql, constants = driver_sql(statement, connection.dialect)
+    return connection.exec_driver_sql(sql, constants | values)
+
+
+@lru_cache(maxsize=32)
+def driver_sql(statement: Update, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    """A statement as its driver takes it, and the values in it that never change."""
+    compiled = statement.compile(dialect=dialect)
+    return str(compiled), compiled.params
 
 
 def parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
@@ -34,7 +68,18 @@ def record_of(kind: type[_Record], row: Row[Any]) -> _Record:
     return kind(**{name: getattr(row, name) for name in names})
 
 
-def lane_is_taken(now: datetime) -> Exists:
+Moment = datetime | BindParameter[datetime]
+"""A moment, or the place of one in a statement that is made once."""
+NOW: Final = bindparam("now", type_=UtcDateTime())
+
+
+def is_due(table: FromClause, now: Moment) -> ColumnElement[bool]:
+    """A run may be claimed, and its time has come."""
+    at = table.c.next_attempt_at
+    return table.c.state.in_([literal(str(state)) for state in sorted(CLAIMABLE)]) & or_(at.is_(None), at <= now)
+
+
+def lane_is_taken(now: Moment) -> Exists:
     """Another run of a run's lane is worked on, or shuts the lane until a call of its has settled."""
     other = runs.alias("other")
     return exists().where(

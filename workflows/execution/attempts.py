@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
+from worker.ledger.runs.attempts import new_attempt
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome
 from worker.text.personal_text import masked, personal_words
@@ -50,21 +51,11 @@ def ended_attempt(
     sent: bool = True,
 ) -> dict[str, Any]:
     """The row of an attempt that has an outcome, or is given one by the caller. `sent`: it got as far as the call."""
-    return {
-        "run_id": held.id,
-        "step": step.name,
-        "number": step.attempts,
+    return new_attempt(held, step, started_at=started_at) | {
         "kind": kind,
-        "generation": held.generation,
-        "fence": held.fence,
-        "holder": held.holder,
-        "reference": None,
-        "started_at": started_at,
         "finished_at": finished_at,
         "outcome": outcome,
         "http_status": last_status() if error is None else getattr(error, "status", None),
         "error": describe(error, held.learner) if error is not None else None,
-        "result_id": None,
-        "answer_seconds": None,
         "may_have_acted": may_have_acted(error) if sent else False,
     }

@@ -87,7 +87,7 @@ class Executor:
             return None  # not configured: its runs wait
         asked_at_seconds = self._monotonic()
         try:
-            with self._ledger.write() as connection:
+            with self._ledger.write(alone=True) as connection:
                 held = claims.claim_run(
                     connection,
                     run_id,
@@ -155,7 +155,7 @@ class Executor:
         held.outcomes.append(
             ended_attempt(held, step, started_at=started_at, finished_at=self._clock(), outcome=Outcome.OK)
         )
-        self._recorder.complete(held, step, result)
+        held.complete(step, result.output, now=self._clock())
         if held.next_step is None:
             self._recorder.end(held, state=RunState.SUCCEEDED, result_id=result.result_id, then=result.then)
             return False
@@ -372,11 +372,6 @@ class Executor:
             log.warning("run %s: %s", held.id, error)
             return False
         return True
-
-    def next_in_lane(self, held: HeldRun) -> str | None:
-        """Another due run that waited for the held run's lane, to be sent on at once."""
-        with self._ledger.read() as connection:
-            return due.due_in_lane(connection, held.lane, besides=held.id, now=self._clock())
 
 
 def _unproven(unaccounted: list[str], unreadable: int) -> str:

@@ -177,8 +177,7 @@ def adopt_held(connection: Connection, held: HeldRun, result_id: str, *, now: da
     """End a held run with the effect an earlier holder reported late."""
     step = held.next_step
     if step is not None:
-        step.state, step.output, step.finished_at = StepState.DONE, _output(held.workflow, result_id), now
-        held.dirty.append(step)
+        held.complete(step, _output(held.workflow, result_id), now=now)
     cancelled = claims.release_run(
         connection,
         held,

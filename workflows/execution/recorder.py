@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,12 +15,12 @@ from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger import pauses
 from worker.ledger.runs import claims
-from worker.ledger.runs.attempts import close_attempt, insert_intent
+from worker.ledger.runs.claims import Closing
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.other_runs import answered_others
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, Outcome, RunState, StepState
+from worker.ledger.states import Actor, Outcome, RunState
 from workflows.execution import breaker_rules, late_results
 from workflows.execution.attempts import describe, ended_attempt, may_have_acted, unknown_note
 from workflows.execution.breaker_rules import Evidence
@@ -77,25 +78,33 @@ class Recorder:
         `CancelledMeanwhileError` when the source cancelled the run: then it is cancelled instead.
         """
         now = self._clock()
+        begin = partial(claims.write_intent, held=held, step=step, reference=reference, now=now)
+        if held.fence == 1 and self._is_written_alone(partial(begin, lease_seconds=self._lease_seconds)):
+            return
         with self._ledger.write() as connection:
-            cancelled = claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
+            cancelled = claims.write_progress(connection, held, now=now)
             # Asked under the row's lock, which whoever reports late takes too: no answer slips in between.
             adopted = self._adopt_late(connection, held, now)
             if not adopted and cancelled is not None:
                 claims.release_run(connection, held, Ending(RunState.CANCELLED, cancelled), now=now)
             elif not adopted:
-                insert_intent(connection, held, step, reference=reference, now=now)
+                begin(connection, lease_seconds=self._lease_seconds)
         if adopted:
             raise AdoptedMeanwhileError(f"the effect of run {held.id} was reported late, and is adopted")
         if cancelled is not None:
             raise CancelledMeanwhileError(f"run {held.id} was cancelled by the source")
 
-    def complete(self, held: HeldRun, step: HeldStep, result: StepResult) -> None:
-        """Note a done step, to be written with the next commit."""
-        step.state = StepState.DONE
-        step.output = result.output
-        step.finished_at = self._clock()
-        held.dirty.append(step)
+    def _is_written_alone(self, write: Callable[[Connection], object]) -> bool:
+        """Commit one statement, for a run that nothing disturbs; False, and nothing is written, where something does.
+
+        What that is the caller finds out in a transaction. For a first holder: nobody before it can report late.
+        """
+        try:
+            with self._ledger.write(alone=True) as connection:
+                write(connection)
+        except LeaseLostError:
+            return False
+        return True
 
     def record_effect(
         self, held: HeldRun, step: HeldStep, result: StepResult, outcome: Outcome, others: tuple[str, ...] = ()
@@ -103,38 +112,36 @@ class Recorder:
         """Commit an effect that took place: the step is done, and so is the run if it was the last."""
         now = self._clock()
         is_last = held.next_step is step and held.steps[-1] is step
-        self.complete(held, step, result)
+        held.complete(step, result.output, now=now)
+        result_id = result.result_id
+        called = Closing(step=step, outcome=outcome, finished_at=now, result_id=result_id, http_status=last_status())
+        closing = called if outcome is Outcome.OK else None  # adopted: what was open has its outcome
+        succeed = partial(
+            claims.release_run,
+            held=held,
+            ending=Ending(RunState.SUCCEEDED, result_id=result_id),
+            now=now,
+            detail={"outcome": outcome, "result_id": result_id},
+            closing=closing,
+        )
+        is_plain = is_last and held.fence == 1 and result.then is None and not others
+        if is_plain and self._is_written_alone(partial(succeed, undisturbed=True)):
+            return False
         try:
             with self._ledger.write() as connection:
-                if outcome is Outcome.OK:
-                    close_attempt(
-                        connection,
-                        held,
-                        step,
-                        outcome=outcome,
-                        finished_at=now,
-                        result_id=result.result_id,
-                        http_status=last_status(),
-                    )
                 if is_last:
-                    cancelled = claims.release_run(
-                        connection,
-                        held,
-                        Ending(RunState.SUCCEEDED, result_id=result.result_id),
-                        now=now,
-                        detail={"outcome": outcome, "result_id": result.result_id},
-                    )
+                    cancelled = succeed(connection)
                     if cancelled is not None:
                         late_results.open_revocation(connection, held.id, cancelled, now=now)
                 else:
-                    claims.write_progress(connection, held, now=now)
+                    claims.write_progress(connection, held, now=now, closing=closing)
                 if result.then is not None:
                     result.then(connection, now)
-                late_results.report_duplicates(connection, held, result.result_id, others, now=now)
+                late_results.report_duplicates(connection, held, result_id, others, now=now)
                 if is_last:
                     self._tell_breaker(connection, held, Evidence.ANSWERED, now)
         except LeaseLostError:
-            self._append_late(held, step, outcome, result.result_id, then=result.then)
+            self._append_late(held, step, outcome, result_id, then=result.then)
             raise
         return not is_last
 
@@ -199,15 +206,16 @@ class Recorder:
         if not decision.counted:
             step.counted -= 1
             held.dirty.append(step)
-        closing = {
-            "outcome": decision.outcome,
-            "finished_at": now,
-            "error": describe(error, held.learner),
-            "http_status": getattr(error, "status", None),
-            "may_have_acted": may_have_acted(error),
-        }
+        closing = Closing(
+            step=step,
+            outcome=decision.outcome,
+            finished_at=now,
+            error=describe(error, held.learner),
+            http_status=getattr(error, "status", None),
+            may_have_acted=may_have_acted(error),
+        )
         try:
-            self.end_by(held, planned, decision, error, now, closing=(step, closing), is_own=is_own)
+            self.end_by(held, planned, decision, error, now, closing=closing, is_own=is_own)
         except LeaseLostError:
             self._append_late(held, step, decision.outcome, None)
             raise
@@ -242,9 +250,9 @@ class Recorder:
         """Close the open attempt, of which nothing was sent, and end the run as what it found says."""
         now = self._clock()
         said = describe(stop, held.learner)
-        closing = {"outcome": Outcome.FINAL, "finished_at": now, "error": said, "may_have_acted": False}
+        closing = Closing(step=step, outcome=Outcome.FINAL, finished_at=now, error=said, may_have_acted=False)
         try:
-            self._end_stopped(held, planned, stop, now, closing=(step, closing))
+            self._end_stopped(held, planned, stop, now, closing=closing)
         except LeaseLostError:
             self._append_late(held, step, Outcome.FINAL, None)
             raise
@@ -256,12 +264,10 @@ class Recorder:
         stop: StopError,
         now: datetime,
         *,
-        closing: tuple[HeldStep, dict[str, Any]] | None = None,
+        closing: Closing | None = None,
     ) -> None:
         with self._ledger.write() as connection:
-            if closing is not None:
-                close_attempt(connection, held, closing[0], **closing[1])
-            claims.write_progress(connection, held, now=now)
+            claims.write_progress(connection, held, now=now, closing=closing)
             if not self._adopt_late(connection, held, now):
                 detail, note = {"step": planned.name}, describe(stop, held.learner)
                 claims.release_run(connection, held, Ending(stop.state, stop.reason, note), now=now, detail=detail)
@@ -274,7 +280,7 @@ class Recorder:
         error: Exception,
         now: datetime,
         *,
-        closing: tuple[HeldStep, dict[str, Any]] | None = None,
+        closing: Closing | None = None,
         is_own: bool = False,
     ) -> None:
         """Let go of a run as the decision on an attempt says, and tell the breaker."""
@@ -282,11 +288,9 @@ class Recorder:
         if not isinstance(error, ApiError | LeaseLostError):
             log.error("run %s: %s failed in a way we do not know", held.id, planned.name, exc_info=error)
         with self._ledger.write() as connection:
-            if closing is not None:
-                close_attempt(connection, held, closing[0], **closing[1])
             if decision.pause:
                 _pause(connection, system, describe(error, held.learner), now)
-            cancelled = claims.write_progress(connection, held, now=now)
+            cancelled = claims.write_progress(connection, held, now=now, closing=closing)
             if not self._adopt_late(connection, held, now):
                 if decision.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
                     cancelled = None  # only the destination can tell whether there is anything left to cancel
@@ -388,6 +392,5 @@ def _unreachable(error: BaseException) -> bool:
 
 def _pause(connection: Connection, system: str, reason: str, now: datetime) -> None:
     """Pause a destination that refuses our credentials, once, however many workers find out at the same moment."""
-    if not pauses.pause(connection, system, kind="authentication", reason=reason, actor=Actor.ENGINE, now=now):
-        return
-    log.error("%s refuses our credentials and is paused: %s", system, reason)
+    if pauses.pause(connection, system, kind="authentication", reason=reason, actor=Actor.ENGINE, now=now):
+        log.error("%s refuses our credentials and is paused: %s", system, reason)

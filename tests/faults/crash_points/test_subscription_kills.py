@@ -36,7 +36,7 @@ def kill_at(ledger: Ledger, commit: int, *, after: bool) -> Callable[[], bool]:
         if is_last:
             die()
 
-    ledger.write = doomed  # type: ignore[method-assign]
+    ledger.write = doomed  # type: ignore[assignment, method-assign]
     return lambda: counted[0] >= commit
 
 

@@ -1,7 +1,8 @@
-"""What the undisturbed path costs: at most three commits a run, and one broker message a workflow."""
+"""What the undisturbed path costs: three commits and three round trips a run, and one broker message a workflow."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,8 @@ from celery import signals
 from sqlalchemy import Connection, event
 
 from tasks.dispatch import Dispatcher
-from tests.faults.harness.product import Rig
+from tests.faults.harness.product import NewRig, Rig
+from tests.integration.servers import PostgresServer
 
 pytestmark = pytest.mark.faults
 
@@ -49,6 +51,22 @@ def test_run_commits_three_times_when_it_has_many_groups(rig: Rig) -> None:
     assert rig.state(run_id) == ("succeeded", None)
     assert sorted(rig.sandbox.learningcart.groups) == list(range(1, 9))
     assert len(commits) == 3
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_run_is_three_round_trips_when_nothing_goes_wrong(
+    new_rig: NewRig, postgres_server: PostgresServer, postgres_ledger: str
+) -> None:
+    rig = new_rig(CARTBRIDGE_DATABASE_URL=f"{postgres_ledger}?options=-c%20log_statement%3Dall")
+    first, second = rig.enrol(), rig.enrol(7002, email="john@example.test")
+    rig.work(first)
+    noted = len(postgres_server.log.read_text())
+    rig.work(second)
+    assert rig.state(second) == ("succeeded", None)
+    asked = re.findall(r"LOG:  (?:statement|execute \S+): (\w+ \w+)", postgres_server.log.read_text()[noted:])
+    assert asked[:3] == ["UPDATE runs", "WITH held", "WITH held"]
+    assert asked[3:] == ["SELECT runs"]  # the look at its state
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)

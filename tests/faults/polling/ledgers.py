@@ -49,8 +49,8 @@ class MortalLedger(Ledger):
                 connection.execute(text(f"DROP TRIGGER {guard}"))
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with super().write() as connection:
+    def write(self, *, alone: bool = False) -> Iterator[Connection]:
+        with super().write(alone=alone) as connection:
             yield connection
             if self.dies():
                 raise Crash

@@ -86,14 +86,15 @@ def watching(reach: Reach) -> Iterator[None]:
             setattr(owner, name, original)
 
 
-def _write(original: Callable[[Ledger], AbstractContextManager[Connection]], reach: Reach) -> Any:
+def _write(original: Callable[..., AbstractContextManager[Connection]], reach: Reach) -> Any:
     @contextmanager
-    def write(self: Ledger) -> Iterator[Connection]:
+    def write(self: Ledger, *, alone: bool = False) -> Iterator[Connection]:
         place = _place()
         reach(Boundary(BEGIN, place))
-        with original(self) as connection:
+        with original(self, alone=alone) as connection:
             yield connection
-            reach(Boundary(COMMIT, place))
+            if self.is_sqlite or not alone:  # a statement that is a transaction by itself is committed by now
+                reach(Boundary(COMMIT, place))
         reach(Boundary(COMMITTED, place))
 
     return write

@@ -1,56 +1,31 @@
-"""The attempts of a run's steps: intents, their outcomes, and which of them nobody knows the outcome of.
-
-Each function works inside the transaction it is given and commits nothing itself.
-"""
+"""The attempts of a run's steps: a new one's row, and those whose outcome nobody knows."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, exists, or_, select
 
-from worker.ledger.events import log_outcome
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.states import Outcome, StepState
 from worker.ledger.tables.runs import attempts, runs, steps
 
-
-def insert_intent(connection: Connection, held: HeldRun, step: HeldStep, *, reference: str, now: datetime) -> None:
-    """Record that a call which is not safe to repeat is about to be sent. It counts towards the cap from here on."""
-    step.attempts += 1
-    step.counted += 1
-    connection.execute(
-        insert(attempts).values(
-            run_id=held.id,
-            step=step.name,
-            number=step.attempts,
-            kind="call",
-            generation=held.generation,
-            fence=held.fence,
-            holder=held.holder,
-            reference=reference,
-            started_at=now,
-        )
-    )
-    connection.execute(
-        update(steps).where(steps.c.run_id == held.id, steps.c.position == step.position).values(counted=step.counted)
-    )
+_NOTHING_KNOWN: Final = dict.fromkeys(attempts.c.keys()) | {"is_forgotten": False}
 
 
-def close_attempt(connection: Connection, held: HeldRun, step: HeldStep, **values: Any) -> None:
-    """Give the step's last attempt its outcome. An attempt that has one keeps it."""
-    connection.execute(
-        update(attempts)
-        .where(
-            attempts.c.run_id == held.id,
-            attempts.c.step == step.name,
-            attempts.c.number == step.attempts,
-            attempts.c.outcome.is_(None),
-        )
-        .values(**values)
-    )
-    log_outcome(connection, run_id=held.id, order=held.order, step=step.name, number=step.attempts, **values)
+def new_attempt(held: HeldRun, step: HeldStep, *, started_at: datetime) -> dict[str, Any]:
+    """The row of the step's last attempt, a call, without what is known only when it has ended."""
+    return _NOTHING_KNOWN | {
+        "run_id": held.id,
+        "step": step.name,
+        "number": step.attempts,
+        "kind": "call",
+        "generation": held.generation,
+        "fence": held.fence,
+        "holder": held.holder,
+        "started_at": started_at,
+    }
 
 
 def effect_open_runs(connection: Connection, run_ids: list[str]) -> set[str]:

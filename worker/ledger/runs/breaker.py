@@ -13,10 +13,13 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
+    Exists,
     Row,
     ScalarSelect,
     delete,
+    exists,
     insert,
     select,
     update,
@@ -119,15 +122,15 @@ class Breaker:
 # What a claim and an end ask in the statement they make anyway
 
 
-def state_of(system: str) -> ScalarSelect[Any]:
+def state_of(system: ColumnElement[str]) -> ScalarSelect[Any]:
     """A system's breaker's state, NULL where it has none."""
     return select(breakers.c.state).where(breakers.c.system == system).scalar_subquery()
 
 
-def admits(connection: Connection, system: str, run_id: str) -> bool:
-    """Whether a run that was just claimed may be worked on, where its system has a breaker."""
-    found = _lock(connection, system)
-    return found is None or found.state is BreakerState.CLOSED or found.probe_run_id == run_id
+def holds_back(system: ColumnElement[str], run_id: ColumnElement[str]) -> Exists:
+    """The system is down, and the run is not its probe."""
+    is_probe = breakers.c.probe_run_id.is_not_distinct_from(run_id)
+    return exists().where(breakers.c.system == system, breakers.c.state == str(BreakerState.OPEN), ~is_probe)
 
 
 # What the end of a hold tells

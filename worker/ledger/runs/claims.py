@@ -5,21 +5,48 @@ Each function works inside the transaction it is given and commits nothing itsel
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, cast
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import Update
 
 from worker.errors import LeaseHeldError, LeaseLostError
 from worker.ledger import leases
-from worker.ledger.events import log_outcome, record_event
+from worker.ledger.events import log_outcome, new_event
 from worker.ledger.runs import breaker, transitions
-from worker.ledger.runs.held import HeldRun, HeldStep, fenced, load_attempts
+from worker.ledger.runs.attempts import new_attempt
+from worker.ledger.runs.held import FENCED, HeldRun, HeldStep, load_attempts
+from worker.ledger.runs.held_writes import write_held
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import violated_constraint
-from worker.ledger.states import Actor, StepState
-from worker.ledger.tables.runs import attempts, runs, steps
+from worker.ledger.sql import NOW
+from worker.ledger.states import Actor, Outcome, StepState
+from worker.ledger.tables.runs import runs
+
+_KEEP: Final = update(runs).where(*FENCED).values(updated_at=NOW, **leases.RENEWED).returning(runs.c.cancel_reason)
+_INTEND: Final = _KEEP.where(runs.c.cancel_reason.is_(None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """What the last attempt of a step came to. An attempt that has an outcome keeps it."""
+
+    step: HeldStep
+    outcome: Outcome
+    finished_at: datetime
+    http_status: int | None = None
+    error: str | None = None
+    result_id: str | None = None
+    may_have_acted: bool | None = None
+
+    def row(self, held: HeldRun) -> dict[str, Any]:
+        """As it is written."""
+        values = {name: value for name, value in vars(self).items() if name != "step"}
+        return values | {"run_id": held.id, "step": self.step.name, "number": self.step.attempts}
 
 
 def claim_run(
@@ -38,15 +65,9 @@ def claim_run(
         raise
     if row is None:
         raise LeaseHeldError(f"run {run_id} is not due, or it, its lane or its destination is taken")
-    if row.breaker is not None and not breaker.admits(connection, system, run_id):
-        raise LeaseHeldError(f"run {run_id} must wait: {system} is down")
-    return _held(connection, row, holder, now)
-
-
-def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> HeldRun:
     held_steps = [
-        HeldStep(step.position, step.name, StepState(step.state), step.output or {}, step.counted)
-        for step in connection.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position))
+        HeldStep(position, name, StepState(state), output or {}, counted)
+        for position, name, state, output, counted in sorted(row.steps)
     ]
     if row.fence > 1:  # the first holder finds no attempts
         load_attempts(connection, row, {step.name: step for step in held_steps}, now)
@@ -64,7 +85,7 @@ def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> 
         fence=row.fence,
         holder=holder,
         claimed_at=now,
-        lease_until=row.lease_until,
+        lease_until=now + timedelta(seconds=lease_seconds),
         cancel_reason=row.cancel_reason,
         steps=held_steps,
         breaker=row.breaker,
@@ -73,85 +94,123 @@ def _held(connection: Connection, row: Row[Any], holder: str, now: datetime) -> 
 
 
 def write_progress(
-    connection: Connection, held: HeldRun, *, now: datetime, lease_seconds: float | None = None
+    connection: Connection,
+    held: HeldRun,
+    *,
+    now: datetime,
+    lease_seconds: float | None = None,
+    closing: Closing | None = None,
 ) -> str | None:
-    """Commit-to-be: the safe steps' outcomes, and with `lease_seconds` a longer lease.
+    """Commit-to-be: the safe steps' outcomes, with `closing` the last attempt's, and with `lease_seconds` a longer
+    lease.
 
     Returns the requested cancellation.
 
     Raises `LeaseLostError` when somebody else holds the run by now; then nothing is written.
     """
-    row = connection.execute(
-        update(runs)
-        .where(*fenced(held))
-        .values(updated_at=now, **leases.renewed(held.lease_until, now=now, lease_seconds=lease_seconds))
-        .returning(runs.c.cancel_reason, runs.c.lease_until)
-    ).one_or_none()
-    if row is None:
-        raise LeaseLostError(f"run {held.id} is held by somebody else by now")
-    _flush(connection, held)
-    held.lease_end_seconds += (row.lease_until - held.lease_until).total_seconds()
-    held.lease_until = row.lease_until
+    lease_until = leases.renewed(held.lease_until, now=now, lease_seconds=lease_seconds)
+    values = held.fence_values | {"now": now, "new_lease_until": lease_until}
+    row = _write(connection, held, _KEEP, values, closing=closing)
+    _lengthen(held, lease_until)
     held.cancel_reason = row.cancel_reason
     return held.cancel_reason
 
 
-def _flush(connection: Connection, held: HeldRun) -> None:
-    if held.outcomes:
-        connection.execute(insert(attempts), held.outcomes)
-        for outcome in held.outcomes:
-            log_outcome(connection, order=held.order, **outcome)
-        held.outcomes = []
-    if held.dirty:
-        connection.execute(
-            update(steps)
-            .where(steps.c.run_id == bindparam("b_run"), steps.c.position == bindparam("b_position"))
-            .values(
-                state=bindparam("b_state"),
-                output=bindparam("b_output"),
-                counted=bindparam("b_counted"),
-                finished_at=bindparam("b_finished_at"),
-            ),
-            [
-                {
-                    "b_run": held.id,
-                    "b_position": step.position,
-                    "b_state": step.state,
-                    "b_output": step.output or None,
-                    "b_counted": step.counted,
-                    "b_finished_at": step.finished_at,
-                }
-                for step in held.dirty
-            ],
-        )
-        held.dirty = []
+def write_intent(
+    connection: Connection, held: HeldRun, step: HeldStep, *, reference: str, now: datetime, lease_seconds: float
+) -> None:
+    """Commit-to-be: the safe steps' outcomes, a longer lease, and that a call which is not safe to repeat is about to
+    be sent. It counts towards the cap from here on.
+
+    Raises `LeaseLostError` when somebody else holds the run by now or the source cancelled it; nothing is written then.
+    """
+    begun = replace(step, attempts=step.attempts + 1, counted=step.counted + 1)
+    lease_until = leases.renewed(held.lease_until, now=now, lease_seconds=lease_seconds)
+    values = held.fence_values | {"now": now, "new_lease_until": lease_until}
+    intent = new_attempt(held, begun, started_at=now) | {"reference": reference}
+    _write(connection, held, _INTEND, values, intent=intent, also=[begun])
+    _lengthen(held, lease_until)
+    step.attempts, step.counted = begun.attempts, begun.counted
+
+
+def _lengthen(held: HeldRun, lease_until: datetime) -> None:
+    held.lease_end_seconds += (lease_until - held.lease_until).total_seconds()
+    held.lease_until = lease_until
 
 
 def release_run(
-    connection: Connection, held: HeldRun, ending: Ending, *, now: datetime, detail: dict[str, Any] | None = None
+    connection: Connection,
+    held: HeldRun,
+    ending: Ending,
+    *,
+    now: datetime,
+    detail: dict[str, Any] | None = None,
+    closing: Closing | None = None,
+    undisturbed: bool = False,
 ) -> str | None:
     """Give the run its next state and let go of it and its lane, with what the holder has not yet written.
 
-    Returns the cancellation the source asked for meanwhile, if it did. Raises `LeaseLostError` when somebody else holds
-    the run by now; then nothing is written.
+    `closing` gives the last attempt of a step its outcome; one that has one keeps it. Returns the cancellation the
+    source asked for meanwhile, if it did. Raises `LeaseLostError` when somebody else holds the run by now; where it is
+    to be `undisturbed`, also when the source cancelled it or its destination has a breaker. Then nothing is written.
     """
-    row = transitions.release(connection, held, ending, now=now)
+    statement, values = transitions.release(held, ending, now=now, undisturbed=undisturbed)
+    event = {
+        "at": now,
+        "kind": f"run_{ending.state}",
+        "actor": Actor.ENGINE,
+        "run_id": held.id,
+        "source": held.source,
+        "order_id": held.order_id,
+        "reason": ending.reason,
+        "detail": detail or {},
+    }
+    row = _write(connection, held, statement, values, closing=closing, event=event)
+    held.breaker = row.breaker
+    held.next_in_lane = row.next_in_lane
+    return cast("str | None", row.cancel_reason)
+
+
+def _write(
+    connection: Connection,
+    held: HeldRun,
+    statement: Update,
+    values: dict[str, Any],
+    *,
+    closing: Closing | None = None,
+    intent: dict[str, Any] | None = None,
+    also: Iterable[HeldStep] = (),
+    event: dict[str, Any] | None = None,
+) -> Row[Any]:
+    """Write what the holder has not written yet, and more, where `statement` finds the run to be the holder's."""
+    closed = [] if closing is None else [closing.row(held)]
+    changed = {step.position: step for step in (*held.dirty, *also)}
+    for outcome in (*held.outcomes, *closed):
+        log_outcome(connection, order=held.order, **outcome)
+    row = write_held(
+        connection,
+        statement,
+        values,
+        new_attempts=held.outcomes if intent is None else [*held.outcomes, intent],
+        closings=closed,
+        changed_steps=[_row_of(held, step) for step in changed.values()],
+        new_events=[] if event is None else [new_event(connection, **event)],
+    )
     if row is None:
         raise LeaseLostError(f"run {held.id} is held by somebody else by now")
-    held.breaker = row.breaker
-    _flush(connection, held)
-    record_event(
-        connection,
-        at=now,
-        kind=f"run_{ending.state}",
-        actor=Actor.ENGINE,
-        run_id=held.id,
-        source=held.source,
-        order_id=held.order_id,
-        reason=ending.reason,
-        detail=detail or {},
-    )
-    return cast("str | None", row.cancel_reason)
+    held.outcomes, held.dirty = [], []
+    return row
+
+
+def _row_of(held: HeldRun, step: HeldStep) -> dict[str, Any]:
+    return {
+        "run_id": held.id,
+        "position": step.position,
+        "state": str(step.state),
+        "output": step.output or None,
+        "counted": step.counted,
+        "finished_at": step.finished_at,
+    }
 
 
 def lock_run(connection: Connection, run_id: str, *, now: datetime) -> Row[Any] | None:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     exists,
     func,
     insert,
@@ -31,7 +30,7 @@ from worker.ledger.runs.assignment import Share, next_step
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.runs.breaker import PROBE_SECONDS, Breaker, BreakerState
 from worker.ledger.runs.transitions import Ending
-from worker.ledger.sql import lane_is_taken
+from worker.ledger.sql import NOW, is_due, lane_is_taken
 from worker.ledger.states import CLAIMABLE, Actor, DeliveryState, Outcome, RunState, StepState
 from worker.ledger.tables.periodic import alert_states, list_polls
 from worker.ledger.tables.runs import attempts, cursors, deliveries, orders, pauses, runs, steps
@@ -172,17 +171,14 @@ def _count_death(connection: Connection, run: Row[Any], now: datetime) -> int:
 
 def _look() -> Select[tuple[bool]]:
     """The question of `anything_due`, made once: every sweep asks it, and mostly in vain."""
-    now = bindparam("now", type_=runs.c.next_attempt_at.type)
     looks = (
-        select(runs.c.id).where(
-            runs.c.state.in_(sorted(CLAIMABLE)), or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now)
-        ),
+        select(runs.c.id).where(is_due(runs, NOW)),
         select(deliveries.c.id).where(
             deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
-            or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
+            or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= NOW),
         ),
-        select(orders.c.order_id).where(orders.c.replan_at <= now),
-        select(runs.c.id).where(runs.c.state == RunState.RUNNING, leases.has_run_out(runs, now)),
+        select(orders.c.order_id).where(orders.c.replan_at <= NOW),
+        select(runs.c.id).where(runs.c.state == RunState.RUNNING, leases.has_run_out(runs, NOW)),
     )
     return select(or_(*(look.exists() for look in looks)))
 
@@ -234,18 +230,8 @@ def mark_handed_over(connection: Connection, run_id: str, system: str, *, now: d
     return bool(_mark_sent(connection, takes_runs, now))
 
 
-def due_in_lane(connection: Connection, lane: str, *, besides: str, now: datetime) -> str | None:
-    """The oldest due run of a lane besides the one that was just let go: the one to go on with."""
-    others = (runs.c.lane == lane, runs.c.id != besides, *_is_due(now))
-    return connection.scalar(select(runs.c.id).where(*others).order_by(runs.c.created_at, runs.c.id).limit(1))
-
-
 def _is_due(now: datetime, share: Share | None = None) -> tuple[ColumnElement[bool], ...]:
-    due = (
-        runs.c.state.in_(sorted(CLAIMABLE)),
-        or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
-    )
-    return due if share is None else (*due, share.condition())
+    return (is_due(runs, now),) if share is None else (is_due(runs, now), share.condition())
 
 
 def _may_start(system: str, now: datetime, share: Share | None) -> tuple[ColumnElement[bool], ...]:

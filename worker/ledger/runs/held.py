@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import JSON, Connection, Row, String, bindparam, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from worker.ledger import leases
 from worker.ledger.states import Outcome, RunState, StepState
@@ -88,6 +91,14 @@ class HeldRun:
     lease_end_seconds: float = math.inf
     """The lease's end on the holder's own clock that never goes back."""
 
+    next_in_lane: str | None = None
+    """When it was let go of: another run that waited for its lane, and is due."""
+
+    @property
+    def fence_values(self) -> dict[str, Any]:
+        """The values of `FENCED`."""
+        return {"held_id": self.id, "held_fence": self.fence, "held_by": self.holder}
+
     @property
     def order(self) -> str | None:
         """Its order for a log line, `source/id`."""
@@ -98,20 +109,45 @@ class HeldRun:
         """The first step that is not done."""
         return next((step for step in self.steps if step.state is StepState.PENDING), None)
 
+    def complete(self, step: HeldStep, output: dict[str, Any], *, now: datetime) -> None:
+        """Note a done step, to be written with the next commit."""
+        step.state, step.output, step.finished_at = StepState.DONE, output, now
+        self.dirty.append(step)
+
     @property
     def outputs(self) -> dict[str, dict[str, Any]]:
         """What the done steps gave, by name."""
         return {step.name: step.output for step in self.steps if step.state is StepState.DONE}
 
 
-def fenced(held: HeldRun) -> tuple[ColumnElement[bool], ...]:
-    """The run's row, as long as this holder holds it: every write of a holder asks for it."""
+FENCED: Final = (
+    runs.c.id == bindparam("held_id"),
+    runs.c.fence == bindparam("held_fence"),
+    leases.is_held_by(runs, bindparam("held_by", type_=String())),
+    runs.c.state == str(RunState.RUNNING),
+)
+"""The run's row, as long as this holder holds it (`HeldRun.fence_values`): every write of a holder asks for it."""
+
+
+class StepsOfRun(FunctionElement[list[list[Any]]]):
+    """A run's steps beside the run, as JSON: the position, name, state, output and counted attempts of each."""
+
+    name = "steps_of_run"
+    type = JSON()
+    inherit_cache = True
+
+
+@compiles(StepsOfRun, "postgresql")
+def _steps_by_postgresql(_element: StepsOfRun, _compiler: SQLCompiler, **_options: Any) -> str:
     return (
-        runs.c.id == held.id,
-        runs.c.fence == held.fence,
-        leases.is_held_by(runs, held.holder),
-        runs.c.state == RunState.RUNNING,
+        "(SELECT json_agg(json_build_array(position, name, state, output, counted)) FROM steps WHERE run_id = runs.id)"
     )
+
+
+@compiles(StepsOfRun, "sqlite")
+def _steps_by_sqlite(_element: StepsOfRun, _compiler: SQLCompiler, **_options: Any) -> str:
+    one = "json_array(position, name, state, json(output), counted)"
+    return f"(SELECT json_group_array({one}) FROM steps WHERE run_id = runs.id)"  # noqa: S608  (our own words alone)
 
 
 def load_attempts(connection: Connection, row: Row[Any], by_name: dict[str, HeldStep], now: datetime) -> None:

@@ -15,18 +15,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    String,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import Update
 
 from worker.errors import IllegalTransitionError
 from worker.ledger import leases
 from worker.ledger.runs import breaker
-from worker.ledger.runs.held import HeldRun, fenced
+from worker.ledger.runs.held import FENCED, HeldRun, StepsOfRun
 from worker.ledger.runs.run_rows import forget_spent_attempts, reset_steps
-from worker.ledger.sql import lane_is_taken
-from worker.ledger.states import CLAIMABLE, FINISHED, Actor, RunState, check_transition
+from worker.ledger.sql import NOW, Moment, execute_fixed, is_due, lane_is_taken
+from worker.ledger.states import FINISHED, RUN_TRANSITIONS, Actor, RunState, check_transition
 from worker.ledger.tables.runs import pauses, runs
 
 
@@ -74,48 +87,31 @@ class Ending:
 def claim(
     connection: Connection, run_id: str, *, system: str, holder: str, now: datetime, lease_seconds: float
 ) -> Row[Any] | None:
-    """`pending` or `waiting` to `running`: the run's row with its destination's `breaker`, None where it may not start.
+    """`pending` or `waiting` to `running`: the run's row with its destination's `breaker` and its `steps`, None where
+    it may not start.
 
-    It may where it is due, its lane is free and the destination is not paused. Counts the fence up, so that whoever
-    held it before can write nothing any more; keeps reason and note. Raises `IntegrityError` where another claim of the
-    lane won at the same moment.
+    It may where it is due, its lane is free and the destination is neither paused nor down, but for its probe. Counts
+    the fence up, so that whoever held it before can write nothing any more; keeps reason and note. One statement.
+    Raises `IntegrityError` where another claim of the lane won at the same moment.
     """
-    statement = (
-        _moved(
-            RunState.RUNNING,
-            runs.c.id == run_id,
-            runs.c.state.in_(sorted(CLAIMABLE)),
-            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
-            ~exists().where(pauses.c.system == system),
-            ~lane_is_taken(now),
-            now=now,
-        )
-        .values(
-            fence=runs.c.fence + 1,
-            system=system,
-            lane_shut_until=None,
-            **leases.leased(holder, now=now, lease_seconds=lease_seconds),
-        )
-        .returning(runs, breaker.state_of(system).label("breaker"))
-    )
-    return connection.execute(statement).one_or_none()
+    lease = leases.leased(holder, now=now, lease_seconds=lease_seconds)
+    values = {"claimed_id": run_id, "claimed_system": system, "now": now}
+    values |= {f"new_{name}": value for name, value in lease.items()}
+    return execute_fixed(connection, _CLAIM, values).one_or_none()
 
 
-def release(connection: Connection, held: HeldRun, ending: Ending, *, now: datetime) -> Row[Any] | None:
-    """`running` to `waiting`, `succeeded`, `failed`, `review` or `cancelled`, by its holder.
+def release(held: HeldRun, ending: Ending, *, now: datetime, undisturbed: bool) -> tuple[Update, dict[str, Any]]:
+    """`running` to `waiting`, `succeeded`, `failed`, `review` or `cancelled`, by its holder: a statement and values.
 
-    Returns the `cancel_reason` that the source set meanwhile and the destination's `breaker`. Fenced: None, and nothing
-    is written, where the holder lost the run. Without a `result_id` the run keeps the one it has.
+    It returns the `cancel_reason` that the source set meanwhile, the destination's `breaker`, and `next_in_lane`: the
+    run to go on with. Fenced: it returns and writes nothing where the holder lost the run; where it is to be
+    `undisturbed`, also where the source cancelled it or the destination has a breaker. Without a `result_id` the run
+    keeps the one it has.
     """
     check_transition(RunState.RUNNING, ending.state, Actor.ENGINE)
-    values: dict[str, Any] = {"lane_shut_until": ending.lane_shut_until}
-    if ending.result_id is not None:
-        values["result_id"] = ending.result_id
-    if ending.state is RunState.CANCELLED:
-        values["cancelled_by"] = "source"
-    statement = _ended(ending, *fenced(held), now=now, **values)
-    returned = (runs.c.cancel_reason, breaker.state_of(held.system).label("breaker"))
-    return connection.execute(statement.returning(*returned)).one_or_none()
+    given = {f"new_{name}": getattr(ending, name) for name in _ENDING}
+    of_run = {"held_lane": held.lane, "held_system": held.system, "now": now}
+    return _RELEASES[ending.state, undisturbed], held.fence_values | of_run | given
 
 
 def recover(connection: Connection, run_id: str, ending: Ending, *, fence: int, now: datetime) -> bool:
@@ -321,7 +317,7 @@ def _unchanged(run: SeenRun) -> tuple[ColumnElement[bool], ...]:
     return runs.c.id == run.id, runs.c.state == run.state, runs.c.fence == run.fence
 
 
-def _moved(state: RunState, *conditions: ColumnElement[bool], now: datetime, **values: Any) -> Update:
+def _moved(state: RunState, *conditions: ColumnElement[bool], now: Moment, **values: Any) -> Update:
     """The statement that gives the run its state, resets what goes with it, and sets `values`."""
     if state is RunState.RUNNING:
         values = {"next_attempt_at": None} | values
@@ -336,8 +332,62 @@ def _moved(state: RunState, *conditions: ColumnElement[bool], now: datetime, **v
             "finished_at": now if state in FINISHED else None,
         }
         values = at_rest | values
-    return update(runs).where(*conditions).values(state=state, updated_at=now, **values)
+    return update(runs).where(*conditions).values(state=str(state), updated_at=now, **values)
 
 
 def _is_moved(connection: Connection, statement: Update) -> bool:
     return connection.execute(statement).rowcount == 1
+
+
+# The statements of an undisturbed run, which are made once
+
+
+def _new(name: str) -> BindParameter[Any]:
+    """The place of a column's new value."""
+    return bindparam(f"new_{name}", type_=runs.c[name].type)
+
+
+def _next_in_lane() -> ScalarSelect[Any]:
+    """The oldest due run of the held run's lane besides itself."""
+    other = runs.alias("other")
+    others = (other.c.lane == bindparam("held_lane"), other.c.id != bindparam("held_id"), is_due(other, NOW))
+    return select(other.c.id).where(*others).order_by(other.c.created_at, other.c.id).limit(1).scalar_subquery()
+
+
+def _release(state: RunState, *, undisturbed: bool) -> Update:
+    values = {name: _new(name) for name in _ENDING} | {"result_id": func.coalesce(_new("result_id"), runs.c.result_id)}
+    if state is RunState.CANCELLED:
+        values["cancelled_by"] = literal("source")
+    its_breaker = breaker.state_of(bindparam("held_system", type_=String()))
+    conditions = [runs.c.cancel_reason.is_(None), its_breaker.is_(None)] if undisturbed else []
+    statement = _moved(state, *FENCED, *conditions, now=NOW, **values)
+    return statement.returning(
+        runs.c.cancel_reason, its_breaker.label("breaker"), _next_in_lane().label("next_in_lane")
+    )
+
+
+_ENDING: Final = ("reason", "note", "result_id", "next_attempt_at", "lane_shut_until")
+_RELEASES: Final = {
+    (state, undisturbed): _release(state, undisturbed=undisturbed)
+    for state in sorted(RUN_TRANSITIONS[RunState.RUNNING])
+    for undisturbed in (True, False)
+}
+_CLAIMED_SYSTEM: Final = bindparam("claimed_system", type_=String())
+_CLAIM: Final = (
+    _moved(
+        RunState.RUNNING,
+        runs.c.id == bindparam("claimed_id"),
+        is_due(runs, NOW),
+        ~exists().where(pauses.c.system == _CLAIMED_SYSTEM),
+        ~lane_is_taken(NOW),
+        ~breaker.holds_back(_CLAIMED_SYSTEM, runs.c.id),
+        now=NOW,
+    )
+    .values(
+        fence=runs.c.fence + 1,
+        system=_CLAIMED_SYSTEM,
+        lane_shut_until=None,
+        **leases.LEASED,
+    )
+    .returning(runs, breaker.state_of(_CLAIMED_SYSTEM).label("breaker"), StepsOfRun().label("steps"))
+)

@@ -14,11 +14,13 @@ HOLDERS = (
         "fencing ignored",
         "Whoever held the run once may write to it, whoever holds it now.",
         "worker/ledger/runs/held.py",
-        """        runs.c.fence == held.fence,
-        leases.is_held_by(runs, held.holder),
-        runs.c.state == RunState.RUNNING,
+        """    runs.c.fence == bindparam("held_fence"),
+    leases.is_held_by(runs, bindparam("held_by", type_=String())),
+    runs.c.state == str(RunState.RUNNING),
 """,
-        "",
+        """    runs.c.fence >= bindparam("held_fence"),
+    runs.c.id != bindparam("held_by", type_=String()),
+""",
         ByTest(f"{_LOST}::test_nothing_more_is_sent_when_the_lease_was_lost_during_a_safe_call[add_customer-sqlite]"),
     ),
     Bug(
@@ -33,9 +35,10 @@ HOLDERS = (
         "claim before its time",
         "A doubled message is worked on during the settle time: the lookup comes too early.",
         _TRANSITIONS,
-        """            or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at <= now),
-            ~exists().where(pauses""",
-        "            ~exists().where(pauses",
+        """        is_due(runs, NOW),
+        ~exists().where(pauses""",
+        """        runs.c.state.in_([RunState.PENDING, RunState.WAITING]),
+        ~exists().where(pauses""",
         ByTest(
             "tests/faults/effects/test_faulty_answers.py"
             "::test_settle_time_passes_before_absence_is_proven_when_an_outcome_is_unknown[sqlite]"
@@ -101,7 +104,7 @@ HOLDERS = (
         "lane left out of the claim",
         "Another run of the learner starts while a request of the first may be under way.",
         _TRANSITIONS,
-        "            ~lane_is_taken(now),\n",
+        "        ~lane_is_taken(NOW),\n",
         "",
         ByTest("tests/faults/effects/test_lanes.py::test_lane_stays_shut_when_an_outcome_is_unknown[sqlite-True]"),
     ),
@@ -144,8 +147,9 @@ HOLDERS = (
         "outcomes lost at let-go",
         "What the last holder did and found is not written when it lets go: the trail ends in an open question.",
         _CLAIMS,
-        "    held.breaker = row.breaker\n    _flush(connection, held)\n",
-        "    held.breaker = row.breaker\n",
+        "    row = _write(connection, held, statement, values, closing=closing, event=event)\n",
+        "    held.outcomes, held.dirty = [], []\n"
+        "    row = _write(connection, held, statement, values, closing=closing, event=event)\n",
         ByTest(
             "tests/faults/effects/test_faulty_answers.py"
             "::test_order_is_adopted_when_it_was_made_and_its_answer_was_lost[sqlite-cut]"

@@ -144,9 +144,9 @@ ORDERS = (
     Bug(
         "cancellation ignored at the intent",
         "An order that was cancelled during the steps before is provisioned all the same.",
-        "workflows/execution/recorder.py",
-        "cancelled = claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)",
-        "cancelled = claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds) and None",
+        "worker/ledger/runs/claims.py",
+        "_INTEND: Final = _KEEP.where(runs.c.cancel_reason.is_(None))\n",
+        "_INTEND: Final = _KEEP.where(runs.c.key.is_not(None))\n",
         ByTest("tests/faults/effects/test_cancellation.py::test_run_is_cancelled_when_its_order_call_has_not_begun"),
     ),
     Bug(

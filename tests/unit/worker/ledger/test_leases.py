@@ -70,9 +70,9 @@ def test_only_its_holder_writes_when_a_row_is_held(ledger: Ledger) -> None:
 
 
 def test_lease_is_never_shorter_when_it_is_renewed() -> None:
-    assert leases.renewed(LATER, now=NOW, lease_seconds=90) == {"lease_until": NOW + timedelta(seconds=90)}
-    assert leases.renewed(LATER, now=NOW, lease_seconds=30) == {"lease_until": LATER}
-    assert leases.renewed(LATER, now=NOW, lease_seconds=None) == {}
+    assert leases.renewed(LATER, now=NOW, lease_seconds=90) == NOW + timedelta(seconds=90)
+    assert leases.renewed(LATER, now=NOW, lease_seconds=30) == LATER
+    assert leases.renewed(LATER, now=NOW, lease_seconds=None) == LATER
 
 
 def test_row_can_be_taken_at_once_when_every_lease_was_ended(ledger: Ledger) -> None:

@@ -24,7 +24,7 @@ from tests.unit.workflows.fakes.learningcart import (
     perform,
     work,
 )
-from tests.unit.workflows.fakes.storefront import Clock, an_order, record, rows, run_of
+from tests.unit.workflows.fakes.storefront import Clock, rows, run_of
 from worker.clients.answer_status import note_status
 from worker.errors import (
     ApiTimeoutError,
@@ -291,16 +291,6 @@ def test_nothing_is_handed_over_when_the_next_system_takes_no_runs(
             connection.execute(runs.update().values(fence=7))
     assert not executor.hand_over(held, "mail" if case == "not configured" else "learningcart")
     assert run_of(ledger, KEY).dispatched_at is None
-
-
-def test_next_of_the_lane_is_named_when_one_is_due(executor: Executor, ledger: Ledger, run_id: str) -> None:
-    record(ledger, an_order("1110"))
-    held = claimed(executor, run_id)
-    assert executor.next_in_lane(held) == run_of(ledger, "1110/1107/buyer/501").id
-
-
-def test_nobody_is_next_when_the_lane_is_empty(executor: Executor, run_id: str) -> None:
-    assert executor.next_in_lane(claimed(executor, run_id)) is None
 
 
 def test_events_tell_the_story_when_a_run_ends(executor: Executor, ledger: Ledger, run_id: str) -> None:

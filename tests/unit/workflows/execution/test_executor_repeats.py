@@ -14,9 +14,8 @@ from sqlalchemy import Connection, insert
 from tests.unit.workflows.fakes.learningcart import LEASE_SECONDS, PATIENCE, Academy, api_error, step_of
 from tests.unit.workflows.fakes.storefront import JANE, NOW, Clock, rows
 from worker.errors import ApiTimeoutError, ServerError
-from worker.ledger.runs import due
+from worker.ledger.runs import claims, due
 from worker.ledger.runs.assignment import Share
-from worker.ledger.runs.attempts import insert_intent
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.session import Ledger
@@ -205,7 +204,8 @@ def test_open_intent_is_an_unknown_outcome_when_its_worker_vanished(
     held = executor(ledger, desk, clock).claim(run_id, "learningcart")
     assert held is not None
     with ledger.write() as connection:
-        insert_intent(connection, held, step_of(held, "first"), reference="cb-x", now=clock())
+        step = step_of(held, "first")
+        claims.write_intent(connection, held, step, reference="cb-x", now=clock(), lease_seconds=LEASE_SECONDS)
     clock.advance(seconds=LEASE_SECONDS)
     with ledger.write() as connection:
         due.recover_orphans(connection, now=clock(), settle_seconds=45, max_attempts=12, backoff_seconds=2)

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.storefront import JOHN, NOW, an_order, put_run, record, rows, run_of
 from worker.errors import IllegalTransitionError, LeaseHeldError, LeaseLostError
 from worker.ledger.runs import claims
-from worker.ledger.runs.attempts import close_attempt, effect_open_runs, insert_intent
-from worker.ledger.runs.due import due_in_lane
+from worker.ledger.runs.attempts import effect_open_runs, new_attempt
+from worker.ledger.runs.claims import Closing
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
@@ -157,24 +158,23 @@ def test_database_refuses_two_running_runs_in_a_lane(ledger: Ledger) -> None:
 class Refusing:
     """A connection on which another claim of the lane has just won."""
 
+    dialect = sqlite.dialect()
+
     def __init__(self, message: str) -> None:
         self._message = message
 
-    def execute(self, _statement: object) -> None:
+    def execute(self, _statement: object, _values: object) -> None:
         raise IntegrityError("UPDATE runs", None, sqlite3.IntegrityError(self._message))
 
 
 @pytest.mark.parametrize(
     ("message", "expected"),
-    [
-        ("UNIQUE constraint failed: runs.lane", LeaseHeldError),
-        ("FOREIGN KEY constraint failed", IntegrityError),
-    ],
+    [("UNIQUE constraint failed: runs.lane", LeaseHeldError), ("FOREIGN KEY constraint failed", IntegrityError)],
 )
 def test_claim_is_refused_when_the_index_decides_between_two(message: str, expected: type[Exception]) -> None:
-    connection: Any = Refusing(message)
+    refusing: Any = Refusing(message)
     with pytest.raises(expected):
-        claims.claim_run(connection, "r", system="learningcart", holder="x", now=NOW, lease_seconds=1)
+        claims.claim_run(refusing, "r", system="learningcart", holder="x", now=NOW, lease_seconds=1)
 
 
 # Holding
@@ -185,7 +185,7 @@ def test_progress_is_written_with_the_lease_when_the_holder_still_holds(ledger: 
     step = held.steps[0]
     step.state, step.output, step.finished_at = StepState.DONE, {"customer_id": 7}, NOW
     held.dirty.append(step)
-    held.outcomes.append(an_attempt(held.id, 1, outcome=Outcome.OK, step="add_customer"))
+    held.outcomes.append(new_attempt(held, step, started_at=NOW) | {"number": 1, "outcome": Outcome.OK})
     later = NOW + timedelta(seconds=60)
     with ledger.write() as connection:
         assert claims.write_progress(connection, held, now=later, lease_seconds=120) is None
@@ -225,7 +225,7 @@ def test_intent_counts_from_the_moment_it_is_written(ledger: Ledger) -> None:
     held = claim(ledger)
     step = held.steps[2]
     with ledger.write() as connection:
-        insert_intent(connection, held, step, reference="cb-x", now=NOW)
+        claims.write_intent(connection, held, step, reference="cb-x", now=NOW, lease_seconds=120)
     (attempt,) = rows(ledger, attempts)
     assert (attempt.number, attempt.kind, attempt.outcome, attempt.reference) == (1, "call", None, "cb-x")
     assert (attempt.fence, attempt.holder, attempt.finished_at) == (1, "worker-1", None)
@@ -237,9 +237,10 @@ def test_attempt_keeps_its_outcome_when_it_has_one(ledger: Ledger) -> None:
     held = claim(ledger)
     step = held.steps[2]
     with ledger.write() as connection:
-        insert_intent(connection, held, step, reference="cb-x", now=NOW)
-        close_attempt(connection, held, step, outcome=Outcome.UNKNOWN, finished_at=NOW)
-        close_attempt(connection, held, step, outcome=Outcome.OK, finished_at=NOW)
+        claims.write_intent(connection, held, step, reference="cb-x", now=NOW, lease_seconds=120)
+        for outcome in (Outcome.UNKNOWN, Outcome.OK):
+            closing = Closing(step=step, outcome=outcome, finished_at=NOW)
+            claims.write_progress(connection, held, now=NOW, closing=closing)
     assert rows(ledger, attempts)[0].outcome == Outcome.UNKNOWN
 
 
@@ -367,19 +368,18 @@ def test_effects_are_accounted_for_by_runs_and_by_attempts(ledger: Ledger) -> No
         assert books.accounted_results(connection, ["7001", "7002", "7003"]) == {"7001", "7002"}
 
 
-def test_oldest_due_run_of_a_lane_goes_on(ledger: Ledger) -> None:
-    lane = run_of(ledger, SEAT).lane
+def test_oldest_due_run_of_the_lane_is_next_when_a_run_is_let_go(ledger: Ledger) -> None:
+    def next_after(key: str) -> str | None:
+        held = claim(ledger, key)
+        end(ledger, held, RunState.WAITING, next_attempt_at=NOW)
+        return held.next_in_lane
 
-    def due(besides: str = "") -> str | None:
-        with ledger.read() as connection:
-            return due_in_lane(connection, lane, besides=besides, now=NOW)
-
-    assert due() == min(run_of(ledger, SEAT).id, run_of(ledger, SAME_LANE).id)
-    assert due(besides=run_of(ledger, SEAT).id) == run_of(ledger, SAME_LANE).id
-    put_run(ledger, SEAT, RunState.WAITING, next_attempt_at=NOW + timedelta(seconds=1))
-    assert due() == run_of(ledger, SAME_LANE).id
+    assert next_after(SEAT) == run_of(ledger, SAME_LANE).id
+    assert next_after(OTHER_LANE) is None
+    put_run(ledger, SAME_LANE, RunState.WAITING, next_attempt_at=NOW + timedelta(seconds=1))
+    assert next_after(SEAT) is None
     put_run(ledger, SAME_LANE, RunState.REVIEW)
-    assert due() is None
+    assert next_after(SEAT) is None
 
 
 def test_run_is_locked_by_its_id_or_not_at_all(ledger: Ledger) -> None:
