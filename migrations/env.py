@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from worker.ledger import offers_in_force
+from worker.ledger.search.index import is_of_model
 from worker.ledger.tables import (
     carts,
     erasures,
@@ -15,6 +16,7 @@ from worker.ledger.tables import (
     recoveries,
     schema,
     sealed_passwords,
+    search_texts,
     subscriptions,
     web,
 )
@@ -30,6 +32,7 @@ _TABLES = (
     recoveries,
     schema,
     sealed_passwords,
+    search_texts,
     subscriptions,
     web,
 )
@@ -41,6 +44,7 @@ def _run(connection: Connection) -> None:
         connection=connection,
         target_metadata=LedgerModel.metadata,
         compare_type=True,
+        include_name=is_of_model,
         render_as_batch=connection.dialect.name == "sqlite",
     )
     with context.begin_transaction():

@@ -16,10 +16,12 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from sqlalchemy import select
 
 from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from worker.ledger.tables.runs import LedgerModel, runs
+from worker.ledger.tables.search_texts import search_texts
 from worker.sandbox import Fault, Sandbox
 from worker.sandbox.config import SandboxConfig
 
@@ -40,7 +42,10 @@ LISTINGS = (
     ("orders", "show", "studiocart/7002"),
     ("why", "studiocart/7001"),
 )
-PAGES = ("/", "/runs", "/orders", "/orders/studiocart/7001", "/orders/studiocart/7002", "/systems")
+PAGES = (
+    *("/", "/runs", "/orders", "/orders/studiocart/7001", "/orders/studiocart/7002", "/systems"),
+    *("/search?q=plante", "/search/suggestions?q=plante", "/search?q=person.te"),
+)
 ROUTES = ("runs", "orders", "deliveries", "completions", "status", "orders/studiocart/7001", "orders/studiocart/7002")
 
 
@@ -157,6 +162,9 @@ def test_nothing_of_a_person_is_left_anywhere_when_they_were_forgotten(
             with closing(sqlite3.connect(tmp_path / "cartbridge.db")) as connection:
                 connection.execute(f"VACUUM INTO '{tmp_path / 'copy.sqlite'}'")
         assert "planted" in stored(product).casefold()
+        with product.ledger.read() as connection:
+            texts = connection.scalars(select(search_texts.c.text)).all()
+        assert all("plantedfirst" in text and "plantedlast" in text and EMAIL in text for text in texts)
 
         run(product, "forget", EMAIL, "--yes", "--reason", TYPED)
         assert_forgotten({"ledger": stored(product), "log": "".join(map(product.log_of, services))})

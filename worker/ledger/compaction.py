@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from worker.errors import LedgerError
+from worker.ledger.search.index import drop_traces
 from worker.ledger.session import Ledger
 
 _GIVE_UP_SECONDS = 60.0
@@ -41,6 +42,7 @@ def rewrite_file(ledger: Ledger, *, give_up_seconds: float = _GIVE_UP_SECONDS) -
 
 def _is_rewritten(cursor: Any) -> bool:
     try:
+        drop_traces(cursor)
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         is_busy, _, _ = cursor.fetchone()

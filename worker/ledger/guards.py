@@ -21,7 +21,9 @@ ON_POSTGRESQL: Mapping[str, str] = {
     "order_versions_refuse_change": "7858dccad0129a94",
 }
 """The triggers on PostgreSQL, each with the digest of its function's body."""
-_OF_SQLITE = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+_OF_SQLITE = text(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('events', 'order_versions')"
+)
 _OF_POSTGRESQL = text(
     "SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
     "JOIN pg_class c ON c.oid = t.tgrelid "

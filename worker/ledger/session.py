@@ -34,6 +34,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
+from worker.ledger.search.index import make_index
 from worker.ledger.tables.schema import schema_tolerance
 
 log = logging.getLogger(__name__)
@@ -237,6 +238,7 @@ class Ledger:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             after = _revision(connection)
+            make_index(connection)
             connection.execute(delete(schema_tolerance))
             connection.execute(insert(schema_tolerance).values(revision=after, tolerates=chain.tolerates))
         return before, after

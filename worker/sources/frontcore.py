@@ -126,6 +126,7 @@ def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -
         created_at=as_datetime(record.created_at),
         buyer_email=email,
         buyer_name=name,
+        company=_company(record),
         total=_total(record),
         lines=lines_of(record),
         lines_known=all_seats_told(record),
@@ -152,6 +153,12 @@ def _buyer(record: records.Order) -> tuple[str, str]:
     people.append((trimmed_email(record.invoice_email), ""))
     email, name = next((person for person in people if person[0]), ("", ""))
     return email, name or next((name for _, name in people if name), "")
+
+
+def _company(record: records.Order) -> str:
+    """The customer, which is mostly a company; else where the first user works."""
+    customer = trimmed(record.customer.title) if record.customer else ""
+    return customer or (trimmed(record.first_user.company) if record.first_user else "")
 
 
 def _total_amount(record: records.Order) -> Decimal | None:

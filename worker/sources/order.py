@@ -121,6 +121,8 @@ class Order(Frozen):
     """Aware, UTC."""
     buyer_email: str = ""
     buyer_name: str = ""
+    company: str = ""
+    """Who pays, where that is no person."""
     total: Money | None = None
     lines: tuple[Line, ...] = ()
     lines_known: bool = True

@@ -143,6 +143,7 @@ def to_order(record: records.Order, *, zone: tzinfo, paid_statuses: frozenset[in
         created_at=_moment(record.order_date, zone),
         buyer_email=trimmed_email(record.billing_email),
         buyer_name=" ".join(filter(None, (trimmed(record.billing_first_name), trimmed(record.billing_last_name)))),
+        company=trimmed(record.billing_company),
         lines=lines_of(record),
         lines_known=record.order_item_list is not None,
         raw=record.model_dump(mode="json"),

@@ -15,6 +15,7 @@ from worker.ledger.events import record_event
 from worker.ledger.orders.purchases import bought
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import NewRun, insert_run
+from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import Actor, RunState
 from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
@@ -172,6 +173,7 @@ class FollowOnPlanner:
         )
         if run_id is None:
             return Planned(Came.KNOWN, connection.scalar(select(runs.c.id).where(runs.c.key == key)))
+        write_search_text(connection, SOURCE, completion_id)
         _record(connection, run_id, "run_planned", actor, reason, now=now)
         by = self._bought(connection, completed, rule)
         if by is None:

@@ -22,6 +22,7 @@ from worker.ledger.orders import order_rows
 from worker.ledger.orders.named_seats import NamedSeat, keep_named, named_in
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import change_learner, load_run
+from worker.ledger.search.texts import write_search_text
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
 from worker.ledger.states import Actor, RunState
@@ -303,6 +304,7 @@ def _begin_anew(
     """Give access once more, to another: a new generation, so that its comped order has a reference of its own."""
     row = load_run(connection, run.id, for_update=True)
     change_learner(connection, run.id, learner, state=RunState.SUCCEEDED, now=now)
+    write_search_text(connection, row.source, row.order_id)
     transitions.repeat(
         connection,
         run,

@@ -14,6 +14,7 @@ from worker.ledger.orders import order_rows
 from worker.ledger.orders.changes import told_changes
 from worker.ledger.orders.named_seats import named_in
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
+from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import cursors, orders
 from worker.reasons import Reason
@@ -106,7 +107,7 @@ def record_order(
         order_rows.write_content(
             connection, order, row, hashed=hashed, fetched_at=look.fetched_at, delivery_id=cause, now=now
         )
-    elif order.subscription_id is not None:
+    elif order.subscription_id is not None or _is_of_other_company(row, order):
         order_rows.write_annotation(connection, order)
     recorded = Recorded(plan, changed=changed)
     PlanApplier(connection, order, {run.id: run for run in existing}, recorded, look=look, cause=cause, now=now).apply()
@@ -114,10 +115,13 @@ def record_order(
     values |= {"offers_digest": offers.digest, "content_hash": hashed, "read_anew": anew}
     values |= {"replan_at": _replan_at(recorded, standing, ask_at, now=now)} | _seen(look, row, kept)
     order_rows.update_order(connection, order.source, order.id, **values)
-    if changed or plan.actions:
-        _record_planned(connection, order, recorded, look, changes=told_changes(row, order) if changed else {}, now=now)
+    _record_planned(connection, order, recorded, look, row, now=now)
     finish_deliveries(connection, look, order, duplicate=not changed and not plan.actions, now=now)
     return recorded
+
+
+def _is_of_other_company(before: Row[Any], order: Order) -> bool:
+    return bool(order.company != (before.document or {}).get("company", ""))
 
 
 def _seen(look: Look, row: Row[Any], kept: Kept) -> dict[str, Any]:
@@ -145,9 +149,16 @@ def _replan_at(
 
 
 def _record_planned(
-    connection: Connection, order: Order, recorded: Recorded, look: Look, *, changes: dict[str, Any], now: datetime
+    connection: Connection, order: Order, recorded: Recorded, look: Look, before: Row[Any], *, now: datetime
 ) -> None:
+    """Write what the order is found by, and one line of the audit trail, where there is news of it."""
     plan = recorded.plan
+    is_news = recorded.changed or bool(plan.actions)
+    if is_news or _is_of_other_company(before, order):
+        write_search_text(connection, order.source, order.id)
+    if not is_news:
+        return
+    changes = told_changes(before, order) if recorded.changed else {}
     record_event(
         connection,
         at=now,

@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LARGE = ("runs", "orders", "deliveries", "attempts", "events", "learners")
 INDEXES = (
     *("runs_needs_reason", "runs_needs", "runs_reason", "runs_other_system", "runs_succeeded_at"),
-    *("orders_needs_reason", "deliveries_needs_reason", "orders_buyer_name", "orders_updated_at"),
+    *("orders_needs_reason", "deliveries_needs_reason", "orders_updated_at"),
 )
 WHOLE = re.compile(rf"SCAN ({'|'.join(LARGE)})$|Seq Scan on ({'|'.join(LARGE)})\b")
 

@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.web.filling import add_learner, add_order, add_run
+from tests.unit.workflows.fakes.storefront import JOHN, an_order, record
+from worker.ledger.search import index, texts
+from worker.ledger.search.texts import fill
 from worker.ledger.session import Ledger
-from worker.ledger.views.page import search as page_search
-from worker.ledger.views.page.search import search
+from worker.ledger.tables.runs import orders
+from worker.ledger.tables.search_texts import search_texts
+from worker.ledger.views.page.search import search, suggest
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -15,7 +19,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 @pytest.fixture
 def filled(ledger: Ledger) -> Ledger:
     with ledger.write() as connection:
-        add_order(connection, "1109", NOW, buyer_name="Jane Doe", buyer_email_key="jane@doe.example")
+        add_order(connection, "1109", NOW, buyer_name="Jane Doe", buyer_email="jane@doe.example")
         add_order(connection, "1110", NOW - timedelta(days=1), buyer_name="JANE DOE-SMITH")
         add_order(connection, "1109", NOW - timedelta(days=2), source="frontcore", buyer_name="Kari Nordmann")
         add_order(connection, "1111", NOW - timedelta(days=3), buyer_name="100%_sure")
@@ -62,7 +66,7 @@ ONE = {
     "100%_s": ("orders", "studiocart", "1111"),
 }
 SEVERAL: dict[str, tuple[list[str], list[str], list[str]]] = {
-    "jane": (["lane2", "lane1"], ["1109", "1110"], []),
+    "jane": (["lane1", "lane2"], ["1109", "1110"], []),
     "jane@doe.example": (["lane1"], ["1109"], []),
     "1109": ([], ["1109", "1109"], []),
     "01abc": ([], [], ["01abc0zyxwvut", "01abc1zyxwvut", "01abc2zyxwvut"]),
@@ -94,14 +98,26 @@ def test_nothing_is_found_when_nothing_is_called_so(filled: Ledger) -> None:
     assert [(len(hits), hits.path) for hits in found] == [(0, None)] * len(NONE)
 
 
-def test_older_buyers_are_found_by_the_names_beginning_when_the_recent_are_others(
-    filled: Ledger, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_index", [True, False])
+def test_older_buyers_are_found_when_the_index_is_there_and_the_newest_else(
+    filled: Ledger, monkeypatch: pytest.MonkeyPatch, has_index: bool
 ) -> None:
-    monkeypatch.setattr(page_search, "RECENT_ROWS", 1)
+    monkeypatch.setattr(texts, "RECENT_ROWS", 1)
+    monkeypatch.setattr(texts, "has_index", lambda _: has_index)
     with filled.read() as connection:
-        assert search(connection, "kari nordmann").path == ("orders", "frontcore", "1109")
-        assert search(connection, "nordmann").path is None
-        assert [order.order_id for order in search(connection, "jane doe").orders] == ["1109", "1110"]
+        found = {wanted: search(connection, wanted).path for wanted in ("nordmann", "hundr", "jane doe-smi", "100%_")}
+        newest = search(connection, "sure").path
+    older = ("orders", "frontcore", "1109"), None, ("orders", "studiocart", "1110"), ("orders", "studiocart", "1111")
+    assert tuple(found.values()) == (older if has_index else (None, None, None, older[3]))
+    assert newest == ("orders", "studiocart", "1111")
+
+
+def test_the_index_is_there_and_made_once_when_the_database_can_have_it(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        assert index.has_index(connection)
+    ledger.migrate()
+    with ledger.write() as connection:
+        assert index.make_index(connection)
 
 
 PARTS = {
@@ -132,3 +148,67 @@ def test_a_person_is_found_by_any_part_of_name_or_address_without_case_and_accen
         # Both took it: a product, where no person is meant.
         assert len(search(connection, "forklift").runs) == 2
         assert search(connection, "jose nobody").path is None
+
+
+SCRIPTS = {
+    "müller": "1", "MUELLER": "1", "muller": "1", "бондар": "2", "БОНДАРЕНКО": "2", "παπαδ": "3", "林": "4",
+    "小林": "4", "acme": "5", "aid": "6", "li": "7", "o’neill": "8", "first acme": "5", "neil": "8", "12/": "A12/77",
+}  # fmt: skip
+
+
+def test_any_part_in_any_script_is_found_when_it_is_typed(ledger: Ledger) -> None:
+    documents = {"5": {"company": "Acme & Søn AS", "lines": [{"title": "First Aid", "seats": []}]}}
+    documents["6"] = {"lines": [{"title": "Cartbridge aids", "seats": []}]}
+    names = {"1": "Jürgen Müller", "2": "Олена Бондаренко", "3": "Νίκος Παπαδόπουλος", "4": "小林 太郎", "7": "Wei Li"}
+    names |= {"8": "Ann O'Neill"}
+    with ledger.write() as connection:
+        for number in range(1, 9):
+            order_id = str(number)
+            document = documents.get(order_id, {})
+            add_order(connection, order_id, NOW, buyer_name=names.get(order_id, "X"), document=document)
+        add_order(connection, "A12/77", NOW, buyer_name="Y")
+    with ledger.read() as connection:
+        found = {wanted: [each.path[-1] for each in suggest(connection, wanted)] for wanted in SCRIPTS}
+    assert sorted(found.pop("aid")) == ["5", "6"]
+    assert found == {wanted: [order_id] for wanted, order_id in SCRIPTS.items() if wanted != "aid"}
+
+
+def test_suggestions_name_who_what_and_the_state_when_something_is_typed(filled: Ledger) -> None:
+    with filled.read() as connection:
+        people = suggest(connection, "jane")
+        numbers = suggest(connection, "110")
+        made = suggest(connection, "9000")
+    assert [(each.name, each.detail, each.product, each.state) for each in people] == [
+        ("Jane Doe", "jane@doe.example", "Forklift course", "succeeded"),
+        ("Jane Smith", "jane.smith@doe.example", "Forklift course", "succeeded"),
+        ("Jane Doe", "studiocart/1109", "Forklift course", "planned"),
+        ("JANE DOE-SMITH", "studiocart/1110", "", "planned"),
+    ]
+    assert {each.detail for each in numbers} == {"studiocart/1109", "frontcore/1109", "studiocart/1110"}
+    assert [each.path[0] for each in made] == ["runs"] * 3
+
+
+def test_texts_are_as_they_were_written_when_they_are_filled_anew(filled: Ledger) -> None:
+    with filled.write() as connection:
+        rows = search_texts.c.source, search_texts.c.record_id, search_texts.c.text
+        written = set(map(tuple, connection.execute(search_texts.select().with_only_columns(*rows))))
+        connection.execute(search_texts.delete())
+        fill(connection)
+        assert set(map(tuple, connection.execute(search_texts.select().with_only_columns(*rows)))) == written
+        assert len(written) == len(connection.execute(orders.select()).all())
+        assert search(connection, "nordmann").path == ("orders", "frontcore", "1109")
+
+
+def test_an_edit_at_the_source_is_what_is_found_when_it_is_recorded(ledger: Ledger) -> None:
+    def found(wanted: str) -> list[str]:
+        with ledger.read() as connection:
+            return [each.name for each in suggest(connection, wanted)]
+
+    record(ledger, an_order(company="Acme AS"))
+    assert len(found("acme")) == 1
+    assert found("jane@example.test")
+    record(ledger, an_order(company="Globex"))  # no news to plan by
+    assert (len(found("acme")), len(found("globex"))) == (0, 1)
+    record(ledger, an_order(learner=JOHN, company="Globex"))
+    assert found("john roe")
+    assert found("jane doe") == []

@@ -17,6 +17,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import LedgerModel, completions, learners, order_versions, orders, runs, steps
 from worker.ledger.tables.subscriptions import subscriptions
+from worker.ledger.views.page.search import search
 from worker.sources.order import Address, Learner, Line, Order, Payment, Seat
 
 JANE = Learner(email="Jane@Example.com", first_name="Jane", last_name="Doe", address=Address(line_1="1 Elm St"))
@@ -47,6 +48,7 @@ def ledger(database_url: str) -> Iterator[Ledger]:
         jane = add_run(connection, seat="1", note="JANE@example.com was new", **ended)
         connection.execute(update(runs).where(runs.c.id == jane).values(learner=JANE.model_dump(mode="json")))
         add_run(connection, seat="2", email=BOB.email, **ended)
+        assert [each.name for each in search(connection, "jane doe").learners] == ["Jane Doe"]
         add_attempt(connection, jane, "add_customer", error="refused jane@example.com")
         row = {"key": "5/77/-", "state": "completed", "customer_id": "5", "course_id": "77", "name": "Jane Doe"}
         seen = {"email": JANE.email, "email_key": "jane@example.com", "first_seen_at": NOW, "updated_at": NOW}

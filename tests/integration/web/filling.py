@@ -7,19 +7,21 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from worker.ledger.search.texts import write_search_text
 from worker.ledger.tables.runs import attempts, deliveries, learners, orders, runs
 from worker.text.email_address import email_key
 
 
 def add_order(connection: Connection, order_id: str, at: datetime, **values: Any) -> None:
+    email = values.get("buyer_email", values.get("buyer_email_key", "buyer@shop.example"))
     row = {
         "source": "studiocart",
         "order_id": order_id,
         "state": "planned",
         "status": "paid",
         "payment": "paid",
-        "buyer_email": "buyer@shop.example",
-        "buyer_email_key": "buyer@shop.example",
+        "buyer_email": email,
+        "buyer_email_key": email_key(email),
         "buyer_name": "Bo Buyer",
         "renewal": False,
         "document": {},
@@ -33,11 +35,12 @@ def add_order(connection: Connection, order_id: str, at: datetime, **values: Any
         "updated_at": at,
     }
     connection.execute(insert(orders).values(row | values))
+    write_search_text(connection, values.get("source", "studiocart"), order_id)
 
 
 def add_run(connection: Connection, run_id: str, at: datetime, **values: Any) -> None:
     """A run; its learner's row is made by `add_learner`, its order's by `add_order`."""
-    row = {
+    row: dict[str, Any] = {
         "id": run_id,
         "key": f"key/{run_id}",
         "workflow": "enrolment",
@@ -54,7 +57,9 @@ def add_run(connection: Connection, run_id: str, at: datetime, **values: Any) ->
         "created_at": at,
         "updated_at": at,
     }
-    connection.execute(insert(runs).values(row | values))
+    row |= values
+    connection.execute(insert(runs).values(row))
+    write_search_text(connection, row["source"], row["order_id"] or row.get("completion_id") or "none")
 
 
 def add_learner(connection: Connection, learner_id: str, email: str) -> None:

@@ -25,7 +25,10 @@ def why_command(
         str,
         typer.Argument(
             metavar="ANYTHING",
-            help="An email, an order, a run, a LearningCart order, or any part of a name, an address or a product.",
+            help=(
+                "An email, an order, a run, a LearningCart order, or any part of a name, an address, a company, a "
+                "product or a number."
+            ),
             show_default=False,
         ),
     ],
@@ -34,7 +37,7 @@ def why_command(
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.errors import NotInLedgerError
     from worker.ledger.views.history import story_of_order, why
-    from worker.ledger.views.page.search import search
+    from worker.ledger.views.page.search import search, titles_of
     from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
@@ -49,7 +52,7 @@ def why_command(
             if not len(hits):
                 raise
             if meant is None:
-                _print_hits(subject, hits, as_json=as_json)
+                _print_hits(subject, hits, titles_of(connection, hits.orders), as_json=as_json)
                 return
             order = hits.orders[0] if not hits.learners and hits.orders else None
             story = (
@@ -74,20 +77,25 @@ def _meant(hits: Hits) -> str | None:
     return hits.runs[0].id if hits.runs else f"{hits.orders[0].source}/{hits.orders[0].order_id}"
 
 
-def _print_hits(subject: str, hits: Hits, *, as_json: bool) -> None:
-    """Whom or what the operator may have meant."""
+def _print_hits(subject: str, hits: Hits, titles: dict[str, str], *, as_json: bool) -> None:
+    """Whom or what the operator may have meant, each with what to ask next."""
     if as_json:
         print_json({"subject": subject, "matches": hits})
         return
     out = console()
     out.print(cell(f"{subject!r} may be:", "bold"))
-    rows = [[cell(each.email), cell("learner"), cell("")] for each in hits.learners]
+    rows = [[cell(each.email), cell(each.name), cell(each.product), state_cell(each.state)] for each in hits.learners]
     rows += [
-        [cell(f"{each.source}/{each.order_id}"), cell(f"{each.buyer_name} {each.buyer_email}"), state_cell(each.state)]
+        [
+            cell(each.name),
+            cell(each.buyer_name or each.buyer_email),
+            cell(titles.get(each.name, "")),
+            state_cell(each.state),
+        ]
         for each in hits.orders
     ]
-    rows += [[cell(each.id), cell(each.title), state_cell(each.state)] for each in hits.runs]
-    out.print(table(("cartbridge why …", "who or what", "state"), rows, shortened=("who or what",)))
+    rows += [[cell(each.id), cell(each.email or ""), cell(each.title), state_cell(each.state)] for each in hits.runs]
+    out.print(table(("cartbridge why …", "who", "bought", "state"), rows, shortened=("who", "bought")))
 
 
 def _print_story(story: Story) -> None:

@@ -79,7 +79,7 @@ def as_kept(connection: Connection, order: Order, row: Row[Any] | None) -> Kept:
         is_unchanged, recorded = not known.isdisjoint({hashed, read}), str(row.content_hash)
     if not is_unchanged:
         return Kept(masked, hashed, read)
-    told = {name: getattr(order, name) for name in (*ANNOTATIONS, "subscription")} | {"raw": masked.raw}
+    told = {name: getattr(masked, name) for name in (*ANNOTATIONS, "subscription", "raw")}
     if kept.created_at is None:
         told["created_at"] = order.created_at
     return Kept(kept.model_copy(update=told), recorded, read, is_unchanged=True)
@@ -98,7 +98,7 @@ class _Erased:
         lines = tuple(self._line(line, names) for line in order.lines)
         values: dict[str, Any] = {"lines": lines, "raw": {FORGOTTEN: True}}
         if BUYER in self.places or email_key(order.buyer_email) in self.keys:
-            values |= {"buyer_email": names.get(BUYER) or pseudonym(None), "buyer_name": ""}
+            values |= {"buyer_email": names.get(BUYER) or pseudonym(None), "buyer_name": "", "company": ""}
         return order.model_copy(update=values)
 
     def _line(self, line: Line, names: dict[tuple[str, str], str]) -> Line:

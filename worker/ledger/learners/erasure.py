@@ -24,6 +24,7 @@ from worker.ledger.orders.named_seats import forget_named, of_person
 from worker.ledger.orders.order_notes import erase_notes
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
 from worker.ledger.runs import transitions
+from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import RunState
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import (
@@ -145,9 +146,7 @@ def forget(
         # A name that is missing would be filled in by the next poll.
         .values(email=person.pseudonym, email_key=person.pseudonym, name=FORGOTTEN)
     ).rowcount
-    for event in rows_naming(connection, person.email, outbox.c.payload, outbox.c.id):
-        connection.execute(update(outbox).where(outbox.c.id == event.id).values(payload=replace(event.payload)))
-        removed["outbox"] += 1
+    removed["outbox"] += _forget_messages(connection, person, replace)
     # Without its body the order is fetched, and recorded without the person where it is older than this.
     bodies = update(deliveries).where(deliveries.c.id.in_(person.delivery_ids)).values(body=None)
     removed["deliveries"] += connection.execute(bodies).rowcount
@@ -157,6 +156,7 @@ def forget(
     own = update(learners).where(learners.c.id == person.learner_id)
     removed["learners"] += connection.execute(own.values(email=person.pseudonym, email_key=person.pseudonym)).rowcount
     removed += erased_texts.erase(connection, person.email, words, run_ids=person.run_ids, orders=person.orders)
+    removed["search_texts"] += _write_search_texts(connection, person)
     tombstone = None if again else tombstones.add_tombstone(connection, email=person.email, places=places, now=now)
     record_event(
         connection,
@@ -176,6 +176,24 @@ def forget(
     return Receipt(
         person.pseudonym, now, tombstone, {table: count for table, count in sorted(removed.items()) if count}
     )
+
+
+def _forget_messages(connection: Connection, person: Person, replace: Callable[[Any], Any]) -> int:
+    found = rows_naming(connection, person.email, outbox.c.payload, outbox.c.id)
+    for event in found:
+        connection.execute(update(outbox).where(outbox.c.id == event.id).values(payload=replace(event.payload)))
+    return len(found)
+
+
+def _write_search_texts(connection: Connection, person: Person) -> int:
+    """Write anew what the search finds them by: their orders, and the completions that have runs of theirs."""
+    completed = select(runs.c.source, runs.c.completion_id).where(
+        runs.c.id.in_(person.run_ids), runs.c.completion_id.is_not(None)
+    )
+    records = {*person.orders, *((row.source, row.completion_id) for row in connection.execute(completed))}
+    for source, record_id in sorted(records):
+        write_search_text(connection, source, record_id)
+    return len(records)
 
 
 def _forget_runs(connection: Connection, person: Person, words: frozenset[str], replace: Callable[[Any], Any]) -> int:
@@ -289,7 +307,7 @@ def _replacing(person: Person) -> Callable[[Any], Any]:
     def named(match: re.Match[str]) -> str:
         return person.pseudonym if email_key(match[0]) == person.email else match[0]
 
-    about = {"first_name": "", "last_name": "", "name": "", "buyer_name": "", "address": None}
+    about = {"first_name": "", "last_name": "", "name": "", "buyer_name": "", "company": "", "address": None}
 
     def replace(value: Any) -> Any:
         if isinstance(value, str):

@@ -21,9 +21,10 @@ from worker.sources.order import Order, email_key
 LOOK_AGAIN_SECONDS = 15.0
 """Until an order is looked at again whose last look left something, or failed."""
 ANNOTATIONS = frozenset(
-    {"renewal", "subscription_id", "recurring", "trial", "trial_lines", "subscription_payment", "incomplete"},
+    {"renewal", "subscription_id", "recurring", "trial", "trial_lines", "subscription_payment", "incomplete"}
+    | {"company"},
 )
-"""What is no content of an order: it says how the order is taken, or comes from another record."""
+"""What is no content of an order: it says how the order is taken, comes from another record, or is for finding it."""
 READING: Final = 3
 """By which reading orders are recorded. Raise it whenever a source's record is read or hashed otherwise than before:
 what was recorded so far is then read again, and what that adds is a question, not news."""

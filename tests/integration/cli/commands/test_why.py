@@ -64,6 +64,7 @@ def test_whom_it_may_be_is_listed_when_a_part_names_several(run: Run, ledger: Le
     assert result.exit_code == 0
     assert "studiocart/1109" in result.stdout
     assert "studiocart/1110" in result.stdout
+    assert "Jane Smith" in result.stdout
     matches = json.loads(run("why", "jane", "--json").stdout)["matches"]
     assert {order["order_id"] for order in matches["orders"]} == {"1109", "1110"}
     assert run("why", "nobody at all").exit_code == 1

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, insert, update
 
 from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import NewRun, insert_run
+from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import RunState
 from worker.ledger.tables.periodic import list_polls, source_watches
 from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
@@ -26,7 +27,7 @@ def minutes_ago(minutes: float) -> datetime:
 
 
 def add_order(connection: Connection, order_id: str = "1109", at: datetime = NOW, **values: Any) -> None:
-    row = {
+    row: dict[str, Any] = {
         "source": "studiocart",
         "order_id": order_id,
         "state": "planned",
@@ -48,7 +49,9 @@ def add_order(connection: Connection, order_id: str = "1109", at: datetime = NOW
         "fetched_at": at,
         "updated_at": at,
     }
-    connection.execute(insert(orders).values(**(row | values)))
+    row |= values
+    connection.execute(insert(orders).values(**row))
+    write_search_text(connection, row["source"], order_id)
 
 
 def add_delivery(connection: Connection, delivery_id: str, at: datetime = NOW, **values: Any) -> str:
@@ -103,6 +106,7 @@ def add_run(
     assert run_id is not None
     if values:
         connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
+    write_search_text(connection, source, order_id)
     return run_id
 
 

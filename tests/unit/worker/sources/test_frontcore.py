@@ -40,6 +40,7 @@ def test_the_document_s_paid_order_is_read_as_it_stands() -> None:
         created_at=datetime(2017, 3, 31, 18, 27, 4, tzinfo=UTC),
         buyer_email="lars@eksemel.ek",
         buyer_name="Lars Larsen",
+        company="Beste Kunde AS",
         total=Money(minor_units=150_000, currency="NOK"),
         lines=(Line(id="31400", title="Learn REST API", product=product, seats=(seat,)),),
         raw=order.raw,

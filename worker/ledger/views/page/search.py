@@ -1,4 +1,4 @@
-"""What a few letters in the page's search box name: learners, orders, runs. Every question has an index, or an end."""
+"""What a few letters in a search name: learners, orders, runs. Every question has an index, or an end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, or_, select
 
 from worker.ledger.learners.email_keys import beyond_ascii
+from worker.ledger.search.texts import find_records
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import learners, orders, runs
 from worker.ledger.views.lookup import SHORTEST_PREFIX
@@ -16,21 +17,38 @@ from worker.ledger.views.records import ORDER_COLUMNS, RUN_COLUMNS, OrderItem, R
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from worker.text.email_address import folded
+from worker.text.search_text import Needle, holds, needles, search_text
 
 MOST_HITS = 20
 """Of each kind."""
-RECENT_ROWS = 10_000
-"""A part of a name or an address is looked for among so many of the newest orders, and runs: no index finds it."""
+MOST_SUGGESTIONS = 8
 _SHORTEST_NAME = 2
 _MOST_ALIKE = 100
+_MOST_RECORDS = 40
+_MOST_RUNS = 2_000
+_MOST_TITLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class FoundLearner:
-    """A learner, by the ledger's id."""
+    """A learner, by the ledger's id, with what they got last and what became of it; empty for one without a run."""
 
     id: str
     email: str
+    name: str = ""
+    product: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One thing that may be meant: who, under which address or number, what they bought, what became of it."""
+
+    name: str
+    detail: str
+    product: str
+    state: str
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,9 +66,10 @@ class Hits:
     def path(self) -> tuple[str, ...] | None:
         """Where the one thing is that was meant: its kind and its ids; None where there are several, or none.
 
-        An email names its learner, whatever else bears it: the learner's story holds it all.
+        A learner's story holds their own orders, too.
         """
-        if len(self.learners) == 1:
+        theirs = [each for each in self.learners for order in self.orders if _is_theirs(order, each)]
+        if len(self.learners) == 1 and len(theirs) == len(self.orders):
             return ("learners", self.learners[0].id)
         if len(self) != 1:
             return None
@@ -59,21 +78,79 @@ class Hits:
         return ("runs", self.runs[0].id)
 
 
+def _is_theirs(order: OrderItem, learner: FoundLearner) -> bool:
+    return folded(email_key(order.buyer_email)) == folded(email_key(learner.email))
+
+
 def search(connection: Connection, wanted: str) -> Hits:
     """What `wanted` names: an email or its beginning, SOURCE/ORDER, an order's number, a run's key, its id or that id's
-    beginning, a LearningCart order's id, or else any part of a name, an address or a product.
+    beginning, a LearningCart order's id or its beginning, or else any part of a name, an address, a company, a product
+    or an order's number.
 
-    Case and accents do not matter. Any part is looked for among the newest 10,000 orders and runs; a buyer is found by
-    how the name begins among all. A product is looked for where no person is meant.
+    Case, accents and scripts do not matter. A product is looked for where no person is meant.
     """
     text = " ".join(wanted.split())
+    found = _named(connection, text)
+    return found if len(found) or _is_too_short(text) else _by_text(connection, text)
+
+
+def suggest(connection: Connection, wanted: str, *, limit: int = MOST_SUGGESTIONS) -> list[Suggestion]:
+    """What may be meant by the beginning of a search, learners first; what is named whole goes before the rest."""
+    text = " ".join(wanted.split())
+    if _is_too_short(text):
+        return []
+    found = [
+        each for hits in (_named(connection, text), _by_text(connection, text)) for each in _told(connection, hits)
+    ]
+    return list({each.path: each for each in found}.values())[:limit]
+
+
+def _is_too_short(text: str) -> bool:
+    """One letter names nobody, where it is no word of its own as in Chinese."""
+    return len(text) < _SHORTEST_NAME and text.isascii()
+
+
+def titles_of(connection: Connection, some: Sequence[OrderItem]) -> dict[str, str]:
+    """What orders are of, by their names: their products' titles, three at most."""
+    if not some:
+        return {}
+    mine = or_(*(and_(runs.c.source == each.source, runs.c.order_id == each.order_id) for each in some))
+    columns = (runs.c.source, runs.c.order_id, runs.c.title)
+    found: dict[str, dict[str, None]] = {}
+    for row in connection.execute(select(*columns).where(mine).distinct().order_by(runs.c.title).limit(_MOST_RUNS)):
+        found.setdefault(f"{row.source}/{row.order_id}", {})[row.title] = None
+    return {
+        name: ", ".join(list(titles)[:_MOST_TITLES]) + (", …" if len(titles) > _MOST_TITLES else "")
+        for name, titles in found.items()
+    }
+
+
+def _told(connection: Connection, hits: Hits) -> list[Suggestion]:
+    titles = titles_of(connection, hits.orders[:MOST_SUGGESTIONS])
+    return [
+        *(
+            Suggestion(each.name or each.email, each.email, each.product, each.state, ("learners", each.id))
+            for each in hits.learners
+        ),
+        *(
+            Suggestion(
+                each.buyer_name or each.buyer_email or each.name,
+                each.name,
+                titles.get(each.name, ""),
+                each.state,
+                ("orders", each.source, each.order_id),
+            )
+            for each in hits.orders
+        ),
+        *(Suggestion(each.email or each.id, each.id, each.title, each.state, ("runs", each.id)) for each in hits.runs),
+    ]
+
+
+def _named(connection: Connection, text: str) -> Hits:
+    """What is named whole, or by the beginning of an address or an id."""
     if not text:
         return Hits([], [], [])
-    if "@" in text:
-        found = _by_email(connection, email_key(text))
-        return found if len(found) else _by_name(connection, text)
-    found = _by_id(connection, text)
-    return found if len(found) or len(text) < _SHORTEST_NAME else _by_name(connection, text)
+    return _by_email(connection, email_key(text)) if "@" in text else _by_id(connection, text)
 
 
 def _by_email(connection: Connection, key: str) -> Hits:
@@ -103,67 +180,93 @@ def _by_id(connection: Connection, text: str) -> Hits:
         named = (orders.c.source == source.lower()) & (orders.c.order_id == order_id)
         return Hits([], _orders(connection, named), _runs(connection, runs.c.key == text))
     numbered = _orders(connection, orders.c.source.in_(SOURCES) & (orders.c.order_id == text))
-    made = _runs(connection, runs.c.result_id == text)
-    begun: list[RunItem] = []
-    if len(text) >= SHORTEST_PREFIX and text.isalnum():
-        # Ids are of digits and lower-case letters: between these two bounds in every language's order.
-        begun = _runs(connection, (runs.c.id >= text.lower()) & (runs.c.id <= f"{text.lower()}zzzz"))
-        begun = [run for run in begun if run.id.startswith(text.lower())]
-    return Hits([], numbered, list({run.id: run for run in (*made, *begun)}.values()))
+    made = _begun(connection, runs.c.result_id, text) if text.isdigit() else []
+    made = [run for run in made if run.result_id == text] or made
+    return Hits([], numbered, list({run.id: run for run in (*made, *_begun(connection, runs.c.id, text))}.values()))
 
 
-def _by_name(connection: Connection, text: str) -> Hits:
-    """What has every word of the text in it, among the newest; older buyers by how their name begins."""
-    words = folded(text).split()
-    bought = _orders_with(connection, words)
-    if len(bought) < MOST_HITS:
-        spellings = dict.fromkeys((text, text.title(), text.lower(), text.upper()))
-        begun = or_(*(begins(connection, orders.c.buyer_name, each) for each in spellings))
-        known = {(order.source, order.order_id) for order in bought}
-        older = [each for each in _orders(connection, begun) if (each.source, each.order_id) not in known]
-        bought = [*bought, *older][:MOST_HITS]
-    people, of_product = _learners_with(connection, words)
-    return Hits(people, bought, [] if people or bought else of_product)
-
-
-def _orders_with(connection: Connection, words: Sequence[str]) -> list[OrderItem]:
-    """Of the newest orders those whose buyer's name and address hold every word."""
-    columns = (orders.c.source, orders.c.order_id, orders.c.buyer_name, orders.c.buyer_email)
-    recent = connection.execute(select(*columns).order_by(orders.c.updated_at.desc()).limit(RECENT_ROWS))
-    named = [row for row in recent if _holds(words, row.buyer_name, row.buyer_email)][:MOST_HITS]
-    if not named:
+def _begun(connection: Connection, column: Column[str], text: str) -> list[RunItem]:
+    """The runs whose id, or LearningCart order, begins so."""
+    if len(text) < SHORTEST_PREFIX or not text.isascii() or not text.isalnum():
         return []
-    return _orders(
-        connection, or_(*(and_(orders.c.source == row.source, orders.c.order_id == row.order_id) for row in named))
-    )
+    # Ids are of digits and lower-case letters: between these two bounds in every language's order.
+    found = _runs(connection, (column >= text.lower()) & (column <= f"{text.lower()}zzzz"))
+    return [run for run in found if str(getattr(run, column.name)).startswith(text.lower())]
 
 
-def _learners_with(connection: Connection, words: Sequence[str]) -> tuple[list[FoundLearner], list[RunItem]]:
-    """The learners of the newest runs whose name and address hold every word; and the runs whose product does."""
-    first, last = (runs.c.learner[name].as_string().label(name) for name in ("first_name", "last_name"))
-    columns = (runs.c.id, runs.c.lane, runs.c.email, runs.c.title, first, last)
-    recent = connection.execute(select(*columns).order_by(runs.c.created_at.desc()).limit(RECENT_ROWS))
+def _by_text(connection: Connection, text: str) -> Hits:
+    """Whoever has every word of the text in name and address; the orders of such buyers, companies and numbers; and
+    where there are none, the runs and orders that have the words in all they hold.
+    """
+    wanted = needles(text)
+    records = find_records(connection, wanted, limit=_MOST_RECORDS)
     lanes: dict[str, None] = {}
-    run_ids: list[str] = []
-    for row in recent:
-        if _holds(words, row.first_name, row.last_name, row.email):
+    of_product: list[str] = []
+    touched: set[tuple[str, str]] = set()
+    for row in _runs_of(connection, records):
+        person = _words_of(row.learner)
+        record = (row.source, row.order_id or row.completion_id)
+        if holds(search_text(person), wanted):
             lanes[row.lane] = None
-        elif len(run_ids) < MOST_HITS and _holds(words, row.title):
-            run_ids.append(row.id)
+        elif holds(search_text([*person, row.title]), wanted):
+            of_product.append(row.id)
+        else:
+            continue
+        touched.add(record)
+    bought, others = _orders_of(connection, records, wanted)
     people = _learners(connection, learners.c.id.in_(list(lanes)[:MOST_HITS])) if lanes else []
-    return people, _runs(connection, runs.c.id.in_(run_ids)) if run_ids and not people else []
+    people.sort(key=lambda learner: list(lanes).index(learner.id))
+    if people or bought:
+        return Hits(people, bought[:MOST_HITS], [])
+    made = _runs(connection, runs.c.id.in_(of_product[:MOST_HITS])) if of_product else []
+    return Hits([], [each for each in others if (each.source, each.order_id) not in touched][:MOST_HITS], made)
 
 
-def _holds(words: Sequence[str], *texts: str | None) -> bool:
-    """Whether every word stands in the texts, without case and accents."""
-    text = " ".join(each for each in texts if each)
-    plain = text.casefold() if text.isascii() else folded(text)
-    return all(word in plain for word in words)
+def _words_of(learner: dict[str, Any] | None) -> list[str | None]:
+    return [(learner or {}).get(name) for name in ("first_name", "last_name", "email")]
+
+
+def _runs_of(connection: Connection, records: Sequence[tuple[str, str]]) -> Sequence[Row[Any]]:
+    """The runs of orders and completions, newest first."""
+    if not records:
+        return []
+    mine = [and_(runs.c.source == source, runs.c.order_id == record_id) for source, record_id in records]
+    completed = runs.c.completion_id.in_([record_id for source, record_id in records if source not in SOURCES])
+    columns = [runs.c[name] for name in ("id", "source", "order_id", "completion_id", "lane", "title", "learner")]
+    newest = select(*columns).where(or_(*mine, completed)).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+    return connection.execute(newest.limit(_MOST_RUNS)).all()
+
+
+def _orders_of(
+    connection: Connection, records: Sequence[tuple[str, str]], wanted: Sequence[Needle]
+) -> tuple[list[OrderItem], list[OrderItem]]:
+    """The orders whose buyer, company or number has every word, and the others; in the order of the records."""
+    if not records:
+        return [], []
+    mine = or_(*(and_(orders.c.source == source, orders.c.order_id == order_id) for source, order_id in records))
+    bought: list[OrderItem] = []
+    others: list[OrderItem] = []
+    company = orders.c.document["company"].as_string().label("company")
+    for row in connection.execute(select(*ORDER_COLUMNS, company).where(mine).order_by(orders.c.updated_at.desc())):
+        found = search_text([row.order_id, row.buyer_name, row.buyer_email, row.company])
+        (bought if holds(found, wanted) else others).append(OrderItem.of(row))
+    return bought, others
 
 
 def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[FoundLearner]:
     query = select(learners.c.id, learners.c.email).where(condition).order_by(learners.c.email_key).limit(MOST_HITS)
-    return [FoundLearner(row.id, row.email) for row in connection.execute(query)]
+    found = connection.execute(query).all()
+    columns = (runs.c.lane, runs.c.title, runs.c.state, runs.c.learner)
+    newest = select(*columns).where(runs.c.lane.in_([row.id for row in found])).order_by(runs.c.created_at)
+    latest = {row.lane: row for row in connection.execute(newest.limit(_MOST_RUNS))} if found else {}
+    return [_found_learner(row.id, row.email, latest.get(row.id)) for row in found]
+
+
+def _found_learner(learner_id: str, email: str, run: Row[Any] | None) -> FoundLearner:
+    if run is None:
+        return FoundLearner(learner_id, email)
+    name = " ".join(filter(None, _words_of(run.learner)[:2]))
+    return FoundLearner(learner_id, email, name, run.title, run.state)
 
 
 def _orders(connection: Connection, condition: ColumnElement[bool]) -> list[OrderItem]:
