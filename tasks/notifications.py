@@ -14,9 +14,12 @@ from tasks.process import runtime_of
 from worker.broker.schedule import events_of
 from worker.clients.events import EventsClient
 from worker.observability.logs import known_secrets
+from worker.settings.mail_address import MailAddress
 from worker.settings.types import zone_of
+from workflows.enrolment.mailer import MAIL
 from workflows.monitoring.alert_sender import tell
 from workflows.monitoring.event_delivery import deliver_due
+from workflows.monitoring.report_mail import send_report
 from workflows.monitoring.run_events import note_run_events
 
 
@@ -39,6 +42,25 @@ def alert(self: Task) -> None:
         page_url=options.page_url,
         summary_at=time.fromisoformat(options.summary_at) if options.summary_at else None,
         zone=zone_of(options.time_zone or "") or runtime.settings.zone,
+    )
+
+
+@shared_task(name="cartbridge.mail_report", base=LedgerTask, bind=True)
+def mail_report(self: Task) -> None:
+    """Mail the report of the month before, once a month. Safe to double: the ledger knows whose this month is."""
+    runtime = runtime_of(self.app)
+    mailroom = runtime.clients.get(MAIL)
+    recipient = runtime.settings.report.mail_to
+    if mailroom is None or recipient is None:
+        return
+    send_report(
+        runtime.ledger,
+        mailroom.client,
+        MailAddress.parse(recipient),
+        now=runtime.clock(),
+        zone=runtime.settings.zone,
+        holder=runtime.holder,
+        page_url=runtime.settings.alerts.page_url,
     )
 
 

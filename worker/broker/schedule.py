@@ -22,6 +22,7 @@ _ERASE_SECONDS = 3600.0
 _COMPLETIONS_ASK_SECONDS = 60.0
 _CATALOG_ASK_SECONDS = 900.0
 _OUTBOX_SECONDS = 5.0
+_REPORT_ASK_SECONDS = 900.0
 _UNUSED_CARTS_SECONDS = 3600.0
 
 
@@ -51,6 +52,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         )
     if settings.alerts.is_configured:
         schedule["alert"] = _entry("alert", _ALERT_SECONDS, CONTROL_QUEUE)
+    if settings.report.mail_to is not None and settings.mail.is_configured:
+        schedule["mail_report"] = _entry("mail_report", _REPORT_ASK_SECONDS, CONTROL_QUEUE)
     if settings.threedcart.is_configured:
         schedule["delete_unused_carts"] = _entry("delete_unused_carts", _UNUSED_CARTS_SECONDS, INGEST_QUEUE)
     if events_of(settings) is not None:

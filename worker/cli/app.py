@@ -30,6 +30,7 @@ _PLACES = {
     "deliveries": (LOOK, "commands.deliveries", "app"),
     "completions": (LOOK, "commands.completions", "app"),
     "offers": (LOOK, "commands.offers", "app"),
+    "report": (LOOK, "commands.report.command", "report_command"),
     "activity": (LOOK, "commands.operators.activity", "activity_command"),
     "operators": (ACT, "commands.operators.accounts", "app"),
     "ingest": (ACT, "commands.ingest", "ingest_command"),

@@ -112,6 +112,14 @@ class MailSettings(Section):
         return PORTS[self.security] if self.port is None else self.port
 
 
+class ReportSettings(Section):
+    """Who gets the month's report by mail. Off until an address is given, and mail is set."""
+
+    mail_to: Mailbox | None = Field(
+        None, description="Who gets the report of the month before, on the 1st by mail: Ann <ann@example.com>."
+    )
+
+
 class PasswordsSettings(Section):
     """What becomes of the password that LearningCart makes up for a new customer and tells once."""
 

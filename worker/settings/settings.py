@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 from worker.errors import ConfigurationError
 from worker.settings.environment import PREFIX, Problem, VariablesSource
 from worker.settings.features import FollowOnSettings, TracingSettings
-from worker.settings.mail import MailSettings, PasswordsSettings, password_problems
+from worker.settings.mail import MailSettings, PasswordsSettings, ReportSettings, password_problems
 from worker.settings.notifications import AlertsSettings, CompletionsSettings, EventsSettings
 from worker.settings.retention import RetentionSettings
 from worker.settings.systems import (
@@ -155,6 +155,7 @@ class Settings(BaseSettings):
     events: EventsSettings = EventsSettings()
     follow_on: FollowOnSettings = FollowOnSettings()
     alerts: AlertsSettings = AlertsSettings()
+    report: ReportSettings = ReportSettings()
     tracing: TracingSettings = TracingSettings()
     mail: MailSettings = MailSettings()
     passwords: PasswordsSettings = PasswordsSettings()

@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 
 from tests.integration.web.browsing import Browser, Hour
-from tests.integration.web.filling import add_learner, add_order, add_run
+from tests.integration.web.filling import add_delivery, add_learner, add_order, add_run
 from worker.ledger.session import Ledger
 
 
@@ -148,7 +148,7 @@ def test_the_rows_of_the_filters_are_a_file_when_it_is_downloaded(operator: Brow
     assert operator.get("/runs.csv?state=odd").status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/runs.csv", "/orders.csv"])
+@pytest.mark.parametrize("path", ["/runs.csv", "/orders.csv", "/deliveries.csv", "/report.csv"])
 def test_no_file_is_given_when_nobody_is_signed_in(stranger: Browser, filled: Ledger, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 303
@@ -162,3 +162,62 @@ def test_a_long_file_is_whole_when_it_takes_several_readings(
     for path in ("/runs.csv", "/orders.csv"):
         rows = list(csv.reader(io.StringIO(operator.get(path).text)))
         assert (len(rows), len({tuple(row) for row in rows})) == (61, 61)
+
+
+def test_deliveries_are_listed_with_their_orders_when_some_came(operator: Browser, filled: Ledger, hour: Hour) -> None:
+    with filled.write() as connection:
+        for number in range(55):
+            at = hour.now - timedelta(minutes=number)
+            state = "review" if number == 3 else "planned"
+            add_delivery(connection, f"d{number:02}", at, state=state, via="poll" if number % 2 else "webhook")
+        add_delivery(connection, "lead", hour.now, order_id=None, state="ignored")
+    first = operator.get("/deliveries").text
+    (older,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    assert links(first, "/orders/") == ["/orders/studiocart/1109"] * 49
+    assert "no order" in first
+    assert len(links(operator.get(unescape(older)).text, "/orders/")) == 6
+    assert len(links(operator.get("/deliveries?state=review&via=poll").text, "/orders/")) == 1
+    assert operator.get("/deliveries?via=pigeon").status_code == 422
+    rows = list(csv.DictReader(io.StringIO(operator.get("/deliveries.csv?via=poll").text.removeprefix("\ufeff"))))
+    assert (len(rows), {row["via"] for row in rows}) == (27, {"poll"})
+
+
+def test_a_month_is_reported_with_totals_and_as_a_file_when_it_is_chosen(
+    operator: Browser, filled: Ledger, hour: Hour
+) -> None:
+    with filled.write() as connection:
+        values = {"order_id": "2001", "state": "succeeded", "finished_at": hour.now}
+        add_run(connection, "done1", hour.now, **values)
+        add_run(connection, "done2", hour.now, **(values | {"seat_id": "seat-2"}))
+    month = f"{hour.now:%Y-%m}"
+    page = operator.get(f"/report?month={month}").text
+    assert "Bo Buyer" in page
+    assert re.search(r"<tfoot>.*>2<.*>0<.*>20<", page)
+    assert f'<option value="{month}" selected>' in page
+    rows = list(csv.DictReader(io.StringIO(operator.get(f"/report.csv?month={month}").text.removeprefix("\ufeff"))))
+    assert [(row["customer"], row["granted"], row["in_question"]) for row in rows] == [("Bo Buyer", "2", "20")]
+    assert operator.get("/report").status_code == 200
+    assert operator.get("/report?month=2026-13").status_code == 404
+
+
+def test_customers_are_behind_their_course_when_a_month_is_large(
+    operator: Browser, filled: Ledger, hour: Hour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.web.page.views.report.MOST_SEATS", 10)
+    page = operator.get(f"/report?month={hour.now:%Y-%m}").text
+    assert "Bo Buyer" not in page
+    (path,) = re.findall(r'href="(/report\?month=[^"]*course=[^"]*)"', page)
+    assert "Bo Buyer" in operator.get(unescape(path)).text
+
+
+def test_what_may_be_meant_is_suggested_when_somebody_types(operator: Browser, filled: Ledger, hour: Hour) -> None:
+    with filled.write() as connection:
+        add_learner(connection, "lane-run00", "jo@x.example")
+        add_order(connection, "77", hour.now, buyer_name="<b>Jo</b> Doe", buyer_email="jo@x.example")
+    page = operator.get("/search/suggestions", params={"q": "<b>jo"}).text
+    assert '<a href="/orders/studiocart/77">' in page
+    assert "&lt;b&gt;Jo&lt;/b&gt; Doe" in page
+    assert '<span class="badge planned">planned</span>' in page
+    assert "Nothing is called “zzzz”." in operator.get("/search/suggestions", params={"q": "zzzz"}).text
+    assert operator.get("/search/suggestions", params={"q": "z"}).text.strip() == ""
+    assert 'hx-get="/search/suggestions"' in operator.get("/").text

@@ -16,6 +16,7 @@ class TaskName(StrEnum):
 
     NIGHTLY_RECONCILIATION = "nightly_reconciliation"
     RETENTION = "retention"
+    MONTHLY_REPORT = "monthly_report"
     RUN_EVENTS = "run_events"
     """What became of runs is in the outbox until then."""
 

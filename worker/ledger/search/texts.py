@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, column, func, or_, select, table, text, true
+from sqlalchemy import ColumnElement, Connection, column, func, or_, select, table, text, true
 
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.search.index import INDEX, has_index, match_of
@@ -68,10 +68,14 @@ def find_records(connection: Connection, wanted: Sequence[Needle], *, limit: int
         return []
     recent = select(search_texts).order_by(search_texts.c.id.desc()).limit(RECENT_ROWS).subquery()
     newest = select(recent.c.source, recent.c.record_id).where(*_has(recent.c.text, wanted))
-    found = connection.execute(newest.order_by(recent.c.id.desc()).limit(limit)).all()
+    found = _names(connection, newest.order_by(recent.c.id.desc()).limit(limit))
     if len(found) < limit and any(map(_has_trigrams, wanted)) and has_index(connection):
         found = _by_index(connection, wanted, limit)
-    return [(row.source, row.record_id) for row in found]
+    return found
+
+
+def _names(connection: Connection, query: Any) -> list[tuple[str, str]]:
+    return [(row.source, row.record_id) for row in connection.execute(query)]
 
 
 def _has_trigrams(needle: Needle) -> bool:
@@ -83,7 +87,7 @@ def _has(searched: ColumnElement[str], wanted: Sequence[Needle]) -> list[ColumnE
     return [or_(*(searched.contains(each, autoescape=True) for each in spellings)) for spellings in wanted]
 
 
-def _by_index(connection: Connection, wanted: Sequence[Needle], limit: int) -> Sequence[Row[Any]]:
+def _by_index(connection: Connection, wanted: Sequence[Needle], limit: int) -> list[tuple[str, str]]:
     columns = (search_texts.c.id, search_texts.c.source, search_texts.c.record_id)
     meant = select(*columns).where(*_has(search_texts.c.text, wanted))
     if connection.dialect.name == "sqlite":
@@ -93,13 +97,13 @@ def _by_index(connection: Connection, wanted: Sequence[Needle], limit: int) -> S
         index = table(INDEX, column("rowid"))
         matching = text(f"{INDEX} MATCH :match").bindparams(match=match)
         indexed = meant.select_from(index.join(search_texts, search_texts.c.id == index.c.rowid)).where(matching)
-        return connection.execute(indexed.order_by(index.c.rowid.desc()).limit(limit)).all()
+        return _names(connection, indexed.order_by(index.c.rowid.desc()).limit(limit))
     # Not along the ids: PostgreSQL would read every row where it expects more matches than there are.
     some = meant.limit(_MOST_UNSORTED).cte("some").prefix_with("MATERIALIZED")
     _allow_scans(connection, "off")
-    rows = connection.execute(select(some).order_by(some.c.id.desc()).limit(limit)).all()
+    found = _names(connection, select(some).order_by(some.c.id.desc()).limit(limit))
     _allow_scans(connection, "on")
-    return rows
+    return found
 
 
 def _allow_scans(connection: Connection, setting: str) -> None:

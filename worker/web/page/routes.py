@@ -25,11 +25,11 @@ from worker.web.page.static_files import static_routes
 from worker.web.page.views.activity import activity_routes
 from worker.web.page.views.downloads import download_routes
 from worker.web.page.views.learner import learner_routes
+from worker.web.page.views.lists import list_routes
 from worker.web.page.views.offers import look_again_routes, offers_routes
 from worker.web.page.views.order import order_routes
-from worker.web.page.views.orders import orders_routes
+from worker.web.page.views.report import report_routes
 from worker.web.page.views.run import run_routes
-from worker.web.page.views.runs import runs_routes
 from worker.web.page.views.search import search_routes
 from worker.web.page.views.systems import system_action_routes, systems_routes
 from worker.web.page.views.today import today_routes
@@ -38,7 +38,9 @@ _NAV = (
     NavItem("Today", "/"),
     NavItem("Runs", "/runs"),
     NavItem("Orders", "/orders"),
+    NavItem("Deliveries", "/deliveries"),
     NavItem("Offers", "/offers"),
+    NavItem("Report", "/report"),
     NavItem("Systems", "/systems"),
     NavItem("Activity", "/activity"),
 )
@@ -47,12 +49,12 @@ _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     today_routes,
     search_routes,
     download_routes,
-    runs_routes,
-    orders_routes,
+    list_routes,
     run_routes,
     order_routes,
     learner_routes,
     offers_routes,
+    report_routes,
     systems_routes,
     activity_routes,
 )

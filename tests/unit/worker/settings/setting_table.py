@@ -49,6 +49,7 @@ DESIGN_DEFAULTS = {
     "ALERTS__SUMMARY_AT": "07:00",
     "ALERTS__TIME_ZONE": "",
     "TIME_ZONE": "UTC",
+    "REPORT__MAIL_TO": "",
     "TRACING__ENDPOINT": "",
     "FOLLOW_ON__START_AT": "",
     "FOLLOW_ON__CART_DAYS": "30",

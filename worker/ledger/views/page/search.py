@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, or_, select
 
-from worker.ledger.learners.email_keys import beyond_ascii
 from worker.ledger.search.texts import find_records
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import learners, orders, runs
@@ -155,7 +154,7 @@ def _named(connection: Connection, text: str) -> Hits:
 
 def _by_email(connection: Connection, key: str) -> Hits:
     """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
-    alike = _keys_alike(connection, learners.c.email_key, key)
+    alike = _keys_alike(connection, key)
     people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
         connection, begins(connection, learners.c.email_key, key)
     )
@@ -163,14 +162,15 @@ def _by_email(connection: Connection, key: str) -> Hits:
     return Hits(people, bought, [])
 
 
-def _keys_alike(connection: Connection, column: Column[Any], key: str) -> list[str]:
-    """The keys of people that differ from one at most by accents and scripts, itself and its plain form included.
-
-    Only keys beyond ASCII can: they are few, and an index holds them all.
-    """
+def _keys_alike(connection: Connection, key: str) -> list[str]:
+    """The keys of people that differ from one at most by accents and scripts, itself and its plain form included."""
     wanted = folded(key)
-    beyond = beyond_ascii(connection, column)
-    alike = [each for each in connection.scalars(select(column).where(beyond)) if folded(each) == wanted]
+    found: list[str] = []
+    if "." in key.partition("@")[2]:  # no mere beginning
+        records = find_records(connection, needles(key), limit=_MOST_RECORDS)
+        found += [order.buyer_email for some in _orders_of(connection, records, ()) for order in some]
+        found += [str((row.learner or {}).get("email") or "") for row in _runs_of(connection, records)]
+    alike = [each for each in map(email_key, found) if folded(each) == wanted]
     return list(dict.fromkeys([key, wanted, *alike]))[:_MOST_ALIKE]
 
 
@@ -247,7 +247,8 @@ def _orders_of(
     bought: list[OrderItem] = []
     others: list[OrderItem] = []
     company = orders.c.document["company"].as_string().label("company")
-    for row in connection.execute(select(*ORDER_COLUMNS, company).where(mine).order_by(orders.c.updated_at.desc())):
+    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(mine).order_by(orders.c.updated_at.desc())
+    for row in connection.execute(listed):
         found = search_text([row.order_id, row.buyer_name, row.buyer_email, row.company])
         (bought if holds(found, wanted) else others).append(OrderItem.of(row))
     return bought, others
@@ -257,7 +258,7 @@ def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[Fo
     query = select(learners.c.id, learners.c.email).where(condition).order_by(learners.c.email_key).limit(MOST_HITS)
     found = connection.execute(query).all()
     columns = (runs.c.lane, runs.c.title, runs.c.state, runs.c.learner)
-    newest = select(*columns).where(runs.c.lane.in_([row.id for row in found])).order_by(runs.c.created_at)
+    newest: Select[Any] = select(*columns).where(runs.c.lane.in_([row.id for row in found])).order_by(runs.c.created_at)
     latest = {row.lane: row for row in connection.execute(newest.limit(_MOST_RUNS))} if found else {}
     return [_found_learner(row.id, row.email, latest.get(row.id)) for row in found]
 

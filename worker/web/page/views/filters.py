@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from worker.ledger.states import OrderState, RunState
+from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.reasons import Reason
 from worker.settings.settings import PAUSABLE
 
@@ -26,7 +26,7 @@ Chosen = BeforeValidator(_none_if_empty)
 
 
 class Filters(BaseModel):
-    """What both lists are asked with."""
+    """What all lists are asked with."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,6 +66,13 @@ class OrderFilters(Filters):
     """What the list of orders is asked with."""
 
     state: Annotated[OrderState | None, Chosen] = None
+
+
+class DeliveryFilters(Filters):
+    """What the list of deliveries is asked with."""
+
+    state: Annotated[DeliveryState | None, Chosen] = None
+    via: Annotated[Via | None, Chosen] = None
 
 
 CHOICES: dict[str, Any] = {

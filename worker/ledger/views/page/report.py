@@ -1,0 +1,151 @@
+"""A month's report: for each course, source and customer, the seats granted, refunded and in question."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
+
+from worker.errors import ConfigurationError
+from worker.ledger.states import RunState
+from worker.ledger.tables.runs import orders, runs
+from worker.reasons import Reason
+
+REVOCATION: Final = "revocation"
+_ENROLMENT: Final = "enrolment"
+_MONTH: Final = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One month of a time zone."""
+
+    name: str
+    """`2026-10`."""
+    begins_at: datetime
+    ends_at: datetime
+
+    @classmethod
+    def named(cls, name: str, zone: tzinfo) -> Month:
+        """Raises `ConfigurationError` for a name that is no month."""
+        if not _MONTH.fullmatch(name) or name == "9999-12":
+            raise ConfigurationError(f"{name!r} is no month. Give it as 2026-10.")
+        year, month = map(int, name.split("-"))
+        later = (year + 1, 1) if month == 12 else (year, month + 1)
+        return cls(name, datetime(year, month, 1, tzinfo=zone), datetime(*later, 1, tzinfo=zone))
+
+    @classmethod
+    def of(cls, moment: datetime, zone: tzinfo, *, earlier: int = 0) -> Month:
+        """The month of a moment, or one so many months earlier."""
+        local = moment.astimezone(zone)
+        number = local.year * 12 + local.month - 1 - earlier
+        return cls.named(f"{number // 12:04}-{number % 12 + 1:02}", zone)
+
+    @property
+    def title(self) -> str:
+        """`October 2026`."""
+        year, month = map(int, self.name.split("-"))
+        return f"{calendar.month_name[month]} {year}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportLine:
+    """One course of one source for one customer: seats that were given access in the month, that were refunded or
+    otherwise taken back in it, and that arrived in it and wait for a person.
+    """
+
+    month: str
+    course: str
+    source: str
+    customer: str
+    """The company, else the buyer; empty where the customers are added up."""
+    granted: int
+    refunded: int
+    in_question: int
+
+
+REPORT_FIELDS: Final = tuple(each.name for each in fields(ReportLine))
+
+
+def report(
+    connection: Connection,
+    month: Month,
+    *,
+    by_customer: bool = True,
+    course: str | None = None,
+    source: str | None = None,
+) -> list[ReportLine]:
+    """The month's lines, by course, source and customer; of one course and source only, where they are given."""
+    customer = case(
+        (func.coalesce(_company(), "") != "", _company()),
+        (orders.c.buyer_name != "", orders.c.buyer_name),
+        else_=orders.c.buyer_email,
+    )
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for column, condition in _conditions(month).items():
+        of_run = (runs.c.title, runs.c.source)
+        counted: Select[Any] = select(*of_run, func.count().label("seats")).where(
+            condition, runs.c.order_id.is_not(None)
+        )
+        if course is not None:
+            counted = counted.where(runs.c.title == course)
+        if source is not None:
+            counted = counted.where(runs.c.source == source)
+        if by_customer:
+            same = and_(orders.c.source == runs.c.source, orders.c.order_id == runs.c.order_id)
+            counted = counted.add_columns(customer.label("customer")).join_from(runs, orders, same)
+            counted = counted.group_by(*of_run, customer)
+        else:
+            counted = counted.group_by(*of_run)
+        for row in connection.execute(counted):
+            key = (row.title, row.source, row.customer if by_customer else "")
+            found.setdefault(key, [0, 0, 0])[column] += row.seats
+    return list(_lines(month, found))
+
+
+def months(connection: Connection, now: datetime, zone: tzinfo, *, most: int = 36) -> list[Month]:
+    """The months there is anything of, the present one first."""
+    first = connection.scalar(select(func.min(runs.c.created_at))) or now
+    found = []
+    for earlier in range(most):
+        month = Month.of(now, zone, earlier=earlier)
+        found.append(month)
+        if month.begins_at <= first:
+            break
+    return found
+
+
+def _company() -> Any:
+    return orders.c.document["company"].as_string()
+
+
+def _conditions(month: Month) -> dict[int, Any]:
+    """What is counted in each column."""
+    came = (runs.c.created_at >= month.begins_at, runs.c.created_at < month.ends_at)
+    ended = (runs.c.finished_at >= month.begins_at, runs.c.finished_at < month.ends_at)
+    is_seat = runs.c.workflow == _ENROLMENT
+    taken_back = and_(runs.c.workflow == REVOCATION, *came)
+    unused = and_(is_seat, runs.c.state == RunState.CANCELLED, runs.c.reason == Reason.REFUNDED_BY_SOURCE, *ended)
+    return {
+        0: and_(is_seat, runs.c.state == RunState.SUCCEEDED, *ended),
+        1: or_(taken_back, unused),
+        2: and_(is_seat, runs.c.state.in_([RunState.REVIEW, RunState.FAILED]), *came),
+    }
+
+
+def _lines(month: Month, found: dict[tuple[str, str, str], list[int]]) -> Iterator[ReportLine]:
+    for (course, source, customer), (granted, refunded, in_question) in sorted(found.items()):
+        yield ReportLine(
+            month=month.name,
+            course=course,
+            source=source,
+            customer=customer,
+            granted=granted,
+            refunded=refunded,
+            in_question=in_question,
+        )

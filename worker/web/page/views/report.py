@@ -1,0 +1,69 @@
+"""The month's report: totals, and for each course and source, or for each customer of theirs, the seats."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+
+from worker.errors import ConfigurationError, NotInLedgerError
+from worker.ledger.views.csv_rows import csv_lines
+from worker.ledger.views.page.report import REPORT_FIELDS, Month, ReportLine, months, report
+from worker.web.page.auth.guard import guarded_router
+from worker.web.page.page import Page
+from worker.web.page.views.downloads import csv_file
+
+MOST_SEATS = 2_000
+"""A month of more is shown by course and source; the customers of each are behind it."""
+MOST_LINES = 1_000
+
+
+def report_routes(page: Page) -> APIRouter:
+    """The routes. A month begins and ends in the operator's zone."""
+    router = guarded_router(page)
+    zone = page.settings.zone
+
+    def month_of(name: str) -> Month:
+        try:
+            return Month.named(name, zone) if name else Month.of(page.clock(), zone, earlier=1)
+        except ConfigurationError as error:
+            raise NotInLedgerError(str(error)) from error
+
+    @router.get("/report")
+    def show_report(request: Request, month: str = "", course: str = "", source: str = "") -> Response:
+        chosen = month_of(month)
+        with page.reading() as connection:
+            known = months(connection, page.clock(), zone)
+            courses = report(connection, chosen, by_customer=False)
+            is_large = sum(line.granted + line.refunded + line.in_question for line in courses) > MOST_SEATS
+            lines = courses
+            if source or not is_large:
+                lines = report(connection, chosen, course=course if source else None, source=source or None)
+        shown = lines if source else courses
+        totals = {name: sum(getattr(line, name) for line in shown) for name in ("granted", "refunded", "in_question")}
+        return page.render(
+            request,
+            "report.html",
+            month=chosen,
+            months=known if chosen.name in {each.name for each in known} else [*known, chosen],
+            lines=lines[:MOST_LINES],
+            left_out=max(0, len(lines) - MOST_LINES),
+            totals=totals,
+            course=course if source else None,
+            by_customer=bool(source) or not is_large,
+            line_path=_line_path,
+        )
+
+    @router.get("/report.csv")
+    def download_report(request: Request, month: str = "") -> Response:  # noqa: ARG001 -- the guard's
+        chosen = month_of(month)
+        with page.reading() as connection:
+            lines = report(connection, chosen)
+        return csv_file(f"report-{chosen.name}.csv", csv_lines(lines, REPORT_FIELDS))
+
+    return router
+
+
+def _line_path(line: ReportLine) -> str:
+    """Where the customers of a course and source are."""
+    return f"/report?{urlencode({'month': line.month, 'course': line.course, 'source': line.source})}"
