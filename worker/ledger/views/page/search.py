@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, or_, select
@@ -88,25 +89,36 @@ def search(connection: Connection, wanted: str) -> Hits:
 
     Case, accents and scripts do not matter. A product is looked for where no person is meant.
     """
-    text = " ".join(wanted.split())
-    found = _named(connection, text)
-    return found if len(found) or _is_too_short(text) else _by_text(connection, text)
+    asked = _Asked(connection, wanted)
+    found = _named(asked)
+    return found if len(found) or asked.is_too_short else _by_text(asked)
 
 
 def suggest(connection: Connection, wanted: str, *, limit: int = MOST_SUGGESTIONS) -> list[Suggestion]:
     """What may be meant by the beginning of a search, learners first; what is named whole goes before the rest."""
-    text = " ".join(wanted.split())
-    if _is_too_short(text):
+    asked = _Asked(connection, wanted)
+    if asked.is_too_short:
         return []
-    found = [
-        each for hits in (_named(connection, text), _by_text(connection, text)) for each in _told(connection, hits)
-    ]
+    found = [each for hits in (_named(asked), _by_text(asked)) for each in _told(connection, hits)]
     return list({each.path: each for each in found}.values())[:limit]
 
 
-def _is_too_short(text: str) -> bool:
-    """One letter names nobody, where it is no word of its own as in Chinese."""
-    return len(text) < _SHORTEST_NAME and text.isascii()
+class _Asked:
+    """One search: its text, the words in it, and the records that have them all, found once."""
+
+    def __init__(self, connection: Connection, wanted: str) -> None:
+        self.connection = connection
+        self.text = " ".join(wanted.split())
+        self.needles = needles(self.text)
+
+    @cached_property
+    def records(self) -> list[tuple[str, str]]:
+        return find_records(self.connection, self.needles, limit=_MOST_RECORDS)
+
+    @property
+    def is_too_short(self) -> bool:
+        """One letter names nobody, where it is no word of its own as in Chinese."""
+        return len(self.text) < _SHORTEST_NAME and self.text.isascii()
 
 
 def titles_of(connection: Connection, some: Sequence[OrderItem]) -> dict[str, str]:
@@ -145,16 +157,17 @@ def _told(connection: Connection, hits: Hits) -> list[Suggestion]:
     ]
 
 
-def _named(connection: Connection, text: str) -> Hits:
+def _named(asked: _Asked) -> Hits:
     """What is named whole, or by the beginning of an address or an id."""
-    if not text:
+    if not asked.text:
         return Hits([], [], [])
-    return _by_email(connection, email_key(text)) if "@" in text else _by_id(connection, text)
+    return _by_email(asked) if "@" in asked.text else _by_id(asked.connection, asked.text)
 
 
-def _by_email(connection: Connection, key: str) -> Hits:
+def _by_email(asked: _Asked) -> Hits:
     """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
-    alike = _keys_alike(connection, key)
+    connection, key = asked.connection, email_key(asked.text)
+    alike = _keys_alike(asked, key)
     people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
         connection, begins(connection, learners.c.email_key, key)
     )
@@ -162,14 +175,13 @@ def _by_email(connection: Connection, key: str) -> Hits:
     return Hits(people, bought, [])
 
 
-def _keys_alike(connection: Connection, key: str) -> list[str]:
+def _keys_alike(asked: _Asked, key: str) -> list[str]:
     """The keys of people that differ from one at most by accents and scripts, itself and its plain form included."""
     wanted = folded(key)
     found: list[str] = []
     if "." in key.partition("@")[2]:  # no mere beginning
-        records = find_records(connection, needles(key), limit=_MOST_RECORDS)
-        found += [order.buyer_email for some in _orders_of(connection, records, ()) for order in some]
-        found += [str((row.learner or {}).get("email") or "") for row in _runs_of(connection, records)]
+        found += [order.buyer_email for some in _orders_of(asked.connection, asked.records, ()) for order in some]
+        found += [str((row.learner or {}).get("email") or "") for row in _runs_of(asked.connection, asked.records)]
     alike = [each for each in map(email_key, found) if folded(each) == wanted]
     return list(dict.fromkeys([key, wanted, *alike]))[:_MOST_ALIKE]
 
@@ -194,12 +206,11 @@ def _begun(connection: Connection, column: Column[str], text: str) -> list[RunIt
     return [run for run in found if str(getattr(run, column.name)).startswith(text.lower())]
 
 
-def _by_text(connection: Connection, text: str) -> Hits:
+def _by_text(asked: _Asked) -> Hits:
     """Whoever has every word of the text in name and address; the orders of such buyers, companies and numbers; and
     where there are none, the runs and orders that have the words in all they hold.
     """
-    wanted = needles(text)
-    records = find_records(connection, wanted, limit=_MOST_RECORDS)
+    connection, wanted, records = asked.connection, asked.needles, asked.records
     lanes: dict[str, None] = {}
     of_product: list[str] = []
     touched: set[tuple[str, str]] = set()
