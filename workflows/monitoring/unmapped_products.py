@@ -24,6 +24,7 @@ class Unmapped:
     title: str
     names: dict[str, str]
     snippet: str
+    ignore_snippet: str
     oldest_at: datetime
     orders: set[str]
     run_ids: list[str]
@@ -49,6 +50,7 @@ def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list
                 each.line.title,
                 names,
                 proposed(each.source, names, each.line.title),
+                proposed_ignore(each.source, names, each.line.title),
                 each.created_at,
                 orders=set(),
                 run_ids=[],
@@ -62,14 +64,17 @@ def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list
 
 def proposed(source: str, names: dict[str, str], title: str) -> str:
     """The lines to paste into the offers file. It is refused until the operator has set the price, which is 0 here."""
+    grants = "grants = [{ price_id = 0, group_ids = [] }]  # the LearningCart price, and its groups"
+    return "\n".join(["[[offer]]", *_product_lines(source, names, title), grants])
+
+
+def proposed_ignore(source: str, names: dict[str, str], title: str) -> str:
+    """The lines for a product that is no course."""
+    return "\n".join(["[[ignore]]", *_product_lines(source, names, title)])
+
+
+def _product_lines(source: str, names: dict[str, str], title: str) -> list[str]:
     known = [name for name in _BEST_NAMES if name in names and name in SELECTORS.get(source, ())]
     selector = f"{known[0]} = {json.dumps(names[known[0]], ensure_ascii=False)}" if known else 'product_id = ""'
     about = " ".join(title.split()).translate(CONTROL_CHARACTERS)
-    return "\n".join(
-        [
-            "[[offer]]",
-            f"source = {json.dumps(source)}",
-            f"{selector}{f'  # {about}' if about else ''}",
-            "grants = [{ price_id = 0, group_ids = [] }]  # the LearningCart price, and its groups",
-        ]
-    )
+    return [f"source = {json.dumps(source)}", f"{selector}{f'  # {about}' if about else ''}"]

@@ -14,6 +14,7 @@ from worker.cli.output import cell, console, note, print_json, table
 
 if TYPE_CHECKING:
     from rich.text import Text
+    from sqlalchemy import Connection
 
     from worker.cli.check.result import ProbeResult
     from worker.settings.settings import Settings
@@ -103,11 +104,26 @@ def _told_by_ledger(settings: Settings) -> list[str]:
                     for found in breaker.down(connection)
                 ),
                 *refusal_sentences(connection, now=utc_now()),
+                *_unverified_offers(connection, settings),
             ]
     except (SchemaMismatchError, SQLAlchemyError):
         return []
     finally:
         ledger.close()
+
+
+def _unverified_offers(connection: Connection, settings: Settings) -> list[str]:
+    """The offers that name what nobody has sold or been given; none while the file cannot be used, which is told."""
+    from worker.ledger.views.page.offers import granted_numbers, sold
+    from workflows.monitoring.offers_trial import unverified
+    from workflows.planning.offers import OffersError
+    from workflows.planning.offers_file import load_offers
+
+    try:
+        offers = load_offers(settings.offers_file)
+    except OffersError:
+        return []
+    return list(unverified(offers, sold(connection)[0], granted_numbers(connection)))
 
 
 def _shape(finding: ProbeResult) -> dict[str, Any]:

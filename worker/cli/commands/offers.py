@@ -88,6 +88,8 @@ def _print_unmapped(path: str, found: list[Unmapped]) -> None:
         else:
             out.print(cell(each.snippet), soft_wrap=True)
             out.print(cell(f"Paste this into {path} with the price and the groups, then: cartbridge offers check"))
+            out.print(cell("Or, if it is no course:", "dim"))
+            out.print(cell(each.ignore_snippet), soft_wrap=True)
         out.print(cell(f"Then look again: cartbridge replay {' '.join(each.run_ids[:_SHOWN_RUNS])}"), soft_wrap=True)
         if len(each.run_ids) > _SHOWN_RUNS:
             out.print(cell("or all of them: cartbridge replay --state review", "dim"))

@@ -8,6 +8,7 @@ import pytest
 from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import Office
 from worker.ledger.views.page import offers as page_offers
+from workflows.monitoring.offers_trial import unverified
 from workflows.planning.offers import OffersError, parse_offers
 
 
@@ -96,3 +97,43 @@ def test_count_says_since_when_if_it_was_cut_short(office: Office, rig: Rig, mon
     page = office.get("/offers").text
     assert "enrolments, since" in page
     assert re.findall(r'data-label="Enrolments" class="number">(.*?)</td>', page)[0] == "1"
+
+
+def try_lines(office: Office, lines: str) -> str:
+    answer = office.send_form("/offers/try", {"form_token": office.form_token("/offers"), "lines": lines})
+    assert answer.status_code == 200
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", answer.text)).split())
+
+
+def test_lines_are_tried_on_past_orders_and_nothing_is_written(office: Office, rig: Rig) -> None:
+    sell_unmapped(rig, 3)
+    sell_unmapped(rig, 1, "1300")
+    before = office.offers_file.read_text()
+    offer = '[[offer]]\nsource = "studiocart"\nproduct_id = "1200"\ngrants = [{ price_id = 777 }]\n'
+    told = try_lines(office, offer)
+    assert "Added to the file, they would have matched 3 seats, and would leave 1 seat." in told
+    assert "3 orders grants price 777" in told
+    assert "is left without a rule" in told
+    ignore = '[[ignore]]\nsource = "studiocart"\nproduct_id = "1300"\n'
+    assert "would have matched 4 seats, and leave none." in try_lines(office, offer + ignore)
+    # A file that names what the file in force names already is taken for the whole of it.
+    assert "As the whole file, they would have matched 3 seats" in try_lines(office, before + offer)
+    assert "the lines:4: [[offer]] grants" in try_lines(office, offer.replace("777", "0"))
+    assert "there is no [[offer]]" in try_lines(office, "# nothing")
+    assert office.offers_file.read_text() == before
+    page = office.get("/offers").text
+    assert "[[ignore]]" in page
+    assert html.escape(before.splitlines()[1], quote=True).split("&")[0] in page
+
+
+def test_an_offer_is_unverified_when_nobody_sold_or_was_given_it(office: Office, rig: Rig) -> None:
+    rig.enrol(7001, email="jane@example.test")
+    text = office.offers_file.read_text()
+    new = '[[offer]]\nsource = "studiocart"\nproduct_id = "9999"\ngrants = [{ price_id = 998, group_ids = [997] }]\n'
+    with rig.ledger.read() as connection:
+        products, numbers = page_offers.sold(connection)[0], page_offers.granted_numbers(connection)
+    found = list(unverified(parse_offers(f"{text}\n{new}"), products, numbers))
+    assert found[-1] == (
+        "The offer for studiocart product_id=9999 is unverified: never sold, price 998 and group 997 never granted."
+    )
+    assert not any("product_id=1107 " in each and "never sold" in each for each in found)

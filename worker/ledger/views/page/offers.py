@@ -16,6 +16,8 @@ from worker.sources.order import Line
 
 MOST_GRANTED = 20_000
 """So many of the newest enrolments are counted: a month of a company's."""
+MOST_SOLD = 2_000
+"""So many of the newest orders are looked at for what was sold."""
 MOST_WAITING = 1000
 _MOST_GROUPS = 500
 _LINES_HAVE_OWN_IDS = "frontcore"
@@ -30,6 +32,17 @@ class Granted:
     line: Line
     price_id: int
     count: int
+
+
+@dataclass(frozen=True)
+class Sold:
+    """A product that orders have, in how many of them, and for how many seats."""
+
+    source: str
+    line: Line
+    """As the newest of the orders has it."""
+    orders: int
+    seats: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,37 @@ def granted(connection: Connection, since: datetime) -> tuple[list[Granted], dat
     ]
     is_cut = sum(group.rows for group in groups) >= MOST_GRANTED
     return found, min(group.oldest_at for group in groups) if is_cut else None
+
+
+def sold(connection: Connection) -> tuple[list[Sold], datetime | None]:
+    """What the newest `MOST_SOLD` orders are of, the most seats first; and since when, if there are more orders."""
+    newest = select(orders.c.source, orders.c.document, orders.c.updated_at).order_by(orders.c.updated_at.desc())
+    rows = connection.execute(newest.limit(MOST_SOLD)).all()
+    found: dict[str, Sold] = {}
+    for row in rows:
+        for document in row.document.get("lines", ()):
+            line = Line.model_validate(document)
+            key = f"{row.source} {line.product.model_dump_json(exclude_none=True)}"
+            known = found.get(key) or Sold(row.source, line, 0, 0)
+            found[key] = Sold(known.source, known.line, known.orders + 1, known.seats + len(line.seats))
+    by_seats = sorted(found.values(), key=lambda each: -each.seats)
+    return by_seats, rows[-1].updated_at if len(rows) == MOST_SOLD else None
+
+
+def granted_numbers(connection: Connection) -> set[tuple[str, int]]:
+    """The LearningCart numbers that the newest `MOST_GRANTED` enrolments gave: `("price", 501)`, `("group", 12)`."""
+    newest = (
+        select(runs.c.grant)
+        .where(runs.c.state == RunState.SUCCEEDED, runs.c.workflow == "enrolment")
+        .order_by(runs.c.finished_at.desc())
+        .limit(MOST_GRANTED)
+        .subquery()
+    )
+    found: set[tuple[str, int]] = set()
+    for grant in connection.scalars(select(newest.c.grant).where(newest.c.grant.is_not(None))):
+        found.add(("price", grant.get("price_id")))
+        found.update(("group", group_id) for group_id in grant.get("group_ids", ()))
+    return found
 
 
 def waiting_for_offer(connection: Connection, reason: str) -> list[Waiting]:

@@ -14,17 +14,22 @@ from worker.ledger.views.page.offers import (
     Granted,
     granted,
     runs_of,
+    sold,
     waiting_for_offer,
 )
 from worker.reasons import Reason
 from worker.web.page.actions.bulk_replay import MOST_AT_ONCE, ask_for_all
 from worker.web.page.actions.operator import Operator
+from worker.web.page.auth.forms import first
 from worker.web.page.auth.guard import guarded_router
-from worker.web.page.page import Page
+from worker.web.page.page import Page, form_of
+from workflows.monitoring.offers_trial import try_offers
 from workflows.monitoring.unmapped_products import product_key, unmapped_products
-from workflows.planning.offers import Offer, Offers
+from workflows.planning.offers import Offer, Offers, OffersError
+from workflows.planning.offers_file import read_offers_file
 
 COUNTED_DAYS = 30
+LONGEST_LINES = 50_000
 
 
 def offers_routes(page: Page) -> APIRouter:
@@ -33,15 +38,28 @@ def offers_routes(page: Page) -> APIRouter:
 
     @router.get("/offers")
     def show(request: Request) -> Response:
+        return answer(request)
+
+    @router.post("/offers/try")
+    def try_lines(request: Request) -> Response:
+        return answer(request, pasted=first(form_of(request), "lines")[:LONGEST_LINES])
+
+    def answer(request: Request, pasted: str = "") -> Response:
         since = page.clock() - timedelta(days=COUNTED_DAYS)
         with page.reading() as connection:
             found, counted_from = granted(connection, since)
             waiting = waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT)
+            products, sold_from = sold(connection) if pasted else ([], None)
         offers = page.offers.current()
+        text = _text_of(page)
         return page.render(
             request,
             "offers.html",
             file=page.settings.offers_file,
+            text=text,
+            pasted=pasted,
+            trial=try_offers(pasted, text, products) if pasted else None,
+            sold_from=sold_from,
             problems=page.offers.problems(),
             offers=_counted(offers, found),
             ignores=offers.ignores,
@@ -55,6 +73,14 @@ def offers_routes(page: Page) -> APIRouter:
         )
 
     return router
+
+
+def _text_of(page: Page) -> str:
+    """The file as it is; empty where it cannot be read, which its problems say."""
+    try:
+        return read_offers_file(page.settings.offers_file)
+    except OffersError:
+        return ""
 
 
 def look_again_routes(page: Page, operator: Operator) -> APIRouter:
