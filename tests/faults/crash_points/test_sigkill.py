@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,7 +70,15 @@ def test_boundaries_are_found_in_order_when_a_worker_works_an_order(sites: Sites
 
 
 def test_trial_fails_when_its_boundary_is_never_reached(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doomed_process, "ENOUGH_SECONDS", 3.0)
+    wait = doomed_process.wait
+
+    def wait_less_for_doom(condition: Callable[[], object], *, what: str) -> None:
+        with monkeypatch.context() as patch:
+            if what.startswith("worker comes to"):
+                patch.setattr(doomed_process, "ENOUGH_SECONDS", 3.0)
+            wait(condition, what=what)
+
+    monkeypatch.setattr(doomed_process, "wait", wait_less_for_doom)
     with sites.borrowed() as site:
         verdict, _ = judge(site, Trial("worker", Story.WORKED, Point(Boundary(SENT, "learningcart nothing"))))
     assert not verdict.ok
