@@ -6,11 +6,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 
 from tests.faults.harness.waiting import wait_until
 from tests.unit.workflows.fakes.storefront import (
@@ -37,7 +38,7 @@ from worker.ledger.runs.held import HeldRun
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
-from worker.ledger.tables.runs import cursors, deliveries, events, learners, order_versions, runs
+from worker.ledger.tables.runs import cursors, deliveries, events, learners, order_versions, runs, steps
 from worker.sources.order import Learner, Seat
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader, SourcePolicy
@@ -324,3 +325,23 @@ def test_page_is_recorded_while_a_hint_of_one_of_its_orders_is(
     assert polled.error is None
     assert {row.email for row in rows(ledger, runs)} == {JANE.email, JOHN.email}
     assert len(rows(ledger, runs)) == 3
+
+
+def test_run_is_not_claimed_with_the_steps_of_before_when_they_change_under_the_claim(postgres_ledger: Ledger) -> None:
+    record(postgres_ledger, an_order())
+    run_id = run_of(postgres_ledger, SEAT).id
+    with ThreadPoolExecutor(1) as other:
+        with postgres_ledger.write() as changing:
+            changing.execute(update(runs).where(runs.c.id == run_id).values(updated_at=NOW + timedelta(seconds=1)))
+            changing.execute(update(steps).where(steps.c.run_id == run_id).values(state="done"))
+            claiming = other.submit(claim, postgres_ledger, run_id, "h:1:a")
+            wait_until(lambda: waits_for_a_lock(postgres_ledger), what="the claim waits for the change")
+        assert claiming.result(timeout=30) is None
+    held = claim(postgres_ledger, run_id, "h:1:a")
+    assert held is not None
+    assert {step.state for step in held.steps} == {"done"}
+
+
+def waits_for_a_lock(ledger: Ledger) -> bool:
+    with ledger.read() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))

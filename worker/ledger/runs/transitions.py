@@ -373,10 +373,14 @@ _RELEASES: Final = {
     for undisturbed in (True, False)
 }
 _CLAIMED_SYSTEM: Final = bindparam("claimed_system", type_=String())
+_AS_SEEN: Final = runs.alias("as_seen")
 _CLAIM: Final = (
     _moved(
         RunState.RUNNING,
         runs.c.id == bindparam("claimed_id"),
+        # Where PostgreSQL waited for another transaction it takes the run as that left it, and its steps as they were
+        # before: such a claim is none.
+        runs.c.updated_at == select(_AS_SEEN.c.updated_at).where(_AS_SEEN.c.id == runs.c.id).scalar_subquery(),
         is_due(runs, NOW),
         ~exists().where(pauses.c.system == _CLAIMED_SYSTEM),
         ~lane_is_taken(NOW),
