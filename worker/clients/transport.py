@@ -144,7 +144,7 @@ class Transport:
         WATCHDOG.watch(exchange)
         try:
             response = session.send(
-                session.prepare_request(request),
+                request.prepare(),  # the session has nothing to add: no cookie, no credentials, no header
                 timeout=(exchange.connect_timeout_seconds, exchange.read_timeout_seconds),
                 stream=True,
                 allow_redirects=False,

@@ -8,6 +8,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -32,6 +33,7 @@ _TOKEN_GUID = re.compile(rf"(token.{{0,60}}?){_GUID}", re.IGNORECASE | re.DOTALL
 _LARGEST_PIECE = 16_384
 """Of a text that patterns go over in one go: no other thread runs meanwhile."""
 _LONGEST_MEMBER = 512
+_LONGEST_WORD = 64
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -86,7 +88,13 @@ class SecretRegistry:
 
     def redact(self, text: str) -> str:
         """Return `text` as the function `redact` leaves it, with the secrets known now."""
-        return _mask(text, self._spellings)
+        return _mask_word(text, self._spellings) if len(text) <= _LONGEST_WORD else _mask(text, self._spellings)
+
+
+@lru_cache(maxsize=1024)
+def _mask_word(text: str, spellings: tuple[str, ...]) -> str:
+    """Most of what a log line is made of are words that come again with every line: names, levels, codes."""
+    return _mask(text, spellings)
 
 
 def _mask(text: str, spellings: Sequence[str]) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
 from worker.ledger import keys
 from worker.ledger.events import record_event
@@ -14,7 +13,7 @@ from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.states import Actor, Outcome, RunState, StepState
-from worker.ledger.tables.runs import attempts, events, runs, steps
+from worker.ledger.tables.runs import Run, attempts, events, runs, steps
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, REVOCATION
@@ -52,7 +51,7 @@ def append(
 
 def note_found(
     connection: Connection, run_id: str, *, step: str, number: int, generation: int, result_id: str, now: datetime
-) -> Row[Any] | None:
+) -> Run | None:
     """Add an effect that was found under the reference of an attempt nobody waits for any more.
 
     What becomes of it is as for `append`. Returns the run as it is then, None if there is none. Safe to repeat.
@@ -69,7 +68,7 @@ def note_found(
 
 def _append(
     connection: Connection,
-    row: Row[Any],
+    row: Run,
     step_name: str,
     outcome: Outcome,
     result_id: str | None,
@@ -115,7 +114,7 @@ def _append(
             _report_duplicate(connection, row, result_id, now)
     elif state is RunState.CANCELLED:
         _set_result(connection, row.id, result_id)
-        open_revocation(connection, row.id, row.reason, now=now)
+        open_revocation(connection, row.id, row.reason or "", now=now)
     elif state is not RunState.RUNNING:
         _adopt_free(connection, row, step_name, result_id, now)
 
@@ -129,7 +128,7 @@ def _set_result(connection: Connection, run_id: str, result_id: str) -> None:
     connection.execute(update(runs).where(runs.c.id == run_id).values(result_id=result_id))
 
 
-def _adopt_free(connection: Connection, row: Row[Any], step_name: str, result_id: str, now: datetime) -> None:
+def _adopt_free(connection: Connection, row: Run, step_name: str, result_id: str, now: datetime) -> None:
     if RunState(row.state) is RunState.PENDING:
         # A replay put it here; the lookup before its next call adopts the effect, or the answer is found when it ends.
         return
@@ -203,7 +202,7 @@ def report_duplicates(
             _report_duplicate(connection, row, other, now)
 
 
-def _report_duplicate(connection: Connection, row: Row[Any], result_id: str, now: datetime) -> None:
+def _report_duplicate(connection: Connection, row: Run, result_id: str, now: datetime) -> None:
     _open(connection, row, f"{keys.DUPLICATE}/{result_id}", Reason.DUPLICATE_EFFECT, result_id, now=now)
 
 
@@ -216,9 +215,7 @@ def open_revocation(connection: Connection, run_id: str, cancel_reason: str, *, 
     _open(connection, row, keys.REVOKE, reason, row.result_id, now=now)
 
 
-def _open(
-    connection: Connection, row: Row[Any], word: str, reason: Reason, result_id: str | None, *, now: datetime
-) -> None:
+def _open(connection: Connection, row: Run, word: str, reason: Reason, result_id: str | None, *, now: datetime) -> None:
     opened = insert_run(
         connection,
         NewRun(

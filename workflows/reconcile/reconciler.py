@@ -10,9 +10,8 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.advice import advice
 from worker.ledger import pauses
@@ -24,6 +23,7 @@ from worker.ledger.runs import claims, recoveries
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
+from worker.ledger.tables.runs import Run
 from worker.ledger.views import reconcile as books
 from worker.ledger.views.reconcile import Intent
 from worker.reasons import Reason
@@ -209,7 +209,7 @@ class Reconciler:
             self._fixed_event(connection, fixed, actor=actor, reason=reason)
         return fixed
 
-    def _intent_of(self, connection: Connection, row: Row[Any], finding: Finding, *, sent_at: datetime) -> Intent:
+    def _intent_of(self, connection: Connection, row: Run, finding: Finding, *, sent_at: datetime) -> Intent:
         """The call behind a locked run's effect; one that a restored ledger forgot is recorded now, if it can be."""
         reference, now = finding.reference or "", self._clock()
         known = books.intents(connection, {reference}, since=now).get(reference)
@@ -301,7 +301,7 @@ class Reconciler:
             )
 
 
-def _became(row: Row[Any] | None, effect_id: str) -> tuple[str, bool]:
+def _became(row: Run | None, effect_id: str) -> tuple[str, bool]:
     """What became of a run that was told of its effect, in words; and whether nothing is left to do."""
     if row is None:
         return "its run is not in the ledger any more", False

@@ -23,9 +23,9 @@ from worker.ledger.runs.held import FENCED, HeldRun, HeldStep, load_attempts
 from worker.ledger.runs.held_writes import write_held
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import violated_constraint
-from worker.ledger.sql import NOW
+from worker.ledger.sql import NOW, record_of
 from worker.ledger.states import Actor, Outcome, StepState
-from worker.ledger.tables.runs import runs
+from worker.ledger.tables.runs import Run, runs
 
 _KEEP: Final = update(runs).where(*FENCED).values(updated_at=NOW, **leases.RENEWED).returning(runs.c.cancel_reason)
 _INTEND: Final = _KEEP.where(runs.c.cancel_reason.is_(None))
@@ -213,8 +213,8 @@ def _row_of(held: HeldRun, step: HeldStep) -> dict[str, Any]:
     }
 
 
-def lock_run(connection: Connection, run_id: str, *, now: datetime) -> Row[Any] | None:
+def lock_run(connection: Connection, run_id: str, *, now: datetime) -> Run | None:
     """Lock a run's row until the transaction ends, whoever holds its lease, and read it; None if there is none."""
-    return connection.execute(
-        update(runs).where(runs.c.id == run_id).values(updated_at=now).returning(runs)
-    ).one_or_none()
+    statement = update(runs).where(runs.c.id == run_id).values(updated_at=now).returning(runs)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else record_of(Run, row)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from worker.ledger.events import typed_text
 from worker.ledger.keys import new_id, reference
 from worker.ledger.sql import record_of
 from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome
 from worker.ledger.tables.recoveries import Recovery, recoveries
-from worker.ledger.tables.runs import attempts, completions, orders, runs
+from worker.ledger.tables.runs import Run, attempts, completions, orders, runs
 
 FORGOTTEN_CALL: Final = "the ledger was restored from an older copy: this may have been sent since"
 """What the attempt's row says to people."""
@@ -148,7 +148,7 @@ def doubt(
         let_settle(connection, {call.run_id for call in calls}, settled_at)
 
 
-def doubt_run(connection: Connection, run: Row[Any], step: str, *, sent_at: datetime, now: datetime) -> int:
+def doubt_run(connection: Connection, run: Run, step: str, *, sent_at: datetime, now: datetime) -> int:
     """Doubt one run whose row is locked, since an effect of its own was found; the attempt's number."""
     number = last_numbers(connection, [run.id]).get((run.id, step), 0) + 1
     call = ForgottenCall(run.id, run.key, step, run.generation, number)

@@ -27,8 +27,9 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.ledger import keys
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.ledger.tables.runs import deliveries, orders, pauses, runs
+from worker.ledger.tables.runs import Run, deliveries, orders, pauses, runs
 from worker.ledger.views.history import why
 from worker.ledger.views.page.today import needs_person
 from worker.ledger.views.serializers import to_json
@@ -97,7 +98,7 @@ def asked(reason: Reason, word: str = keys.REVOKE, result_id: str | None = None)
 
     def build(ledger: Ledger) -> None:
         given(ledger)
-        row = run_of(ledger, SEAT)
+        row = record_of(Run, run_of(ledger, SEAT))
         with ledger.write() as connection:
             late_results._open(connection, row, word, reason, result_id, now=NOW)
 
