@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
+from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.tables.runs import orders, runs
 from worker.sandbox import Fault
 
@@ -49,8 +51,16 @@ class Site:
 
     # Orders
 
-    def sell(self, email: str, product: str = "First aid", product_id: str = "1107") -> str:
-        """Put a paid order into the shop, which tells of it; returns its id."""
+    def sell(
+        self,
+        email: str,
+        product: str = "First aid",
+        product_id: str = "1107",
+        *,
+        status: str = "paid",
+        quantity: int = 1,
+    ) -> str:
+        """Put an order into the shop, which tells of it; returns its id."""
         number, self._next_order = self._next_order, self._next_order + 1
         first, _, last = email.partition("@")[0].partition(".")
         self.sandbox.studiocart.replace_order(
@@ -61,8 +71,8 @@ class Site:
                 "customer_email": email,
                 "product_id": product_id,
                 "product_name": product,
-                "status": "paid",
-                "items": [{"product_name": f"{product} x 1", "quantity": 1}],
+                "status": status,
+                "items": [{"product_name": f"{product} x {quantity}", "quantity": quantity}],
             },
         )
         self._tell_of(number)
@@ -119,6 +129,21 @@ class Site:
         """The order a run is for."""
         with self.product.ledger.read() as connection:
             return str(connection.scalar(select(runs.c.order_id).where(runs.c.id == run_id)))
+
+    def wait_for_order(self, order_id: str, state: str) -> None:
+        """Wait until an order is in this state."""
+
+        def is_there() -> bool:
+            with self.product.ledger.read() as connection:
+                return connection.scalar(select(orders.c.state).where(orders.c.order_id == order_id)) == state
+
+        wait_until(is_there, seconds=ENOUGH_SECONDS, what=f"order {order_id} is {state}")
+
+    def forget(self, email: str) -> None:
+        """What `cartbridge forget` does to the ledger."""
+        with self.product.ledger.write() as connection:
+            found = find_person(connection, email)
+            forget(connection, found, now=datetime.now(UTC), actor=f"operator:{NAME}", reason=None)
 
     def change(self, order_id: str, **fields: Any) -> None:
         """Change an order at its source, and wait until it was seen."""

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 
 from worker.errors import NotInLedgerError
+from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.tables.runs import deliveries, learners, orders, runs
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
@@ -88,9 +89,22 @@ def _recent_names(connection: Connection, *, slashes: int) -> list[str]:
 
 def not_found(connection: Connection, what: str, text: str) -> NotInLedgerError:
     """The error for a name that is not in the ledger, with what may have been meant."""
+    gone = forgotten(connection, text)
+    if gone is not None:
+        return NotInLedgerError(gone)
     near = suggestions(connection, text)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     return NotInLedgerError(f"There is no {what} {text!r} in the ledger.{meant}")
+
+
+def forgotten(connection: Connection, text: str) -> str | None:
+    """That the person of an email was forgotten, and when, in a sentence; None where nobody of it was."""
+    key = email_key(text)
+    found = tombstones_by_key(connection, [key]).get(key) if "@" in key else None
+    if not found:
+        return None
+    when = f"{max(each.erased_at for each in found):%Y-%m-%d}"
+    return f"{text.strip()} was forgotten on {when}: the ledger holds nothing of them, and gives them nothing older."
 
 
 def _by_prefix(connection: Connection, column: Any, text: str) -> list[str]:

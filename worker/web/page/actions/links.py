@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -22,6 +22,7 @@ _LABELS = {
 """By kind, for what is done to one run: the page that asks has the kind's name."""
 _NAMEABLE = frozenset({RunState.REVIEW, RunState.FAILED, RunState.WAITING, RunState.PENDING, RunState.SUCCEEDED})
 """The states of runs whose seat can be given to somebody."""
+_UNSETTLED = frozenset({RunState.REVIEW, RunState.FAILED})
 _ANSWERED = frozenset({Reason.DONE_BY_HAND, Reason.CANCELLED_BY_OPERATOR})
 """How an operator ends a run; what he may reopen."""
 
@@ -58,6 +59,14 @@ def offered(run: RunItem) -> list[Button]:
     if run.order_id is not None and state in _NAMEABLE and run.workflow == ENROLMENT:
         buttons.append(Button("Correct this address" if run.email else "Name this seat", f"{path}/name"))
     return buttons
+
+
+def beside(buttons: Iterable[Button], runs: Sequence[RunItem]) -> list[Button]:
+    """What else may be done where it can only be meant of one run: the one there is, or the one that is a question."""
+    open_ones = [run for run in runs if run.state in _UNSETTLED]
+    meant = open_ones or [run for run in runs if run.workflow == ENROLMENT]
+    named = {button.path for button in buttons}
+    return [button for button in offered(meant[0]) if button.path not in named] if len(meant) == 1 else []
 
 
 def run_path(run_id: str) -> str:

@@ -10,10 +10,10 @@ from worker.formatting import local
 from worker.ledger.views.diagnosis import Diagnosis
 from worker.ledger.views.history import Story
 from worker.ledger.views.timeline import TimelineLine
-from worker.settings.settings import PAUSABLE, SOURCES
-from worker.web.page.actions.links import Button, suggested
+from worker.settings.settings import PAUSABLE
+from worker.web.page.actions.links import Button, beside, suggested
 
-_SYSTEMS = frozenset({*SOURCES, *PAUSABLE})
+_SYSTEMS = frozenset(PAUSABLE)
 
 
 def days(lines: Iterable[TimelineLine]) -> list[tuple[str, list[TimelineLine]]]:
@@ -29,11 +29,15 @@ class Summary:
     tone: str
     action: str | None
     buttons: list[Button]
+    others: list[Button]
+    """What else may be done to the one run that is meant."""
 
 
 def summary_of(story: Story | Diagnosis, *, can_act: bool) -> Summary:
     """The top of a story, with buttons where the page may act."""
-    return Summary(story.answer, story.tone, story.action, suggested(story.actions) if can_act else [])
+    buttons = suggested(story.actions) if can_act else []
+    others = beside(buttons, story.runs) if can_act and isinstance(story, Story) else []
+    return Summary(story.answer, story.tone, story.action, buttons, others)
 
 
 def sentence(text: str) -> str:

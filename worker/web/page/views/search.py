@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
+from worker.ledger.views.lookup import forgotten
 from worker.ledger.views.page.search import MOST_HITS, search, suggest, titles_of
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, see_other
@@ -23,9 +24,12 @@ def search_routes(page: Page) -> APIRouter:
         with page.reading() as connection:
             hits = search(connection, wanted)
             titles = titles_of(connection, hits.orders) if hits.path is None else {}
+            gone = None if hits else forgotten(connection, wanted)
         if hits.path is not None:
             return see_other(request, path_of(hits.path))
-        return page.render(request, "search.html", hits=hits, titles=titles, search_text=wanted, most_hits=MOST_HITS)
+        return page.render(
+            request, "search.html", hits=hits, gone=gone, titles=titles, search_text=wanted, most_hits=MOST_HITS
+        )
 
     @router.get("/search/suggestions")
     def show_suggestions(request: Request, q: str = "") -> Response:
