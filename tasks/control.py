@@ -12,6 +12,7 @@ from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.broker.queues import QUEUES
 from worker.ledger.orders import poll_requests
+from worker.ledger.pauses import paused_sources
 from worker.ledger.runs import due
 from worker.ledger.runs.breaker import PROBE_SECONDS
 from workflows.monitoring.source_health import check_sources
@@ -37,7 +38,9 @@ def watch_sources(self: Task) -> None:
     """Look whether every source is polled in time and brings the orders it usually does. Safe to double."""
     runtime = runtime_of(self.app)
     settings = runtime.settings.sources()
-    poll_seconds = {name: settings[name].poll_seconds for name in runtime.sources if name in settings}
+    with runtime.ledger.read() as connection:
+        watched = runtime.sources.keys() & settings.keys() - paused_sources(connection)
+    poll_seconds = {name: settings[name].poll_seconds for name in sorted(watched)}
     check_sources(runtime.ledger, poll_seconds, now=runtime.clock())
 
 

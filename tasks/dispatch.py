@@ -14,6 +14,7 @@ from worker.broker.queues import CONTROL_QUEUE, INGEST_QUEUE
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
 from worker.ledger.tables.runs import runs, steps
+from worker.settings.settings import SOURCES
 from workflows.registry import WORKFLOWS
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ class Dispatcher:
                 retry=False
             )
         )
+
+    def send_resumed(self, system: str) -> bool:
+        """Say that a system was resumed: what waited for it is due, and a source is to be polled."""
+        is_swept = self.send_sweep()
+        return self.send_poll(system) and is_swept if system in SOURCES else is_swept
 
     def send_runs(self, run_ids: Sequence[str]) -> bool:
         """Send runs to the workers, each as the chain of the steps the ledger says it still has to do."""

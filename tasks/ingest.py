@@ -12,6 +12,7 @@ from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.ledger.orders import poll_requests
+from worker.ledger.pauses import paused_sources
 from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import deliveries
 from worker.observability.logs import log_context
@@ -36,6 +37,12 @@ def ingest(self: Task, source: str, order_id: str) -> None:
         runtime.dispatcher.send_runs(looked.ready)
 
 
+def _paused(runtime: Runtime) -> frozenset[str]:
+    """The sources that are not asked for anything now."""
+    with runtime.ledger.read() as connection:
+        return paused_sources(connection)
+
+
 def _delivery_of(runtime: Runtime, source: str, order_id: str) -> str | None:
     """The first delivery that waits to be looked at, whose trace this is; asked for only where there are traces."""
     if not tracing().is_on:
@@ -57,7 +64,7 @@ def _delivery_of(runtime: Runtime, source: str, order_id: str) -> str | None:
 def poll(self: Task, source: str) -> None:
     """Look for a source's new and changed orders and subscriptions. Safe to double: the cursors' leases decide."""
     runtime = runtime_of(self.app)
-    if source not in runtime.sources:
+    if source not in runtime.sources or source in _paused(runtime):
         return
     poll_seconds = runtime.settings.sources()[source].poll_seconds
     polled_at = runtime.clock()
@@ -95,6 +102,7 @@ def _answer_requests(runtime: Runtime, polled: Polled, polled_at: datetime) -> N
 def refresh_catalog(self: Task) -> None:
     """Read the names of every source's products, once a day. Safe to double: the ledger knows when it was done."""
     runtime = runtime_of(self.app)
+    paused = _paused(runtime)
     for source in runtime.sources.values():
-        if isinstance(source, CatalogSource):
+        if isinstance(source, CatalogSource) and source.name not in paused:
             refresh(runtime.ledger, source, holder=f"{runtime.holder}:{secrets.token_hex(4)}", clock=runtime.clock)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
+from worker.ledger.pauses import paused_sources
 from worker.ledger.states import Actor
 from workflows.enrolment.steps import LEARNINGCART
 from workflows.reconcile.reconciler import NIGHTLY_WINDOW, Reconciler, take_night
@@ -23,7 +25,9 @@ def reconcile(self: Task) -> None:
     now = runtime.clock()
     if not take_night(runtime.ledger, now=now, holder=runtime.holder):
         return
-    reconciler = reconciler_of(runtime)
+    with runtime.ledger.read() as connection:
+        paused = paused_sources(connection)
+    reconciler = reconciler_of(runtime, but=paused)
     reconciled = reconciler.find(now - NIGHTLY_WINDOW)
     reconciler.pause_if_restored(reconciled)
     reconciler.fix(reconciled, actor=Actor.ENGINE)
@@ -33,11 +37,11 @@ def reconcile(self: Task) -> None:
         log.warning("reconcile: %s (%s)", finding.sentence, finding.command)
 
 
-def reconciler_of(runtime: Runtime) -> Reconciler:
-    """What compares the books of a process's systems."""
+def reconciler_of(runtime: Runtime, *, but: Collection[str] = ()) -> Reconciler:
+    """What compares the books of a process's systems, but for some sources."""
     return Reconciler(
         runtime.ledger,
-        runtime.sources,
+        {name: source for name, source in runtime.sources.items() if name not in but},
         runtime.policies,
         runtime.offers,
         hints=runtime.hints,

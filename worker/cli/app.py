@@ -42,8 +42,8 @@ _PLACES = {
     "forget": (ACT, "commands.privacy.forget", "forget_command"),
     "export": (ACT, "commands.privacy.export", "export_command"),
     "retention": (ACT, "commands.privacy.retention", "retention_command"),
-    "pause": (ACT, "commands.destinations", "pause_command"),
-    "resume": (ACT, "commands.destinations", "resume_command"),
+    "pause": (ACT, "commands.systems", "pause_command"),
+    "resume": (ACT, "commands.systems", "resume_command"),
 }
 """Every command: the panel of the help it stands in, its module within `worker.cli`, and what it is there."""
 

@@ -27,12 +27,14 @@ class SourceName(StrEnum):
     THREEDCART = "threedcart"
 
 
-class DestinationName(StrEnum):
-    """The systems that are changed."""
+class SystemName(StrEnum):
+    """The systems that can be paused."""
 
     LEARNINGCART = "learningcart"
-    THREEDCART = "threedcart"
     MAIL = "mail"
+    STUDIOCART = "studiocart"
+    FRONTCORE = "frontcore"
+    THREEDCART = "threedcart"
 
 
 def parse_moment(text: str) -> datetime:

@@ -28,6 +28,7 @@ from worker.settings.retention import RetentionSettings
 from worker.settings.systems import (
     DESTINATIONS,
     PAUSABLE,
+    SENT_TO,
     SOURCES,
     FrontcoreSettings,
     LearningCartSettings,
@@ -54,6 +55,7 @@ from worker.settings.types import (
 __all__ = [
     "DESTINATIONS",
     "PAUSABLE",
+    "SENT_TO",
     "SOURCES",
     "FrontcoreSettings",
     "LearningCartSettings",

@@ -31,8 +31,10 @@ SOURCES = ("studiocart", "frontcore", "threedcart")
 SLOWEST_LIST_SECONDS = 120.0
 """3dcart's own client waits so long for a list: 100 orders may take a minute."""
 DESTINATIONS = ("learningcart", "threedcart")
-PAUSABLE = (*DESTINATIONS, "mail")
-"""What can be held back: the destinations, and the mail server."""
+SENT_TO = (*DESTINATIONS, "mail")
+"""What runs send to: the destinations, and the mail server."""
+PAUSABLE = ("learningcart", "mail", *SOURCES)
+"""What an operator can pause: what runs send to, and what orders come from."""
 
 
 class SystemSettings(Section):

@@ -9,21 +9,28 @@ from worker.ledger.events import record_event, typed_text
 from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
 from worker.ledger.views.outage import outage_sentence
+from worker.settings.settings import DESTINATIONS, SOURCES
 
 
 def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:
-    """Send nothing more to a system until it is resumed; calls under way end. Safe to repeat."""
+    """Send nothing more to a system until it is resumed, and read nothing from it. Safe to repeat.
+
+    Calls under way end. Of a source no order is polled or fetched; its webhooks are kept, and wait.
+    """
     if dry_run:
         return f"would pause {system}"
     with ledger.write() as connection:
         kept = typed_text(connection, reason) if reason else None
         if not pauses.pause(connection, system, kind="operator", reason=kept, actor=actor, now=now):
             return f"{system} is paused already"
-    return f"paused {system}: its runs wait"
+    waits = "its runs wait" if system not in SOURCES else "its polls and webhooks wait"
+    if system in DESTINATIONS and system in SOURCES:
+        waits = "its runs, polls and webhooks wait"
+    return f"paused {system}: {waits}"
 
 
 def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_run: bool, now: datetime) -> str:
-    """Send to a system again; what waited for it is sent within seconds. Safe to repeat.
+    """Ask a system again; what waited for it is sent within seconds. Safe to repeat.
 
     One that is down is probed at once. Its runs follow when it answers and not before: if the operator is wrong,
     they would all be sent into the same failure.
@@ -32,6 +39,7 @@ def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_r
         return f"would resume {system}"
     with ledger.write() as connection:
         paused = pauses.lift(connection, system)
+        pauses.wake_deliveries(connection, system)
         down = breaker.probe_now(connection, system, now=now)
         if paused or down is not None:
             record_event(connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason)

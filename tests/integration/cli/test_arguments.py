@@ -6,13 +6,13 @@ import pytest
 import typer
 from freezegun import freeze_time
 
-from worker.cli.arguments import DestinationName, SourceName, parse_moment
-from worker.settings.settings import DESTINATIONS, SOURCES
+from worker.cli.arguments import SourceName, SystemName, parse_moment
+from worker.settings.settings import PAUSABLE, SOURCES
 
 
 def test_the_names_are_those_of_the_settings_when_compared() -> None:
     assert tuple(SourceName) == SOURCES
-    assert tuple(DestinationName) == (*DESTINATIONS, "mail")
+    assert tuple(SystemName) == PAUSABLE
 
 
 @freeze_time("2025-03-04T12:00:00Z")

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from worker.ledger import leases
 from worker.ledger.keys import new_id
+from worker.ledger.pauses import is_held_back
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.sql import has_placeholders
 from worker.ledger.states import DeliveryState, Via
@@ -88,11 +89,11 @@ def take_deliveries(
 ) -> list[Row[Any]]:
     """Lease every open delivery of an order if at least one is due and nobody holds any: one fetch answers all.
 
-    The earliest comes first. Returns none when somebody else is at it; what arrives meanwhile stays open for the next
-    look.
+    Of a paused source only what an operator asked for. The earliest comes first. Returns none when somebody else is at
+    it; what arrives meanwhile stays open for the next look.
     """
     mine = (deliveries.c.source == source, deliveries.c.order_id == order_id)
-    is_open = deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING])
+    is_open = deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]) & ~is_held_back()
     # One statement at a time may take an order's deliveries: the first lock decides, the second sees its lease.
     open_ones = select(deliveries).where(*mine, is_open).order_by(deliveries.c.received_at, deliveries.c.id)
     rows = connection.execute(open_ones.with_for_update()).all()

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
+from worker.ledger.pauses import is_held_back
 from worker.ledger.runs.due import not_sent_lately
 from worker.ledger.states import DeliveryState
 from worker.ledger.tables.runs import deliveries
@@ -24,7 +25,7 @@ def take_due_sources(connection: Connection, *, now: datetime) -> list[str]:
     """The sources to be polled for such a delivery, which are marked as sent."""
     due = (
         select(deliveries.c.id)
-        .where(*_is_open(now), not_sent_lately(deliveries, now))
+        .where(*_is_open(now), not_sent_lately(deliveries, now), ~is_held_back())
         .order_by(deliveries.c.received_at)
         .with_for_update(skip_locked=True)
     )

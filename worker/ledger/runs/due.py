@@ -25,6 +25,7 @@ from sqlalchemy import (
 from worker.ledger import leases
 from worker.ledger.events import record_event
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
+from worker.ledger.pauses import is_held_back
 from worker.ledger.runs import breaker, transitions
 from worker.ledger.runs.assignment import Share, next_step
 from worker.ledger.runs.attempts import effect_open_runs
@@ -176,6 +177,7 @@ def _look() -> Select[tuple[bool]]:
         select(deliveries.c.id).where(
             deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
             or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= NOW),
+            ~is_held_back(),
         ),
         select(orders.c.order_id).where(orders.c.replan_at <= NOW),
         select(runs.c.id).where(runs.c.state == RunState.RUNNING, leases.has_run_out(runs, NOW)),
@@ -315,6 +317,7 @@ def take_due_orders(connection: Connection, *, now: datetime, limit: int) -> lis
             or_(deliveries.c.next_attempt_at.is_(None), deliveries.c.next_attempt_at <= now),
             leases.is_free(deliveries, now),
             not_sent_lately(deliveries, now),
+            ~is_held_back(),
         )
         .order_by(deliveries.c.received_at)
         .limit(limit)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, or_, select
 
 from worker.actions import ActionItem, NextStep, items, resuming
 from worker.formatting import minute
-from worker.ledger.pauses import pause_of
+from worker.ledger.pauses import BY_OPERATOR, pause_of
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import DeliveryState, OrderState, RunState
@@ -90,7 +90,7 @@ def diagnose(
     grouped = {run.id for runs_of in shared.values() for run in runs_of}
     diagnoses += [_of_run(connection, run, now, settled.get(run.id)) for run in told if run.id not in grouped]
     diagnoses += _of_orders(orders, {run.order for run in found})
-    diagnoses += _of_deliveries(deliveries, {(order.source, order.order_id) for order in orders})
+    diagnoses += _of_deliveries(connection, deliveries, {(order.source, order.order_id) for order in orders})
     # Sorting keeps the newest first among equals.
     worst, *rest = sorted(diagnoses, key=lambda each: each.rank) or [
         Diagnosis(99, "The ledger holds nothing that would give access.", "plain")
@@ -237,6 +237,14 @@ def _due(connection: Connection, run: RunItem, who: str, label: str, now: dateti
     return Diagnosis(31, f"{waits}: it is due now and starts within seconds.", "wait")
 
 
+def _pause_of_source(connection: Connection, delivery: DeliveryItem) -> str | None:
+    """By whom the delivery's source is paused, and why; None where it is not."""
+    pause = pause_of(connection, delivery.source)
+    if pause is None or pause.kind != BY_OPERATOR:
+        return None
+    return f"{delivery.source} is paused by {person(pause.actor)}" + (f": {pause.reason}" if pause.reason else "")
+
+
 def _of_orders(orders: Sequence[OrderItem], with_runs: set[str | None]) -> Iterator[Diagnosis]:
     """Orders that have no run at all explain themselves by their state."""
     for order in orders:
@@ -260,7 +268,9 @@ def _of_orders(orders: Sequence[OrderItem], with_runs: set[str | None]) -> Itera
                 yield Diagnosis(36, f"{name} gives nothing by rule.{because}", "plain", order.next_step)
 
 
-def _of_deliveries(deliveries: Sequence[DeliveryItem], known: set[tuple[str, str]]) -> Iterator[Diagnosis]:
+def _of_deliveries(
+    connection: Connection, deliveries: Sequence[DeliveryItem], known: set[tuple[str, str]]
+) -> Iterator[Diagnosis]:
     """News that could not be read yet; it counts less where the order is known from before."""
     for delivery in deliveries:
         name = f"{delivery.source}/{delivery.order_id}"
@@ -268,6 +278,9 @@ def _of_deliveries(deliveries: Sequence[DeliveryItem], known: set[tuple[str, str
         note = f" ({delivery.note})" if delivery.note else ""
         because = f" {delivery.advice}" if delivery.advice else ""
         match DeliveryState(delivery.state):
+            case DeliveryState.WAITING | DeliveryState.RECEIVED if pause := _pause_of_source(connection, delivery):
+                resume = NextStep.of("{resume}", resume=resuming(delivery.source))
+                yield Diagnosis(22 + later, f"News of order {name} arrived and waits: {pause}.", "bad", resume)
             case DeliveryState.REVIEW:
                 yield Diagnosis(
                     13 + later, f"Order {name} could not be read.{because}{note}", "bad", delivery.next_step

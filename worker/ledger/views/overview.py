@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, func, select
+from sqlalchemy import Column, Connection, Row, Table, false, func, select
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
 from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
 from worker.ledger.outbox import OutboxCounts, outbox_counts
+from worker.ledger.pauses import is_held_back
 from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.runs import breaker
@@ -274,9 +275,10 @@ def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) ->
 
 def _due(connection: Connection, table: Table, states: Sequence[str], now: datetime) -> Due:
     """What should be at work by now and is not."""
+    is_held = is_held_back() if table is deliveries else false()
     row = connection.execute(
         select(func.count().label("rows"), func.min(table.c.next_attempt_at).label("oldest_at")).where(
-            table.c.state.in_(states), table.c.next_attempt_at <= now
+            table.c.state.in_(states), table.c.next_attempt_at <= now, ~is_held
         )
     ).one()
     return Due(count=row.rows, oldest_at=row.oldest_at, oldest_age_seconds=_seconds(row.oldest_at, now))

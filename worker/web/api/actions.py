@@ -23,7 +23,7 @@ from workflows.operations.people_list import MOST_PEOPLE
 from workflows.operations.replay import REFUSED, Replayed
 from workflows.operations.seats import Person, SeatNamed
 
-SystemName = Literal["learningcart", "threedcart", "mail"]
+SystemName = Literal["learningcart", "threedcart", "mail", "studiocart", "frontcore"]
 ACTOR: Final = "operator:api"
 _NO_NUL: Final = r"^[^\x00]*$"
 """PostgreSQL takes none in a text."""
@@ -180,7 +180,7 @@ def _add_other_actions(router: APIRouter, operator: Operator) -> None:
         change = operations.pause if verb == "pause" else operations.resume
         answer = _act(operator, body, lambda given: change(system, **given))
         if verb == "resume" and not body.dry_run:
-            operator.dispatcher.send_sweep()
+            operator.dispatcher.send_resumed(system)
         return answer
 
 

@@ -27,9 +27,14 @@ class RecordingDispatcher(Dispatcher):
     def __init__(self) -> None:
         self.runs: list[str] = []
         self.sweeps = 0
+        self.polls: list[str] = []
 
     def send_runs(self, run_ids: Sequence[str]) -> bool:
         self.runs += run_ids
+        return True
+
+    def send_poll(self, source: str) -> bool:
+        self.polls.append(source)
         return True
 
     def send_sweep(self) -> bool:

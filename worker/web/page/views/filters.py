@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.reasons import Reason
-from worker.settings.settings import PAUSABLE
+from worker.settings.settings import SENT_TO
 
 SPANS = {"1h": "the last hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 _HOURS = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
@@ -77,6 +77,6 @@ class DeliveryFilters(Filters):
 
 CHOICES: dict[str, Any] = {
     "reasons": sorted(Reason),
-    "systems": PAUSABLE,
+    "systems": SENT_TO,
     "spans": SPANS,
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.views.page.systems import systems
 from worker.settings.mail import MailSettings
-from worker.settings.settings import DESTINATIONS, PAUSABLE, SOURCES, SystemSettings
+from worker.settings.settings import DESTINATIONS, PAUSABLE, SENT_TO, SOURCES, SystemSettings
 from worker.web.page.actions.confirm import LONGEST_REASON, Confirmation, Outcome, confirm, tell
 from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
@@ -16,8 +17,9 @@ from worker.web.page.page import Page, field, operator_of
 
 PATH = "/systems"
 _PAUSED = "Nothing more is sent to it until it is resumed: its runs wait. Calls under way end; orders still come in."
+_SOURCE_PAUSED = "Nothing more is read from it until it is resumed: no poll, and its webhooks are kept and wait."
 _RESUMED = "What waited for it is sent within seconds. If it is down it is asked at once; the rest follows its answer."
-Destination = Literal["learningcart", "threedcart", "mail"]
+System = Literal["learningcart", "threedcart", "mail", "studiocart", "frontcore"]
 Verb = Literal["pause", "resume"]
 
 
@@ -33,22 +35,22 @@ def systems_routes(page: Page) -> APIRouter:
 
 
 def system_action_routes(page: Page, operator: Operator) -> APIRouter:
-    """Pausing and resuming a destination: GET shows and asks, POST does it. Both are safe to repeat."""
+    """Pausing and resuming a system: GET shows and asks, POST does it. Both are safe to repeat."""
     router = guarded_router(page)
 
     @router.get(PATH + "/{system}/{verb}")
-    def ask(request: Request, system: Destination, verb: Verb) -> Response:
+    def ask(request: Request, system: System, verb: Verb) -> Response:
         change = operator.operations.pause if verb == "pause" else operator.operations.resume
         outcome = Outcome(change(system, actor=operator_of(request), dry_run=True))
         return confirm(page, request, _confirmation(system, verb), outcome)
 
     @router.post(PATH + "/{system}/{verb}")
-    def act(request: Request, system: Destination, verb: Verb) -> Response:
+    def act(request: Request, system: System, verb: Verb) -> Response:
         change = operator.operations.pause if verb == "pause" else operator.operations.resume
         reason = field(request, "reason")[:LONGEST_REASON] or None
         outcome = Outcome(change(system, actor=operator_of(request), reason=reason))
         if verb == "resume":
-            operator.dispatcher.send_sweep()
+            operator.dispatcher.send_resumed(system)
         return tell(page, request, PATH, outcome)
 
     return router
@@ -57,15 +59,22 @@ def system_action_routes(page: Page, operator: Operator) -> APIRouter:
 def _confirmation(system: str, verb: Verb) -> Confirmation:
     path = f"{PATH}/{system}/{verb}"
     if verb == "pause":
-        return Confirmation(f"Pause {system}", "Pause", path, PATH, warning=_PAUSED)
+        return Confirmation(f"Pause {system}", "Pause", path, PATH, warning=" ".join(_warnings(system)))
     return Confirmation(f"Resume {system}", "Resume", path, PATH, warning=_RESUMED)
+
+
+def _warnings(system: str) -> Iterator[str]:
+    if system in SENT_TO:
+        yield _PAUSED
+    if system in SOURCES:
+        yield _SOURCE_PAUSED
 
 
 def _listed(page: Page) -> list[dict[str, Any]]:
     settings = page.settings
     configured: dict[str, SystemSettings | MailSettings] = {**settings.systems(), "mail": settings.mail}
     sources = settings.sources()
-    destinations = [name for name in PAUSABLE if configured[name].is_configured]
+    destinations = [name for name in SENT_TO if configured[name].is_configured]
     with page.reading() as connection:
         found = {
             health.system: health

@@ -1,0 +1,40 @@
+"""`cartbridge pause` and `cartbridge resume`: ask nothing more of a system, and go on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from worker.cli.arguments import DryRun, SystemName, Why, Yes
+from worker.cli.context import current_actor, opening_of
+
+System = Annotated[
+    SystemName, typer.Argument(help="A system that is changed, or one that orders come from.", show_default=False)
+]
+
+
+def pause_command(
+    context: typer.Context,
+    system: System,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- one system, named: nothing is asked
+) -> None:
+    """Ask nothing more of a system until it is resumed: its runs wait, and of a source the webhooks and the polls."""
+    with opening_of(context).runtime() as runtime:
+        typer.echo(runtime.operations.pause(system.value, actor=current_actor(), reason=reason, dry_run=dry_run))
+
+
+def resume_command(
+    context: typer.Context,
+    system: System,
+    reason: Why = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- one system, named: nothing is asked
+) -> None:
+    """Ask a system again; what waited for it goes on within seconds."""
+    with opening_of(context).runtime() as runtime:
+        typer.echo(runtime.operations.resume(system.value, actor=current_actor(), reason=reason, dry_run=dry_run))
+        if not dry_run:
+            runtime.dispatcher.send_resumed(system.value)
