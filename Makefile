@@ -8,7 +8,10 @@ MINUTES ?= 3
 SEEDS ?= 2000
 FIRST ?= 1
 TRIALS ?= 500
-RUNS ?= 1000000
+# How much `make bench` does: rounds of each rate, runs of the full ledger, and of the worker whose memory is watched.
+ROUNDS ?= 3
+RUNS ?= 200000
+MEMORY_RUNS ?= 1000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,7 +69,12 @@ browser: $(DEVELOPMENT) ## Run the browser tests alone, in Debian's chromium
 	$(BIN)/pytest tests/browser
 
 .PHONY: bench
-bench: $(DEVELOPMENT) ## Measure every page and listing on a ledger of RUNS= runs (a million: six minutes) in a PostgreSQL of its own
+bench: $(DEVELOPMENT) ## Measure Cartbridge beside a bare loop, Celery and DBOS: ONLY=costs,slow ROUNDS= RUNS= (of the full ledger)
+	@$(BIN)/python -m benchmarks --rounds $(ROUNDS) --runs $(RUNS) --memory-runs $(MEMORY_RUNS) --plot docs/performance.svg \
+		$(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: bench-pages
+bench-pages: $(DEVELOPMENT) ## Measure every page and listing on a ledger of RUNS= runs in a PostgreSQL of its own
 	$(BIN)/python benchmarks/pages.py --runs $(RUNS)
 	$(BIN)/python benchmarks/listings.py --runs $(RUNS)
 
@@ -117,13 +125,14 @@ check-migrations: $(DEVELOPMENT) ## Check that the migrations lead to exactly wh
 .PHONY: lock
 lock: $(DEVELOPMENT) ## Write requirements*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest versions
 	$(PIP_COMPILE) $(UPGRADE) --output-file requirements.txt pyproject.toml
+	$(PIP_COMPILE) $(UPGRADE) --output-file benchmarks/peers/requirements.txt benchmarks/peers/requirements.in
 	@# By way of stdin, because pip-compile drops the platform markers of what it reads in an extra.
 	$(BIN)/python -c '$(LIST_DEVELOPMENT)' | \
 		$(PIP_COMPILE) $(UPGRADE) --constraint requirements.txt --output-file requirements-dev.txt -
 
 .PHONY: clean
 clean: ## Remove .venv and everything the tools left behind; the ledger and the settings stay
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) .bench build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -56,6 +56,9 @@ ORDER_FILTERS = (
 class Silent(Dispatcher):
     """A dispatcher without a broker."""
 
+    def __init__(self) -> None:
+        """Without anything to send to."""
+
     def send_order(self, source: str, order_id: str) -> bool:
         """Not sent here."""
         return bool(source and order_id)
@@ -65,16 +68,16 @@ class Silent(Dispatcher):
         return True
 
 
-def addresses(ledger: Ledger) -> list[str]:
-    """Every page, with things that are in this ledger."""
+def addresses(ledger: Ledger, far: int) -> list[str]:
+    """Every page, with things that are in this ledger: those that `far` newer ones stand before."""
     with ledger.read() as connection:
         # From the middle of the year, whose pages of the disk nobody has just read.
-        run = connection.execute(select(runs).order_by(runs.c.email_key).offset(1000).limit(1)).one()
+        run = connection.execute(select(runs).order_by(runs.c.email_key).offset(min(1000, far)).limit(1)).one()
         newest = connection.execute(
-            select(runs.c.id).order_by(runs.c.created_at.desc()).offset(20_000).limit(1)
+            select(runs.c.id).order_by(runs.c.created_at.desc()).offset(far).limit(1)
         ).scalar_one()
         news = connection.execute(
-            select(orders.c.source, orders.c.order_id).order_by(orders.c.updated_at.desc()).offset(20_000).limit(1)
+            select(orders.c.source, orders.c.order_id).order_by(orders.c.updated_at.desc()).offset(far).limit(1)
         ).one()
     searches = (
         run.email, run.email[:6] + "@", f"{run.source}/{run.order_id}", run.order_id, run.id, run.id[:8],
@@ -90,7 +93,7 @@ def addresses(ledger: Ledger) -> list[str]:
     ]  # fmt: skip
 
 
-async def ask(ledger: Ledger, times: int) -> dict[str, list[float]]:
+async def ask(ledger: Ledger, times: int, *, far: int = 20_000) -> dict[str, list[float]]:
     """The milliseconds each page took, by address; a page that does not exist is left out.
 
     A page that answers with anything but itself took for ever.
@@ -104,7 +107,7 @@ async def ask(ledger: Ledger, times: int) -> dict[str, list[float]]:
             raise SystemExit("the login page has no form")
         form = {"form_token": token[1], "name": "benchmark", "password": PASSWORD, "next": "/"}
         await client.post("/login", data=form, headers={"Origin": HOST})
-        for address in addresses(ledger):
+        for address in addresses(ledger, far):
             for _ in range(times):
                 begun = time.perf_counter()
                 answer = await client.get(address)
