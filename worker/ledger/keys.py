@@ -6,7 +6,11 @@ import hashlib
 import re
 import secrets
 from base64 import b32encode
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, and_, tuple_
 
 UNMAPPED = "unmapped"
 UNNAMED = "unnamed"
@@ -63,3 +67,12 @@ def later_references(key: str, step: str, generation: int) -> frozenset[str]:
 def references_in(text: str | None) -> set[str]:
     """Every whole reference in a text; case does not matter, since a destination may change it."""
     return set(REFERENCE_PATTERN.findall((text or "").lower()))
+
+
+def is_among(columns: Sequence[Column[Any]], keys: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
+    """A condition: these columns hold one of the keys, of a part a column.
+
+    Each column's values are named by themselves too, as SQLite finds no index for a list of rows alone.
+    """
+    each = (column.in_(sorted(set(values))) for column, values in zip(columns, zip(*keys, strict=True), strict=True))
+    return and_(*each, tuple_(*columns).in_([tuple(key) for key in keys]))

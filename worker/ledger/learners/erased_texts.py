@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, tuple_, update
+from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, update
 
+from worker.ledger.keys import is_among
 from worker.ledger.tables.order_notes import order_notes
 from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.recoveries import recoveries
@@ -58,8 +59,8 @@ def erase(
         removed["events"] += _mask_events(connection, mine, words)
     pairs = sorted(orders)
     for start in range(0, len(pairs), _AT_ONCE):
-        mine = tuple_(events.c.source, events.c.order_id).in_(pairs[start : start + _AT_ONCE])
-        removed["events"] += _mask_events(connection, mine, words)
+        bought = is_among((events.c.source, events.c.order_id), pairs[start : start + _AT_ONCE])
+        removed["events"] += _mask_events(connection, bought, words)
     anywhere = frozenset({email, *(word for word in words if " " in word and not any(map(str.isdigit, word)))})
     for column in TEXTS:
         removed[column.table.name] += _mask_column(connection, column, anywhere)

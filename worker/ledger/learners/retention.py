@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker.ledger.keys import is_among
 from worker.ledger.learners.erased_texts import without_quote
 from worker.ledger.outbox import OutboxState
 from worker.ledger.periodic import periodic_tasks
@@ -162,8 +163,8 @@ def _old_versions(_: Connection, before: datetime) -> ColumnElement[bool]:
 
 
 def _drop_raws(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    mine = tuple_(order_versions.c.source, order_versions.c.order_id, order_versions.c.number)
-    connection.execute(update(order_versions).where(mine.in_([tuple(row) for row in rows])).values(raw=RAW))
+    columns = (order_versions.c.source, order_versions.c.order_id, order_versions.c.number)
+    connection.execute(update(order_versions).where(is_among(columns, rows)).values(raw=RAW))
 
 
 # Deliveries

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from worker.errors import LedgerError
 from worker.ledger.runs.run_rows import insert_ignoring
@@ -103,13 +103,10 @@ def erase(connection: Connection, run_ids: Iterable[str], *, now: datetime) -> l
 def out_of_time(connection: Connection, *, before: datetime) -> list[str]:
     """The runs whose passwords were kept since before a moment, or whose mail needs none any more."""
     done = (RunState.SUCCEEDED, RunState.CANCELLED)
+    is_done = exists().where(runs.c.id == sealed_passwords.c.run_id, runs.c.state.in_(done))
     found = connection.scalars(
         select(sealed_passwords.c.run_id)
-        .join(runs, runs.c.id == sealed_passwords.c.run_id)
-        .where(
-            sealed_passwords.c.ciphertext.is_not(None),
-            (sealed_passwords.c.created_at < before) | runs.c.state.in_(done),
-        )
-        .order_by(sealed_passwords.c.run_id)
+        .where(sealed_passwords.c.ciphertext.is_not(None), (sealed_passwords.c.created_at < before) | is_done)
+        .order_by(sealed_passwords.c.created_at)
     )
     return list(found)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Index, TextClause, text, true
 
 
-def _partial(name: str, *columns: str, of: str) -> Index:
+def partial(name: str, *columns: str, of: str) -> Index:
     """An index of those rows alone."""
     return Index(name, *columns, sqlite_where=text(of), postgresql_where=text(of))
 
@@ -22,21 +22,21 @@ OPERATORS_ACTED = "actor NOT IN ('engine', 'source') OR kind = 'system_paused'"
 """Also pauses that a refused credential set."""
 
 RUN_INDEXES = (
-    _partial("ix_runs_needs_reason", "state", "reason", "created_at", "id", of=NEEDS_PERSON),
-    _partial("ix_runs_needs", "state", "created_at", "id", of=NEEDS_PERSON),
-    _partial("ix_runs_reason", "reason", "created_at", "id", of="reason IS NOT NULL"),
-    _partial("ix_runs_other_system", "system", "created_at", "id", of=OTHER_SYSTEM),
-    _partial("ix_runs_succeeded_at", "state", "finished_at", of=SUCCEEDED),
+    partial("ix_runs_needs_reason", "state", "reason", "created_at", "id", of=NEEDS_PERSON),
+    partial("ix_runs_needs", "state", "created_at", "id", of=NEEDS_PERSON),
+    partial("ix_runs_reason", "reason", "created_at", "id", of="reason IS NOT NULL"),
+    partial("ix_runs_other_system", "system", "created_at", "id", of=OTHER_SYSTEM),
+    partial("ix_runs_succeeded_at", "state", "finished_at", of=SUCCEEDED),
 )
 ORDER_INDEXES = (
-    _partial("ix_orders_needs_reason", "state", "reason", "updated_at", of=IN_REVIEW),
-    _partial("ix_orders_reason", "reason", "updated_at", of="reason IS NOT NULL"),
+    partial("ix_orders_needs_reason", "state", "reason", "updated_at", of=IN_REVIEW),
+    partial("ix_orders_reason", "reason", "updated_at", of="reason IS NOT NULL"),
     Index("ix_orders_source_news", "source", "updated_at"),
     # PostgreSQL finds a text's beginning by an index in this order only, whatever language the database speaks.
     Index("ix_orders_buyer_name", "buyer_name", postgresql_ops={"buyer_name": "text_pattern_ops"}),
 )
-DELIVERY_INDEXES = (_partial("ix_deliveries_needs_reason", "state", "reason", "received_at", of=IN_REVIEW),)
-EVENT_INDEXES = (_partial("ix_events_activity", "at", "id", of=OPERATORS_ACTED),)
+DELIVERY_INDEXES = (partial("ix_deliveries_needs_reason", "state", "reason", "received_at", of=IN_REVIEW),)
+EVENT_INDEXES = (partial("ix_events_activity", "at", "id", of=OPERATORS_ACTED),)
 LEARNER_INDEXES = (Index("ix_learners_email_begins", "email_key", postgresql_ops={"email_key": "text_pattern_ops"}),)
 
 

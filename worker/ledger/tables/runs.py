@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
 from worker.ledger.tables import page_indexes
 from worker.ledger.tables.base import json_column, moment
+from worker.ledger.tables.page_indexes import partial
 
 LedgerModel = SQLModel
 
@@ -226,6 +227,7 @@ class Attempt(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_attempts_runs"),
         Index("ix_attempts_started_at", "started_at"),
+        partial("ix_attempts_result_id", "result_id", of="result_id IS NOT NULL"),
     )
 
     run_id: str = Field(primary_key=True)

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy import ForeignKeyConstraint
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.tables.base import moment
+from worker.ledger.tables.page_indexes import partial
 from worker.ledger.tables.runs import table_of
 
 
@@ -15,7 +16,7 @@ class SealedPassword(SQLModel, table=True):
     __tablename__ = "sealed_passwords"
     __table_args__ = (
         ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_sealed_passwords_runs"),
-        Index("ix_sealed_passwords_created_at", "created_at"),
+        partial("ix_sealed_passwords_sealed", "created_at", of="ciphertext IS NOT NULL"),
     )
 
     run_id: str = Field(primary_key=True)

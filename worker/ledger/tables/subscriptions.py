@@ -15,7 +15,7 @@ class SubscriptionRecord(SQLModel, table=True):
 
     __tablename__ = "subscriptions"
     __table_args__ = (
-        Index("ix_subscriptions_buyer", "source", "buyer_email_key", "product_id"),
+        Index("ix_subscriptions_buyer", "buyer_email_key", "source", "product_id"),
         Index("ix_subscriptions_judging", "source", "judged_at"),
         Index("ix_subscriptions_ended", "source", "ended_reason"),
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, or_, select, tuple_
+from sqlalchemy import Connection, Row, exists, func, or_, select
 
+from worker.ledger.keys import is_among
 from worker.ledger.sql import has_placeholders, parts, record_of
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.tables.runs import Cursor, Run, attempts, cursors, deliveries, events, orders, runs
@@ -131,10 +132,10 @@ def runs_of_orders(connection: Connection, workflow: str, names: Collection[tupl
     found: list[Run] = []
     for some in parts(sorted(names)):
         statement = select(runs).where(
-            tuple_(runs.c.source, runs.c.order_id).in_(some), runs.c.workflow == workflow, runs.c.grant.is_not(None)
+            is_among((runs.c.source, runs.c.order_id), some), runs.c.workflow == workflow, runs.c.grant.is_not(None)
         )
-        found += [record_of(Run, row) for row in connection.execute(statement.order_by(runs.c.id))]
-    return found
+        found += [record_of(Run, row) for row in connection.execute(statement)]
+    return sorted(found, key=lambda run: run.id)  # here, as SQLite would read all runs in their order instead
 
 
 def withdrawn_orders(connection: Connection, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -142,7 +143,7 @@ def withdrawn_orders(connection: Connection, names: Collection[tuple[str, str]])
     found: dict[tuple[str, str], str] = {}
     for some in parts(sorted(names)):
         statement = select(orders.c.source, orders.c.order_id, orders.c.status, orders.c.payment).where(
-            tuple_(orders.c.source, orders.c.order_id).in_(some), orders.c.state == OrderState.CANCELLED
+            is_among((orders.c.source, orders.c.order_id), some), orders.c.state == OrderState.CANCELLED
         )
         found |= {(row.source, row.order_id): row.status or row.payment for row in connection.execute(statement)}
     return found
