@@ -48,7 +48,7 @@ def has_run_out(table: Table, now: datetime | ColumnElement[datetime]) -> Column
     return table.c.lease_until <= now
 
 
-def is_held(row: Row[Any], now: datetime) -> bool:
+def is_held(row: Row[Any] | Row[*tuple[Any, ...]], now: datetime) -> bool:
     """Whether somebody holds a row that was read under its lock."""
     return row.lease_until is not None and row.lease_until > now
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
     BindParameter,
+    Column,
     ColumnElement,
     Connection,
     CursorResult,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Exists,
     FromClause,
     Row,
+    Table,
     bindparam,
     exists,
     literal,
@@ -62,7 +64,12 @@ def parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
         yield values[start : start + VALUES_AT_ONCE]
 
 
-def record_of(kind: type[_Record], row: Row[Any]) -> _Record:
+def columns_of(kind: type[DataclassInstance], table: Table) -> list[Column[Any]]:
+    """The columns of a table that a record's class has fields for."""
+    return [table.c[each.name] for each in fields(kind)]
+
+
+def record_of(kind: type[_Record], row: Row[Any] | Row[*tuple[Any, ...]]) -> _Record:
     """A row as a record, a dataclass or a table's own class: its columns that the record's class has fields for."""
     names = kind.model_fields if issubclass(kind, SQLModel) else (each.name for each in fields(kind))
     return kind(**{name: getattr(row, name) for name in names})

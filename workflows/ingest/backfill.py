@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.ledger.events import record_event
-from worker.ledger.orders import order_rows
+from worker.ledger.orders.recorded_orders import KnownOrder, known_orders
 from worker.ledger.session import Ledger
-from worker.ledger.states import DeliveryState, RunState, Via
-from worker.ledger.views import reconcile as books
+from worker.ledger.states import RunState, Via
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Unreadable, unreadable
@@ -31,7 +29,7 @@ from workflows.ingest.set_aside import CONCERNS_ALL, set_aside
 from workflows.planning.model import Create, Plan
 from workflows.planning.offers import Offers
 from workflows.planning.offers_file import OffersFile
-from workflows.recording.order_recording import Look, preview, record_order
+from workflows.recording.order_recording import Look, preview, record_orders
 from workflows.recording.rereading import is_as_recorded, reread_orders
 from workflows.recording.subscription_status import keep_subscriptions
 
@@ -199,40 +197,18 @@ class Backfiller:
         with self._ledger.write() as connection:
             late = put_off(connection, news, now=now, via=Via.MANUAL, actor=actor)
         told = self._annotate([order for order in news if order.id not in late])
-        ready: list[str] = []
         with self._ledger.write() as connection:
             rules, start_at = self._policy.subscriptions, self._policy.start_at
             keep_subscriptions(connection, told, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
-            for order in told:
-                delivery_id = order_rows.insert_delivery(
-                    connection,
-                    source=order.source,
-                    order_id=order.id,
-                    via=Via.MANUAL,
-                    actor=actor,
-                    now=now,
-                    state=DeliveryState.WAITING,
-                )
-                look = Look(
-                    fetched_at=page.fetched_at,
-                    actor=actor,
-                    manual=True,
-                    delivery_ids=(delivery_id,),
-                    start_at=window.since,
-                )
-                recorded = record_order(
-                    connection,
-                    order,
-                    offers,
-                    look,
-                    now=now,
-                    start_at=self._policy.start_at,
-                    rules=rules,
-                    reread=self._source.reread,
-                )
-                if not recorded.stale:
-                    _count(done, order, recorded.plan, is_new=order.id not in known)
-                ready += recorded.ready
+            look = Look(fetched_at=page.fetched_at, actor=actor, manual=True, via=Via.MANUAL, start_at=window.since)
+            seen = [(order, look) for order in told]
+            recorded = record_orders(
+                connection, seen, offers, now=now, start_at=start_at, rules=rules, reread=self._source.reread
+            )
+        for order, each in zip(told, recorded, strict=True):
+            if not each.stale:
+                _count(done, order, each.plan, is_new=order.id not in known)
+        ready = [run_id for each in recorded for run_id in each.ready]
         for order in news:
             if order.id in late:
                 _count_half_written(done, order)
@@ -241,13 +217,13 @@ class Backfiller:
 
     def _news(
         self, connection: Connection, page: Page, window: Window, offers: Offers
-    ) -> tuple[Mapping[str, Row[Any]], list[Order]]:
+    ) -> tuple[Mapping[str, KnownOrder], list[Order]]:
         """What the ledger holds of a page, and the page's orders of the window that it lacks or holds otherwise."""
         orders = list({order.id: order for order in page.orders if order in window}.values())
-        known = books.known_content(connection, self._source.name, [order.id for order in orders])
+        known = known_orders(connection, self._source.name, [order.id for order in orders])
         return known, [order for order in orders if self._is_news(connection, order, known.get(order.id), offers)]
 
-    def _is_news(self, connection: Connection, order: Order, known: Row[Any] | None, offers: Offers) -> bool:
+    def _is_news(self, connection: Connection, order: Order, known: KnownOrder | None, offers: Offers) -> bool:
         if known is None or not is_as_recorded(connection, order, known, self._source.reread):
             return True
         if known.before_start:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
-
-from sqlalchemy import Row
 
 from worker.advice import ADVICE
 from worker.backoff import backoff_seconds
 from worker.errors import AnotherRecordError, ApiError, NotFoundError, WebhookRejectedError
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.named_seats import NamedSeat
+from worker.ledger.orders.order_rows import TakenDelivery
+from worker.ledger.orders.recorded_orders import lock_orders, unknown_order
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import Reason
@@ -127,9 +126,9 @@ class HintReader:
             looked = Looked(each.recorded, each.error, looked.taken + each.taken, [*looked.ready, *each.ready])
         return looked
 
-    def _groups(self, source_name: str, taken: list[Row[Any]]) -> list[list[Row[Any]]]:
+    def _groups(self, source_name: str, taken: list[TakenDelivery]) -> list[list[TakenDelivery]]:
         """What one look each answers: all deliveries, or those up to each trusted body, which is news of its own."""
-        groups: list[list[Row[Any]]] = [[]] if taken else []
+        groups: list[list[TakenDelivery]] = [[]] if taken else []
         is_trusting = self._is_trusting(source_name, taken)
         for row in taken:
             if is_trusting and row.body is not None and any(each.body is not None for each in groups[-1]):
@@ -137,11 +136,11 @@ class HintReader:
             groups[-1].append(row)
         return groups
 
-    def _is_trusting(self, source_name: str, taken: list[Row[Any]]) -> bool:
+    def _is_trusting(self, source_name: str, taken: list[TakenDelivery]) -> bool:
         policy = self._policies.get(source_name)
         return policy is not None and policy.trust_webhook and all(row.via == Via.WEBHOOK for row in taken)
 
-    def _look_at(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> Looked:
+    def _look_at(self, source_name: str, order_id: str, taken: list[TakenDelivery]) -> Looked:
         offers = Offers()
         try:
             offers = self._offers.current()
@@ -162,7 +161,7 @@ class HintReader:
             return self._put_off(source_name, order_id, taken, error)
         return Looked(recorded, taken=len(taken), ready=recorded.ready)
 
-    def _record(self, source_name: str, found: _Read, taken: list[Row[Any]], offers: Offers) -> Recorded:
+    def _record(self, source_name: str, found: _Read, taken: list[TakenDelivery], offers: Offers) -> Recorded:
         actors = [row.actor for row in taken if row.via == Via.MANUAL]
         look = Look(
             fetched_at=found.at,
@@ -174,13 +173,14 @@ class HintReader:
         now, order, policy = self._clock(), found.order, self._policies[source_name]
         rules, start_at = policy.subscriptions, policy.start_at
         with self._ledger.write() as connection:
-            order_rows.lock_open_deliveries(connection, source_name, order.id)
+            unseen = order_rows.lock_open_deliveries(connection, source_name, order.id)
             keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
             source = self._sources[source_name]
-            reread_order(connection, source, order.id, now=now)
             row, news = None, News.NEW
             if found.is_trusted:
-                row, _ = order_rows.lock_order(connection, order, fetched_at=found.at, now=now)
+                reread_order(connection, source, order.id, now=now)
+                rows = lock_orders(connection, source_name, [order.id])
+                row = rows.get(order.id) or unknown_order(order, fetched_at=found.at, now=now)
                 news = judge(connection, source, order, row)
                 look = replace(look, doubt=Reason.REPEATED_WEBHOOK if news is News.DOUBTFUL else None)
             if row is not None and news is News.OLD:
@@ -190,21 +190,22 @@ class HintReader:
                     connection, order, offers, look, now=now, start_at=start_at, rules=rules, reread=source.reread
                 )
             # What arrived during the fetch is news of its own: it shares one more fetch, a moment later.
-            until = now + timedelta(seconds=NEXT_FETCH_SECONDS)
-            order_rows.put_off_received(connection, source_name, order.id, until=until)
+            late = [each for each in unseen if each not in look.delivery_ids]
+            order_rows.put_off_received(connection, late, until=now + timedelta(seconds=NEXT_FETCH_SECONDS))
         return recorded
 
-    def _read(self, source_name: str, order_id: str, taken: list[Row[Any]]) -> _Read:
+    def _read(self, source_name: str, order_id: str, taken: list[TakenDelivery]) -> _Read:
         """The order, and when what is known of it was true: a trusted body is as old as its arrival."""
         source = self._sources.get(source_name)
         if source is None:
             raise NotFoundError(f"the source {source_name} is not configured", system=source_name, operation="fetch")
-        bodies = [row for row in taken if row.body is not None]
+        bodies = [(row.body, row.received_at) for row in taken if row.body is not None]
         if not (bodies and self._is_trusting(source_name, taken)):
             return self._fetch(source, order_id)
+        body, received_at = bodies[-1]
         try:
             # The id was read where a setting says it stands, which the source need not know.
-            order = source.from_body({**bodies[-1].body, "id": order_id})
+            order = source.from_body({**body, "id": order_id})
         except SubscriptionFoundError as news:
             is_partial = news.subscription is not None and news.subscription.is_partial
             if is_partial and (asked := self._try_to_fetch(source, order_id)) is not None:
@@ -213,7 +214,7 @@ class HintReader:
         is_bare = not order.buyer_email and not order.lines_known
         if is_bare and (order.payment is Payment.PAID or order.payment_unproven):
             return self._fetch(source, order_id)
-        told = _Read(order, bodies[-1].received_at, is_trusted=True)
+        told = _Read(order, received_at, is_trusted=True)
         # What tells little more than a status counts if the source cannot be asked.
         return (self._try_to_fetch(source, order_id) or told) if is_bare or order.payment_unproven else told
 
@@ -242,7 +243,7 @@ class HintReader:
             operation="retrieve order",
         )
 
-    def _read_again(self, order: Order, taken: list[Row[Any]]) -> Looked:
+    def _read_again(self, order: Order, taken: list[TakenDelivery]) -> Looked:
         """Let the deliveries of a half-written order wait for a minute."""
         now = self._clock()
         with self._ledger.write() as connection:
@@ -259,7 +260,7 @@ class HintReader:
         return Looked(error=ADVICE[Reason.ORDER_INCOMPLETE].sentence, taken=len(taken))
 
     def _take_subscription(
-        self, source_name: str, order_id: str, taken: list[Row[Any]], found: SubscriptionFoundError, offers: Offers
+        self, source_name: str, order_id: str, taken: list[TakenDelivery], found: SubscriptionFoundError, offers: Offers
     ) -> Looked:
         """Keep the subscription that a hint turned out to be about, and plan the orders it lists by it."""
         now, policy = self._clock(), self._policies[source_name]
@@ -288,7 +289,7 @@ class HintReader:
             )
         return looked
 
-    def _put_off(self, source_name: str, order_id: str, taken: list[Row[Any]], error: Exception) -> Looked:
+    def _put_off(self, source_name: str, order_id: str, taken: list[TakenDelivery], error: Exception) -> Looked:
         now = self._clock()
         failures = max(row.attempts for row in taken) + 1
         oldest = min(row.received_at for row in taken)

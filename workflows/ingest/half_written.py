@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, or_, select
 
 from worker.ledger.orders import order_rows
 from worker.ledger.states import Actor, DeliveryState, Via
@@ -55,7 +55,7 @@ def put_off(
     late = {order.id for order in half if not _is_recorded(connection, order)}
     for order in half:
         if order.id in late and not _is_open(connection, order, via):
-            delivery_id = order_rows.insert_delivery(
+            order_rows.insert_delivery(
                 connection,
                 source=order.source,
                 order_id=order.id,
@@ -64,9 +64,8 @@ def put_off(
                 now=now,
                 state=DeliveryState.WAITING,
                 reason=Reason.ORDER_INCOMPLETE,
+                next_attempt_at=now + READ_AGAIN_AFTER,
             )
-            values = {"next_attempt_at": now + READ_AGAIN_AFTER}
-            connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(**values))
     return late
 
 

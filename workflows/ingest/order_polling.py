@@ -12,18 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from worker.errors import ApiError
 from worker.ledger import leases
-from worker.ledger.learners.erased import keys_of
-from worker.ledger.learners.tombstones import tombstones_by_key
-from worker.ledger.orders import order_rows
-from worker.ledger.runs.run_rows import add_learners, insert_ignoring
+from worker.ledger.orders.order_rows import content_hash
+from worker.ledger.orders.recorded_orders import KnownOrder, known_orders
+from worker.ledger.orders.source_cursors import SourceCursor, take_cursor
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, DeliveryState, Via
+from worker.ledger.states import Via
 from worker.ledger.tables.runs import cursors
-from worker.sources.order import Order, Payment, email_key
+from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Until, Walk, unreadable
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.half_written import is_half_written, put_off
@@ -32,10 +31,16 @@ from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure, set_aside
 from workflows.planning.offers import Offers
 from workflows.planning.offers_file import OffersFile
 from workflows.planning.order_age import misdated
-from workflows.recording.order_recording import Look, record_order
+from workflows.recording.order_recording import Look, record_orders
 from workflows.recording.rereading import reread_orders
-from workflows.recording.shared_addresses import lock_addresses
-from workflows.recording.source_start import COMPUTED_DATES, NO_ORDER, note_contact, note_first_list, start_of
+from workflows.recording.source_start import (
+    COMPUTED_DATES,
+    NO_ORDER,
+    is_only_noted,
+    note_contact,
+    note_first_list,
+    start_of,
+)
 from workflows.recording.subscription_status import keep_subscriptions
 
 log = logging.getLogger(__name__)
@@ -63,7 +68,7 @@ class Polled:
 class _UnderWay:
     """A poll under way: what it began with, and what it has come to."""
 
-    cursor: Row[Any]
+    cursor: SourceCursor
     offers: Offers
     progress: Progress
     polled: Polled
@@ -111,7 +116,7 @@ class Poller:
             if cursor.baseline_at is None:
                 self._sweep_baseline(poll)
             else:
-                self._look_for_news(poll)
+                self._look_for_news(poll, cursor.baseline_at)
                 self._sweep_deep(poll)
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
             polled.error = describe_failure(error)
@@ -119,18 +124,11 @@ class Poller:
             self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
         return polled
 
-    def _take_cursor(self) -> Row[Any] | None:
+    def _take_cursor(self) -> SourceCursor | None:
         now = self._clock()
         with self._ledger.write() as connection:
-            insert_ignoring(connection, cursors, {"source": self._source.name, "position": {}, "failures": 0})
-            return leases.take(
-                connection,
-                cursors,
-                cursors.c.source == self._source.name,
-                holder=self._holder,
-                now=now,
-                lease_seconds=self._lease_seconds,
-                last_attempt_at=now,
+            return take_cursor(
+                connection, self._source.name, holder=self._holder, now=now, lease_seconds=self._lease_seconds
             )
 
     def _let_go(self, **values: Any) -> None:
@@ -163,11 +161,11 @@ class Poller:
             failures=0,
         )
 
-    def _look_for_news(self, poll: _UnderWay) -> None:
+    def _look_for_news(self, poll: _UnderWay, baseline_at: datetime) -> None:
         """Record what is new or changed since the last successful poll, and only then move the cursor."""
-        cursor, progress = poll.cursor, poll.progress
-        swept_since = cursor.baseline_at - timedelta(days=self._policy.baseline_days)
-        polled_at = progress.before.polled_at or cursor.baseline_at
+        progress = poll.progress
+        swept_since = baseline_at - timedelta(days=self._policy.baseline_days)
+        polled_at = progress.before.polled_at or baseline_at
         for walk in self._source.walks(polled_at=polled_at, highest_id=progress.before.highest_id):
             self._walk(poll, Steps(walk, swept_since=swept_since))
         position = progress.position_of_poll()
@@ -274,17 +272,20 @@ class Poller:
             rules, start_at = self._policy.subscriptions, self._policy.start_at
             read_with = annotated.values()
             keep_subscriptions(connection, read_with, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
-            self._lock(connection, taken, planned, fetched_at=page.fetched_at, now=now)
             misdated = self._misdated(of, poll.cursor)
-            for order in taken:
-                look = Look(
-                    fetched_at=page.fetched_at,
-                    baseline=order.id in was_there,
-                    polled=True,
-                    is_misdated=order.id in misdated,
+            look = Look(fetched_at=page.fetched_at, via=Via.POLL, polled=True)
+            seen = [
+                (
+                    annotated.get(order.id, order),
+                    replace(look, baseline=order.id in was_there, is_misdated=order.id in misdated),
                 )
-                self._record_order(connection, annotated.get(order.id, order), look, poll, now=now)
+                for order in taken
+            ]
+            recorded = record_orders(
+                connection, seen, poll.offers, now=now, start_at=start_at, rules=rules, reread=self._source.reread
+            )
             settle_read(connection, page, self._source.name, unread=late, now=now)
+        poll.polled.ready += [run_id for each in recorded for run_id in each.ready]
         poll.polled.changed += len(taken)
 
     def _put_off(self, news: list[Order]) -> set[str]:
@@ -297,7 +298,7 @@ class Poller:
     def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
         """A page's news, and what nobody has met but was there before the last poll."""
         with self._ledger.read() as connection:
-            known = order_rows.known_rows(connection, self._source.name, [order.id for order in page.orders])
+            known = known_orders(connection, self._source.name, [order.id for order in page.orders])
         news: list[Order] = []
         old: list[Order] = []
         for order in page.orders:
@@ -313,32 +314,15 @@ class Poller:
         steps.has_news = bool(news)
         return news, old
 
-    @staticmethod
-    def _lock(
-        connection: Connection, orders: list[Order], planned: list[Order], *, fetched_at: datetime, now: datetime
-    ) -> None:
-        """Take what a page needs in the order in which a hint takes it: first orders, then learners.
-
-        Taken one by one, a page and a hint of one of its orders can wait for each other on PostgreSQL.
-        """
-        for order in sorted(orders, key=lambda order: order.id):
-            order_rows.lock_order(connection, order, fetched_at=fetched_at, now=now)
-        seats = [seat for order in planned for line in order.lines for seat in line.seats]
-        people = [seat.learner for seat in seats if seat.learner is not None]
-        erased = tombstones_by_key(connection, {learner.email for learner in people})
-        add_learners(connection, [each for each in people if email_key(each.email) not in erased], now=now)
-        lock_addresses(connection, [each for each in planned if erased.keys().isdisjoint(keys_of(each))], now=now)
-
-    def _will_be_planned(self, order: Order, cursor: Row[Any], was_there: bool) -> bool:  # noqa: FBT001
+    def _will_be_planned(self, order: Order, cursor: SourceCursor, was_there: bool) -> bool:  # noqa: FBT001
         """Whether what else the source can tell of an order matters.
 
         Not for what the first sweep only takes note of.
         """
         start_at = start_of(cursor, self._policy.start_at, now=self._clock())
-        is_old = was_there and order.created_at is not None and order.created_at < start_at
-        return order.payment is Payment.PAID and not is_old
+        return order.payment is Payment.PAID and not is_only_noted(order, was_there=was_there, start_at=start_at)
 
-    def _misdated(self, page: Page, cursor: Row[Any]) -> frozenset[str]:
+    def _misdated(self, page: Page, cursor: SourceCursor) -> frozenset[str]:
         """The orders of a page that are dated before the start although a lower id is not, where ids only rise."""
         if self._source.name not in COMPUTED_DATES:
             return frozenset()
@@ -346,41 +330,11 @@ class Poller:
         return misdated(((order.id, order.created_at) for order in page.orders), start_at)
 
     @staticmethod
-    def _is_news(order: Order, known: Row[Any] | None, offers: Offers) -> bool:
-        if known is None or known.polled_hash != order_rows.content_hash(order):
+    def _is_news(order: Order, known: KnownOrder | None, offers: Offers) -> bool:
+        if known is None or known.polled_hash != content_hash(order):
             return True
         # A look at an order with open placeholders plans it anew once the offers have changed.
         return bool(known.has_placeholders) and known.offers_digest != offers.digest
-
-    def _record_order(
-        self,
-        connection: Connection,
-        order: Order,
-        look: Look,
-        poll: _UnderWay,
-        *,
-        now: datetime,
-    ) -> None:
-        delivery_id = order_rows.insert_delivery(
-            connection,
-            source=order.source,
-            order_id=order.id,
-            via=Via.POLL,
-            actor=Actor.SOURCE,
-            now=now,
-            state=DeliveryState.WAITING,
-        )
-        recorded = record_order(
-            connection,
-            order,
-            poll.offers,
-            replace(look, delivery_ids=(delivery_id,)),
-            now=now,
-            start_at=self._policy.start_at,
-            rules=self._policy.subscriptions,
-            reread=self._source.reread,
-        )
-        poll.polled.ready += recorded.ready
 
 
 def _ids(page: Page) -> list[str]:

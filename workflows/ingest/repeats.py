@@ -12,11 +12,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection
 
 from worker.errors import ApiError, WebhookRejectedError
 from worker.ledger.orders.order_rows import content_hash
-from worker.ledger.tables.runs import order_versions
+from worker.ledger.orders.recorded_orders import RecordedOrder, latest_versions
+from worker.ledger.states import OrderState
 from worker.sources.order import Line, Order, Payment, email_key
 from worker.sources.source import Source
 from worker.sources.studiocart_lines import is_same_name
@@ -36,7 +37,7 @@ class News(Enum):
     """A person looks."""
 
 
-def judge(connection: Connection, source: Source, order: Order, row: Row[Any]) -> News:
+def judge(connection: Connection, source: Source, order: Order, row: RecordedOrder) -> News:
     """What a body that was read as this order is, beside the order's row, which is locked."""
     if order.payment_unproven and row.version > 0 and row.payment == Payment.PAID:
         return News.OLD  # it says less than is known
@@ -51,23 +52,17 @@ def judge(connection: Connection, source: Source, order: Order, row: Row[Any]) -
     return News.DOUBTFUL if was_said else News.NEW
 
 
-def leave(connection: Connection, order: Order, row: Row[Any], look: Look, *, now: datetime) -> Recorded:
+def leave(connection: Connection, order: Order, row: RecordedOrder, look: Look, *, now: datetime) -> Recorded:
     """Finish the deliveries of old news, inside the caller's transaction: the order stays as it is recorded."""
     finish_deliveries(connection, look, order, duplicate=True, now=now)
-    return Recorded(Plan(row.state), changed=False, stale=True)
+    return Recorded(Plan(OrderState(row.state)), changed=False, stale=True)
 
 
 def _was_said(connection: Connection, source: Source, order: Order) -> bool:
     """Whether a version of the order said the same. Amounts and dates are no news: the source's two ways of telling
     them differ.
     """
-    versions = (
-        select(order_versions.c.content_hash, order_versions.c.raw)
-        .where(order_versions.c.source == order.source, order_versions.c.order_id == order.id)
-        .order_by(order_versions.c.number.desc())
-        .limit(_LOOKED_AT)
-    )
-    rows = connection.execute(versions).all()
+    rows = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
     hashed = content_hash(order)
     return any(row.content_hash == hashed for row in rows) or any(
         _says_the_same(order, each) for row in rows for each in _read(source, row.raw)

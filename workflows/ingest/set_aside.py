@@ -46,7 +46,7 @@ def set_aside(
     known = {row.order_id or (row.body or {}).get(_FINGERPRINT) for row in _open(connection, source)}
     fresh = [each for name, each in sorted(by_name.items()) if name not in known]
     for each in fresh:
-        delivery_id = order_rows.insert_delivery(
+        order_rows.insert_delivery(
             connection,
             source=source,
             order_id=each.order_id,
@@ -55,10 +55,9 @@ def set_aside(
             now=now,
             state=DeliveryState.REVIEW,
             reason=Reason.RECORD_UNREADABLE,
+            note=f"The record cannot be read: {each.problem}"[:500],
             body=None if each.order_id else {_FINGERPRINT: each.fingerprint},
         )
-        note = f"The record cannot be read: {each.problem}"[:500]
-        connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(note=note))
         log.warning("%s order %s was set aside: %s", source, each.order_id or "without an id", each.problem)
     return fresh
 

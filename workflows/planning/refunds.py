@@ -7,9 +7,6 @@ perhaps a line of its own with a negative quantity. So it is a question about th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from sqlalchemy import Row
 
 from worker.ledger import keys
 from worker.ledger.states import RunState
@@ -26,21 +23,14 @@ _ROUNDING = 1
 """Minor units. Studiocart's REST API cuts fractions off (19.99 is 1998) where its webhooks tell them whole."""
 
 
-def paid_total_of(row: Row[Any] | None) -> Money | None:
-    """What had been paid for an order of the ledger at the last look."""
-    if row is None or row.total_minor_units is None or row.currency is None:
-        return None
-    return _paid_total(row.payment, row.status, Money(minor_units=row.total_minor_units, currency=row.currency))
-
-
-def _paid_total(payment: str, status: str, total: Money | None) -> Money | None:
+def paid_total(payment: str, status: str, total: Money | None) -> Money | None:
     """What is paid for an order; None where nothing is, or its source does not say how much."""
     return total if payment == Payment.PAID and status.strip().casefold() != _NOT_PAID_FOR else None
 
 
 def is_partial(order: Order, situation: Situation) -> bool:
     """Whether less is paid for the order than at the last look."""
-    before, now = situation.paid_total_before, _paid_total(order.payment, order.status, order.total)
+    before, now = situation.paid_total_before, paid_total(order.payment, order.status, order.total)
     if before is None or now is None:
         return False
     return before.currency == now.currency and now.minor_units < before.minor_units - _ROUNDING

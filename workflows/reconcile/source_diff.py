@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.errors import ApiError, NotFoundError
-from worker.ledger.orders import order_rows
+from worker.ledger.orders.recorded_orders import READING, KnownOrder, known_orders
+from worker.ledger.orders.source_cursors import cursor_of
 from worker.ledger.session import Ledger
 from worker.ledger.views import reconcile as books
 from worker.sources.order import Order, Payment
@@ -53,7 +54,7 @@ class SourceDiff:
         """Every difference. A source that fails is one finding, `unchecked`."""
         name = self._source.name
         with self._ledger.read() as connection:
-            start_at = start_of(books.cursor_of(connection, name), self._policy.start_at, now=until)
+            start_at = start_of(cursor_of(connection, name), self._policy.start_at, now=until)
         try:
             for page in self._source.walk_since(since):
                 if self._should_stop():
@@ -76,7 +77,7 @@ class SourceDiff:
         orders = [order for order in fresh if order.created_at is not None and since <= order.created_at < until]
         ids = [order.id for order in orders]
         with self._ledger.read() as connection:
-            known = books.known_content(connection, self._source.name, ids)
+            known = known_orders(connection, self._source.name, ids)
             in_hand = books.orders_in_hand(connection, self._source.name, ids)
             seats = books.seats_with_runs(connection, self._source.name, ids)
         for order in orders:
@@ -87,7 +88,7 @@ class SourceDiff:
                 yield self._not_ingested(order)
             elif not self._is_as_recorded(order, row):
                 yield from self._compare_content(order, row, page)
-            elif row.reading == order_rows.READING:  # else the next poll reads it anew
+            elif row.reading == READING:  # else the next poll reads it anew
                 yield from self._compare_seats(order, row, seats)
 
     def _unreadable(self, record: Unreadable) -> Finding:
@@ -117,11 +118,11 @@ class SourceDiff:
             is_safe_to_fix=self._provisioned is not None and name not in self._provisioned,
         )
 
-    def _is_as_recorded(self, order: Order, row: Row[Any]) -> bool:
+    def _is_as_recorded(self, order: Order, row: KnownOrder) -> bool:
         with self._ledger.read() as connection:
             return is_as_recorded(connection, order, row, self._source.reread)
 
-    def _compare_content(self, order: Order, row: Row[Any], page: Page) -> Iterator[Finding]:
+    def _compare_content(self, order: Order, row: KnownOrder, page: Page) -> Iterator[Finding]:
         """A list may show an order otherwise than the order itself does: only what a fetch confirms is told."""
         if row.fetched_at >= page.fetched_at:
             return
@@ -142,7 +143,7 @@ class SourceDiff:
             Kind.MISSING, Cause.ORDER_OUTDATED, f"The ledger holds order {name} as it was: {told}.", command, **ids
         )
 
-    def _compare_seats(self, order: Order, row: Row[Any], seats: set[tuple[str, str, str]]) -> Iterator[Finding]:
+    def _compare_seats(self, order: Order, row: KnownOrder, seats: set[tuple[str, str, str]]) -> Iterator[Finding]:
         """A paid seat that has no run, though planning the order as it is would give it one."""
         if order.payment is not Payment.PAID or row.before_start or row.replan_at is not None:
             return
@@ -166,7 +167,7 @@ class SourceDiff:
                 order_id=order.id,
             )
 
-    def _wanted(self, connection: Connection, order: Order, row: Row[Any], offers: Offers) -> set[tuple[str, str]]:
+    def _wanted(self, connection: Connection, order: Order, row: KnownOrder, offers: Offers) -> set[tuple[str, str]]:
         annotated = order.model_copy(update={"renewal": row.renewal})
         look, policy = Look(fetched_at=row.fetched_at), self._policy
         plan = preview(connection, annotated, offers, look, start_at=policy.start_at, rules=policy.subscriptions)

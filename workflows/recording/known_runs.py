@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection
 
+from worker.ledger.runs import run_rows
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import Run, runs
+from worker.ledger.tables.runs import Run
 from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
 from workflows.planning.offers import Grant
@@ -18,29 +19,35 @@ _PLANNED_HERE = (ENROLMENT, REVOCATION)
 
 def known_runs(connection: Connection, source: str, order_id: str) -> list[KnownRun]:
     """Every run of an order that planning has a say in, as it sees them: what mails a password, say, is none."""
-    rows = connection.execute(
-        select(runs).where(runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow.in_(_PLANNED_HERE))
-    ).all()
-    effect_open = effect_open_runs(connection, [row.id for row in rows if row.fence > 0])
-    return [known_run(row, effect_open=row.id in effect_open) for row in rows]
+    return runs_of_orders(connection, source, [order_id]).get(order_id, [])
 
 
-def known_run(row: Row[Any] | Run, *, effect_open: bool) -> KnownRun:
-    """One run's row, as planning sees it; without a grant where it belongs to another workflow."""
+def runs_of_orders(connection: Connection, source: str, order_ids: Sequence[str]) -> dict[str, list[KnownRun]]:
+    """The same for several orders, by the order's id; those without a run are left out."""
+    found = run_rows.runs_of_orders(connection, source, order_ids, _PLANNED_HERE)
+    effect_open = effect_open_runs(connection, [run.id for run in found if run.fence > 0])
+    runs: dict[str, list[KnownRun]] = {}
+    for run in found:
+        runs.setdefault(str(run.order_id), []).append(known_run(run, effect_open=run.id in effect_open))
+    return runs
+
+
+def known_run(run: Run, *, effect_open: bool) -> KnownRun:
+    """One run as planning sees it; without a grant where it belongs to another workflow."""
     return KnownRun(
-        id=row.id,
-        key=row.key,
-        workflow=row.workflow,
-        state=RunState(row.state),
-        line_id=row.line_id,
-        seat_id=row.seat_id,
-        reason=row.reason,
-        learner=Learner.model_validate(row.learner) if row.learner else None,
-        grant=Grant.model_validate(row.grant) if row.grant and row.workflow in _PLANNED_HERE else None,
-        cancelled_by=row.cancelled_by,
+        id=run.id,
+        key=run.key,
+        workflow=run.workflow,
+        state=RunState(run.state),
+        line_id=run.line_id,
+        seat_id=run.seat_id,
+        reason=run.reason,
+        learner=Learner.model_validate(run.learner) if run.learner else None,
+        grant=Grant.model_validate(run.grant) if run.grant and run.workflow in _PLANNED_HERE else None,
+        cancelled_by=run.cancelled_by,
         effect_open=effect_open,
-        cancel_requested=row.cancel_reason is not None,
-        fence=row.fence,
-        title=row.title,
-        finished_at=row.finished_at,
+        cancel_requested=run.cancel_reason is not None,
+        fence=run.fence,
+        title=run.title,
+        finished_at=run.finished_at,
     )

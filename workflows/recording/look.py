@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.ledger.orders.named_seats import NamedSeat
-from worker.ledger.states import Actor
+from worker.ledger.states import Actor, Via
 from worker.reasons import Reason
 from workflows.planning.model import Plan
 from workflows.planning.seat_matching import Place
@@ -24,6 +24,8 @@ class Look:
     replan: bool = False
     delivery_ids: tuple[str, ...] = ()
     """Leased deliveries this look answers."""
+    via: Via | None = None
+    """How the order arrived, where no delivery of before says so: the look adds one of its own."""
     polled: bool = False
     is_misdated: bool = False
     """In the list that showed it, its date contradicts those of the orders around it."""

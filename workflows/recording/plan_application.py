@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.ledger.events import record_event
+from worker.ledger.events import record_events
+from worker.ledger.orders.order_rows import insert_deliveries
+from worker.ledger.orders.recorded_orders import insert_versions
 from worker.ledger.runs import transitions
-from worker.ledger.runs.run_rows import NewRun, add_learners, change_grant, change_learner, insert_run
+from worker.ledger.runs.run_rows import NewRun, add_learners, change_grant, change_learner, insert_runs
 from worker.ledger.states import Actor, RunState
 from worker.sources.order import Learner, Order
 from workflows.planning import model as plans
@@ -21,6 +24,34 @@ from workflows.registry import WORKFLOWS
 _WITH_LEARNER = (plans.Create, plans.Revive, plans.ChangeLearner)
 
 
+@dataclass
+class PlannedRows:
+    """What the plans of several orders add, collected to be written in a few statements."""
+
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[tuple[NewRun, Recorded]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """In their order. One about a new run names its key as `run_key`: whether it is added only writing it shows."""
+
+    def write(self, connection: Connection, *, now: datetime) -> None:
+        """Write everything, inside the caller's transaction, and tell each look which runs it has made."""
+        insert_versions(connection, self.versions)
+        insert_deliveries(connection, self.deliveries)
+        made: dict[str, str] = {}
+        ids = insert_runs(connection, [run for run, _ in self.runs], now=now)
+        for run_id, (run, recorded) in zip(ids, self.runs, strict=True):
+            if run_id is not None:  # else its key is taken: there is one
+                made[run.key] = run_id
+                recorded.created.append(run_id)
+                recorded.ready += [run_id] if run.state is RunState.PENDING else []
+        events = [event for event in self.events if event.get("run_key") in {None, *made}]
+        for event in events:
+            if (key := event.pop("run_key", None)) is not None:
+                event["run_id"] = made[key]
+        record_events(connection, events)
+
+
 class PlanApplier:
     """Carries out a plan's actions on the ledger."""
 
@@ -30,6 +61,7 @@ class PlanApplier:
         order: Order,
         existing: dict[str, KnownRun],
         recorded: Recorded,
+        planned: PlannedRows,
         *,
         look: Look,
         cause: str | None,
@@ -40,6 +72,7 @@ class PlanApplier:
         self._existing = existing
         self._look = look
         self._recorded = recorded
+        self._planned = planned
         self._cause = cause
         self._now = now
         self._transition_actor = Actor.OPERATOR if look.replan else Actor.SOURCE
@@ -47,7 +80,7 @@ class PlanApplier:
     def apply(self) -> None:
         actions = self._recorded.plan.actions
         people = [action.learner for action in actions if isinstance(action, _WITH_LEARNER) and action.learner]
-        if len(people) > 1:
+        if len(people) > 1 and not all(isinstance(action, plans.Create) for action in actions):
             add_learners(self._connection, people, now=self._now)
         for action in actions:
             match action:
@@ -69,33 +102,25 @@ class PlanApplier:
     def _create(self, create: plans.Create) -> None:
         workflow = WORKFLOWS.get(create.workflow)
         grant = create.grant.model_dump(mode="json") if create.grant else None
-        run_id = insert_run(
-            self._connection,
-            NewRun(
-                key=create.key,
-                workflow=create.workflow,
-                state=create.state,
-                source=self._order.source,
-                order_id=self._order.id,
-                line_id=create.line_id,
-                seat_id=create.seat_id,
-                title=create.title,
-                reason=create.reason,
-                note=create.note,
-                learner=create.learner,
-                grant=grant,
-                step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
-                parent_id=create.parent_id,
-                delivery_id=self._cause,
-            ),
-            now=self._now,
+        run = NewRun(
+            key=create.key,
+            workflow=create.workflow,
+            state=create.state,
+            source=self._order.source,
+            order_id=self._order.id,
+            line_id=create.line_id,
+            seat_id=create.seat_id,
+            title=create.title,
+            reason=create.reason,
+            note=create.note,
+            learner=create.learner,
+            grant=grant,
+            step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
+            parent_id=create.parent_id,
+            delivery_id=self._cause,
         )
-        if run_id is None:
-            return
-        self._recorded.created.append(run_id)
-        if create.state is RunState.PENDING:
-            self._recorded.ready.append(run_id)
-        self._event(run_id, "run_planned", create.reason)
+        self._planned.runs.append((run, self._recorded))
+        self._planned.events.append(self._event("run_planned", create.reason) | {"run_key": create.key})
 
     def _cancel(self, cancel: plans.Cancel) -> None:
         known = self._existing[cancel.run_id]
@@ -168,19 +193,17 @@ class PlanApplier:
 
     def _note_change(self, run_id: str, kind: str, reason: str | None, *, changed: bool) -> None:
         if changed:
-            self._event(run_id, kind, reason)
+            self._planned.events.append(self._event(kind, reason) | {"run_id": run_id})
         else:
             self._recorded.refused.append(run_id)
 
-    def _event(self, run_id: str, kind: str, reason: str | None) -> None:
-        record_event(
-            self._connection,
-            at=self._now,
-            kind=kind,
-            actor=self._look.actor,
-            run_id=run_id,
-            source=self._order.source,
-            order_id=self._order.id,
-            delivery_id=self._cause,
-            reason=reason,
-        )
+    def _event(self, kind: str, reason: str | None) -> dict[str, Any]:
+        return {
+            "at": self._now,
+            "kind": kind,
+            "actor": self._look.actor,
+            "source": self._order.source,
+            "order_id": self._order.id,
+            "delivery_id": self._cause,
+            "reason": reason,
+        }

@@ -13,16 +13,23 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, or_, select
 
 from worker.clients.reading import fold
 from worker.clients.studiocart import models as records
 from worker.ledger.learners.erased import FORGOTTEN
 from worker.ledger.learners.retention import RAW as EXPIRED_RAW
-from worker.ledger.orders import order_rows
-from worker.ledger.orders.order_rows import ANNOTATIONS, READING, content_hash
+from worker.ledger.orders.order_rows import ANNOTATIONS, content_hash
+from worker.ledger.orders.recorded_orders import (
+    READING,
+    KnownOrder,
+    RecordedOrder,
+    last_version,
+    lock_orders,
+    update_order,
+)
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import order_versions, orders
+from worker.ledger.tables.runs import orders
 from worker.reasons import Reason
 from worker.sources.order import Line, Order, Payment
 from worker.sources.source import Source
@@ -146,22 +153,22 @@ def thinned(record: Any, like: Any) -> Any:
     return record
 
 
-def reading_of(connection: Connection, order: Order, row: Row[Any], reread: Reread) -> Reading | None:
+def reading_of(connection: Connection, order: Order, row: RecordedOrder, reread: Reread) -> Reading | None:
     """How an order that shows other content than the ledger's is to be taken; None where no reading has changed.
 
     `row` is the order's own. The version it was last recorded in tells by which reading.
     """
-    version = _last_version(connection, row)
+    version = last_version(connection, row.source, row.order_id, row.version)
     if version is None or version.reading == READING:
         return None
     return _compared(order, Order.model_validate(row.document), version.raw, reread)
 
 
-def is_as_recorded(connection: Connection, order: Order, row: Row[Any], reread: Reread) -> bool:
+def is_as_recorded(connection: Connection, order: Order, row: KnownOrder, reread: Reread) -> bool:
     """Whether a source's record is the one the ledger holds, by whatever reading that was recorded. Reads only."""
     if row.reading == READING and row.content_hash:
         return content_hash(order) in {row.content_hash, row.polled_hash}  # without whom was forgotten, they differ
-    version = _last_version(connection, row)
+    version = last_version(connection, row.source, row.order_id, row.version)
     before = None if version is None else _read(version.raw, reread)
     if version is None or before is None:
         return bool(row.status == order.status)
@@ -180,11 +187,6 @@ def _read(raw: Mapping[str, Any], reread: Reread) -> Order | None:
         return reread(raw)
     except Exception:  # noqa: BLE001  (of any class: what cannot be read is compared by its status alone)
         return None
-
-
-def _last_version(connection: Connection, row: Row[Any]) -> Row[Any] | None:
-    mine = (order_versions.c.source == row.source, order_versions.c.order_id == row.order_id)
-    return connection.execute(select(order_versions).where(*mine, order_versions.c.number == row.version)).one_or_none()
 
 
 def reread_orders(ledger: Ledger, source: Source, *, now: datetime) -> int:
@@ -210,23 +212,27 @@ def _outdated(connection: Connection, source: str, *, limit: int) -> list[str]:
 
 def reread_order(connection: Connection, source: Source, order_id: str, *, now: datetime) -> bool:
     """The same for one order, inside the caller's transaction; False where it was read by this version."""
-    mine = (orders.c.source == source.name, orders.c.order_id == order_id)
-    row = connection.execute(select(orders).where(*mine).with_for_update(key_share=True)).one_or_none()
+    row = lock_orders(connection, source.name, [order_id]).get(order_id)
     if row is None or row.version == 0 or row.reading == READING:
         return False
-    version = _last_version(connection, row)
-    read = None if version is None else _read(version.raw, source.reread)
+    reread_row(connection, row, source.reread, now=now)
+    return True
+
+
+def reread_row(connection: Connection, row: RecordedOrder, reread: Reread, *, now: datetime) -> None:
+    """The same for an order whose row is locked, and that another version has read."""
+    version = last_version(connection, row.source, row.order_id, row.version)
+    read = None if version is None else _read(version.raw, reread)
     values: dict[str, Any] = {"reading": READING}
     if read is None:  # forgotten with its learner, or not to be read: what is shown next in this status is the same
         values |= {"content_hash": "", "polled_hash": None}
     else:
         found = compare(Order.model_validate(row.document), read, read, read)
         values |= dict(_values(row, read, found, now=now))
-    connection.execute(update(orders).where(*mine).values(**values))
-    return True
+    update_order(connection, row.source, row.order_id, **values)
 
 
-def _values(row: Row[Any], read: Order, found: Reading, *, now: datetime) -> Iterator[tuple[str, Any]]:
+def _values(row: RecordedOrder, read: Order, found: Reading, *, now: datetime) -> Iterator[tuple[str, Any]]:
     hashed = content_hash(read)
     yield "content_hash", hashed
     yield "polled_hash", hashed if row.polled_hash == row.content_hash else None
@@ -236,5 +242,5 @@ def _values(row: Row[Any], read: Order, found: Reading, *, now: datetime) -> Ite
     kept = {"renewal": row.renewal, "subscription_id": row.document.get("subscription_id")}
     yield "document", found.order.model_copy(update=kept).model_dump(mode="json", exclude={"raw"})
     if found.anew or found.order.payment != row.payment:
-        yield "read_anew", order_rows.places_document(found.anew, row)
+        yield "read_anew", row.places_with(found.anew)
         yield "replan_at", now

@@ -7,46 +7,60 @@ differs is not sent over the profile that is there.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection
 
+from worker.ledger.orders.people import MOST_RUNS, AddressUse, uses_of_addresses
 from worker.ledger.runs.run_rows import add_learners
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
 from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
-from workflows.planning.model import ENROLMENT
 from workflows.planning.names import is_known_name, is_same_name, name_of
 from workflows.planning.seat_matching import Place
 
 SHARING_SOURCE: Final = "frontcore"
 """The source whose participants may have another's address."""
-_MOST_RUNS: Final = 2_000
-"""Of so many of an address's runs, the oldest, the names are read."""
 
 
-def with_owned_addresses(connection: Connection, order: Order, *, accepted: Iterable[Place] = ()) -> Order:
+def with_owned_addresses(
+    order: Order, uses: Mapping[str, Sequence[AddressUse]], *, accepted: Iterable[Place] = ()
+) -> Order:
     """The order as it is to be planned, by whose each seat's address is; what is recorded of it stays as it was read.
 
     `accepted` are the seats, by line and id, whose name and address an operator says go together.
     """
-    keys = {email_key(learner.email) for learner in learners_of(order)}
-    if order.payment is not Payment.PAID or not keys:
+    if order.payment is not Payment.PAID or not uses:
         return order
-    known = _known_runs(connection, keys)
     lines = tuple(
         line.model_copy(
-            update={"seats": tuple(_owned(order, line, seat, known, frozenset(accepted)) for seat in line.seats)}
+            update={"seats": tuple(_owned(order, line, seat, uses, frozenset(accepted)) for seat in line.seats)}
         )
         for line in order.lines
     )
     return order.model_copy(update={"lines": lines})
 
 
-def lock_addresses(connection: Connection, orders: Iterable[Order], *, now: Any) -> None:
+def uses_by_learners(
+    connection: Connection, orders: Sequence[Order], *, is_any_known: bool = True
+) -> dict[str, list[AddressUse]]:
+    """The enrolments of the addresses of paid orders' learners, by the address's key.
+
+    `is_any_known`: whether one of them had any before their addresses were locked.
+    """
+    paid = [order for order in orders if order.payment is Payment.PAID]
+    shared = [order for order in paid if order.source == SHARING_SOURCE]
+    asked = paid if is_any_known else shared
+    keys = {email_key(learner.email) for order in asked for learner in learners_of(order)}
+    found = uses_of_addresses(connection, keys) if keys else {}
+    if len(asked) > 1 and sum(map(len, found.values())) >= MOST_RUNS:  # they share no learner
+        return {key: uses for order in asked for key, uses in uses_by_learners(connection, [order]).items()}
+    return found
+
+
+def lock_addresses(connection: Connection, orders: Iterable[Order], *, now: datetime) -> None:
     """Keep two orders that come at once from each giving one address to another name, until the transaction ends."""
     people = [learner for order in orders if order.source == SHARING_SOURCE for learner in learners_of(order)]
     if people:
@@ -58,33 +72,24 @@ def learners_of(order: Order) -> list[Learner]:
     return [seat.learner for line in order.lines for seat in line.seats if seat.learner is not None]
 
 
-def _known_runs(connection: Connection, keys: set[str]) -> dict[str, list[Row[*tuple[Any, ...]]]]:
-    """The enrolments of each address, oldest first."""
-    found: defaultdict[str, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
-    columns = (runs.c.email_key, runs.c.learner, runs.c.grant, runs.c.state, runs.c.reason)
-    places = (runs.c.source, runs.c.order_id, runs.c.line_id, runs.c.seat_id)
-    query = select(*columns, *places).where(runs.c.email_key.in_(sorted(keys)), runs.c.workflow == ENROLMENT)
-    for row in connection.execute(query.order_by(runs.c.created_at, runs.c.id).limit(_MOST_RUNS)):
-        found[row.email_key].append(row)
-    return found
-
-
-def _owned(order: Order, line: Line, seat: Seat, known: dict[str, list[Row[Any]]], accepted: frozenset[Place]) -> Seat:
+def _owned(
+    order: Order, line: Line, seat: Seat, uses: Mapping[str, Sequence[AddressUse]], accepted: frozenset[Place]
+) -> Seat:
     if seat.learner is None:
         return seat
     name = name_of(seat.learner)
     here = (order.source, order.id, line.id, seat.id)
-    own: list[Row[Any]] = []
-    others: list[Row[Any]] = []
-    for row in known.get(email_key(seat.learner.email), ()):
+    own: list[AddressUse] = []
+    others: list[AddressUse] = []
+    for row in uses.get(email_key(seat.learner.email), ()):
         is_own = (row.source, row.order_id, row.line_id, row.seat_id) == here
         (own if is_own else others).append(row)
     named = [row for row in others if _is_given(row) and _name(row)]
     # The profile has the name that was sent: of those who keep it, none was.
-    given = [_name(row) for row in sorted(named, key=lambda row: bool(row.learner.get("keeps_profile")))]
+    given = [_name(row) for row in sorted(named, key=lambda row: row.keeps_profile)]
     mine = next((row for row in own if _is_given(row) and row.grant is not None), None)
     if mine is not None:  # decided when it was first planned
-        keeps_profile = bool(mine.learner.get("keeps_profile"))
+        keeps_profile = mine.keeps_profile
     else:
         keeps_profile = bool(name and given) and not is_same_name(name, given[0])
     learner = seat.learner.model_copy(update={"keeps_profile": True}) if keeps_profile else seat.learner
@@ -107,12 +112,12 @@ def _hold_of(hold: str | None, name: str, given: list[str], asked: list[str]) ->
     return str(Reason.SHARED_EMAIL) if is_contended else hold
 
 
-def _is_given(row: Row[Any]) -> bool:
+def _is_given(row: AddressUse) -> bool:
     """Whether a run says that its name goes with its address: it gives access, or an operator did so by hand."""
     return bool(row.state == RunState.SUCCEEDED if row.grant is None else row.state != RunState.CANCELLED)
 
 
-def _asked(order: Order, rows: Iterable[Row[Any]]) -> list[str]:
+def _asked(order: Order, rows: Iterable[AddressUse]) -> list[str]:
     """The names under which other orders ask about the address."""
     return [
         name
@@ -124,5 +129,5 @@ def _asked(order: Order, rows: Iterable[Row[Any]]) -> list[str]:
     ]
 
 
-def _name(row: Row[Any]) -> str:
+def _name(row: AddressUse) -> str:
     return name_of(Learner.model_validate(row.learner)) if row.learner else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.orders import order_rows
+from worker.ledger.orders.recorded_orders import RecordedOrder
+from worker.ledger.orders.source_cursors import SourceCursor
 from worker.ledger.states import OrderState
 from worker.sources.order import Order, Payment, email_key
 from workflows.planning import refunds
@@ -18,13 +20,13 @@ from workflows.recording.source_start import start_of
 
 
 def situation_of(
-    connection: Connection,
     order: Order,
     *,
-    row: Row[Any] | None,
-    cursor: Row[Any] | None,
+    row: RecordedOrder | None,
+    cursor: SourceCursor | None,
     look: Look,
     configured_start_at: datetime | None,
+    is_swept: bool,
     standing: Standing | None = None,
 ) -> Situation:
     """What planning must know besides the order and its runs. A source never read before starts a day before now.
@@ -42,24 +44,32 @@ def situation_of(
         baseline=look.baseline,
         start_at=look.start_at or configured,
         mark=None if is_asked_for or cursor is None else cursor.start_order_id,
-        is_swept=known is None and _is_swept(connection, order, cursor),
+        is_swept=known is None and is_swept,
         is_awaited=known is not None and was_paid and known.state == OrderState.WAITING,
         is_another_buyers=known is not None and _is_another(known.buyer_email, order.buyer_email),
         is_misdated=look.is_misdated and not is_asked_for,
         manual=look.manual,
         replan=look.replan,
-        paid_total_before=refunds.paid_total_of(row),
+        paid_total_before=None if row is None else refunds.paid_total(row.payment, row.status, row.total),
         standing=standing,
         doubt=look.doubt,
-        read_anew=order_rows.places_of(row),
+        read_anew=frozenset() if row is None else row.places_read_anew,
     )
 
 
-def _is_swept(connection: Connection, order: Order, cursor: Row[Any] | None) -> bool:
-    """Whether the first sweep is complete and had not come by the order; one it could not read, it had."""
+def swept_orders(
+    connection: Connection, cursor: SourceCursor | None, order_ids: Sequence[str], *, has_early: bool = True
+) -> frozenset[str]:
+    """Those of these orders that the first sweep, which is complete, had not come by; one it could not read, it had.
+
+    `has_early`: whether anything at all arrived about them before it was complete.
+    """
     if cursor is None or cursor.baseline_at is None or cursor.start_order_id is None:
-        return False
-    return not order_rows.was_told_of(connection, order.source, order.id, until=cursor.baseline_at)
+        return frozenset()
+    if not has_early:
+        return frozenset(order_ids)
+    told = order_rows.told_of(connection, cursor.source, order_ids, until=cursor.baseline_at)
+    return frozenset(order_ids) - told
 
 
 def _is_another(before: str, now: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, update
 
 from worker.ledger.orders import order_rows
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.tables.runs import Cursor, cursors
+from worker.ledger.orders.source_cursors import SourceCursor, add_cursor, cursor_of, update_cursor
+from worker.ledger.tables.runs import cursors
+from worker.sources.order import Order
 
 DEFAULT_START_BEFORE_CONTACT = timedelta(hours=24)
 COMPUTED_DATES = frozenset({"studiocart"})
@@ -20,29 +21,45 @@ NO_ORDER = "0"
 """Below every id: the mark of a shop that had no orders."""
 
 
-def start_of(cursor: Cursor | Row[Any] | None, configured_start_at: datetime | None, *, now: datetime) -> datetime:
+def start_of(cursor: SourceCursor | None, configured_start_at: datetime | None, *, now: datetime) -> datetime:
     """When a source starts: as configured, else as its first contact set it, else a day before now."""
     found = configured_start_at or (cursor.start_at if cursor is not None else None)
     return now - DEFAULT_START_BEFORE_CONTACT if found is None else found
 
 
-def note_contact(connection: Connection, source: str, *, now: datetime, start_at: datetime | None) -> Row[Any]:
-    """The source's cursor; on its first successful contact the start is set: as configured, else a day before now.
+def is_only_noted(order: Order, *, was_there: bool, start_at: datetime) -> bool:
+    """Whether the first sweep only takes note of an order: it was there, and was made before the start."""
+    return was_there and order.created_at is not None and order.created_at < start_at
 
-    A start configured later takes the place of the one set before, and the mark becomes what it was then.
+
+def note_contact(
+    connection: Connection,
+    source: str,
+    *,
+    now: datetime,
+    start_at: datetime | None,
+    cursor: SourceCursor | None = None,
+) -> SourceCursor:
+    """The source's cursor, read unless it is given; on its first successful contact the start is set.
+
+    As configured, else a day before now. A start configured later takes the place of the one set before, and the mark
+    becomes what it was then.
     """
-    mine = cursors.c.source == source
-    row = connection.execute(select(cursors).where(mine)).one_or_none()
-    if row is None:
-        insert_ignoring(connection, cursors, {"source": source, "position": {}, "failures": 0})
-    if row is None or row.first_contact_at is None:
-        values = {"first_contact_at": now, "start_at": start_at or now - DEFAULT_START_BEFORE_CONTACT}
-        connection.execute(update(cursors).where(mine).values(**values))
-    elif start_at is not None and row.start_at != start_at:
-        connection.execute(update(cursors).where(mine).values(start_at=start_at))
-        if row.start_order_id is not None:
-            _raise_mark(connection, row, order_rows.order_ids_seen_until(connection, source, start_at))
-    return connection.execute(select(cursors).where(mine)).one()
+    cursor = cursor or cursor_of(connection, source)
+    if cursor is None:
+        add_cursor(connection, source)
+    if cursor is None or cursor.first_contact_at is None:
+        first = {"first_contact_at": now, "start_at": start_at or now - DEFAULT_START_BEFORE_CONTACT}
+        update_cursor(connection, source, **first)
+    elif start_at is not None and cursor.start_at != start_at:
+        update_cursor(connection, source, start_at=start_at)
+        _raise_mark(connection, cursor, order_rows.order_ids_seen_until(connection, source, start_at))
+    else:
+        return cursor
+    found = cursor_of(connection, source)
+    if found is None:
+        raise LookupError(source)  # it was there or was made, and nobody deletes it
+    return found
 
 
 def note_first_list(connection: Connection, source: str, order_ids: Sequence[str]) -> None:
@@ -56,21 +73,21 @@ def note_first_list(connection: Connection, source: str, order_ids: Sequence[str
     )
 
 
-def note_seen(connection: Connection, cursor: Row[Any], order_id: str, *, seen_at: datetime) -> Row[Any]:
+def note_seen(
+    connection: Connection, cursor: SourceCursor, order_ids: Iterable[str], *, seen_at: datetime
+) -> SourceCursor:
     """Until the start has come, every order that is met lies before it: the mark rises. Returns the cursor."""
-    if cursor.start_order_id is None or cursor.start_at is None or seen_at > cursor.start_at:
+    if cursor.start_at is None or seen_at > cursor.start_at:
         return cursor
-    if not _raise_mark(connection, cursor, [order_id]):
-        return cursor
-    return connection.execute(select(cursors).where(cursors.c.source == cursor.source)).one()
+    return _raise_mark(connection, cursor, order_ids)
 
 
-def _raise_mark(connection: Connection, cursor: Row[Any], order_ids: Iterable[str]) -> bool:
+def _raise_mark(connection: Connection, cursor: SourceCursor, order_ids: Iterable[str]) -> SourceCursor:
     highest = _highest(order_ids)
-    if highest <= cursor.start_order_id:
-        return False
-    connection.execute(update(cursors).where(cursors.c.source == cursor.source).values(start_order_id=highest))
-    return True
+    if cursor.start_order_id is None or highest <= cursor.start_order_id:
+        return cursor
+    update_cursor(connection, cursor.source, start_order_id=highest)
+    return replace(cursor, start_order_id=highest)
 
 
 def _highest(order_ids: Iterable[str]) -> int:

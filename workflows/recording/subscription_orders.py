@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows, subscription_rows
+from worker.ledger.orders.recorded_orders import lock_orders
+from worker.ledger.orders.subscription_rows import RecordedSubscription
 from worker.ledger.states import Actor
 from workflows.planning.offers import Offers
-from workflows.recording.order_recording import Look, record_order
+from workflows.recording.order_recording import Look, record_orders
 from workflows.recording.source_start import note_contact
 from workflows.recording.subscription_status import SubscriptionRules, kept
 
@@ -34,18 +35,17 @@ def plan_orders_of(
     found = [(order_id, order_rows.load_order(connection, source, order_id)) for order_id in ids]
     mine = {order_id: order for order_id, order in found if order is not None}
     fetched = {order_id: order_rows.fetched_at(connection, source, order_id) for order_id in mine}
-    for order_id, order in mine.items():  # all of them before any learner, as everywhere
-        order_rows.lock_order(connection, order, fetched_at=fetched[order_id], now=now)
-    for order_id, order in mine.items():
-        look = Look(fetched_at=fetched[order_id], actor=Actor.SOURCE)
-        ready += record_order(connection, order, offers, look, now=now, start_at=start_at, rules=rules).ready
+    lock_orders(connection, source, list(mine))  # all of them before any learner, as everywhere
+    seen = [(order, Look(fetched_at=fetched[order_id], actor=Actor.SOURCE)) for order_id, order in mine.items()]
+    for recorded in record_orders(connection, seen, offers, now=now, start_at=start_at, rules=rules):
+        ready += recorded.ready
     if row is not None:
         _tell(connection, row, now)
         subscription_rows.note_judged(connection, source, subscription_id, now=now)
     return ready
 
 
-def _tell(connection: Connection, row: Row[Any], now: datetime) -> None:
+def _tell(connection: Connection, row: RecordedSubscription, now: datetime) -> None:
     """Write an end, and its being over, into the history of the order whose access it is about, once each."""
     gave = subscription_rows.orders_with_access(connection, row.source, row.subscription_id)
     if not gave or row.ended_reason == row.told_reason:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.orders import order_rows, subscription_rows
+from worker.ledger.orders.subscription_rows import RecordedSubscription
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
@@ -97,7 +98,11 @@ def _without_erased_buyer(connection: Connection, subscription: Subscription) ->
 
 
 def _progress(
-    connection: Connection, row: Row[Any], subscription: Subscription, rules: SubscriptionRules, now: datetime
+    connection: Connection,
+    row: RecordedSubscription,
+    subscription: Subscription,
+    rules: SubscriptionRules,
+    now: datetime,
 ) -> dict[str, Any]:
     """What follows from a subscription's news, given what was known before."""
     values: dict[str, Any] = {"initial_order_id": _purchase(connection, subscription, row.initial_order_id, rules)}
@@ -162,9 +167,15 @@ def begins_trial(connection: Connection, order: Order, rules: SubscriptionRules)
     )
 
 
-def kept(row: Row[Any]) -> Subscription:
+def kept(row: RecordedSubscription) -> Subscription:
     """The subscription as the ledger keeps it: without its buyer's address."""
     return Subscription.model_validate(row.document)
+
+
+def has_no_subscription(order: Order) -> bool:
+    """Whether neither the order's own record nor what was read beside it says that it has one."""
+    is_stated = order.recurring or order.trial or bool(order.trial_lines) or order.subscription_payment is not None
+    return order.subscription_id is None and order.subscription is None and not is_stated
 
 
 def standing_of(
@@ -185,7 +196,9 @@ def standing_of(
     return found or _by_itself(connection, order, first_seen_at=first_seen_at, rules=rules, now=now)
 
 
-def _by_row(connection: Connection, order: Order, row: Row[Any], rules: SubscriptionRules) -> Standing | None:
+def _by_row(
+    connection: Connection, order: Order, row: RecordedSubscription, rules: SubscriptionRules
+) -> Standing | None:
     subscription = kept(row)
     initial_order_id = row.initial_order_id or _purchase(connection, subscription, None, rules)
     if initial_order_id is not None and initial_order_id != order.id:
@@ -202,7 +215,7 @@ def _by_row(connection: Connection, order: Order, row: Row[Any], rules: Subscrip
         is_told=row.ended_reason is not None or row.live_at is not None,
         ended=_ended(connection, order, row, subscription) if rules.ends == "review" else None,
         is_of_trial_lines=is_trial,
-        resumed=None if row.ended_reason is not None or row.resumed_at is None else (row.ended_at, row.resumed_at),
+        resumed=_resumed(row),
     )
 
 
@@ -292,9 +305,16 @@ def _may_renew(order: Order, plan_id: str | None, subscription: Subscription) ->
     return any(int(invoice.order_id) < int(order.id) for invoice in subscription.invoices or ())
 
 
-def _ended(connection: Connection, order: Order, row: Row[Any], subscription: Subscription) -> Ended | None:
+def _resumed(row: RecordedSubscription) -> tuple[datetime, datetime] | None:
+    """When it last ended and went on; None where it did not, or has ended since."""
+    if row.ended_reason is not None or row.ended_at is None or row.resumed_at is None:
+        return None
+    return row.ended_at, row.resumed_at
+
+
+def _ended(connection: Connection, order: Order, row: RecordedSubscription, subscription: Subscription) -> Ended | None:
     """The end, if this order is the one whose access it is about: the latest that gave any."""
-    if row.ended_reason is None:
+    if row.ended_reason is None or row.ended_at is None:
         return None
     gave = subscription_rows.orders_with_access(connection, row.source, row.subscription_id)
     if max(gave, key=int, default=None) != order.id:

@@ -6,7 +6,7 @@ are rolled back as the real ones are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -120,17 +120,10 @@ class MemoryLedger:
 
     @staticmethod
     def serve(monkeypatch: pytest.MonkeyPatch) -> None:
-        rows = SimpleNamespace(
-            content_hash=order_rows.content_hash,
-            known_rows=_known_rows,
-            lock_order=lambda *_, **__: None,
-            insert_delivery=lambda *_, **__: "",
-        )
-        monkeypatch.setattr(order_polling, "order_rows", rows)
-        monkeypatch.setattr(order_polling, "record_order", _record_order)
+        monkeypatch.setattr(order_polling, "known_orders", _known_orders)
+        monkeypatch.setattr(order_polling, "record_orders", _record_orders)
         monkeypatch.setattr(order_polling, "note_contact", lambda *_, **__: None)
         monkeypatch.setattr(order_polling, "note_first_list", lambda *_, **__: None)
-        monkeypatch.setattr(order_polling, "add_learners", lambda *_, **__: None)
         for name in ("reread_orders", "set_aside", "settle_read", "settle_absent"):
             monkeypatch.setattr(order_polling, name, lambda *_, **__: None)
 
@@ -160,7 +153,7 @@ class MemoryLedger:
         return found
 
 
-def _known_rows(books: Books, source: str, order_ids: list[str]) -> dict[str, Any]:
+def _known_orders(books: Books, source: str, order_ids: list[str]) -> dict[str, Any]:
     return {
         each: SimpleNamespace(polled_hash=books.hashes[each], has_placeholders=False, offers_digest="")
         for each in order_ids
@@ -168,17 +161,10 @@ def _known_rows(books: Books, source: str, order_ids: list[str]) -> dict[str, An
     }
 
 
-def _record_order(
-    books: Books,
-    order: Order,
-    offers: object,
-    look: Look,
-    *,
-    now: datetime,
-    start_at: datetime | None,
-    rules: object,
-    **_: object,
-) -> SimpleNamespace:
-    books.hashes[order.id] = order_rows.content_hash(order)
-    books.versions.add((order.id, order.buyer_name))
-    return SimpleNamespace(ready=[])
+def _record_orders(
+    books: Books, seen: Sequence[tuple[Order, Look]], offers: object, **_: object
+) -> list[SimpleNamespace]:
+    for order, _look in seen:
+        books.hashes[order.id] = order_rows.content_hash(order)
+        books.versions.add((order.id, order.buyer_name))
+    return [SimpleNamespace(ready=[]) for _ in seen]

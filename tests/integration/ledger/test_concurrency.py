@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, text, update
@@ -32,7 +32,8 @@ from tests.unit.workflows.fakes.storefront import (
     states,
 )
 from worker.errors import LeaseHeldError
-from worker.ledger.orders import order_rows
+from worker.ledger.orders import order_rows, recorded_orders
+from worker.ledger.orders.recorded_orders import insert_orders, lock_orders
 from worker.ledger.runs import claims, due
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.runs.transitions import Ending
@@ -44,7 +45,7 @@ from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Polled, Poller
 from workflows.planning.offers_file import OffersFile
-from workflows.recording.order_recording import Look, record_order
+from workflows.recording.order_recording import _Recorder
 
 SEAT = "1109/1107/buyer/501"
 MANY = 20
@@ -271,7 +272,7 @@ def test_order_can_be_recorded_while_a_worker_adds_a_run_to_it(postgres_ledger: 
 
     def ingest() -> None:
         with ledger.write() as connection:
-            order_rows.lock_order(connection, an_order(), fetched_at=NOW, now=NOW)
+            assert lock_orders(connection, "studiocart", [an_order().id])
             holds_the_order.set()
             assert holds_the_run.wait(10)
             claims.lock_run(connection, run_id, now=NOW)
@@ -305,21 +306,16 @@ def test_page_is_recorded_while_a_hint_of_one_of_its_orders_is(
         def hint() -> None:
             record(ledger, an_order("3"), rules=offers())
 
-        first = True
-
-        def record_and_let_the_hint_in(
-            connection: Connection, order: object, by: object, look: Look, **given: object
-        ) -> object:
-            nonlocal first
-            made = record_order(connection, order, by, look, **given)  # type: ignore[arg-type]
-            if first:
-                first = False
+        def record_and_let_the_hint_in(recorder: Any, seen: Any) -> Any:
+            made = record_some(recorder, seen)
+            if not hinted:
                 hinted.append(pool.submit(hint))
                 wait_until(lambda: blocked(ledger), what="the hint waits for the page")
             return made
 
+        record_some = _Recorder.record
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("workflows.ingest.order_polling.record_order", record_and_let_the_hint_in)
+            patch.setattr(_Recorder, "record", record_and_let_the_hint_in)
             polled = poller.poll()
         hinted[0].result(timeout=30)
     assert polled.error is None
@@ -345,3 +341,20 @@ def test_run_is_not_claimed_with_the_steps_of_before_when_they_change_under_the_
 def waits_for_a_lock(ledger: Ledger) -> bool:
     with ledger.read() as connection:
         return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+def test_order_is_planned_once_when_another_adds_it_between_reading_and_writing(postgres_ledger: Ledger) -> None:
+    ledger = postgres_ledger
+    others: list[object] = []
+
+    def add_late(connection: Connection, new: Any) -> set[str]:
+        if not others:
+            others.append(record(ledger, an_order()))
+        return insert_orders(connection, new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorded_orders, "insert_orders", add_late)
+        mine = record(ledger, an_order())
+    assert (mine.changed, mine.created) == (False, [])
+    assert states(ledger) == {SEAT: ("pending", None)}
+    assert [row.number for row in rows(ledger, order_versions)] == [1]

@@ -33,7 +33,7 @@ from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.catalog import refresh
 from workflows.planning.offers_file import OffersFile
 from workflows.reconcile.source_diff import SourceDiff
-from workflows.recording.order_recording import record_order
+from workflows.recording.order_recording import Look, record_orders
 
 BROKEN = Unreadable("9", "InvalidOperation in worker.sources.frontcore, line 1", "9")
 NAMELESS = Unreadable(None, "an order without a readable id", "abc")
@@ -45,11 +45,11 @@ def aside(ledger: Ledger) -> list[tuple[str | None, str, str | None]]:
 
 
 def fail_for(order_id: str, error: Exception) -> Callable[..., Any]:
-    """`record_order`, but for one order."""
+    """`record_orders`, but for one order."""
 
-    def recorded(connection: Any, order: Order, *args: Any, **options: Any) -> Any:
-        result = record_order(connection, order, *args, **options)
-        if order.id == order_id:
+    def recorded(connection: Any, seen: list[tuple[Order, Look]], *args: Any, **options: Any) -> Any:
+        result = record_orders(connection, seen, *args, **options)
+        if any(order.id == order_id for order, _ in seen):
             raise error
         return result
 
@@ -119,7 +119,7 @@ def test_the_rest_of_a_page_is_recorded_when_one_order_cannot_be(
     ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     shop.source.put(*numbered(1, 2, 3))
-    monkeypatch.setattr(order_polling, "record_order", fail_for("2", error))
+    monkeypatch.setattr(order_polling, "record_orders", fail_for("2", error))
     for _ in range(3):
         polled = shop.poll()
         assert polled.error is None
@@ -127,7 +127,7 @@ def test_the_rest_of_a_page_is_recorded_when_one_order_cannot_be(
     assert states(ledger) == seats(1, 3)
     assert aside(ledger) == [("2", "review", "record_unreadable")]
     assert [row.order_id for row in rows(ledger, orders)] == ["1", "3"]
-    monkeypatch.setattr(order_polling, "record_order", record_order)
+    monkeypatch.setattr(order_polling, "record_orders", record_orders)
     shop.poll()
     assert states(ledger) == seats(1, 2, 3)
     assert aside(ledger) == [("2", "planned", "settled_by_source")]
@@ -137,7 +137,7 @@ def test_only_runs_that_were_recorded_are_sent_when_a_page_was_recorded_one_by_o
     ledger: Ledger, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.source.put(*numbered(1, 2, 3))
-    monkeypatch.setattr(order_polling, "record_order", fail_for("1", ValueError()))
+    monkeypatch.setattr(order_polling, "record_orders", fail_for("1", ValueError()))
     polled = shop.poll()
     assert len(polled.ready) == len(set(polled.ready)) == len(states(ledger)) == 2
 
@@ -181,7 +181,7 @@ def test_a_hint_waits_and_then_asks_a_person_when_its_order_cannot_be_read(
     if where == "fetch":
         source.during_fetch = lambda _id: (_ for _ in ()).throw(InvalidOperation())
     else:
-        monkeypatch.setattr(hints, "record_order", fail_for("2", ValueError()))
+        monkeypatch.setattr("workflows.recording.order_recording.record_orders", fail_for("2", ValueError()))
     reader = a_hint_reader(ledger, source, shop.book, clock)
     assert "Cartbridge itself failed" in (reader.look(source.name, "2").error or "")
     [row] = rows(ledger, deliveries)
@@ -197,7 +197,7 @@ def test_a_backfill_takes_in_all_others_when_one_order_cannot_be_recorded(
 ) -> None:
     source.put(*numbered(1, 2, 3, created_at=NOW - timedelta(days=2)))
     source.unreadable = [BROKEN]
-    monkeypatch.setattr("workflows.ingest.backfill.record_order", fail_for("2", ValueError()))
+    monkeypatch.setattr("workflows.ingest.backfill.record_orders", fail_for("2", ValueError()))
     policy = hints.SourcePolicy(start_at=NOW - timedelta(days=5))
     backfiller = Backfiller(ledger, source, policy, book, clock=clock)
     window = Window(NOW - timedelta(days=3), NOW)

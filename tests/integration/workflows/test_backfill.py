@@ -31,7 +31,7 @@ from workflows.ingest.backfill import Backfilled, Backfiller, Window
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.planning.offers_file import OffersFile
-from workflows.recording.order_recording import record_order
+from workflows.recording.order_recording import record_orders
 
 SINCE = NOW - timedelta(days=10)
 WINDOW = Window(SINCE, NOW)
@@ -261,17 +261,18 @@ def test_a_page_counts_for_nothing_when_its_commit_failed(
     recorded: list[str] = []
 
     def die_at_the_fifth(*arguments: Any, **options: Any) -> Any:
-        recorded.append(arguments[1].id)
-        if len(recorded) == 5:
+        made = real(*arguments, **options)
+        recorded.extend(order.id for order, _ in arguments[1])
+        if len(recorded) >= 5:
             raise KeyboardInterrupt("killed")
-        return real(*arguments, **options)
+        return made
 
-    real = record_order
-    monkeypatch.setattr(backfill_module, "record_order", die_at_the_fifth)
+    real = record_orders
+    monkeypatch.setattr(backfill_module, "record_orders", die_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         backfill(new)
     assert [row.order_id for row in rows(ledger, orders)] == ["4", "5", "6"]
-    monkeypatch.setattr(backfill_module, "record_order", real)
+    monkeypatch.setattr(backfill_module, "record_orders", real)
     assert counts(backfill(new)) == (6, 3, 0, 3, 0)
 
 

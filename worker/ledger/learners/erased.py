@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from worker.ledger.learners import tombstones
 from worker.ledger.learners.tombstones import BUYER
 from worker.ledger.orders.order_rows import ANNOTATIONS, content_hash
+from worker.ledger.orders.recorded_orders import RecordedOrder
 from worker.ledger.tables.runs import learners
 from worker.sources.order import Learner, Line, Order, Seat, email_key
 
@@ -56,17 +57,17 @@ class Kept:
     """The ledger holds it so, and it is as the ledger has it."""
 
 
-def as_kept(connection: Connection, order: Order, row: Row[Any] | None) -> Kept:
+def as_kept(connection: Connection, order: Order, row: RecordedOrder | None, *, has_erasures: bool = True) -> Kept:
     """An order that was read, without whom the ledger has forgotten: however it was edited, it brings nobody back.
 
     Their places hold a pseudonym, are given to nobody, and the source's own record is dropped. An order that was made
     after they were forgotten is a new relationship, and stays as it is.
 
     An unchanged record is planned as it was recorded: by the reading of the version that recorded it, and by the date
-    that was first seen. `row` is the order's own; None where there is none.
+    that was first seen. `row` is the order's own; None where there is none. `has_erasures`: somebody was forgotten.
     """
     read = content_hash(order)
-    erased = _erased(connection, order, row)
+    erased = _erased(connection, order, row) if has_erasures else None
     masked = order if erased is None else erased.without(order, _pseudonyms(row))
     hashed = read if erased is None else content_hash(masked)
     if row is None or row.version == 0:
@@ -112,7 +113,7 @@ class _Erased:
         return seat.model_copy(update={"learner": Learner(email=name), "hold": HELD, "note": ""})
 
 
-def _erased(connection: Connection, order: Order, row: Row[Any] | None) -> _Erased | None:
+def _erased(connection: Connection, order: Order, row: RecordedOrder | None) -> _Erased | None:
     if not tombstones.has_any(connection):
         return None
     places = tombstones.places_in(connection, order.source, order.id)
@@ -125,7 +126,7 @@ def _erased(connection: Connection, order: Order, row: Row[Any] | None) -> _Eras
     return _Erased(frozenset(places), frozenset(keys)) if places or keys else None
 
 
-def _pseudonyms(row: Row[Any] | None) -> dict[tuple[str, str], str]:
+def _pseudonyms(row: RecordedOrder | None) -> dict[tuple[str, str], str]:
     """The pseudonyms that stand in an order already, by their places."""
     document = {} if row is None else row.document
     found = {BUYER: document.get("buyer_email", "")}

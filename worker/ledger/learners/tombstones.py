@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from worker.ledger.keys import new_id
+from worker.ledger.orders.recorded_orders import RecordedOrder
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.erasures import erased_places, erasure_keys, erasures
 from worker.ledger.tables.runs import orders
@@ -50,7 +51,7 @@ class Tombstone:
     marks: Mapping[str, int] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
 
-    def is_older(self, order: Order, row: Row[Any] | None) -> bool:
+    def is_older(self, order: Order, row: RecordedOrder | None) -> bool:
         """Whether an order was made before this erasure; `row` is the order's own, None where there is none.
 
         By its id where the source counts in whole numbers, else by its date; one that tells neither counts as older.

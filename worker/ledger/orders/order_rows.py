@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, cast
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import Connection, Row, String, bindparam, insert, select, update
 
 from worker.ledger import leases
 from worker.ledger.keys import new_id
 from worker.ledger.pauses import is_held_back
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import has_placeholders
+from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import DeliveryState, Via
-from worker.ledger.tables.runs import deliveries, order_versions, orders
-from worker.sources.order import Order, email_key
+from worker.ledger.tables.runs import deliveries, orders
+from worker.sources.order import Order
 
 LOOK_AGAIN_SECONDS = 15.0
 """Until an order is looked at again whose last look left something, or failed."""
@@ -26,9 +26,20 @@ ANNOTATIONS = frozenset(
     | {"company"},
 )
 """What is no content of an order: it says how the order is taken, comes from another record, or is for finding it."""
-READING: Final = 3
-"""By which reading orders are recorded. Raise it whenever a source's record is read or hashed otherwise than before:
-what was recorded so far is then read again, and what that adds is a question, not news."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenDelivery:
+    """A delivery that is leased for a look at its order."""
+
+    id: str
+    via: str
+    actor: str
+    reason: str | None
+    attempts: int
+    replan: bool
+    body: dict[str, Any] | None
+    received_at: datetime
 
 
 def content_hash(order: Order) -> str:
@@ -45,8 +56,8 @@ def content_hash(order: Order) -> str:
     return hashlib.sha256(document.encode()).hexdigest()[:32]
 
 
-def insert_delivery(
-    connection: Connection,
+def new_delivery(
+    delivery_id: str,
     *,
     source: str,
     order_id: str | None,
@@ -55,80 +66,100 @@ def insert_delivery(
     now: datetime,
     state: DeliveryState = DeliveryState.RECEIVED,
     reason: str | None = None,
+    note: str | None = None,
     body: dict[str, Any] | None = None,
     duplicate: bool = False,
     replan: bool = False,
     sent: bool = False,
-) -> str:
-    """Add a delivery; returns its id. `sent`: its message goes out right after this commit."""
+    next_attempt_at: datetime | None = None,
+) -> dict[str, Any]:
+    """The row of a new delivery. `sent`: its message goes out right after this commit."""
+    return {
+        "id": delivery_id,
+        "source": source,
+        "order_id": order_id,
+        "via": via,
+        "actor": actor,
+        "state": state,
+        "reason": reason,
+        "note": note,
+        "body": body,
+        "duplicate": duplicate,
+        "replan": replan,
+        "attempts": 0,
+        "received_at": now,
+        "next_attempt_at": next_attempt_at,
+        "dispatched_at": now if sent else None,
+        "finished_at": None if state in _OPEN else now,
+    }
+
+
+def insert_delivery(connection: Connection, *, now: datetime, **values: Any) -> str:
+    """Add a delivery, with the values that `new_delivery` takes; returns its id."""
     delivery_id = new_id(now)
-    finished = state not in {DeliveryState.RECEIVED, DeliveryState.WAITING}
-    connection.execute(
-        insert(deliveries).values(
-            id=delivery_id,
-            source=source,
-            order_id=order_id,
-            via=via,
-            actor=actor,
-            state=state,
-            reason=reason,
-            body=body,
-            duplicate=duplicate,
-            replan=replan,
-            attempts=0,
-            received_at=now,
-            dispatched_at=now if sent else None,
-            finished_at=now if finished else None,
-        )
-    )
+    insert_deliveries(connection, [new_delivery(delivery_id, now=now, **values)])
     return delivery_id
+
+
+def insert_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Add deliveries."""
+    if rows:
+        connection.execute(_INSERT, list(rows))
+
+
+_OPEN = (DeliveryState.RECEIVED, DeliveryState.WAITING)
+_INSERT = insert(deliveries)
+_OF_ORDER = (deliveries.c.source == bindparam("of_source"), deliveries.c.order_id == bindparam("of_order_id"))
+_OPEN_OF_ORDER = (*_OF_ORDER, deliveries.c.state.in_(_OPEN))
+_LOCK_OPEN = (
+    select(
+        *columns_of(TakenDelivery, deliveries),
+        deliveries.c.state,
+        deliveries.c.lease_until,
+        deliveries.c.next_attempt_at,
+    )
+    .where(*_OPEN_OF_ORDER, ~is_held_back())
+    .order_by(deliveries.c.received_at, deliveries.c.id)
+    .with_for_update()
+)
+_THESE = deliveries.c.id.in_(bindparam("ids", expanding=True))
+_UPDATE_THESE = update(deliveries).where(_THESE)
+_UPDATE_HELD = _UPDATE_THESE.where(leases.is_held_by(deliveries, bindparam("of_holder", type_=String())))
+_SETTLE_REVIEWS = update(deliveries).where(*_OF_ORDER, deliveries.c.state == DeliveryState.REVIEW)
 
 
 def take_deliveries(
     connection: Connection, source: str, order_id: str, *, holder: str, now: datetime, lease_seconds: float
-) -> list[Row[Any]]:
+) -> list[TakenDelivery]:
     """Lease every open delivery of an order if at least one is due and nobody holds any: one fetch answers all.
 
     Of a paused source only what an operator asked for. The earliest comes first. Returns none when somebody else is at
     it; what arrives meanwhile stays open for the next look.
     """
-    mine = (deliveries.c.source == source, deliveries.c.order_id == order_id)
-    is_open = deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]) & ~is_held_back()
     # One statement at a time may take an order's deliveries: the first lock decides, the second sees its lease.
-    open_ones = select(deliveries).where(*mine, is_open).order_by(deliveries.c.received_at, deliveries.c.id)
-    rows = connection.execute(open_ones.with_for_update()).all()
+    rows = connection.execute(_LOCK_OPEN, {"of_source": source, "of_order_id": order_id}).all()
     held = [row for row in rows if leases.is_held(row, now)]
     due = [row for row in rows if row.next_attempt_at is None or row.next_attempt_at <= now]
     if held or not due:
         return []
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_([row.id for row in rows]))
-        .values(**leases.leased(holder, now=now, lease_seconds=lease_seconds))
-    )
-    return list(rows)
+    lease = leases.leased(holder, now=now, lease_seconds=lease_seconds)
+    connection.execute(_UPDATE_THESE, {"ids": [row.id for row in rows], **lease})
+    return [record_of(TakenDelivery, row) for row in rows]
 
 
-def lock_open_deliveries(connection: Connection, source: str, order_id: str) -> None:
+def lock_open_deliveries(connection: Connection, source: str, order_id: str) -> list[str]:
     """Lock an order's open deliveries until the transaction ends, in the order in which `take_deliveries` does.
 
-    Taken in another order, a look that ends and one that begins can wait for each other on PostgreSQL.
+    Taken in another order, a look that ends and one that begins can wait for each other on PostgreSQL. Returns those
+    that nobody has looked at yet.
     """
-    connection.execute(
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.source == source,
-            deliveries.c.order_id == order_id,
-            deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
-        )
-        .order_by(deliveries.c.received_at, deliveries.c.id)
-        .with_for_update()
-    ).all()
+    rows = connection.execute(_LOCK_OPEN, {"of_source": source, "of_order_id": order_id}).all()
+    return [row.id for row in rows if row.state == DeliveryState.RECEIVED and row.next_attempt_at is None]
 
 
 def release_deliveries(
     connection: Connection,
-    delivery_ids: list[str],
+    delivery_ids: Sequence[str],
     *,
     state: DeliveryState,
     now: datetime,
@@ -143,8 +174,11 @@ def release_deliveries(
 
     With `holder`, only those it still holds: what another has answered since stays answered.
     """
-    finished = state not in {DeliveryState.RECEIVED, DeliveryState.WAITING}
+    if not delivery_ids:
+        return
+    finished = state not in _OPEN
     values: dict[str, Any] = {
+        "ids": list(delivery_ids),
         "state": state,
         "reason": reason,
         "note": note,
@@ -157,60 +191,26 @@ def release_deliveries(
         values["body"] = None
     if duplicate is not None:
         values["duplicate"] = duplicate
-    if failed:
-        values["attempts"] = deliveries.c.attempts + 1
-    mine = update(deliveries).where(deliveries.c.id.in_(delivery_ids))
+    mine = _UPDATE_THESE
     if holder is not None:
-        mine = mine.where(leases.is_held_by(deliveries, holder))
-    connection.execute(mine.values(**values))
+        mine = _UPDATE_HELD
+        values["of_holder"] = holder
+    if failed:
+        mine = mine.values(attempts=deliveries.c.attempts + 1)
+    connection.execute(mine, values)
 
 
 def settle_reviews(connection: Connection, source: str, order_id: str, *, now: datetime) -> None:
     """An order that was found after all takes its earlier deliveries out of review."""
-    connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.source == source,
-            deliveries.c.order_id == order_id,
-            deliveries.c.state == DeliveryState.REVIEW,
-        )
-        .values(state=DeliveryState.PLANNED, reason="settled_by_source", finished_at=now)
-    )
+    settled = {"state": DeliveryState.PLANNED, "reason": "settled_by_source", "finished_at": now}
+    connection.execute(_SETTLE_REVIEWS, {"of_source": source, "of_order_id": order_id, **settled})
 
 
-def lock_order(connection: Connection, order: Order, *, fetched_at: datetime, now: datetime) -> tuple[Row[Any], bool]:
-    """Lock the order's row until the transaction ends, making it first if it is new.
-
-    Returns it and whether it was new.
-    """
-    created = insert_ignoring(
-        connection,
-        orders,
-        {
-            "source": order.source,
-            "order_id": order.id,
-            "state": "waiting",
-            "status": order.status,
-            "payment": order.payment,
-            "document": {},
-            "content_hash": "",
-            "offers_digest": "",
-            "version": 0,
-            "first_seen_at": now,
-            "fetched_at": fetched_at,
-            "updated_at": now,
-            "buyer_email": "",
-            "buyer_email_key": "",
-            "buyer_name": "",
-            "renewal": False,
-            "before_start": False,
-            "reading": READING,
-        },
-    )
-    # FOR NO KEY UPDATE: a worker that ends a run of this order holds the run and adds another, which only refers to the
-    # order. With FOR UPDATE it would wait for us while we wait for its run.
-    mine = select(orders).where(orders.c.source == order.source, orders.c.order_id == order.id)
-    return connection.execute(mine.with_for_update(key_share=True)).one(), created
+def put_off_received(connection: Connection, delivery_ids: Sequence[str], *, until: datetime) -> None:
+    """Let locked hints that nobody has taken yet wait a moment, so that a storm of them shares one fetch."""
+    if delivery_ids:
+        late = {"ids": list(delivery_ids), "next_attempt_at": until, "dispatched_at": None}
+        connection.execute(_UPDATE_THESE, late)
 
 
 def load_order(connection: Connection, source: str, order_id: str) -> Order | None:
@@ -221,120 +221,23 @@ def load_order(connection: Connection, source: str, order_id: str) -> Order | No
     return Order.model_validate(document) if document else None
 
 
-def write_content(
-    connection: Connection,
-    order: Order,
-    row: Row[Any],
-    *,
-    hashed: str,
-    fetched_at: datetime,
-    delivery_id: str | None,
-    now: datetime,
-) -> None:
-    """Record a new version of the order's content."""
-    number = row.version + 1
-    connection.execute(
-        insert(order_versions).values(
-            source=order.source,
-            order_id=order.id,
-            number=number,
-            content_hash=hashed,
-            raw=order.raw,
-            delivery_id=delivery_id,
-            seen_at=now,
-            reading=READING,
-        )
-    )
-    connection.execute(
-        update(orders)
-        .where(orders.c.source == order.source, orders.c.order_id == order.id)
-        .values(
-            status=order.status,
-            payment=order.payment,
-            buyer_email=order.buyer_email,
-            buyer_email_key=email_key(order.buyer_email),
-            buyer_name=order.buyer_name,
-            total_minor_units=order.total.minor_units if order.total else None,
-            currency=order.total.currency if order.total else None,
-            renewal=order.renewal,
-            document=order.model_dump(mode="json", exclude={"raw"}),
-            content_hash=hashed,
-            version=number,
-            reading=READING,
-            created_at=order.created_at,
-            fetched_at=fetched_at,
-            updated_at=now,
-        )
-    )
-
-
-def places_of(row: Row[Any] | None) -> frozenset[tuple[str, str]]:
-    """The places that a changed reading has added to an order, as line and seat."""
-    return frozenset() if row is None else frozenset((line, seat) for line, seat in row.read_anew or ())
-
-
-def places_document(places: Iterable[tuple[str, str]], row: Row[Any]) -> list[list[str]] | None:
-    """These places beside those of the order's row, as they are kept."""
-    return [list(place) for place in sorted({*places, *places_of(row)})] or None
-
-
-def write_annotation(connection: Connection, order: Order) -> None:
-    """Keep what another request told of an order whose own record is unchanged; it makes no new version."""
-    update_order(
-        connection,
-        order.source,
-        order.id,
-        renewal=order.renewal,
-        document=order.model_dump(mode="json", exclude={"raw"}),
-    )
-
-
-def known_rows(connection: Connection, source: str, order_ids: list[str]) -> dict[str, Row[Any]]:
-    """What a poll compares a page with, by order id: `polled_hash`, `offers_digest`, and `has_placeholders`."""
-    placeholders = has_placeholders().label("has_placeholders")
-    found = connection.execute(
-        select(orders.c.order_id, orders.c.polled_hash, orders.c.offers_digest, placeholders).where(
-            orders.c.source == source, orders.c.order_id.in_(order_ids)
-        )
-    )
-    return {row.order_id: row for row in found}
-
-
-def update_order(connection: Connection, source: str, order_id: str, **values: Any) -> None:
-    """Set columns of an order's row."""
-    connection.execute(update(orders).where(orders.c.source == source, orders.c.order_id == order_id).values(**values))
-
-
 def order_ids_seen_until(connection: Connection, source: str, until: datetime) -> list[str]:
     """The ids of the orders that were known at a moment."""
     statement = select(orders.c.order_id).where(orders.c.source == source, orders.c.first_seen_at <= until)
     return list(connection.scalars(statement))
 
 
-def was_told_of(connection: Connection, source: str, order_id: str, *, until: datetime) -> bool:
-    """Whether something arrived about an order until a moment, be it that it could not be read."""
-    mine = (deliveries.c.source == source, deliveries.c.order_id == order_id, deliveries.c.received_at <= until)
-    return bool(connection.scalar(select(exists().where(*mine))))
+def told_of(connection: Connection, source: str, order_ids: Sequence[str], *, until: datetime) -> set[str]:
+    """The orders about which something arrived until a moment, be it that it could not be read."""
+    asked = {"of_source": source, "order_ids": list(order_ids), "until": until}
+    return set(connection.scalars(_TOLD_OF, asked))
 
 
-def put_off_received(connection: Connection, source: str, order_id: str, *, until: datetime) -> None:
-    """Let the hints nobody has taken yet wait a moment, so that a storm of them shares one fetch.
-
-    One that is being taken right now is left to whoever takes it: waiting for it could be for each other.
-    """
-    open_ones = (
-        select(deliveries.c.id)
-        .where(
-            deliveries.c.source == source,
-            deliveries.c.order_id == order_id,
-            deliveries.c.state == DeliveryState.RECEIVED,
-            deliveries.c.next_attempt_at.is_(None),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    connection.execute(
-        update(deliveries).where(deliveries.c.id.in_(open_ones)).values(next_attempt_at=until, dispatched_at=None)
-    )
+_TOLD_OF = select(deliveries.c.order_id).where(
+    deliveries.c.source == bindparam("of_source"),
+    deliveries.c.order_id.in_(bindparam("order_ids", expanding=True)),
+    deliveries.c.received_at <= bindparam("until"),
+)
 
 
 def fetched_at(connection: Connection, source: str, order_id: str) -> datetime:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, Result, and_, exists, func, or_, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import parts
+from worker.ledger.sql import columns_of, parts, record_of
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
@@ -20,6 +21,27 @@ from worker.sources.subscription import Subscription
 
 _LATE_COMMIT = timedelta(minutes=10)
 """A run's end may become visible so long after the moment it bears."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSubscription:
+    """A subscription as last read; what the columns hold stands with the table."""
+
+    source: str
+    subscription_id: str
+    buyer_email_key: str
+    initial_order_id: str | None
+    document: dict[str, Any]
+    content_hash: str
+    live_at: datetime | None
+    ended_reason: str | None
+    ended_at: datetime | None
+    resumed_at: datetime | None
+    told_reason: str | None
+    fetched_at: datetime
+
+
+_READ = select(*columns_of(RecordedSubscription, subscriptions))
 
 
 def content_hash(subscription: Subscription) -> str:
@@ -41,7 +63,7 @@ def polled_hashes(connection: Connection, source: str, subscription_ids: Sequenc
 
 def lock_subscription(
     connection: Connection, subscription: Subscription, *, fetched_at: datetime, now: datetime
-) -> tuple[Row[Any], bool]:
+) -> tuple[RecordedSubscription, bool]:
     """Lock the subscription's row until the transaction ends, making it first if it is new; and whether it was."""
     created = insert_ignoring(
         connection,
@@ -65,10 +87,10 @@ def lock_subscription(
     return row, created
 
 
-def lock_row(connection: Connection, source: str, subscription_id: str) -> Row[Any] | None:
+def lock_row(connection: Connection, source: str, subscription_id: str) -> RecordedSubscription | None:
     """The subscription's row, locked until the transaction ends; None if the ledger does not know it."""
     mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
-    return connection.execute(select(subscriptions).where(*mine).with_for_update()).one_or_none()
+    return _one(connection.execute(_READ.where(*mine).with_for_update()))
 
 
 def write_content(connection: Connection, subscription: Subscription, *, hashed: str, now: datetime) -> None:
@@ -100,10 +122,10 @@ def add_order(connection: Connection, source: str, *, order_id: str, subscriptio
     insert_ignoring(connection, subscription_orders, values)
 
 
-def row_of(connection: Connection, source: str, subscription_id: str) -> Row[Any] | None:
+def row_of(connection: Connection, source: str, subscription_id: str) -> RecordedSubscription | None:
     """The subscription's row, not locked; None if the ledger does not know it."""
     mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
-    return connection.execute(select(subscriptions).where(*mine)).one_or_none()
+    return _one(connection.execute(_READ.where(*mine)))
 
 
 def _day(day: object) -> str | None:
@@ -121,19 +143,22 @@ def note_judged(connection: Connection, source: str, subscription_id: str, *, no
     update_subscription(connection, source, subscription_id, judged_at=now - _LATE_COMMIT)
 
 
-def subscription_of(connection: Connection, source: str, order_id: str) -> Row[Any] | None:
+def subscription_of(connection: Connection, source: str, order_id: str) -> RecordedSubscription | None:
     """The row of the subscription that lists this order, or that it names; None if the ledger knows none."""
-    return connection.execute(
-        select(subscriptions)
-        .join(
-            subscription_orders,
-            and_(
-                subscription_orders.c.source == subscriptions.c.source,
-                subscription_orders.c.subscription_id == subscriptions.c.subscription_id,
-            ),
-        )
-        .where(subscription_orders.c.source == source, subscription_orders.c.order_id == order_id)
-    ).one_or_none()
+    listed = _READ.join(
+        subscription_orders,
+        and_(
+            subscription_orders.c.source == subscriptions.c.source,
+            subscription_orders.c.subscription_id == subscriptions.c.subscription_id,
+        ),
+    )
+    mine = (subscription_orders.c.source == source, subscription_orders.c.order_id == order_id)
+    return _one(connection.execute(listed.where(*mine)))
+
+
+def _one(found: Result[Any]) -> RecordedSubscription | None:
+    row = found.one_or_none()
+    return None if row is None else record_of(RecordedSubscription, row)
 
 
 def initial_order_of(connection: Connection, source: str, subscription_id: str) -> str | None:
@@ -143,17 +168,18 @@ def initial_order_of(connection: Connection, source: str, subscription_id: str) 
     return found
 
 
-def subscriptions_of_buyer(connection: Connection, source: str, email: str, product_id: str) -> list[Row[Any]]:
-    """The rows of a buyer's subscriptions to a product."""
-    return list(
-        connection.execute(
-            select(subscriptions).where(
-                subscriptions.c.source == source,
-                subscriptions.c.buyer_email_key == email_key(email),
-                subscriptions.c.product_id == product_id,
-            )
+def subscriptions_of_buyer(
+    connection: Connection, source: str, email: str, product_id: str
+) -> list[RecordedSubscription]:
+    """A buyer's subscriptions to a product."""
+    found = connection.execute(
+        _READ.where(
+            subscriptions.c.source == source,
+            subscriptions.c.buyer_email_key == email_key(email),
+            subscriptions.c.product_id == product_id,
         )
     )
+    return [record_of(RecordedSubscription, row) for row in found]
 
 
 def orders_of(connection: Connection, source: str, subscription_id: str) -> list[str]:

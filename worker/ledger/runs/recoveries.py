@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
@@ -64,35 +64,38 @@ def add(
 
 def read_all(connection: Connection) -> list[Recovery]:
     """Every recovery, the first first."""
-    found = connection.execute(select(recoveries).order_by(recoveries.c.recovered_at))
-    return [record_of(Recovery, row) for row in found]
+    return [record_of(Recovery, row) for row in connection.execute(_ALL)]
+
+
+_ALL = select(recoveries).order_by(recoveries.c.recovered_at)
+
+
+class PlannedRun(Protocol):
+    """What is asked of a run that was just added."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def order_id(self) -> str | None: ...
+    @property
+    def completion_id(self) -> str | None: ...
+    @property
+    def step_names(self) -> Sequence[str]: ...
 
 
 def doubt_planned(
-    connection: Connection,
-    run_id: str,
-    *,
-    key: str,
-    step_names: Sequence[str],
-    source: str,
-    order_id: str | None,
-    completion_id: str | None,
-    now: datetime,
+    connection: Connection, found: Sequence[Recovery], run_id: str, run: PlannedRun, *, now: datetime
 ) -> None:
-    """Doubt a run that was just added, if what it is about was there before a recovery.
-
-    One statement where the ledger was never recovered.
-    """
-    found = read_all(connection)
-    if not found:
-        return
-    made_at = _made_at(connection, source, order_id, completion_id)
+    """Doubt a run that was just added, if what it is about was there before one of the recoveries that were found."""
+    made_at = _made_at(connection, run.source, run.order_id, run.completion_id)
     mine = [each for each in found if made_at is None or made_at < each.recovered_at + SOURCE_MARGIN]
-    asked = {name for each in mine for name in each.steps}.intersection(step_names)
+    asked = {name for each in mine for name in each.steps}.intersection(run.step_names)
     if asked:
         doubt(
             connection,
-            [ForgottenCall(run_id, key, step) for step in sorted(asked)],
+            [ForgottenCall(run_id, run.key, step) for step in sorted(asked)],
             sent_at=min(each.copied_at for each in mine),
             settled_at=max(each.settled_at for each in mine),
             now=now,

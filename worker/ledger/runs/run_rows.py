@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import Update
 from worker.errors import NotInLedgerError
 from worker.ledger.keys import new_id
 from worker.ledger.runs import recoveries
-from worker.ledger.sql import record_of
+from worker.ledger.sql import parts, record_of
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import Run, learners, runs, steps
 from worker.sources.order import Learner, email_key
@@ -29,47 +29,77 @@ def load_run(connection: Connection, run_id: str, *, for_update: bool = False) -
     return record_of(Run, row)
 
 
+def runs_of_orders(
+    connection: Connection, source: str, order_ids: Sequence[str], workflows: Sequence[str]
+) -> list[Run]:
+    """The runs of these orders that are of one of these workflows."""
+    asked = {"of_source": source, "order_ids": list(order_ids), "workflows": list(workflows)}
+    return [record_of(Run, row) for row in connection.execute(_OF_ORDERS, asked)]
+
+
+_OF_ORDERS = select(runs).where(
+    runs.c.source == bindparam("of_source"),
+    runs.c.order_id.in_(bindparam("order_ids", expanding=True)),
+    runs.c.workflow.in_(bindparam("workflows", expanding=True)),
+)
+
+
 def insert_ignoring(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless its key is taken; True if it was inserted. Two at once: one wins, neither fails."""
+    return bool(insert_new(connection, table, [values]))
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """The same for several rows of the same columns; the primary keys of those that were inserted."""
     quote = connection.dialect.identifier_preparer.quote
-    statement = _insert_ignoring(table, tuple(values), quote)
-    # Asked for by RETURNING: drivers differ in the row count they give for an insert.
-    return connection.execute(statement, values).first() is not None
+    inserted: set[tuple[Any, ...]] = set()
+    for some in parts(rows):
+        statement = _insert_new(table, tuple(some[0]), len(some), quote)
+        values = {f"{name}_{place}": value for place, row in enumerate(some) for name, value in row.items()}
+        # Asked for by RETURNING: drivers differ in the row count they give for an insert.
+        inserted.update(tuple(each) for each in connection.execute(statement, values))
+    return inserted
 
 
-@lru_cache(maxsize=64)
-def _insert_ignoring(table: Table, names: tuple[str, ...], quote: Callable[[str], str]) -> TextClause:
+@lru_cache(maxsize=128)
+def _insert_new(table: Table, names: tuple[str, ...], count: int, quote: Callable[[str], str]) -> TextClause:
     """The same words on both databases. SQLAlchemy's own `on_conflict_do_nothing` is compiled anew at each use."""
     columns = ", ".join(quote(name) for name in names)
-    places = ", ".join(f":{name}" for name in names)
+    rows = ", ".join("(" + ", ".join(f":{name}_{place}" for name in names) + ")" for place in range(count))
     keys = ", ".join(quote(column.name) for column in table.primary_key.columns)
-    statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING RETURNING {keys}"  # noqa: S608  (names of our own tables)
-    return text(statement).bindparams(*(bindparam(name, type_=table.c[name].type) for name in names))
+    statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING RETURNING {keys}"  # noqa: S608  (names of our own tables)
+    types = (bindparam(f"{name}_{place}", type_=table.c[name].type) for name in names for place in range(count))
+    return text(statement).bindparams(*types)
 
 
-def lane_of(connection: Connection, learner: Learner | None, *, run_id: str, now: datetime) -> str:
-    """The lane of a learner's runs: the learner's own id. A run without a learner has a lane of its own."""
-    if learner is None:
-        return run_id
-    key = email_key(learner.email)
-    found = connection.scalar(select(learners.c.id).where(learners.c.email_key == key))
-    if found is not None:
-        return str(found)
-    insert_ignoring(connection, learners, {"id": new_id(now), "email": learner.email, "email_key": key})
-    return str(connection.scalar(select(learners.c.id).where(learners.c.email_key == key)))
+def lanes_of(connection: Connection, people: Iterable[Learner], *, now: datetime) -> dict[str, str]:
+    """The lanes of these learners' runs, by the learner's key: the learner's own id, whose row is made if it is new.
+
+    Always in one order, so that two transactions never wait for each other.
+    """
+    by_key = {email_key(learner.email): learner for learner in people}
+    if not by_key:
+        return {}
+    rows = [{"id": new_id(now), "email": by_key[key].email, "email_key": key} for key in sorted(by_key)]
+    made = insert_new(connection, learners, rows)
+    lanes = {row["email_key"]: row["id"] for row in rows if (row["id"],) in made}
+    for some in parts(sorted(by_key.keys() - lanes.keys())):
+        lanes |= {row.email_key: row.id for row in connection.execute(_LANES, {"keys": some})}
+    return lanes
 
 
 def add_learners(connection: Connection, people: Iterable[Learner], *, now: datetime, lock: bool = False) -> None:
-    """Make sure of several learners' rows, always in one order, so that two transactions never wait for each other.
+    """Make sure of several learners' rows, as `lanes_of`.
 
     `lock` keeps them from others that ask for that too, until the transaction ends.
     """
-    by_key = {email_key(learner.email): learner for learner in people}
-    for _, learner in sorted(by_key.items()):
-        lane_of(connection, learner, run_id="", now=now)
-    if lock:
-        mine = select(learners.c.id).where(learners.c.email_key.in_(sorted(by_key))).order_by(learners.c.email_key)
-        connection.execute(mine.with_for_update(key_share=True)).all()
+    keys = sorted(lanes_of(connection, people, now=now))
+    if lock and keys:
+        connection.execute(_LOCK_LEARNERS, {"keys": keys}).all()
+
+
+_LANES = select(learners.c.id, learners.c.email_key).where(learners.c.email_key.in_(bindparam("keys", expanding=True)))
+_LOCK_LEARNERS = _LANES.order_by(learners.c.email_key).with_for_update(key_share=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,57 +129,59 @@ _PLANNED = tuple(each.name for each in fields(NewRun) if each.name not in {"lear
 
 
 def insert_run(connection: Connection, run: NewRun, *, now: datetime) -> str | None:
-    """Add a run with its steps; returns its id, or None when its key is taken already (then nothing is written).
+    """As `insert_runs`, for one."""
+    return insert_runs(connection, [run], now=now)[0]
 
-    Where the ledger was restored from a copy, what the run may have done since then is asked about before it is sent.
+
+def insert_runs(connection: Connection, new: Sequence[NewRun], *, now: datetime) -> list[str | None]:
+    """Add runs with their steps; the id of each, or None where its key is taken already (then nothing is written).
+
+    Where the ledger was restored from a copy, what a run may have done since then is asked about before it is sent.
     """
-    run_id = new_id(now)
+    lanes = lanes_of(connection, [run.learner for run in new if run.learner is not None], now=now)
+    ids = [new_id(now) for _ in new]
+    rows = [_row_of(run, run_id, lanes, now=now) for run, run_id in zip(new, ids, strict=True)]
+    inserted = insert_new(connection, runs, rows)
+    made = [(run, run_id) for run, run_id in zip(new, ids, strict=True) if (run_id,) in inserted]
+    insert_steps(connection, {run_id: run.step_names for run, run_id in made})
+    # Read after the runs were added: a recovery that was under way has shut this out until its commit.
+    recovered = recoveries.read_all(connection) if any(run.step_names for run, _ in made) else []
+    for run, run_id in made:
+        if run.step_names and recovered:
+            recoveries.doubt_planned(connection, recovered, run_id, run, now=now)
+    return [run_id if (run_id,) in inserted else None for run_id in ids]
+
+
+def _row_of(run: NewRun, run_id: str, lanes: dict[str, str], *, now: datetime) -> dict[str, Any]:
     learner = run.learner
-    inserted = insert_ignoring(
-        connection,
-        runs,
-        {name: getattr(run, name) for name in _PLANNED}
-        | {
-            "id": run_id,
-            "email": learner.email if learner else None,
-            "email_key": email_key(learner.email) if learner else None,
-            "learner": learner.model_dump(mode="json") if learner else None,
-            "lane": lane_of(connection, learner, run_id=run_id, now=now),
-            "generation": 0,
-            "fence": 0,
-            "dispatches": 0,
-            "next_attempt_at": now if run.state is RunState.PENDING else None,
-            "created_at": now,
-            "updated_at": now,
-        },
-    )
-    if not inserted:
-        return None
-    insert_steps(connection, run_id, run.step_names)
-    if run.step_names:
-        recoveries.doubt_planned(
-            connection,
-            run_id,
-            key=run.key,
-            step_names=run.step_names,
-            source=run.source,
-            order_id=run.order_id,
-            completion_id=run.completion_id,
-            now=now,
-        )
-    return run_id
+    key = None if learner is None else email_key(learner.email)
+    return {name: getattr(run, name) for name in _PLANNED} | {
+        "id": run_id,
+        "email": learner.email if learner else None,
+        "email_key": key,
+        "learner": learner.model_dump(mode="json") if learner else None,
+        "lane": run_id if key is None else lanes[key],  # a run without a learner has a lane of its own
+        "generation": 0,
+        "fence": 0,
+        "dispatches": 0,
+        "next_attempt_at": now if run.state is RunState.PENDING else None,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
-def insert_steps(connection: Connection, run_id: str, step_names: Sequence[str]) -> None:
-    """Add a run's steps, none of them done."""
-    if step_names:
-        connection.execute(
-            insert(steps),
-            [
-                {"run_id": run_id, "position": position, "name": name, "state": "pending", "counted": 0}
-                for position, name in enumerate(step_names)
-            ],
-        )
+def insert_steps(connection: Connection, names: Mapping[str, Sequence[str]]) -> None:
+    """Add runs' steps, by the run's id, none of them done."""
+    rows = [
+        {"run_id": run_id, "position": position, "name": name, "state": StepState.PENDING, "counted": 0}
+        for run_id, step_names in names.items()
+        for position, name in enumerate(step_names)
+    ]
+    if rows:
+        connection.execute(_INSERT_STEPS, rows)
+
+
+_INSERT_STEPS = insert(steps)
 
 
 def reset_steps(connection: Connection, run_id: str, step_names: Sequence[str] | None = None) -> None:
@@ -173,12 +205,12 @@ def change_learner(
     connection: Connection, run_id: str, learner: Learner, *, state: RunState | None, now: datetime
 ) -> bool:
     """Give a run another learner, their lane, and its steps anew; False where it is not in `state` any more."""
-    lane = lane_of(connection, learner, run_id=run_id, now=now)
+    lanes = lanes_of(connection, [learner], now=now)
     statement = _as_it_was(run_id, state).values(
         learner=learner.model_dump(mode="json"),
         email=learner.email,
         email_key=email_key(learner.email),
-        lane=lane,
+        lane=lanes[email_key(learner.email)],
         updated_at=now,
     )
     if connection.execute(statement).rowcount == 0:
@@ -201,7 +233,7 @@ def change_grant(
     if connection.execute(statement).rowcount == 0:
         return False
     connection.execute(steps.delete().where(steps.c.run_id == run_id))
-    insert_steps(connection, run_id, step_names)
+    insert_steps(connection, {run_id: step_names})
     return True
 
 

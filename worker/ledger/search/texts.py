@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, column, func, or_, select, table, text, true
+from sqlalchemy import ColumnElement, Connection, bindparam, column, func, or_, select, table, text, true
 
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.runs.run_rows import insert_new
 from worker.ledger.search.index import INDEX, has_index, match_of
 from worker.ledger.sql import parts
 from worker.ledger.tables.runs import orders, runs
@@ -22,13 +22,19 @@ _TRIGRAM: Final = re.compile(r"[a-z0-9]{3}|^ [a-z0-9]{2}")
 
 
 def write_search_text(connection: Connection, source: str, record_id: str) -> None:
-    """Write what an order, or a completion, is found by, from what the ledger now holds of it. Safe to repeat."""
-    [row] = _rows(connection, source, [record_id])
-    if insert_ignoring(connection, search_texts, row):
+    """As `write_search_texts`, for one."""
+    write_search_texts(connection, source, [record_id])
+
+
+def write_search_texts(connection: Connection, source: str, record_ids: Sequence[str]) -> None:
+    """Write what orders, or completions, are found by, from what the ledger now holds of them. Safe to repeat."""
+    rows = _rows(connection, source, sorted(set(record_ids)))
+    if len(insert_new(connection, search_texts, rows)) == len(rows):
         return
-    known = (search_texts.c.source == source, search_texts.c.record_id == record_id)
-    is_other = search_texts.c.text != row["text"]
-    connection.execute(search_texts.update().where(*known, is_other).values(text=row["text"]))
+    known = (search_texts.c.source == bindparam("of_source"), search_texts.c.record_id == bindparam("of_record_id"))
+    changed = search_texts.update().where(*known, search_texts.c.text != bindparam("new_text"))
+    now = [{"of_source": source, "of_record_id": row["record_id"], "new_text": row["text"]} for row in rows]
+    connection.execute(changed.values(text=bindparam("new_text")), now)
 
 
 def fill(connection: Connection) -> None:

@@ -83,7 +83,7 @@ class OrderRecord(SQLModel, table=True):
     version: int = 0
     reading: int | None = None
     """Which reading of the source's record its content and hashes are from:
-    `worker.ledger.orders.order_rows.READING`. None: of before readings were numbered."""
+    `worker.ledger.orders.recorded_orders.READING`. None: of before readings were numbered."""
     read_anew: list[list[str]] | None = Field(default=None, sa_column=json_column(nullable=True))
     """The places, as line and seat, that only a changed reading has given it: their seats are a question."""
     before_start: bool = False

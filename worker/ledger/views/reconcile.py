@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from worker.ledger.keys import is_among
-from worker.ledger.sql import has_placeholders, parts, record_of
+from worker.ledger.sql import parts, record_of
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
-from worker.ledger.tables.runs import Cursor, Run, attempts, cursors, deliveries, events, orders, runs
+from worker.ledger.tables.runs import Run, attempts, cursors, deliveries, events, orders, runs
 
 FINDING = "reconcile_finding"
 """The kind of the events that findings are kept as."""
@@ -35,18 +35,6 @@ class Intent:
     generation: int
     result_id: str | None
     """The effect it is known to have had."""
-
-
-def known_content(connection: Connection, source: str, order_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """What the ledger holds of these orders, by order id: all of `orders` but the document, and `has_placeholders`."""
-    columns = [column for column in orders.c if column.name != "document"]
-    found: dict[str, Row[Any]] = {}
-    for some in parts(order_ids):
-        statement = select(*columns, has_placeholders().label("has_placeholders")).where(
-            orders.c.source == source, orders.c.order_id.in_(some)
-        )
-        found |= {row.order_id: row for row in connection.execute(statement)}
-    return found
 
 
 def orders_in_hand(connection: Connection, source: str, order_ids: Sequence[str]) -> set[str]:
@@ -192,12 +180,6 @@ def keys_in_use(connection: Connection, keys: Collection[str]) -> set[str]:
     for some in parts(sorted(keys)):
         found |= set(connection.scalars(select(runs.c.key).where(runs.c.key.in_(some))))
     return found
-
-
-def cursor_of(connection: Connection, source: str) -> Cursor | None:
-    """The source's cursor, None before its first contact."""
-    row = connection.execute(select(cursors).where(cursors.c.source == source)).one_or_none()
-    return None if row is None else record_of(Cursor, row)
 
 
 def findings_since(connection: Connection, since: datetime) -> set[str]:

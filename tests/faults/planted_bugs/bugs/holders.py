@@ -136,8 +136,8 @@ HOLDERS = (
         "a lane for each run",
         "Nothing keeps the runs of one learner apart.",
         "worker/ledger/runs/run_rows.py",
-        "        return str(found)\n",
-        "        return run_id\n",
+        '"lane": run_id if key is None else lanes[key]',
+        '"lane": run_id',
         ByTest(
             "tests/faults/effects/test_lanes.py"
             "::test_bundle_is_two_runs_of_one_lane_when_an_offer_has_two_grants[sqlite]"

@@ -26,8 +26,8 @@ ORDERS = (
         "delivery acknowledged before the order",
         "A hint counts as planned from the moment it is taken: a worker that dies then has lost it.",
         _ORDER_ROWS,
-        "        .values(**leases.leased(holder, now=now, lease_seconds=lease_seconds))\n",
-        "        .values(state=DeliveryState.PLANNED, finished_at=now)\n",
+        "    lease = leases.leased(holder, now=now, lease_seconds=lease_seconds)\n",
+        '    lease = {"state": DeliveryState.PLANNED, "finished_at": now}\n',
         Simulated(),
     ),
     Bug(

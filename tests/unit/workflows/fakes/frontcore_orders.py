@@ -100,7 +100,7 @@ class Operator:
             seen_before=True,
             paid_before=order.payment is Payment.PAID,
             before_start=self.last.before_start,
-            paid_total_before=refunds._paid_total(order.payment, order.status, order.total),
+            paid_total_before=refunds.paid_total(order.payment, order.status, order.total),
         )
         assert plan(order, self.rules, self.runs, self.seen).actions == ()
         return self.states

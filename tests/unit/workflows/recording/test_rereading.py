@@ -21,7 +21,8 @@ from tests.unit.workflows.fakes.storefront import (
     run_of,
     states,
 )
-from worker.ledger.orders.order_rows import READING, content_hash
+from worker.ledger.orders.order_rows import content_hash
+from worker.ledger.orders.recorded_orders import READING
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import order_versions, orders, runs
 from worker.sources.order import Line, Money, Order, Payment, Product, Seat

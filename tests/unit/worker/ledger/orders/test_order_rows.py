@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.unit.workflows.fakes.storefront import NOW, a_line, an_order, put_run, record, rows
 from worker.ledger.orders import order_rows
+from worker.ledger.orders.recorded_orders import known_orders, lock_orders, reserve_orders
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.ledger.tables.runs import deliveries, order_versions, orders
@@ -83,19 +84,21 @@ def test_only_hints_nobody_took_are_put_off(ledger: Ledger) -> None:
     release(ledger, waiting, DeliveryState.WAITING, next_attempt_at=NOW)
     other = insert(ledger, order_id="1110")
     with ledger.write() as connection:
-        order_rows.put_off_received(connection, "studiocart", "1109", until=NOW + timedelta(seconds=1))
+        unseen = order_rows.lock_open_deliveries(connection, "studiocart", "1109")
+        order_rows.put_off_received(connection, unseen, until=NOW + timedelta(seconds=1))
     found = {row.id: row.next_attempt_at for row in rows(ledger, deliveries)}
     assert found == {fresh: NOW + timedelta(seconds=1), waiting: NOW, other: None}
 
 
-def test_order_is_new_only_the_first_time_it_is_locked(ledger: Ledger) -> None:
-    with ledger.write() as connection:
-        row, created = order_rows.lock_order(connection, an_order(), fetched_at=NOW, now=NOW)
-        assert (created, row.version, row.content_hash) == (True, 0, "")
-        assert order_rows.load_order(connection, "studiocart", "1109") is None
-        _, created = order_rows.lock_order(connection, an_order(), fetched_at=NOW, now=NOW)
-        assert created is False
-        assert order_rows.fetched_at(connection, "studiocart", "1109") == NOW
+def test_reserved_order_has_no_content_until_it_is_recorded(ledger: Ledger) -> None:
+    for version in (0, 1):
+        with ledger.write() as connection:
+            reserve_orders(connection, [(an_order(), NOW)], now=NOW)
+            found = lock_orders(connection, "studiocart", ["1109", "1110"])
+            assert {order_id: each.version for order_id, each in found.items()} == {"1109": version}
+            assert (order_rows.load_order(connection, "studiocart", "1109") is None) == (version == 0)
+            assert order_rows.fetched_at(connection, "studiocart", "1109") == NOW
+        record(ledger, an_order())
 
 
 def test_versions_are_only_added_to(ledger: Ledger) -> None:
@@ -119,8 +122,8 @@ def test_poll_compares_with_what_is_known(ledger: Ledger) -> None:
     record(ledger, an_order("1111", lines=[a_line("1130")]))
     put_run(ledger, "1111/1130/buyer/unmapped", RunState.SUCCEEDED)
     with ledger.read() as connection:
-        found = order_rows.known_rows(connection, "studiocart", ["1109", "1110", "1111", "1112"])
-        assert order_rows.known_rows(connection, "frontcore", ["1109"]) == {}
+        found = known_orders(connection, "studiocart", ["1109", "1110", "1111", "1112"])
+        assert known_orders(connection, "frontcore", ["1109"]) == {}
     assert {order_id: bool(row.has_placeholders) for order_id, row in found.items()} == {
         "1109": False,
         "1110": True,

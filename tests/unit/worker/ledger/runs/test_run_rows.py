@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows
-from worker.ledger.runs.run_rows import NewRun, insert_ignoring, insert_run, insert_steps, lane_of
+from worker.ledger.runs.run_rows import NewRun, insert_ignoring, insert_run, insert_steps, lanes_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import learners, pauses, runs, steps
@@ -74,16 +74,17 @@ def test_row_is_inserted_only_when_its_key_is_free(ledger: Ledger) -> None:
 
 def test_lane_is_the_learners_however_the_email_is_written(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        lane = lane_of(connection, JANE, run_id="r1", now=NOW)
+        lanes = lanes_of(connection, [JANE], now=NOW)
         shouted = JANE.model_copy(update={"email": " JANE@EXAMPLE.TEST "})
-        assert lane_of(connection, shouted, run_id="r2", now=NOW) == lane
-        assert lane_of(connection, None, run_id="r3", now=NOW) == "r3"
+        assert lanes_of(connection, [shouted], now=NOW) == lanes
         other = JANE.model_copy(update={"email": "jane+1@example.test"})
-        assert lane_of(connection, other, run_id="r4", now=NOW) != lane
+        both = lanes_of(connection, [other, JANE], now=NOW)
+        assert both.items() > lanes.items()
+        assert len(set(both.values())) == 2
     assert {row.email_key for row in rows(ledger, learners)} == {"jane@example.test", "jane+1@example.test"}
 
 
 def test_no_steps_are_added_when_there_are_none(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        insert_steps(connection, "none", [])
+        insert_steps(connection, {"none": []})
     assert rows(ledger, steps) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.storefront import JOHN, NOW, an_order, put_run, record, rows, run_of
@@ -17,8 +17,10 @@ from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import change_grant, change_learner
 from worker.ledger.runs.transitions import Ending, SeenRun
 from worker.ledger.session import Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.states import RUN_TRANSITIONS, Actor, RunState, StepState
-from worker.ledger.tables.runs import steps
+from worker.ledger.tables.runs import Run, steps
+from workflows.planning.model import KnownRun
 from workflows.recording.known_runs import known_run
 
 ROOT = Path(__file__).parents[5]
@@ -128,6 +130,10 @@ TRANSITIONS: dict[str, tuple[Transition, dict[str, Any], frozenset[RunState]]] =
 }
 
 
+def as_known(row: Row[Any], *, effect_open: bool = False) -> KnownRun:
+    return known_run(record_of(Run, row), effect_open=effect_open)
+
+
 @pytest.mark.parametrize("state", RunState)
 @pytest.mark.parametrize("name", TRANSITIONS)
 def test_columns_go_with_the_state_when_a_run_is_moved(ledger: Ledger, name: str, state: RunState) -> None:
@@ -136,10 +142,10 @@ def test_columns_go_with_the_state_when_a_run_is_moved(ledger: Ledger, name: str
     before = run_of(ledger, SEAT)
     if state not in allowed and name != "recover":
         with pytest.raises(IllegalTransitionError), ledger.write() as connection:
-            move(connection, known_run(before, effect_open=False))
+            move(connection, as_known(before))
         return
     with ledger.write() as connection:
-        moved = move(connection, known_run(before, effect_open=False))
+        moved = move(connection, as_known(before))
     row = run_of(ledger, SEAT)
     if state not in allowed:
         assert not moved
@@ -159,7 +165,7 @@ def test_nothing_is_moved_when_the_run_is_not_what_was_seen(ledger: Ledger, name
     move, _, allowed = TRANSITIONS[name]
     seen = min(allowed - {RunState.SUCCEEDED, RunState.PENDING})
     put_run(ledger, SEAT, seen)
-    known = known_run(run_of(ledger, SEAT), effect_open=False)
+    known = as_known(run_of(ledger, SEAT))
     put_run(ledger, SEAT, **({"state": seen} | changed))
     before = run_of(ledger, SEAT)
     if name == "adopt" and "fence" in changed:
@@ -175,7 +181,7 @@ def test_attempts_are_to_be_had_again_when_a_run_starts_anew(ledger: Ledger, nam
     with ledger.write() as connection:
         connection.execute(steps.update().values(counted=4))
         connection.execute(steps.update().where(steps.c.position == 1).values(state=StepState.DONE))
-        assert TRANSITIONS[name][0](connection, known_run(run_of(ledger, SEAT), effect_open=False))
+        assert TRANSITIONS[name][0](connection, as_known(run_of(ledger, SEAT)))
     found = sorted(rows(ledger, steps), key=lambda step: step.position)
     assert [step.counted for step in found] == counted
     assert found[1].state == StepState.DONE
@@ -183,7 +189,7 @@ def test_attempts_are_to_be_had_again_when_a_run_starts_anew(ledger: Ledger, nam
 
 def test_cancellation_is_asked_for_and_withdrawn_without_a_transition(ledger: Ledger) -> None:
     put_run(ledger, SEAT, RunState.WAITING)
-    known = known_run(run_of(ledger, SEAT), effect_open=True)
+    known = as_known(run_of(ledger, SEAT), effect_open=True)
     for reason in ("refunded_by_source", None):
         with ledger.write() as connection:
             assert transitions.request_cancel(connection, known, reason, now=LATER)
@@ -279,7 +285,10 @@ def test_run_states_have_one_writer() -> None:
 
 def test_runs_are_inserted_in_one_place() -> None:
     inserters = {
-        name for name, tree in product() for verb in ("insert", "insert_ignoring", "merge") if any(calls(tree, verb))
+        name
+        for name, tree in product()
+        for verb in ("insert", "insert_new", "insert_ignoring", "merge")
+        if any(calls(tree, verb))
     }
     assert inserters == {INSERTER}
 

@@ -12,6 +12,7 @@ from tests.unit.worker.ledger.rows import (
     ledger_in_memory,
     minutes_ago,
 )
+from worker.ledger.orders.recorded_orders import known_orders
 from worker.ledger.views import reconcile as books
 from worker.ledger.views.listing import status
 
@@ -54,4 +55,4 @@ def test_the_state_of_the_whole_tells_it_by_source_when_webhooks_are_expected() 
 def test_many_values_are_asked_for_in_parts_when_they_are_too_many_for_one_statement() -> None:
     with ledger_in_memory() as connection:
         add_order(connection, "777", at=NOW)
-        assert set(books.known_content(connection, "studiocart", [str(number) for number in range(1200)])) == {"777"}
+        assert set(known_orders(connection, "studiocart", [str(number) for number in range(1200)])) == {"777"}

@@ -1,0 +1,154 @@
+"""What planning needs to know of one order besides the offers: its content as it may be kept, its runs, its situation.
+
+Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from worker.ledger.learners.erased import Kept, as_kept
+from worker.ledger.orders.named_seats import named_in
+from worker.ledger.orders.order_facts import OrderFacts
+from worker.ledger.orders.people import AddressUse
+from worker.ledger.orders.recorded_orders import RecordedOrder, unknown_order
+from worker.ledger.orders.source_cursors import SourceCursor
+from worker.sources.order import Order
+from workflows.planning import planner, unproven
+from workflows.planning.line_keys import line_keys
+from workflows.planning.model import KnownRun, Plan, Situation, Standing
+from workflows.planning.offers import Offers
+from workflows.recording.look import Look
+from workflows.recording.named_seats import Named, with_named_seats
+from workflows.recording.planned_lines import planned_lines
+from workflows.recording.rereading import Reread, reading_of
+from workflows.recording.shared_addresses import with_owned_addresses
+from workflows.recording.situation import situation_of
+from workflows.recording.subscription_status import SubscriptionRules, has_no_subscription, placed
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the ledger holds beside the orders that are planned together."""
+
+    cursor: SourceCursor | None
+    facts: OrderFacts
+    swept: frozenset[str]
+    """Those that the first sweep, which is complete, had not come by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanningInput:
+    """One order, with all that planning takes into account."""
+
+    order: Order
+    look: Look
+    row: RecordedOrder
+    is_new: bool
+    """The ledger has no row of it."""
+    kept: Kept
+    read_anew: list[list[str]] | None
+    standing: Standing | None
+    existing: list[KnownRun]
+    situation: Situation
+    ask_at: datetime | None
+    """When an unproven payment is asked about."""
+    named: Named
+
+    @property
+    def is_changed(self) -> bool:
+        """The order's content is new to the ledger."""
+        return not self.kept.is_unchanged
+
+    @property
+    def is_stale(self) -> bool:
+        """Newer content was recorded before."""
+        return self.is_changed and self.row.version > 0 and self.look.fetched_at < self.row.fetched_at
+
+    @property
+    def is_of_other_company(self) -> bool:
+        """Another request tells of another company than before: the order is found by it."""
+        return bool(self.order.company != self.row.document.get("company", ""))
+
+    def plan(self, offers: Offers, uses: Mapping[str, Sequence[AddressUse]]) -> Plan:
+        """Plan it, by these offers and whose its learners' addresses are."""
+        order = with_owned_addresses(self.named.order, uses, accepted=self.look.accepted | self.named.places)
+        return planner.plan(order, offers, self.existing, self.situation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputReader:
+    """Reads what planning needs, in the caller's transaction. `reread`: as for `record_orders`."""
+
+    connection: Connection
+    now: datetime
+    start_at: datetime | None
+    """As configured for the source."""
+    rules: SubscriptionRules
+    reread: Reread | None = None
+
+    def read(
+        self, order: Order, look: Look, row: RecordedOrder | None, existing: list[KnownRun], around: Surroundings
+    ) -> PlanningInput:
+        """What planning needs of an order whose row, None where it has none, and runs are these."""
+        is_new = row is None
+        row = row or unknown_order(order, fetched_at=look.fetched_at, now=self.now)
+        kept = as_kept(self.connection, order, row, has_erasures=around.facts.has_erasures)
+        order, places = self._reading(kept, row)
+        order, standing = self._placed(order, look, row, around.facts)
+        situation = situation_of(
+            order,
+            row=row,
+            cursor=around.cursor,
+            look=look,
+            configured_start_at=self.start_at,
+            is_swept=order.id in around.swept,
+            standing=standing,
+        )
+        ask_at = unproven.asked_at(order, first_seen_at=row.first_seen_at, start_at=situation.start_at)
+        situation = replace(
+            situation,
+            read_anew=frozenset((line, seat) for line, seat in places or ()).difference(look.accepted),
+            payment_overdue=ask_at is not None and ask_at <= self.now,
+            planned_lines=planned_lines(self.connection, order, existing),
+        )
+        return PlanningInput(
+            order=order,
+            look=look,
+            row=row,
+            is_new=is_new,
+            kept=kept,
+            read_anew=places,
+            standing=standing,
+            existing=existing,
+            situation=situation,
+            ask_at=ask_at,
+            named=self._named(order, look, existing, situation, around.facts),
+        )
+
+    def _reading(self, kept: Kept, row: RecordedOrder) -> tuple[Order, list[list[str]] | None]:
+        """The order as its reading is to be taken, and the places that only a reading gives."""
+        if not kept.is_unchanged and row.version > 0 and self.reread is not None:
+            reading = reading_of(self.connection, kept.order, row, self.reread)
+            if reading is not None:
+                return reading.order, row.places_with(reading.anew)
+        return kept.order, row.places_with(())
+
+    def _placed(self, order: Order, look: Look, row: RecordedOrder, facts: OrderFacts) -> tuple[Order, Standing | None]:
+        if has_no_subscription(order) and not facts.has_subscriptions:
+            return order, None
+        seen_at = row.first_seen_at
+        return placed(self.connection, order, first_seen_at=seen_at, rules=self.rules, now=self.now, replan=look.replan)
+
+    def _named(
+        self, order: Order, look: Look, existing: list[KnownRun], situation: Situation, facts: OrderFacts
+    ) -> Named:
+        """The order with whom the operator gave its seats to."""
+        known = named_in(self.connection, order.source, order.id) if facts.has_named_seats else []
+        if not known and not look.named:
+            return Named(order)
+        return with_named_seats(order, known, look.named, line_keys(order, existing, situation.planned_lines))
