@@ -40,7 +40,7 @@ MEMBERS = {
     "runs list": RUN,
     "runs show RUN": f"{RUN} learner delivery_id cancel_reason lease_holder lease_until lane_shut_until steps events",
     "orders list": ORDER,
-    "orders show studiocart/1109": f"{ORDER} subscription lines versions runs deliveries events",
+    "orders show studiocart/1109": f"{ORDER} subscription lines versions runs deliveries notes events",
     "deliveries list": DELIVERY,
     "deliveries show DELIVERY": f"{DELIVERY} order run_ids events",
     "completions list": COMPLETION,
@@ -48,7 +48,7 @@ MEMBERS = {
     "status": STATUS,
     "why studiocart/1109": "subject answer action actions tone orders runs timeline omitted",
     "offers check": "file ok problems",
-    "check": "ok verdict findings warnings",
+    "check": "ok verdict findings warnings setup",
 }
 NESTED = {
     "runs show RUN": {

@@ -98,3 +98,18 @@ def test_times_are_in_the_operators_zone_when_it_is_set(operator: Browser, ledge
     assert "Hour (Asia/Kolkata)" in page
     assert "UTC" not in page
     assert "UTC" not in operator.get("/orders/studiocart/1109").text
+
+
+def test_page_lists_what_is_left_to_do_until_the_first_order_went_through(
+    operator: Browser, ledger: Ledger, hour: Hour
+) -> None:
+    page = operator.get("/").text
+    assert "Until the first order goes through" in page
+    assert "Orders are read from studiocart and frontcore" in page
+    assert "<code>cartbridge ingest SOURCE ORDER_ID</code>" in page
+    with ledger.write() as connection:
+        add_order(connection, "1109", hour.now)
+    assert "<code>cartbridge ingest SOURCE ORDER_ID</code>" not in operator.get("/today/live").text
+    with ledger.write() as connection:
+        add_run(connection, "r1", hour.now, state="succeeded", finished_at=hour.now)
+    assert "Until the first order goes through" not in operator.get("/").text

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from worker.cli.check.result import ProbeResult
     from worker.settings.settings import Settings
+    from workflows.monitoring.setup_steps import SetupStep
+    from workflows.planning.offers import Offers
 
 
 def check_command(
@@ -46,18 +48,26 @@ def check_command(
         findings.append(send_test_mail(settings, mail_to))
     if alert:
         findings.append(send_test_alert(settings))
+    told, setup = _told_by_ledger(settings)
     warnings = [
         *warnings_of(settings),
         *file_warnings(settings, opening_of(context).env_file),
-        *_told_by_ledger(settings),
+        *told,
     ]
     verdict, ok = _verdict(findings, paused_systems(settings))
     if as_json:
         print_json(
-            {"ok": ok, "verdict": verdict, "findings": [_shape(finding) for finding in findings], "warnings": warnings}
+            {
+                "ok": ok,
+                "verdict": verdict,
+                "findings": [_shape(finding) for finding in findings],
+                "warnings": warnings,
+                "setup": setup,
+            }
         )
     else:
         _print_findings(findings, warnings, verdict, ok=ok)
+        _print_setup(setup)
     if not ok:
         opening_of(context).say_where_it_is()
         raise typer.Exit(FAILED)
@@ -74,17 +84,16 @@ def _verdict(findings: list[ProbeResult], paused: list[str]) -> tuple[str, bool]
         if not any(finding.works for finding in findings if finding.kind == kind)
     ]
     if lacking:
-        return f"Not ready: no {' and no '.join(lacking)} is configured. See .env.example.", False
+        return f"Not ready: no {' and no '.join(lacking)} is configured. Set it up: cartbridge init", False
     if paused:
         resume = " and ".join(f"cartbridge resume {system}" for system in paused)
         return f"Not ready: {' and '.join(paused)} answers, but is paused here. Go on with: {resume}", False
     return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
 
 
-def _told_by_ledger(settings: Settings) -> list[str]:
-    """What the ledger says of destinations that did not answer, and of webhooks that could not be used.
-
-    Nothing where it cannot tell.
+def _told_by_ledger(settings: Settings) -> tuple[list[str], list[SetupStep]]:
+    """What the ledger says of destinations that did not answer, and of webhooks that could not be used; and what is
+    left to do until the first order has gone through. It is asked of nothing it cannot tell.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -93,37 +102,49 @@ def _told_by_ledger(settings: Settings) -> list[str]:
     from worker.ledger.session import Ledger, SchemaMismatchError
     from worker.ledger.views.outage import outage_sentence
     from worker.ledger.views.webhook_refusals import refusal_sentences
+    from workflows.monitoring.setup_steps import setup_steps
+    from workflows.planning.offers import Offers, OffersError
+    from workflows.planning.offers_file import load_offers
 
+    try:
+        offers = load_offers(settings.offers_file)
+    except OffersError:  # told already
+        offers = Offers()
     ledger = Ledger(settings.database_url.get_secret_value())
     try:
         ledger.check_schema()
         with ledger.read() as connection:
-            return [
+            warnings = [
                 *(
                     f"{outage_sentence(found, utc_now())} To ask it at once: cartbridge resume {found.system}"
                     for found in breaker.down(connection)
                 ),
                 *refusal_sentences(connection, now=utc_now()),
-                *_unverified_offers(connection, settings),
+                *_unverified_offers(connection, offers),
             ]
+            return warnings, setup_steps(connection, settings, offers)
     except (SchemaMismatchError, SQLAlchemyError):
-        return []
+        return [], setup_steps(None, settings, offers)
     finally:
         ledger.close()
 
 
-def _unverified_offers(connection: Connection, settings: Settings) -> list[str]:
+def _unverified_offers(connection: Connection, offers: Offers) -> list[str]:
     """The offers that name what nobody has sold or been given; none while the file cannot be used, which is told."""
     from worker.ledger.views.page.offers import granted_numbers, sold
     from workflows.monitoring.offers_trial import unverified
-    from workflows.planning.offers import OffersError
-    from workflows.planning.offers_file import load_offers
 
-    try:
-        offers = load_offers(settings.offers_file)
-    except OffersError:
-        return []
     return list(unverified(offers, sold(connection)[0], granted_numbers(connection)))
+
+
+def _print_setup(steps: list[SetupStep]) -> None:
+    out = console()
+    if steps:
+        out.print(cell("Until the first order goes through:", "bold"))
+    for step in steps:
+        out.print(
+            cell(f"  ✓ {step.what}" if step.is_done else f"  ○ {step.what}. {step.how}", "dim" if step.is_done else "")
+        )
 
 
 def _shape(finding: ProbeResult) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from tasks.dispatch import Dispatcher
 from tests.integration.cli.conftest import Run
-from tests.unit.worker.ledger.rows import add_breaker
+from tests.unit.worker.ledger.rows import add_breaker, add_order, add_run
 from worker.cli.check import probes, threedcart_probe
 from worker.errors import (
     ApiError,
@@ -148,6 +148,22 @@ def test_the_missing_variables_are_named_when_nothing_is_configured(run: Run, tm
     assert "CARTBRIDGE_STUDIOCART__API_KEY" in result.stdout
     assert "no source and no destination is configured" in result.stdout
     assert "It grants nothing yet" in result.stdout
+    assert "○ LearningCart is set. `cartbridge init`" in result.stdout
+
+
+@pytest.mark.usefixtures("configured")
+def test_what_is_left_to_do_is_listed_until_the_first_order_went_through(run: Run, ledger: Ledger) -> None:
+    def left() -> list[str]:
+        return [step["what"] for step in json.loads(run("check", "--json").stdout)["setup"] if not step["is_done"]]
+
+    assert left() == ["Orders are read from studiocart", "An order has come in", "Somebody was given access"]
+    with ledger.write() as connection:
+        add_order(connection)
+    assert left() == ["Orders are read from studiocart", "Somebody was given access"]
+    with ledger.write() as connection:
+        add_run(connection, state="succeeded")
+    assert json.loads(run("check", "--json").stdout)["setup"] == []
+    assert "Until the first order" not in run("check").stdout
 
 
 def test_a_beginning_is_told_when_a_system_is_half_configured(

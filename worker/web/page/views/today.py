@@ -15,6 +15,7 @@ from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.rendering import MOST_COUNTED
 from worker.web.page.views import chart
+from workflows.monitoring.setup_steps import setup_steps
 
 
 def today_routes(page: Page) -> APIRouter:
@@ -46,6 +47,7 @@ def _live(page: Page) -> dict[str, Any]:
             "under_way": under_way(connection, now, most_counted=MOST_COUNTED),
             "done": done_since(connection, now),
             "outbox": outbox_counts(connection),
+            "setup": setup_steps(connection, settings, page.offers.current()),
             "systems": systems(connection, now, sources=sources, destinations=destinations(page)),
         }
 
