@@ -6,7 +6,6 @@ from typing import Any
 
 from celery import Celery, signals
 
-from worker.broker import redis_transport
 from worker.broker.queues import CONTROL_QUEUE
 from worker.broker.schedule import beat_schedule
 from worker.settings.settings import Settings
@@ -24,7 +23,10 @@ def create_celery(settings: Settings) -> Celery:
 
     Its tasks are those of the `tasks` package; `app.settings` are the settings it was made with.
     """
-    redis_transport.install()
+    if settings.broker_url.get_secret_value().startswith("redis"):
+        from worker.broker import redis_transport  # noqa: PLC0415 -- ten megabytes that one process alone does not need
+
+        redis_transport.install()
     broker_url = "memory://localhost//" if settings.embedded else settings.broker_url.get_secret_value()
     app = Celery("cartbridge", broker=broker_url, set_as_current=True)
     app.settings = settings

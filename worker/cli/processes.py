@@ -45,7 +45,7 @@ def run_up(settings: Settings) -> int:
     lock = ProcessLock(runtime.ledger.path) if runtime.ledger.path is not None else None
     try:
         is_alone = lock.acquire() if lock is not None else False
-        if runtime.ledger.is_sqlite:
+        if runtime.ledger.is_sqlite and not runtime.ledger.is_current():
             runtime.ledger.migrate()
         runtime.ledger.check_schema()
         _check_guards(runtime)

@@ -215,6 +215,13 @@ class Ledger:
         )
         self._tolerated = current
 
+    def is_current(self) -> bool:
+        """Whether the schema is this version's own. Makes no file, and imports nothing of Alembic."""
+        if self.path is not None and not self.path.exists():
+            return False
+        with self.read() as connection:
+            return _revision(connection) == _newest_revision(_MIGRATIONS)
+
     def migrate(self) -> tuple[str | None, str | None]:
         """Bring the schema to this version's; safe to repeat. Returns the revision before and after.
 

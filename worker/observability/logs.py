@@ -11,17 +11,12 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any, TextIO
-
-import structlog
-from structlog.typing import EventDict, Processor
+from typing import TextIO
 
 from worker.settings.settings import Settings
-from worker.text.control_characters import CONTROL_CHARACTERS
-from worker.text.redaction import MASK, SecretRegistry
+from worker.text.redaction import SecretRegistry
 
 known_secrets = SecretRegistry()
 """The process's secrets: those of the settings, from `configure_logging` on, and each token as it is received."""
@@ -37,8 +32,6 @@ QUIET_LOGGERS = {
 }
 """Loggers that are heard from WARNING on, whoever sets them lower, and why."""
 
-_FIRST_MEMBERS = ("timestamp", "level", "logger", "event")
-
 
 def configure_logging(settings: Settings, stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Send every log line to `stream` (default: stderr as it is now), as `settings.log_format` says; safe to repeat.
@@ -52,7 +45,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None, level: i
     on_terminal = output.isatty()
     log_format = settings.log_format or ("console" if on_terminal else "json")
     handler = _Handler(output)
-    handler.setFormatter(_console_formatter(colors=on_terminal) if log_format == "console" else _json_formatter())
+    handler.setFormatter(_FirstNeededFormatter(log_format, colors=on_terminal))
     handler.addFilter(_is_heard)
     _take_over_loggers()
     root = logging.getLogger()
@@ -61,17 +54,10 @@ def configure_logging(settings: Settings, stream: TextIO | None = None, level: i
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared_processors(),
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
+    if "structlog" in sys.modules:
+        from worker.observability.log_format import configure_structlog  # noqa: PLC0415 -- as below
+
+        configure_structlog()
 
 
 def log_context(
@@ -81,10 +67,10 @@ def log_context(
 
     `order` is written `source/id`. None of them is personal data.
     """
+    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 -- as below
+
     given = {"run_id": run_id, "step": step, "attempt": attempt, "order": order}
-    return structlog.contextvars.bound_contextvars(
-        **{name: value for name, value in given.items() if value is not None}
-    )
+    return bound_contextvars(**{name: value for name, value in given.items() if value is not None})
 
 
 def log_uncaught_exceptions() -> None:
@@ -107,6 +93,23 @@ def log_uncaught_exceptions() -> None:
 
     sys.excepthook = log_it
     threading.excepthook = log_threads
+
+
+class _FirstNeededFormatter(logging.Formatter):
+    """Structlog's formatter, imported with the first line: it brings Rich, and most commands log nothing."""
+
+    def __init__(self, log_format: str, *, colors: bool) -> None:
+        super().__init__()
+        self._log_format, self._colors = log_format, colors
+        self._formatter: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line, every secret masked."""
+        if self._formatter is None:
+            from worker.observability.log_format import formatter_of  # noqa: PLC0415 -- see above
+
+            self._formatter = formatter_of(self._log_format, colors=self._colors)
+        return self._formatter.format(record)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -132,81 +135,3 @@ def _take_over_loggers() -> None:
         if isinstance(logger, logging.Logger) and logger.handlers:
             logger.handlers.clear()
             logger.propagate = True
-
-
-def _shared_processors() -> list[Processor]:
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-
-
-def _formatter(*last: Processor) -> structlog.stdlib.ProcessorFormatter:
-    # Tracebacks become text before the masking, without the values of local variables.
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared_processors(),
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            _mask_secrets,
-            *last,
-        ],
-    )
-
-
-def _json_formatter() -> logging.Formatter:
-    """One JSON object a line. Masked member by member: masking the finished line could tear its quotes."""
-    return _formatter(structlog.processors.JSONRenderer(sort_keys=False))
-
-
-def _console_formatter(*, colors: bool) -> logging.Formatter:
-    return _formatter(
-        _escape_control_characters,
-        structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-        ),
-    )
-
-
-def _mask_secrets(_logger: object, _method: str, event_dict: EventDict) -> Mapping[str, Any]:
-    ordered = {name: event_dict[name] for name in _FIRST_MEMBERS if name in event_dict} | dict(event_dict)
-    masked: dict[str, Any] = _masked(ordered)
-    return masked
-
-
-def _masked(value: Any) -> Any:
-    """`value` with every secret masked, made of what JSON knows: any other object becomes its masked repr."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return known_secrets.redact(value)
-    if isinstance(value, int | float):
-        text = str(value)
-        masked = known_secrets.redact(text)
-        return value if masked == text else masked
-    if isinstance(value, Mapping):
-        return {known_secrets.redact(str(key)): _masked_member(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_masked(item) for item in value]
-    return known_secrets.redact(repr(value))
-
-
-def _masked_member(name: str, value: Any) -> Any:
-    """A member whose name says that it is secret is masked whatever it holds: it may not be known yet."""
-    is_secret = known_secrets.redact(f"{name}=x") != f"{name}=x"
-    return MASK if is_secret and value is not None else _masked(value)
-
-
-def _escape_control_characters(
-    _logger: object, _method: str, event_dict: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    """Show what would move a terminal's cursor, and indent a text's further lines: none must pass for a log line."""
-    return {
-        name: value.translate(CONTROL_CHARACTERS).strip("\n").replace("\n", "\n    ")
-        if isinstance(value, str)
-        else value
-        for name, value in event_dict.items()
-    }

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
@@ -42,6 +41,8 @@ def _mailbox(value: str) -> str:
 
 
 def _fernet_keys(value: SecretStr) -> SecretStr:
+    from cryptography.fernet import Fernet  # noqa: PLC0415 -- it loads OpenSSL, and few mail passwords
+
     keys = keys_in(value)
     are_keys = bool(keys)
     for key in keys:

@@ -52,6 +52,37 @@ def test_nothing_heavy_is_imported_when_only_help_is_asked_for() -> None:
     assert done.returncode == 0, done.stderr
 
 
+_SERVING = {"celery", "kombu", "redis", "fastapi", "uvicorn", "jinja2", "alembic", "apprise", "pycountry", "requests"}
+_HEAVY = {*_SERVING, "cryptography", "structlog", "prometheus_client", "argon2", "opentelemetry"}
+
+
+@pytest.mark.parametrize(
+    ("command", "spared"),
+    [
+        ("-V", {*_HEAVY, "sqlalchemy", "pydantic"}),
+        ("why jane", _HEAVY),
+        ("status", _HEAVY),
+        ("runs list", _HEAVY),
+        ("orders list", _HEAVY),
+        ("deliveries list", _HEAVY),
+        ("offers unmapped", _HEAVY),
+    ],
+)
+def test_a_command_imports_what_it_needs_when_it_runs(
+    command: str, spared: set[str], ledger: Ledger, tmp_path: Path
+) -> None:
+    code = (
+        "import sys\nfrom worker.cli.app import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    print(sorted({spared!r} & set(sys.modules)))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 def test_the_exit_code_is_2_when_a_command_is_misused(run: Run) -> None:
     for arguments in (("no-such",), ("runs", "show"), ("runs", "list", "--state", "odd"), ("pause", "studiocart")):
         assert run(*arguments).exit_code == 2, arguments

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, exists, select, update
 
 from worker.errors import LedgerError
@@ -37,7 +36,10 @@ class PasswordSeal:
     """Seals and opens credentials. The first key seals, all open: that is how a key is replaced."""
 
     def __init__(self, keys: Sequence[str]) -> None:
+        from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # noqa: PLC0415 -- it brings OpenSSL
+
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._refusal = InvalidToken
 
     def __repr__(self) -> str:
         return "PasswordSeal()"
@@ -58,7 +60,7 @@ class PasswordSeal:
     def open(self, ciphertext: str, *, run_id: str) -> Credentials:
         """Open what was sealed for a run. Raises `SealBrokenError`."""
         content = None
-        with suppress(InvalidToken):
+        with suppress(self._refusal):
             content = json.loads(self._fernet.decrypt(ciphertext))
         if content is None or content["run_id"] != run_id:
             raise SealBrokenError(f"the password kept for run {run_id} cannot be opened by the keys that are set")

@@ -17,6 +17,10 @@ SQLModel.metadata = MetaData(
 )
 
 
+# Nothing is validated by a table's model: its schema would be built for nothing, in every process.
+SQLModel.model_config["defer_build"] = True
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware datetimes in, aware UTC datetimes out, on databases with and without time zones. Naive ones are refused."""
 

@@ -1,0 +1,110 @@
+"""How a log line looks: structlog's processors, with every secret masked in whatever is printed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from worker.observability import logs
+from worker.text.control_characters import CONTROL_CHARACTERS
+from worker.text.redaction import MASK
+
+_FIRST_MEMBERS = ("timestamp", "level", "logger", "event")
+
+
+def configure_structlog() -> None:
+    """Send what structlog's loggers are given to the standard library's. Safe to repeat."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared_processors(),
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _formatter(*last: Processor) -> structlog.stdlib.ProcessorFormatter:
+    # Tracebacks become text before the masking, without the values of local variables.
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared_processors(),
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _mask_secrets,
+            *last,
+        ],
+    )
+
+
+def formatter_of(log_format: str, *, colors: bool) -> logging.Formatter:
+    """The formatter of one of the forms: `json`, one object a line, or `console`.
+
+    JSON is masked member by member: masking the finished line could tear its quotes.
+    """
+    if log_format == "json":
+        return _formatter(structlog.processors.JSONRenderer(sort_keys=False))
+    return _formatter(
+        _escape_control_characters,
+        structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        ),
+    )
+
+
+def _mask_secrets(_logger: object, _method: str, event_dict: EventDict) -> Mapping[str, Any]:
+    ordered = {name: event_dict[name] for name in _FIRST_MEMBERS if name in event_dict} | dict(event_dict)
+    masked: dict[str, Any] = _masked(ordered)
+    return masked
+
+
+def _masked(value: Any) -> Any:
+    """`value` with every secret masked, made of what JSON knows: any other object becomes its masked repr."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return logs.known_secrets.redact(value)
+    if isinstance(value, int | float):
+        text = str(value)
+        masked = logs.known_secrets.redact(text)
+        return value if masked == text else masked
+    if isinstance(value, Mapping):
+        return {logs.known_secrets.redact(str(key)): _masked_member(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(item) for item in value]
+    return logs.known_secrets.redact(repr(value))
+
+
+def _masked_member(name: str, value: Any) -> Any:
+    """A member whose name says that it is secret is masked whatever it holds: it may not be known yet."""
+    is_secret = logs.known_secrets.redact(f"{name}=x") != f"{name}=x"
+    return MASK if is_secret and value is not None else _masked(value)
+
+
+def _escape_control_characters(
+    _logger: object, _method: str, event_dict: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Show what would move a terminal's cursor, and indent a text's further lines: none must pass for a log line."""
+    return {
+        name: value.translate(CONTROL_CHARACTERS).strip("\n").replace("\n", "\n    ")
+        if isinstance(value, str)
+        else value
+        for name, value in event_dict.items()
+    }
