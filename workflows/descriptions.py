@@ -10,6 +10,9 @@ from workflows.planning import model as plans
 from workflows.planning.offers import Grant
 from workflows.registry import WORKFLOWS
 
+CALL_INDENT = "  "
+"""Before a call of the action above it."""
+
 
 def describe_calls(row: Run, states: dict[str, StepState], *, effect_open: bool = False) -> tuple[str, ...]:
     """The calls a run still has to make, one a line, for people."""
@@ -27,18 +30,16 @@ def describe_calls(row: Run, states: dict[str, StepState], *, effect_open: bool 
 
 
 def describe_plan(plan: plans.Plan) -> tuple[str, ...]:
-    """A plan's actions, one a line, for people."""
+    """A plan's actions, one a line, for people, and behind each its calls with their arguments."""
     lines = []
     for action in plan.actions:
         match action:
             case plans.Create(grant=Grant() as grant) if action.state is RunState.PENDING:
-                learner = action.learner.email if action.learner else ""
-                lines.append(
-                    f"create {action.key}: add_customer {learner}, groups {list(grant.group_ids)}, comped "
-                    f"order of price {grant.price_id}"
-                )
+                lines.append(f"give {_seat(action)}")
+                if action.learner is not None:
+                    lines += (f"{CALL_INDENT}{call}" for call in describe_enrolment(action.learner, grant))
             case plans.Create():
-                lines.append(f"create {action.key} in {action.state} ({action.reason})")
+                lines.append(f"put {_seat(action)} in {action.state} ({action.reason})")
             case plans.Cancel() | plans.RequestCancel():
                 lines.append(f"cancel run {action.run_id} ({action.reason})")
             case plans.WithdrawCancel():
@@ -50,6 +51,12 @@ def describe_plan(plan: plans.Plan) -> tuple[str, ...]:
             case plans.ChangeGrant():
                 lines.append(f"change the groups of run {action.run_id} to {list(action.grant.group_ids)}")
     return tuple(lines)
+
+
+def _seat(action: plans.Create) -> str:
+    """What is given to whom: `First aid to jane@example.com`, `First aid (seat-2)`."""
+    title = action.title or action.line_id
+    return f"{title} to {action.learner.email}" if action.learner is not None else f"{title} ({action.seat_id})"
 
 
 def describe_enrolment(learner: Learner, grant: Grant | None) -> tuple[str, ...]:

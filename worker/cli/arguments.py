@@ -15,6 +15,7 @@ from worker.reasons import Reason
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])(?:\s+ago)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+_MOST_OFFERED = 30
 DEFAULT_LIMIT = 50
 """Rows of a table for people; JSON gives everything unless it is told less."""
 
@@ -70,6 +71,32 @@ def hint_at_review_reason(context: typer.Context, text: str | None) -> str | Non
     return text
 
 
+def offered_reasons(incomplete: str) -> list[str]:
+    """The reasons' codes that a shell offers."""
+    return [str(reason) for reason in Reason if reason.startswith(incomplete)]
+
+
+def offered_runs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The newest runs that a shell offers, those that need somebody first, with what they give. None where none can be
+    read: a shell shows no errors.
+    """
+    from itertools import islice
+
+    from worker.cli.context import Opening
+    from worker.ledger.states import RunState
+    from worker.ledger.views.listing import list_runs
+
+    try:
+        opening = Opening(context.find_root().params.get("env_file"))
+        with opening.reading() as connection:
+            stuck = list_runs(connection, states=(RunState.REVIEW, RunState.FAILED), limit=_MOST_OFFERED)
+            found = [*stuck, *list_runs(connection, limit=_MOST_OFFERED)]
+    except Exception:  # noqa: BLE001 -- of any class: it would stand in the middle of what is typed
+        return []
+    named = {run.id: f"{run.state} {run.title} {run.email or ''}" for run in found if run.id.startswith(incomplete)}
+    return list(islice(named.items(), _MOST_OFFERED))
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything unless --limit says less.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout, everything unless --limit says less.")]
 Limit = Annotated[
@@ -93,11 +120,17 @@ Until = Annotated[
     ),
 ]
 OfSource = Annotated[SourceName | None, typer.Option("--source", help="Of this source.")]
-OfReason = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="With this reason code.")]
+OfReason = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="CODE", help="With this reason code.", autocompletion=offered_reasons),
+]
 OfReviewReason = Annotated[
     str | None,
     typer.Option(
-        "--review-reason", metavar="CODE", help="All runs in review with this reason code, such as read_anew."
+        "--review-reason",
+        metavar="CODE",
+        help="All runs in review with this reason code, such as read_anew.",
+        autocompletion=offered_reasons,
     ),
 ]
 OfEmail = Annotated[str | None, typer.Option("--email", help="Of this learner.")]
@@ -109,9 +142,20 @@ Why = Annotated[
     typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit trail.", callback=hint_at_review_reason),
 ]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, the beginning of it, or its key.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id, the beginning of it, or its key.",
+        show_default=False,
+        autocompletion=offered_runs,
+    ),
 ]
 RunOrReason = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="The run's id, the beginning of it, or its key.", show_default=False),
+    typer.Argument(
+        metavar="[RUN]",
+        help="The run's id, the beginning of it, or its key.",
+        show_default=False,
+        autocompletion=offered_runs,
+    ),
 ]

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import typer
 from freezegun import freeze_time
 
+from tests.unit.worker.ledger.rows import add_order, add_run
 from worker.cli.arguments import SourceName, SystemName, parse_moment
+from worker.ledger.session import Ledger
 from worker.settings.settings import PAUSABLE, SOURCES
 
 
@@ -37,3 +43,32 @@ def test_a_moment_is_read_when_written_as_people_do(text: str, moment: datetime)
 def test_a_moment_is_refused_when_it_is_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no moment"):
         parse_moment(text)
+
+
+def offered(*words: str) -> str:
+    """What bash is offered for the last word."""
+    asked = {"_CARTBRIDGE_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    code = "from worker.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | asked | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_shell_is_offered_reasons_states_and_runs_when_it_completes(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        run_id = add_run(connection, state="review", reason="unnamed_seat")
+    assert offered("cartbridge", "runs", "list", "--reason", "unm").split() == ["unmapped_product"]
+    assert "review" in offered("cartbridge", "runs", "list", "--state", "re").split()
+    for command in (("runs", "show"), ("replay",), ("seats", "name")):
+        assert run_id in offered("cartbridge", *command, run_id[:3]), command
+
+
+def test_a_shell_is_offered_nothing_and_shown_no_error_when_there_is_no_ledger() -> None:
+    assert offered("cartbridge", "runs", "show", "a").strip() == ""

@@ -204,7 +204,8 @@ def test_nothing_is_written_when_it_is_a_preview(
         ("1", "paid", True),
     ]
     assert found.shown[1].lines == ("waiting: awaiting_payment",)
-    assert found.shown[2].lines[0].startswith("create studiocart/1/1107/buyer/501: add_customer jane@example.test")
+    assert found.shown[2].lines[0].startswith("give ")
+    assert found.shown[2].lines[0].endswith(" to jane@example.test")
     assert seen == [3]
     assert counts(backfill(new)) == counts(found)
 

@@ -19,7 +19,7 @@ def test_a_run_without_a_grant_calls_nothing(ledger: Ledger) -> None:
 def test_every_action_is_a_line_when_a_plan_is_described() -> None:
     grant = Grant(price_id=501, group_ids=(12,))
     pending = plans.Create("key", "enrolment", "1107", "buyer", "", RunState.PENDING, None, JOHN, grant)
-    held = plans.Create("held", "enrolment", "1107", "buyer", "", RunState.REVIEW, Reason.UNNAMED_SEAT)
+    held = plans.Create("held", "enrolment", "1107", "seat-2", "First aid", RunState.REVIEW, Reason.UNNAMED_SEAT)
     actions = (
         pending,
         held,
@@ -32,8 +32,11 @@ def test_every_action_is_a_line_when_a_plan_is_described() -> None:
         plans.ChangeGrant("r7", grant),
     )
     assert describe_plan(plans.Plan(OrderState.PLANNED, None, actions)) == (
-        "create key: add_customer john@example.test, groups [12], comped order of price 501",
-        "create held in review (unnamed_seat)",
+        "give 1107 to john@example.test",
+        "  learningcart addCustomer email=john@example.test first=John last=Roe",
+        "  learningcart addCustomerToGroup group 12",
+        "  learningcart addCompOrder price 501",
+        "put First aid (seat-2) in review (unnamed_seat)",
         "cancel run r1 (superseded)",
         "cancel run r2 (refunded_by_source)",
         "withdraw the cancellation of run r3",

@@ -76,8 +76,8 @@ def _print_result(result: IngestResult, *, dry_run: bool) -> None:
     out.print(line)
     if result.note:
         out.print(cell(f"  {result.note}", "" if result.ok else "red"))
-    lead = "would " if dry_run else ""
     for plan_line in result.plan_lines:
+        lead = "would " if dry_run and not plan_line.startswith(" ") else ""
         out.print(cell(f"  {lead}{plan_line}"))
     if result.ok and not result.plan_lines:
         out.print(cell("  nothing to do: every seat is planned already, or needs nothing", "dim"))

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, OfReviewReason, OfSource, Since, SourceName, Until, Why, Yes
+from worker.cli.arguments import (
+    AsJson,
+    DryRun,
+    OfReviewReason,
+    OfSource,
+    Since,
+    SourceName,
+    Until,
+    Why,
+    Yes,
+    offered_runs,
+)
 from worker.cli.commands.runs import named_run, runs_table
 from worker.cli.confirm import ask
 from worker.cli.context import current_actor, opening_of
@@ -37,7 +48,13 @@ def replay_command(
     context: typer.Context,
     *,
     run: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, their beginnings, or keys.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Ids, their beginnings, or keys.",
+            show_default=False,
+            autocompletion=offered_runs,
+        ),
     ] = None,
     state: Annotated[
         list[RunState] | None,

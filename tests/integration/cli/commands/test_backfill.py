@@ -87,7 +87,8 @@ def test_nothing_is_written_when_it_is_a_dry_run(run: Run, ledger: Ledger, shop:
     assert result.exit_code == 0
     assert "3 orders read: 3 new" in result.stdout
     assert "gives_access" in result.stdout
-    assert "create studiocart/4/1107/buyer/501: add_customer jane@example.test" in result.stdout
+    assert "to jane@example.test" in result.stdout
+    assert "learningcart addCompOrder price 501" in result.stdout
     assert "1 order without a readable date left out" in result.stderr
     assert "cartbridge ingest studiocart 5" in result.stderr
     assert [count(ledger, table) for table in (orders, runs, deliveries, events, cursors)] == [0] * 5

@@ -25,7 +25,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
             raise ApiTimeoutError("no answer in time")
         if order_id == "404":
             return IngestResult(source, order_id, "review", ok=False, reason="order_not_found", note="HTTP 404")
-        lines = () if order_id == "7" else ("create studiocart/1109/1107/buyer/501",)
+        lines = (
+            () if order_id == "7" else ("give First aid to jane@example.test", "  learningcart addCompOrder price 501")
+        )
         return IngestResult(source, order_id, "planned", ok=True, delivery_id="d1", plan_lines=lines, created=("r1",))
 
     monkeypatch.setattr(Runtime, "ingest", ingest)
@@ -36,14 +38,14 @@ def test_each_order_is_looked_at_once_when_named(run: Run, ledger: Ledger, asked
     result = run("ingest", "studiocart", "1109", "7", "1109")
     assert result.exit_code == 0
     assert "studiocart/1109  planned" in result.stdout
-    assert "  create studiocart/1109/1107/buyer/501" in result.stdout
+    assert "  give First aid to jane@example.test\n    learningcart addCompOrder price 501\n" in result.stdout
     assert "nothing to do" in result.stdout
     assert asked == [("studiocart", "1109", "operator:ann", False), ("studiocart", "7", "operator:ann", False)]
 
 
 def test_the_plan_is_only_told_when_it_is_a_dry_run(run: Run, ledger: Ledger, asked: Asked) -> None:
     result = run("ingest", "studiocart", "1109", "--dry-run", "--reason", "phone call")
-    assert "  would create studiocart/1109" in result.stdout
+    assert "  would give First aid to jane@example.test\n    learningcart addCompOrder price 501\n" in result.stdout
     assert asked[0][3] is True
     with ledger.read() as connection:
         assert connection.execute(select(events)).all() == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, Yes
+from worker.cli.arguments import AsJson, DryRun, Yes, offered_runs
 from worker.cli.commands.runs import named_run
 from worker.cli.confirm import ask
 from worker.cli.context import current_actor, opening_of
@@ -35,7 +35,11 @@ def name_command(
     context: typer.Context,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run of the seat: its id, the beginning of it, or its key."),
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run of the seat: its id, the beginning of it, or its key.",
+            autocompletion=offered_runs,
+        ),
     ] = None,
     *,
     email: Annotated[str | None, typer.Option("--email", help="The learner's address.")] = None,
