@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
-tolerates = "0021"
-"""The versions before know neither index nor storage."""
+tolerates = "0022"
+"""The version before knows neither index nor storage."""
 
 _UPDATED = ("runs", "steps", "attempts", "orders", "deliveries")
 """Their rows are inserted, and updated some times in the seconds after."""
