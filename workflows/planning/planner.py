@@ -7,7 +7,6 @@ nothing for the next: planning an unchanged order again gives no action.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from worker.ledger import keys
 from worker.ledger.states import OrderState, RunState
@@ -38,14 +37,13 @@ from workflows.planning.order_age import StartDecision, start_decision
 from workflows.planning.required_runs import awaits, held_placeholder, wanted_runs
 from workflows.planning.reviews import (
     CANCEL_REASONS,
-    REVOCATION_REASONS,
-    about,
     about_order,
     answered_for_the_order,
     closed_by_operator,
-    last_asked,
     of_learner,
+    of_payment,
     of_subscription,
+    of_withdrawal,
     order_key,
 )
 from workflows.planning.seat_matching import seating
@@ -87,8 +85,6 @@ class _Planner:
             else:
                 state, reason = self._plan_cancelled()
         return Plan(state, reason, tuple(self.actions), before_start, self.look_again)
-
-    # Statuses that do not provision
 
     def _ask_about_order(self, word: str, reason: Reason) -> tuple[OrderState, Reason | None]:
         self._ensure(about_order(self.order, word, reason))
@@ -133,13 +129,8 @@ class _Planner:
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
         """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
-        question = about(run, keys.REVOKE, reason)
-        asked, key = last_asked(self.by_key, question.key)
         is_anew = self.order.payment is not Payment.PAID and self.situation.paid_before
-        keeps_key = asked is not None and not (asked.state is RunState.SUCCEEDED and is_anew)
-        self._ensure(replace(question, key=asked.key if asked is not None and keeps_key else key))
-
-    # Paid
+        self._ensure(of_withdrawal(run, reason, self.by_key, is_anew=is_anew))
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
         found = start_decision(self.order, self.situation, has_runs=bool(self.runs))
@@ -348,19 +339,10 @@ class _Planner:
     def _follow_revocation(self, run: KnownRun) -> None:
         """Paid, access stays: unless its subscription ended, an answered taking back asks of giving it again."""
         asks_already = self._follow_subscription(run)
-        revocation, _ = last_asked(self.by_key, f"{run.key}/{keys.REVOKE}")
         standing = self._standing_of(run)
-        has_ended = standing is not None and standing.ended is not None
-        if revocation is None or has_ended or asks_already:
-            return
-        if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
-            if self.situation.doubt is not None:
-                self._ensure(replace(about(run, keys.REVOKE, self.situation.doubt), key=revocation.key))
-                return
-            self.actions.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
-        elif revocation.state is RunState.SUCCEEDED and self.situation.seen_before and not self.situation.paid_before:
-            _, key = last_asked(self.by_key, f"{run.key}/{keys.REGRANT}")
-            self._ensure(replace(about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key))
+        if not asks_already and (standing is None or standing.ended is None):
+            doubt, is_paid_again = self.situation.doubt, self._is_paid_again()
+            self._ask(of_payment(run, self.by_key, doubt=doubt, is_paid_again=is_paid_again))
 
     def _follow_subscription(self, run: KnownRun) -> bool:
         """Ask and settle what its subscription comes to; True if there is a question that must be there."""

@@ -120,6 +120,35 @@ def of_learner(run: KnownRun, learner: Learner | None, by_key: Mapping[str, Know
     return [replace(question, key=next_key)] if is_another else []
 
 
+def of_withdrawal(run: KnownRun, reason: Reason, by_key: Mapping[str, KnownRun], *, is_anew: bool) -> Create:
+    """Whether access is taken back. `is_anew`: it was paid for again since, so an answer of before does not count."""
+    question = about(run, keys.REVOKE, reason)
+    asked, next_key = last_asked(by_key, question.key)
+    if asked is None or (asked.state is RunState.SUCCEEDED and is_anew):
+        return replace(question, key=next_key)
+    return replace(question, key=asked.key)
+
+
+def of_payment(
+    run: KnownRun, by_key: Mapping[str, KnownRun], *, doubt: Reason | None, is_paid_again: bool
+) -> list[Action]:
+    """What being paid comes to where taking access back was asked: that is settled, or `doubt` is asked in its place.
+
+    Where it was answered and the payment came back, giving access again is asked.
+    """
+    revocation, _ = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
+    if revocation is None:
+        return []
+    if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
+        if doubt is not None:
+            return [replace(about(run, keys.REVOKE, doubt), key=revocation.key)]
+        return [Cancel(revocation.id, Reason.SETTLED_BY_SOURCE)]
+    if revocation.state is RunState.SUCCEEDED and is_paid_again:
+        _, key = last_asked(by_key, f"{run.key}/{keys.REGRANT}")
+        return [replace(about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key)]
+    return []
+
+
 def of_subscription(run: KnownRun, by_key: Mapping[str, KnownRun], standing: Standing) -> list[Action]:
     """What the standing of a subscription comes to for one run that gave access: what to ask and what to settle."""
     asked, _ = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
