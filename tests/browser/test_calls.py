@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -193,6 +194,26 @@ def test_work_is_handed_over_by_a_note(call: Caller, site: Site) -> None:
     expect(call.page.get_by_role("region", name="What happened")).to_contain_text("Ann noted on")
     call.click("Activity")
     expect(call.page.get_by_role("table")).to_contain_text("wrote a note")
+
+
+def test_half_a_name_leads_to_the_answer(call: Caller, site: Site) -> None:
+    site.run_of(site.sell("hal.halvorsenius@example.test"), state="succeeded")
+    call.page.goto("/")
+    call.page.get_by_role("searchbox").press_sequentially("alvorsen")
+    call.click(re.compile("Halvorsenius"))
+    call.answers("has access")
+
+
+def test_month_is_counted_in_the_report(call: Caller, site: Site) -> None:
+    site.run_of(site.sell("mon.thly@example.test", "Course of the month"), state="succeeded")
+    call.page.goto("/")
+    call.click("Report")
+    call.page.get_by_role("combobox", name="Month").select_option(f"{datetime.now(UTC):%Y-%m}")
+    call.click("Show", "button")
+    expect(call.page.get_by_role("table")).to_contain_text("Course of the month")
+    with call.page.expect_download() as download:
+        call.click("Download CSV")
+    assert "Course of the month" in download.value.path().read_text(encoding="utf-8-sig")
 
 
 def test_forgotten_person_is_told_by_the_search(call: Caller, site: Site) -> None:

@@ -182,6 +182,20 @@ def test_history_is_told_by_the_search_itself(call: Caller, ledger: Ledger) -> N
     assert call.commands == 0
 
 
+def test_half_a_name_is_answered_by_the_search_itself(call: Caller, ledger: Ledger) -> None:
+    record(ledger, an_order())
+    given(ledger)
+    assert "has access" in call.why(JANE.last_name[:2] + JANE.last_name[2:].lower())
+    assert "has access" in call.why("109")
+
+
+def test_month_is_counted_in_one_report(call: Caller, ledger: Ledger) -> None:
+    record(ledger, an_order())
+    given(ledger)
+    (line,) = json.loads(call.settle("report", "--month", f"{NOW:%Y-%m}", "--json"))
+    assert (line["source"], line["granted"]) == ("studiocart", 1)
+
+
 def test_list_goes_to_a_spreadsheet(call: Caller, ledger: Ledger) -> None:
     record(ledger, an_order())
     (row,) = csv.DictReader(io.StringIO(call.settle("runs", "list", "--csv")))
