@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -89,6 +90,22 @@ def one_form(*, as_json: bool, as_csv: bool) -> bool:
 def note(text: str) -> None:
     """A remark beside the result, on stderr."""
     typer.secho(text, dim=True, err=True)
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int, str], None]]:
+    """A line that moves on stderr while something takes long, on a terminal; nothing elsewhere.
+
+    Gives what moves it: called with how much is done so far, and what there is to say of it. Without a total, and
+    without being called, it only shows that something goes on.
+    """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    out = console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn(what), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as shown:
+        task = shown.add_task("", total=total, said="")
+        yield lambda done, said: shown.update(task, completed=done, said=said)
 
 
 def warn_of_offers(problem: str) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
-from worker.observability import logs
 from worker.text.control_characters import CONTROL_CHARACTERS
-from worker.text.redaction import MASK
+from worker.text.redaction import MASK, SecretRegistry
 
 _FIRST_MEMBERS = ("timestamp", "level", "logger", "event")
 
@@ -40,7 +39,7 @@ def _shared_processors() -> list[Processor]:
     ]
 
 
-def _formatter(*last: Processor) -> structlog.stdlib.ProcessorFormatter:
+def _formatter(secrets: SecretRegistry, *last: Processor) -> structlog.stdlib.ProcessorFormatter:
     # Tracebacks become text before the masking, without the values of local variables.
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_shared_processors(),
@@ -48,20 +47,21 @@ def _formatter(*last: Processor) -> structlog.stdlib.ProcessorFormatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
-            _mask_secrets,
+            _Masking(secrets),
             *last,
         ],
     )
 
 
-def formatter_of(log_format: str, *, colors: bool) -> logging.Formatter:
+def formatter_of(log_format: str, *, colors: bool, secrets: SecretRegistry) -> logging.Formatter:
     """The formatter of one of the forms: `json`, one object a line, or `console`.
 
     JSON is masked member by member: masking the finished line could tear its quotes.
     """
     if log_format == "json":
-        return _formatter(structlog.processors.JSONRenderer(sort_keys=False))
+        return _formatter(secrets, structlog.processors.JSONRenderer(sort_keys=False))
     return _formatter(
+        secrets,
         _escape_control_characters,
         structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
@@ -69,33 +69,37 @@ def formatter_of(log_format: str, *, colors: bool) -> logging.Formatter:
     )
 
 
-def _mask_secrets(_logger: object, _method: str, event_dict: EventDict) -> Mapping[str, Any]:
-    ordered = {name: event_dict[name] for name in _FIRST_MEMBERS if name in event_dict} | dict(event_dict)
-    masked: dict[str, Any] = _masked(ordered)
-    return masked
+class _Masking:
+    """Masks every secret of an event, member by member."""
 
+    def __init__(self, secrets: SecretRegistry) -> None:
+        self._redact = secrets.redact
 
-def _masked(value: Any) -> Any:
-    """`value` with every secret masked, made of what JSON knows: any other object becomes its masked repr."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return logs.known_secrets.redact(value)
-    if isinstance(value, int | float):
-        text = str(value)
-        masked = logs.known_secrets.redact(text)
-        return value if masked == text else masked
-    if isinstance(value, Mapping):
-        return {logs.known_secrets.redact(str(key)): _masked_member(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_masked(item) for item in value]
-    return logs.known_secrets.redact(repr(value))
+    def __call__(self, _logger: object, _method: str, event_dict: EventDict) -> Mapping[str, Any]:
+        ordered = {name: event_dict[name] for name in _FIRST_MEMBERS if name in event_dict} | dict(event_dict)
+        masked: dict[str, Any] = self._masked(ordered)
+        return masked
 
+    def _masked(self, value: Any) -> Any:
+        """`value` with every secret masked, made of what JSON knows: any other object becomes its masked repr."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, int | float):
+            text = str(value)
+            masked = self._redact(text)
+            return value if masked == text else masked
+        if isinstance(value, Mapping):
+            return {self._redact(str(key)): self._masked_member(str(key), item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._masked(item) for item in value]
+        return self._redact(repr(value))
 
-def _masked_member(name: str, value: Any) -> Any:
-    """A member whose name says that it is secret is masked whatever it holds: it may not be known yet."""
-    is_secret = logs.known_secrets.redact(f"{name}=x") != f"{name}=x"
-    return MASK if is_secret and value is not None else _masked(value)
+    def _masked_member(self, name: str, value: Any) -> Any:
+        """A member whose name says that it is secret is masked whatever it holds: it may not be known yet."""
+        is_secret = self._redact(f"{name}=x") != f"{name}=x"
+        return MASK if is_secret and value is not None else self._masked(value)
 
 
 def _escape_control_characters(

@@ -108,7 +108,7 @@ class _FirstNeededFormatter(logging.Formatter):
         if self._formatter is None:
             from worker.observability.log_format import formatter_of  # noqa: PLC0415 -- see above
 
-            self._formatter = formatter_of(self._log_format, colors=self._colors)
+            self._formatter = formatter_of(self._log_format, colors=self._colors, secrets=known_secrets)
         return self._formatter.format(record)
 
 

@@ -14,16 +14,15 @@ from worker.cli.arguments import AsJson, DryRun, Since, SourceName, Until, Why, 
 from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
-from worker.cli.output import cell, console, note, print_json, table
+from worker.cli.output import cell, console, note, print_json, progress, table
 from worker.errors import ApiError, ConfigurationError
 from worker.formatting import clock, counted, timestamp, zone_label
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from tasks.runtime import Runtime
-    from workflows.ingest.backfill import Backfilled, Backfiller, OnPage, Window
+    from workflows.ingest.backfill import Backfilled, Backfiller, Window
 
 
 def backfill_command(
@@ -97,50 +96,20 @@ def _explained(source: str, *, dry_run: bool) -> Iterator[None]:
 
 
 def _preview(backfiller: Backfiller, window: Window) -> Backfilled:
-    with _progress("reading") as progress:
-        return backfiller.preview(window, _teller(progress, None))
+    with progress("reading") as show:
+        return backfiller.preview(window, lambda done, _ready: show(done.orders, _counts(done)))
 
 
 def _run(
     runtime: Runtime, backfiller: Backfiller, window: Window, *, total: int | None, reason: str | None
 ) -> Backfilled:
-    with _progress("taking in") as progress:
-        show = _teller(progress, total)
+    with progress("taking in", total) as show:
 
         def on_page(done: Backfilled, ready: list[str]) -> None:
             runtime.dispatcher.send_runs(ready)
-            show(done, ready)
+            show(done.orders, _counts(done))
 
         return backfiller.run(window, actor=current_actor(), reason=reason, on_page=on_page)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Progress]:
-    """A line that moves, on a terminal; nothing elsewhere."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    out = console(stderr=True)
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn(what),
-        BarColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeElapsedColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    )
-    with progress:
-        yield progress
-
-
-def _teller(progress: Progress, total: int | None) -> OnPage:
-    task = progress.add_task("", total=total, counts="")
-
-    def tell(done: Backfilled, _ready: list[str]) -> None:
-        progress.update(task, completed=done.orders, counts=_counts(done))
-
-    return tell
 
 
 def _counts(done: Backfilled) -> str:

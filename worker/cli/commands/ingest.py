@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from worker.cli.arguments import AsJson, DryRun, SourceName, Why, Yes
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
-from worker.cli.output import cell, console, print_json_array, state_cell
+from worker.cli.output import cell, console, print_json_array, progress, state_cell
 from worker.errors import ApiError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def ingest_command(
     results: list[IngestResult] = []
     failed = False
     with opening_of(context).runtime() as runtime:
-        for order_id in dict.fromkeys(order_ids):
+        wanted = list(dict.fromkeys(order_ids))
+        for order_id in _moving(wanted):
             try:
                 result = runtime.ingest(source.value, order_id, actor=current_actor(), dry_run=dry_run)
             except ApiError as error:
@@ -50,6 +52,17 @@ def ingest_command(
         print_json_array(asdict(result) for result in results)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _moving(order_ids: list[str]) -> Iterator[str]:
+    """The ids, with a line that moves where there are several."""
+    if len(order_ids) == 1:
+        yield from order_ids
+        return
+    with progress("taking in", len(order_ids)) as show:
+        for done, order_id in enumerate(order_ids):
+            show(done, f"{done} of {len(order_ids)}")
+            yield order_id
 
 
 def _record_act(runtime: Runtime, result: IngestResult, reason: str | None) -> None:

@@ -12,7 +12,7 @@ from worker.cli.arguments import AsJson, DryRun, Since, Why, Yes
 from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED
-from worker.cli.output import cell, console, note, print_json, table
+from worker.cli.output import cell, console, note, print_json, progress, table
 from worker.formatting import clock, counted, timestamp
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def reconcile_command(
         if not as_json:
             note("Reading LearningCart, the sources and the ledger…")
         reconciler = reconciler_of(runtime)
-        found = reconciler.find(begin_at)
+        with progress("comparing"):
+            found = reconciler.find(begin_at)
         fixable = [finding for finding in found.findings if finding.is_safe_to_fix]
         if fix and fixable and not dry_run:
             if not yes:

@@ -11,6 +11,7 @@ from worker.cli.arguments import DryRun, Why, Yes, in_operators_zone, parse_mome
 from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import MISUSED, complain
+from worker.cli.output import progress
 from worker.formatting import counted, local, minute, timestamp
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def recover_command(
             typer.echo("Nothing was changed.")
             return
         ask("Is everything stopped, and is that when the copy was made, or before?", yes=yes)
-        recovered = recoverer.recover(since, actor=actor, reason=reason, erased=erased)
-        _finish_erasures(runtime, file, recovered)
+        with progress("recovering"):
+            recovered = recoverer.recover(since, actor=actor, reason=reason, erased=erased)
+            _finish_erasures(runtime, file, recovered)
     typer.echo(f"Recovered. Start everything; no run goes on before {local(recovered.settled_at):%H:%M:%S %Z}.")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -27,7 +28,7 @@ from worker.cli.commands.runs import named_run, runs_table
 from worker.cli.confirm import ask
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
-from worker.cli.output import cell, console, note, print_json_array
+from worker.cli.output import cell, console, note, print_json_array, progress, table
 from worker.errors import LedgerError
 from worker.formatting import counted
 from worker.ledger.states import RunState
@@ -42,20 +43,18 @@ STUCK = (RunState.FAILED, RunState.REVIEW)
 _SEND_AT_ONCE = 100
 _STYLES = {"replayed": "green", "planned": "green", "nothing": "", "refused": "red"}
 _SHOWN_BEFORE_ASKING = 20
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN]...", help="Ids, their beginnings, or keys.", show_default=False, autocompletion=offered_runs
+    ),
+]
 
 
 def replay_command(
     context: typer.Context,
     *,
-    run: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[RUN]...",
-            help="Ids, their beginnings, or keys.",
-            show_default=False,
-            autocompletion=offered_runs,
-        ),
-    ] = None,
+    run: Runs = None,
     state: Annotated[
         list[RunState] | None,
         typer.Option("--state", help="All runs in this state. Without it a filter takes failed and review."),
@@ -95,7 +94,7 @@ def replay_command(
             names = [each.id for each in chosen]
             if not names:
                 note("No run matches: nothing to replay.")
-        report = _Report(as_json=as_json)
+        report = _Report(as_json=as_json, total=len(names) if is_filtered and not dry_run else None)
         replayed = _replay_each(
             runtime,
             names,
@@ -107,8 +106,9 @@ def replay_command(
             reason=reason,
             dry_run=dry_run,
         )
-        for batch in _batches(replayed, _SEND_AT_ONCE):
-            runtime.dispatcher.send_runs(batch)
+        with report:
+            for batch in _batches(replayed, _SEND_AT_ONCE):
+                runtime.dispatcher.send_runs(batch)
     report.finish()
 
 
@@ -169,19 +169,29 @@ def _ask(chosen: list[RunItem], *, yes: bool) -> None:
     ask(f"Replay {counted(len(chosen), 'run')}?", yes=False)
 
 
-class _Report:
-    """Tells of each replay as it ends, and in the end of all."""
+class _Report(ExitStack):
+    """Tells of each replay as it ends, and in the end of all; of those that a filter chose, of all in one table."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, total: int | None) -> None:
+        super().__init__()
         self._as_json = as_json
+        self._total = None if as_json else total
         self._results: list[dict[str, Any]] = []
-        self._counts: Counter[str] = Counter()
+        self._runs: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        """Those that came to the same, by the result and what is said of it."""
+        self._show: Callable[[int, str], None] | None = None
+
+    def __enter__(self) -> Self:
+        """Begin a line that moves, where a filter chose."""
+        if self._total is not None:
+            self._show = self.enter_context(progress("replaying", self._total))
+        return super().__enter__()
 
     def take(self, found: Replayed) -> None:
         """One replay's result."""
-        self._counts[found.result] += 1
+        self._note(found.run_id, found.result, found.message)
         self._results.append(asdict(found))
-        if not self._as_json:
+        if not self._as_json and self._total is None:
             out = console()
             out.print(
                 cell(f"{found.run_id}  ").append_text(cell(f"{found.result}: {found.message}", _STYLES[found.result]))
@@ -191,16 +201,31 @@ class _Report:
 
     def fail(self, name: str, sentence: str) -> None:
         """A run that could not be replayed at all."""
-        self._counts["refused"] += 1
+        self._note(name, "refused", sentence)
         self._results.append({"run_id": name, "result": "refused", "message": sentence, "ready": (), "calls": ()})
-        if not self._as_json:
+        if not self._as_json and self._total is None:
             complain(f"{name}: {sentence}")
+
+    def _note(self, name: str, result: str, sentence: str) -> None:
+        self._runs[result, sentence].append(name)
+        if self._show is not None:
+            done = sum(map(len, self._runs.values()))
+            self._show(done, f"{done} of {self._total}")
 
     def finish(self) -> None:
         """Sum up; exits 1 if something was refused or not found."""
+        counts: Counter[str] = Counter()
+        for (result, _), names in self._runs.items():
+            counts[result] += len(names)
         if self._as_json:
             print_json_array(self._results)
-        elif sum(self._counts.values()) > 1:
-            note(", ".join(f"{count} {result}" for result, count in sorted(self._counts.items())))
-        if self._counts["refused"]:
+        elif self._total is not None and self._runs:
+            rows = [
+                [cell(result, _STYLES[result]), cell(len(names)), cell(sentence), cell(names[0])]
+                for (result, sentence), names in sorted(self._runs.items(), key=lambda item: -len(item[1]))
+            ]
+            console().print(table(("result", "runs", "what", "such as"), rows, wrapped=("what",)))
+        if not self._as_json and counts.total() > 1:
+            note(", ".join(f"{count} {result}" for result, count in sorted(counts.items())))
+        if counts["refused"]:
             raise typer.Exit(FAILED)

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from worker.ledger.views.diagnosis import Diagnosis
     from worker.ledger.views.records import AttemptItem, EventItem, RunDetail, RunItem
 
+_WIDE = 120
+"""Columns that a run needs to stand on one line."""
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
 _SHOWN_BEFORE_ASKING = 20
@@ -251,21 +253,20 @@ def named_run(runtime: Runtime, text: str) -> str:
 
 
 def runs_table(runs: Sequence[RunItem], *, title: str | None = None) -> Table:
-    """Runs for people, one a line."""
+    """Runs for people, one a line; on a narrow terminal two, with all that tells one run from another."""
+    is_narrow = console().width < _WIDE
     rows = []
     for run in runs:
         due = run.next_attempt_at if run.state == RunState.WAITING else None
-        rows.append(
-            [
-                cell(run.id),
-                state_cell(run.state),
-                cell(f"{run.reason or ''}{', ' + ago(due) if due else ''}"),
-                cell(_belongs_to(run)),
-                cell(run.email or "-"),
-                cell(run.failed_attempts or ""),
-                cell(age(run.created_at)),
-            ]
-        )
+        why = f"{run.reason or ''}{', ' + ago(due) if due else ''}".removeprefix(", ")
+        state, failed, since = state_cell(run.state), cell(run.failed_attempts or ""), cell(age(run.created_at))
+        if is_narrow:
+            state = state.append(cell(f"\n{why}")) if why else state
+            rows.append([cell(run.id), state, cell(f"{run.email or '-'}\n{_belongs_to(run)}"), since])
+        else:
+            rows.append([cell(run.id), state, cell(why), cell(_belongs_to(run)), cell(run.email or "-"), failed, since])
+    if is_narrow:
+        return table(("run", "state", "learner, order", "age"), rows, wrapped=("learner, order",), title=title)
     headings = ("run", "state", "reason", "order", "learner", "failed tries", "age")
     return table(headings, rows, shortened=("reason", "learner"), title=title)
 

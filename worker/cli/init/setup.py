@@ -16,7 +16,7 @@ from worker.cli.init.installation import is_ours, program, shipped_file, unit_te
 from worker.cli.init.questions import Answers
 from worker.cli.init.sold_products import offers_text, read_sold
 from worker.cli.init.webhooks import ANYWHERE, webhook_lines
-from worker.cli.output import cell, console, note
+from worker.cli.output import cell, console, note, progress
 from worker.formatting import counted
 from worker.settings.env_file import private_mode, with_values, write_whole
 from worker.settings.settings import Settings, load_settings, variables
@@ -152,8 +152,8 @@ def _write_offers(settings: Settings, *, asks: bool, yes: bool) -> None:
     offers = load_offers(path) if before else Offers()
     runtime = Runtime(settings)
     try:
-        note("Reading what was sold…")
-        sold = [each for each in read_sold(runtime.sources.values(), offers) if each.rule not in before]
+        with progress("reading what was sold"):
+            sold = [each for each in read_sold(runtime.sources.values(), offers) if each.rule not in before]
     finally:
         runtime.close()
     if before and not sold:

@@ -190,3 +190,16 @@ def test_the_order_is_planned_again_when_todays_offers_are_wanted(
     result = run("replay", failed, "--replan")
     assert "planned: planned again" in result.stdout
     assert asked[0]["replan"] is True
+
+
+def test_results_are_one_table_with_counts_when_a_filter_chose_them(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for number in range(3):
+            add_order(connection, str(number))
+            add_run(connection, str(number), state="failed", reason="refused")
+    result = run("replay", "--state", "failed", "--yes")
+    assert result.exit_code == 0, result.output
+    heading, _, row, *_ = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    assert heading == ["result", "runs", "what", "such", "as"]
+    assert row[:2] == ["replayed", "3"]
+    assert "3 replayed" in result.stderr

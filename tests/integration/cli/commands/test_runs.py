@@ -241,3 +241,18 @@ def test_a_settled_run_is_in_review_again_when_it_is_reopened(run: Run, ledger: 
     assert (shown["events"][-1]["kind"], shown["events"][-1]["reason"]) == ("run_reopened", "was not")
     again = run("runs", "reopen", stuck, "--reason", "twice")
     assert (again.exit_code, "cannot be reopened" in again.stderr) == (1, True)
+
+
+def test_nothing_that_tells_a_run_from_another_is_cut_when_the_terminal_has_80_columns(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cli.output.PIPED_WIDTH", 80)
+    with ledger.write() as connection:
+        add_order(connection)
+        reason = "cancelled_after_provisioning"
+        run_id = add_run(connection, state="review", reason=reason, email="a.long.address@training-company.example")
+    shown = run("runs", "list").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for whole in (run_id, reason, "studiocart/1109"):
+        assert whole in shown
+    assert "…" not in shown
