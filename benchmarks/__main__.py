@@ -57,14 +57,22 @@ class Bench:
             share = number / len(chosen)
             self._advance(share, name, "")
             self.results[name] = steps[name](lambda what, share=share, name=name: self._advance(share, name, what))  # type: ignore[misc]
+            self._write()  # what was measured stays when a later measure fails
         self._advance(1, "done", "")
+
+    def _write(self) -> None:
+        found = {"measured_at": datetime.now(UTC).isoformat(), **self.results}
+        self.arguments.json.parent.mkdir(exist_ok=True)
+        self.arguments.json.write_text(json.dumps(found, indent=1))
+        if self.arguments.plot and "throughput" in self.results:
+            self.arguments.plot.write_text(plot(self.results["throughput"]))
 
     def _planning(self) -> dict[str, float]:
         """Orders a second that a backfill plans in one process, against the runs a second of one solo worker."""
-        rates = [self.backlog.orders / self.backlog.planning_seconds]
+        rates = [self.backlog.planned_per_second]
         for _ in range(self.arguments.rounds - 1):
             again = Backlog(self.servers.target, self.servers.postgres, self.servers.broker, 500)
-            rates.append(again.orders / again.planning_seconds)
+            rates.append(again.planned_per_second)
         throughput.POOLS["one solo worker"] = (1, "solo", 1)
         runs = [
             throughput.distributed(self.servers, self.backlog, "one solo worker", 300)
@@ -102,10 +110,6 @@ def main() -> None:
     with Target() as target, PostgresServer(durable=True) as postgres, RedisServer() as broker:
         bench = Bench(Servers(target, postgres, broker), arguments)
         bench.run()
-    arguments.json.parent.mkdir(exist_ok=True)
-    arguments.json.write_text(json.dumps({"measured_at": datetime.now(UTC).isoformat(), **bench.results}, indent=1))
-    if arguments.plot and "throughput" in bench.results:
-        arguments.plot.write_text(plot(bench.results["throughput"]))
     print_table(bench.results)
     raise SystemExit(any(verdict == "MISSED" for _, _, verdict in lines(bench.results)))
 

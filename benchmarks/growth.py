@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from benchmarks import pages
 from benchmarks.fill_ledger import fill
@@ -69,6 +69,8 @@ def measure(servers: Servers, size: int, advance: Callable[[str], None]) -> dict
     advance(f"filling {SMALL:,} and {size:,} runs")
     ledgers = {SMALL: _Ledger(servers, SMALL), size: _Ledger(servers, size)}
     took: dict[int, dict[str, list[float]]] = {each: {"ingest": [], "dispatch": [], "claim": []} for each in ledgers}
+    with ledgers[size].runtime.ledger.read() as connection:
+        database_bytes = connection.scalars(select(func.pg_database_size(func.current_database()))).one()
     advance("claim, ingest, dispatch")
     for number in range(TIMES + 5):
         for each, ledger in ledgers.items():
@@ -83,7 +85,13 @@ def measure(servers: Servers, size: int, advance: Callable[[str], None]) -> dict
         ledger.close()
     medians = {each: {name: statistics.median(all_) * 1000 for name, all_ in by.items()} for each, by in took.items()}
     ratios = {name: medians[size][name] / medians[SMALL][name] for name in medians[SMALL]}
-    return {"size": size, "milliseconds": {str(each): by for each, by in medians.items()}, "ratios": ratios}
+    bytes_a_run = database_bytes / size
+    return {
+        "size": size,
+        "bytes_a_run": bytes_a_run,
+        "milliseconds": {str(each): by for each, by in medians.items()},
+        "ratios": ratios,
+    }
 
 
 def _seconds(work: Callable[[], object]) -> float:

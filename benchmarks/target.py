@@ -148,6 +148,7 @@ class _Site:
         if folder.endswith("_target"):
             return 200, json.dumps(self._control(name, given)).encode(), ""
         if name == "orders":
+            self._calls["orders"].append(arrived_at)
             return self._page(
                 int(given.get("page", 1)), int(given.get("per_page", 10)), is_ascending=given.get("order") == "asc"
             )

@@ -328,3 +328,12 @@ def explain_on_sqlite(connection: Any, statement: str, parameters: Any) -> Plan:
         if scanned and not (scanned[2] and ("LIMIT" in statement or scanned[2] in PARTIAL)):
             whole.append(line)
     return Plan(whole, "\n".join(lines))
+
+
+@pytest.mark.integration
+def test_pages_keep_room_when_their_rows_are_updated(postgres_ledger_url: str) -> None:
+    ledger = Ledger(postgres_ledger_url)
+    with ledger.read() as connection:
+        roomy = "SELECT relname FROM pg_class WHERE 'fillfactor=80' = ANY(reloptions)"
+        assert set(connection.exec_driver_sql(roomy).scalars()) == {"runs", "steps", "attempts", "orders", "deliveries"}
+    ledger.close()
