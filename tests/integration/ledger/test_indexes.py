@@ -47,6 +47,7 @@ catalog_id = 1234
 GROWING = (
     *("runs", "steps", "attempts", "events", "orders", "order_versions", "deliveries", "learners", "completions"),
     *("outbox", "subscriptions", "subscription_orders", "carts", "sealed_passwords", "named_seats", "order_notes"),
+    "search_texts",
 )
 """Every table whose rows grow with the orders."""
 PARTIAL = {
@@ -57,7 +58,7 @@ PARTIAL = {
 }
 USED = (
     *("runs_needs_reason", "runs_needs", "runs_reason", "runs_other_system", "runs_succeeded_at"),
-    *("orders_needs_reason", "deliveries_needs_reason", "orders_buyer_name", "orders_updated_at"),
+    *("orders_needs_reason", "deliveries_needs_reason", "orders_updated_at"),
 )
 """Indexes that the operator's page stands on."""
 SOURCES = ("studiocart", "frontcore", "threedcart")
