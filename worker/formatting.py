@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, tzinfo
+from decimal import Decimal
+
+_NO_MINOR_UNIT = frozenset(
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 -- reads best so
+)
+_MINOR_UNIT_OF_THREE_DIGITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 _display_zone: tzinfo = UTC
 """The zone in which this process shows moments to people. Everything else is in UTC."""
@@ -25,6 +31,19 @@ def age(moment: datetime | None) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def minor_digits(currency: str) -> int:
+    """How many digits the currency's minor unit has (ISO 4217)."""
+    if currency in _NO_MINOR_UNIT:
+        return 0
+    return 3 if currency in _MINOR_UNIT_OF_THREE_DIGITS else 2
+
+
+def money(minor_units: int, currency: str | None) -> str:
+    """An amount in minor units as people write it: `1,204.00 EUR`, `500 JPY`."""
+    digits = minor_digits(currency or "")
+    return f"{Decimal(minor_units).scaleb(-digits):,.{digits}f} {currency or ''}".strip()
 
 
 def duration(seconds: float) -> str:

@@ -149,12 +149,12 @@ class Ledger:
             call()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, *, in_transaction: bool = False) -> Iterator[Connection]:
         """A connection that only reads: from one consistent view on SQLite, each statement from its own on PostgreSQL.
 
-        There it needs no transaction, and none is begun.
+        There it needs no transaction, and none is begun; but for what is set for a transaction, as the page does.
         """
-        with self._connect(in_transaction=False) as connection, connection.begin():
+        with self._connect(in_transaction=in_transaction) as connection, connection.begin():
             yield connection
 
     def _connect(self, *, in_transaction: bool) -> Connection:

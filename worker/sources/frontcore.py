@@ -15,6 +15,7 @@ from worker.clients.frontcore import models as records
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.reading import as_datetime, id_of
 from worker.errors import NotFoundError, WebhookRejectedError
+from worker.formatting import minor_digits
 from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
 from worker.sources.order import Money, Order, Payment
 from worker.sources.source import Page, Until, Walk, page_of
@@ -27,10 +28,6 @@ OVERLAP_ORDERS: Final = 100
 """How far below the highest id seen a look for new orders begins: a row may become visible late."""
 _LARGEST_AMOUNT: Final = Decimal(10) ** 14
 _CURRENCY_CODE: Final = re.compile("[A-Z]{3}")
-_NO_MINOR_UNIT: Final = frozenset(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 -- reads best so
-)
-_MINOR_UNIT_OF_THREE_DIGITS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 ProvisionWhen = Literal["paid", "created"]
 
@@ -173,15 +170,8 @@ def _total(record: records.Order) -> Money | None:
     if amount is None or len(currencies) != 1 or abs(amount) > _LARGEST_AMOUNT:
         return None
     [currency] = currencies
-    minor_units = amount.scaleb(_minor_digits(currency)).to_integral_value(ROUND_HALF_UP)
+    minor_units = amount.scaleb(minor_digits(currency)).to_integral_value(ROUND_HALF_UP)
     return Money(minor_units=int(minor_units), currency=currency)
-
-
-def _minor_digits(currency: str) -> int:
-    """How many digits the currency's minor unit has (ISO 4217)."""
-    if currency in _NO_MINOR_UNIT:
-        return 0
-    return 3 if currency in _MINOR_UNIT_OF_THREE_DIGITS else 2
 
 
 def _currency(line: records.Line) -> str | None:

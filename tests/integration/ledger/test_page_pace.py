@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from tests.integration.web.filling import add_delivery, add_order, add_run
 from worker.ledger.session import Ledger
-from worker.ledger.views.page.pace import HourOfWork, pace
+from worker.ledger.views.page.pace import DayOfWork, HourOfWork, days_of_work, pace
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 HOUR = datetime(2026, 3, 4, 4, 0, tzinfo=UTC)
@@ -63,3 +63,21 @@ def test_access_counts_from_the_order_s_own_time_when_its_first_sight_gave_it(le
         found = [hour.median_seconds for hour in pace(connection, HOUR + timedelta(hours=3, minutes=59), hours=4)]
     # Its own time; a payment of an order known for a day; an operator's ingest; a date later than its news.
     assert found == [pytest.approx(seconds, abs=0.01) for seconds in (305, 3605, 7205, 10805)]
+
+
+def test_days_tell_what_came_and_was_done_when_there_was_work(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection, "1109", NOW)
+        add_order(connection, "1110", NOW - timedelta(days=2))
+        add_order(connection, "1111", NOW - timedelta(days=30))
+        add_run(connection, "r1", NOW, finished_at=NOW)
+        add_run(connection, "r2", NOW, finished_at=NOW - timedelta(days=29))
+    with ledger.read() as connection:
+        found = days_of_work(connection, NOW)
+    assert len(found) == 30
+    assert found[0] == DayOfWork(date(2026, 2, 3), 0, 1)
+    assert found[-3:] == [
+        DayOfWork(date(2026, 3, 2), 1),
+        DayOfWork(date(2026, 3, 3)),
+        DayOfWork(date(2026, 3, 4), 1, 1),
+    ]

@@ -25,7 +25,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, clock, timestamp, zone_label
+from worker.formatting import age, clock, money, timestamp, zone_label
 from worker.ledger.states import OrderState
 
 if TYPE_CHECKING:
@@ -143,9 +143,8 @@ def _orders_table(orders: Sequence[OrderItem]) -> Table:
 
 
 def _total(order: OrderItem) -> str:
-    """In the currency's minor units, as the source sent it: how many make a unit depends on the currency."""
     total = order.total
-    return "" if total is None else f"{total.minor_units} {total.currency}"
+    return "" if total is None else money(total.minor_units, total.currency)
 
 
 def _print_order(order: OrderDetail, story: Story) -> None:
@@ -161,7 +160,7 @@ def _print_order(order: OrderDetail, story: Story) -> None:
                 ("to do", story.action or order.action),
                 ("status at the source", order.status),
                 ("buyer", f"{order.buyer_name} {order.buyer_email}".strip()),
-                ("total, minor units", _total(order)),
+                ("total", _total(order)),
                 ("renewal", "yes" if order.renewal else None),
                 ("subscription", order.subscription),
                 ("placed", timestamp(order.created_at) if order.created_at else None),

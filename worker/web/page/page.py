@@ -73,7 +73,7 @@ class Page:
 
         Raises `SQLAlchemyError`.
         """
-        with self.ledger.read() as connection:
+        with self.ledger.read(in_transaction=True) as connection:
             if not self.ledger.is_sqlite:
                 # A generic plan cannot use the partial indexes, and compiling costs more than any of these statements.
                 connection.execute(_FOR_SHORT_QUESTIONS)

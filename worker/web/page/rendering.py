@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from worker.formatting import ago, clock, counted, duration, local, time_of_day, timestamp, zone_label
+from worker.formatting import ago, clock, counted, duration, local, money, time_of_day, timestamp, zone_label
 from worker.ledger.views.serializers import iso
 from worker.ledger.views.timeline import person, run_label
 from worker.text.control_characters import CONTROL_CHARACTERS
@@ -40,6 +40,7 @@ def environment() -> Environment:
         commands=commands,
         counted=counted,
         duration=duration,
+        money=money,
         local=local,
         person=person,
         run_label=run_label,

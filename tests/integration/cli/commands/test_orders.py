@@ -26,7 +26,7 @@ def test_orders_are_listed_for_people_and_programs_when_there_are_some(run: Run,
     ]
     result = run("orders", "list", "--limit", "1")
     assert "studiocart/2" in result.stdout
-    assert "4900 USD" in result.stdout
+    assert "49.00 USD" in result.stdout
     assert "studiocart/1" not in result.stdout
     assert "there are more" in result.stderr
 
@@ -39,7 +39,7 @@ def test_an_order_is_shown_with_seats_runs_and_deliveries_when_named(run: Run, l
     assert json.loads(run("orders", "show", "studiocart/1109", "--json").stdout)["lines"][0]["seats"] == SEATS
     result = run("orders", "show", "studiocart/1109")
     assert result.exit_code == 0
-    for text in ("seat-2", "unnamed_seat", shown, "d1", "Jane Doe Jane@Example.com", "4900 USD", "renewal"):
+    for text in ("seat-2", "unnamed_seat", shown, "d1", "Jane Doe Jane@Example.com", "49.00 USD", "renewal"):
         assert text in result.stdout
 
 

@@ -37,7 +37,7 @@ def test_run_tells_every_attempt_when_an_outcome_was_unknown(office: Office, rig
     rig.clock.move(WAIT_SECONDS)
     rig.go_on()
     page = office.get(f"/runs/{run_id}").text
-    assert "hx-trigger" not in page  # it is settled: nothing is asked anew
+    assert 'hx-trigger="refresh' not in page  # it is settled: nothing is asked anew
     text = plain(page)
     assert "jane@example.test has access to Course (price 501) since" in text
     assert re.search(r"#1 .{19} \d+ ms unknown ApiConnectionError", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.latency import bought_at, of_run_order
 
 PACE_HOURS = 48
+PACE_DAYS = 30
 _MOST_LATENCIES = 20_000
 """So many of the newest enrolments tell how long access took: more would tell the same, later."""
 _SUCCEEDED = text(f"runs.{SUCCEEDED}")
@@ -54,6 +55,28 @@ def pace(connection: Connection, now: datetime, *, hours: int = PACE_HOURS) -> l
         HourOfWork(hour, came.get(hour, 0), done.get(hour, 0), *took.get(hour, (None, None)))
         for hour in (first + timedelta(hours=number) for number in range(hours))
     ]
+
+
+@dataclass(frozen=True)
+class DayOfWork:
+    """One day of UTC."""
+
+    day: date
+    orders: int = 0
+    enrolments: int = 0
+
+
+def days_of_work(connection: Connection, now: datetime, *, days: int = PACE_DAYS) -> list[DayOfWork]:
+    """The last days, oldest first, today last, each whether or not anything happened in it."""
+    first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+    came = _by_hour(connection, orders.c.first_seen_at, orders.c.updated_at >= first, orders.c.first_seen_at >= first)
+    done = _by_hour(connection, runs.c.finished_at, _SUCCEEDED, runs.c.finished_at >= first)
+    found: dict[date, list[int]] = {(first + timedelta(days=number)).date(): [0, 0] for number in range(days)}
+    for column, counts in enumerate((came, done)):
+        for hour, count in counts.items():
+            if hour.date() in found:  # what is dated ahead of now is of no day yet
+                found[hour.date()][column] += count
+    return [DayOfWork(day, *counts) for day, counts in found.items()]
 
 
 def _by_hour(

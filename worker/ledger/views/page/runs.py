@@ -18,6 +18,14 @@ _USUAL_SYSTEM = "learningcart"
 _NEEDS_PERSON = frozenset({RunState.REVIEW, RunState.FAILED})
 
 
+def learner_names(connection: Connection, run_ids: Sequence[str]) -> dict[str, str]:
+    """The names of the learners of runs, by the runs' ids; without those of whom no name is known."""
+    first, last = (runs.c.learner[name].as_string().label(name) for name in ("first_name", "last_name"))
+    rows = connection.execute(select(runs.c.id, first, last).where(runs.c.id.in_(run_ids)))
+    names = {row.id: " ".join(filter(None, (row.first_name, row.last_name))) for row in rows}
+    return {run_id: name for run_id, name in names.items() if name}
+
+
 def page_of_runs(
     connection: Connection,
     *,

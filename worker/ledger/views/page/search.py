@@ -241,11 +241,13 @@ def _runs_of(connection: Connection, records: Sequence[tuple[str, str]]) -> Sequ
     """The runs of orders and completions, newest first."""
     if not records:
         return []
+    completed = [record_id for source, record_id in records if source not in SOURCES]
     mine = [and_(runs.c.source == source, runs.c.order_id == record_id) for source, record_id in records]
-    completed = runs.c.completion_id.in_([record_id for source, record_id in records if source not in SOURCES])
+    mine += [runs.c.completion_id.in_(completed)] if completed else []
     columns = [runs.c[name] for name in ("id", "source", "order_id", "completion_id", "lane", "title", "learner")]
-    newest = select(*columns).where(or_(*mine, completed)).order_by(runs.c.created_at.desc(), runs.c.id.desc())
-    return connection.execute(newest.limit(_MOST_RUNS)).all()
+    query: Select[Any] = select(*columns, runs.c.created_at).where(or_(*mine)).limit(_MOST_RUNS)
+    # Sorted here: asked for the newest, SQLite would go through all runs from the newest on.
+    return sorted(connection.execute(query), key=lambda row: (row.created_at, row.id), reverse=True)
 
 
 def _orders_of(
@@ -258,8 +260,8 @@ def _orders_of(
     bought: list[OrderItem] = []
     others: list[OrderItem] = []
     company = orders.c.document["company"].as_string().label("company")
-    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(mine).order_by(orders.c.updated_at.desc())
-    for row in connection.execute(listed):
+    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(mine)
+    for row in sorted(connection.execute(listed), key=lambda row: row.updated_at, reverse=True):
         found = search_text([row.order_id, row.buyer_name, row.buyer_email, row.company])
         (bought if holds(found, wanted) else others).append(OrderItem.of(row))
     return bought, others
@@ -268,9 +270,10 @@ def _orders_of(
 def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[FoundLearner]:
     query = select(learners.c.id, learners.c.email).where(condition).order_by(learners.c.email_key).limit(MOST_HITS)
     found = connection.execute(query).all()
-    columns = (runs.c.lane, runs.c.title, runs.c.state, runs.c.learner)
-    newest: Select[Any] = select(*columns).where(runs.c.lane.in_([row.id for row in found])).order_by(runs.c.created_at)
-    latest = {row.lane: row for row in connection.execute(newest.limit(_MOST_RUNS))} if found else {}
+    columns = (runs.c.lane, runs.c.title, runs.c.state, runs.c.learner, runs.c.created_at)
+    theirs: Select[Any] = select(*columns).where(runs.c.lane.in_([row.id for row in found])).limit(_MOST_RUNS)
+    had = sorted(connection.execute(theirs), key=lambda row: row.created_at) if found else []
+    latest = {row.lane: row for row in had}
     return [_found_learner(row.id, row.email, latest.get(row.id)) for row in found]
 
 

@@ -17,6 +17,12 @@
     if (!document.hidden && Date.now() - refreshedAt > everyMilliseconds) refresh();
   });
 
+  // A filter is applied at once; without a script its button does that.
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form.filters");
+    if (form && event.target.matches("select")) form.requestSubmit();
+  });
+
   // "/" goes to the search box, as in most tools of this kind.
   document.addEventListener("keydown", (event) => {
     const field = event.target.closest("input, textarea, select, [contenteditable]");

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.formatting import local
-from worker.ledger.views.page.pace import HourOfWork
+from worker.ledger.views.page.pace import DayOfWork, HourOfWork
 
 WIDTH = 480
+_WIDE = 1180
 HEIGHT = 130
 _LEFT = 34
 _BOTTOM = 18
@@ -77,6 +78,26 @@ def amounts(hours: Sequence[HourOfWork]) -> Chart:
             )
     rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
     return Chart(tuple(bars), (), (), rows, _columns(hours))
+
+
+def daily(days: Sequence[DayOfWork]) -> Chart:
+    """Orders and enrolments of each day, over the whole width; Mondays are named."""
+    top = nice_ceiling(max((max(day.orders, day.enrolments) for day in days), default=0))
+    slot = (_WIDE - _LEFT) / max(1, len(days))
+    bars = []
+    for index, each in enumerate(days):
+        for offset, kind, count in ((0.14, "orders", each.orders), (0.52, "enrolments", each.enrolments)):
+            x, height = round(_LEFT + (index + offset) * slot, 1), _scale(count, top)
+            y = round(HEIGHT - _BOTTOM - height, 1)
+            title = f"{each.day:%a %Y-%m-%d}: {count:,} {kind}"
+            bars.append(Bar(x, y, round(slot * 0.34, 1), round(height, 1), kind, title))
+    rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
+    columns = tuple(
+        Tick(round(_LEFT + (index + 0.5) * slot, 1), f"{each.day:%b %-d}")
+        for index, each in enumerate(days)
+        if each.day.weekday() == 0
+    )
+    return Chart(tuple(bars), (), (), rows, columns, width=_WIDE)
 
 
 def latencies(hours: Sequence[HourOfWork]) -> Chart:

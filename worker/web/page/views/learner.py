@@ -11,6 +11,7 @@ from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.tables.runs import learners
 from worker.ledger.views.history import why
+from worker.ledger.views.page.runs import learner_names
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, summary_of
@@ -29,11 +30,13 @@ def learner_routes(page: Page) -> APIRouter:
             if learner is None:
                 raise NotInLedgerError(f"There is no learner {learner_id}.")
             story = why(connection, learner.email, now=page.clock())
+            names = learner_names(connection, [run.id for run in story.runs])
             completions = list(islice(list_completions(connection, email=learner.email), MOST_COMPLETIONS))
         return page.render(
             request,
             "learner.html",
             email=learner.email,
+            name=next(iter(names.values()), ""),
             summary=summary_of(story, can_act=page.operator is not None),
             story_of=story,
             days=days(story.timeline),

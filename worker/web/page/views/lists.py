@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.views.listing import list_deliveries, list_orders
-from worker.ledger.views.page.runs import page_of_runs
+from worker.ledger.views.page.runs import learner_names, page_of_runs
 from worker.ledger.views.records import DeliveryItem
 from worker.settings.settings import SOURCES
 from worker.web.page.auth.guard import guarded_router
@@ -41,10 +41,12 @@ def _add_runs(page: Page, router: APIRouter) -> None:
                 after=filters.after,
                 size=PAGE_ROWS + 1,
             )
+            names = learner_names(connection, [run.id for run in found])
         return page.render(
             request,
             "runs.html",
             runs=found[:PAGE_ROWS],
+            names=names,
             filters=filters,
             states=tuple(RunState),
             can_act=page.operator is not None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
 from worker.ledger.outbox import outbox_counts
-from worker.ledger.views.page.pace import pace
+from worker.ledger.views.page.pace import days_of_work, pace
 from worker.ledger.views.page.systems import systems
 from worker.ledger.views.page.today import done_since, needs_person, under_way
 from worker.settings.settings import DESTINATIONS
@@ -17,14 +18,29 @@ from worker.web.page.rendering import MOST_COUNTED
 from worker.web.page.views import chart
 from workflows.monitoring.setup_steps import setup_steps
 
+_KEPT: Final = timedelta(minutes=5)
+
 
 def today_routes(page: Page) -> APIRouter:
     """The page, and the two parts of it that are asked for anew while it is seen."""
     router = guarded_router(page)
+    kept: dict[datetime, dict[str, Any]] = {}
+
+    def month() -> dict[str, Any]:
+        """The last days, counted anew after a few minutes: a day's count says nothing new from second to second."""
+        now = page.clock()
+        found = next((value for at, value in kept.items() if now - _KEPT < at <= now), None)
+        if found is None:
+            with page.reading() as connection:
+                days = days_of_work(connection, now)
+            found = {"month": chart.daily(days), "days": days}
+            kept.clear()
+            kept[now] = found
+        return found
 
     @router.get("/")
     def show_today(request: Request) -> Response:
-        return page.render(request, "today.html", **_live(page), **_pace(page))
+        return page.render(request, "today.html", **_live(page), **_pace(page), **month())
 
     @router.get("/today/live")
     def show_live(request: Request) -> Response:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from worker.ledger.views.page.pace import HourOfWork
+from worker.ledger.views.page.pace import DayOfWork, HourOfWork
 from worker.web.page.views import chart
 
 FIRST = datetime(2026, 3, 3, 22, 0, tzinfo=UTC)
@@ -59,3 +59,13 @@ def test_scale_ends_at_a_round_number_when_chosen(value: float, ceiling: float) 
 )
 def test_length_of_time_is_short_when_spoken(seconds: float, text: str) -> None:
     assert chart.spoken(seconds) == text
+
+
+def test_days_fill_the_whole_width_and_mondays_are_named_when_drawn() -> None:
+    days = [DayOfWork(date(2026, 3, 1) + timedelta(days=number), number, 2 * number) for number in range(30)]
+    drawn = chart.daily(days)
+    assert len(drawn.bars) == 60
+    assert drawn.bars[-1].x + drawn.bars[-1].width < drawn.width
+    assert drawn.bars[-1].title == "Mon 2026-03-30: 58 enrolments"
+    assert [tick.label for tick in drawn.columns] == ["Mar 2", "Mar 9", "Mar 16", "Mar 23", "Mar 30"]
+    assert chart.daily([]).bars == ()
