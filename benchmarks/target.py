@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import urllib.request
 from collections import defaultdict
@@ -25,6 +26,7 @@ from time import monotonic
 from typing import Any, Self
 from urllib.parse import parse_qs
 
+from tests.integration.servers import die_with_parent
 from worker.sandbox import SandboxConfig
 from worker.sandbox.learningcart.form import render
 from worker.sandbox.learningcart.records import SiteCustomer, SiteOrder, customer_record, order_record
@@ -67,7 +69,13 @@ class Target:
     """Starts the target's process; leaves by ending it."""
 
     def __enter__(self) -> Self:
-        self._process = Popen([sys.executable, "-m", "benchmarks.target"], cwd=ROOT, stdout=PIPE, text=True)
+        self._process = Popen(
+            [sys.executable, "-m", "benchmarks.target"],
+            cwd=ROOT,
+            stdout=PIPE,
+            text=True,
+            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509  (it only asks the kernel)
+        )
         if self._process.stdout is None:
             raise SystemExit("the target has no output")
         self.port = int(self._process.stdout.readline())
