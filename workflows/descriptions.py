@@ -35,11 +35,11 @@ def describe_plan(plan: plans.Plan) -> tuple[str, ...]:
     for action in plan.actions:
         match action:
             case plans.Create(grant=Grant() as grant) if action.state is RunState.PENDING:
-                lines.append(f"give {_seat(action)}")
+                lines.append(f"give {_seat(action, 'to')}")
                 if action.learner is not None:
                     lines += (f"{CALL_INDENT}{call}" for call in describe_enrolment(action.learner, grant))
             case plans.Create():
-                lines.append(f"put {_seat(action)} in {action.state} ({action.reason})")
+                lines.append(f"put {_seat(action, 'for')} in {action.state} ({action.reason})")
             case plans.Cancel() | plans.RequestCancel():
                 lines.append(f"cancel run {action.run_id} ({action.reason})")
             case plans.WithdrawCancel():
@@ -53,10 +53,10 @@ def describe_plan(plan: plans.Plan) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _seat(action: plans.Create) -> str:
+def _seat(action: plans.Create, whom: str) -> str:
     """What is given to whom: `First aid to jane@example.com`, `First aid (seat-2)`."""
     title = action.title or action.line_id
-    return f"{title} to {action.learner.email}" if action.learner is not None else f"{title} ({action.seat_id})"
+    return f"{title} {whom} {action.learner.email}" if action.learner is not None else f"{title} ({action.seat_id})"
 
 
 def describe_enrolment(learner: Learner, grant: Grant | None) -> tuple[str, ...]:
