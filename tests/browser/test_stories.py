@@ -49,7 +49,7 @@ def test_learner_is_found_by_email_and_told_what_to_do_when_access_failed(page: 
     run_id = site.sell_and_fail(email)
     page.goto("/offers")
     search(page, email)
-    expect(page.get_by_role("heading", name=email, level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Olga Refused", level=1)).to_be_visible()
     assert "@" not in page.url
     answer = page.get_by_role("region", name="In short")
     expect(answer).to_contain_text("it failed")
