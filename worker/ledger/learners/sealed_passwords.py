@@ -86,7 +86,7 @@ def all_kept(connection: Connection) -> list[tuple[str, str]]:
     found = connection.execute(
         select(sealed_passwords.c.run_id, sealed_passwords.c.ciphertext)
         .where(sealed_passwords.c.ciphertext.is_not(None))
-        .order_by(sealed_passwords.c.created_at)
+        .order_by(sealed_passwords.c.created_at, sealed_passwords.c.run_id)
     )
     return [(row.run_id, row.ciphertext) for row in found]
 
@@ -109,6 +109,6 @@ def out_of_time(connection: Connection, *, before: datetime) -> list[str]:
     found = connection.scalars(
         select(sealed_passwords.c.run_id)
         .where(sealed_passwords.c.ciphertext.is_not(None), (sealed_passwords.c.created_at < before) | is_done)
-        .order_by(sealed_passwords.c.created_at)
+        .order_by(sealed_passwords.c.created_at, sealed_passwords.c.run_id)
     )
     return list(found)

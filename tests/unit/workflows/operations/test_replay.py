@@ -210,7 +210,7 @@ def test_placeholder_is_planned_by_todays_offers_when_it_is_replayed(ledger: Led
     record(ledger, an_order(), rules=Offers())
     placeholder = run_of(ledger, UNMAPPED).id
     dry = operations.replay(placeholder, actor=ANN, dry_run=True)
-    assert (dry.result, len(dry.calls)) == (PLANNED, 2)
+    assert (dry.result, len(dry.calls)) == (PLANNED, 5)
     assert list(states(ledger)) == [UNMAPPED]
     replayed = operations.replay(placeholder, actor=ANN)
     assert (replayed.result, replayed.calls) == (PLANNED, dry.calls)

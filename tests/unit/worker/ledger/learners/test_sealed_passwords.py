@@ -66,4 +66,4 @@ def test_password_is_out_of_time_when_it_is_old_or_its_run_has_ended(ledger: Led
         sealed_passwords.erase(connection, [erased], now=NOW)
         connection.execute(update(runs).where(runs.c.id == ended).values(state=RunState.CANCELLED))
         found = sealed_passwords.out_of_time(connection, before=NOW - timedelta(days=7))
-    assert found == sorted([old, ended])
+    assert found == [old, ended]
