@@ -136,8 +136,8 @@ def _log_after_commit(connection: Connection, level: int, text: str, about: dict
     known = {name: str(value) for name, value in about.items() if value is not None}
 
     def log() -> None:
-        import structlog  # noqa: PLC0415  (it brings Rich, which a command that only reads can do without)
+        from worker.observability.logs import structlog_logger  # noqa: PLC0415  (it brings Rich, see there)
 
-        structlog.get_logger(__name__).log(level, text, **known)
+        structlog_logger(__name__).log(level, text, **known)
 
     after_commit(connection, log)

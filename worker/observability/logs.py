@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from worker.settings.settings import Settings
 from worker.text.redaction import SecretRegistry
@@ -58,6 +58,18 @@ def configure_logging(settings: Settings, stream: TextIO | None = None, level: i
         from worker.observability.log_format import configure_structlog  # noqa: PLC0415 -- as below
 
         configure_structlog()
+
+
+def structlog_logger(name: str) -> Any:
+    """One of structlog's loggers, imported when it is needed; its lines go where `configure_logging` sends all."""
+    import structlog  # noqa: PLC0415 -- as below
+
+    is_ours = any(isinstance(handler, _Handler) for handler in logging.getLogger().handlers)
+    if is_ours and not structlog.is_configured():
+        from worker.observability.log_format import configure_structlog  # noqa: PLC0415
+
+        configure_structlog()
+    return structlog.get_logger(name)
 
 
 def log_context(
