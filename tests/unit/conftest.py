@@ -1,20 +1,10 @@
-"""Unit tests open no network socket: what they test is given its answers, or belongs in `integration`.
-
-Nor do they wait for the disk, or make a ledger's tables anew: each gets an empty ledger that was made once.
-"""
+"""Unit tests open no network socket and no ledger: what they test is given its answers, or belongs in `integration`."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket
-
-from tests.unit.session_ledger import SessionLedger
-from worker.ledger import session
-from worker.ledger.session import Ledger
 
 # A crowded machine is slow; that is no fault of what is tested.
 settings.register_profile("crowded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,26 +16,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Close the network before the first fixture; pytest-socket opens it again when the test is over."""
     # Unix sockets stay: an asyncio event loop wakes itself through a pair of them.
     disable_socket(allow_unix_socket=True)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def prepared_by_the_product() -> Iterator[Callable[[Any, Any], None]]:
-    """Let every ledger leave its commits to the operating system, since none has to outlive a power cut.
-
-    Gives what the product itself does with a new connection to SQLite.
-    """
-    prepare = session._prepare_sqlite
-
-    def prepare_in_haste(connection: Any, record: Any) -> None:
-        prepare(connection, record)
-        connection.execute("PRAGMA synchronous=OFF")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "_prepare_sqlite", prepare_in_haste)
-        yield prepare
-
-
-@pytest.fixture
-def ledger(session_ledger: SessionLedger) -> Ledger:
-    """An empty ledger."""
-    return session_ledger.emptied()

@@ -55,7 +55,9 @@ READERS = {
     "worker/web/page/auth/forms.py": "tests/integration/web/test_login.py",
     # What the operator or the product itself has written:
     "worker/ledger/learners/tombstones.py": "tests/integration/privacy/test_erasure_holds.py",
-    "worker/ledger/learners/sealed_passwords.py": "tests/unit/worker/ledger/learners/test_sealed_passwords.py",
+    "worker/ledger/learners/sealed_passwords.py": (
+        "tests/integration/in_process/worker/ledger/learners/test_sealed_passwords.py"
+    ),
     "worker/clients/events.py": "tests/unit/worker/clients/test_events.py",
     "worker/settings/types.py": "tests/unit/worker/settings/test_types.py",
     "workflows/planning/offers.py": "tests/unit/workflows/planning/test_offers.py",

@@ -16,7 +16,7 @@ ARRIVALS = (
         "        return DeliveryState.REVIEW, reason\n    return DeliveryState.WAITING, reason\n",
         "        return DeliveryState.IGNORED, reason\n    return DeliveryState.WAITING, reason\n",
         ByTest(
-            "tests/unit/workflows/ingest/test_deliveries.py"
+            "tests/integration/in_process/workflows/ingest/test_deliveries.py"
             "::test_hook_is_asked_again_for_fifteen_minutes_when_it_outran_its_order"
         ),
     ),

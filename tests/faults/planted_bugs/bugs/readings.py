@@ -11,7 +11,7 @@ _PLANNING = "workflows/planning/planner.py"
 _SEATS = "worker/sources/frontcore_seats.py"
 _STUDIOCART = "worker/sources/studiocart.py"
 _THREEDCART = "worker/sources/threedcart_statuses.py"
-_UNIT = "tests/unit"
+_UNIT, _IN_PROCESS = "tests/unit", "tests/integration/in_process"
 _ON_WORKFLOWS = "tests/integration/workflows"
 
 READINGS = (
@@ -23,7 +23,7 @@ READINGS = (
         '    return " ".join(html.unescape(name or "").split())\n',
         '    return " ".join((name or "").split())\n',
         ByTest(
-            f"{_UNIT}/workflows/planning/test_line_keys.py"
+            f"{_IN_PROCESS}/workflows/planning/test_line_keys.py"
             "::test_line_keeps_its_key_when_its_name_was_written_with_entities"
         ),
     ),
@@ -43,7 +43,7 @@ READINGS = (
         "workflows/planning/offers.py",
         "        return max(found, key=lambda rule: rule.specificity, default=None)\n",
         "        return min(found, key=lambda rule: rule.specificity, default=None)\n",
-        ByTest(f"{_UNIT}/workflows/planning/test_line_keys.py::test_offer_by_id_beats_one_by_name"),
+        ByTest(f"{_IN_PROCESS}/workflows/planning/test_line_keys.py::test_offer_by_id_beats_one_by_name"),
     ),
     Bug(
         "further seats left out",
@@ -152,7 +152,7 @@ READINGS = (
         'exclude={"raw", "created_at", *ANNOTATIONS}',
         'exclude={"raw", *ANNOTATIONS}',
         ByTest(
-            f"{_UNIT}/worker/ledger/orders/test_order_rows.py"
+            f"{_IN_PROCESS}/worker/ledger/orders/test_order_rows.py"
             "::test_hash_leaves_out_what_is_not_read_from_the_orders_own_record"
         ),
     ),
@@ -163,7 +163,7 @@ READINGS = (
         "    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(kept.lines)) | _asked_about(kept)\n",
         "    anew = _places(lines) if is_paid_anew else _asked_about(kept)\n",
         ByTest(
-            f"{_UNIT}/workflows/recording/test_rereading.py::test_line_is_a_question_when_only_the_reading_gives_it"
+            f"{_IN_PROCESS}/workflows/recording/test_rereading.py::test_line_is_a_question_when_only_the_reading_gives_it"
         ),
     ),
     # What a record is, and what it says
@@ -230,7 +230,7 @@ READINGS = (
         "    others = _paid_access(connection, given, given.email_key)\n",
         "    others = _paid_access(connection, given, None)\n",
         ByTest(
-            f"{_UNIT}/worker/ledger/views/test_answers.py"
+            f"{_IN_PROCESS}/worker/ledger/views/test_answers.py"
             "::test_other_payment_is_named_when_a_refunded_order_was_one_of_two"
         ),
     ),

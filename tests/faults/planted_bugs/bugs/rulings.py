@@ -127,7 +127,7 @@ RULINGS = (
         "    if order.payment is not Payment.PAID or order.buyer_email:\n",
         "    if order.payment is Payment.PAID or order.buyer_email:\n",
         ByTest(
-            "tests/unit/workflows/ingest/test_half_written.py::test_poll_has_it_read_again_in_a_minute_and_asks_nobody"
+            "tests/integration/in_process/workflows/ingest/test_half_written.py::test_poll_has_it_read_again_in_a_minute_and_asks_nobody"
         ),
     ),
     Bug(
@@ -137,7 +137,7 @@ RULINGS = (
         "    return News.DOUBTFUL if was_said else News.NEW\n",
         "    return News.NEW\n",
         ByTest(
-            "tests/unit/workflows/ingest/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"
+            "tests/integration/in_process/workflows/ingest/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"
         ),
     ),
     Bug(
@@ -147,7 +147,7 @@ RULINGS = (
         "            return _Read(mark, self._last_valid(), problems=error.problems)\n",
         "            return _Read(mark, None, problems=error.problems)\n",
         ByTest(
-            "tests/unit/workflows/planning/test_offers_file.py"
+            "tests/integration/in_process/workflows/planning/test_offers_file.py"
             "::test_last_valid_rules_outlive_a_restart_when_the_file_is_broken"
         ),
     ),

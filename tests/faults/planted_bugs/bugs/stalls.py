@@ -90,7 +90,7 @@ STALLS = (
         "    return not email or email_key(email) == email_key(call.learner.email)\n",
         "    return True\n",
         ByTest(
-            "tests/unit/workflows/execution/test_settling.py::"
+            "tests/integration/in_process/workflows/execution/test_settling.py::"
             "test_absence_is_proven_when_what_cannot_be_read_is_not_this_customers"
         ),
     ),
@@ -109,7 +109,7 @@ STALLS = (
         "    if not is_prompt and now - (asked.since or started_at) >= LONGEST_ASKING:\n",
         "    if not is_prompt and asked.since is None and patience.max_attempts < 1:\n",
         ByTest(
-            "tests/unit/workflows/execution/test_settling.py::"
+            "tests/integration/in_process/workflows/execution/test_settling.py::"
             "test_a_person_is_asked_when_no_lookup_has_a_prompt_answer_for_a_day"
         ),
     ),

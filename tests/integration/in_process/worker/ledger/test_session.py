@@ -17,7 +17,7 @@ from worker.ledger.session import Ledger, SchemaMismatchError, violated_constrai
 from worker.ledger.tables.runs import cursors, pauses
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-HEAD = max(path.name for path in (Path(__file__).parents[4] / "migrations" / "versions").glob("0*.py"))[:4]
+HEAD = max(path.name for path in (Path(__file__).parents[5] / "migrations" / "versions").glob("0*.py"))[:4]
 
 
 def a_pause(system: str = "learningcart", since: datetime = NOW) -> dict[str, object]:

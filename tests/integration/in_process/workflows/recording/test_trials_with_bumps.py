@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.in_process.workflows.ingest.test_repeats import Hooks, Site
 from tests.unit.worker.sources.captured import captured
 from tests.unit.workflows.fakes.storefront import NOW, START, Clock, a_hint_reader, offers, put_run, states
-from tests.unit.workflows.ingest.test_repeats import Hooks, Site
 from worker.clients.studiocart import models as records
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState

@@ -11,7 +11,7 @@ from worker.errors import ConfigurationError
 from worker.ledger import lock
 from worker.ledger.lock import ProcessLock
 
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[5]
 HOLD = """
 import sys
 sys.path.insert(0, {repository!r})

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from tests.integration.in_process.workflows.follow_on.test_completions import BEGAN_AT, completed, info, progress
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, offers, record, rows
-from tests.unit.workflows.follow_on.test_completions import BEGAN_AT, completed, info, progress
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
 from worker.ledger.tables.runs import CompletionRecord, completions, events, orders, runs, steps

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from tests.unit.worker.web.asking import AppClient, ClientMaker, RecordingDispatcher, rows
 from worker.ledger.session import Ledger
 
-CAPTURES = Path(__file__).parents[4] / "captures"
+CAPTURES = Path(__file__).parents[5] / "captures"
 STUDIOCART = sorted(path.name for path in (CAPTURES / "studiocart").glob("*.json"))
 HOOKS = [name for name in STUDIOCART if name.startswith("hook-")]
 NAMED = {

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.in_process.workflows.ingest.test_deliveries_trusted import arrive, delivery
 from tests.unit.worker.sources.captured import body_of, captured
 from tests.unit.workflows.fakes.storefront import START, Clock, a_hint_reader, put_run, record, rows, states
-from tests.unit.workflows.ingest.test_deliveries_trusted import arrive, delivery
 from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError, ServerError
 from worker.ledger.session import Ledger

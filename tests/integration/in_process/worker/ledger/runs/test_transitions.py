@@ -23,7 +23,7 @@ from worker.ledger.tables.runs import Run, steps
 from workflows.planning.model import KnownRun
 from workflows.recording.known_runs import known_run
 
-ROOT = Path(__file__).parents[5]
+ROOT = Path(__file__).parents[6]
 WRITER = "worker/ledger/runs/transitions.py"
 INSERTER = "worker/ledger/runs/run_rows.py"
 SEAT = "1109/1107/buyer/501"

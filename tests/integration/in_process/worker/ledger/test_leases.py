@@ -14,7 +14,7 @@ from worker.ledger import leases
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import cursors
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 COLUMNS = {"lease_holder", "lease_until"}
 SHOWN_BY = "worker/ledger/views/listing.py"
 MINE = cursors.c.source == "studiocart"
