@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.in_process.conftest import ledger
 from tests.integration.in_process.workflows.conftest import book, clock, hints, shop, source
 from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched
-from tests.unit.conftest import ledger
 from tests.unit.workflows.fakes.storefront import Clock
 from worker.ledger.session import Ledger
 from workflows.planning.offers_file import OffersFile
