@@ -59,7 +59,7 @@ def test_receipt_is_json_when_it_is_asked_for(run: Run, ledger: Ledger, run_id: 
     result = run("forget", "jane@example.com", "--yes", "--json", "--reason", "Jane@example.com asked")
     assert result.exit_code == 0
     receipt = json.loads(result.stdout)
-    assert receipt["removed"] == {"learners": 1, "orders": 1, "runs": 1}
+    assert receipt["removed"] == {"learners": 1, "orders": 1, "runs": 1, "search_texts": 1}
     assert receipt["pseudonym"] == emails(ledger)[0]
     assert receipt["file_rewritten"] is True
     assert len(receipt["remains"]) == 4
