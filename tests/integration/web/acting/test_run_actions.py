@@ -108,7 +108,7 @@ def test_planning_again_leads_to_the_order_and_keeps_the_reason_when_an_offer_wa
     with office.offers_file.open("a") as file:
         file.write('\n[[offer]]\nsource = "studiocart"\nproduct_id = "1200"\ngrants = [{ price_id = 777 }]\n')
     page = office.get(f"/runs/{placeholder['id']}/replay").text
-    assert "comped order of price 777" in page
+    assert "learningcart addCompOrder price 777" in page
     done = office.send(office.form_of(f"/runs/{placeholder['id']}/replay"), reason="offer added")
     assert done.headers["location"] == "/orders/studiocart/7001"
     assert "1 new runs" in office.told(done)
