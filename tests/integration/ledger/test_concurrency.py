@@ -46,6 +46,7 @@ from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Polled, Poller
 from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import _Recorder
+from workflows.recording.source_start import note_contact
 
 SEAT = "1109/1107/buyer/501"
 MANY = 20
@@ -345,11 +346,13 @@ def waits_for_a_lock(ledger: Ledger) -> bool:
 
 def test_order_is_planned_once_when_another_adds_it_between_reading_and_writing(postgres_ledger: Ledger) -> None:
     ledger = postgres_ledger
-    others: list[object] = []
+    with ledger.write() as connection:  # else the other waits until this one's first contact is committed
+        note_contact(connection, "studiocart", now=NOW, start_at=START)
+    others = [an_order()]
 
     def add_late(connection: Connection, new: Any) -> set[str]:
-        if not others:
-            others.append(record(ledger, an_order()))
+        if others:
+            record(ledger, others.pop())
         return insert_orders(connection, new)
 
     with pytest.MonkeyPatch.context() as patch:
