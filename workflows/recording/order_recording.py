@@ -36,7 +36,7 @@ from workflows.recording.planning_input import InputReader, PlanningInput, Surro
 from workflows.recording.rereading import Reread, reread_row
 from workflows.recording.shared_addresses import SHARING_SOURCE, learners_of, lock_addresses, uses_by_learners
 from workflows.recording.situation import swept_orders
-from workflows.recording.source_start import is_only_noted, note_contact, note_seen, start_of
+from workflows.recording.source_start import is_only_noted, note_contact, note_seen, start_of, take_contact
 from workflows.recording.subscription_status import DEFAULT_RULES, SubscriptionRules, has_no_subscription
 
 __all__ = ["Look", "Recorded", "finish_deliveries", "preview", "record_order", "record_orders"]
@@ -81,6 +81,9 @@ def record_orders(
     seen = [(order, replace(look, delivery_ids=(new_id(now),)) if look.via else look) for order, look in seen]
     done: dict[int, Recorded] = {}
     rounds = _independent(seen)
+    if seen:
+        at = min(look.fetched_at for _, look in seen)
+        take_contact(connection, seen[0][0].source, now=now, start_at=start_at, seen_at=at)
     if len(rounds) > 1 or any(order.source == SHARING_SOURCE for order, _ in seen):
         recorder.reserve(seen)
     for together in rounds:

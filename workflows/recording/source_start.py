@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, update
 
 from worker.ledger.orders import order_rows
-from worker.ledger.orders.source_cursors import SourceCursor, add_cursor, cursor_of, update_cursor
+from worker.ledger.orders.source_cursors import SourceCursor, add_cursor, cursor_of, lock_cursor, update_cursor
 from worker.ledger.tables.runs import cursors
 from worker.sources.order import Order
 
@@ -60,6 +60,18 @@ def note_contact(
     if found is None:
         raise LookupError(source)  # it was there or was made, and nobody deletes it
     return found
+
+
+def take_contact(
+    connection: Connection, source: str, *, now: datetime, start_at: datetime | None, seen_at: datetime
+) -> None:
+    """As `note_contact`, for who is about to lock orders; what may raise the mark keeps the cursor from others.
+
+    A poll holds its cursor before it takes orders: taken after an order, the two can wait for each other on PostgreSQL.
+    """
+    cursor = note_contact(connection, source, now=now, start_at=start_at)
+    if cursor.start_order_id is not None and cursor.start_at is not None and seen_at <= cursor.start_at:
+        lock_cursor(connection, source)
 
 
 def note_first_list(connection: Connection, source: str, order_ids: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ class SourceCursor:
 
 _MINE = cursors.c.source == bindparam("of_source")
 _READ = select(*columns_of(SourceCursor, cursors)).where(_MINE)
+_LOCK = select(cursors.c.source).where(_MINE).with_for_update()
 _UPDATE = update(cursors).where(_MINE)
 
 
@@ -37,6 +38,11 @@ def cursor_of(connection: Connection, source: str) -> SourceCursor | None:
     """The source's cursor, None before its first contact."""
     row = connection.execute(_READ, {"of_source": source}).one_or_none()
     return None if row is None else record_of(SourceCursor, row)
+
+
+def lock_cursor(connection: Connection, source: str) -> None:
+    """Keep a source's cursor from others until the transaction ends."""
+    connection.execute(_LOCK, {"of_source": source}).all()
 
 
 def add_cursor(connection: Connection, source: str) -> None:
