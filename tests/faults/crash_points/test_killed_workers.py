@@ -209,7 +209,7 @@ def test_ledger_failure_during_a_call_leaves_the_run_to_be_recovered(
     run_id = rig.enrol()
 
     @contextmanager
-    def away() -> Iterator[None]:
+    def away(**_options: bool) -> Iterator[None]:
         raise OperationalError("COMMIT", {}, Exception("the ledger is away"))
         yield
 

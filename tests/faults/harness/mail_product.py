@@ -75,10 +75,13 @@ class MailRig(Rig):
         write = self.ledger.write
 
         @contextmanager
-        def watched_write() -> Iterator[Connection]:
-            with write() as connection:
+        def watched_write(*, alone: bool = False) -> Iterator[Connection]:
+            with write(alone=alone) as connection:
                 yield connection
-                reach("before a commit")
+                if (
+                    self.ledger.is_sqlite or not alone
+                ):  # a statement that is a transaction by itself is committed by now
+                    reach("before a commit")
             reach("after a commit")
 
         def watched(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

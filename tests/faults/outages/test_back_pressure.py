@@ -55,6 +55,7 @@ class Refusal:
             connection.execute(self._statement)
 
     def _on_begin(self, connection: Connection) -> None:
+        # For the session: a statement that is a transaction by itself has no other.
         if self._statement is not None:
             connection.exec_driver_sql(self._statement)
 
@@ -70,7 +71,8 @@ def read_only(rig: Rig) -> Refusal:
     """The ledger can be read and not be written: a read-only file, a database that is a standby now."""
     if rig.ledger.is_sqlite:
         return Refusal(rig, "PRAGMA query_only=ON", "PRAGMA query_only=OFF")
-    return Refusal(rig, "SET TRANSACTION READ ONLY", None)
+    read_only = "SET default_transaction_read_only = {0}; SET transaction_read_only = {0}"
+    return Refusal(rig, read_only.format("on"), read_only.format("off"))
 
 
 @pytest.fixture

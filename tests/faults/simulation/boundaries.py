@@ -152,7 +152,7 @@ def _place() -> str:
     """The function of ours, outside the plumbing, that the process is in."""
     for frame in _frames():
         module = frame.f_globals.get("__name__", "")
-        if module.startswith(_OURS) and module not in _PLUMBING:
+        if module.startswith(_OURS) and module not in _PLUMBING and frame.f_code.co_name != "_is_written_alone":
             return f"{module}.{frame.f_code.co_name}"
     return "outside"
 
