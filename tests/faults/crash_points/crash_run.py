@@ -230,7 +230,7 @@ class Telling:
         if self._scenario.completes and not self._rows(runs):
             return False
         with self._stage.book.engine.connect() as connection:
-            heard = dict(connection.execute(select(orders.c.order_id, orders.c.status)).tuples().all())
+            heard = {row.order_id: row.status for row in connection.execute(select(orders.c.order_id, orders.c.status))}
         shop = {str(order["id"]): order["status"] for order in self._stage.world.studiocart.describe()["orders"]}
         return heard == shop and self._is_quiet()
 
