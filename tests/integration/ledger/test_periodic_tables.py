@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Ledger:
+def ledger(database_url: str) -> Iterator[Ledger]:
     """Migrated from the version before, which had these rows."""
     ledger = Ledger(database_url)
     config = Config()
@@ -62,7 +63,8 @@ def ledger(database_url: str) -> Ledger:
         for row in ROWS:
             connection.execute(insert(cursors).values(**({"position": {}, "failures": 0} | row)))
     ledger.migrate()
-    return ledger
+    yield ledger
+    ledger.close()
 
 
 def test_every_row_is_carried_over_when_the_tables_are_made(ledger: Ledger) -> None:
