@@ -19,6 +19,7 @@ from tasks.mailer import make_mailroom
 from worker.broker.app import create_celery
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import LearningCartClient
+from worker.clients.no_access import NoAccess
 from worker.clients.rate import shared_storage
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.threedcart.client import ThreedcartClient
@@ -99,6 +100,9 @@ class Runtime:
         self.offers = OffersFile(settings.offers_file, self.ledger)
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}
+        """Those that can be asked."""
+        self._told_alone: dict[str, Source] = {}
+        """Those of which nothing is known but what their webhooks' bodies say."""
         self._connect_systems()
         rules = SubscriptionRules(settings.studiocart.subscription_ends, settings.studiocart.trials)
         self.policies = {
@@ -108,7 +112,7 @@ class Runtime:
         rng = rng or Random()  # noqa: S311  (jitter, not a secret)
         self.hints = HintReader(
             self.ledger,
-            self.sources,
+            self.sources | self._told_alone,
             self.policies,
             self.offers,
             holder=self.holder,
@@ -156,29 +160,28 @@ class Runtime:
                 settings.learningcart, secrets=known_secrets, storage=storage
             )
         if settings.studiocart.is_configured:
-            client = StudiocartClient(settings.studiocart, secrets=known_secrets, storage=storage)
-            self.clients["studiocart"] = client
-            self.sources["studiocart"] = StudiocartSource(client, clock=self.clock, trials=settings.studiocart.trials)
+            self.clients["studiocart"] = StudiocartClient(settings.studiocart, secrets=known_secrets, storage=storage)
         if settings.frontcore.is_configured:
-            account = FrontcoreClient(settings.frontcore, secrets=known_secrets, storage=storage)
-            self.clients["frontcore"] = account
-            self.sources["frontcore"] = FrontcoreSource(
-                account, provision_when=settings.frontcore.provision_when, clock=self.clock
-            )
+            self.clients["frontcore"] = FrontcoreClient(settings.frontcore, secrets=known_secrets, storage=storage)
         if settings.threedcart.is_configured:
-            store = ThreedcartClient(settings.threedcart, secrets=known_secrets, storage=storage)
-            self.clients["threedcart"] = store
-            if settings.threedcart.orders_enabled:
-                self.sources["threedcart"] = ThreedcartSource(
-                    store,
-                    zone=settings.threedcart.zone,
-                    paid_statuses=settings.threedcart.paid_status_ids,
-                    clock=self.clock,
-                )
-
+            self.clients["threedcart"] = ThreedcartClient(settings.threedcart, secrets=known_secrets, storage=storage)
+        for name, section in settings.sources().items():
+            if name in self.clients:
+                self.sources[name] = self._source(name, self.clients[name])
+            else:
+                self._told_alone[name] = self._source(name, NoAccess(name, section.missing()))
         mailroom = make_mailroom(settings, storage)
         if mailroom is not None:
             self.clients[MAIL] = mailroom
+
+    def _source(self, name: str, client: Any) -> Source:
+        settings, clock = self.settings, self.clock
+        if name == "studiocart":
+            return StudiocartSource(client, clock=clock, trials=settings.studiocart.trials)
+        if name == "frontcore":
+            return FrontcoreSource(client, provision_when=settings.frontcore.provision_when, clock=clock)
+        store = settings.threedcart
+        return ThreedcartSource(client, zone=store.zone, paid_statuses=store.paid_status_ids, clock=clock)
 
     def _reading_lease_seconds(self) -> float:
         """How long a process that vanished while it read an order is waited for: its request, and two more about it."""

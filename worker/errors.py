@@ -117,6 +117,10 @@ class PermissionDeniedError(ApiError):
     """403: known, but not allowed."""
 
 
+class NoAccessError(PermissionDeniedError):
+    """Nothing is set to ask this system with: nothing was sent."""
+
+
 class RequestRefusedError(ApiError):
     """This one request is refused (401, 403), and others are answered: the cause is in the request, not in us."""
 

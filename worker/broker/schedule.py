@@ -59,8 +59,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     if events_of(settings) is not None:
         schedule["deliver_events"] = _entry("deliver_events", _OUTBOX_SECONDS, INGEST_QUEUE)
     for name, source in settings.sources().items():
-        if source.poll_seconds > 0:
-            entry = _entry("poll", source.poll_seconds, INGEST_QUEUE, expires=max(source.poll_seconds, 5.0))
+        if (seconds := source.asked_every_seconds) > 0:
+            entry = _entry("poll", seconds, INGEST_QUEUE, expires=max(seconds, 5.0))
             schedule[f"poll_{name}"] = entry | {"args": (name,)}
     return schedule
 

@@ -165,7 +165,7 @@ def _send_first(runtime: Runtime) -> None:
     """Begin at once, not after the first interval: what is due, and a look at every source."""
     runtime.dispatcher.send_sweep()
     for name, source in runtime.settings.sources().items():
-        if source.poll_seconds > 0:
+        if source.asked_every_seconds > 0:
             runtime.dispatcher.send_poll(name)
 
 
@@ -199,8 +199,9 @@ def _check_offers(runtime: Runtime) -> None:
 def _say_what_is_off(runtime: Runtime) -> None:
     for warning in warnings_of(runtime.settings):
         log.warning(warning)
+    sources = runtime.settings.sources()
     for name, system in runtime.settings.systems().items():
-        if not system.is_configured:
+        if not system.is_configured and name not in sources:
             log.info("%s is off: %s not set", name, ", ".join(system.missing()))
 
 

@@ -225,12 +225,13 @@ class Settings(BaseSettings):
         return {section.system: section for section in sections}
 
     def sources(self) -> dict[str, SourceSettings]:
-        """The sources that are on, by name: configured, and for 3dcart enabled as a source."""
+        """The sources that are on: configured or told by webhooks alone, and for 3dcart enabled as a source."""
         sections: tuple[SourceSettings, ...] = (self.studiocart, self.frontcore, self.threedcart)
         return {
             section.system: section
             for section in sections
-            if section.is_configured and (not isinstance(section, ThreedcartSettings) or section.orders_enabled)
+            if (section.is_configured or section.is_told_alone)
+            and (not isinstance(section, ThreedcartSettings) or section.orders_enabled)
         }
 
     def why_source_is_off(self, source: str) -> str:

@@ -92,7 +92,8 @@ class SourceSettings(SystemSettings):
     )
     trust_webhook: bool = Field(
         default=False,
-        description="Plan from a webhook's body instead of fetching the order: for a site without REST access.",
+        description="Plan from a webhook's body instead of fetching the order: for a site without REST access, which "
+        "needs nothing else set but the webhook's secret or token. Nothing is then polled or reconciled.",
     )
     webhook_id_field: Text | None = Field(
         None, description="Field of a webhook that holds the order's id, beside id, order_id and OrderID."
@@ -110,6 +111,16 @@ class SourceSettings(SystemSettings):
     def takes_webhooks(self) -> bool:
         """Whether something is set by which a webhook proves itself: the source is expected to tell of its orders."""
         return self.webhook_secret is not None or self.webhook_url_token is not None
+
+    @property
+    def is_told_alone(self) -> bool:
+        """Whether its orders are planned from its webhooks' bodies, and nothing is set to ask it with."""
+        return self.trust_webhook and self.takes_webhooks and not self.is_configured
+
+    @property
+    def asked_every_seconds(self) -> float:
+        """Seconds between two polls; 0 where there are none."""
+        return self.poll_seconds if self.is_configured else 0.0
 
 
 class LearningCartSettings(SystemSettings):

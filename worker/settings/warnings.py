@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from worker.settings.mail import mail_warnings
 from worker.settings.settings import Settings, in_clear
-from worker.settings.systems import SystemSettings
+from worker.settings.systems import SourceSettings, SystemSettings
 
 GUESSABLE_LENGTH = 12
 """Secrets of our own choosing that are shorter can be tried out."""
@@ -113,12 +113,25 @@ def _about_what_senders_can_send(settings: Settings) -> Iterator[str]:
 
 
 def _about_system(system: SystemSettings) -> Iterator[str]:
-    if system.is_begun and not system.is_configured:
-        yield f"{system.system} is off: {', '.join(system.missing())} not set."
+    missing = ", ".join(system.missing())
+    if isinstance(system, SourceSettings) and system.is_told_alone:
+        yield (
+            f"{system.system} cannot be asked, as {missing} not set: its orders are planned from its webhooks' bodies "
+            "alone, and one that no webhook tells of is never seen."
+        )
+    elif missing and (system.is_begun or (isinstance(system, SourceSettings) and system.trust_webhook)):
+        yield f"{system.system} is off: {missing} not set." + _how_to_trust(system)
     limit = system.vendor_requests_per_second
     if limit is not None and not 0 < system.requests_per_second <= limit:
         rate = f"{system.requests_per_second:g}" if system.requests_per_second else "no limit"
         yield f"{system.variable('requests_per_second')} ({rate}) is above the vendor's limit of {limit:g} a second."
+
+
+def _how_to_trust(system: SystemSettings) -> str:
+    if not isinstance(system, SourceSettings) or not system.trust_webhook:
+        return ""
+    names = " or ".join(system.variable(name) for name in ("webhook_secret", "webhook_url_token"))
+    return f" Where it cannot be asked, {system.variable('trust_webhook')} needs {names}."
 
 
 def _about_sources(settings: Settings) -> Iterator[str]:
@@ -128,7 +141,7 @@ def _about_sources(settings: Settings) -> Iterator[str]:
                 f"{source.variable('trust_webhook')} is on: whoever knows the webhook's secret can grant access "
                 "to anyone. Leave it off where the order can be fetched."
             )
-        if not source.takes_webhooks and not source.poll_seconds:
+        if not source.takes_webhooks and not source.asked_every_seconds:
             yield (
                 f"{source.system} is neither polled ({source.variable('poll_seconds')} is 0) nor has it a "
                 f"{source.variable('webhook_secret')}: its orders come by hand alone."

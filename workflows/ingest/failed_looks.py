@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from worker.errors import AnotherRecordError, ApiError, NotFoundError, WebhookRejectedError
+from worker.errors import AnotherRecordError, ApiError, NoAccessError, NotFoundError, WebhookRejectedError
 from worker.ledger.states import DeliveryState
 from worker.reasons import Reason
 from worker.sources.source import NoOrderError, SampleOrderError
@@ -26,8 +26,8 @@ def end_of_look(error: Exception, *, age: timedelta, is_manual: bool, is_known: 
     is_old = age >= HOOK_OUTRAN_ROW
     if isinstance(error, SampleOrderError):
         return DeliveryState.IGNORED, Reason.TEST_NOTIFICATION
-    if isinstance(error, WebhookRejectedError):
-        return DeliveryState.REVIEW, reason
+    if isinstance(error, WebhookRejectedError | NoAccessError):
+        return DeliveryState.REVIEW, reason  # neither says more when it is asked again
     if isinstance(error, NoOrderError) and is_old:
         return DeliveryState.IGNORED, reason  # the source has it, and says that it is none: an abandoned cart
     if reason is Reason.ORDER_NOT_FOUND and is_manual:
@@ -40,7 +40,7 @@ def end_of_look(error: Exception, *, age: timedelta, is_manual: bool, is_known: 
 def _reason_for(error: Exception, *, is_known: bool) -> Reason:
     if isinstance(error, OffersError):
         return Reason.OFFERS_INVALID
-    if not is_known:
+    if not is_known or isinstance(error, NoAccessError):
         return Reason.SOURCE_OFF
     if isinstance(error, NotFoundError | WebhookRejectedError):
         return Reason.ORDER_NOT_FOUND

@@ -33,7 +33,7 @@ def setup_steps(connection: Connection | None, settings: Settings, offers: Offer
     is_read, has_order = False, False
     if connection is not None:
         read = set(connection.scalars(select(cursors.c.source).where(cursors.c.last_success_at.is_not(None))))
-        is_read = bool(sources) and read.issuperset(sources)
+        is_read = bool(sources) and read.issuperset(name for name, each in sources.items() if each.is_configured)
         arrived = select(orders.c.order_id).where(orders.c.state != OrderState.IGNORED).limit(1)
         has_order = connection.scalar(arrived) is not None
     learningcart = settings.learningcart

@@ -22,7 +22,7 @@ from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
 from worker.clients.base import CallLimits
 from worker.ledger.runs.held import HeldRun
-from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
+from worker.ledger.tables.runs import attempts, cursors, deliveries, events, pauses, runs, steps
 from worker.sandbox import Effect, Sandbox
 from worker.settings.settings import load_settings
 
@@ -283,17 +283,18 @@ class Rig:
     # What is left
 
     def rows(self, table: str) -> list[Row]:
-        order = {
-            "runs": runs.c.id,
+        keys: dict[str, tuple[Any, ...]] = {
+            "runs": (runs.c.id,),
             "steps": (steps.c.run_id, steps.c.position),
             "attempts": (attempts.c.run_id, attempts.c.step, attempts.c.number),
-            "events": events.c.id,
-            "pauses": pauses.c.system,
-        }[table]
-        table_of = {"runs": runs, "steps": steps, "attempts": attempts, "events": events, "pauses": pauses}[table]
-        columns = order if isinstance(order, tuple) else (order,)
+            "events": (events.c.id,),
+            "pauses": (pauses.c.system,),
+            "deliveries": (deliveries.c.id,),
+            "cursors": (cursors.c.source,),
+        }
+        key = keys[table]
         with self.ledger.read() as connection:
-            return [dict(row) for row in connection.execute(table_of.select().order_by(*columns)).mappings()]
+            return [dict(row) for row in connection.execute(key[0].table.select().order_by(*key)).mappings()]
 
     def run(self, run_id: str) -> Row:
         (row,) = [row for row in self.rows("runs") if row["id"] == run_id]

@@ -27,7 +27,7 @@ from worker.ledger.guards import guard_warning, owned_tables
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.tables.runs import pauses
 from worker.observability.logs import known_secrets
-from worker.settings.settings import DESTINATIONS, Settings, SystemSettings, ThreedcartSettings
+from worker.settings.settings import DESTINATIONS, Settings, SourceSettings, SystemSettings, ThreedcartSettings
 from workflows.planning.offers import OffersError
 from workflows.planning.offers_file import load_offers
 
@@ -107,6 +107,10 @@ def probe_system(name: str, system: SystemSettings) -> ProbeResult:
     """Whether one system is configured, reachable and accepts the credentials: asks it for real."""
     kind = "destination" if name in DESTINATIONS else "source"
     missing = tuple(system.missing())
+    if isinstance(system, SourceSettings) and system.is_told_alone:
+        told = "planned from its webhooks' bodies alone: it is neither asked nor polled"
+        step = f"Where it can be asked, set {', '.join(missing)}."
+        return ProbeResult(name, "source", configured=True, accepted=True, detail=told, next_step=step, missing=missing)
     if missing:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
         return ProbeResult(name, kind, configured=False, next_step=step, missing=missing)

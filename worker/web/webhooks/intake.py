@@ -100,7 +100,7 @@ class WebhookIntake:
             document = self._authenticated_document(source, kind, headers, body, proof)
             fields = fields_of(document)
             # A poll finds the order of a sender whose body cannot be chosen: a line of text, nothing at all.
-            polls = proof is Proof.URL_TOKEN and not _holds_several(document)
+            polls = proof is Proof.URL_TOKEN and section.is_configured and not _holds_several(document)
             if fields is None and not polls:
                 raise rejected(400, "The body is JSON, but neither an object nor an array of one.")
             order_id = order_id_of(fields or {}, section.webhook_id_field)

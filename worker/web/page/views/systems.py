@@ -88,7 +88,7 @@ def _listed(page: Page) -> list[dict[str, Any]]:
                 *(["destination"] if name in DESTINATIONS else []),
             ],
             "is_source_on": name in sources,
-            "missing": section.missing(),
+            "missing": [] if name in sources else section.missing(),
             "can_be_paused": name in PAUSABLE,
             "found": found.get(name),
         }
