@@ -212,7 +212,7 @@ class HintReader:
                 return asked  # an order after all
             raise
         is_bare = not order.buyer_email and not order.lines_known
-        if is_bare and (order.payment is Payment.PAID or order.payment_unproven):
+        if is_bare and (order.payment is Payment.PAID or order.payment_unproven or not order.status):
             return self._fetch(source, order_id)
         told = _Read(order, received_at, is_trusted=True)
         # What tells little more than a status counts if the source cannot be asked.

@@ -96,9 +96,12 @@ def test_third_carts_whole_order_is_enough_and_its_test_is_known(found_company: 
     assert len(rig.rows("runs")) > 0
 
 
-def test_a_person_is_asked_when_the_body_says_too_little_to_plan_from(found_company: Company) -> None:
+@pytest.mark.parametrize("said", [{"status": "paid"}, {"trigger": "purchased"}, {}])
+def test_a_person_is_asked_when_the_body_says_too_little_to_plan_from(
+    found_company: Company, said: dict[str, str]
+) -> None:
     rig = found_company(WEBHOOK_URL_TOKEN=TOKEN)
-    assert post(rig, "studiocart", {"id": 12, "status": "paid"}) == 202
+    assert post(rig, "studiocart", {"id": 12, **said}) == 202
     read(rig, "studiocart", "12")
     [delivery] = rig.rows("deliveries")
     assert (delivery["state"], delivery["reason"]) == ("review", "source_off")

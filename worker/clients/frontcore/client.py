@@ -168,9 +168,12 @@ class FrontcoreClient:
     def retrieve_order(self, order_id: int, *, limits: CallLimits = NO_LIMITS, **details: Unpack[Details]) -> Order:
         """Return one order as it is now. Raises `NotFoundError` when there is none of that id.
 
-        The vendor documents an array that holds the order; the order by itself is accepted too.
+        The vendor documents an array that holds the order; the order by itself is accepted too, and a wrapped list.
         """
         answer, document = self._ask(_RETRIEVE, f"/orders/{int(order_id)}", _parameters(dict(details)), limits)
+        found = _listed(document)
+        if found is not None:
+            document = found
         if not document:
             message = f"{SYSTEM} {_RETRIEVE}: there is no {order_id}"
             raise NotFoundError(message, system=SYSTEM, operation=_RETRIEVE, status=answer.status)

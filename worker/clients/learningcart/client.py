@@ -24,7 +24,7 @@ from worker.clients.learningcart.models import (
     names_no_token,
 )
 from worker.clients.learningcart.query import fitting, window
-from worker.clients.learningcart.refusals import Refusal, hides_a_refusal, is_error_page, refusal_of
+from worker.clients.learningcart.refusals import Refusal, hides_a_refusal, is_error_page, is_page, refusal_of
 from worker.clients.learningcart.token import TokenKeeper
 from worker.clients.reading import (
     UnreadableError,
@@ -274,16 +274,14 @@ class LearningCartClient:
                 operation, parameters, token, budget, safe_to_repeat=safe_to_repeat, limits=again
             )
         error = self._api.error_for(operation, answer, safe_to_repeat=safe_to_repeat)
-        if refusal is None:
-            if error is not None or is_error_page(answer):
-                if hides_a_refusal(answer, operation):
-                    self._tokens.drop(token)
-                raise error or self._page(operation, answer, safe_to_repeat=safe_to_repeat)
-            return self._read(operation, answer, safe_to_repeat=safe_to_repeat), answer
         if refusal is Refusal.TOKEN:
             self._tokens.drop(token)
             raise self._refused(operation, answer, token, budget)
-        if error is not None and (refusal is Refusal.PLAIN or error.retryable):
+        if refusal is None and error is None and not is_error_page(answer):
+            return self._read(operation, answer, safe_to_repeat=safe_to_repeat), answer
+        if refusal is None and hides_a_refusal(answer, operation):
+            self._tokens.drop(token)
+        if error is not None and (error.retryable or error.outcome_unknown or not is_page(answer)):
             raise error
         raise self._page(operation, answer, safe_to_repeat=safe_to_repeat)
 

@@ -1,7 +1,8 @@
 """What a LearningCart answer says of the token it was asked with: nothing, a refusal, or an error page that hides one.
 
 WCF turns any unhandled exception, a spent token among them, into HTTP 400 with an HTML page "Request Error", without
-the reason; elsewhere into 500 with a `<Fault>`, or the page with 200. The page also comes for good requests.
+the reason; elsewhere into a fault, as XML or as JSON, with 500, 400 or 200, or the page with 200. The page also comes
+for good requests.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Final
 
 from worker.clients.base import Answer
 from worker.clients.learningcart.token import speaks_of_token
-from worker.clients.reading import decode, is_html
+from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 
 _NOT_REFUSALS: Final = {408, 425, 429}
 _GATEWAY: Final = {502, 503, 504}
 _PAGE_LIMIT_BYTES: Final = 20_000
 _REQUEST_ERROR: Final = re.compile(r"<title>\s*Request Error\b|class=\"heading1\">\s*Request Error\b", re.IGNORECASE)
 _FAULT: Final = re.compile(r"(?:<\?xml[^>]*>|\s)*<(?:\w+:)?(?:Fault|Envelope)\b")
+_JSON_FAULTS: Final = (frozenset({"exceptiondetail"}), frozenset({"exceptiontype"}), frozenset({"code", "reason"}))
+"""Members, folded, by any of which sets a JSON object is WCF's fault and no word of LearningCart's."""
 
 
 class Refusal(Enum):
@@ -35,11 +38,27 @@ class Refusal(Enum):
 def is_error_page(answer: Answer) -> bool:
     """Tell WCF's own way to fail from an answer, from a refusal in plain words, and from a gateway's page."""
     text = decode(answer.body[:_PAGE_LIMIT_BYTES])
-    if answer.status == 400:
-        return is_html(text) or _FAULT.match(text) is not None
-    if answer.status < 300 or answer.status == 500:
-        return _FAULT.match(text) is not None or (is_html(text) and _REQUEST_ERROR.search(text) is not None)
-    return False
+    if not (answer.status < 300 or answer.status in {400, 500}):
+        return False
+    if _FAULT.match(text) is not None or _is_json_fault(answer):
+        return True
+    return is_html(text) and (answer.status == 400 or _REQUEST_ERROR.search(text) is not None)
+
+
+def is_page(answer: Answer) -> bool:
+    """Tell what LearningCart does not say in words of its own: a page of something in between, too."""
+    return is_html(decode(answer.body[:_PAGE_LIMIT_BYTES])) or is_error_page(answer)
+
+
+def _is_json_fault(answer: Answer) -> bool:
+    if len(answer.body) > _PAGE_LIMIT_BYTES or not answer.body.lstrip().startswith(b"{"):
+        return False
+    try:
+        document = read_document(answer.body)
+    except UnreadableError:
+        return False
+    names = {fold(key) for key in document} if isinstance(document, dict) else set()
+    return any(fault <= names for fault in _JSON_FAULTS)
 
 
 def refusal_of(answer: Answer, operation: str, *, safe_to_repeat: bool, is_undated: bool) -> Refusal | None:
@@ -50,7 +69,7 @@ def refusal_of(answer: Answer, operation: str, *, safe_to_repeat: bool, is_undat
     """
     status, speaks = answer.status, speaks_of_token(answer, operation)
     is_page = is_html(decode(answer.body[:_PAGE_LIMIT_BYTES]))
-    if status < 300 and speaks:
+    if status < 300 and speaks and (safe_to_repeat or not is_error_page(answer)):
         return Refusal.TOKEN
     is_refusal = 400 <= status < 500 and status not in _NOT_REFUSALS
     # A page for people may come from something in between, before LearningCart acted or after.

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.list_pages import PageSizes, total_of, unpageable
 from worker.clients.outcomes import another_record
-from worker.clients.reading import numbered_rows
+from worker.clients.reading import as_text, numbered_rows
 from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
 from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription
 from worker.clients.studiocart.requests import (
@@ -252,9 +252,7 @@ class StudiocartClient:
         if isinstance(document, list) and len(document) == 1:
             document = document[0]
         # The routes answer a post of any kind, and one that is none of theirs without an id.
-        if not document or (
-            isinstance(document, dict) and document.get("id") is None and numbered_rows(document) is None
-        ):
+        if not document or (isinstance(document, dict) and not _shows_id(document) and numbered_rows(document) is None):
             message = f"{SYSTEM} {operation}: there is no {record_id}"
             raise NotFoundError(message, system=SYSTEM, operation=operation, status=answer.status)
         record = self._record(model, operation, answer, document)
@@ -292,6 +290,11 @@ def _once_each(pages: Iterator[Rows[_R]]) -> Iterator[_R]:
             if not isinstance(record, UnreadableRow) and record.id not in seen:
                 seen.add(record.id)
                 yield record
+
+
+def _shows_id(document: Mapping[str, Any]) -> bool:
+    """Whether a record shows an id, be it one that cannot be read; WordPress writes null, false or 0 for none."""
+    return (as_text(document.get("id")) or "").strip() not in {"", "0", "false"}
 
 
 def _is_nothing(path: str, answer: Answer) -> bool:

@@ -30,8 +30,11 @@ def _minor_units(value: object) -> int | None:
 
 
 def _quantity(value: object) -> int | None:
+    """Read a quantity. A part of one, which nobody can have bought, is a number that a person looks at: -1."""
     quantity = as_quantity(value)
-    return as_int(value) if quantity is None else as_int(quantity)
+    if quantity is None:
+        return None
+    return as_int(quantity) if quantity == quantity.to_integral_value() else -1
 
 
 def _records(value: object) -> object:

@@ -190,8 +190,8 @@ READINGS = (
         "answer without an id unreadable",
         "The plugin's empty answer to an id it does not know is tried again for ever, as if the site had failed.",
         "worker/clients/studiocart/client.py",
-        '            isinstance(document, dict) and document.get("id") is None and ',
-        '            isinstance(document, int) and document.get("id") is None and ',
+        "isinstance(document, dict) and not _shows_id(document) and ",
+        "isinstance(document, int) and not _shows_id(document) and ",
         ByTest(f"{_UNIT}/worker/clients/studiocart/test_client.py::test_a_record_is_not_found_when_the_site_has_none"),
     ),
     Bug(

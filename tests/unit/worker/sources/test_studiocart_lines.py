@@ -32,8 +32,8 @@ def test_quantity_is_the_items_own_else_the_one_in_its_name(quantity: object, na
     assert len(line.seats) == count
 
 
-@pytest.mark.parametrize("quantity", [0, -1, LARGEST_QUANTITY + 1, 2**63 - 1])
-def test_line_is_one_seat_in_review_when_its_quantity_cannot_be_meant(quantity: int) -> None:
+@pytest.mark.parametrize("quantity", [0, -1, LARGEST_QUANTITY + 1, 2**63 - 1, 1.5, "2.5", "0.3"])
+def test_line_is_one_seat_in_review_when_its_quantity_cannot_be_meant(quantity: object) -> None:
     assert seats(read(items=[item("SC Product 1", quantity)])) == {"SC Product 1": [("buyer", "invalid_quantity")]}
 
 

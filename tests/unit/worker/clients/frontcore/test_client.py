@@ -237,7 +237,14 @@ def test_a_list_is_read_when_php_wrote_it_as_an_object() -> None:
 # One order
 
 
-@pytest.mark.parametrize("shape", [lambda record: record, lambda record: [record]])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda record: record,
+        lambda record: [record],
+        lambda record: {"items": [record], "pagination": {"next_page": None}},
+    ],
+)
 def test_an_order_is_retrieved_when_it_comes_alone_or_in_a_list(shape: Any) -> None:
     account = StubTransport(answer(shape(SAMPLES[0])))
     assert client(account).retrieve_order(27244).title == "Learn REST API #27244"
@@ -266,6 +273,7 @@ def test_less_is_asked_for_when_details_are_left_out() -> None:
     [
         answer([]),
         answer({}),
+        answer({"items": [], "pagination": {"next_page": None}}),
         answer(None),
         answer({"error": "Order not found"}),
         answer([{"error": "The order does not exist"}]),

@@ -40,6 +40,15 @@ from worker.text.redaction import SecretRegistry
 LIST = "getOrdersByDate"
 
 
+FAULTS = (
+    b"<Fault><Code><Value>Receiver</Value></Code><Reason><Text>The token is not valid.</Text></Reason></Fault>",
+    b"<Fault><Reason><Text>Object reference not set to an instance of an object.</Text></Reason></Fault>",
+    {"ExceptionDetail": None, "ExceptionType": None, "Message": "Unable to process the request.", "StackTrace": None},
+    {"Code": {"Value": "Receiver"}, "Reason": {"Text": "The server was unable to process the request."}},
+)
+"""How WCF writes an unhandled exception where it does not write a page: it may come from before the call or after."""
+
+
 @pytest.mark.parametrize(
     "refusal",
     [
@@ -133,6 +142,7 @@ def test_a_failed_call_is_not_repeated_when_a_gateways_page_speaks_of_the_token(
     ("reply", "kind", "unknown"),
     [
         (answer({"Message": "no such price"}, 400), InvalidRequestError, False),
+        *((answer(fault, status), UnexpectedResponseError, True) for fault in FAULTS for status in (200, 400)),
         (answer({"Message": "token expired"}, 429, Retry_After="3"), RateLimitedError, False),
         (answer({}, 408), ApiTimeoutError, True),
         (answer({}, 302), UnexpectedResponseError, True),
@@ -193,6 +203,23 @@ def test_the_call_itself_was_not_sent_when_its_token_cannot_be_had(reply: Reply,
     error = failure("addCompOrder", vendor)
     assert (type(error), error.retryable, error.outcome_unknown) == (kind, True, False)
     assert vendor.calls == []
+
+
+@pytest.mark.parametrize("method", [method for method in CALLS if method != "addCompOrder"])
+def test_a_safe_call_is_repeated_when_a_fault_answers_it(method: str) -> None:
+    for fault in FAULTS:
+        vendor = Vendor(answer(fault, 400), answer(GOOD[method]))
+        CALLS[method](client(vendor), CallLimits())
+        assert len(vendor.token_requests) == 2
+
+
+@pytest.mark.parametrize("method", [method for method in CALLS if method != "addCompOrder"])
+@pytest.mark.parametrize("status", [404, 405, 406, 410, 451])
+def test_a_safe_call_may_be_tried_again_when_a_page_of_something_in_between_refuses_it(
+    method: str, status: int
+) -> None:
+    error = failure(method, Vendor(answer(HTML, status)))
+    assert (type(error), error.retryable, error.status) == (UnexpectedResponseError, True, status)
 
 
 def test_the_call_was_not_carried_out_when_the_second_token_cannot_be_had() -> None:

@@ -144,7 +144,11 @@ def test_a_record_is_retrieved_when_it_comes_alone_or_in_a_list(
 
 
 @pytest.mark.parametrize(
-    "reply", [NOTHING, answer(b"", 404), answer(None), answer([]), answer({"customer_name": " ", "items": []})]
+    "reply",
+    [
+        *(NOTHING, answer(b"", 404), answer(None), answer([]), answer({"customer_name": " ", "items": []})),
+        *(answer({"id": no_id, "status": "publish"}) for no_id in (None, 0, "", "0", False)),
+    ],
 )
 def test_a_record_is_not_found_when_the_site_has_none(reply: Reply) -> None:
     with pytest.raises(NotFoundError):
