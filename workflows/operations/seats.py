@@ -303,7 +303,7 @@ def _begin_anew(
 ) -> None:
     """Give access once more, to another: a new generation, so that its comped order has a reference of its own."""
     row = load_run(connection, run.id, for_update=True)
-    change_learner(connection, run.id, learner, state=RunState.SUCCEEDED, now=now)
+    change_learner(connection, run.id, learner, state=RunState.SUCCEEDED, fence=run.fence, now=now)
     write_search_text(connection, *_order_of(row))
     transitions.repeat(
         connection,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection
 
@@ -20,6 +20,12 @@ from workflows.planning.model import KnownRun
 from workflows.planning.offers import Grant
 from workflows.recording.look import Look, Recorded
 from workflows.registry import WORKFLOWS
+
+
+class _Seen(TypedDict):
+    state: RunState | None
+    fence: int | None
+
 
 _WITH_LEARNER = (plans.Create, plans.Revive, plans.ChangeLearner)
 
@@ -157,23 +163,22 @@ class PlanApplier:
         before = self._existing[run_id].learner
         if before == learner:
             return
-        changed = change_learner(self._connection, run_id, learner, state=self._state_to_change(run_id), now=self._now)
+        changed = change_learner(self._connection, run_id, learner, **self._as_seen(run_id), now=self._now)
         self._note_change(run_id, "learner_changed", None, changed=changed)
         self._start_over_if_failed(run_id)
 
     def _change_grant(self, run_id: str, grant: Grant) -> None:
         planned = grant.model_dump(mode="json")
         names = [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(planned)]
-        changed = change_grant(
-            self._connection, run_id, planned, names, state=self._state_to_change(run_id), now=self._now
-        )
+        changed = change_grant(self._connection, run_id, planned, names, **self._as_seen(run_id), now=self._now)
         self._note_change(run_id, "grant_changed", None, changed=changed)
         self._start_over_if_failed(run_id)
 
-    def _state_to_change(self, run_id: str) -> RunState | None:
-        """The state a run must still be in to be changed: any will do for one that is cancelled."""
-        state = self._existing[run_id].state
-        return None if state is RunState.CANCELLED else state
+    def _as_seen(self, run_id: str) -> _Seen:
+        """What a run must still be to be changed: anything will do for one that is cancelled."""
+        known = self._existing[run_id]
+        is_any = known.state is RunState.CANCELLED
+        return {"state": None if is_any else known.state, "fence": None if is_any else known.fence}
 
     def _start_over_if_failed(self, run_id: str) -> None:
         """What failed with the learner or the groups of before may succeed with the new."""

@@ -202,11 +202,14 @@ def forget_spent_attempts(connection: Connection, run_id: str) -> None:
 
 
 def change_learner(
-    connection: Connection, run_id: str, learner: Learner, *, state: RunState | None, now: datetime
+    connection: Connection, run_id: str, learner: Learner, *, state: RunState | None, fence: int | None, now: datetime
 ) -> bool:
-    """Give a run another learner, their lane, and its steps anew; False where it is not in `state` any more."""
+    """Give a run another learner, their lane, and its steps anew.
+
+    False where it is not in `state` any more, or was claimed since its fence was read: a call may be open.
+    """
     lanes = lanes_of(connection, [learner], now=now)
-    statement = _as_it_was(run_id, state).values(
+    statement = _as_it_was(run_id, state, fence).values(
         learner=learner.model_dump(mode="json"),
         email=learner.email,
         email_key=email_key(learner.email),
@@ -226,10 +229,11 @@ def change_grant(
     step_names: Sequence[str],
     *,
     state: RunState | None,
+    fence: int | None,
     now: datetime,
 ) -> bool:
-    """Give a run another grant, and its steps, none of them done; False where it is not in `state` any more."""
-    statement = _as_it_was(run_id, state).values(grant=grant, updated_at=now)
+    """Give a run another grant, and its steps, none of them done; False as for `change_learner`."""
+    statement = _as_it_was(run_id, state, fence).values(grant=grant, updated_at=now)
     if connection.execute(statement).rowcount == 0:
         return False
     connection.execute(steps.delete().where(steps.c.run_id == run_id))
@@ -237,6 +241,8 @@ def change_grant(
     return True
 
 
-def _as_it_was(run_id: str, state: RunState | None) -> Update:
-    statement = update(runs).where(runs.c.id == run_id)
-    return statement if state is None else statement.where(runs.c.state == state)
+def _as_it_was(run_id: str, state: RunState | None, fence: int | None) -> Update:
+    seen = {runs.c.state: state, runs.c.fence: fence}
+    return update(runs).where(
+        runs.c.id == run_id, *(column == value for column, value in seen.items() if value is not None)
+    )

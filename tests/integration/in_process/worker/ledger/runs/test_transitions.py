@@ -209,20 +209,22 @@ def test_holder_is_fenced_out_when_a_person_is_asked_about_a_run(ledger: Ledger)
 
 
 def test_steps_stay_when_the_run_to_be_changed_was_claimed_meanwhile(ledger: Ledger) -> None:
-    put_run(ledger, SEAT, RunState.RUNNING)
+    put_run(ledger, SEAT, RunState.RUNNING, fence=1)
     run_id = run_of(ledger, SEAT).id
     with ledger.write() as connection:
         connection.execute(steps.update().values(state=StepState.DONE))
-        assert not change_learner(connection, run_id, JOHN, state=RunState.PENDING, now=LATER)
-        assert not change_grant(connection, run_id, {}, ["other"], state=RunState.PENDING, now=LATER)
+        for state, fence in ((RunState.PENDING, 1), (RunState.RUNNING, 0)):
+            seen = {"state": state, "fence": fence}
+            assert not change_learner(connection, run_id, JOHN, **seen, now=LATER)  # type: ignore[arg-type]
+            assert not change_grant(connection, run_id, {}, ["other"], **seen, now=LATER)  # type: ignore[arg-type]
     assert [(step.name, step.state) for step in rows(ledger, steps)] == [
         ("add_customer", "done"),
         ("add_customer_to_group", "done"),
         ("add_comped_order", "done"),
     ]
     with ledger.write() as connection:
-        assert change_learner(connection, run_id, JOHN, state=RunState.RUNNING, now=LATER)
-        assert change_grant(connection, run_id, {"price_id": 1}, ["other"], state=None, now=LATER)
+        assert change_learner(connection, run_id, JOHN, state=RunState.RUNNING, fence=1, now=LATER)
+        assert change_grant(connection, run_id, {"price_id": 1}, ["other"], state=None, fence=None, now=LATER)
     assert run_of(ledger, SEAT).grant == {"price_id": 1}
     assert [(step.name, step.state) for step in rows(ledger, steps)] == [("other", "pending")]
 
