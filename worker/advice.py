@@ -86,9 +86,9 @@ ADVICE: dict[Reason, Advice] = {
         "Nothing if it renews: that settles it once it is listed. A purchase of its own: {replan}.",
     ),
     Reason.UNKNOWN_STATUS: _advice(
-        "The source gives the order, or the place, a status nobody has ruled on.",
-        "Look at the order in the source system; a status we know settles this by itself, else provision by hand and "
-        "resolve.",
+        "The source gives the order, the place, or the subscription that pays for it, a status nobody has ruled on.",
+        "Look at the order in the source system; a status we know settles this by itself, else give access, or take "
+        "it back, by hand in LearningCart, and {resolve}.",
     ),
     Reason.PAYMENT_UNPROVEN: _advice(
         "The order has been complete for a day, and nothing in it shows that money was taken, so nobody was given "

@@ -29,6 +29,7 @@ LOGGED = frozenset(
         "system_resumed",
         "subscription_ended",
         "subscription_goes_on",
+        "subscription_unclear",
     }
 )
 """What the log tells, too: one line an order taken in, one a run's end, one a review."""

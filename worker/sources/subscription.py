@@ -26,7 +26,7 @@ class Access(StrEnum):
     EXPIRED = "expired"
     """It came to its end by itself."""
     UNKNOWN = "unknown"
-    """A status nobody has ruled on: it decides nothing."""
+    """A status nobody has ruled on: a person is asked. Where there is none at all, it decides nothing."""
 
 
 class Invoice(BaseModel):

@@ -92,7 +92,7 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Ended:
-    """A subscription gives no right any more to the access an order gave."""
+    """A subscription gives no right any more to the access an order gave, or nobody has ruled on its status."""
 
     reason: Reason
     since: datetime
@@ -110,6 +110,8 @@ class Standing:
     """All payments of the subscription are for one purchase."""
     is_told: bool = False
     """The subscription's status says whether it gives a right to access. Else what is asked stays as it is."""
+    is_unlisted: bool = False
+    """The subscription's status is one that nobody has ruled on."""
     ended: Ended | None = None
     """Only for the order whose access an end is about."""
     resumed: tuple[datetime, datetime] | None = None

@@ -63,6 +63,8 @@ def _wanted_runs(
         return Reason.RENEWAL_IGNORED
     if order.renewal and rule.renewals is None:
         return [placeholder(order, line, seat, keys.RENEWAL, Reason.RENEWAL_UNDECIDED)]
+    if standing is not None and standing.is_unlisted:
+        return [placeholder(order, line, seat, keys.RENEWAL, Reason.UNKNOWN_STATUS)]
     grants = [grant for grant in rule.grants if grant.price_id not in covered]
     if not grants:
         return Reason.COVERED_BY_OTHER_LINE

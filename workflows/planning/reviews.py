@@ -43,9 +43,10 @@ SUBSCRIPTION_REASONS = frozenset(
         Reason.SUBSCRIPTION_PAUSED,
         Reason.SUBSCRIPTION_PAST_DUE,
         Reason.SUBSCRIPTION_EXPIRED,
+        Reason.UNKNOWN_STATUS,
     }
 )
-"""Why access ends though its order was paid. The subscription going on settles the question."""
+"""Why access may end though its order was paid. The subscription going on settles the question."""
 
 
 def about(run: KnownRun, word: str, reason: Reason, *, note: str | None = None) -> Create:

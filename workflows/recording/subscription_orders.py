@@ -11,10 +11,13 @@ from worker.ledger.orders import order_rows, subscription_rows
 from worker.ledger.orders.recorded_orders import lock_orders
 from worker.ledger.orders.subscription_rows import RecordedSubscription
 from worker.ledger.states import Actor
+from worker.reasons import Reason
 from workflows.planning.offers import Offers
 from workflows.recording.order_recording import Look, record_orders
 from workflows.recording.source_start import note_contact
 from workflows.recording.subscription_status import SubscriptionRules, kept
+
+_KINDS: dict[str | None, str] = {None: "subscription_goes_on", Reason.UNKNOWN_STATUS: "subscription_unclear"}
 
 
 def plan_orders_of(
@@ -46,7 +49,10 @@ def plan_orders_of(
 
 
 def _tell(connection: Connection, row: RecordedSubscription, now: datetime) -> None:
-    """Write an end, and its being over, into the history of the order whose access it is about, once each."""
+    """Write an end, and its being over, into the history of the order whose access it is about, once each.
+
+    Or a status that nobody has ruled on.
+    """
     gave = subscription_rows.orders_with_access(connection, row.source, row.subscription_id)
     if not gave or row.ended_reason == row.told_reason:
         return
@@ -54,7 +60,7 @@ def _tell(connection: Connection, row: RecordedSubscription, now: datetime) -> N
     record_event(
         connection,
         at=now,
-        kind="subscription_ended" if row.ended_reason else "subscription_goes_on",
+        kind=_KINDS.get(row.ended_reason, "subscription_ended"),
         actor=Actor.SOURCE,
         source=row.source,
         order_id=max(gave, key=int),

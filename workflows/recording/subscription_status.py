@@ -30,6 +30,7 @@ _REASONS: dict[str, Reason] = {
     Access.PAST_DUE: Reason.SUBSCRIPTION_PAST_DUE,
     Access.CANCELED: Reason.SUBSCRIPTION_CANCELED,
     Access.EXPIRED: Reason.SUBSCRIPTION_EXPIRED,
+    Access.UNKNOWN: Reason.UNKNOWN_STATUS,
 }
 _OVER = frozenset({Access.COMPLETE, Access.CANCELED, Access.EXPIRED})
 """What renews no more."""
@@ -113,9 +114,14 @@ def _progress(
         values["live_at"] = row.live_at or now
         if row.ended_reason is not None:
             values |= {"ended_reason": None, "resumed_at": now}
-    elif (reason := _REASONS.get(access)) is not None and reason != row.ended_reason:
+    elif subscription.status and (reason := _REASONS.get(access)) is not None and reason != row.ended_reason:
         values |= {"ended_reason": reason, "ended_at": now}
     return values
+
+
+def is_unlisted(subscription: Subscription) -> bool:
+    """Whether a subscription has a status that nobody has ruled on. One that shows none has no such status."""
+    return subscription.access is Access.UNKNOWN and subscription.status != ""
 
 
 def initial_order(subscription: Subscription, chosen: str | None, rules: SubscriptionRules) -> str | None:
@@ -213,7 +219,10 @@ def _by_row(
         subscription_id=subscription.id,
         is_instalment=subscription.is_instalment_plan,
         is_told=row.ended_reason is not None or row.live_at is not None,
-        ended=_ended(connection, order, row, subscription) if rules.ends == "review" else None,
+        is_unlisted=is_unlisted(subscription),
+        ended=_ended(connection, order, row, subscription)
+        if rules.ends == "review" or row.ended_reason == Reason.UNKNOWN_STATUS
+        else None,
         is_of_trial_lines=is_trial,
         resumed=_resumed(row),
     )
@@ -231,8 +240,13 @@ def _read_beside(
     role = _role(order, subscription, initial_order_id, rules, begins_trial=is_trial)
     if role is None:
         return None
-    is_instalment = subscription.is_instalment_plan
-    return Standing(role, subscription.id, is_instalment=is_instalment, is_of_trial_lines=is_trial)
+    return Standing(
+        role,
+        subscription.id,
+        is_instalment=subscription.is_instalment_plan,
+        is_unlisted=is_unlisted(subscription),
+        is_of_trial_lines=is_trial,
+    )
 
 
 def _role(

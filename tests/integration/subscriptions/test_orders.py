@@ -134,18 +134,47 @@ def test_access_given_after_the_end_is_asked_about_when_its_run_succeeds_late(wa
     assert [row.kind for row in rows(watched.ledger, events) if "subscription" in row.kind] == ["subscription_ended"]
 
 
-def test_status_nobody_has_ruled_on_decides_nothing(watched: Watched) -> None:
+@pytest.mark.parametrize("ends", ["review", "note"])
+def test_status_nobody_has_ruled_on_is_asked_about_once_access_was_given(watched: Watched, ends: Any) -> None:
+    watched.policy = SourcePolicy(start_at=START, subscriptions=SubscriptionRules(ends=ends))
     watched.site.put(a_subscription(1108, 1109))
     watched.sell(1109)
     watched.succeed(1109)
     watched.poll()
-    for access, asked in ((Access.UNKNOWN, 0), (Access.PAUSED, 1), (Access.UNKNOWN, 1), (Access.BEGINS, 1)):
+    for status, asked in (("", None), ("on-hold", "unknown_status"), ("live", None), ("fraud", "unknown_status")):
+        access = Access.LIVE if status == "live" else Access.UNKNOWN
+        watched.site.put(a_subscription(1108, 1109, access=access, status=status))
+        watched.poll()
+        questions = rows(watched.ledger, runs, runs.c.workflow == "revocation", runs.c.state == "review")
+        told = f"subscription 1108 is {status}; access is paid for until 2026-04-10"
+        assert [(question.reason, question.note) for question in questions] == ([(asked, told)] if asked else [])
+
+
+def test_question_follows_the_status_when_it_changes(watched: Watched) -> None:
+    watched.site.put(a_subscription(1108, 1109))
+    watched.sell(1109)
+    watched.succeed(1109)
+    watched.poll()
+    for access in (Access.UNKNOWN, Access.PAUSED, Access.UNKNOWN, Access.BEGINS):
         watched.site.put(a_subscription(1108, 1109, access=access))
         watched.poll()
-        assert sum(state == "review" for state, _ in states(watched.ledger).values()) == asked
+        assert sum(state == "review" for state, _ in states(watched.ledger).values()) == 1
     (question,) = rows(watched.ledger, runs, runs.c.workflow == "revocation")
     assert question.note == "subscription 1108 is begins; access is paid for until 2026-04-10"
     assert question.reason == "subscription_past_due"
+
+
+def test_purchase_waits_for_a_person_when_nobody_has_ruled_on_its_subscriptions_status(watched: Watched) -> None:
+    watched.site.put(a_subscription(1108, 1109, access=Access.UNKNOWN, status="on-hold"))
+    watched.poll()
+    watched.sell(1109)
+    assert states(watched.ledger) == {"1109/1107/buyer/renewal": ("review", "unknown_status")}
+    watched.site.put(a_subscription(1108, 1109))
+    watched.poll()
+    assert states(watched.ledger) == {
+        "1109/1107/buyer/renewal": ("cancelled", "superseded"),
+        "1109/1107/buyer/501": ("pending", None),
+    }
 
 
 def test_question_names_no_date_when_none_is_told(watched: Watched) -> None:

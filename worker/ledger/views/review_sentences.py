@@ -37,6 +37,7 @@ _AFTER = {
     "subscription_paused": "the subscription that pays for it was paused",
     "subscription_past_due": "a payment of the subscription that pays for it is overdue",
     "subscription_expired": "the subscription that pays for it came to its end",
+    "unknown_status": "the subscription that pays for it has a status nobody has ruled on",
 }
 """What happened to access that somebody has, by reason; no call takes it back."""
 _AGAIN = {

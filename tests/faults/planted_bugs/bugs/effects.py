@@ -240,4 +240,34 @@ EFFECTS = (
         "is_in_hand = True",
         Simulated(),
     ),
+    Bug(
+        "fault of the server's taken for a refusal",
+        "WCF answers the comped order with a fault and 400 though it was made: the run has failed, and is replayed.",
+        "worker/clients/learningcart/client.py",
+        "        if error is not None and (error.retryable or error.outcome_unknown or not is_page(answer)):\n",
+        "        if error is not None:\n",
+        ByTest(
+            "tests/unit/worker/clients/learningcart/test_refusals.py"
+            "::test_an_unsafe_call_is_made_once_when_it_fails_otherwise"
+        ),
+    ),
+    Bug(
+        "part of a reference taken for it",
+        "An order whose comment holds another reference that begins alike is adopted, and nobody gets this one.",
+        "worker/ledger/keys.py",
+        'cb-[a-z2-7]{20}(?![A-Za-z0-9_-])")',
+        'cb-[a-z2-7]{20}")',
+        ByTest("tests/unit/worker/ledger/test_keys.py::test_nothing_is_found_when_the_reference_is_not_a_whole_word"),
+    ),
+    Bug(
+        "claimed run given to another learner",
+        "A run that was claimed since the plan read it, and whose call is open, is begun anew for another person.",
+        "worker/ledger/runs/run_rows.py",
+        "    seen = {runs.c.state: state, runs.c.fence: fence}\n",
+        "    seen = {runs.c.state: state}\n",
+        ByTest(
+            "tests/integration/in_process/worker/ledger/runs/test_transitions.py"
+            "::test_steps_stay_when_the_run_to_be_changed_was_claimed_meanwhile"
+        ),
+    ),
 )

@@ -73,6 +73,14 @@ READINGS = (
             f"{_UNIT}/workflows/planning/test_offers.py::test_two_offers_that_match_equally_are_refused_with_both_lines"
         ),
     ),
+    Bug(
+        "one price granted twice",
+        "An offer that names a price twice makes one run of the two, and the operator believes there are two.",
+        "workflows/planning/offers.py",
+        "            for price in sorted({price for price in prices if prices.count(price) > 1})\n",
+        "            for price in sorted({price for price in prices if prices.count(price) > 2})\n",
+        ByTest(f"{_UNIT}/workflows/planning/test_offers.py::test_two_grants_of_one_price_are_refused_on_their_line"),
+    ),
     # People
     Bug(
         "invisible characters kept",
@@ -174,6 +182,33 @@ READINGS = (
         "else PAYMENTS.get(status, Payment.UNKNOWN)\n",
         "else PAYMENTS.get(status, Payment.WAITING)\n",
         ByTest(f"{_UNIT}/worker/sources/test_studiocart.py::test_status_means_what_the_issue_says"),
+    ),
+    Bug(
+        "subscription's unlisted status decides nothing",
+        "A subscription with a status that nobody has ruled on goes on giving access, and nobody is asked.",
+        "workflows/recording/subscription_status.py",
+        '    return subscription.access is Access.UNKNOWN and subscription.status != ""\n',
+        "    return False\n",
+        ByTest(
+            "tests/integration/subscriptions/test_orders.py::"
+            "test_purchase_waits_for_a_person_when_nobody_has_ruled_on_its_subscriptions_status"
+        ),
+    ),
+    Bug(
+        "course with nothing to pay waits",
+        "A course that costs nothing is never marked as paid, and its participants wait for ever.",
+        "worker/sources/frontcore.py",
+        '    is_provisioned = record.is_paid or provision_when == "created" or _total_amount(record) == 0\n',
+        '    is_provisioned = record.is_paid or provision_when == "created"\n',
+        ByTest(f"{_UNIT}/worker/sources/test_frontcore.py::test_an_order_is_paid_when_it_says_so_or_costs_nothing"),
+    ),
+    Bug(
+        "store's order with nothing to pay waits",
+        "A free course of a 3dcart store stays unpaid by its status, and its buyer waits for ever.",
+        _THREEDCART,
+        "            return Payment.PAID if record.order_amount == 0 else Payment.WAITING\n",
+        "            return Payment.WAITING\n",
+        ByTest(f"{_UNIT}/worker/sources/test_threedcart_statuses.py"),
     ),
     Bug(
         "course date's unlisted status given",
