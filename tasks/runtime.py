@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import threading
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,7 +113,7 @@ class Runtime:
         rng = rng or Random()  # noqa: S311  (jitter, not a secret)
         self.hints = HintReader(
             self.ledger,
-            self.sources | self._told_alone,
+            ChainMap(self.sources, self._told_alone),
             self.policies,
             self.offers,
             holder=self.holder,
