@@ -2,10 +2,9 @@
 
     python benchmarks/fill_ledger.py --database-url postgresql+psycopg://… [--runs 1000000] [--seed 1]
 
-It may be a SQLite file, too.
-
-The ledger must be empty; it is migrated first. The same seed makes the same ledger, ending now. Indexes are dropped
-while the rows are copied, and made again afterwards; the foreign keys hold by construction.
+It may be a SQLite file, too. The ledger must be empty; it is migrated first. The same seed makes the same ledger,
+ending now. Indexes are dropped while the rows are copied, and made again afterwards; the foreign keys hold by
+construction.
 """
 
 from __future__ import annotations

@@ -33,11 +33,11 @@ def share_of(system: str) -> Share:
     """Which due runs are a destination's: of a workflow that has several, those whose next step is its."""
     whole, partly = [], {}
     for name, workflow in WORKFLOWS.items():
-        mine = [step.kind for step in workflow.definitions if step.system == system]
-        if len(mine) == len(workflow.definitions):
+        kinds = [step.kind for step in workflow.definitions if step.system == system]
+        if len(kinds) == len(workflow.definitions):
             whole.append(name)
-        elif mine:
-            partly[name] = tuple(mine)
+        elif kinds:
+            partly[name] = tuple(kinds)
     return Share(frozenset(whole), partly)
 
 

@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
 
 from worker.cli.arguments import DEFAULT_LIMIT
+from worker.cli.context import opening_of
 from worker.text.control_characters import CONTROL_CHARACTERS
 
 if TYPE_CHECKING:
@@ -72,19 +74,48 @@ def print_json_array(values: Iterable[Any]) -> None:
     typer.echo("[]" if separator == "[\n" else "\n]")
 
 
-def print_csv(rows: Iterable[Any], fields: Iterable[str]) -> None:
-    """The rows as CSV on stdout, a line for each, written as they are read."""
+def print_rows(rows: Iterable[Any], fields: Iterable[str], *, as_json: bool, as_csv: bool) -> bool:
+    """The rows for a program, written as they are read. False, and nothing is printed, where they are for people."""
     from worker.ledger.views.csv_rows import csv_lines
 
-    for line in csv_lines(rows, fields):
-        typer.echo(line, nl=False)
+    if as_json:
+        print_json_array(rows)
+    elif as_csv:
+        for line in csv_lines(rows, fields):
+            typer.echo(line, nl=False)
+    return as_json or as_csv
 
 
-def one_form(*, as_json: bool, as_csv: bool) -> bool:
-    """Whether the rows are for a program. Exits 2 where two forms are asked for at once."""
+def refuse_two_forms(*, as_json: bool, as_csv: bool) -> None:
+    """Exit 2 where two forms are asked for at once."""
     if as_json and as_csv:
         raise typer.BadParameter("one form at a time: --json or --csv", param_hint="--csv")
-    return as_json or as_csv
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Item]):
+    """A listing: how its rows are read, and how they look in each form."""
+
+    read: Callable[..., Iterator[Item]]
+    """Given a connection and a `limit`."""
+    table_of: Callable[[list[Item]], Table]
+    nothing: str
+    """What is said where there are no rows."""
+    fields: Sequence[str] = ()
+    """The columns of CSV."""
+
+    def show(self, context: typer.Context, *, limit: int | None, as_json: bool, as_csv: bool = False) -> None:
+        """Print the rows: for programs all unless `limit` says less, for people the newest in a table."""
+        refuse_two_forms(as_json=as_json, as_csv=as_csv)
+        with opening_of(context).reading() as connection:
+            rows = self.read(connection, limit=limit if as_json or as_csv else None)
+            if print_rows(rows, self.fields, as_json=as_json, as_csv=as_csv):
+                return
+            size = limit or DEFAULT_LIMIT
+            shown = list(islice(rows, size + 1))
+        console().print(self.table_of(shown[:size]) if shown else self.nothing)
+        if len(shown) > size:
+            note(f"These are the newest {size}; there are more. --limit {size * 10} shows more, --json all.")
 
 
 def note(text: str) -> None:
@@ -185,16 +216,3 @@ def fields(rows: Iterable[tuple[str, Text | str | None]]) -> Table:
         if value not in (None, "", cell("")):
             grid.add_row(name, cell(value) if isinstance(value, str) else value)
     return grid
-
-
-def first_rows(rows: Iterator[Item], limit: int | None) -> tuple[list[Item], bool]:
-    """The rows a table shows, and whether there are more."""
-    size = limit or DEFAULT_LIMIT
-    shown = list(islice(rows, size + 1))
-    return shown[:size], len(shown) > size
-
-
-def say_more(limit: int | None) -> None:
-    """Tell that a table is not all there is."""
-    size = limit or DEFAULT_LIMIT
-    note(f"These are the newest {size}; there are more. --limit {size * 10} shows more, --json all.")

@@ -61,14 +61,14 @@ class AlertsClient:
         """
         title, text = (each.translate(CONTROL_CHARACTERS) for each in (title, text))
         taken: set[str] = set()
-        told = [
+        threads = [
             threading.Thread(target=_tell, args=(name, receiver, title, text, taken), name="alert", daemon=True)
             for name, receiver in self._receivers
         ]
-        for thread in told:
+        for thread in threads:
             thread.start()
         deadline = time.monotonic() + self._longest_seconds
-        for thread in told:
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         failed = [name for name, _ in self._receivers if name not in taken]
         if len(failed) == len(self._receivers):

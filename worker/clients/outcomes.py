@@ -82,8 +82,8 @@ def error_for_answer(
     message = f"{system} {operation} answered HTTP {status}" + (f": {word}" if word else "")
     if 300 <= status < 400:
         message += redact(_redirection(answer.headers.get("Location"), system, base_url))
-    told: dict[str, Any] = {"system": system, "operation": operation, "status": status}
-    told |= {"vendor_code": redact(said.code), "vendor_message": word}
+    facts: dict[str, Any] = {"system": system, "operation": operation, "status": status}
+    facts |= {"vendor_code": redact(said.code), "vendor_message": word}
     retry_after_seconds = read_retry_after(answer.headers.get("Retry-After"), now)
     if 400 <= status < 500:
         kind = _BY_STATUS.get(status, InvalidRequestError)
@@ -93,10 +93,10 @@ def error_for_answer(
             kind = UnexpectedResponseError
         elif kind is not ApiTimeoutError:
             wait_seconds = retry_after_seconds if kind.retryable_by_default else None
-            return kind(message, retry_after_seconds=wait_seconds, **told)
+            return kind(message, retry_after_seconds=wait_seconds, **facts)
     else:
         kind = ServerError if status >= 500 else UnexpectedResponseError
-    return uncertain(kind, message, safe_to_repeat=safe_to_repeat, retry_after_seconds=retry_after_seconds, **told)
+    return uncertain(kind, message, safe_to_repeat=safe_to_repeat, retry_after_seconds=retry_after_seconds, **facts)
 
 
 def _is_no_refusal(answer: Answer, kind: type[ApiError]) -> bool:

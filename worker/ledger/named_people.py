@@ -36,9 +36,9 @@ def words_of_the_named(connection: Connection, text: str) -> frozenset[str]:
     words = list(dict.fromkeys(found))[:_MOST_WORDS]
     if not words:
         return frozenset()
-    kept = connection.info.get(_CACHE)
-    if kept is not None and kept[0] == text and time.monotonic() - kept[1] < _KEPT_SECONDS:
-        return frozenset(kept[2])
+    cached = connection.info.get(_CACHE)
+    if cached is not None and cached[0] == text and time.monotonic() - cached[1] < _KEPT_SECONDS:
+        return frozenset(cached[2])
     capital = {word.casefold() for word in words if not word[0].islower()}  # some scripts have no capital letters
     named = frozenset(word for name in _names_with(connection, words) for word in _named(name, text, capital))
     connection.info[_CACHE] = (text, time.monotonic(), named)
@@ -69,9 +69,9 @@ def _names_with(connection: Connection, words: list[str]) -> set[tuple[str, str]
     begun = or_(*(begins(connection, orders.c.buyer_name, spelling) for spelling in spellings))
     buyers |= set(connection.scalars(select(orders.c.buyer_name).where(begun).limit(_RECENT_ROWS)))
     recent_runs = select(runs.c.learner).order_by(runs.c.created_at.desc()).limit(_RECENT_ROWS).subquery()
-    told = cast(recent_runs.c.learner, Text)
+    name_text = cast(recent_runs.c.learner, Text)
     people = connection.scalars(
-        select(recent_runs.c.learner).where(or_(*(told.ilike(_pattern(word), escape="!") for word in words)))
+        select(recent_runs.c.learner).where(or_(*(name_text.ilike(_pattern(word), escape="!") for word in words)))
     )
     return {_split(name) for name in buyers if name} | {_of_learner(person) for person in people if person}
 

@@ -13,8 +13,7 @@ from sqlmodel import Field, SQLModel
 
 from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.tables.base import moment
-from worker.ledger.tables.runs import table_of
+from worker.ledger.tables.base import moment, table_of
 
 _NAME = "offers"
 _SOMEBODY = "operator:unknown"
@@ -64,12 +63,12 @@ def keep_offers(connection: Connection, text: str, *, digest: str, now: datetime
     Another text than before is an act of somebody, who is not known.
     """
     insert_ignoring(connection, offers_in_force, {"name": _NAME, "text": "", "digest": ""})
-    mine = offers_in_force.c.name == _NAME
-    connection.execute(update(offers_in_force).where(mine).values(problem=None, problem_at=None))
-    before = connection.scalar(select(offers_in_force.c.digest).where(mine, offers_in_force.c.valid_at.is_not(None)))
+    own_row = offers_in_force.c.name == _NAME
+    connection.execute(update(offers_in_force).where(own_row).values(problem=None, problem_at=None))
+    before = connection.scalar(select(offers_in_force.c.digest).where(own_row, offers_in_force.c.valid_at.is_not(None)))
     changed = connection.execute(
         update(offers_in_force)
-        .where(mine, (offers_in_force.c.text != text) | offers_in_force.c.valid_at.is_(None))
+        .where(own_row, (offers_in_force.c.text != text) | offers_in_force.c.valid_at.is_(None))
         .values(text=text, digest=digest, valid_at=now)
     )
     if before is not None and changed.rowcount:
@@ -80,10 +79,10 @@ def keep_offers(connection: Connection, text: str, *, digest: str, now: datetime
 def note_offers_problem(connection: Connection, problem: str, *, now: datetime) -> None:
     """The file cannot be used, for this reason. What was in force stays, and so does the moment it began."""
     insert_ignoring(connection, offers_in_force, {"name": _NAME, "text": "", "digest": ""})
-    mine = offers_in_force.c.name == _NAME
+    own_row = offers_in_force.c.name == _NAME
     begun = connection.execute(
-        update(offers_in_force).where(mine, offers_in_force.c.problem_at.is_(None)).values(problem_at=now)
+        update(offers_in_force).where(own_row, offers_in_force.c.problem_at.is_(None)).values(problem_at=now)
     )
     if begun.rowcount:
         record_event(connection, at=now, kind="offers_unusable", actor=_SOMEBODY)
-    connection.execute(update(offers_in_force).where(mine).values(problem=problem))
+    connection.execute(update(offers_in_force).where(own_row).values(problem=problem))

@@ -105,9 +105,9 @@ def mark_sent(connection: Connection, event_id: str, *, now: datetime) -> None:
 def mark_failed(connection: Connection, taken: TakenEvent, *, error: str, next_attempt_at: datetime | None) -> bool:
     """An attempt failed; None: no other is made. False when the attempt is not the latest, and nothing is written."""
     state = OutboxState.FAILED if next_attempt_at is None else OutboxState.PENDING
-    mine = (outbox.c.id == taken.id, outbox.c.state == OutboxState.PENDING, outbox.c.attempts == taken.attempts)
+    taken_row = (outbox.c.id == taken.id, outbox.c.state == OutboxState.PENDING, outbox.c.attempts == taken.attempts)
     changed = connection.execute(
-        update(outbox).where(*mine).values(state=state, next_attempt_at=next_attempt_at, last_error=error)
+        update(outbox).where(*taken_row).values(state=state, next_attempt_at=next_attempt_at, last_error=error)
     )
     return changed.rowcount == 1
 

@@ -16,7 +16,7 @@ from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.reading import as_datetime, id_of
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.formatting import minor_digits
-from worker.sources.frontcore_seats import all_seats_told, full_name, lines_of, trimmed
+from worker.sources.frontcore_seats import full_name, lines_of, states_all_seats, trimmed
 from worker.sources.order import Money, Order, Payment
 from worker.sources.source import Page, Until, Walk, page_of
 from worker.text.email_address import trimmed_email
@@ -126,7 +126,7 @@ def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -
         company=_company(record),
         total=_total(record),
         lines=lines_of(record),
-        lines_known=all_seats_told(record),
+        lines_known=states_all_seats(record),
         raw=record.model_dump(mode="json"),
     )
 

@@ -54,7 +54,7 @@ def lines_of(record: records.Order) -> tuple[Line, ...]:
     return _hold_shared_emails(lines)
 
 
-def all_seats_told(record: records.Order) -> bool:
+def states_all_seats(record: records.Order) -> bool:
     """Whether the record says who has a seat; else nobody may be taken as removed."""
     return record.lines is not None and not any(
         line.users is None and any(_is_place(relation) for relation in line.database_relations or ())
@@ -139,8 +139,8 @@ def _participant_seat(relation: records.Relation, user: records.User | None, cou
     else:
         seat = _named_seat(seat_id, user or records.User(), country)
     hold, note = _hold_of(relation)
-    told = {"hold": hold, "note": note} if hold else {}
-    return seat.model_copy(update=told | {"course_date_id": relation.coursedate_id})
+    changes = {"hold": hold, "note": note} if hold else {}
+    return seat.model_copy(update=changes | {"course_date_id": relation.coursedate_id})
 
 
 def _named_seat(seat_id: str, user: records.User, country: str) -> Seat:

@@ -25,13 +25,13 @@ from worker.sources.source import (
     page_of,
     unreadable,
 )
-from worker.sources.studiocart_bodies import is_money_told, is_subscription_record, payment_told, read_body
+from worker.sources.studiocart_bodies import is_subscription_record, read_body, stated_payment, states_money
 from worker.sources.studiocart_lines import has_trial, lines_of, plain_text, trial_lines_of
 from worker.sources.studiocart_pages import looked_behind
 from worker.sources.studiocart_subscriptions import (
     NEVER_BEGUN,
     SubscriptionReader,
-    installments_told,
+    stated_installments,
     to_subscription,
 )
 from worker.sources.subscription import Subscription
@@ -94,14 +94,14 @@ class StudiocartSource:
         """An order from a webhook's body; a trigger says which payment of its subscription it is."""
         record = read_body(body)
         if isinstance(record, records.Subscription):
-            found = to_subscription(record, installments=installments_told(record))
+            found = to_subscription(record, installments=stated_installments(record))
             raise self._found(found.model_copy(update={"is_partial": record.invoices is None}))
         order = to_order(record, trials=self._trials)
-        if order.payment is Payment.PAID and self._trials == "wait" and not is_money_told(record):
+        if order.payment is Payment.PAID and self._trials == "wait" and not states_money(record):
             # It may begin a trial. Only the site can tell: until it does, nothing shows that anything was paid.
             order = order.model_copy(update={"payment": Payment.WAITING, "payment_unproven": True})
-        told = payment_told(body) if order.recurring or body.get("trigger") == "renewal" else None
-        return order.model_copy(update={"subscription_payment": told})
+        payment = stated_payment(body) if order.recurring or body.get("trigger") == "renewal" else None
+        return order.model_copy(update={"subscription_payment": payment})
 
     def _found(self, subscription: Subscription) -> SubscriptionFoundError:
         message = f"{subscription.id} is a subscription, not an order"
@@ -136,13 +136,15 @@ class StudiocartSource:
             for subscription in records_ if missing else ():
                 ids = {str(invoice.id): invoice.status for invoice in subscription.invoices or ()}
                 subscription_id = str(subscription.id)
-                mine = [each for each in missing.values() if each.id in ids or each.subscription_id == subscription_id]
-                read = self._subscriptions.read(subscription) if mine else None
+                about_it = [
+                    each for each in missing.values() if each.id in ids or each.subscription_id == subscription_id
+                ]
+                read = self._subscriptions.read(subscription) if about_it else None
                 begun = [int(each) for each, status in ids.items() if each.isdecimal() and status not in NEVER_BEGUN]
-                for order in mine:
+                for order in about_it:
                     is_renewal = bool(begun) and int(order.id) > min(begun)
-                    told = {"renewal": is_renewal, "subscription_id": subscription_id, "subscription": read}
-                    found[order.id] = told
+                    annotation = {"renewal": is_renewal, "subscription_id": subscription_id, "subscription": read}
+                    found[order.id] = annotation
                     del missing[order.id]
         except ApiError as error:
             log.warning("the subscriptions of Studiocart cannot be read, and orders that need them wait: %s", error)

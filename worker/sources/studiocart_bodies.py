@@ -44,25 +44,25 @@ _SLASHED = re.compile(r"\\(['\"\\])")
 
 def read_body(body: Mapping[str, Any]) -> records.Order | records.Subscription:
     """The record a body is about, amounts in minor units. Raises `WebhookRejectedError` for one without an id."""
-    kept = {key: _unslashed(value) for key, value in body.items() if key != SECRET_FIELD}
-    kept["id"] = next((kept[name] for name in ("id", "order_id", "OrderID") if kept.get(name)), None)
-    is_subscription = is_subscription_record(kept) or (
-        str(kept.get("trigger") or "").strip() in SUBSCRIPTION_TRIGGERS and not numbered_rows(kept.get("items"))
+    record = {key: _unslashed(value) for key, value in body.items() if key != SECRET_FIELD}
+    record["id"] = next((record[name] for name in ("id", "order_id", "OrderID") if record.get(name)), None)
+    is_subscription = is_subscription_record(record) or (
+        str(record.get("trigger") or "").strip() in SUBSCRIPTION_TRIGGERS and not numbered_rows(record.get("items"))
     )
     try:
         if is_subscription:
-            return records.Subscription.model_validate(_without_amounts(kept))
-        return records.Order.model_validate(_in_minor_units(kept))
+            return records.Subscription.model_validate(_without_amounts(record))
+        return records.Order.model_validate(_in_minor_units(record))
     except ValidationError:
         raise WebhookRejectedError("The body is not a Studiocart order.", status=422) from None
 
 
-def payment_told(body: Mapping[str, Any]) -> Literal["first", "later"] | None:
+def stated_payment(body: Mapping[str, Any]) -> Literal["first", "later"] | None:
     """Which payment of its subscription a trigger says an order is, None where it says nothing of that."""
     return _PAYMENTS.get(str(body.get("trigger") or "").strip())
 
 
-def is_money_told(record: records.Order) -> bool:
+def states_money(record: records.Order) -> bool:
     """Whether a paid order's body says what was paid: an amount, or that it begins no trial, or that it does.
 
     A field map may leave out the total and the items, and the order that begins a trial is `paid` as well.
@@ -82,12 +82,12 @@ def is_subscription_record(record: Mapping[str, Any]) -> bool:
     if record.get("invoices") is not None:
         return True
     has_order_id, has_items = bool(record.get("order_id")), bool(numbered_rows(record.get("items")))
-    if _is_told(record, "interval"):
+    if _states(record, "interval"):
         return not (has_order_id and has_items)
-    return not (has_order_id or has_items) and any(_is_told(record, name) for name in _SUBSCRIPTION_FIELDS)
+    return not (has_order_id or has_items) and any(_states(record, name) for name in _SUBSCRIPTION_FIELDS)
 
 
-def _is_told(record: Mapping[str, Any], name: str) -> bool:
+def _states(record: Mapping[str, Any], name: str) -> bool:
     return bool((as_text(record.get(name)) or "").strip())
 
 
@@ -105,21 +105,21 @@ def _in_minor_units(body: dict[str, Any]) -> dict[str, Any]:
     if _are_minor_units(items or []):
         return body
     factor = 1 if str(body.get("currency") or "").strip().upper() in _ZERO_DECIMAL else 100
-    told = body | {name: _minor_units(body[name], factor) for name in _ORDER_AMOUNTS if name in body}
+    converted = body | {name: _minor_units(body[name], factor) for name in _ORDER_AMOUNTS if name in body}
     if items is not None:
-        told["items"] = [
+        converted["items"] = [
             item | {name: _minor_units(item[name], factor) for name in _ITEM_AMOUNTS if name in item}
             for item in items
             if isinstance(item, dict)
         ]
-    return told
+    return converted
 
 
 def _are_minor_units(items: list[Any]) -> bool:
     """Whether amounts are as the REST API's: a global hook computes its items' as numbers, the other keeps texts."""
     amounts = [item.get(name) for item in items if isinstance(item, dict) for name in ("total_amount", "subtotal")]
-    told = [amount for amount in amounts if as_decimal(amount)]
-    return bool(told) and all(isinstance(amount, int) for amount in told)
+    given = [amount for amount in amounts if as_decimal(amount)]
+    return bool(given) and all(isinstance(amount, int) for amount in given)
 
 
 def _minor_units(amount: object, factor: int) -> int | None:

@@ -270,5 +270,5 @@ def _quantity(item: records.OrderItem) -> int:
     """The item's quantity, else the number the name of one without an id ends in, else 1."""
     if item.quantity is not None:
         return item.quantity
-    told = None if _id(item.product_id) is not None else _name_and_quantity(item.product_name or "")[1]
-    return told or 1
+    named = None if _id(item.product_id) is not None else _name_and_quantity(item.product_name or "")[1]
+    return named or 1

@@ -79,9 +79,9 @@ class SubscriptionReader:
             )
 
     def _installments(self, record: records.Subscription) -> int | None:
-        told = _numbers_of_payments(record)
-        told = told or [plan.installments or 0 for plan in self._plans_of(record) if _is_of_plan(record, plan)]
-        return told[0] if told and told[0] > 0 else None
+        counts = _numbers_of_payments(record)
+        counts = counts or [plan.installments or 0 for plan in self._plans_of(record) if _is_of_plan(record, plan)]
+        return counts[0] if counts and counts[0] > 0 else None
 
     def _plans_of(self, record: records.Subscription) -> tuple[records.Plan, ...]:
         product_id = as_int(record.product_id)
@@ -98,7 +98,7 @@ class SubscriptionReader:
         return plans
 
 
-def installments_told(record: records.Subscription) -> int | None:
+def stated_installments(record: records.Subscription) -> int | None:
     """The number of payments that the record itself states, None where they go on or it states none."""
     return next((number for number in _numbers_of_payments(record) if number > 0), None)
 

@@ -84,9 +84,9 @@ class ThreedcartSource:
                 return self.fetch(str(SAMPLE_ORDER_ID))
             except (AuthenticationError, PermissionDeniedError) as error:
                 raise _sample(error) from error
-        told = {key: value for key, value in body.items() if fold(key) not in {"id", "orderid"}}
+        fields = {key: value for key, value in body.items() if fold(key) not in {"id", "orderid"}}
         try:
-            record = records.Order.model_validate(told | {"OrderID": order_id})
+            record = records.Order.model_validate(fields | {"OrderID": order_id})
         except ValidationError:
             record = None
         if record is None or not _names_its_items(record):

@@ -33,7 +33,7 @@ class Progress:
     completed_at: datetime | None = None
 
     @classmethod
-    def told(cls, info: CourseCompletionInfo) -> Self | None:
+    def reported(cls, info: CourseCompletionInfo) -> Self | None:
         """What LearningCart tells; None where it names no learner or course, or a status that is none of the two."""
         customer, course = info.customer, info.course
         if customer is None or course is None or course.course_id is None or info.status not in {0, 1, None}:
@@ -53,34 +53,34 @@ class Progress:
         )
 
     @classmethod
-    def kept(cls, row: CompletionRecord) -> Self:
+    def stored(cls, row: CompletionRecord) -> Self:
         """What the ledger holds."""
         values = {name: getattr(row, name) for name in cls.__dataclass_fields__}
         return cls(**values | {"state": CompletionState(row.state)})
 
-    def joined_by(self, news: Progress) -> Progress:
+    def joined_by(self, other_progress: Progress) -> Progress:
         """This progress and the news of it: nothing goes back, in whatever order and however often both are told.
 
         Who the learner is follows the news that moves the progress forward, and fills in what was missing.
         """
-        is_forward = news.state is CompletionState.COMPLETED and self.state is CompletionState.BEGAN
-        leading, other = (news, self) if is_forward else (self, news)
+        is_forward = other_progress.state is CompletionState.COMPLETED and self.state is CompletionState.BEGAN
+        leading, other = (other_progress, self) if is_forward else (self, other_progress)
         return replace(
             self,
             state=leading.state,
             email=leading.email or other.email,
             name=leading.name or other.name,
             course_name=leading.course_name or other.course_name,
-            score=max((each for each in (self.score, news.score) if each is not None), default=None),
-            completed_at=min((each for each in (self.completed_at, news.completed_at) if each), default=None),
+            score=max((each for each in (self.score, other_progress.score) if each is not None), default=None),
+            completed_at=min((each for each in (self.completed_at, other_progress.completed_at) if each), default=None),
         )
 
 
-def advance(before: Progress | None, told: Iterable[Progress]) -> tuple[Progress | None, list[CompletionState]]:
+def advance(before: Progress | None, reported: Iterable[Progress]) -> tuple[Progress | None, list[CompletionState]]:
     """What becomes of one learner's course by what is told of it, and the states it newly came to, in their order."""
     after, reached = before, []
-    for news in sorted(told, key=lambda each: each.state is CompletionState.COMPLETED):
-        joined = news if after is None else after.joined_by(news)
+    for each_report in sorted(reported, key=lambda each: each.state is CompletionState.COMPLETED):
+        joined = each_report if after is None else after.joined_by(each_report)
         if after is None or joined.state is not after.state:
             reached.append(joined.state)
         after = joined

@@ -132,7 +132,7 @@ class CompletionsPoller:
         ended: dict[str, Any]
         try:
             self._read(cursor, polled, now=now)
-            ended = {"last_success_at": self._clock(), "last_error": _told(polled.set_aside), "failures": 0}
+            ended = {"last_success_at": self._clock(), "last_error": _set_aside_text(polled.set_aside), "failures": 0}
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
             polled.error = _OFFERS_UNUSABLE if isinstance(error, ConfigurationError) else describe_failure(error)
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
@@ -157,7 +157,7 @@ class CompletionsPoller:
             upto = min(begin_at + span, end_at)
             polled.calls += 1
             try:
-                told = self._reader.get_completions(begin_at, upto)
+                listed = self._reader.get_completions(begin_at, upto)
             except ApiError as error:
                 if upto - begin_at <= SHORTEST_SPAN or not is_refusal_of_window(error):
                     raise
@@ -166,29 +166,29 @@ class CompletionsPoller:
                 log.info("LearningCart refused a window of completions; asking for %s at once", span)
                 continue
             covered_until = max(covered_until or begin_at, min(upto, asked_at))
-            self._record(told, polled, covered_until, cursor)
+            self._record(listed, polled, covered_until, cursor)
             begin_at = upto
 
     def _record(
         self,
-        told: Rows[CourseCompletionInfo],
+        listed: Rows[CourseCompletionInfo],
         polled: CompletionsPolled,
         covered_until: datetime,
         cursor: ListPoll,
     ) -> None:
         """Commit a window's completions, and that the cursor covers them."""
-        seen = list(self._seen(told, polled))
-        polled.rows += len(told)
+        seen = list(self._seen(listed, polled))
+        polled.rows += len(listed)
         try:
             polled.changed += self._commit(seen, polled, covered_until, cursor)
         except CONCERNS_ALL:
             raise
         except Exception:  # noqa: BLE001  (of any class; each learner's course then shows whose it is)
             for key in sorted({progress.key for progress in seen}):
-                mine = [progress for progress in seen if progress.key == key]
+                of_key = [progress for progress in seen if progress.key == key]
                 try:
                     # The cursor moves with the last of them.
-                    polled.changed += self._commit(mine, polled, None, cursor)
+                    polled.changed += self._commit(of_key, polled, None, cursor)
                 except CONCERNS_ALL:
                     raise
                 except Exception as error:  # noqa: BLE001
@@ -196,13 +196,13 @@ class CompletionsPoller:
             self._commit([], polled, covered_until, cursor)
 
     @staticmethod
-    def _seen(told: Rows[CourseCompletionInfo], polled: CompletionsPolled) -> Iterator[Progress]:
-        for info in told:
+    def _seen(listed: Rows[CourseCompletionInfo], polled: CompletionsPolled) -> Iterator[Progress]:
+        for info in listed:
             if isinstance(info, UnreadableRow):
                 polled.set_aside[f"row {info.fingerprint}"] = info.problem
                 continue
             try:
-                progress = Progress.told(info)
+                progress = Progress.reported(info)
             except Exception as error:  # noqa: BLE001  (of any class: the record concerns itself alone)
                 customer_id, course_id = _ids(info)
                 polled.set_aside[f"{customer_id}/{course_id}"] = problem_of(error)
@@ -268,10 +268,10 @@ def record_progress(
     known = completion_rows.known_completions(connection, sorted(by_key))
     changed = 0
     completed: list[tuple[str, Progress]] = []
-    for key, told in sorted(by_key.items()):
+    for key, reported in sorted(by_key.items()):
         row = known.get(key)
-        before = None if row is None else Progress.kept(row)
-        after, reached = advance(before, told)
+        before = None if row is None else Progress.stored(row)
+        after, reached = advance(before, reported)
         if after is None or after == before:
             continue
         changed += 1
@@ -306,7 +306,7 @@ def _tell_set_aside(connection: Connection, fresh: Mapping[str, str], *, now: da
         record_event(connection, at=now, kind="completion_set_aside", actor=Actor.SOURCE, system=SYSTEM, detail=detail)
 
 
-def _told(set_aside: Mapping[str, str]) -> str | None:
+def _set_aside_text(set_aside: Mapping[str, str]) -> str | None:
     if not set_aside:
         return None
     named = "; ".join(f"{key}: {problem}" for key, problem in sorted(set_aside.items())[:3])

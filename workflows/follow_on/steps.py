@@ -91,11 +91,11 @@ def _add_cart_item(call: Call) -> StepResult:
 def _look_up_cart_item(call: Call, _since: datetime) -> Lookup:
     """Read the cart: it is ours alone, so that an item of this number in it is what an earlier attempt added."""
     cart = _read_cart(call)
-    mine = [item for item in cart.cart_item_list or () if item.catalog_id == _catalog_id(call)]
-    if len(mine) > 1 or any(item.cart_item_id is None for item in mine):
+    matching = [item for item in cart.cart_item_list or () if item.catalog_id == _catalog_id(call)]
+    if len(matching) > 1 or any(item.cart_item_id is None for item in matching):
         raise _differs(cart)
     return Lookup(
-        found=tuple(str(item.cart_item_id) for item in mine),
+        found=tuple(str(item.cart_item_id) for item in matching),
         output={"catalog_id": _catalog_id(call)},
         result_name="cart_item_id",
     )

@@ -128,11 +128,11 @@ class Backfiller:
         done = Backfilled(self._source.name, window.since, window.until)
         for page in self._source.walk_since(window.since):
             with self._ledger.read() as connection:
-                known, news = self._news(connection, page, window, offers)
+                known, new_orders = self._new_orders(connection, page, window, offers)
             # What a shifted page brings again was told before.
-            told = self._annotate([order for order in news if order.id not in done.met])
+            annotated = self._annotate([order for order in new_orders if order.id not in done.met])
             with self._ledger.read() as connection:
-                for order in told:
+                for order in annotated:
                     if is_half_written(order) and order.id not in known:
                         _count_half_written(done, order)
                         continue
@@ -189,51 +189,51 @@ class Backfiller:
     def _record(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
         """Record a page's news in one transaction; returns the runs that are due."""
         with self._ledger.read() as connection:
-            known, news = self._news(connection, page, window, offers)
-        if not news:
+            known, new_orders = self._new_orders(connection, page, window, offers)
+        if not new_orders:
             _count_page(done, page, window)
             return []
         now = self._clock()
         with self._ledger.write() as connection:
-            late = put_off(connection, news, now=now, via=Via.MANUAL, actor=actor)
-        told = self._annotate([order for order in news if order.id not in late])
+            late = put_off(connection, new_orders, now=now, via=Via.MANUAL, actor=actor)
+        annotated = self._annotate([order for order in new_orders if order.id not in late])
         with self._ledger.write() as connection:
             rules, start_at = self._policy.subscriptions, self._policy.start_at
-            keep_subscriptions(connection, told, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
+            keep_subscriptions(connection, annotated, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             look = Look(fetched_at=page.fetched_at, actor=actor, manual=True, via=Via.MANUAL, start_at=window.since)
-            seen = [(order, look) for order in told]
+            seen = [(order, look) for order in annotated]
             recorded = record_orders(
                 connection, seen, offers, now=now, start_at=start_at, rules=rules, reread=self._source.reread
             )
-        for order, each in zip(told, recorded, strict=True):
+        for order, each in zip(annotated, recorded, strict=True):
             if not each.stale:
                 _count(done, order, each.plan, is_new=order.id not in known)
         ready = [run_id for each in recorded for run_id in each.ready]
-        for order in news:
+        for order in new_orders:
             if order.id in late:
                 _count_half_written(done, order)
         _count_page(done, page, window)
         return ready
 
-    def _news(
+    def _new_orders(
         self, connection: Connection, page: Page, window: Window, offers: Offers
     ) -> tuple[Mapping[str, KnownOrder], list[Order]]:
         """What the ledger holds of a page, and the page's orders of the window that it lacks or holds otherwise."""
         orders = list({order.id: order for order in page.orders if order in window}.values())
         known = known_orders(connection, self._source.name, [order.id for order in orders])
-        return known, [order for order in orders if self._is_news(connection, order, known.get(order.id), offers)]
+        return known, [order for order in orders if self._is_new(connection, order, known.get(order.id), offers)]
 
-    def _is_news(self, connection: Connection, order: Order, known: KnownOrder | None, offers: Offers) -> bool:
+    def _is_new(self, connection: Connection, order: Order, known: KnownOrder | None, offers: Offers) -> bool:
         if known is None or not is_as_recorded(connection, order, known, self._source.reread):
             return True
         if known.before_start:
             return order.payment is Payment.PAID
         return bool(known.has_placeholders) and known.offers_digest != offers.digest
 
-    def _annotate(self, news: list[Order]) -> list[Order]:
-        paid = [order for order in news if order.payment is Payment.PAID]
-        told = {order.id: order for order in (self._source.annotate(paid) if paid else [])}
-        return [told.get(order.id, order) for order in news]
+    def _annotate(self, orders: list[Order]) -> list[Order]:
+        paid = [order for order in orders if order.payment is Payment.PAID]
+        annotated = {order.id: order for order in (self._source.annotate(paid) if paid else [])}
+        return [annotated.get(order.id, order) for order in orders]
 
     def _event(self, kind: str, actor: str, reason: str | None, done: Backfilled) -> None:
         with self._ledger.write() as connection:

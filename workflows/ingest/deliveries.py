@@ -22,7 +22,7 @@ from worker.sources.order import Order, Payment
 from worker.sources.source import Source, SubscriptionFoundError
 from workflows.ingest.failed_looks import end_of_look
 from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written, is_known_whole
-from workflows.ingest.repeats import News, judge, leave
+from workflows.ingest.repeats import Novelty, judge, leave
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
 from workflows.planning.model import Plan
 from workflows.planning.offers import Offers
@@ -176,14 +176,14 @@ class HintReader:
             unseen = order_rows.lock_open_deliveries(connection, source_name, order.id)
             keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
             source = self._sources[source_name]
-            row, news = None, News.NEW
+            row, novelty = None, Novelty.NEW
             if found.is_trusted:
                 reread_order(connection, source, order.id, now=now)
                 rows = lock_orders(connection, source_name, [order.id])
                 row = rows.get(order.id) or unknown_order(order, fetched_at=found.at, now=now)
-                news = judge(connection, source, order, row)
-                look = replace(look, doubt=Reason.REPEATED_WEBHOOK if news is News.DOUBTFUL else None)
-            if row is not None and news is News.OLD:
+                novelty = judge(connection, source, order, row)
+                look = replace(look, doubt=Reason.REPEATED_WEBHOOK if novelty is Novelty.DOUBTFUL else None)
+            if row is not None and novelty is Novelty.OLD:
                 recorded = leave(connection, order, row, look, now=now)
             else:
                 recorded = record_order(
@@ -214,9 +214,9 @@ class HintReader:
         is_bare = not order.buyer_email and not order.lines_known
         if is_bare and (order.payment is Payment.PAID or order.payment_unproven or not order.status):
             return self._fetch(source, order_id)
-        told = _Read(order, received_at, is_trusted=True)
+        trusted = _Read(order, received_at, is_trusted=True)
         # What tells little more than a status counts if the source cannot be asked.
-        return (self._try_to_fetch(source, order_id) or told) if is_bare or order.payment_unproven else told
+        return (self._try_to_fetch(source, order_id) or trusted) if is_bare or order.payment_unproven else trusted
 
     def _try_to_fetch(self, source: Source, order_id: str) -> _Read | None:
         """The order as it is now, None where the source cannot tell. Raises `SubscriptionFoundError`."""

@@ -33,8 +33,8 @@ def is_half_written(order: Order) -> bool:
 
 def is_known_whole(connection: Connection, order: Order) -> bool:
     """Whether the ledger holds a record of this order that is not half-written."""
-    mine = (orders.c.source == order.source, orders.c.order_id == order.id)
-    held = connection.scalar(select(orders.c.document).where(*mine, orders.c.version > 0))
+    of_order = (orders.c.source == order.source, orders.c.order_id == order.id)
+    held = connection.scalar(select(orders.c.document).where(*of_order, orders.c.version > 0))
     return held is not None and not is_half_written(Order.model_validate({**held, "payment": Payment.PAID}))
 
 
@@ -70,14 +70,14 @@ def put_off(
 
 
 def _is_recorded(connection: Connection, order: Order) -> bool:
-    mine = (orders.c.source == order.source, orders.c.order_id == order.id)
-    return connection.scalar(select(orders.c.content_hash).where(*mine)) == order_rows.content_hash(order)
+    of_order = (orders.c.source == order.source, orders.c.order_id == order.id)
+    return connection.scalar(select(orders.c.content_hash).where(*of_order)) == order_rows.content_hash(order)
 
 
 def _is_open(connection: Connection, order: Order, via: Via) -> bool:
-    mine = [deliveries.c.source == order.source, deliveries.c.order_id == order.id]
+    of_order = [deliveries.c.source == order.source, deliveries.c.order_id == order.id]
     if via is Via.MANUAL:
-        mine.append(deliveries.c.via == via)  # only such a one overrides what was decided by the order's date
+        of_order.append(deliveries.c.via == via)  # only such a one overrides what was decided by the order's date
     is_set_aside = and_(deliveries.c.state == DeliveryState.REVIEW, deliveries.c.reason == Reason.RECORD_UNREADABLE)
-    found = select(deliveries.c.id).where(*mine, or_(deliveries.c.state.in_(_OPEN), is_set_aside)).limit(1)
+    found = select(deliveries.c.id).where(*of_order, or_(deliveries.c.state.in_(_OPEN), is_set_aside)).limit(1)
     return connection.scalar(found) is not None

@@ -116,7 +116,7 @@ class Poller:
             if cursor.baseline_at is None:
                 self._sweep_baseline(poll)
             else:
-                self._look_for_news(poll, cursor.baseline_at)
+                self._look_for_changes(poll, cursor.baseline_at)
                 self._sweep_deep(poll)
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
             polled.error = describe_failure(error)
@@ -136,8 +136,8 @@ class Poller:
             self._write_cursor(connection, **leases.FREE, **values)
 
     def _write_cursor(self, connection: Connection, **values: Any) -> bool:
-        mine = cursors.c.source == self._source.name
-        return leases.write_held(connection, cursors, mine, holder=self._holder, **values)
+        of_source = cursors.c.source == self._source.name
+        return leases.write_held(connection, cursors, of_source, holder=self._holder, **values)
 
     def _sweep_baseline(self, poll: _UnderWay) -> None:
         """Record what exists: the first sweep, over the last `baseline_days`, and what the next poll meets first."""
@@ -161,7 +161,7 @@ class Poller:
             failures=0,
         )
 
-    def _look_for_news(self, poll: _UnderWay, baseline_at: datetime) -> None:
+    def _look_for_changes(self, poll: _UnderWay, baseline_at: datetime) -> None:
         """Record what is new or changed since the last successful poll, and only then move the cursor."""
         progress = poll.progress
         swept_since = baseline_at - timedelta(days=self._policy.baseline_days)
@@ -223,13 +223,13 @@ class Poller:
         """
         aside = list(page.unreadable)
         if self._try(page, poll, steps, of=page) is not None:
-            has_news = False
+            has_changes = False
             for order in page.orders:
                 error = self._try(replace(page, orders=(order,), unreadable=()), poll, steps, of=page)
                 if error is not None:
                     aside.append(unreadable(order, error))
-                has_news = has_news or steps.has_news
-            steps.has_news = has_news
+                has_changes = has_changes or steps.has_changes
+            steps.has_changes = has_changes
         if aside:
             with self._ledger.write() as connection:
                 set_aside(connection, self._source.name, aside, now=self._clock())
@@ -251,10 +251,10 @@ class Poller:
 
     def _record(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> None:
         """Record a page in one transaction, with the count of what it recorded."""
-        news, old = self._sort(page, poll.offers, steps, of=of)
-        late = self._put_off(news)
-        news = [order for order in news if order.id not in late]
-        taken = [*news, *old]
+        new, old = self._sort(page, poll.offers, steps, of=of)
+        late = self._put_off(new)
+        new = [order for order in new if order.id not in late]
+        taken = [*new, *old]
         was_there = {order.id for order in (taken if steps.baseline else old)}
         planned = [order for order in taken if self._will_be_planned(order, poll.cursor, order.id in was_there)]
         annotated = {order.id: order for order in (self._source.annotate(planned) if planned else [])}
@@ -288,31 +288,31 @@ class Poller:
         poll.polled.ready += [run_id for each in recorded for run_id in each.ready]
         poll.polled.changed += len(taken)
 
-    def _put_off(self, news: list[Order]) -> set[str]:
+    def _put_off(self, orders: list[Order]) -> set[str]:
         """Have orders that are not written yet read again in a minute; the cursor may then move past them."""
-        if not any(is_half_written(order) for order in news):
+        if not any(is_half_written(order) for order in orders):
             return set()
         with self._ledger.write() as connection:
-            return put_off(connection, news, now=self._clock())
+            return put_off(connection, orders, now=self._clock())
 
     def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
         """A page's news, and what nobody has met but was there before the last poll."""
         with self._ledger.read() as connection:
             known = known_orders(connection, self._source.name, [order.id for order in page.orders])
-        news: list[Order] = []
+        new: list[Order] = []
         old: list[Order] = []
         for order in page.orders:
-            if not self._is_news(order, known.get(order.id), offers):
+            if not self._is_new(order, known.get(order.id), offers):
                 steps.settled.add(order.id)
             elif order.id in known or not steps.is_beyond(order):
-                news.append(order)
-            elif steps.walk.is_of_changes and steps.is_old_news(of):
+                new.append(order)
+            elif steps.walk.is_of_changes and steps.is_old_page(of):
                 old.append(order)
                 steps.settled.add(order.id)
             elif steps.walk.is_of_changes:
-                news.append(order)
-        steps.has_news = bool(news)
-        return news, old
+                new.append(order)
+        steps.has_changes = bool(new)
+        return new, old
 
     def _will_be_planned(self, order: Order, cursor: SourceCursor, was_there: bool) -> bool:  # noqa: FBT001
         """Whether what else the source can tell of an order matters.
@@ -330,7 +330,7 @@ class Poller:
         return misdated(((order.id, order.created_at) for order in page.orders), start_at)
 
     @staticmethod
-    def _is_news(order: Order, known: KnownOrder | None, offers: Offers) -> bool:
+    def _is_new(order: Order, known: KnownOrder | None, offers: Offers) -> bool:
         if known is None or known.polled_hash != content_hash(order):
             return True
         # A look at an order with open placeholders plans it anew once the offers have changed.

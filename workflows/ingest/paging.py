@@ -110,14 +110,14 @@ class Steps:
     """As the position has it when the walk begins."""
     settled: set[str] = field(default_factory=set)
     """The orders met that were unchanged, or were there before the last poll."""
-    has_news: bool = False
+    has_changes: bool = False
     """Whether the last page had any."""
 
     def is_beyond(self, order: Order) -> bool:
         """Whether an order is older than what the first sweep went through."""
         return self.swept_since is not None and order.created_at is not None and order.created_at < self.swept_since
 
-    def is_old_news(self, page: Page) -> bool:
+    def is_old_page(self, page: Page) -> bool:
         """Whether an unknown order met at this point of a walk of changes was there before the last poll."""
         if self.baseline:
             return True
@@ -132,7 +132,7 @@ class Steps:
         if self.walk.until is Until.KNOWN_ID:
             return not page.is_nameless and min(page.ids, default=0) <= highest_id - OVERLAP_ORDERS
         if self.walk.until is Until.UNCHANGED:
-            return not self.has_news and (self.baseline or self.is_past_what_was_recorded)
+            return not self.has_changes and (self.baseline or self.is_past_what_was_recorded)
         return False
 
     @property

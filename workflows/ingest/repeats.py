@@ -27,7 +27,7 @@ from workflows.recording.order_recording import Look, Recorded, finish_deliverie
 _LOOKED_AT = 20
 
 
-class News(Enum):
+class Novelty(Enum):
     """What a trusted body is taken for."""
 
     NEW = "new"
@@ -37,19 +37,19 @@ class News(Enum):
     """A person looks."""
 
 
-def judge(connection: Connection, source: Source, order: Order, row: RecordedOrder) -> News:
+def judge(connection: Connection, source: Source, order: Order, row: RecordedOrder) -> Novelty:
     """What a body that was read as this order is, beside the order's row, which is locked."""
     if order.payment_unproven and row.version > 0 and row.payment == Payment.PAID:
-        return News.OLD  # it says less than is known
+        return Novelty.OLD  # it says less than is known
     is_withdrawn = row.version > 0 and row.payment in {Payment.REFUNDED, Payment.CANCELLED}
     if not is_withdrawn or order.payment not in {Payment.PAID, Payment.WAITING}:
-        return News.NEW
+        return Novelty.NEW
     if order.payment is Payment.WAITING and not order.payment_unproven:
-        return News.OLD  # of the checkout before it was paid; a new checkout decides nothing either
+        return Novelty.OLD  # of the checkout before it was paid; a new checkout decides nothing either
     was_said = _was_said(connection, source, order)
     if row.payment == Payment.REFUNDED:
-        return News.OLD if was_said else News.DOUBTFUL
-    return News.DOUBTFUL if was_said else News.NEW
+        return Novelty.OLD if was_said else Novelty.DOUBTFUL
+    return Novelty.DOUBTFUL if was_said else Novelty.NEW
 
 
 def leave(connection: Connection, order: Order, row: RecordedOrder, look: Look, *, now: datetime) -> Recorded:

@@ -129,11 +129,11 @@ class SubscriptionPoller:
                 raise self._stopped("the process ends")
             polled.pages += 1
             polled.set_aside |= {each.order_id or each.fingerprint: each.problem for each in page.unreadable}
-            news = self._keep_each(page, polled)
-            polled.changed += news
+            changed = self._keep_each(page, polled)
+            polled.changed += changed
             if page.problem is not None:
                 raise page.problem
-            if not news and not is_deep:
+            if not changed and not is_deep:
                 return
 
     def _stopped(self, why: str) -> ApiError:
@@ -146,15 +146,15 @@ class SubscriptionPoller:
         except CONCERNS_ALL:
             raise
         except Exception:  # noqa: BLE001  (of any class; each subscription then shows whose it is)
-            news = 0
+            changed = 0
             for subscription in page.subscriptions:
                 try:
-                    news += self._keep(replace(page, subscriptions=(subscription,)))
+                    changed += self._keep(replace(page, subscriptions=(subscription,)))
                 except CONCERNS_ALL:
                     raise
                 except Exception as error:  # noqa: BLE001
                     polled.set_aside[subscription.id] = problem_of(error)
-            return news
+            return changed
 
     def _keep(self, page: SubscriptionPage) -> int:
         """Keep a page in one transaction; how much of it a poll had not seen."""
@@ -162,16 +162,16 @@ class SubscriptionPoller:
         now = self._clock()
         with self._ledger.write() as connection:
             seen = subscription_rows.polled_hashes(connection, self._source.name, list(by_id))
-            news = [
+            changed = [
                 subscription
                 for _, subscription in sorted(by_id.items())
                 if seen.get(subscription.id) != subscription_rows.content_hash(subscription)
             ]
             self._hold(connection, now, position={"whole": False})
-            for subscription in news:
+            for subscription in changed:
                 rules = self._policy.subscriptions
                 record_subscription(connection, subscription, rules, fetched_at=page.fetched_at, now=now, polled=True)
-        return len(news)
+        return len(changed)
 
     def _hold(self, connection: Connection, now: datetime, **values: Any) -> None:
         """Keep the cursor's lease alive; one that was lost stops the poll before it writes."""

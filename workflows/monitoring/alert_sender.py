@@ -36,7 +36,7 @@ def tell(
 ) -> list[str]:
     """Look once at what is wrong, and tell what is news; returns the titles sent.
 
-    Harmless when two run: the book in the ledger lets one tell. It is written after the message is taken: killed
+    Harmless when two run: the ledger lets one send. What was sent is written after the message is taken: killed
     between the two, the next tells again, for an alert twice is better than none. What nobody takes is tried again at
     the next look.
     """
@@ -45,29 +45,29 @@ def tell(
     if position is None:
         return []
     before = AlertsSent.read(position)
-    book, sent = before, []
+    state, sent = before, []
     try:
         with ledger.read() as connection:
             found = problems(connection, now)
-        alert, after = judge(found, book, now=now, group=group, repeat=repeat)
+        alert, after = judge(found, state, now=now, group=group, repeat=repeat)
         if alert is not None:
             send(alert.title, alert.text(page_url))
             sent.append(alert.title)
-        book = after
-        day = due_day(book.summary_day, now=now, summary_at=summary_at, zone=zone)
+        state = after
+        day = due_day(state.summary_day, now=now, summary_at=summary_at, zone=zone)
         if day is not None:
-            if book.summary_day:
+            if state.summary_day:
                 with ledger.read() as connection:
                     figures = alert_states.figures(connection, since=now - DAY)
                 title = f"Cartbridge: {figures['succeeded']} enrolled, {counted(found)}"
                 send(title, summary(figures, found, page_url))
                 sent.append(title)
-            book = replace(book, summary_day=day)
+            state = replace(state, summary_day=day)
     except ApiError as error:
         log.warning("alerts: %s", error)
     finally:
         with ledger.write() as connection:
-            alert_states.write(connection, None if book == before else book.document(), holder=holder)
+            alert_states.write(connection, None if state == before else state.document(), holder=holder)
     return sent
 
 

@@ -42,7 +42,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Told:
+class Reported:
     """What was told of a problem."""
 
     title: str
@@ -53,7 +53,7 @@ class Told:
 class AlertsSent:
     """What was told of what still lasts."""
 
-    told: Mapping[str, Told]
+    reported: Mapping[str, Reported]
     sent_at: datetime | None = None
     summary_day: str = ""
     """The last day that was summed up, in the operator's zone."""
@@ -61,17 +61,17 @@ class AlertsSent:
     @classmethod
     def read(cls, position: Mapping[str, Any]) -> Self:
         """From the ledger's JSON."""
-        told = {
-            key: Told(each["title"], datetime.fromisoformat(each["at"]))
+        reported = {
+            key: Reported(each["title"], datetime.fromisoformat(each["at"]))
             for key, each in position.get("told", {}).items()
         }
         sent_at = position.get("sent_at")
-        return cls(told, datetime.fromisoformat(sent_at) if sent_at else None, position.get("summary_day", ""))
+        return cls(reported, datetime.fromisoformat(sent_at) if sent_at else None, position.get("summary_day", ""))
 
     def document(self) -> dict[str, Any]:
         """As the ledger's JSON."""
         return {
-            "told": {key: {"title": each.title, "at": each.at.isoformat()} for key, each in self.told.items()},
+            "told": {key: {"title": each.title, "at": each.at.isoformat()} for key, each in self.reported.items()},
             "sent_at": self.sent_at.isoformat() if self.sent_at else None,
             "summary_day": self.summary_day,
         }
@@ -96,7 +96,7 @@ class Alert:
 
     def text(self, page_url: str | None) -> str:
         """The message's body, in plain text."""
-        parts = [_told(problem, page_url) for problem in self.news]
+        parts = [_paragraph(problem, page_url) for problem in self.news]
         if self.over:
             parts.append("Over:\n" + "\n".join(f"- {title}" for title in self.over))
         if self.lasting:
@@ -106,7 +106,7 @@ class Alert:
         return "\n\n".join(parts)
 
 
-def _told(problem: Problem, page_url: str | None) -> str:
+def _paragraph(problem: Problem, page_url: str | None) -> str:
     lines = [problem.title]
     if problem.advice:
         lines.append(problem.advice)
@@ -256,29 +256,29 @@ def _events(connection: Connection) -> list[Problem]:
     failed = outbox_counts(connection).failed
     if not failed:
         return []
-    told = "events were given up: their receiver did not take them"
-    return [Problem("events/failed", f"{failed} {told}", "See: cartbridge status")]
+    reported = "events were given up: their receiver did not take them"
+    return [Problem("events/failed", f"{failed} {reported}", "See: cartbridge status")]
 
 
 def judge(
-    found: Sequence[Problem], book: AlertsSent, *, now: datetime, group: timedelta, repeat: timedelta
+    found: Sequence[Problem], sent: AlertsSent, *, now: datetime, group: timedelta, repeat: timedelta
 ) -> tuple[Alert | None, AlertsSent]:
-    """What is to be told now, if anything, and the book as it is once that is told.
+    """What is to be told now, if anything, and the state once that is sent.
 
     News is what was not told, and what was told `repeat` ago and lasts. Within `group` of the last alert it waits, to
     be told with what else comes.
     """
-    if book.sent_at is not None and now - book.sent_at < group:
-        return None, book
-    told = {problem.key: book.told[problem.key] for problem in found if problem.key in book.told}
+    if sent.sent_at is not None and now - sent.sent_at < group:
+        return None, sent
+    reported = {problem.key: sent.reported[problem.key] for problem in found if problem.key in sent.reported}
     over = tuple(
         before.title
-        for key, before in sorted(book.told.items())
-        if key not in told and not key.startswith(_WORK)  # work that somebody did is no news to them
+        for key, before in sorted(sent.reported.items())
+        if key not in reported and not key.startswith(_WORK)  # work that somebody did is no news to them
     )
-    news = tuple(problem for problem in found if problem.key not in told or now - told[problem.key].at >= repeat)
-    if not news and not over:
-        return None, replace(book, told=told)
-    told |= {problem.key: Told(problem.title, now) for problem in news}
-    lasting = tuple(problem for problem in found if problem not in news)
-    return Alert(news, lasting, over), replace(book, told=told, sent_at=now)
+    new = tuple(problem for problem in found if problem.key not in reported or now - reported[problem.key].at >= repeat)
+    if not new and not over:
+        return None, replace(sent, reported=reported)
+    reported |= {problem.key: Reported(problem.title, now) for problem in new}
+    lasting = tuple(problem for problem in found if problem not in new)
+    return Alert(new, lasting, over), replace(sent, reported=reported, sent_at=now)

@@ -49,7 +49,7 @@ def try_offers(pasted: str, file_text: str, sold: Iterable[Sold]) -> Trial:
     for each in sold:
         rule = alone.match(each.source, each.line)
         if rule is not None and rule == whole.match(each.source, each.line):
-            trial.matched.append((each, _told(rule)))
+            trial.matched.append((each, _rule_text(rule)))
         elif whole.match(each.source, each.line) is None:
             trial.left.append(each)
     return trial
@@ -69,7 +69,7 @@ def unverified(offers: Offers, sold: Iterable[Sold], granted: Collection[tuple[s
             yield f"The offer for {offer.label} is unverified: {', '.join(never)}."
 
 
-def _told(rule: object) -> str:
+def _rule_text(rule: object) -> str:
     if not isinstance(rule, Offer):
         return "is ignored"
     return f"grants {' and '.join(f'price {grant.price_id}' for grant in rule.grants)}"

@@ -34,19 +34,19 @@ def note_run_events(ledger: Ledger, *, now: datetime) -> int:
     """
     with ledger.read() as connection:
         mark = periodic_tasks.done_at(connection, TaskName.RUN_EVENTS)
-        news = [] if mark is None else _news(connection, since=mark - OVERLAP)
-        if mark is not None and not news and now - mark < OVERLAP / 2:
+        stops = [] if mark is None else _stops_since(connection, since=mark - OVERLAP)
+        if mark is not None and not stops and now - mark < OVERLAP / 2:
             return 0
     with ledger.write() as connection:
         if mark is None:
             periodic_tasks.begin(connection, TaskName.RUN_EVENTS, now=now)
             return 0
-        added = sum(_tell(connection, run, now=now) for run in news)
+        added = sum(_tell(connection, run, now=now) for run in stops)
         periodic_tasks.note_done(connection, TaskName.RUN_EVENTS, now=now)
     return added
 
 
-def _news(connection: Connection, *, since: datetime) -> list[Run]:
+def _stops_since(connection: Connection, *, since: datetime) -> list[Run]:
     ended = and_(runs.c.state.in_([RunState.SUCCEEDED, RunState.FAILED]), runs.c.finished_at >= since)
     stuck = and_(runs.c.state == RunState.REVIEW, runs.c.updated_at >= since)
     # Two questions, each by its own index.

@@ -44,14 +44,14 @@ def note_order(
 
     Raises `NoteError`, `NotInLedgerError`.
     """
-    kept = clean_note(text)
+    note = clean_note(text)
     about = {"source": source, "order_id": order_id}
     with ledger.write() as connection:
-        mine = (orders.c.source == source, orders.c.order_id == order_id)
-        if connection.execute(select(orders.c.order_id).where(*mine)).first() is None:
+        of_order = (orders.c.source == source, orders.c.order_id == order_id)
+        if connection.execute(select(orders.c.order_id).where(*of_order)).first() is None:
             raise NotInLedgerError(f"There is no order {source}/{order_id}. See: cartbridge orders list")
         if dry_run:
-            return f"would write on {source}/{order_id}: {kept}"
-        note_id = add_note(connection, source, order_id, kept, actor=actor, now=now)
+            return f"would write on {source}/{order_id}: {note}"
+        note_id = add_note(connection, source, order_id, note, actor=actor, now=now)
         record_event(connection, at=now, kind="order_noted", actor=actor, **about, detail={"note_id": note_id})
     return f"wrote a note on {source}/{order_id}"

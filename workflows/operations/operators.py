@@ -65,10 +65,10 @@ def remove_operator(
         found = operators.credentials_of(connection, name)
         if found is None:
             raise NotInLedgerError(f"There is no operator {name}. See: cartbridge operators list")
-        kept = found.name
+        known_name = found.name
         if dry_run:
-            return f"would remove operator {kept}, and sign them out everywhere"
+            return f"would remove operator {known_name}, and sign them out everywhere"
         operators.remove(connection, found.name_key)
-        detail = {"operator": kept}
+        detail = {"operator": known_name}
         record_event(connection, at=now, kind="operator_removed", actor=actor, reason=reason, detail=detail)
-    return f"removed operator {kept}: signed out everywhere"
+    return f"removed operator {known_name}: signed out everywhere"

@@ -20,8 +20,8 @@ def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_ru
     if dry_run:
         return f"would pause {system}"
     with ledger.write() as connection:
-        kept = typed_text(connection, reason) if reason else None
-        if not pauses.pause(connection, system, kind="operator", reason=kept, actor=actor, now=now):
+        typed = typed_text(connection, reason) if reason else None
+        if not pauses.pause(connection, system, kind="operator", reason=typed, actor=actor, now=now):
             return f"{system} is paused already"
     waits = "its runs wait" if system not in SOURCES else "its polls and webhooks wait"
     if system in DESTINATIONS and system in SOURCES:

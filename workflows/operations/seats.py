@@ -137,8 +137,8 @@ class SeatNaming:
         People who have a seat of this order already are left out, so that the same list once more changes nothing.
         """
         with self._ledger.read() as connection:
-            mine = (runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow == ENROLMENT)
-            rows = [record_of(Run, row) for row in connection.execute(select(runs).where(*mine))]
+            of_order = (runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow == ENROLMENT)
+            rows = [record_of(Run, row) for row in connection.execute(select(runs).where(*of_order))]
         if not rows:
             raise NotInLedgerError(f"The order {source}/{order_id} has no seats. See: cartbridge orders list")
         free = sorted((row for row in rows if _is_nameless(row)), key=_place_order)
@@ -177,7 +177,7 @@ class SeatNaming:
             plan = self._hints.preview(*order, named=named)  # a broken offers file stops it here
             if dry_run:
                 return [_told(seat, plan, "would name", ready=()) for seat in seats]
-            if all(_is_so(seat, plan) for seat in seats) and not self._is_news(*order, named):
+            if all(_is_so(seat, plan) for seat in seats) and not self._is_new(*order, named):
                 return [_told(seat, plan, "", ready=()) for seat in seats]
             with self._ledger.write() as connection:
                 ready = self._keep(connection, *order, chosen, actor=actor, reason=reason, again=again)
@@ -187,7 +187,7 @@ class SeatNaming:
         ready += () if recorded is None else tuple(recorded.ready)
         return [_told(seat, plan, "named", ready=ready) for seat in seats]
 
-    def _is_news(self, source: str, order_id: str, named: Sequence[NamedSeat]) -> bool:
+    def _is_new(self, source: str, order_id: str, named: Sequence[NamedSeat]) -> bool:
         with self._ledger.read() as connection:
             known = {(each.line_id, each.seat_id): each for each in named_in(connection, source, order_id)}
         for each in named:
@@ -209,8 +209,8 @@ class SeatNaming:
     ) -> tuple[str, ...]:
         """Commit whom the seats are for, and begin anew what gave others access; what is due now."""
         now = self._clock()
-        mine = (orders.c.source == source, orders.c.order_id == order_id)
-        connection.execute(select(orders.c.order_id).where(*mine).with_for_update()).one()
+        of_order = (orders.c.source == source, orders.c.order_id == order_id)
+        connection.execute(select(orders.c.order_id).where(*of_order).with_for_update()).one()
         seats = [_seat(connection, row, person, again=again) for row, person in chosen]
         found = _found(connection, source, order_id, [seat.named for seat in seats])
         keep_named(connection, source, order_id, found, actor=actor, now=now)
@@ -247,8 +247,10 @@ def _seat(connection: Connection, row: Run, person: Person, *, again: bool) -> _
     problem = email_problem(person.email)
     if problem is not None:
         raise _RefusedError(f"The address {problem}.")
-    mine = [run for run in known_runs(connection, *order) if (run.line_id, run.seat_id) == (row.line_id, row.seat_id)]
-    enrolments = [run for run in mine if run.workflow == ENROLMENT and run.cancelled_by != "superseded"]
+    of_seat = [
+        run for run in known_runs(connection, *order) if (run.line_id, run.seat_id) == (row.line_id, row.seat_id)
+    ]
+    enrolments = [run for run in of_seat if run.workflow == ENROLMENT and run.cancelled_by != "superseded"]
     before = next((run.learner for run in enrolments if run.learner is not None), None)
     learner = Learner(
         email=trimmed_email(person.email),
@@ -359,13 +361,13 @@ def _of_seat(seat: _Seat, plan: Plan | None) -> list[Any]:
     if plan is None:
         return []
     given = {run.id for run in seat.given}
-    mine: Mapping[str, KnownRun] = {run.id: run for run in seat.runs}
+    by_id: Mapping[str, KnownRun] = {run.id: run for run in seat.runs}
     place = (seat.named.line_id, seat.named.seat_id)
     return [
         action
         for action in plan.actions
         if (isinstance(action, Create) and (action.line_id, action.seat_id) == place and action.parent_id not in given)
-        or (not isinstance(action, Create) and action.run_id in mine)
+        or (not isinstance(action, Create) and action.run_id in by_id)
     ]
 
 

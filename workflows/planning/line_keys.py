@@ -46,7 +46,7 @@ class LostLine:
 class LineKeys:
     """How the lines of an order bear the keys of before."""
 
-    kept: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
     """The id a line was planned under, by its own."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """The line that one which is gone is, where that was planned under its own id as well."""
@@ -54,10 +54,10 @@ class LineKeys:
 
     def apply(self, order: Order) -> Order:
         """The order whose lines bear the ids they were planned under."""
-        if not self.kept:
+        if not self.keys:
             return order
-        lines = tuple(line.model_copy(update={"id": self.kept.get(line.id, line.id)}) for line in order.lines)
-        trial_lines = tuple(self.kept.get(line_id, line_id) for line_id in order.trial_lines)
+        lines = tuple(line.model_copy(update={"id": self.keys.get(line.id, line.id)}) for line in order.lines)
+        trial_lines = tuple(self.keys.get(line_id, line_id) for line_id in order.trial_lines)
         return order.model_copy(update={"lines": lines, "trial_lines": trial_lines})
 
     def apply_to_runs(self, runs: Iterable[KnownRun]) -> tuple[KnownRun, ...]:
@@ -66,11 +66,11 @@ class LineKeys:
 
     def _now(self, line_id: str) -> str:
         found = self.aliases.get(line_id, line_id)
-        return self.kept.get(found, found)
+        return self.keys.get(found, found)
 
     def may_be_lost(self, line: Line) -> bool:
         """Whether a line may be one that is lost, under another identity."""
-        return line.id not in self.kept.values() and any(each.may_be(line) for each in self.lost)
+        return line.id not in self.keys.values() and any(each.may_be(line) for each in self.lost)
 
 
 def planned_and_gone(order: Order, runs: Iterable[KnownRun]) -> set[str]:
@@ -95,7 +95,7 @@ def line_keys(order: Order, runs: Sequence[KnownRun], planned: Mapping[str, Plan
     gone = planned_and_gone(order, runs)
     titles = {run.line_id: run.title for run in runs if run.workflow == ENROLMENT and run.title}
     with_runs = {run.line_id for run in runs if _is_planned(run) and not run.is_placeholder}
-    kept: dict[str, str] = {}
+    keys: dict[str, str] = {}
     aliases: dict[str, str] = {}
     lost: list[LostLine] = []
     for line_id in sorted(gone):
@@ -104,13 +104,13 @@ def line_keys(order: Order, runs: Sequence[KnownRun], planned: Mapping[str, Plan
             found = _by_numbers(order, line_id)
         else:
             found = _by_product(order, shown) or _by_name(order, line_id, shown.names | {titles.get(line_id, "")})
-        if found is None or found in kept:
+        if found is None or found in keys:
             lost.append(LostLine(line_id, shown.beside, has_numbers=order.source == THREEDCART))
         elif found not in with_runs:
-            kept[found] = line_id
+            keys[found] = line_id
         elif found not in shown.beside:
             aliases[line_id] = found
-    return LineKeys(kept, aliases, tuple(lost))
+    return LineKeys(keys, aliases, tuple(lost))
 
 
 def of_one_identity(fixed: list[KnownRun], alias_ids: frozenset[str]) -> tuple[list[KnownRun], list[KnownRun]]:

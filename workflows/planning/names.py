@@ -30,7 +30,7 @@ def is_same_name(one: str, other: str) -> bool:
     spellings = [_spellings(one), _spellings(other)]
     if not all(words for each in spellings for words in each):
         return True
-    return any(_agree(mine, theirs) for mine in spellings[0] for theirs in spellings[1])
+    return any(_agree(first, second) for first in spellings[0] for second in spellings[1])
 
 
 def is_known_name(name: str, known: Iterable[str]) -> bool:

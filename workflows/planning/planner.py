@@ -158,21 +158,21 @@ class _Planner:
 
     def _plan_seat(self, line: Line, seat: Seat) -> Reason | None:
         """Plan one seat; the reason it needs no run, or None when it has one."""
-        mine = [run for run in self._seat_runs() if self.seating.place_of(run) == (line.id, seat.id)]
-        fixed = [run for run in mine if not run.is_placeholder and run.cancelled_by != "superseded"]
+        of_seat = [run for run in self._seat_runs() if self.seating.place_of(run) == (line.id, seat.id)]
+        fixed = [run for run in of_seat if not run.is_placeholder and run.cancelled_by != "superseded"]
         fixed, settled = of_one_identity(fixed, self.alias_ids)
         self._supersede(settled)
         if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):
             fixed = []  # a name that went and came back is no less a question than one that came
-        open_placeholders = [run for run in mine if run.is_placeholder and run.state is RunState.REVIEW]
-        closed = [run for run in mine if run.is_placeholder and closed_by_operator(run)]
+        open_placeholders = [run for run in of_seat if run.is_placeholder and run.state is RunState.REVIEW]
+        closed = [run for run in of_seat if run.is_placeholder and closed_by_operator(run)]
         was_paid_again = any(run.reason == Reason.PAID_AFTER_CANCEL for run in open_placeholders)
         if closed and not fixed and not open_placeholders and not self.situation.replan:
             was_paid_again = self._is_paid_again() and all(run.state is RunState.CANCELLED for run in closed)
             if not was_paid_again:
                 return None
         wanted = self._wanted(
-            line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(line, seat, mine, fixed)
+            line, seat, Reason.PAID_AFTER_CANCEL if was_paid_again else self._hold_of(line, seat, of_seat, fixed)
         )
         has_rule = isinstance(wanted, Reason) or any(create.grant is not None for create in wanted)
         if fixed and not (self.situation.replan and has_rule):
@@ -198,7 +198,7 @@ class _Planner:
                 self._ensure(create)
         return None
 
-    def _hold_of(self, line: Line, seat: Seat, mine: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
+    def _hold_of(self, line: Line, seat: Seat, of_seat: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
         """A seat that joins an order already planned is news, whatever the order's age; all others share its hold.
 
         Unless it may be one that was planned before under another name.
@@ -210,7 +210,7 @@ class _Planner:
         if not fixed and self.line_keys.may_be_lost(line):
             return Reason.LINE_RENAMED
         is_planned = any(not run.is_placeholder and run.line_id != WHOLE_ORDER for run in self.runs)
-        return None if is_planned and not mine else self.hold
+        return None if is_planned and not of_seat else self.hold
 
     def _wanted(self, line: Line, seat: Seat, hold: Reason | None) -> list[Create] | Reason:
         """The runs a seat should have by today's offers, or why it needs none."""

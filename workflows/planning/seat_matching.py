@@ -37,9 +37,11 @@ class Seating:
 
 def seating(order: Order, offers: Offers, runs: Iterable[KnownRun]) -> Seating:
     """How the order's seats go together, given all of its runs."""
-    mine = [run for run in runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
-    moved = _moved(order, offers, mine) if order.lines_known else {}
-    planned = {moved.get((run.line_id, run.seat_id), (run.line_id, run.seat_id)) for run in mine if _is_fixed(run)}
+    enrolments = [run for run in runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
+    moved = _moved(order, offers, enrolments) if order.lines_known else {}
+    planned = {
+        moved.get((run.line_id, run.seat_id), (run.line_id, run.seat_id)) for run in enrolments if _is_fixed(run)
+    }
     return Seating(moved, _covered(order, offers, planned))
 
 

@@ -19,7 +19,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.recoveries import Recovery
 from worker.ledger.tables.runs import Run
-from worker.ledger.views import reconcile as books
+from worker.ledger.views import reconcile as comparison
 from worker.ledger.views.reconcile import Intent
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
@@ -135,9 +135,9 @@ class LearningCartDiff:
 
     def _compare_claims(self) -> Iterator[Finding]:
         with self.ledger.read() as connection:
-            claims = books.runs_with_effect(connection, ENROLMENT, since=self.since)
+            claims = comparison.runs_with_effect(connection, ENROLMENT, since=self.since)
             unseen = [row for row in claims if row.result_id not in self._listed]
-            answered = books.answered_results(connection, {row.id for row in unseen})
+            answered = comparison.answered_results(connection, {row.id for row in unseen})
         failures = 0
         for number, row in enumerate(unseen):
             if failures == _FAILURES_IN_A_ROW:
@@ -174,15 +174,15 @@ class LearningCartDiff:
         references = {reference for listed in marked for reference in listed.references}
         named = {listed.order for listed in marked if listed.named is not None}
         with self.ledger.read() as connection:
-            intents = books.intents(connection, references, since=self.since - _ZONE_MARGIN)
-            planned = books.runs_of_orders(connection, ENROLMENT, named)
+            intents = comparison.intents(connection, references, since=self.since - _ZONE_MARGIN)
+            planned = comparison.runs_of_orders(connection, ENROLMENT, named)
             # Of a run that never sent anything: the ledger was restored from a copy made before it did.
             intents = {each: found for run in planned for each, found in _derived(run) if each in references} | intents
-            rows = books.runs_by_id(connection, {intent.run_id for intent in intents.values()})
-            accounted = books.accounted_results(connection, {listed.id for listed in marked})
+            rows = comparison.runs_by_id(connection, {intent.run_id for intent in intents.values()})
+            accounted = comparison.accounted_results(connection, {listed.id for listed in marked})
             waiting = [row.id for row in rows.values() if row.state in {RunState.PENDING, RunState.WAITING}]
             asked_soon = effect_open_runs(connection, waiting)
-            reported = books.keys_in_use(
+            reported = comparison.keys_in_use(
                 connection,
                 {
                     f"{rows[intents[reference].run_id].key}/{keys.DUPLICATE}/{listed.id}"
@@ -190,7 +190,7 @@ class LearningCartDiff:
                     for reference in listed.references & intents.keys()
                 },
             )
-            lost = _Lost(books.withdrawn_orders(connection, named), recoveries.read_all(connection))
+            lost = _Lost(comparison.withdrawn_orders(connection, named), recoveries.read_all(connection))
         adopting: set[str] = set()
         for listed in sorted(marked, key=lambda each: int(each.id)):
             for reference in sorted(listed.references):
@@ -264,9 +264,9 @@ class LearningCartDiff:
             {tuple(sorted((each.id for each in group), key=int)) for group in by_gift.values() if len(group) > 1}
         )
         with self.ledger.read() as connection:
-            mine = {order_id for group in groups for order_id in group}
-            accounted = books.accounted_results(connection, mine)
-            claiming = books.runs_by_result(connection, mine)
+            of_runs = {order_id for group in groups for order_id in group}
+            accounted = comparison.accounted_results(connection, of_runs)
+            claiming = comparison.runs_by_result(connection, of_runs)
         for group in groups:
             by_hand = [each for each in group if not self._listed[each].references and each not in accounted]
             if not by_hand:

@@ -245,8 +245,8 @@ class Reconciler:
         effects = sorted({effect_id for finding in signs for effect_id in finding.effect_ids}, key=int)
         now = self._clock()
         with self._ledger.write() as connection:
-            news = set(effects) - books.effects_doubted_since(connection, reconciled.since - _DOUBTED_ONCE_IN)
-            if not news:
+            new_doubts = set(effects) - books.effects_doubted_since(connection, reconciled.since - _DOUBTED_ONCE_IN)
+            if not new_doubts:
                 return False
             why = (
                 f"LearningCart order {effects[0]}{f' and {len(effects) - 1} more' if effects[1:] else ''} carries our "
@@ -272,9 +272,9 @@ class Reconciler:
         """Write the findings to the audit trail, each at most once a week, and that somebody looked."""
         now = self._clock()
         with self._ledger.write() as connection:
-            kept = books.findings_since(connection, now - _KEPT_AGAIN_AFTER)
+            known = books.findings_since(connection, now - _KEPT_AGAIN_AFTER)
             for finding in reconciled.findings:
-                if finding.mark in kept:
+                if finding.mark in known:
                     continue
                 record_event(
                     connection,

@@ -12,7 +12,7 @@ from worker.errors import ApiError, NotFoundError
 from worker.ledger.orders.recorded_orders import READING, KnownOrder, known_orders
 from worker.ledger.orders.source_cursors import cursor_of
 from worker.ledger.session import Ledger
-from worker.ledger.views import reconcile as books
+from worker.ledger.views import reconcile as comparison
 from worker.sources.order import Order, Payment
 from worker.sources.source import Page, Source, Unreadable
 from workflows.ingest.deliveries import SourcePolicy
@@ -61,8 +61,8 @@ class SourceDiff:
                     raise ApiError("stopped: the process ends", system=name, operation="reconcile", retryable=True)
                 yield from self._compare_page(page, since=max(since, start_at), until=until)
         except Exception as error:  # noqa: BLE001  (of any class: what could not be compared is no finding)
-            told = describe_failure(error)
-            yield unchecked(f"The orders of {name} could not be checked to the end: {told}", source=name)
+            what = describe_failure(error)
+            yield unchecked(f"The orders of {name} could not be checked to the end: {what}", source=name)
             return
         yield from self._compare_absent(since=since, until=until)
 
@@ -78,8 +78,8 @@ class SourceDiff:
         ids = [order.id for order in orders]
         with self._ledger.read() as connection:
             known = known_orders(connection, self._source.name, ids)
-            in_hand = books.orders_in_hand(connection, self._source.name, ids)
-            seats = books.seats_with_runs(connection, self._source.name, ids)
+            in_hand = comparison.orders_in_hand(connection, self._source.name, ids)
+            seats = comparison.seats_with_runs(connection, self._source.name, ids)
         for order in orders:
             row = known.get(order.id)
             if order.id in in_hand:
@@ -132,15 +132,15 @@ class SourceDiff:
         try:
             fetched = self._source.fetch(order.id)
         except Exception as error:  # noqa: BLE001  (of any class, as above)
-            told = describe_failure(error)
-            yield unchecked(f"Whether order {name} has changed could not be checked: {told}", command, **ids)
+            what = describe_failure(error)
+            yield unchecked(f"Whether order {name} has changed could not be checked: {what}", command, **ids)
             return
         if self._is_as_recorded(fetched, row):
             return
         now, then = fetched.status or fetched.payment, row.status or row.payment
-        told = f"it is {now} there, {then} here" if now != then else "its content has changed"
+        what = f"it is {now} there, {then} here" if now != then else "its content has changed"
         yield Finding(
-            Kind.MISSING, Cause.ORDER_OUTDATED, f"The ledger holds order {name} as it was: {told}.", command, **ids
+            Kind.MISSING, Cause.ORDER_OUTDATED, f"The ledger holds order {name} as it was: {what}.", command, **ids
         )
 
     def _compare_seats(self, order: Order, row: KnownOrder, seats: set[tuple[str, str, str]]) -> Iterator[Finding]:
@@ -177,7 +177,7 @@ class SourceDiff:
         """Orders that gave access and are not in the source's list any more; each is asked for by name."""
         name = self._source.name
         with self._ledger.read() as connection:
-            gave = books.orders_with_access(connection, name, since=since, until=until)
+            gave = comparison.orders_with_access(connection, name, since=since, until=until)
         for order_id in gave:
             if order_id in self._met:
                 continue
@@ -188,6 +188,6 @@ class SourceDiff:
                 sentence = f"Order {name}/{order_id} gave access, and {name} does not know it any more."
                 yield Finding(Kind.STALE, Cause.ORDER_GONE, sentence, command, source=name, order_id=order_id)
             except Exception as error:  # noqa: BLE001  (of any class, as above)
-                told = describe_failure(error)
-                sentence = f"Whether order {name}/{order_id} still exists could not be checked: {told}"
+                what = describe_failure(error)
+                sentence = f"Whether order {name}/{order_id} still exists could not be checked: {what}"
                 yield unchecked(sentence, command, source=name, order_id=order_id)

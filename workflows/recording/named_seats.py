@@ -44,7 +44,7 @@ def with_named_seats(
     for line in order.lines:
         filled = []
         for seat in line.seats:
-            place = (line_keys.kept.get(line.id, line.id), seat.id)
+            place = (line_keys.keys.get(line.id, line.id), seat.id)
             found = _named(order, line, place, asked)
             if found is not None:
                 seats.append(replace(found, source_hash=hash_of(seat.learner)))

@@ -17,7 +17,7 @@ from worker.ledger.keys import new_id
 from worker.ledger.learners.erased import keys_of
 from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.orders import order_rows, recorded_orders
-from worker.ledger.orders.changes import told_changes
+from worker.ledger.orders.changes import reported_changes
 from worker.ledger.orders.order_facts import ANYTHING, OrderFacts, order_facts
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
 from worker.ledger.orders.recorded_orders import READING, RecordedOrder
@@ -197,7 +197,7 @@ class _Recorder:
         for place, recorded in done.items():
             self._finish(found[place], recorded, facts, planned)
         planned.write(self._connection, now=self._now)
-        self._write_search_texts(found[place] for place, each in done.items() if _is_news(found[place], each))
+        self._write_search_texts(found[place] for place, each in done.items() if _is_new(found[place], each))
         return done
 
     def _write_search_texts(self, found: Iterable[PlanningInput]) -> None:
@@ -220,7 +220,7 @@ class _Recorder:
         return recorded_orders.insert_orders(self._connection, rows) if rows else set()
 
     def _content(self, found: PlanningInput) -> dict[str, Any]:
-        hashed, fetched_at = found.kept.content_hash, found.look.fetched_at
+        hashed, fetched_at = found.stored.content_hash, found.look.fetched_at
         return recorded_orders.content_of(found.order, found.row, hashed=hashed, fetched_at=fetched_at, now=self._now)
 
     def _decided(self, found: PlanningInput, plan: Plan, *, refused: bool) -> dict[str, Any]:
@@ -230,12 +230,12 @@ class _Recorder:
             "reason": plan.reason,
             "before_start": plan.before_start,
             "offers_digest": self._offers.digest,
-            "content_hash": found.kept.content_hash,
+            "content_hash": found.stored.content_hash,
             "read_anew": found.read_anew,
             "replan_at": _replan_at(found, plan, refused=refused, now=self._now),
         }
         if found.look.polled:
-            values["polled_hash"] = found.kept.read_hash
+            values["polled_hash"] = found.stored.read_hash
         elif found.is_changed:
             values["polled_hash"] = None  # what a poll saw last is not what is recorded: seen again, it is news
         if found.look.fetched_at > found.row.fetched_at:
@@ -244,15 +244,15 @@ class _Recorder:
 
     def _apply(self, found: PlanningInput, plan: Plan, planned: PlannedRows) -> Recorded:
         """Apply a plan to an order whose row is locked, or was added."""
-        order, look, hashed = found.order, found.look, found.kept.content_hash
+        order, look, hashed = found.order, found.look, found.stored.content_hash
         recorded = Recorded(plan, changed=found.is_changed)
         cause = look.delivery_ids[0] if look.delivery_ids else None
         existing = {run.id: run for run in found.existing}
         PlanApplier(self._connection, order, existing, recorded, planned, look=look, cause=cause, now=self._now).apply()
-        told: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         values: dict[str, Any] = {}
         if found.is_changed:
-            told, values = told_changes(found.row, order), self._content(found)
+            changes, values = reported_changes(found.row, order), self._content(found)
             planned.versions.append(
                 recorded_orders.version_of(order, found.row, hashed=hashed, delivery_id=cause, now=self._now)
             )
@@ -272,7 +272,7 @@ class _Recorder:
                     "order_id": order.id,
                     "delivery_id": cause,
                     "reason": plan.reason,
-                    "detail": detail | {"changed": recorded.changed} | told,
+                    "detail": detail | {"changed": recorded.changed} | changes,
                 }
             )
         return recorded
@@ -302,7 +302,7 @@ class _Recorder:
             order_rows.settle_reviews(self._connection, order.source, order.id, now=self._now)
 
 
-def _is_news(found: PlanningInput, recorded: Recorded) -> bool:
+def _is_new(found: PlanningInput, recorded: Recorded) -> bool:
     """Whether the order may be found by other words than before."""
     return recorded.changed or bool(recorded.plan.actions) or (found.is_of_other_company and not recorded.stale)
 

@@ -51,8 +51,8 @@ def _shown_by(record: records.Order, missing: set[str]) -> dict[str, PlannedLine
     beside = frozenset(line.id for line in lines_of(record))
     found = {}
     for line_id in missing:
-        mine = [line for line in shown if line_id == line.product_id or line_id in line.line_ids]
-        if mine:
-            ids = frozenset(line.product_id for line in mine if line.product_id is not None)
-            found[line_id] = PlannedLine(ids, frozenset(line.name for line in mine), beside)
+        matching = [line for line in shown if line_id == line.product_id or line_id in line.line_ids]
+        if matching:
+            ids = frozenset(line.product_id for line in matching if line.product_id is not None)
+            found[line_id] = PlannedLine(ids, frozenset(line.name for line in matching), beside)
     return found

@@ -50,7 +50,7 @@ class PlanningInput:
     row: RecordedOrder
     is_new: bool
     """The ledger has no row of it."""
-    kept: Kept
+    stored: Kept
     read_anew: list[list[str]] | None
     standing: Standing | None
     existing: list[KnownRun]
@@ -62,7 +62,7 @@ class PlanningInput:
     @property
     def is_changed(self) -> bool:
         """The order's content is new to the ledger."""
-        return not self.kept.is_unchanged
+        return not self.stored.is_unchanged
 
     @property
     def is_stale(self) -> bool:
@@ -97,8 +97,8 @@ class InputReader:
         """What planning needs of an order whose row, None where it has none, and runs are these."""
         is_new = row is None
         row = row or unknown_order(order, fetched_at=look.fetched_at, now=self.now)
-        kept = as_kept(self.connection, order, row, has_erasures=around.facts.has_erasures)
-        order, places = self._reading(kept, row)
+        stored = as_kept(self.connection, order, row, has_erasures=around.facts.has_erasures)
+        order, places = self._reading(stored, row)
         order, standing = self._placed(order, look, row, around.facts)
         situation = situation_of(
             order,
@@ -121,7 +121,7 @@ class InputReader:
             look=look,
             row=row,
             is_new=is_new,
-            kept=kept,
+            stored=stored,
             read_anew=places,
             standing=standing,
             existing=existing,
@@ -130,13 +130,13 @@ class InputReader:
             named=self._named(order, look, existing, situation, around.facts),
         )
 
-    def _reading(self, kept: Kept, row: RecordedOrder) -> tuple[Order, list[list[str]] | None]:
+    def _reading(self, stored: Kept, row: RecordedOrder) -> tuple[Order, list[list[str]] | None]:
         """The order as its reading is to be taken, and the places that only a reading gives."""
-        if not kept.is_unchanged and row.version > 0 and self.reread is not None:
-            reading = reading_of(self.connection, kept.order, row, self.reread)
+        if not stored.is_unchanged and row.version > 0 and self.reread is not None:
+            reading = reading_of(self.connection, stored.order, row, self.reread)
             if reading is not None:
                 return reading.order, row.places_with(reading.anew)
-        return kept.order, row.places_with(())
+        return stored.order, row.places_with(())
 
     def _placed(self, order: Order, look: Look, row: RecordedOrder, facts: OrderFacts) -> tuple[Order, Standing | None]:
         if has_no_subscription(order) and not facts.has_subscriptions:

@@ -52,7 +52,7 @@ class Reading:
     is_same_record: bool
 
 
-def compare(kept: Order, before: Order, now: Order, thin: Order) -> Reading:
+def compare(stored: Order, before: Order, now: Order, thin: Order) -> Reading:
     """Tell the reading's part in a change from the source's.
 
     `kept` is what was made of the record then, and `before` what today's reading makes of it; `now` is the source's
@@ -61,23 +61,23 @@ def compare(kept: Order, before: Order, now: Order, thin: Order) -> Reading:
     """
     is_same = content_hash(before) == content_hash(thin)
     is_paid_anew = (
-        kept.payment is not Payment.PAID
+        stored.payment is not Payment.PAID
         and now.payment is Payment.PAID
         and (before.payment is Payment.PAID or thin.payment is not Payment.PAID)
     )
-    gained = _gained(kept, now) if now.payment is Payment.PAID else {}
+    gained = _gained(stored, now) if now.payment is Payment.PAID else {}
     if not is_same:
-        told = _places(thin.lines) - _places(before.lines)
-        anew = _places(now.lines) if is_paid_anew else gained.keys() - told
-        is_new_payment = kept.payment is not Payment.PAID and not is_paid_anew
+        shown_before = _places(thin.lines) - _places(before.lines)
+        anew = _places(now.lines) if is_paid_anew else gained.keys() - shown_before
+        is_new_payment = stored.payment is not Payment.PAID and not is_paid_anew
         return Reading(now, frozenset() if is_new_payment else frozenset(anew), is_same_record=False)
-    payment = now.payment if is_paid_anew or kept.payment is Payment.UNKNOWN else kept.payment
-    lines = _joined(kept.lines, gained) if payment is Payment.PAID else kept.lines
+    payment = now.payment if is_paid_anew or stored.payment is Payment.UNKNOWN else stored.payment
+    lines = _joined(stored.lines, gained) if payment is Payment.PAID else stored.lines
     if is_paid_anew and now.lines_known:
-        lines = tuple(line.model_copy(update={"id": _known_id(line, kept, now)}) for line in now.lines)
+        lines = tuple(line.model_copy(update={"id": _known_id(line, stored, now)}) for line in now.lines)
     annotations = {name: getattr(now, name) for name in (*ANNOTATIONS, "subscription", "raw", "total")}
-    order = kept.model_copy(update={**annotations, "payment": payment, "lines": lines})
-    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(kept.lines)) | _asked_about(kept)
+    order = stored.model_copy(update={**annotations, "payment": payment, "lines": lines})
+    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(stored.lines)) | _asked_about(stored)
     return Reading(order, frozenset(anew), is_same_record=True)
 
 
@@ -85,34 +85,34 @@ def _places(lines: tuple[Line, ...]) -> set[Place]:
     return {(line.id, seat.id) for line in lines for seat in line.seats}
 
 
-def _asked_about(kept: Order) -> set[Place]:
+def _asked_about(stored: Order) -> set[Place]:
     """The places whose address was asked about: by whose it is goes no record, and what lets one go was changed."""
-    if kept.payment is not Payment.PAID:
+    if stored.payment is not Payment.PAID:
         return set()
-    return {(line.id, seat.id) for line in kept.lines for seat in line.seats if seat.hold == Reason.SHARED_EMAIL}
+    return {(line.id, seat.id) for line in stored.lines for seat in line.seats if seat.hold == Reason.SHARED_EMAIL}
 
 
-def _gained(kept: Order, now: Order) -> dict[Place, Line]:
+def _gained(stored: Order, now: Order) -> dict[Place, Line]:
     """The places that were not there, each with its line, which bears the id it was known by if it was known."""
-    if not kept.lines_known:
+    if not stored.lines_known:
         return {}
-    had = _places(kept.lines)
+    had = _places(stored.lines)
     found: dict[Place, Line] = {}
     for line in now.lines:
-        mine = line.model_copy(update={"id": _known_id(line, kept, now)})
+        own_line = line.model_copy(update={"id": _known_id(line, stored, now)})
         for seat in line.seats:
-            if (mine.id, seat.id) not in had:
-                found[mine.id, seat.id] = mine.model_copy(update={"seats": (seat,)})
+            if (own_line.id, seat.id) not in had:
+                found[own_line.id, seat.id] = own_line.model_copy(update={"seats": (seat,)})
     return found
 
 
-def _known_id(line: Line, kept: Order, now: Order) -> str:
+def _known_id(line: Line, stored: Order, now: Order) -> str:
     """The id that a line was known by before its reading changed, else its own."""
-    before, present = {each.id for each in kept.lines}, {each.id for each in now.lines}
+    before, present = {each.id for each in stored.lines}, {each.id for each in now.lines}
     if line.id in before:
         return line.id
     names = _ids_by_name(line, now)
-    for each in kept.lines:
+    for each in stored.lines:
         is_product = line.product.product_id is not None and each.product.product_id == line.product.product_id
         if each.id not in present and (is_product or each.id in names or is_same_name(each.title, line.title)):
             return each.id
@@ -128,8 +128,8 @@ def _ids_by_name(line: Line, order: Order) -> frozenset[str]:
     except ValidationError:
         return frozenset()
     product_id = line.product.product_id
-    mine = [each for each in shown if line.id in each.line_ids or product_id == each.product_id is not None]
-    return frozenset().union(*(each.line_ids for each in mine))
+    matching = [each for each in shown if line.id in each.line_ids or product_id == each.product_id is not None]
+    return frozenset().union(*(each.line_ids for each in matching))
 
 
 def _joined(lines: tuple[Line, ...], gained: Mapping[Place, Line]) -> tuple[Line, ...]:
@@ -175,9 +175,9 @@ def is_as_recorded(connection: Connection, order: Order, row: KnownOrder, reread
     return content_hash(before) == content_hash(_read(thinned(order.raw, version.raw), reread) or order)
 
 
-def _compared(order: Order, kept: Order, raw: Mapping[str, Any], reread: Reread) -> Reading | None:
+def _compared(order: Order, stored: Order, raw: Mapping[str, Any], reread: Reread) -> Reading | None:
     before = _read(raw, reread)
-    return None if before is None else compare(kept, before, order, _read(thinned(order.raw, raw), reread) or order)
+    return None if before is None else compare(stored, before, order, _read(thinned(order.raw, raw), reread) or order)
 
 
 def _read(raw: Mapping[str, Any], reread: Reread) -> Order | None:
@@ -239,8 +239,8 @@ def _values(row: RecordedOrder, read: Order, found: Reading, *, now: datetime) -
     yield "total_minor_units", read.total.minor_units if read.total else None
     yield "currency", read.total.currency if read.total else None
     yield "payment", found.order.payment
-    kept = {"renewal": row.renewal, "subscription_id": row.document.get("subscription_id")}
-    yield "document", found.order.model_copy(update=kept).model_dump(mode="json", exclude={"raw"})
+    annotation = {"renewal": row.renewal, "subscription_id": row.document.get("subscription_id")}
+    yield "document", found.order.model_copy(update=annotation).model_dump(mode="json", exclude={"raw"})
     if found.anew or found.order.payment != row.payment:
         yield "read_anew", row.places_with(found.anew)
         yield "replan_at", now

@@ -87,15 +87,15 @@ def _owned(
     named = [row for row in others if _is_given(row) and _name(row)]
     # The profile has the name that was sent: of those who keep it, none was.
     given = [_name(row) for row in sorted(named, key=lambda row: row.keeps_profile)]
-    mine = next((row for row in own if _is_given(row) and row.grant is not None), None)
-    if mine is not None:  # decided when it was first planned
-        keeps_profile = mine.keeps_profile
+    own_run = next((row for row in own if _is_given(row) and row.grant is not None), None)
+    if own_run is not None:  # decided when it was first planned
+        keeps_profile = own_run.keeps_profile
     else:
         keeps_profile = bool(name and given) and not is_same_name(name, given[0])
     learner = seat.learner.model_copy(update={"keeps_profile": True}) if keeps_profile else seat.learner
     hold = seat.hold
     if order.source == SHARING_SOURCE and hold in {None, Reason.SHARED_EMAIL}:
-        if (line.id, seat.id) in accepted or (mine is not None and is_same_name(name, _name(mine))):
+        if (line.id, seat.id) in accepted or (own_run is not None and is_same_name(name, _name(own_run))):
             hold = None
         else:
             hold = _hold_of(hold, name, given, _asked(order, others))

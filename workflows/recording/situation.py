@@ -68,8 +68,8 @@ def swept_orders(
         return frozenset()
     if not has_early:
         return frozenset(order_ids)
-    told = order_rows.told_of(connection, cursor.source, order_ids, until=cursor.baseline_at)
-    return frozenset(order_ids) - told
+    announced = order_rows.announced_orders(connection, cursor.source, order_ids, until=cursor.baseline_at)
+    return frozenset(order_ids) - announced
 
 
 def _is_another(before: str, now: str) -> bool:

@@ -36,10 +36,10 @@ def plan_orders_of(
     row = subscription_rows.lock_row(connection, source, subscription_id)
     ids = subscription_rows.orders_of(connection, source, subscription_id)
     found = [(order_id, order_rows.load_order(connection, source, order_id)) for order_id in ids]
-    mine = {order_id: order for order_id, order in found if order is not None}
-    fetched = {order_id: order_rows.fetched_at(connection, source, order_id) for order_id in mine}
-    lock_orders(connection, source, list(mine))  # all of them before any learner, as everywhere
-    seen = [(order, Look(fetched_at=fetched[order_id], actor=Actor.SOURCE)) for order_id, order in mine.items()]
+    readable = {order_id: order for order_id, order in found if order is not None}
+    fetched = {order_id: order_rows.fetched_at(connection, source, order_id) for order_id in readable}
+    lock_orders(connection, source, list(readable))  # all of them before any learner, as everywhere
+    seen = [(order, Look(fetched_at=fetched[order_id], actor=Actor.SOURCE)) for order_id, order in readable.items()]
     for recorded in record_orders(connection, seen, offers, now=now, start_at=start_at, rules=rules):
         ready += recorded.ready
     if row is not None:

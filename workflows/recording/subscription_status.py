@@ -307,8 +307,8 @@ def _may_be_instalment(connection: Connection, order: Order) -> bool:
     if product is None or product.product_id is None or not order.buyer_email:
         return True
     rows = subscription_rows.subscriptions_of_buyer(connection, order.source, order.buyer_email, product.product_id)
-    mine = [found for found in map(kept, rows) if _may_renew(order, product.plan_id, found)]
-    return not mine or any(found.is_instalment_plan for found in mine)
+    candidates = [found for found in map(kept, rows) if _may_renew(order, product.plan_id, found)]
+    return not candidates or any(found.is_instalment_plan for found in candidates)
 
 
 def _may_renew(order: Order, plan_id: str | None, subscription: Subscription) -> bool:
@@ -361,10 +361,10 @@ def placed(
         return order, None if replan else standing
     if standing is None:
         return order, None
-    told: dict[str, Any] = {"renewal": standing.role is Role.LATER}
+    annotation: dict[str, Any] = {"renewal": standing.role is Role.LATER}
     if standing.subscription_id is not None:
-        told["subscription_id"] = standing.subscription_id
-    return order.model_copy(update=told), standing
+        annotation["subscription_id"] = standing.subscription_id
+    return order.model_copy(update=annotation), standing
 
 
 def keep_subscriptions(
@@ -381,12 +381,12 @@ def keep_subscriptions(
     Before any order is locked, as `record_subscription`.
     """
     orders = list(orders)
-    told = {order.subscription.id: order.subscription for order in orders if order.subscription is not None}
+    shown = {order.subscription.id: order.subscription for order in orders if order.subscription is not None}
     named = sorted((each.source, each.id, each.subscription_id) for each in orders if each.subscription_id is not None)
-    for source in sorted({subscription.source for subscription in told.values()} | {each[0] for each in named}):
+    for source in sorted({subscription.source for subscription in shown.values()} | {each[0] for each in named}):
         # A poll holds its source's cursor when it comes here: so does everybody, and nobody waits crosswise.
         note_contact(connection, source, now=now, start_at=start_at)
-    for _, subscription in sorted(told.items()):
+    for _, subscription in sorted(shown.items()):
         record_subscription(connection, subscription, rules, fetched_at=fetched_at, now=now)
     for source, order_id, subscription_id in named:
         subscription_rows.add_order(connection, source, order_id=order_id, subscription_id=subscription_id)

@@ -153,7 +153,7 @@ def test_learner_stays_forgotten_when_the_poll_of_completions_reads_them_again(l
     with ledger.write() as connection:
         assert record_progress(connection, [told], now=NOW, tells=False) == 0
     (row,) = rows(ledger, completions)
-    assert "jane" not in repr(asdict(Progress.kept(record_of(CompletionRecord, row)))).casefold()
+    assert "jane" not in repr(asdict(Progress.stored(record_of(CompletionRecord, row)))).casefold()
 
 
 def test_trail_holds_no_email_when_an_operator_writes_one_into_a_reason(ledger: Ledger) -> None:

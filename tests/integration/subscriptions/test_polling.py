@@ -93,11 +93,11 @@ def test_poll_stops_before_it_writes_when_another_took_over(watched: Watched) ->
     assert set(watched.kept) == {"3", "2"}
 
 
-@pytest.mark.parametrize("has_news", [True, False])
-def test_poll_stops_when_the_process_ends(watched: Watched, has_news: bool) -> None:
+@pytest.mark.parametrize("has_changes", [True, False])
+def test_poll_stops_when_the_process_ends(watched: Watched, has_changes: bool) -> None:
     watched.site.put(a_subscription(1))
     watched.stopping = True
-    if not has_news:
+    if not has_changes:
         with watched.ledger.write() as connection:
             record_subscription(connection, a_subscription(1), RULES, fetched_at=NOW, now=NOW)
         watched.site.subscription_pages = lambda: iter(())  # type: ignore[method-assign]

@@ -48,11 +48,11 @@ def check_command(
         findings.append(send_test_mail(settings, mail_to))
     if alert:
         findings.append(send_test_alert(settings))
-    told, setup = _told_by_ledger(settings)
+    known_problems, setup = _ledger_problems(settings)
     warnings = [
         *warnings_of(settings),
         *file_warnings(settings, opening_of(context).env_file),
-        *told,
+        *known_problems,
     ]
     verdict, ok = _verdict(findings, paused_systems(settings))
     if as_json:
@@ -91,7 +91,7 @@ def _verdict(findings: list[ProbeResult], paused: list[str]) -> tuple[str, bool]
     return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
 
 
-def _told_by_ledger(settings: Settings) -> tuple[list[str], list[SetupStep]]:
+def _ledger_problems(settings: Settings) -> tuple[list[str], list[SetupStep]]:
     """What the ledger says of destinations that did not answer, and of webhooks that could not be used; and what is
     left to do until the first order has gone through. It is asked of nothing it cannot tell.
     """
@@ -160,12 +160,12 @@ def _print_findings(findings: list[ProbeResult], warnings: list[str], verdict: s
     out = console()
     rows = []
     for finding in findings:
-        told = cell(finding.detail)
+        detail = cell(finding.detail)
         if finding.next_step:
-            told.append("\n" if finding.detail else "")
-            told.append(cell(finding.next_step, "bold" if finding.failed else "dim"))
+            detail.append("\n" if finding.detail else "")
+            detail.append(cell(finding.next_step, "bold" if finding.failed else "dim"))
         marks = [_mark(finding.configured or None), _mark(finding.reachable), _mark(finding.accepted)]
-        rows.append([cell(finding.name, "" if finding.configured else "dim"), *marks, told])
+        rows.append([cell(finding.name, "" if finding.configured else "dim"), *marks, detail])
     last = "found, and the next step"
     out.print(table(("what", "configured", "reachable", "accepted", last), rows, wrapped=(last,)))
     for finding in findings:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def follow_on_warnings(settings: Settings) -> Iterator[str]:
     """The sentences for an offers file that has such a rule."""
-    store, told = settings.threedcart, settings.follow_on.notify
+    store, notify = settings.threedcart, settings.follow_on.notify
     if not store.is_configured:
         yield f"A [[follow_on]] rule needs 3dcart, else its runs wait: set {', '.join(store.missing())}."
     elif not store.orders_enabled:
@@ -21,7 +21,7 @@ def follow_on_warnings(settings: Settings) -> Iterator[str]:
         )
     if not settings.learningcart.poll_seconds:
         yield f"A [[follow_on]] rule needs completions: {settings.learningcart.variable('poll_seconds')} is 0."
-    if told == "event" and not settings.events.is_configured:
+    if notify == "event" and not settings.events.is_configured:
         yield "CARTBRIDGE_FOLLOW_ON__NOTIFY is event, and CARTBRIDGE_EVENTS__WEBHOOK_URL is not set: nobody is told."
-    if told == "mail" and not settings.mail.is_configured:
+    if notify == "mail" and not settings.mail.is_configured:
         yield "CARTBRIDGE_FOLLOW_ON__NOTIFY is mail, and mail is not configured: nobody is told."

@@ -94,17 +94,17 @@ def _probe_templates(mail: MailSettings) -> ProbeResult:
 
 def _about_passwords(settings: Settings) -> ProbeResult:
     passwords = settings.passwords
-    kept = _kept_passwords(settings)
+    stored = _kept_passwords(settings)
     keys = [] if passwords.key is None else keys_in(passwords.key)
     seal = PasswordSeal(keys) if keys else None
-    shut = [run_id for run_id, ciphertext in kept if seal is None or not seal.opens(ciphertext, run_id=run_id)]
+    shut = [run_id for run_id, ciphertext in stored if seal is None or not seal.opens(ciphertext, run_id=run_id)]
     if shut:
         return ProbeResult(
             "passwords",
             "mail",
             configured=True,
             accepted=False,
-            detail=f"{len(shut)} of {counted(len(kept), 'kept password')} cannot be opened: that of run {shut[0]}",
+            detail=f"{len(shut)} of {counted(len(stored), 'kept password')} cannot be opened: that of run {shut[0]}",
             next_step="Put the key that sealed them into CARTBRIDGE_PASSWORDS__KEY, after the one in use.",
         )
     if passwords.mode == "drop" or passwords.key is None:
@@ -114,7 +114,7 @@ def _about_passwords(settings: Settings) -> ProbeResult:
         )
         return ProbeResult("passwords", "mail", configured=False, next_step=step)
     detail = (
-        f"mailed to new customers; {len(kept)} kept now, sealed by {counted(len(keys), 'key')}, "
+        f"mailed to new customers; {len(stored)} kept now, sealed by {counted(len(keys), 'key')}, "
         f"for {passwords.keep_days:g} days at most"
     )
     return ProbeResult("passwords", "mail", configured=True, accepted=True, detail=detail)

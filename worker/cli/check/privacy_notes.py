@@ -12,13 +12,13 @@ from worker.settings.settings import Settings
 def retention_note(settings: Settings) -> str:
     """For how long each kind is kept."""
     days = settings.retention
-    kept = {
+    periods = {
         "order versions": days.order_versions_days,
         "deliveries": days.deliveries_days,
         "texts": days.texts_days,
         "completions' names": days.completions_days,
     }
-    return "keeps " + ", ".join(f"{name} {f'{each:g} days' if each else 'for good'}" for name, each in kept.items())
+    return "keeps " + ", ".join(f"{name} {f'{each:g} days' if each else 'for good'}" for name, each in periods.items())
 
 
 def erasures_problem(settings: Settings, connection: Connection) -> str:

@@ -153,9 +153,9 @@ def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> P
         return ProbeResult(
             name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
         )
-    told = _STEPS.get(type(error))
-    if told is not None:
-        step = told.format(address=address)
+    template = _STEPS.get(type(error))
+    if template is not None:
+        step = template.format(address=address)
         return ProbeResult(
             name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
         )
@@ -207,8 +207,10 @@ def _probe_ledger(settings: Settings) -> ProbeResult:
             "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=changed
         )
     step = " ".join(each for each in (unlisted, _OWNER if owned else "") if each)
-    told = f"{label}; {retention_note(settings)}"
-    return ProbeResult("ledger", "ledger", configured=True, reachable=True, accepted=True, detail=told, next_step=step)
+    detail = f"{label}; {retention_note(settings)}"
+    return ProbeResult(
+        "ledger", "ledger", configured=True, reachable=True, accepted=True, detail=detail, next_step=step
+    )
 
 
 def paused_systems(settings: Settings) -> list[str]:

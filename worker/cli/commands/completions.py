@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,13 +13,12 @@ from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, Since, Why
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import (
+    Listing,
     cell,
     console,
     fields,
-    first_rows,
     print_json,
     print_json_array,
-    say_more,
     state_cell,
     table,
 )
@@ -64,17 +64,8 @@ def list_command(
     """List learners' progress in their courses, the latest news first."""
     from worker.ledger.follow_on.completions import list_completions
 
-    with opening_of(context).reading() as connection:
-        rows = list_completions(
-            connection, email=email, course_id=course, since=since, limit=limit if as_json else None
-        )
-        if as_json:
-            print_json_array(rows)
-            return
-        shown, more = first_rows(rows, limit)
-    console().print(_completions_table(shown) if shown else "No completions.")
-    if more:
-        say_more(limit)
+    read = partial(list_completions, email=email, course_id=course, since=since)
+    Listing(read, _completions_table, "No completions.").show(context, limit=limit, as_json=as_json)
 
 
 @app.command("show")
@@ -155,7 +146,7 @@ def _follow(runtime: Runtime, text: str, *, reason: str | None, dry_run: bool) -
             found = planner(runtime).plan_by_hand(
                 connection,
                 row.id,
-                Progress.kept(row),
+                Progress.stored(row),
                 actor=current_actor(),
                 reason=reason,
                 now=runtime.clock(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,15 +12,11 @@ from worker.cli.arguments import AsCsv, AsJson, Limit, OfOrder, OfReason, OfSour
 from worker.cli.commands.runs import events_table
 from worker.cli.context import opening_of
 from worker.cli.output import (
+    Listing,
     cell,
     console,
     fields,
-    first_rows,
-    one_form,
-    print_csv,
     print_json,
-    print_json_array,
-    say_more,
     state_cell,
     table,
 )
@@ -57,29 +54,19 @@ def list_command(
     from worker.ledger.views.csv_rows import DELIVERY_FIELDS
     from worker.ledger.views.listing import list_deliveries
 
-    is_whole = one_form(as_json=as_json, as_csv=as_csv)
-    with opening_of(context).reading() as connection:
-        rows = list_deliveries(
-            connection,
-            states=state or (),
-            source=source,
-            reason=reason,
-            order_id=order_id,
-            via=via,
-            since=since,
-            until=until,
-            limit=limit if is_whole else None,
-        )
-        if as_json:
-            print_json_array(rows)
-            return
-        if as_csv:
-            print_csv(rows, DELIVERY_FIELDS)
-            return
-        shown, more = first_rows(rows, limit)
-    console().print(deliveries_table(shown) if shown else "No deliveries.")
-    if more:
-        say_more(limit)
+    read = partial(
+        list_deliveries,
+        states=state or (),
+        source=source,
+        reason=reason,
+        order_id=order_id,
+        via=via,
+        since=since,
+        until=until,
+    )
+    Listing(read, deliveries_table, "No deliveries.", DELIVERY_FIELDS).show(
+        context, limit=limit, as_json=as_json, as_csv=as_csv
+    )
 
 
 @app.command("show")

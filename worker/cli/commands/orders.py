@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,15 +14,11 @@ from worker.cli.commands.deliveries import deliveries_table
 from worker.cli.commands.runs import runs_table
 from worker.cli.context import current_actor, opening_of
 from worker.cli.output import (
+    Listing,
     cell,
     console,
     fields,
-    first_rows,
-    one_form,
-    print_csv,
     print_json,
-    print_json_array,
-    say_more,
     state_cell,
     table,
 )
@@ -57,28 +54,16 @@ def list_command(
     from worker.ledger.views.csv_rows import ORDER_FIELDS
     from worker.ledger.views.listing import list_orders
 
-    is_whole = one_form(as_json=as_json, as_csv=as_csv)
-    with opening_of(context).reading() as connection:
-        rows = list_orders(
-            connection,
-            states=state or (),
-            source=source,
-            reason=reason,
-            email=email,
-            since=since,
-            until=until,
-            limit=limit if is_whole else None,
-        )
-        if as_json:
-            print_json_array(rows)
-            return
-        if as_csv:
-            print_csv(rows, ORDER_FIELDS)
-            return
-        shown, more = first_rows(rows, limit)
-    console().print(_orders_table(shown) if shown else "No orders.")
-    if more:
-        say_more(limit)
+    read = partial(
+        list_orders,
+        states=state or (),
+        source=source,
+        reason=reason,
+        email=email,
+        since=since,
+        until=until,
+    )
+    Listing(read, _orders_table, "No orders.", ORDER_FIELDS).show(context, limit=limit, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("show")

@@ -106,14 +106,14 @@ def _print(found: Reconciled, *, would_fix: list[Finding]) -> None:
 
 
 def _table(findings: list[Finding], *, title: str | None = None) -> Any:
-    rows = [[cell(finding.kind, _STYLES[finding.kind]), _told(finding)] for finding in findings]
+    rows = [[cell(finding.kind, _STYLES[finding.kind]), _finding_text(finding)] for finding in findings]
     return table(("kind", "found, and what to do"), rows, wrapped=("found, and what to do",), title=title)
 
 
-def _told(finding: Finding) -> Text:
-    told = cell(finding.sentence)
+def _finding_text(finding: Finding) -> Text:
+    text = cell(finding.sentence)
     if finding.done:
-        told.append("\n").append(cell(finding.done, "green" if finding.is_settled else "yellow"))
+        text.append("\n").append(cell(finding.done, "green" if finding.is_settled else "yellow"))
     if not finding.is_settled:
-        told.append("\n").append(cell(finding.command, "bold"))
-    return told
+        text.append("\n").append(cell(finding.command, "bold"))
+    return text

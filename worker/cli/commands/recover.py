@@ -64,7 +64,7 @@ def recover_command(
             raise typer.BadParameter("it is not in the past", param_hint="--since")
         recoverer, actor, erased = _recoverer_of(runtime), current_actor(), file.read()
         would = recoverer.recover(since, actor=actor, erased=erased, dry_run=True)
-        typer.echo(_told(would))
+        typer.echo(_summary(would))
         if dry_run:
             typer.echo("Nothing was changed.")
             return
@@ -111,7 +111,7 @@ def _recoverer_of(runtime: Runtime) -> Recoverer:
     return Recoverer(runtime.ledger, WORKFLOWS, patience=patience, clock=runtime.clock)
 
 
-def _told(would: Recovered) -> str:
+def _summary(would: Recovered) -> str:
     held = f" {counted(would.freed, 'run')} held by a process while the copy was made {_are(would.freed)} freed."
     return (
         f"What was sent since {timestamp(would.copied_at)} may be missing from the ledger. "

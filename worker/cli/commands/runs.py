@@ -32,15 +32,11 @@ from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import (
     STATE_STYLES,
+    Listing,
     cell,
     console,
     fields,
-    first_rows,
-    one_form,
-    print_csv,
     print_json,
-    print_json_array,
-    say_more,
     state_cell,
     table,
 )
@@ -86,29 +82,17 @@ def list_command(
 
     if review_reason is not None and (state or reason):
         raise typer.BadParameter("it says state and reason already", param_hint="--review-reason")
-    is_whole = one_form(as_json=as_json, as_csv=as_csv)
-    with opening_of(context).reading() as connection:
-        rows = list_runs(
-            connection,
-            states=(state or ()) if review_reason is None else (RunState.REVIEW,),
-            source=source,
-            reason=review_reason or reason,
-            email=email,
-            order_id=order_id,
-            since=since,
-            until=until,
-            limit=limit if is_whole else None,
-        )
-        if as_json:
-            print_json_array(rows)
-            return
-        if as_csv:
-            print_csv(rows, RUN_FIELDS)
-            return
-        shown, more = first_rows(rows, limit)
-    console().print(runs_table(shown) if shown else "No runs.")
-    if more:
-        say_more(limit)
+    read = partial(
+        list_runs,
+        states=(state or ()) if review_reason is None else (RunState.REVIEW,),
+        source=source,
+        reason=review_reason or reason,
+        email=email,
+        order_id=order_id,
+        since=since,
+        until=until,
+    )
+    Listing(read, runs_table, "No runs.", RUN_FIELDS).show(context, limit=limit, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("show")

@@ -113,12 +113,12 @@ class FrontcoreClient:
             raise ConfigurationError(
                 "Frontcore is not configured. Set CARTBRIDGE_FRONTCORE__BASE_URL and CARTBRIDGE_FRONTCORE__API_KEY."
             )
-        book = SecretRegistry() if secrets is None else secrets
-        book.add(settings.api_key.get_secret_value())
+        registry = SecretRegistry() if secrets is None else secrets
+        registry.add(settings.api_key.get_secret_value())
         self._api_key = settings.api_key
         self._page_limit = page_limit
         self._sizes = PageSizes()
-        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, storage=storage)
 
     def list_orders(
         self, *, limit: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]

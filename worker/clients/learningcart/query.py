@@ -62,13 +62,13 @@ def fitting(operation: str, parameters: Mapping[str, str]) -> dict[str, str]:
 
 def _shortened(text: str, most_bytes: int) -> str:
     """The beginning of a text, at most so long when it is escaped."""
-    kept, length = "", 0
+    short, length = "", 0
     for letter in text:
         length += len(quote(letter))
         if length > most_bytes:
             break
-        kept += letter
-    return kept.strip()
+        short += letter
+    return short.strip()
 
 
 def _too_long(operation: str, parameters: Mapping[str, str], whole: int) -> InvalidRequestError:

@@ -73,10 +73,10 @@ class StudiocartClient:
             raise ConfigurationError(
                 "Studiocart is not configured. Set CARTBRIDGE_STUDIOCART__BASE_URL and CARTBRIDGE_STUDIOCART__API_KEY."
             )
-        book = SecretRegistry() if secrets is None else secrets
-        book.add(settings.api_key.get_secret_value())
+        registry = SecretRegistry() if secrets is None else secrets
+        registry.add(settings.api_key.get_secret_value())
         self._page_limit = page_limit
-        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, storage=storage)
         self._requests = StudiocartRequests(self._api, settings.api_key, first=settings.parameters_in)
         self._sizes = PageSizes()
 
@@ -201,8 +201,8 @@ class StudiocartClient:
             if not ignored:
                 return newest[0] if newest else None
             self._requests.change_way()
-        told = f"shows its first page alone: {ignored} is read neither of the query nor of the body"
-        raise unpageable(SYSTEM, "list/orders", told)
+        problem = f"shows its first page alone: {ignored} is read neither of the query nor of the body"
+        raise unpageable(SYSTEM, "list/orders", problem)
 
     def _ignored(self, newest: Rows[Order], limits: CallLimits) -> str:
         """Name a parameter that the site does not read, if there is one; `newest` is its answer for a page of one."""

@@ -25,9 +25,9 @@ from worker.clients.threedcart.models import (
     ItemOption,
     Order,
     OrderStatus,
+    ResultRow,
     ThreedcartRecord,
-    Told,
-    told_rows,
+    result_rows,
 )
 from worker.clients.threedcart.paging import SIZES, walk_by_offset
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
@@ -96,9 +96,9 @@ class ThreedcartClient:
             names = ("BASE_URL", "SECURE_URL", "PRIVATE_KEY", "TOKEN")
             variables = ", ".join(f"CARTBRIDGE_THREEDCART__{name}" for name in names)
             raise ConfigurationError(f"3dcart is not configured. Set {variables}.")
-        book = SecretRegistry() if secrets is None else secrets
-        book.add(settings.private_key.get_secret_value())
-        book.add(settings.token.get_secret_value())
+        registry = SecretRegistry() if secrets is None else secrets
+        registry.add(settings.private_key.get_secret_value())
+        registry.add(settings.token.get_secret_value())
         self._secure_url = settings.secure_url
         self._private_key = settings.private_key
         self._token = settings.token
@@ -106,7 +106,7 @@ class ThreedcartClient:
         self._list_timeout_seconds = settings.list_timeout_seconds
         self._page_limit = page_limit
         self._sizes = PageSizes(SIZES)
-        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=book.redact, storage=storage)
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, storage=storage)
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
         """Wait for the rate limit's slot, so that the next call can go out at once: it is made with `slot_taken`."""
@@ -300,9 +300,9 @@ class ThreedcartClient:
         *,
         is_new: bool = False,
         limits: CallLimits,
-    ) -> tuple[Answer, list[Told]]:
+    ) -> tuple[Answer, list[ResultRow]]:
         answer, document = self._ask(operation, method, path, json=body, safe_to_repeat=not is_new, limits=limits)
-        return answer, told_rows(document)
+        return answer, result_rows(document)
 
     def _ask(
         self,
@@ -335,14 +335,14 @@ class ThreedcartClient:
             limits=limits,
         )
         document, problem = self._read(operation, answer, safe_to_repeat=safe_to_repeat)
-        rows = told_rows(document)
+        rows = result_rows(document)
         if operation == _LIST and answer.status == HTTPStatus.NOT_FOUND and not (rows or document == []):
             raise self._unexpected(operation, "there is no such address; check the base URL", answer)
         if _ON_CARTS in operation and answer.status in _GONE and not rows:
             problem = "what says that there is none is not the store's own word"
             raise self._unexpected(operation, problem, answer, safe_to_repeat=safe_to_repeat)
-        told = next((row.status for row in rows if row.status is not None and 400 <= row.status < 600), None)
-        meant = replace(answer, status=told) if told is not None and answer.status in _STATUS_DECIDES else answer
+        stated = next((row.status for row in rows if row.status is not None and 400 <= row.status < 600), None)
+        meant = replace(answer, status=stated) if stated is not None and answer.status in _STATUS_DECIDES else answer
         is_harmless = safe_to_repeat or meant.status == HTTPStatus.UNAUTHORIZED
         error = self._api.error_for(operation, meant, safe_to_repeat=is_harmless)
         if error is not None:
@@ -396,5 +396,5 @@ def _number(quantity: int | Decimal) -> int | float:
     return int(quantity) if quantity == int(quantity) else float(quantity)
 
 
-def _value_of(rows: Sequence[Told], key: str) -> str:
+def _value_of(rows: Sequence[ResultRow], key: str) -> str:
     return next((row.value.strip() for row in rows if row.value and fold(row.key or "") == fold(key)), "")

@@ -72,15 +72,15 @@ class ThreedcartRecord(BaseModel):
     def _read_keys(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        kept = _without(data, cls.left_out) if cls.left_out else data
-        return by_field(kept, _names(cls))
+        wanted = _without(data, cls.left_out) if cls.left_out else data
+        return by_field(wanted, _names(cls))
 
 
 def _without(value: Any, left_out: tuple[str, ...]) -> Any:
     """Return a value without the members, at any depth, whose names begin so."""
     if isinstance(value, Mapping):
-        kept = ((key, member) for key, member in value.items() if not fold(str(key)).startswith(left_out))
-        return {key: _without(member, left_out) for key, member in kept}
+        wanted = ((key, member) for key, member in value.items() if not fold(str(key)).startswith(left_out))
+        return {key: _without(member, left_out) for key, member in wanted}
     return [_without(member, left_out) for member in value] if isinstance(value, list) else value
 
 
@@ -89,7 +89,7 @@ def _names(record: type[ThreedcartRecord]) -> dict[str, str]:
     return {fold(field): field for field in record.model_fields}
 
 
-class Told(ThreedcartRecord):
+class ResultRow(ThreedcartRecord):
     """One row of the array that every change is answered with, and every error."""
 
     key: Text = None
@@ -261,8 +261,8 @@ class Order(ThreedcartRecord):
         if not isinstance(data, Mapping):
             return data
         urls = [value for key, value in data.items() if fold(str(key)) == "continueurl"]
-        kept = {key: value for key, value in data.items() if fold(str(key)) != "orderkey"}
-        return {**kept, "OrderKey": urls[0]} if urls else kept
+        others = {key: value for key, value in data.items() if fold(str(key)) != "orderkey"}
+        return {**others, "OrderKey": urls[0]} if urls else others
 
     @property
     def id(self) -> int:
@@ -270,16 +270,16 @@ class Order(ThreedcartRecord):
         return self.order_id
 
 
-def told_rows(document: Any) -> list[Told]:
+def result_rows(document: Any) -> list[ResultRow]:
     """Return the rows of an answer to a change or of an error; none where the document is neither.
 
     The document's arrays may come as a lone row. A row has a status or a message, and nothing but its four members, so
     that a cart or an order is never taken for one.
     """
     found = document if isinstance(document, Sequence) and not isinstance(document, str) else [document]
-    return [Told.model_validate(row) for row in found if isinstance(row, dict) and _is_told(row)]
+    return [ResultRow.model_validate(row) for row in found if isinstance(row, dict) and _is_result(row)]
 
 
-def _is_told(row: Mapping[str, Any]) -> bool:
+def _is_result(row: Mapping[str, Any]) -> bool:
     names = {fold(str(key)) for key in row}
     return names <= {"key", "value", "status", "message"} and bool(names & {"status", "message"}) and len(names) > 1

@@ -100,14 +100,14 @@ def _settle_lane(connection: Connection, lane: str) -> None:
         if run.email_key is not None:
             by_key[run.email_key].append(run)
     moved = 0
-    for key, mine in sorted(by_key.items()):
+    for key, of_key in sorted(by_key.items()):
         own = connection.scalar(select(learners.c.id).where(learners.c.email_key == key))
         if own is None:
             own = new_id(datetime.now(UTC))
-            connection.execute(insert(learners).values(id=own, email=mine[0].email, email_key=key))
+            connection.execute(insert(learners).values(id=own, email=of_key[0].email, email_key=key))
         if own == lane:
             continue
-        free = [run.id for run in mine if run.state != RunState.RUNNING]
+        free = [run.id for run in of_key if run.state != RunState.RUNNING]
         for some in parts(free):
             connection.execute(update(runs).where(runs.c.id.in_(some)).values(lane=own))
         moved += len(free)

@@ -72,18 +72,18 @@ def as_kept(connection: Connection, order: Order, row: RecordedOrder | None, *, 
     hashed = read if erased is None else content_hash(masked)
     if row is None or row.version == 0:
         return Kept(masked, hashed, read)
-    kept = Order.model_validate(row.document if erased is None else hold_places(row.document))
+    stored = Order.model_validate(row.document if erased is None else hold_places(row.document))
     if row.content_hash == "":  # its record is not there to be compared
         is_unchanged, recorded = row.status == order.status, hashed
     else:
-        known = {row.content_hash, content_hash(kept)}
+        known = {row.content_hash, content_hash(stored)}
         is_unchanged, recorded = not known.isdisjoint({hashed, read}), str(row.content_hash)
     if not is_unchanged:
         return Kept(masked, hashed, read)
-    told = {name: getattr(masked, name) for name in (*ANNOTATIONS, "subscription", "raw")}
-    if kept.created_at is None:
-        told["created_at"] = order.created_at
-    return Kept(kept.model_copy(update=told), recorded, read, is_unchanged=True)
+    fields = {name: getattr(masked, name) for name in (*ANNOTATIONS, "subscription", "raw")}
+    if stored.created_at is None:
+        fields["created_at"] = order.created_at
+    return Kept(stored.model_copy(update=fields), recorded, read, is_unchanged=True)
 
 
 @dataclass(frozen=True)

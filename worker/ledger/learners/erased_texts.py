@@ -55,8 +55,8 @@ def erase(
     removed: Counter[str] = Counter()
     removed["attempts"] += _drop_quotes(connection, run_ids)
     for start in range(0, len(run_ids), _AT_ONCE):
-        mine = events.c.run_id.in_(run_ids[start : start + _AT_ONCE])
-        removed["events"] += _mask_events(connection, mine, words)
+        of_runs = events.c.run_id.in_(run_ids[start : start + _AT_ONCE])
+        removed["events"] += _mask_events(connection, of_runs, words)
     pairs = sorted(orders)
     for start in range(0, len(pairs), _AT_ONCE):
         bought = is_among((events.c.source, events.c.order_id), pairs[start : start + _AT_ONCE])
@@ -82,8 +82,8 @@ def _drop_quotes(connection: Connection, run_ids: Sequence[str]) -> int:
     """The errors of a person's attempts."""
     count = 0
     for start in range(0, len(run_ids), _AT_ONCE):
-        mine = attempts.c.run_id.in_(run_ids[start : start + _AT_ONCE])
-        quoting = (mine, attempts.c.error.is_not(None), not_(attempts.c.is_forgotten))
+        of_runs = attempts.c.run_id.in_(run_ids[start : start + _AT_ONCE])
+        quoting = (of_runs, attempts.c.error.is_not(None), not_(attempts.c.is_forgotten))
         for text in connection.scalars(select(attempts.c.error).where(*quoting).distinct()):
             changed = update(attempts).where(*quoting, attempts.c.error == text).values(error=without_quote(text))
             count += connection.execute(changed).rowcount
@@ -118,14 +118,14 @@ def _mask_column(connection: Connection, column: Column[Any], words: frozenset[s
     for row in rows:
         value = each_text(row.value, lambda each: without_words(each, words, mark=ERASED))
         if value != row.value:
-            mine = and_(*(key == getattr(row, key.name) for key in keys))
-            count += connection.execute(update(table).where(mine).values({column.name: value})).rowcount
+            of_row = and_(*(key == getattr(row, key.name) for key in keys))
+            count += connection.execute(update(table).where(of_row).values({column.name: value})).rowcount
     return count
 
 
 def _write(connection: Connection, table: Table, condition: Any, row: Any, **values: Any) -> int:
-    news = {name: value for name, value in values.items() if value != getattr(row, name)}
-    return connection.execute(update(table).where(condition).values(**news)).rowcount if news else 0
+    changed = {name: value for name, value in values.items() if value != getattr(row, name)}
+    return connection.execute(update(table).where(condition).values(**changed)).rowcount if changed else 0
 
 
 def _pattern(word: str) -> str:

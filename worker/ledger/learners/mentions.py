@@ -44,4 +44,6 @@ def rows_naming(
     )
     whole = whole_email(key)
     texts = ((row, normal_text(json.dumps(row.payload, ensure_ascii=False))) for row in found)
-    return [row for row, told in texts if any(email_key(match[0]) == key for match in whole.finditer(told))]
+    return [
+        row for row, text_of_row in texts if any(email_key(match[0]) == key for match in whole.finditer(text_of_row))
+    ]

@@ -195,9 +195,9 @@ def _is_quoting(text: Any) -> ColumnElement[bool]:
 
 def _drop_errors(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     for row in rows:
-        mine = (attempts.c.run_id == row.run_id, attempts.c.step == row.step, attempts.c.number == row.number)
-        error = connection.scalar(select(attempts.c.error).where(*mine)) or ""
-        connection.execute(update(attempts).where(*mine).values(error=without_quote(error, mark=EXPIRED)))
+        of_row = (attempts.c.run_id == row.run_id, attempts.c.step == row.step, attempts.c.number == row.number)
+        error = connection.scalar(select(attempts.c.error).where(*of_row)) or ""
+        connection.execute(update(attempts).where(*of_row).values(error=without_quote(error, mark=EXPIRED)))
 
 
 def _old_event_texts(_: Connection, before: datetime) -> ColumnElement[bool]:
@@ -237,8 +237,8 @@ def _old_notes(_: Connection, before: datetime) -> ColumnElement[bool]:
 
 def _drop_notes(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     """That somebody wrote stays."""
-    mine = order_notes.c.id.in_([row.id for row in rows])
-    connection.execute(update(order_notes).where(mine).values(text=EXPIRED))
+    of_rows = order_notes.c.id.in_([row.id for row in rows])
+    connection.execute(update(order_notes).where(of_rows).values(text=EXPIRED))
 
 
 # Completions
@@ -251,8 +251,8 @@ def _old_completions(_: Connection, before: datetime) -> ColumnElement[bool]:
 
 
 def _drop_names(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    mine = completions.c.id.in_([row.id for row in rows])
-    connection.execute(update(completions).where(mine).values(email="", email_key="", name=""))
+    of_rows = completions.c.id.in_([row.id for row in rows])
+    connection.execute(update(completions).where(of_rows).values(email="", email_key="", name=""))
 
 
 _RULES: Final[Mapping[str, _Rule]] = {

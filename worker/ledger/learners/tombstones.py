@@ -172,10 +172,10 @@ def tombstones_by_key(connection: Connection, emails: Collection[str]) -> dict[s
 
 def places_in(connection: Connection, source: str, order_id: str) -> set[tuple[str, str]]:
     """The places of an order that were those of people who were forgotten, as `(line_id, seat_id)`."""
-    mine = select(erased_places.c.line_id, erased_places.c.seat_id).where(
+    of_order = select(erased_places.c.line_id, erased_places.c.seat_id).where(
         erased_places.c.source == source, erased_places.c.order_id == order_id
     )
-    return {(row.line_id, row.seat_id) for row in connection.execute(mine)}
+    return {(row.line_id, row.seat_id) for row in connection.execute(of_order)}
 
 
 def places_of(document: Mapping[str, Any], source: str, order_id: str, key: str) -> set[Place]:

@@ -28,9 +28,9 @@ def product_names(connection: Connection, source: str, ids: Collection[str]) -> 
 def write_names(connection: Connection, source: str, names: Mapping[str, str], *, now: datetime) -> None:
     """Keep a source's names in place of those from before. A product that is gone keeps its last name for a year."""
     for product_id, name in sorted(names.items()):
-        mine = (catalog.c.source == source, catalog.c.product_id == product_id)
+        of_product = (catalog.c.source == source, catalog.c.product_id == product_id)
         values = {"source": source, "product_id": product_id, "name": name, "fetched_at": now}
         if not insert_ignoring(connection, catalog, values):
-            connection.execute(update(catalog).where(*mine).values(name=name, fetched_at=now))
+            connection.execute(update(catalog).where(*of_product).values(name=name, fetched_at=now))
     forgotten = now.replace(year=now.year - 1, day=min(now.day, 28))
     connection.execute(delete(catalog).where(catalog.c.source == source, catalog.c.fetched_at < forgotten))

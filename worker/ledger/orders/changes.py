@@ -35,7 +35,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
     return [found[path] for path in sorted(found)]
 
 
-def told_changes(before: RecordedOrder, order: Order) -> dict[str, Any]:
+def reported_changes(before: RecordedOrder, order: Order) -> dict[str, Any]:
     """What the audit trail keeps of a new version of the order in the row `before`: its number and its `changes`.
 
     The first version changes nothing. `changes_left_out` counts the paths beyond the most that are kept.

@@ -29,8 +29,8 @@ def hash_of(learner: Learner | None) -> str:
 
     A hash, so that an address that was corrected is not kept twice.
     """
-    told = [] if learner is None else [email_key(learner.email), learner.first_name, learner.last_name]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    parts = [] if learner is None else [email_key(learner.email), learner.first_name, learner.last_name]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def named_in(connection: Connection, source: str, order_id: str) -> list[NamedSeat]:
@@ -44,8 +44,8 @@ def keep_named(
 ) -> None:
     """Write who seats are for, in the caller's transaction, in the place of whoever was named before."""
     for seat in seats:
-        mine = (named_seats.c.line_id == seat.line_id, named_seats.c.seat_id == seat.seat_id)
-        connection.execute(delete(named_seats).where(*_of_order(source, order_id), *mine))
+        of_seat = (named_seats.c.line_id == seat.line_id, named_seats.c.seat_id == seat.seat_id)
+        connection.execute(delete(named_seats).where(*_of_order(source, order_id), *of_seat))
         connection.execute(
             insert(named_seats).values(
                 source=source,

@@ -48,8 +48,8 @@ def order_facts(
 
 
 def _any_of(table: Table, *conditions: ColumnElement[bool]) -> Exists:
-    mine = table.c.order_id.in_(bindparam("order_ids", expanding=True))
-    return exists().where(table.c.source == bindparam("of_source"), mine, *conditions)
+    of_orders = table.c.order_id.in_(bindparam("order_ids", expanding=True))
+    return exists().where(table.c.source == bindparam("of_source"), of_orders, *conditions)
 
 
 _FACTS = select(

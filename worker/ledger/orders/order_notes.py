@@ -39,8 +39,8 @@ def add_note(connection: Connection, source: str, order_id: str, text: str, *, a
 
 def notes_of(connection: Connection, orders: Iterable[tuple[str, str]]) -> list[NoteItem]:
     """The notes of these orders, oldest first."""
-    mine = tuple_(order_notes.c.source, order_notes.c.order_id).in_(list(orders))
-    found = connection.execute(select(order_notes).where(mine).order_by(order_notes.c.at, order_notes.c.id))
+    of_orders = tuple_(order_notes.c.source, order_notes.c.order_id).in_(list(orders))
+    found = connection.execute(select(order_notes).where(of_orders).order_by(order_notes.c.at, order_notes.c.id))
     return [NoteItem(**row._mapping) for row in found]  # noqa: SLF001  (SQLAlchemy's public name)
 
 
@@ -48,7 +48,7 @@ def erase_notes(connection: Connection, orders: Collection[tuple[str, str]]) -> 
     """Drop what stands in the notes of these orders, whole: nobody knows whom a note describes. How many."""
     count, pairs = 0, sorted(orders)
     for start in range(0, len(pairs), _AT_ONCE):
-        mine = tuple_(order_notes.c.source, order_notes.c.order_id).in_(pairs[start : start + _AT_ONCE])
-        erased = update(order_notes).where(mine, order_notes.c.text != ERASED).values(text=ERASED)
+        of_orders = tuple_(order_notes.c.source, order_notes.c.order_id).in_(pairs[start : start + _AT_ONCE])
+        erased = update(order_notes).where(of_orders, order_notes.c.text != ERASED).values(text=ERASED)
         count += connection.execute(erased).rowcount
     return count

@@ -191,13 +191,13 @@ def release_deliveries(
         values["body"] = None
     if duplicate is not None:
         values["duplicate"] = duplicate
-    mine = _UPDATE_THESE
+    statement = _UPDATE_THESE
     if holder is not None:
-        mine = _UPDATE_HELD
+        statement = _UPDATE_HELD
         values["of_holder"] = holder
     if failed:
-        mine = mine.values(attempts=deliveries.c.attempts + 1)
-    connection.execute(mine, values)
+        statement = statement.values(attempts=deliveries.c.attempts + 1)
+    connection.execute(statement, values)
 
 
 def settle_reviews(connection: Connection, source: str, order_id: str, *, now: datetime) -> None:
@@ -227,7 +227,7 @@ def order_ids_seen_until(connection: Connection, source: str, until: datetime) -
     return list(connection.scalars(statement))
 
 
-def told_of(connection: Connection, source: str, order_ids: Sequence[str], *, until: datetime) -> set[str]:
+def announced_orders(connection: Connection, source: str, order_ids: Sequence[str], *, until: datetime) -> set[str]:
     """The orders about which something arrived until a moment, be it that it could not be read."""
     asked = {"of_source": source, "order_ids": list(order_ids), "until": until}
     return set(connection.scalars(_TOLD_OF, asked))

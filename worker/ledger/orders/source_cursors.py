@@ -60,8 +60,8 @@ def take_cursor(
 ) -> SourceCursor | None:
     """Take a source for a poll, its cursor made first if there is none; None while another poll holds it."""
     add_cursor(connection, source)
-    mine = cursors.c.source == source
+    of_source = cursors.c.source == source
     row = leases.take(
-        connection, cursors, mine, holder=holder, now=now, lease_seconds=lease_seconds, last_attempt_at=now
+        connection, cursors, of_source, holder=holder, now=now, lease_seconds=lease_seconds, last_attempt_at=now
     )
     return None if row is None else record_of(SourceCursor, row)

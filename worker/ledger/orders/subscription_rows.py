@@ -89,8 +89,8 @@ def lock_subscription(
 
 def lock_row(connection: Connection, source: str, subscription_id: str) -> RecordedSubscription | None:
     """The subscription's row, locked until the transaction ends; None if the ledger does not know it."""
-    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
-    return _one(connection.execute(_READ.where(*mine).with_for_update()))
+    of_subscription = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    return _one(connection.execute(_READ.where(*of_subscription).with_for_update()))
 
 
 def write_content(connection: Connection, subscription: Subscription, *, hashed: str, now: datetime) -> None:
@@ -124,8 +124,8 @@ def add_order(connection: Connection, source: str, *, order_id: str, subscriptio
 
 def row_of(connection: Connection, source: str, subscription_id: str) -> RecordedSubscription | None:
     """The subscription's row, not locked; None if the ledger does not know it."""
-    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
-    return _one(connection.execute(_READ.where(*mine)))
+    of_subscription = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    return _one(connection.execute(_READ.where(*of_subscription)))
 
 
 def _day(day: object) -> str | None:
@@ -134,8 +134,8 @@ def _day(day: object) -> str | None:
 
 def update_subscription(connection: Connection, source: str, subscription_id: str, **values: Any) -> None:
     """Set columns of a subscription's row."""
-    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
-    connection.execute(update(subscriptions).where(*mine).values(**values))
+    of_subscription = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    connection.execute(update(subscriptions).where(*of_subscription).values(**values))
 
 
 def note_judged(connection: Connection, source: str, subscription_id: str, *, now: datetime) -> None:
@@ -152,8 +152,8 @@ def subscription_of(connection: Connection, source: str, order_id: str) -> Recor
             subscription_orders.c.subscription_id == subscriptions.c.subscription_id,
         ),
     )
-    mine = (subscription_orders.c.source == source, subscription_orders.c.order_id == order_id)
-    return _one(connection.execute(listed.where(*mine)))
+    of_order = (subscription_orders.c.source == source, subscription_orders.c.order_id == order_id)
+    return _one(connection.execute(listed.where(*of_order)))
 
 
 def _one(found: Result[Any]) -> RecordedSubscription | None:
@@ -163,8 +163,8 @@ def _one(found: Result[Any]) -> RecordedSubscription | None:
 
 def initial_order_of(connection: Connection, source: str, subscription_id: str) -> str | None:
     """The order that a subscription's purchase is; None while none is chosen, or for one the ledger does not know."""
-    mine = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
-    found: str | None = connection.scalar(select(subscriptions.c.initial_order_id).where(*mine))
+    of_subscription = (subscriptions.c.source == source, subscriptions.c.subscription_id == subscription_id)
+    found: str | None = connection.scalar(select(subscriptions.c.initial_order_id).where(*of_subscription))
     return found
 
 
@@ -245,11 +245,11 @@ def _gave_access() -> tuple[Any, ...]:
 
 def subscriptions_bought(connection: Connection, email: str) -> int:
     """How many subscriptions name this buyer, of any source."""
-    mine = subscriptions.c.buyer_email_key == email_key(email)
-    return connection.scalar(select(func.count()).select_from(subscriptions).where(mine)) or 0
+    of_buyer = subscriptions.c.buyer_email_key == email_key(email)
+    return connection.scalar(select(func.count()).select_from(subscriptions).where(of_buyer)) or 0
 
 
 def forget_buyer(connection: Connection, email: str) -> int:
     """Take a buyer's address out of their subscriptions; how many there were."""
-    mine = subscriptions.c.buyer_email_key == email_key(email)
-    return connection.execute(update(subscriptions).where(mine).values(buyer_email_key="")).rowcount
+    of_buyer = subscriptions.c.buyer_email_key == email_key(email)
+    return connection.execute(update(subscriptions).where(of_buyer).values(buyer_email_key="")).rowcount

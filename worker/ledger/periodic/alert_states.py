@@ -35,8 +35,8 @@ def take(connection: Connection, *, holder: str, now: datetime, lease_seconds: f
 def write(connection: Connection, document: dict[str, Any] | None, *, holder: str) -> bool:
     """Give it back, with what was told by now (None: as it was); False where another has taken it."""
     values = {} if document is None else {"document": document}
-    mine = alert_states.c.name == _NAME
-    return leases.write_held(connection, alert_states, mine, holder=holder, **leases.FREE, **values)
+    own_row = alert_states.c.name == _NAME
+    return leases.write_held(connection, alert_states, own_row, holder=holder, **leases.FREE, **values)
 
 
 def figures(connection: Connection, *, since: datetime) -> dict[str, Any]:

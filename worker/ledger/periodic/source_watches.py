@@ -38,8 +38,8 @@ def watches(connection: Connection) -> dict[str, Watch]:
 def lock_watch(connection: Connection, source: str) -> Watch:
     """A source's, held until the transaction ends, made first if it is new: two checks at once raise one alarm."""
     insert_ignoring(connection, source_watches, {"source": source})
-    mine = select(source_watches).where(source_watches.c.source == source)
-    return _watch(connection.execute(mine.with_for_update()).one())
+    of_source = select(source_watches).where(source_watches.c.source == source)
+    return _watch(connection.execute(of_source.with_for_update()).one())
 
 
 def keep_watch(connection: Connection, source: str, watch: Watch) -> None:

@@ -39,8 +39,8 @@ def write_search_texts(connection: Connection, source: str, record_ids: Sequence
 
 def fill(connection: Connection) -> None:
     """Write the texts of a ledger that has none, oldest first."""
-    mine = runs.c.completion_id
-    completed = select(runs.c.source, mine).where(mine.is_not(None)).distinct().order_by(mine)
+    of_run = runs.c.completion_id
+    completed = select(runs.c.source, of_run).where(of_run.is_not(None)).distinct().order_by(of_run)
     listed = select(orders.c.source, orders.c.order_id).order_by(orders.c.first_seen_at, orders.c.order_id)
     names = [tuple(row) for query in (completed, listed) for row in connection.execute(query)]
     for some in parts(names):
@@ -62,8 +62,8 @@ def _rows(connection: Connection, source: str, record_ids: Sequence[str]) -> lis
     for row in connection.execute(select(*columns).where(orders.c.source == source, orders.c.order_id.in_(record_ids))):
         words[row.order_id] += [row.order_id, row.buyer_name, row.buyer_email, *_of_document(row.document)]
     for record in (runs.c.order_id, runs.c.completion_id):
-        mine = select(record.label("id"), runs.c.title, runs.c.learner)
-        for run in connection.execute(mine.where(runs.c.source == source, record.in_(record_ids))):
+        texts = select(record.label("id"), runs.c.title, runs.c.learner)
+        for run in connection.execute(texts.where(runs.c.source == source, record.in_(record_ids))):
             words[run.id] += [run.title, *_person(run.learner)]
     return [{"source": source, "record_id": each, "text": search_text(words[each])} for each in record_ids]
 

@@ -1,9 +1,9 @@
 """What the ledger's tables are made of: their names' convention, aware UTC datetimes, and JSON columns."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, MetaData, TypeDecorator
+from sqlalchemy import JSON, Column, DateTime, Dialect, MetaData, Table, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -51,3 +51,8 @@ def json_column(*, nullable: bool = False) -> Any:
 def moment(*, nullable: bool = True) -> Any:
     """A field that holds a moment."""
     return Field(default=None, sa_column=Column(UtcDateTime(), nullable=nullable))
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The Core table behind a model, for hot statements."""
+    return cast(Table, model.__table__)  # type: ignore[attr-defined]

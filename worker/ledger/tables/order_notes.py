@@ -5,8 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from worker.ledger.tables.base import moment
-from worker.ledger.tables.runs import table_of
+from worker.ledger.tables.base import moment, table_of
 
 
 class OrderNote(SQLModel, table=True):

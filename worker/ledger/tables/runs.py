@@ -1,14 +1,14 @@
 """The ledger's tables. The database enforces what it can: keys are unique, and a lane has at most one running run."""
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, Table, false, text
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, false, text
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
 from worker.ledger.tables import page_indexes
-from worker.ledger.tables.base import json_column, moment
+from worker.ledger.tables.base import json_column, moment, table_of
 from worker.ledger.tables.page_indexes import partial
 
 LedgerModel = SQLModel
@@ -383,11 +383,6 @@ class OutboxRecord(SQLModel, table=True):
     """Redacted."""
     created_at: datetime = moment(nullable=False)
     sent_at: datetime | None = moment()
-
-
-def table_of(model: type[SQLModel]) -> Table:
-    """The Core table behind a model, for hot statements."""
-    return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
 deliveries = table_of(Delivery)

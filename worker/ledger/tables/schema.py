@@ -2,7 +2,7 @@
 
 from sqlmodel import Field, SQLModel
 
-from worker.ledger.tables.runs import table_of
+from worker.ledger.tables.base import table_of
 
 
 class SchemaTolerance(SQLModel, table=True):

@@ -5,9 +5,8 @@ from datetime import datetime
 from sqlalchemy import ForeignKeyConstraint
 from sqlmodel import Field, SQLModel
 
-from worker.ledger.tables.base import moment
+from worker.ledger.tables.base import moment, table_of
 from worker.ledger.tables.page_indexes import partial
-from worker.ledger.tables.runs import table_of
 
 
 class SealedPassword(SQLModel, table=True):

@@ -3,7 +3,7 @@
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from worker.ledger.tables.runs import table_of
+from worker.ledger.tables.base import table_of
 
 
 class SearchText(SQLModel, table=True):

@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from worker.ledger.tables.base import json_column, moment
-from worker.ledger.tables.runs import table_of
+from worker.ledger.tables.base import json_column, moment, table_of
 
 
 class SubscriptionRecord(SQLModel, table=True):

@@ -79,16 +79,16 @@ def diagnose(
     Access that was given is never denied by it: where something else is worse, what was given is said, too.
     """
     given = {_seat(run) for run in found if run.workflow == "enrolment" and run.state == RunState.SUCCEEDED}
-    told = [run for run in found if not (run.state == RunState.CANCELLED and _seat(run) in given)]
+    shown = [run for run in found if not (run.state == RunState.CANCELLED and _seat(run) in given)]
     settled = {
         run.parent_id: run
         for run in found
         if run.workflow == "revocation" and run.state == RunState.SUCCEEDED and run.reason == "done_by_hand"
     }
-    shared = _sharing_an_email(told)
+    shared = _sharing_an_email(shown)
     diagnoses = [_of_shared_email(runs_of) for runs_of in shared.values()]
     grouped = {run.id for runs_of in shared.values() for run in runs_of}
-    diagnoses += [_of_run(connection, run, now, settled.get(run.id)) for run in told if run.id not in grouped]
+    diagnoses += [_of_run(connection, run, now, settled.get(run.id)) for run in shown if run.id not in grouped]
     diagnoses += _of_orders(orders, {run.order for run in found})
     diagnoses += _of_deliveries(connection, deliveries, {(order.source, order.order_id) for order in orders})
     # Sorting keeps the newest first among equals.

@@ -82,16 +82,16 @@ def why(connection: Connection, subject: str, *, now: datetime) -> Story:
         story = _of_run(connection, subject)
     if not (story.orders or story.runs or any(story.deliveries)):
         raise lookup.not_found(connection, "learner" if "@" in subject else "order", subject)
-    return _told(connection, subject, story, now)
+    return _story(connection, subject, story, now)
 
 
 def story_of_order(connection: Connection, source: str, order_id: str, *, now: datetime) -> Story:
     """As `why`, of an order that is there, whatever its id holds: a slash or an @ names nothing else here."""
     story = _of_order(connection, source, order_id)
-    return _told(connection, f"{source}/{order_id}", story, now)
+    return _story(connection, f"{source}/{order_id}", story, now)
 
 
-def _told(connection: Connection, subject: str, found: _Found, now: datetime) -> Story:
+def _story(connection: Connection, subject: str, found: _Found, now: datetime) -> Story:
     arrived = [each for some in found.deliveries for each in some]
     diagnosis = diagnose(connection, found.runs, found.orders, arrived, now=now)
     lines = sorted(_lines(connection, found), key=lambda line: line.at)

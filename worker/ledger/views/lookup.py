@@ -81,8 +81,8 @@ def suggestions(connection: Connection, text: str, *, limit: int = 3) -> list[st
 def _recent_names(connection: Connection, *, slashes: int) -> list[str]:
     """Run ids for a name without a slash, orders for one with one, run keys for more."""
     if slashes == 1:
-        news = select(orders.c.source, orders.c.order_id).order_by(orders.c.updated_at.desc()).limit(_NEAR_ROWS)
-        return [f"{row.source}/{row.order_id}" for row in connection.execute(news)]
+        latest = select(orders.c.source, orders.c.order_id).order_by(orders.c.updated_at.desc()).limit(_NEAR_ROWS)
+        return [f"{row.source}/{row.order_id}" for row in connection.execute(latest)]
     column = runs.c.key if slashes else runs.c.id
     return list(connection.scalars(select(column).order_by(runs.c.created_at.desc()).limit(_NEAR_ROWS)))
 

@@ -194,7 +194,7 @@ def missed_by_webhook(connection: Connection, sources: Collection[str], *, since
     Orders from before the source's first contact do not count: there was nobody to be told. `sources` are those that
     have webhooks; each has its number, 0 too.
     """
-    mine = (deliveries.c.source == orders.c.source, deliveries.c.order_id == orders.c.order_id)
+    of_order = (deliveries.c.source == orders.c.source, deliveries.c.order_id == orders.c.order_id)
     statement = (
         select(orders.c.source, func.count().label("missed"))
         .join(cursors, cursors.c.source == orders.c.source)
@@ -204,8 +204,8 @@ def missed_by_webhook(connection: Connection, sources: Collection[str], *, since
             orders.c.updated_at >= since,
             orders.c.created_at >= since,
             orders.c.created_at >= cursors.c.first_contact_at,
-            exists().where(*mine, or_(deliveries.c.via == Via.POLL, deliveries.c.via == Via.RECONCILE)),
-            ~exists().where(*mine, deliveries.c.via == Via.WEBHOOK),
+            exists().where(*of_order, or_(deliveries.c.via == Via.POLL, deliveries.c.via == Via.RECONCILE)),
+            ~exists().where(*of_order, deliveries.c.via == Via.WEBHOOK),
         )
         .group_by(orders.c.source)
     )

@@ -6,83 +6,35 @@ API's OpenAPI says of it. Ids are strings, moments aware and in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Row
+from sqlalchemy import Column, Row, Table
 
 from worker.actions import RUN, ActionItem, NextStep, explaining, items
 from worker.advice import Advice, advice
 from worker.ledger.orders.order_notes import NoteItem
-from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.tables.runs import attempts, deliveries, events, orders, runs
 
-RUN_COLUMNS = tuple(
-    runs.c[name]
-    for name in [
-        "id",
-        "workflow",
-        "key",
-        "state",
-        "reason",
-        "source",
-        "order_id",
-        "completion_id",
-        "line_id",
-        "seat_id",
-        "title",
-        "email",
-        "grant",
-        "result_id",
-        "parent_id",
-        "generation",
-        "note",
-        "next_attempt_at",
-        "created_at",
-        "updated_at",
-        "finished_at",
-    ]
-)
-ORDER_COLUMNS = tuple(
-    orders.c[name]
-    for name in [
-        "source",
-        "order_id",
-        "state",
-        "reason",
-        "status",
-        "payment",
-        "buyer_email",
-        "buyer_name",
-        "total_minor_units",
-        "currency",
-        "renewal",
-        "before_start",
-        "version",
-        "created_at",
-        "first_seen_at",
-        "updated_at",
-    ]
-)
-DELIVERY_COLUMNS = tuple(
-    deliveries.c[name]
-    for name in [
-        "id",
-        "source",
-        "order_id",
-        "via",
-        "actor",
-        "state",
-        "reason",
-        "note",
-        "duplicate",
-        "attempts",
-        "received_at",
-        "next_attempt_at",
-        "finished_at",
-    ]
-)
+
+def _columns(table: Table, record: type[Any]) -> tuple[Column[Any], ...]:
+    """The columns of a table that are members of a record."""
+    return tuple(table.c[each.name] for each in fields(record) if each.name in table.c)
+
+
+def _values(row: Row[Any], columns: Iterable[Column[Any]]) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in columns}
+
+
+def _advised(found: Advice | None, step: NextStep | None) -> dict[str, Any]:
+    """The members that explain a record's reason."""
+    return {
+        "advice": found.sentence if found else None,
+        "action": step.text if step else None,
+        "actions": items(step),
+    }
 
 
 def members_of(record: RunItem | OrderItem | OrderOfStory | DeliveryItem) -> dict[str, Any]:
@@ -109,19 +61,10 @@ class AttemptItem:
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
         """From a row of `attempts`."""
-        return cls(
-            number=row.number,
-            kind=row.kind,
-            generation=row.generation,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            outcome=row.outcome,
-            http_status=row.http_status,
-            error=row.error,
-            reference=row.reference,
-            result_id=row.result_id,
-            holder=row.holder,
-        )
+        return cls(**_values(row, _ATTEMPT_COLUMNS))
+
+
+_ATTEMPT_COLUMNS = _columns(attempts, AttemptItem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +92,10 @@ class EventItem:
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
         """From a row of `events`."""
-        return cls(
-            at=row.at, kind=row.kind, actor=row.actor, run_id=row.run_id, reason=row.reason, detail=row.detail or {}
-        )
+        return cls(**_values(row, _EVENT_COLUMNS) | {"detail": row.detail or {}})
+
+
+_EVENT_COLUMNS = _columns(events, EventItem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,32 +138,10 @@ class RunItem:
         """From a row with `RUN_COLUMNS`."""
         found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
         return RunItem(
-            id=row.id,
-            workflow=row.workflow,
-            key=row.key,
-            state=row.state,
-            reason=row.reason,
-            source=row.source,
-            order_id=row.order_id,
-            completion_id=row.completion_id,
-            line_id=row.line_id,
-            seat_id=row.seat_id,
-            title=row.title,
-            email=row.email,
-            grant=row.grant,
+            **_values(row, RUN_COLUMNS),
+            **_advised(found, found.step if found else None),
             attempts=attempts,
             failed_attempts=failed_attempts,
-            generation=row.generation,
-            result_id=row.result_id,
-            parent_id=row.parent_id,
-            note=row.note,
-            next_attempt_at=row.next_attempt_at,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            finished_at=row.finished_at,
-            advice=found.sentence if found else None,
-            action=found.action if found else None,
-            actions=items(found.step if found else None),
         )
 
     @property
@@ -238,6 +160,9 @@ class RunItem:
         """The LearningCart price it grants; None for a run that grants none."""
         found: int | None = (self.grant or {}).get("price_id")
         return found
+
+
+RUN_COLUMNS = _columns(runs, RunItem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,26 +215,8 @@ class OrderItem:
         """From a row with `ORDER_COLUMNS`."""
         found = advice(row.reason, source=row.source, order_id=row.order_id)
         step = _of_order(found, row.source, row.order_id)
-        return OrderItem(
-            source=row.source,
-            order_id=row.order_id,
-            state=row.state,
-            reason=row.reason,
-            status=row.status,
-            payment=row.payment,
-            buyer_email=row.buyer_email,
-            buyer_name=row.buyer_name,
-            total=None if row.total_minor_units is None else Total(row.total_minor_units, row.currency),
-            renewal=row.renewal,
-            before_start=row.before_start,
-            version=row.version,
-            created_at=row.created_at,
-            first_seen_at=row.first_seen_at,
-            updated_at=row.updated_at,
-            advice=found.sentence if found else None,
-            action=step.text if step else None,
-            actions=items(step),
-        )
+        total = None if row.total_minor_units is None else Total(row.total_minor_units, row.currency)
+        return OrderItem(**_values(row, _ORDER_MEMBERS), **_advised(found, step), total=total)
 
     @property
     def next_step(self) -> NextStep | None:
@@ -320,6 +227,10 @@ class OrderItem:
     def name(self) -> str:
         """`SOURCE/ORDER`."""
         return f"{self.source}/{self.order_id}"
+
+
+_ORDER_MEMBERS = _columns(orders, OrderItem)
+ORDER_COLUMNS = (*_ORDER_MEMBERS, orders.c.total_minor_units, orders.c.currency)
 
 
 def _of_order(found: Advice | None, source: str, order_id: str) -> NextStep | None:
@@ -412,30 +323,16 @@ class DeliveryItem:
     def of(row: Row[Any]) -> DeliveryItem:
         """From a row with `DELIVERY_COLUMNS`."""
         found = advice(row.reason, source=row.source, order_id=row.order_id)
-        return DeliveryItem(
-            id=row.id,
-            source=row.source,
-            order_id=row.order_id,
-            via=row.via,
-            actor=row.actor,
-            state=row.state,
-            reason=row.reason,
-            note=row.note,
-            duplicate=row.duplicate,
-            attempts=row.attempts,
-            received_at=row.received_at,
-            next_attempt_at=row.next_attempt_at,
-            finished_at=row.finished_at,
-            advice=found.sentence if found else None,
-            action=found.action if found else None,
-            actions=items(found.step if found else None),
-        )
+        return DeliveryItem(**_values(row, DELIVERY_COLUMNS), **_advised(found, found.step if found else None))
 
     @property
     def next_step(self) -> NextStep | None:
         """What to do about it."""
         found = advice(self.reason, source=self.source, order_id=self.order_id)
         return found.step if found else None
+
+
+DELIVERY_COLUMNS = _columns(deliveries, DeliveryItem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

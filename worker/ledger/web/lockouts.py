@@ -23,8 +23,8 @@ _MOST_DOUBLINGS: Final = 20
 
 def wait_seconds(connection: Connection, kind: str, address: str, *, now: datetime) -> int | None:
     """The seconds an address has to wait before it may try; None where it need not. Counts nothing."""
-    mine = (web_lockouts.c.kind == kind, web_lockouts.c.address == address)
-    return _left(connection.scalar(select(web_lockouts.c.open_at).where(*mine)), now)
+    of_address = (web_lockouts.c.kind == kind, web_lockouts.c.address == address)
+    return _left(connection.scalar(select(web_lockouts.c.open_at).where(*of_address)), now)
 
 
 def admit(connection: Connection, kind: str, address: str, *, free_failures: int, now: datetime) -> int | None:
@@ -34,9 +34,9 @@ def admit(connection: Connection, kind: str, address: str, *, free_failures: int
     `free_failures` in a row costs a second, each further one twice as long, a quarter of an hour at most; an hour
     without a try forgets them.
     """
-    mine = (web_lockouts.c.kind == kind, web_lockouts.c.address == address)
+    of_address = (web_lockouts.c.kind == kind, web_lockouts.c.address == address)
     insert_ignoring(connection, web_lockouts, {"kind": kind, "address": address, "failures": 0, "seen_at": now})
-    row = connection.execute(select(web_lockouts).where(*mine).with_for_update()).one()
+    row = connection.execute(select(web_lockouts).where(*of_address).with_for_update()).one()
     left_seconds = _left(row.open_at, now)
     if left_seconds is not None:
         return left_seconds
@@ -45,7 +45,7 @@ def admit(connection: Connection, kind: str, address: str, *, free_failures: int
     if failures >= free_failures:
         doublings = min(failures - free_failures, _MOST_DOUBLINGS)
         open_at = now + timedelta(seconds=min(2**doublings, LONGEST_WAIT_SECONDS))
-    connection.execute(update(web_lockouts).where(*mine).values(failures=failures, seen_at=now, open_at=open_at))
+    connection.execute(update(web_lockouts).where(*of_address).values(failures=failures, seen_at=now, open_at=open_at))
     _forget_old(connection, now)
     return None
 

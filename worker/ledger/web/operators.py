@@ -73,5 +73,5 @@ def has_operators(connection: Connection) -> bool:
 
 def sign_in(connection: Connection, found: Credentials, *, now: datetime) -> bool:
     """Note that an operator signed in; False where they were removed, or got another password, since `found`."""
-    mine = (operators.c.name_key == found.name_key, operators.c.password_hash == found.password_hash)
-    return connection.execute(update(operators).where(*mine).values(signed_in_at=now)).rowcount == 1
+    unchanged = (operators.c.name_key == found.name_key, operators.c.password_hash == found.password_hash)
+    return connection.execute(update(operators).where(*unchanged).values(signed_in_at=now)).rowcount == 1

@@ -20,8 +20,8 @@ def begin(
 
 def is_open(connection: Connection, nonce: str, *, now: datetime) -> bool:
     """Whether the session was begun, is not signed out, and has time left."""
-    mine = (web_sessions.c.id == _id(nonce), web_sessions.c.expires_at > now)
-    return connection.execute(select(web_sessions.c.id).where(*mine)).first() is not None
+    open_session = (web_sessions.c.id == _id(nonce), web_sessions.c.expires_at > now)
+    return connection.execute(select(web_sessions.c.id).where(*open_session)).first() is not None
 
 
 def end(connection: Connection, nonce: str) -> None:

@@ -18,5 +18,5 @@ NO_ORDER_ID: Final = "no_order_id"
 def note(connection: Connection, source: str, kind: str, *, now: datetime) -> None:
     """Keep that one came now."""
     if not insert_ignoring(connection, webhook_refusals, {"source": source, "kind": kind, "at": now}):
-        mine = (webhook_refusals.c.source == source, webhook_refusals.c.kind == kind)
-        connection.execute(update(webhook_refusals).where(*mine).values(at=now))
+        of_kind = (webhook_refusals.c.source == source, webhook_refusals.c.kind == kind)
+        connection.execute(update(webhook_refusals).where(*of_kind).values(at=now))

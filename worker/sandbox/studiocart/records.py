@@ -148,10 +148,10 @@ def item_of(
 def named_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return an item as an older version shows it: by its name, with its quantity behind it, and no id."""
     quantity = int(item["quantity"])
-    kept = ("subtotal", "total_amount", "tax_amount", "unit_price")
+    amounts = ("subtotal", "total_amount", "tax_amount", "unit_price")
     return (
         {"product_name": f"{item['product_name']} x {quantity}", "quantity": quantity}
-        | {name: item[name] for name in kept if name in item}
+        | {name: item[name] for name in amounts if name in item}
         | {"sub_summary": item.get("sub_summary", "")}
     )
 

@@ -133,10 +133,10 @@ class Studiocart:
             for subscription in list(self._tables["subscriptions"].values()):
                 invoices = subscription.record.get("invoices") or []
                 if any(item["id"] == order_id for item in invoices):
-                    told = [
+                    renewed = [
                         item | {"status": record["status"]} if item["id"] == order_id else item for item in invoices
                     ]
-                    self._put("subscriptions", subscription, {"invoices": told})
+                    self._put("subscriptions", subscription, {"invoices": renewed})
             return copy.deepcopy(record)
 
     def replace_order(self, order_id: int, order: dict[str, Any]) -> dict[str, Any]:
@@ -336,8 +336,8 @@ class Studiocart:
         if self.config.items == "ids" or not isinstance(row.record.get("items"), list):
             return row
         items = [named_item(item) if item.get("product_id") else item for item in row.record["items"]]
-        kept = {name: value for name, value in row.record.items() if name not in {"subscription_id", "order_id"}}
-        return Row(kept | {"items": items}, row.created_at, row.modified_at)
+        named = {name: value for name, value in row.record.items() if name not in {"subscription_id", "order_id"}}
+        return Row(named | {"items": items}, row.created_at, row.modified_at)
 
     def _parameters(self, request: Request) -> dict[str, Any]:
         """Merge query and body as WordPress does: a JSON body counts when it says so, and wins."""

@@ -342,8 +342,8 @@ class Threedcart:
 
 
 def _done(key: str, value: str, status: int, message: str, told_status: int | None = None) -> Answer:
-    told = {"Key": key, "Value": value, "Status": str(told_status or status), "Message": message}
-    return Answer.of_json([told], status)
+    result = {"Key": key, "Value": value, "Status": str(told_status or status), "Message": message}
+    return Answer.of_json([result], status)
 
 
 def _refusal(status: int, message: str) -> Answer:

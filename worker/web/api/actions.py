@@ -212,8 +212,8 @@ def _act(
     ready = dict.fromkeys(run_id for each in results if not isinstance(each, str) for run_id in each.ready)
     if ready and not body.dry_run:
         operator.dispatcher.send_runs(tuple(ready))
-    told = [each.model_dump() for each in done]
-    return JsonAnswer(told if isinstance(found, list) else told[0])
+    bodies = [each.model_dump() for each in done]
+    return JsonAnswer(bodies if isinstance(found, list) else bodies[0])
 
 
 def _done(found: str | Replayed | SeatNamed) -> Done:

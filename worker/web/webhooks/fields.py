@@ -86,12 +86,12 @@ class Storable:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = frozenset(secrets)
-        self._book = SecretRegistry(secret for secret in self._secrets if len(secret) >= _SHORTEST_MASKED)
+        self._registry = SecretRegistry(secret for secret in self._secrets if len(secret) >= _SHORTEST_MASKED)
 
     def fields(self, fields: Fields, order_id: str) -> Fields:
         """A copy to store, whose `id` is the order's: a body with several ids must not be read as another order."""
-        kept = self._kept(fields)
-        return {**kept, "id": order_id}
+        stored = self._kept(fields)
+        return {**stored, "id": order_id}
 
     def _kept(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -112,4 +112,4 @@ class Storable:
     def _text(self, text: str) -> str:
         # PostgreSQL takes neither NUL nor half a surrogate pair.
         whole = text.replace("\0", _REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return self._book.redact(whole)
+        return self._registry.redact(whole)

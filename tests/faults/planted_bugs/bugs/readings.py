@@ -102,8 +102,8 @@ READINGS = (
         "answer about an address forgotten",
         "Who two people with one address are is asked again at every look, though a person has said it.",
         "workflows/recording/shared_addresses.py",
-        "        if (line.id, seat.id) in accepted or (mine is not None and is_same_name(name, _name(mine))):\n",
-        "        if mine is not None and is_same_name(name, _name(mine)):\n",
+        "        if (line.id, seat.id) in accepted or (own_run is not None and is_same_name(name, _name(own_run))):\n",
+        "        if own_run is not None and is_same_name(name, _name(own_run)):\n",
         ByTest(
             "tests/integration/sources/test_shared_addresses.py"
             "::test_an_answer_holds_from_then_on_when_the_run_is_replayed"
@@ -168,8 +168,8 @@ READINGS = (
         "line gained by a reading given",
         "An upgrade that reads one line more gives access to everybody who bought it long ago.",
         "workflows/recording/rereading.py",
-        "    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(kept.lines)) | _asked_about(kept)\n",
-        "    anew = _places(lines) if is_paid_anew else _asked_about(kept)\n",
+        "    anew = _places(lines) if is_paid_anew else (_places(lines) - _places(stored.lines)) | _asked",
+        "    anew = _places(lines) if is_paid_anew else _asked",
         ByTest(
             f"{_IN_PROCESS}/workflows/recording/test_rereading.py::test_line_is_a_question_when_only_the_reading_gives_it"
         ),

@@ -134,8 +134,8 @@ RULINGS = (
         "repeat after a cancellation believed",
         "The webhook of a payment, sent again after its cancellation, gives access.",
         "workflows/ingest/repeats.py",
-        "    return News.DOUBTFUL if was_said else News.NEW\n",
-        "    return News.NEW\n",
+        "    return Novelty.DOUBTFUL if was_said else Novelty.NEW\n",
+        "    return Novelty.NEW\n",
         ByTest(
             "tests/integration/in_process/workflows/ingest/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"
         ),

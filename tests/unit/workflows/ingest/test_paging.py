@@ -41,14 +41,14 @@ def test_look_for_new_orders_ends_when_a_page_reaches_below_the_overlap(highest_
 
 
 @pytest.mark.parametrize(
-    ("known", "unsettled", "has_news", "expected"),
+    ("known", "unsettled", "has_changes", "expected"),
     [(1, 0, False, True), (3, 3, False, False), (4, 3, False, True), (4, 3, True, False), (0, 0, False, False)],
 )
 def test_look_for_changes_ends_when_more_is_known_than_was_recorded(
-    known: int, unsettled: int, has_news: bool, expected: bool
+    known: int, unsettled: int, has_changes: bool, expected: bool
 ) -> None:
     looked = steps(
-        Until.UNCHANGED, unsettled=unsettled, settled={str(each) for each in range(known)}, has_news=has_news
+        Until.UNCHANGED, unsettled=unsettled, settled={str(each) for each in range(known)}, has_changes=has_changes
     )
     assert looked.is_far_enough(PAGE, highest_id=0) is expected
 
@@ -59,7 +59,7 @@ def test_walk_goes_to_its_end_when_the_source_made_it_short() -> None:
 
 def test_unknown_order_is_a_question_wherever_it_stands_when_all_of_a_walk_was_changed() -> None:
     settled = {str(each) for each in range(100)}
-    assert not steps(Until.END, settled=settled).is_old_news(PAGE)
-    assert steps(Until.UNCHANGED, settled=settled).is_old_news(PAGE)
-    assert not steps(Until.UNCHANGED, settled=settled, unsettled=101).is_old_news(PAGE)
-    assert steps(Until.END, baseline=True).is_old_news(PAGE)
+    assert not steps(Until.END, settled=settled).is_old_page(PAGE)
+    assert steps(Until.UNCHANGED, settled=settled).is_old_page(PAGE)
+    assert not steps(Until.UNCHANGED, settled=settled, unsettled=101).is_old_page(PAGE)
+    assert steps(Until.END, baseline=True).is_old_page(PAGE)

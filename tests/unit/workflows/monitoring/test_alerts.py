@@ -15,17 +15,17 @@ def unmapped(count: int) -> Problem:
     return Problem("review/unmapped_product", f"{count} runs in review", "Add an offer.", "/runs?state=review")
 
 
-def look(book: AlertsSent, *found: Problem, after: timedelta = timedelta(0)) -> tuple[Alert | None, AlertsSent]:
-    alert, book = judge(found, book, now=NOW + after, group=timedelta(minutes=5), repeat=24 * HOUR)
-    return alert, AlertsSent.read(book.document())  # as it comes back from the ledger
+def look(sent: AlertsSent, *found: Problem, after: timedelta = timedelta(0)) -> tuple[Alert | None, AlertsSent]:
+    alert, sent = judge(found, sent, now=NOW + after, group=timedelta(minutes=5), repeat=24 * HOUR)
+    return alert, AlertsSent.read(sent.document())  # as it comes back from the ledger
 
 
 def test_problem_is_told_once_when_it_lasts() -> None:
-    alert, book = look(AlertsSent({}), unmapped(2))
+    alert, sent = look(AlertsSent({}), unmapped(2))
     assert alert is not None
     assert alert.title == "Cartbridge: 2 runs in review"
-    assert look(book, unmapped(2), after=HOUR)[0] is None
-    again, _ = look(book, unmapped(2), after=24 * HOUR)
+    assert look(sent, unmapped(2), after=HOUR)[0] is None
+    again, _ = look(sent, unmapped(2), after=24 * HOUR)
     assert again is not None
 
 
@@ -42,25 +42,25 @@ def test_problems_are_one_message_when_they_come_together() -> None:
 
 
 def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
-    _, book = look(AlertsSent({}), DOWN)
-    early, book = look(book, DOWN, unmapped(3), after=timedelta(minutes=4))
+    _, sent = look(AlertsSent({}), DOWN)
+    early, sent = look(sent, DOWN, unmapped(3), after=timedelta(minutes=4))
     assert early is None
-    alert, _ = look(book, DOWN, unmapped(3), after=timedelta(minutes=5))
+    alert, _ = look(sent, DOWN, unmapped(3), after=timedelta(minutes=5))
     assert alert is not None
     assert alert.news == (unmapped(3),)
     assert "Still so:\n- learningcart is down" in alert.text(None)
 
 
 def test_more_of_the_same_is_left_to_the_summary_when_it_was_told() -> None:
-    _, book = look(AlertsSent({}), unmapped(2))
-    assert look(book, unmapped(9), after=2 * HOUR)[0] is None
+    _, sent = look(AlertsSent({}), unmapped(2))
+    assert look(sent, unmapped(9), after=2 * HOUR)[0] is None
 
 
 def test_reason_is_news_when_it_appears_anew() -> None:
-    _, book = look(AlertsSent({}), unmapped(5))
-    alert, book = look(book, after=HOUR)
+    _, sent = look(AlertsSent({}), unmapped(5))
+    alert, sent = look(sent, after=HOUR)
     assert alert is None
-    assert look(book, unmapped(1), after=2 * HOUR)[0] is not None
+    assert look(sent, unmapped(1), after=2 * HOUR)[0] is not None
 
 
 def test_what_an_older_version_told_is_not_told_again() -> None:
@@ -69,10 +69,10 @@ def test_what_an_older_version_told_is_not_told_again() -> None:
 
 
 def test_end_is_told_when_a_condition_is_over_and_not_when_work_is_done() -> None:
-    _, book = look(AlertsSent({}), DOWN, unmapped(1))
-    alert, book = look(book, after=HOUR)
+    _, sent = look(AlertsSent({}), DOWN, unmapped(1))
+    alert, sent = look(sent, after=HOUR)
     assert alert is not None
     assert alert.title == "Cartbridge: over: learningcart is down"
     assert alert.over == ("learningcart is down",)
-    assert not book.told
-    assert look(book, unmapped(1), after=2 * HOUR)[0] is not None
+    assert not sent.reported
+    assert look(sent, unmapped(1), after=2 * HOUR)[0] is not None

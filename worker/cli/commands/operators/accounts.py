@@ -12,7 +12,7 @@ import typer
 from worker.cli.arguments import AsCsv, AsJson, DryRun, Why, Yes
 from worker.cli.confirm import ask, is_terminal
 from worker.cli.context import current_actor, opening_of
-from worker.cli.output import cell, console, one_form, print_csv, print_json_array, table
+from worker.cli.output import cell, console, print_rows, refuse_two_forms, table
 from worker.formatting import ago
 
 app = typer.Typer(no_args_is_help=True, help="Operators: who signs in to the page by a name of their own.")
@@ -69,11 +69,10 @@ def list_command(context: typer.Context, *, as_json: AsJson = False, as_csv: AsC
     """List the operators, by name. Nobody's password is shown: only what cannot be turned back is kept of it."""
     from worker.ledger.web.operators import OPERATOR_FIELDS, list_operators
 
-    is_whole = one_form(as_json=as_json, as_csv=as_csv)
+    refuse_two_forms(as_json=as_json, as_csv=as_csv)
     with opening_of(context).reading() as connection:
         found = list_operators(connection)
-    if is_whole:
-        print_json_array(found) if as_json else print_csv(found, OPERATOR_FIELDS)
+    if print_rows(found, OPERATOR_FIELDS, as_json=as_json, as_csv=as_csv):
         return
     rows = [
         [cell(each.name), cell(each.added_by), cell(ago(each.added_at)), cell(ago(each.signed_in_at) or "never")]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli.arguments import AsCsv, AsJson, Limit, Since, Until
-from worker.cli.context import opening_of
-from worker.cli.output import cell, console, first_rows, one_form, print_csv, print_json_array, say_more, table
+from worker.cli.output import Listing, cell, table
 from worker.formatting import clock, zone_label
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from worker.ledger.views.page.activity import ActivityItem
 
 
@@ -38,32 +41,18 @@ def activity_command(
     unknown = next((kind for kind in what or () if kind not in list(Act)), None)
     if unknown is not None:
         raise typer.BadParameter(f"{unknown!r} is none of: {', '.join(Act)}", param_hint="--what")
-    is_whole = one_form(as_json=as_json, as_csv=as_csv)
-    with opening_of(context).reading() as connection:
-        rows = list_activity(
-            connection,
-            who=who,
-            kinds=what or (),
-            about=about,
-            since=since,
-            until=until,
-            limit=limit if is_whole else None,
-        )
-        if is_whole:
-            print_json_array(rows) if as_json else print_csv(rows, ACTIVITY_FIELDS)
-            return
-        shown, more = first_rows(rows, limit)
-    if not shown:
-        console().print("Nobody did anything that matches." if who or what or about or since or until else "No acts.")
-        return
+    read = partial(list_activity, who=who, kinds=what or (), about=about, since=since, until=until)
+    nothing = "Nobody did anything that matches." if who or what or about or since or until else "No acts."
+    Listing(read, _activity_table, nothing, ACTIVITY_FIELDS).show(context, limit=limit, as_json=as_json, as_csv=as_csv)
+
+
+def _activity_table(acts: Sequence[ActivityItem]) -> Table:
     cells = [
         [cell(clock(each.at)), cell(each.who), cell(each.text), cell(_subject(each)), cell(each.reason)]
-        for each in shown
+        for each in acts
     ]
     headings = (f"at ({zone_label()})", "who", "did what", "about", "why")
-    console().print(table(headings, cells, wrapped=("did what", "why"), shortened=("who",)))
-    if more:
-        say_more(limit)
+    return table(headings, cells, wrapped=("did what", "why"), shortened=("who",))
 
 
 def _subject(item: ActivityItem) -> str:

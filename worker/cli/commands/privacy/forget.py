@@ -67,7 +67,7 @@ def forget_command(
         if person.open_run_ids:
             _refuse(person)
         if not as_json or dry_run:
-            typer.echo(_told(person), err=as_json)
+            typer.echo(_summary(person), err=as_json)
         if dry_run:
             typer.echo("Nothing was changed.", err=as_json)
             return
@@ -123,7 +123,7 @@ def _print_receipt(runtime: Runtime, receipt: Receipt, file: ErasureFile, *, as_
         raise typer.Exit(FAILED)
 
 
-def _told(person: Person) -> str:
+def _summary(person: Person) -> str:
     return (
         f"The ledger holds of {person.email}: {counted(len(person.run_ids), 'run')}, "
         f"{counted(len(person.orders), 'order')}, {counted(person.completions, 'completion')}, "

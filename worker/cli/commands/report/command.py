@@ -9,7 +9,7 @@ import typer
 
 from worker.cli.arguments import AsCsv, AsJson
 from worker.cli.context import opening_of
-from worker.cli.output import cell, console, one_form, print_csv, print_json_array, table
+from worker.cli.output import cell, console, print_rows, refuse_two_forms, table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,17 +31,15 @@ def report_command(
     """Count a month's seats by course, source and customer: granted, refunded, in question."""
     from worker.ledger.views.page.report import REPORT_FIELDS, Month, report
 
-    one_form(as_json=as_json, as_csv=as_csv)
+    refuse_two_forms(as_json=as_json, as_csv=as_csv)
     opening = opening_of(context)
     zone = opening.settings.zone
     wanted = Month.of(datetime.now(UTC), zone, earlier=1) if month is None else Month.named(month, zone)
     with opening.reading() as connection:
         lines = report(connection, wanted)
-    if as_json:
-        print_json_array(lines)
-    elif as_csv:
-        print_csv(lines, REPORT_FIELDS)
-    elif not lines:
+    if print_rows(lines, REPORT_FIELDS, as_json=as_json, as_csv=as_csv):
+        return
+    if not lines:
         console().print(f"Nothing in {wanted.title}.")
     else:
         rows = [[cell(each.course), cell(each.source), cell(each.customer), *_counts(each)] for each in lines]

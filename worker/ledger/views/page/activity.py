@@ -102,7 +102,7 @@ class ActivityItem:
         """From a row of `events`."""
         detail = row.detail or {}
         words = _Words(detail | {"system": row.system, "source": row.source})
-        told = _TEXTS[Act(row.kind)].format_map(words)
+        text = _TEXTS[Act(row.kind)].format_map(words)
         tried = detail.get("operator")
         return cls(
             id=str(row.id),
@@ -110,7 +110,7 @@ class ActivityItem:
             actor=row.actor,
             who=tried if row.kind == Act.LOGIN_REFUSED and tried else person(row.actor),
             kind=row.kind,
-            text=told,
+            text=text,
             source=row.source,
             order_id=row.order_id,
             run_id=row.run_id,

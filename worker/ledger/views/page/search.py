@@ -99,7 +99,7 @@ def suggest(connection: Connection, wanted: str, *, limit: int = MOST_SUGGESTION
     asked = _Asked(connection, wanted)
     if asked.is_too_short:
         return []
-    found = [each for hits in (_named(asked), _by_text(asked)) for each in _told(connection, hits)]
+    found = [each for hits in (_named(asked), _by_text(asked)) for each in _suggestions(connection, hits)]
     return list({each.path: each for each in found}.values())[:limit]
 
 
@@ -125,10 +125,12 @@ def titles_of(connection: Connection, some: Sequence[OrderItem]) -> dict[str, st
     """What orders are of, by their names: their products' titles, three at most."""
     if not some:
         return {}
-    mine = or_(*(and_(runs.c.source == each.source, runs.c.order_id == each.order_id) for each in some))
+    of_records = or_(*(and_(runs.c.source == each.source, runs.c.order_id == each.order_id) for each in some))
     columns = (runs.c.source, runs.c.order_id, runs.c.title)
     found: dict[str, dict[str, None]] = {}
-    for row in connection.execute(select(*columns).where(mine).distinct().order_by(runs.c.title).limit(_MOST_RUNS)):
+    for row in connection.execute(
+        select(*columns).where(of_records).distinct().order_by(runs.c.title).limit(_MOST_RUNS)
+    ):
         found.setdefault(f"{row.source}/{row.order_id}", {})[row.title] = None
     return {
         name: ", ".join(list(titles)[:_MOST_TITLES]) + (", …" if len(titles) > _MOST_TITLES else "")
@@ -136,7 +138,7 @@ def titles_of(connection: Connection, some: Sequence[OrderItem]) -> dict[str, st
     }
 
 
-def _told(connection: Connection, hits: Hits) -> list[Suggestion]:
+def _suggestions(connection: Connection, hits: Hits) -> list[Suggestion]:
     titles = titles_of(connection, hits.orders[:MOST_SUGGESTIONS])
     return [
         *(
@@ -242,10 +244,10 @@ def _runs_of(connection: Connection, records: Sequence[tuple[str, str]]) -> Sequ
     if not records:
         return []
     completed = [record_id for source, record_id in records if source not in SOURCES]
-    mine = [and_(runs.c.source == source, runs.c.order_id == record_id) for source, record_id in records]
-    mine += [runs.c.completion_id.in_(completed)] if completed else []
+    conditions = [and_(runs.c.source == source, runs.c.order_id == record_id) for source, record_id in records]
+    conditions += [runs.c.completion_id.in_(completed)] if completed else []
     columns = [runs.c[name] for name in ("id", "source", "order_id", "completion_id", "lane", "title", "learner")]
-    query: Select[Any] = select(*columns, runs.c.created_at).where(or_(*mine)).limit(_MOST_RUNS)
+    query: Select[Any] = select(*columns, runs.c.created_at).where(or_(*conditions)).limit(_MOST_RUNS)
     # Sorted here: asked for the newest, SQLite would go through all runs from the newest on.
     return sorted(connection.execute(query), key=lambda row: (row.created_at, row.id), reverse=True)
 
@@ -256,11 +258,11 @@ def _orders_of(
     """The orders whose buyer, company or number has every word, and the others; in the order of the records."""
     if not records:
         return [], []
-    mine = or_(*(and_(orders.c.source == source, orders.c.order_id == order_id) for source, order_id in records))
+    of_records = or_(*(and_(orders.c.source == source, orders.c.order_id == order_id) for source, order_id in records))
     bought: list[OrderItem] = []
     others: list[OrderItem] = []
     company = orders.c.document["company"].as_string().label("company")
-    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(mine)
+    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(of_records)
     for row in sorted(connection.execute(listed), key=lambda row: row.updated_at, reverse=True):
         found = search_text([row.order_id, row.buyer_name, row.buyer_email, row.company])
         (bought if holds(found, wanted) else others).append(OrderItem.of(row))

@@ -67,7 +67,7 @@ def systems(
     paused = {row.system: row for row in connection.execute(select(pauses))}
     down = {found.system: found for found in breaker.down(connection)}
     calls = _calls(connection, now)
-    news = _news(connection, now)
+    arrivals = _arrivals(connection, now)
     completions = completions_poll(connection)
     names = {*sources, *destinations, *polled, *paused, *down}
     shown = []
@@ -75,10 +75,10 @@ def systems(
         cursor = polled.get(name)
         contacts = [
             calls[name].last_contact_at if name in calls else None,
-            news[name].last_webhook_at if name in news else None,
+            arrivals[name].last_webhook_at if name in arrivals else None,
             cursor.last_success_at if cursor is not None else None,
         ]
-        counts = [found[name] for found in (calls, news) if name in found]
+        counts = [found[name] for found in (calls, arrivals) if name in found]
         asked, failed = sum(each.asked for each in counts), sum(each.failed for each in counts)
         errors = [cursor.last_error if cursor is not None else None]
         if name == _READS_COMPLETIONS and completions is not None:
@@ -137,7 +137,7 @@ def _calls(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
     return {row.system: row for row in connection.execute(counted)}
 
 
-def _news(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
+def _arrivals(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
     """Of each source: the deliveries of the last hour, those that could not be read, and its last webhook."""
     newest = (
         select(deliveries.c.source, deliveries.c.state, deliveries.c.via, deliveries.c.received_at)

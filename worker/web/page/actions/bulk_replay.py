@@ -28,7 +28,7 @@ MOST_AT_ONCE = 200
 STUCK = (RunState.FAILED, RunState.REVIEW)
 """The states a filter without a state takes: what is not finished and does not go on by itself."""
 _SEND_AT_ONCE = 100
-_REFUSALS_TOLD = 3
+_REFUSALS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -127,5 +127,7 @@ def _replay_all(operator: Operator, run_ids: list[str], *, actor: str, reason: s
         send(operator, tuple(ready[start : start + _SEND_AT_ONCE]))
     done = results[REPLAYED] + results[PLANNED]
     each = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
-    told = f"Of {counted(len(run_ids), 'run')}: {each}"
-    return Outcome(told if run_ids else "No run was chosen", is_done=done > 0, calls=tuple(refusals[:_REFUSALS_TOLD]))
+    summary = f"Of {counted(len(run_ids), 'run')}: {each}"
+    return Outcome(
+        summary if run_ids else "No run was chosen", is_done=done > 0, calls=tuple(refusals[:_REFUSALS_SHOWN])
+    )

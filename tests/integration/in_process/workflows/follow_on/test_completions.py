@@ -58,7 +58,7 @@ def completed(**more: Any) -> CourseCompletionInfo:
 
 
 def progress(told: CourseCompletionInfo) -> Progress:
-    found = Progress.told(told)
+    found = Progress.reported(told)
     assert found is not None
     return found
 
@@ -152,7 +152,7 @@ def test_row_is_read_either_way_when_its_status_is_missing() -> None:
 
 @pytest.mark.parametrize("more", [{"Customer": None}, {"Course": None}, {"course": None}, {"Status": 7}])
 def test_row_is_left_out_when_it_names_nobody_nothing_or_no_status(more: dict[str, Any]) -> None:
-    assert Progress.told(info(**more)) is None
+    assert Progress.reported(info(**more)) is None
 
 
 @pytest.mark.parametrize(
@@ -325,14 +325,14 @@ def test_all_others_are_kept_when_one_row_cannot_be_read(
     ledger: Ledger, site: Site, new_poller: NewPoller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.rows = [info(customer=1), info(customer=2), info(customer=3)]
-    understand = Progress.told.__func__  # type: ignore[attr-defined]
+    understand = Progress.reported.__func__  # type: ignore[attr-defined]
 
     def told(cls: type[Progress], each: CourseCompletionInfo) -> Progress | None:
         if each.customer and each.customer.customer_id == 2:
             raise OverflowError
         return cast("Progress | None", understand(cls, each))
 
-    monkeypatch.setattr(Progress, "told", classmethod(told))
+    monkeypatch.setattr(Progress, "reported", classmethod(told))
     for _ in range(2):
         polled = new_poller().poll()
         assert (polled.error, list(polled.set_aside)) == (None, ["2/77"])

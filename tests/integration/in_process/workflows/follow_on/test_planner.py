@@ -73,7 +73,7 @@ def by_hand(ledger: Ledger, **more: Any) -> Planned:
         return planner().plan_by_hand(
             connection,
             row.id,
-            Progress.kept(record_of(CompletionRecord, row)),
+            Progress.stored(record_of(CompletionRecord, row)),
             actor="operator:ann",
             reason="asked for",
             now=NOW,
@@ -124,7 +124,7 @@ def by_hand_of_course_78(ledger: Ledger) -> Planned:
         return planner().plan_by_hand(
             connection,
             row.id,
-            Progress.kept(record_of(CompletionRecord, row)),
+            Progress.stored(record_of(CompletionRecord, row)),
             actor="operator:ann",
             reason=None,
             now=NOW,
