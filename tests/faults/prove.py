@@ -77,10 +77,10 @@ def parts(*, minutes: float, seeds: int, trials: int) -> tuple[Part, ...]:
             limit_seconds=8.0 * trials + 120,
         ),
         Part(
-            "teeth",
+            "planted bugs",
             "bugs planted one at a time: is each caught?",
             (f"{module}.planted_bugs",),
-            _teeth,
+            _planted_bugs,
             limit_seconds=12000,
         ),
         Part(
@@ -104,7 +104,7 @@ def _simulation(counts: Counts) -> str:
 def _crash_points(counts: Counts) -> str:
     by_engine = [
         f"{sum(each['singles'] for each in shares)} single kills and {sum(each['pairs'] for each in shares)} pairs "
-        f"({sum(each['known_worlds'] for each in shares)} of them to a world that was told before) on "
+        f"({sum(each['known_worlds'] for each in shares)} of them to a state that was judged before) on "
         f"{engine}, {sum(len(each['failures']) for each in shares)} failed"
         for engine in ("sqlite", "postgresql")
         if (shares := [each for each in counts if each["engine"] == engine])
@@ -128,7 +128,7 @@ def _races(counts: Counts) -> str:
     )
 
 
-def _teeth(counts: Counts) -> str:
+def _planted_bugs(counts: Counts) -> str:
     return f"{counts['caught']} of {counts['total']} planted bugs caught"
 
 

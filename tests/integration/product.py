@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from sqlalchemy import select
 
-from tests.faults.harness.product import OFFERS
+from tests.faults.harness.offers import OFFERS
 from tests.faults.harness.waiting import wait_until
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, runs

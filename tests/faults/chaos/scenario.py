@@ -23,12 +23,14 @@ from tests.faults.chaos.disturbances import Disturber, Victims
 from tests.faults.chaos.external_systems import Outside
 from tests.faults.chaos.fleet import Fleet
 from tests.faults.chaos.gate import Gate
-from tests.faults.chaos.ledger_facts import ENDED, SETTLED, Progress, read_attempts, read_progress, read_runs
 from tests.faults.chaos.log_reading import read_logs
+from tests.faults.chaos.progress import SETTLED, Progress, read_progress
 from tests.faults.chaos.report import Outcome, Standing, View
-from tests.faults.chaos.sales import OFFERS
 from tests.faults.chaos.storefront import Shop
 from tests.faults.chaos.verdict import Evidence, judge
+from tests.faults.harness.offers import ALL_OFFERS
+from tests.faults.judging.ledger import ENDED, read_attempts, read_runs
+from tests.faults.judging.sold import comped_orders
 from tests.integration.servers import PostgresServer, RedisServer, free_port
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, cursors, deliveries, events, orders, runs
@@ -94,7 +96,7 @@ class Story:
         self, outside: Outside, gate: Gate, redis: RedisServer, ledger: Ledger, web_port: int
     ) -> dict[str, str]:
         offers = self.folder / "offers.toml"
-        offers.write_text(OFFERS)
+        offers.write_text(ALL_OFFERS)
         learningcart = outside.environment["CARTBRIDGE_LEARNINGCART__BASE_URL"]
         timeouts = {
             f"CARTBRIDGE_{system}__{name}_TIMEOUT_SECONDS": seconds
@@ -148,11 +150,13 @@ class Story:
             self._problems.append(f"the shop ended: {type(shop.failure).__name__}: {shop.failure}")
         self._effects += outside.effects(after=len(self._effects))
         sold = shop.till.all()
+        with ledger.read() as connection:
+            known, attempted = read_runs(connection), read_attempts(connection)
         evidence = Evidence(
             sold=sold,
-            effects=self._effects,
-            runs=read_runs(ledger),
-            attempts=read_attempts(ledger),
+            made=comped_orders(self._effects),
+            runs=known,
+            attempts=attempted,
             findings=findings,
             freezes=fleet.freezes,
             skewed=frozenset(fleet.skewed),

@@ -17,7 +17,8 @@ from typing import Any
 import requests
 
 from tests.faults.chaos.external_systems import Outside
-from tests.faults.chaos.sales import Sale, Stream
+from tests.faults.harness.sales import Sale, Stream
+from tests.faults.judging.sold import Access
 from worker.sandbox import studiocart_webhook
 
 ORDERS_PER_SECOND = 3.0
@@ -42,6 +43,13 @@ class Sold:
     @property
     def is_withdrawn(self) -> bool:
         return self.sale.is_withdrawn and self.changed_at is not None
+
+    @property
+    def access(self) -> Access:
+        """What its seats must have at the end."""
+        if self.paid_at is None:
+            return Access.NOT_DUE
+        return Access.WITHDRAWN if self.is_withdrawn else Access.DUE
 
 
 @dataclass

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from tests.faults.chaos.fleet import Freeze
-from tests.faults.chaos.ledger_facts import AttemptFact, RunFact
-from tests.faults.chaos.sales import Sale, Seat
 from tests.faults.chaos.storefront import Sold
 from tests.faults.chaos.verdict import ChaosVerdict, Evidence, judge, percentile
+from tests.faults.harness.sales import Sale
+from tests.faults.judging.ledger import AttemptFact, RunFact
+from tests.faults.judging.sold import Seat, comped_orders
 
 SOLD_AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-SEAT = Seat("studiocart", "10001", "learner-1@example.test", 501)
+SEAT = Seat("studiocart", "10001", "learner-1@example.test", (501,))
 SALE = Sale("webhook", "studiocart", "10001", {}, (SEAT,), webhooks=1)
 SOLD = Sold(SALE, SOLD_AT.timestamp(), SOLD_AT.timestamp())
 RUN = RunFact(
@@ -26,15 +27,22 @@ RUN = RunFact(
     reason=None,
     source="studiocart",
     order_id="10001",
+    line_id="1107",
+    seat_id="buyer",
     email="learner-1@example.test",
     price_id=501,
     result_id="90001",
     parent_id=None,
-    fence=1,
     finished_at=SOLD_AT + timedelta(seconds=20),
 )
 REVOCATION = replace(
-    RUN, id="run-2", key=f"{RUN.key}/revoke", state="review", reason="refunded_after_provisioning", parent_id="run-1"
+    RUN,
+    id="run-2",
+    key=f"{RUN.key}/revoke",
+    workflow="revocation",
+    state="review",
+    reason="refunded_after_provisioning",
+    parent_id="run-1",
 )
 DUPLICATE = replace(REVOCATION, key=f"{RUN.key}/duplicate/90002", reason="duplicate_effect", result_id="90002")
 
@@ -65,7 +73,7 @@ def judged(
     **more: Any,
 ) -> ChaosVerdict:
     evidence = {"findings": (), "freezes": ()} | more
-    return judge(Evidence(sold=[sold], effects=effects, runs=runs, attempts=attempts, **evidence))
+    return judge(Evidence(sold=[sold], made=comped_orders(effects), runs=runs, attempts=attempts, **evidence))
 
 
 def wrong(verdict: ChaosVerdict) -> set[str]:
@@ -135,9 +143,9 @@ def test_double_is_a_thaws_only_when_the_frozen_process_sent_it(
     assert len(verdict.by_thaw) == explained
 
 
-def test_refund_is_untold_when_nobody_is_asked_to_revoke() -> None:
+def test_refund_is_unrevoked_when_nobody_is_asked_to_revoke() -> None:
     refunded = replace(SOLD, sale=replace(SALE, is_withdrawn=True), changed_at=SOLD_AT.timestamp() + 30)
-    assert wrong(judged(comped(90001), sold=refunded)) == {"untold"}
+    assert wrong(judged(comped(90001), sold=refunded)) == {"unrevoked"}
     assert wrong(judged(comped(90001), sold=refunded, runs=(RUN, REVOCATION))) == set()
     assert wrong(judged(sold=refunded, runs=(replace(RUN, state="cancelled"),))) == set()
 

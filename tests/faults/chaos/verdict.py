@@ -1,9 +1,8 @@
-"""The judgement: what was sold, held against LearningCart's effect log first, and against the ledger second."""
+"""The judgement of a chaos run: what all judgements share, and which doubles a frozen process explains."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,16 +10,14 @@ from math import ceil
 from typing import Any
 
 from tests.faults.chaos.fleet import Freeze
-from tests.faults.chaos.ledger_facts import ENDED, AttemptFact, RunFact
-from tests.faults.chaos.sales import Seat
 from tests.faults.chaos.storefront import Sold
+from tests.faults.judging.ledger import ENDED, AttemptFact, RunFact
+from tests.faults.judging.sold import Access, CompedOrder
+from tests.faults.judging.verdict import SeatFacts, Wrong, match
 from worker.ledger.states import Outcome, RunState
-from worker.sources.order import email_key
 
-_NAMED_ORDER = re.compile(r"\b(studiocart|frontcore) order (\d+)")
 _THAW_SECONDS = 5.0
 """A request that was frozen before its send is sent so soon after the thaw, on a busy machine too."""
-_DUPLICATE_EFFECT = "duplicate_effect"
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,7 @@ class Evidence:
     """Everything the judgement is made from."""
 
     sold: Sequence[Sold]
-    effects: Sequence[Mapping[str, Any]]
-    """The sandbox's log."""
+    made: Sequence[CompedOrder]
     runs: Sequence[RunFact]
     attempts: Sequence[AttemptFact]
     findings: Sequence[Mapping[str, Any]]
@@ -58,7 +54,7 @@ class ChaosVerdict:
     """Doubled, and no thawed process explains it."""
     stray: list[str] = field(default_factory=list)
     """Comped orders for what was never sold."""
-    untold: list[str] = field(default_factory=list)
+    unrevoked: list[str] = field(default_factory=list)
     """Taken back by the source after access was given, and nobody is asked to revoke it."""
     stuck: list[str] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
@@ -78,7 +74,7 @@ class ChaosVerdict:
             "doubled": self.doubled,
             "undetected": self.undetected,
             "stray": self.stray,
-            "untold": self.untold,
+            "unrevoked": self.unrevoked,
             "stuck": self.stuck,
             "disagreements": self.disagreements,
         }
@@ -87,16 +83,21 @@ class ChaosVerdict:
 def judge(evidence: Evidence) -> ChaosVerdict:
     """Judge the whole run."""
     verdict = ChaosVerdict()
-    made = _by_seat(evidence.effects)
-    runs = defaultdict(list)
-    for run in evidence.runs:
-        runs[run.source, run.order_id].append(run)
-    for sold in evidence.sold:
-        for seat in sold.sale.seats:
-            effects = made.pop(seat, [])
-            _judge_seat(verdict, evidence, sold, seat, effects=effects, runs=runs[seat.source, seat.order_id])
-    for seat, effects in made.items():
-        verdict.stray.append(f"{_told(seat)}: {_ids(effects)}")
+    expected = {seat: sold.access for sold in evidence.sold for seat in sold.sale.seats}
+    paid_at = {seat: sold.paid_at for sold in evidence.sold for seat in sold.sale.seats}
+    found, stray = match(expected, evidence.made, evidence.runs)
+    reported = {
+        order_id
+        for finding in evidence.findings
+        if finding["kind"] == "duplicate"
+        for order_id in finding["learningcart_order_ids"]
+    }
+    for facts in found:
+        _judge_seat(verdict, evidence, facts, reported)
+        paid = paid_at[facts.seat]
+        if paid is not None and facts.made:
+            verdict.access_seconds.append(facts.made[0].at.timestamp() - paid)
+    verdict.stray += [f"{order.source}/{order.order_id} {order.email} {order.price_id}: {order}" for order in stray]
     _count_runs(verdict, evidence.runs)
     _compare_findings(verdict, evidence)
     verdict.recovery_seconds = sorted(_recoveries(evidence))
@@ -104,79 +105,37 @@ def judge(evidence: Evidence) -> ChaosVerdict:
     return verdict
 
 
-def _by_seat(effects: Iterable[Mapping[str, Any]]) -> dict[Seat, list[Mapping[str, Any]]]:
-    """The comped orders of each seat, by what their comments name: independent of the ledger."""
-    made: dict[Seat, list[Mapping[str, Any]]] = defaultdict(list)
-    for effect in effects:
-        if effect["operation"] == "addCompOrder":
-            named = _NAMED_ORDER.search(effect["comments"])
-            source, order_id = named.groups() if named else ("", "")
-            made[Seat(source, order_id, effect["email"], effect["price_id"])].append(effect)
-    return dict(made)
-
-
-def _judge_seat(
-    verdict: ChaosVerdict,
-    evidence: Evidence,
-    sold: Sold,
-    seat: Seat,
-    *,
-    effects: list[Mapping[str, Any]],
-    runs: list[RunFact],
-) -> None:
-    mine = [run for run in runs if run.email in (None, email_key(seat.email)) and run.price_id in (None, seat.price_id)]
-    enrolments = [run for run in mine if run.parent_id is None]
-    if sold.paid_at is not None and effects:
-        verdict.access_seconds.append(_epoch(effects[0]["at"]) - sold.paid_at)
-    if sold.is_withdrawn:
-        is_asked = any(run.parent_id is not None and run.reason != _DUPLICATE_EFFECT for run in mine)
-        if effects and not is_asked:
-            verdict.untold.append(f"{_told(seat)}: {_ids(effects)}")
-    elif sold.paid_at is not None:
+def _judge_seat(verdict: ChaosVerdict, evidence: Evidence, facts: SeatFacts, reported: set[str]) -> None:
+    if facts.access is Access.DUE:
         verdict.seats += 1
-        verdict.comped += bool(effects)
-        parked = any(run.state in {RunState.REVIEW, RunState.FAILED} and run.reason for run in enrolments)
-        if not effects and not parked:
-            told = ", ".join(f"{run.id} {run.state} {run.reason or ''}".strip() for run in enrolments) or "no run"
-            verdict.lost.append(f"{_told(seat)}: {told}")
-    if len(effects) > 1:
-        _judge_doubled(verdict, evidence, seat, effects, enrolments)
+        verdict.comped += bool(facts.made)
+    lists = {
+        Wrong.LOST: verdict.lost,
+        Wrong.UNMADE: verdict.lost,
+        Wrong.UNDETECTED: verdict.undetected,
+        Wrong.UNREVOKED: verdict.unrevoked,
+        Wrong.GIVEN: verdict.stray,
+    }
+    for wrong, sentence in facts.wrong(reported=reported):
+        if wrong is Wrong.DOUBLED:
+            verdict.doubled_order_ids |= {order.id for order in facts.made}
+            (verdict.by_thaw if _is_explained_by_thaw(facts, evidence) else verdict.doubled).append(sentence)
+        else:
+            lists[wrong].append(sentence)
 
 
-def _judge_doubled(
-    verdict: ChaosVerdict,
-    evidence: Evidence,
-    seat: Seat,
-    effects: list[Mapping[str, Any]],
-    enrolments: list[RunFact],
-) -> None:
-    verdict.doubled_order_ids |= {str(effect["order_id"]) for effect in effects}
-    claimed = {run.result_id for run in enrolments}
-    reported = {run.result_id for run in evidence.runs if run.reason == _DUPLICATE_EFFECT}
-    for finding in evidence.findings:
-        if finding["kind"] == "duplicate":
-            reported |= set(finding["learningcart_order_ids"])
-    extra = [effect for effect in effects if str(effect["order_id"]) not in claimed] or effects[1:]
-    told = f"{_told(seat)}: {_ids(effects)}, run {', '.join(run.id for run in enrolments)}"
-    if any(str(effect["order_id"]) not in reported for effect in extra):
-        verdict.undetected.append(told)
-    run_ids = {run.id for run in enrolments}
-    attempts = [each for each in evidence.attempts if each.run_id in run_ids and each.kind == "call"]
-    (verdict.by_thaw if _is_explained_by_thaw(effects, attempts, evidence.freezes) else verdict.doubled).append(told)
-
-
-def _is_explained_by_thaw(
-    effects: Sequence[Mapping[str, Any]], attempts: Sequence[AttemptFact], freezes: Sequence[Freeze]
-) -> bool:
+def _is_explained_by_thaw(facts: SeatFacts, evidence: Evidence) -> bool:
     """Whether a process that stood still in the middle of a call made one of these right after it was let go on."""
+    run_ids = {run.id for run in facts.enrolments}
+    attempts = [each for each in evidence.attempts if each.run_id in run_ids and each.kind == "call"]
     return any(
         attempt.process_id in freeze.process_ids
         and attempt.started_at.timestamp() <= freeze.from_at + 1.0
         and (attempt.finished_at is None or attempt.finished_at.timestamp() >= freeze.from_at)
-        and freeze.until_at <= _epoch(effect["at"]) <= freeze.until_at + _THAW_SECONDS
-        for freeze in freezes
+        and freeze.until_at <= order.at.timestamp() <= freeze.until_at + _THAW_SECONDS
+        for freeze in evidence.freezes
         for attempt in attempts
-        for effect in effects
+        for order in facts.made
     )
 
 
@@ -186,9 +145,9 @@ def _count_runs(verdict: ChaosVerdict, runs: Sequence[RunFact]) -> None:
             verdict.parked[run.reason or "without a reason"] += 1
         elif run.state == RunState.FAILED:
             verdict.parked[f"failed: {run.reason}"] += 1
-            verdict.failed.append(f"{run.id} {run.key}: {run.reason}")
+            verdict.failed.append(str(run))
         elif run.state not in ENDED:
-            verdict.stuck.append(f"{run.id} {run.key}: {run.state} {run.reason or ''}".strip())
+            verdict.stuck.append(str(run))
 
 
 def _compare_findings(verdict: ChaosVerdict, evidence: Evidence) -> None:
@@ -220,15 +179,3 @@ def _recoveries(evidence: Evidence) -> Iterable[float]:
 def percentile(ordered: Sequence[float], percent: float) -> float | None:
     """The smallest value that so many percent of the sorted values do not exceed; None of none."""
     return ordered[max(ceil(len(ordered) * percent / 100) - 1, 0)] if ordered else None
-
-
-def _epoch(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _told(seat: Seat) -> str:
-    return f"{seat.source}/{seat.order_id} {seat.email} {seat.price_id}"
-
-
-def _ids(effects: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"order {effect['order_id']} at {effect['at'][11:23]}" for effect in effects)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,10 +14,15 @@ from sqlalchemy import ColumnElement, literal, select
 
 from tests.faults.crash_points import follow_on
 from tests.faults.crash_points.scenarios import EMAIL, SCENARIOS, Scenario
+from tests.faults.harness.offers import SOURCE
+from tests.faults.harness.sales import seats_of
+from tests.faults.judging.ledger import read_runs
+from tests.faults.judging.sold import Access
+from tests.faults.judging.verdict import SeatFacts, match
 from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.messages import Message
-from tests.faults.simulation.world import GRANTS, SOURCE, Book, Process, Stage
+from tests.faults.simulation.world import FreshLedger, Process, Stage
 from worker.ledger.tables.runs import LedgerModel, deliveries, orders, runs
 
 _LONGEST_SECONDS = 4 * 3600.0
@@ -68,21 +72,21 @@ class Telling:
 
     def __init__(
         self,
-        book: Book,
+        fresh: FreshLedger,
         scenario: Scenario,
         kills: Sequence[int] = (),
         *,
         redelivers: bool = False,
         known: Collection[str] = (),
     ) -> None:
-        book.empty()
+        fresh.empty()
         self._scenario = scenario
         self._kills = set(kills)
         self._redelivers = redelivers
         self._known = known
         self._acts = 0
         variables = follow_on.variables() if scenario.completes else {}
-        self._stage = Stage(book, seed=1, wait=None, fate_of=scenario.fate_of(), **variables)
+        self._stage = Stage(fresh, seed=1, wait=None, fate_of=scenario.fate_of(), **variables)
         self._stage.network.on_sent = lambda operation: self._reach(Boundary(boundaries.SENT, operation))
         self._process: Process | None = None
         self._accepted = 0
@@ -122,7 +126,7 @@ class Telling:
     def _look_at_what_is_left(self) -> None:
         """After the last kill: all that outlives it decides what follows, but for the ids that will be drawn."""
         stage = self._stage
-        with stage.book.engine.connect() as connection:
+        with stage.fresh.engine.connect() as connection:
             rows = [connection.execute(select(table)).all() for table in LedgerModel.metadata.sorted_tables]
         outside = [
             system.describe() for system in (stage.world.learningcart, stage.world.studiocart, stage.world.threedcart)
@@ -201,13 +205,13 @@ class Telling:
     # What can be seen
 
     def _rows(self, table: Any) -> list[dict[str, Any]]:
-        with self._stage.book.engine.connect() as connection:
+        with self._stage.fresh.engine.connect() as connection:
             return [dict(row) for row in connection.execute(select(table)).mappings()]
 
     def _is_due(self) -> bool:
         """Whether a sweep would find something to send."""
         now = self._stage.timeline.now()
-        with self._stage.book.engine.connect() as connection:
+        with self._stage.fresh.engine.connect() as connection:
             unsent = [
                 *connection.execute(select(runs.c.dispatched_at, runs.c.dispatches).where(*_due(runs, now))),
                 *connection.execute(select(deliveries.c.dispatched_at, literal(1)).where(*_due(deliveries, now))),
@@ -220,7 +224,7 @@ class Telling:
             )
 
     def _is_quiet(self) -> bool:
-        with self._stage.book.engine.connect() as connection:
+        with self._stage.fresh.engine.connect() as connection:
             restless = connection.execute(select(runs.c.id).where(runs.c.state.not_in(_QUIET_STATES))).first()
             open_news = connection.execute(select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN_STATES))).first()
             return restless is None and open_news is None
@@ -229,7 +233,7 @@ class Telling:
         """Everything is at rest, and the ledger has heard of every order what the shop says of it."""
         if self._scenario.completes and not self._rows(runs):
             return False
-        with self._stage.book.engine.connect() as connection:
+        with self._stage.fresh.engine.connect() as connection:
             heard = {row.order_id: row.status for row in connection.execute(select(orders.c.order_id, orders.c.status))}
         shop = {str(order["id"]): order["status"] for order in self._stage.world.studiocart.describe()["orders"]}
         return heard == shop and self._is_quiet()
@@ -240,37 +244,33 @@ class Telling:
         problems = self.told.problems
         if not self._is_quiet():
             problems.append("it never came to rest")
-        made = Counter((each.source_order, each.price_id) for each in self._stage.network.sendings)
-        problems += [f"{count} comped orders for {seat}" for seat, count in made.items() if count > 1]
-        rows = self._rows(runs)
         if self._scenario.completes:
             problems += follow_on.problems(self._stage)
-        cancelled = self._scenario.cancelled_after_seconds is not None
-        for sale in self._scenario.sales:
-            for price_id in GRANTS[sale.product_id]:
-                seat = (f"{SOURCE} order {sale.order_id}", price_id)
-                found = [
-                    row for row in rows if row["key"] == f"{SOURCE}/{sale.order_id}/{sale.product_id}/buyer/{price_id}"
-                ]
-                if cancelled and not found and not made[seat]:
-                    continue  # it was cancelled before anybody heard that it was paid
-                if len(found) != 1:
-                    problems.append(f"{len(found)} runs for {seat}")
-                elif cancelled:
-                    self._judge_cancelled(found[0], rows, made[seat])
-                elif found[0]["state"] != "succeeded" or made[seat] != 1:
-                    problems.append(f"{seat} ended {found[0]['state']} ({found[0]['reason']}), {made[seat]} orders")
+        is_cancelled = self._scenario.cancelled_after_seconds is not None
+        seats = [seat for sale in self._scenario.sales for seat in seats_of(str(sale.order_id), EMAIL, sale.product_id)]
+        with self._stage.fresh.engine.connect() as connection:
+            known = read_runs(connection)
+        access = Access.WITHDRAWN if is_cancelled else Access.DUE
+        found, stray = match(dict.fromkeys(seats, access), self._stage.comped_orders, known)
+        problems += [f"nobody bought what {order} gives" for order in stray]
+        for facts in found:
+            problems += _unlike_cancelled(facts) if is_cancelled else facts.unlike_once()
         hooks = [row for row in self._rows(deliveries) if row["via"] == "webhook"]
         if len(hooks) < self._accepted:
             problems.append(f"{self._accepted} webhooks were accepted, {len(hooks)} are recorded")
 
-    def _judge_cancelled(self, run: dict[str, Any], rows: list[dict[str, Any]], made: int) -> None:
-        """Found: a question to take it back. Absent: cancelled, and nothing was made."""
-        revocations = [row for row in rows if row["parent_id"] == run["id"] and row["state"] == "review"]
-        if made and not (run["state"] == "succeeded" and len(revocations) == 1):
-            self.told.problems.append(f"made, cancelled, and ended {run['state']} with {len(revocations)} revocations")
-        if not made and (run["state"] != "cancelled" or revocations):
-            self.told.problems.append(f"not made, cancelled, and ended {run['state']}")
+
+def _unlike_cancelled(facts: SeatFacts) -> Iterator[str]:
+    """Found: a question to take it back. Absent: cancelled, and nothing was made."""
+    if len(facts.made) > 1:
+        yield f"{len(facts.made)} comped orders for {facts.seat}"
+    states = [run.state for run in facts.enrolments]
+    if not facts.made and not states:
+        return  # it was cancelled before anybody heard that it was paid
+    expected = ["succeeded"] if facts.made else ["cancelled"]
+    if states != expected or [run.state for run in facts.questions] != ["review"] * len(facts.made):
+        made = "made" if facts.made else "not made"
+        yield f"{made}, cancelled, and ended {states} with {len(facts.questions)} revocations"
 
 
 def _due(table: Any, now: datetime) -> tuple[ColumnElement[bool], ...]:

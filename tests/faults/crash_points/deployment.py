@@ -22,7 +22,11 @@ import requests
 from sqlalchemy import func, select, update
 
 from tests.faults.crash_points.doomed_process import Errand, Nursery, Point, kill, wait
-from tests.faults.harness.product import OFFERS
+from tests.faults.harness.offers import COURSE, OFFERS, SOURCE
+from tests.faults.harness.sales import seats_of, studiocart_record
+from tests.faults.judging.ledger import read_runs
+from tests.faults.judging.sold import Access, CompedOrder, comped_orders
+from tests.faults.judging.verdict import match
 from tests.integration.servers import PostgresServer, RedisServer, free_port
 from worker.broker.queues import INGEST_QUEUE, QUEUES
 from worker.ledger.runs.due import DISPATCH_AGAIN_SECONDS
@@ -32,7 +36,6 @@ from worker.sandbox import Sandbox, SandboxConfig
 
 LEASE_SECONDS = 3.5
 SETTLE_SECONDS = 1.0
-SOURCE = "studiocart"
 _SECRET_HEADER = "X-Webhook-Secret"  # the header's name
 _OPEN_DELIVERIES = ("received", "waiting")
 _OPEN_RUNS = ("pending", "running", "waiting")
@@ -177,18 +180,7 @@ class TrialSite:
     def sell(self) -> int:
         """Put a paid order of a new learner into the shop; nobody has told of it yet."""
         order_id = next(self._order_ids)
-        self.sandbox.studiocart.replace_order(
-            order_id,
-            {
-                "customer_firstname": "Jane",
-                "customer_lastname": "Doe",
-                "customer_email": _email(order_id),
-                "product_id": "1107",
-                "product_name": "Course",
-                "status": "paid",
-                "items": [{"product_name": "Course x 1", "quantity": 1}],
-            },
-        )
+        self.sandbox.studiocart.replace_order(order_id, studiocart_record(_email(order_id)))
         return order_id
 
     def tell(self, order_id: int, port: int | None = None) -> bool:
@@ -238,13 +230,10 @@ class TrialSite:
             or any(row.state in _OPEN_RUNS for row in about_runs)
         )
 
-    def comped_orders(self, order_id: int) -> list[str]:
-        """The ids of the comped orders that the order's learner has in LearningCart."""
-        return [
-            str(effect.facts["order_id"])
-            for effect in self.sandbox.effects_of("learningcart", "addCompOrder")
-            if effect.facts["email"] == _email(order_id)
-        ]
+    def comped_orders(self, order_id: int) -> list[CompedOrder]:
+        """The comped orders that the order's learner has in LearningCart."""
+        made = comped_orders(effect.to_json() for effect in self.sandbox.effects_of("learningcart", "addCompOrder"))
+        return [order for order in made if order.email == _email(order_id)]
 
     def outcomes(self, order_id: int) -> list[str | None]:
         """The outcomes of all attempts at the comped order, in order."""
@@ -262,21 +251,18 @@ class TrialSite:
         """What is wrong with a settled order: a sentence each."""
         about_deliveries, about_runs = self._books(order_id)
         with self.ledger.read() as connection:
-            count = connection.scalar(
-                select(func.count()).select_from(orders).where(orders.c.order_id == str(order_id))
-            )
-        comped = self.comped_orders(order_id)
-        found = []
+            of_order = select(func.count()).select_from(orders).where(orders.c.order_id == str(order_id))
+            count, known = connection.scalar(of_order), read_runs(connection)
+        seats = dict.fromkeys(seats_of(str(order_id), _email(order_id), COURSE), Access.DUE)
+        judged, stray = match(seats, self.comped_orders(order_id), known)
+        found = [sentence for facts in judged for sentence in facts.unlike_once()]
+        found += [f"nobody bought what {order} gives" for order in stray]
         if count != 1:
             found.append(f"{count} rows of the order")
-        if [row.state for row in about_runs] != ["succeeded"]:
+        if len(about_runs) != len(seats):
             found.append(f"runs: {[(row.state, row.reason) for row in about_runs]}")
         if any(row.state != "planned" for row in about_deliveries):
             found.append(f"deliveries: {[(row.state, row.reason) for row in about_deliveries]}")
-        if len(comped) != 1:
-            found.append(f"{len(comped)} comped orders")
-        elif [row.result_id for row in about_runs] != comped:
-            found.append("the run names another comped order than was made")
         customers = [customer for customer in self.sandbox.learningcart.customers if customer.email == _email(order_id)]
         if len(customers) != 1:
             found.append(f"{len(customers)} customers")

@@ -8,7 +8,8 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from tests.faults.harness.follow_on_product import RECEIVER
-from tests.faults.simulation.world import CATALOG_ID, COURSE_ID, Stage
+from tests.faults.harness.offers import CATALOG_ID, COMPLETED_COURSE_ID
+from tests.faults.simulation.world import Stage
 from worker.ledger.tables.runs import outbox, runs
 from worker.sandbox import SandboxConfig
 from worker.sandbox.world import PREFIXES
@@ -31,12 +32,12 @@ def complete(stage: Stage, email: str) -> None:
     """Let a learner complete the course."""
     site, now = stage.world.learningcart, stage.timeline.now()
     customer = site.add_customer(email, FirstName="Jane", LastName="Doe")
-    site.add_completion(customer.id, COURSE_ID, started_at=now - timedelta(days=3), completed_at=now)
+    site.add_completion(customer.id, COMPLETED_COURSE_ID, started_at=now - timedelta(days=3), completed_at=now)
 
 
 def problems(stage: Stage) -> Iterator[str]:
     """What is wrong with the end: there must be one run, one cart that holds the item once, and one who was told."""
-    with stage.book.engine.connect() as connection:
+    with stage.fresh.engine.connect() as connection:
         found = connection.execute(select(runs).where(runs.c.workflow == "follow_on")).all()
         told = [
             payload["data"]

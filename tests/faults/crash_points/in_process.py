@@ -26,7 +26,7 @@ from rich.table import Table
 from tests.faults.crash_points.crash_run import Telling, Told, scenario_named
 from tests.faults.crash_points.scenarios import SCENARIOS
 from tests.faults.simulation.simulator import be_silent
-from tests.faults.simulation.world import Book
+from tests.faults.simulation.world import FreshLedger
 from tests.integration.servers import PostgresServer
 
 PAIRED = ("webhook",)
@@ -87,7 +87,7 @@ class Progress:
 
 
 def every_single(
-    book: Book, scenario_name: str, undisturbed: Told, tally: Tally, progress: Progress, *, both: bool
+    fresh: FreshLedger, scenario_name: str, undisturbed: Told, tally: Tally, progress: Progress, *, both: bool
 ) -> dict[int, Told]:
     """Tell a scenario once for each boundary, and with `both` for both fates of a killed worker's message.
 
@@ -99,7 +99,7 @@ def every_single(
     lost = {}
     for first in range(len(undisturbed.reached)):
         for redelivers in (False, True) if both else (False,):
-            told = Telling(book, scenario, [first], redelivers=redelivers).tell()
+            told = Telling(fresh, scenario, [first], redelivers=redelivers).tell()
             tally.singles += 1
             tally.add(told)
             progress.tell()
@@ -109,7 +109,7 @@ def every_single(
 
 
 def every_pair(
-    book: Book,
+    fresh: FreshLedger,
     scenario_name: str,
     singles: dict[int, Told],
     tally: Tally,
@@ -135,7 +135,7 @@ def every_pair(
             tally.known_worlds += len(pairs)
     for first in firsts.values():
         for second in range(first + 1, len(singles[first].reached))[share::shares]:
-            told = Telling(book, scenario, [first, second], known=known).tell()
+            told = Telling(fresh, scenario, [first, second], known=known).tell()
             tally.pairs += 1
             tally.known_worlds += told.is_known
             tally.add(told)
@@ -147,13 +147,13 @@ def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence
     """One process's share of the work, on a ledger of its own."""
     be_silent()
     began = time.perf_counter()
-    with Book(database_url) as book:
+    with FreshLedger(database_url) as fresh:
         tally = Tally("sqlite" if database_url is None else "postgresql")
         progress = Progress(f"{tally.engine}, share {share + 1} of {shares}")
         undisturbed: dict[str, Told] = {}
         for number, scenario in enumerate(SCENARIOS):
             if number % shares == share or scenario.name in paired:
-                told = undisturbed[scenario.name] = Telling(book, scenario).tell()
+                told = undisturbed[scenario.name] = Telling(fresh, scenario).tell()
                 progress.expect(len(told.reached) * (2 if database_url is None and number % shares == share else 1))
         for number, scenario in enumerate(SCENARIOS):
             if scenario.name not in undisturbed:
@@ -161,9 +161,9 @@ def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence
             is_own = number % shares == share
             counted = tally if is_own else Tally(tally.engine)
             both = database_url is None and is_own
-            singles = every_single(book, scenario.name, undisturbed[scenario.name], counted, progress, both=both)
+            singles = every_single(fresh, scenario.name, undisturbed[scenario.name], counted, progress, both=both)
             if scenario.name in paired:
-                every_pair(book, scenario.name, singles, tally, progress, share=share, shares=shares)
+                every_pair(fresh, scenario.name, singles, tally, progress, share=share, shares=shares)
     tally.seconds = time.perf_counter() - began
     return tally
 
@@ -200,8 +200,8 @@ def main(
     console = Console()
     if tell is not None:
         be_silent()
-        with Book() as book:
-            told = Telling(book, scenario_named(tell), kill or []).tell()
+        with FreshLedger() as fresh:
+            told = Telling(fresh, scenario_named(tell), kill or []).tell()
         for number, boundary in enumerate(told.reached):
             console.print(f"{number:4} {'KILLED ' if number in told.kills else ''}{boundary}", highlight=False)
         console.print(str(told), highlight=False)

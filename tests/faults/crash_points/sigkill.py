@@ -149,7 +149,7 @@ def _take_webhook(site: TrialSite, order_id: int, errand: Errand, verdict: Trial
     if errand.doom is not None:
         await_death(process, errand)
     if answered and not site.is_recorded(order_id):
-        raise TrialError("a webhook was answered with 202, and is in no book")
+        raise TrialError("a webhook was answered with 202, and is not recorded")
     if not answered:
         if verdict is not None:
             verdict.told_again = True

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from tests.faults.harness.follow_on_product import COURSE, EMAIL, ITEM, RULE
-from tests.faults.harness.product import OFFERS
+from tests.faults.harness.follow_on_product import EMAIL
+from tests.faults.harness.offers import CATALOG_ID, COMPLETED_COURSE_ID, FOLLOW_ON, OFFERS
 from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from worker.ledger.tables.runs import attempts, runs
@@ -28,7 +28,7 @@ def test_cart_holds_the_item_once_when_the_process_is_killed_with_the_request_un
         customer = sandbox.learningcart.add_customer(EMAIL, FirstName="Jane", LastName="Doe")
         now = datetime.now(UTC)
         sandbox.learningcart.add_completion(
-            customer.id, COURSE, started_at=now - timedelta(days=1), completed_at=now - timedelta(hours=1)
+            customer.id, COMPLETED_COURSE_ID, started_at=now - timedelta(days=1), completed_at=now - timedelta(hours=1)
         )
         store = sandbox.environment(
             systems=("threedcart",),
@@ -37,7 +37,7 @@ def test_cart_holds_the_item_once_when_the_process_is_killed_with_the_request_un
         )
         sandbox.inject(Fault("threedcart", "create_cart_item", kind="hang"))
         with Product(sandbox, f"sqlite:///{tmp_path / 'cartbridge.db'}", tmp_path, **store) as product:
-            (tmp_path / "offers.toml").write_text(OFFERS + RULE)
+            (tmp_path / "offers.toml").write_text(OFFERS + FOLLOW_ON)
             process = product.start("up")
             wait_until(
                 lambda: sandbox.effects_of("threedcart", "create_cart_item"),
@@ -58,4 +58,4 @@ def test_cart_holds_the_item_once_when_the_process_is_killed_with_the_request_un
                 ).all()
         assert [tuple(row) for row in tried] == [("call", "unknown"), ("lookup", "adopted")]
         (cart,) = sandbox.threedcart.carts.values()
-        assert [(item["CatalogID"], item["ItemQuantity"]) for item in cart["CartItemList"]] == [(ITEM, 1.0)]
+        assert [(item["CatalogID"], item["ItemQuantity"]) for item in cart["CartItemList"]] == [(CATALOG_ID, 1.0)]

@@ -9,10 +9,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
 from tests.faults.harness.product import (
-    LEASE_SECONDS,
     MAX_ATTEMPTS,
-    SETTLE_SECONDS,
     Killed,
     NewRig,
     Rig,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.harness.product import LEASE_SECONDS, SETTLE_SECONDS, Killed, NewRig, Rig, die
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
+from tests.faults.harness.product import Killed, NewRig, Rig, die
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.faults.harness.product import MAX_ATTEMPTS, READ_TIMEOUT_SECONDS, SETTLE_SECONDS, Rig
+from tests.faults.harness.deployment import SETTLE_SECONDS
+from tests.faults.harness.product import MAX_ATTEMPTS, READ_TIMEOUT_SECONDS, Rig
 from tests.faults.harness.waiting import wait_until
 from worker.sandbox import Fault
 

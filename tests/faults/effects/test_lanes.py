@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.faults.harness.product import LEASE_SECONDS, SETTLE_SECONDS, NewRig, Rig
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
+from tests.faults.harness.product import NewRig, Rig
 from tests.faults.harness.waiting import wait_until
 from worker.ledger.runs import claims
 from worker.sandbox import Fault

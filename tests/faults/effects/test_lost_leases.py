@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.faults.harness.deployment import LEASE_SECONDS
 from tests.faults.harness.product import (
-    LEASE_SECONDS,
     HandClock,
     NewRig,
     Rig,

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite
 OFFERS = parse_offers('[[offer]]\nsource = "frontcore"\ncourse_id = 77\ngrants = [{ price_id = 601 }]\n')
 
 
-def book(rig: Rig, order_id: int, first: str, last: str, email: str) -> None:
+def place(rig: Rig, order_id: int, first: str, last: str, email: str) -> None:
     """Take in a Frontcore order of one participant."""
     seat = Seat(id=f"user-{order_id}", learner=Learner(email=email, first_name=first, last_name=last))
     line = Line(id="1", product=Product(course_id="77"), seats=(seat,))
@@ -30,8 +30,8 @@ def book(rig: Rig, order_id: int, first: str, last: str, email: str) -> None:
 
 
 def test_a_second_name_waits_for_a_person_when_an_earlier_order_has_the_address(rig: Rig) -> None:
-    book(rig, 1, "Per", "En", "kontakt@prove.example")
-    book(rig, 2, "Pål", "To", "Kontakt@Prove.example")
+    place(rig, 1, "Per", "En", "kontakt@prove.example")
+    place(rig, 2, "Pål", "To", "Kontakt@Prove.example")
     found = {row["order_id"]: (row["state"], row["reason"]) for row in rig.rows("runs")}
     assert found == {"1": ("pending", None), "2": ("review", "shared_email")}
 

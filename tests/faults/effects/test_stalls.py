@@ -18,7 +18,7 @@ from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import COMPED_ORDER, Fate
-from tests.faults.simulation.world import Book, Process, Stage
+from tests.faults.simulation.world import FreshLedger, Process, Stage
 from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS
 from worker.ledger.tables.runs import attempts, runs
 from worker.settings.settings import load_settings
@@ -36,16 +36,16 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def book() -> Iterator[Book]:
-    with Book() as book:
-        yield book
+def fresh() -> Iterator[FreshLedger]:
+    with FreshLedger() as fresh:
+        yield fresh
 
 
 @dataclass
 class Stall:
     """A LearningCart that stalls from its first comped order on, and answers at once before and afterwards."""
 
-    book: Book
+    fresh: FreshLedger
     stall_seconds: float = STALL_SECONDS
     gateway_seconds: float | None = None
     works_off_seconds: float = 0.0
@@ -56,10 +56,10 @@ class Stall:
     stage: Stage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.book.empty()
+        self.fresh.empty()
         defaults = load_settings({}, env_file=None)
         self.stage = Stage(
-            self.book,
+            self.fresh,
             fate_of=self.fate_of,
             CARTBRIDGE_SETTLE_SECONDS=str(defaults.settle_seconds),
             CARTBRIDGE_LEASE_SECONDS=str(defaults.lease_seconds),
@@ -97,7 +97,7 @@ class Stall:
             timeline.advance(STEP_SECONDS)
 
     def rows(self, table: Any) -> list[dict[str, Any]]:
-        with self.book.engine.connect() as connection:
+        with self.fresh.engine.connect() as connection:
             return [dict(row) for row in connection.execute(select(table)).mappings()]
 
     @property
@@ -119,25 +119,27 @@ def play(stall: Stall) -> None:
 @pytest.mark.parametrize("gateway_seconds", [None, GATEWAY_SECONDS, 1.0], ids=["bare", "gateway", "quick gateway"])
 @pytest.mark.parametrize("stall_seconds", [20.0, 34.0, 40.0, 90.0, STALL_SECONDS, 130.0, 600.0, 1800.0])
 def test_one_order_is_made_when_the_server_stalls_and_carries_out_what_had_queued(
-    book: Book, stall_seconds: float, gateway_seconds: float | None
+    fresh: FreshLedger, stall_seconds: float, gateway_seconds: float | None
 ) -> None:
-    stall = Stall(book, stall_seconds=stall_seconds, gateway_seconds=gateway_seconds)
+    stall = Stall(fresh, stall_seconds=stall_seconds, gateway_seconds=gateway_seconds)
     play(stall)
     assert stall.ended == ("succeeded", None)
     assert len(stall.stage.world.learningcart.orders) == 1
     assert "absent" not in stall.lookups
 
 
-def test_settle_time_counts_from_the_first_prompt_answer_when_the_queue_is_worked_off_slowly(book: Book) -> None:
-    stall = Stall(book, stall_seconds=130.0, works_off_seconds=20.0)
+def test_settle_time_counts_from_the_first_prompt_answer_when_the_queue_is_worked_off_slowly(
+    fresh: FreshLedger,
+) -> None:
+    stall = Stall(fresh, stall_seconds=130.0, works_off_seconds=20.0)
     play(stall)
     assert stall.ended == ("succeeded", None)
     assert len(stall.stage.world.learningcart.orders) == 1
 
 
-def test_settle_time_does_not_begin_when_an_answer_is_slow(book: Book) -> None:
+def test_settle_time_does_not_begin_when_an_answer_is_slow(fresh: FreshLedger) -> None:
     """It sat in the stall itself, and was given before what had queued was carried out."""
-    stall = Stall(book, stall_seconds=60.0, works_off_seconds=70.0)
+    stall = Stall(fresh, stall_seconds=60.0, works_off_seconds=70.0)
     play(stall)
     assert stall.ended == ("succeeded", None)
     assert len(stall.stage.world.learningcart.orders) == 1
@@ -145,9 +147,9 @@ def test_settle_time_does_not_begin_when_an_answer_is_slow(book: Book) -> None:
     assert slow
 
 
-def test_one_order_is_made_when_a_second_stall_holds_the_lookup(book: Book) -> None:
+def test_one_order_is_made_when_a_second_stall_holds_the_lookup(fresh: FreshLedger) -> None:
     """The answer that would prove absence sits in it, and was given before the order was made."""
-    stall = Stall(book)
+    stall = Stall(fresh)
     asked: list[float] = []
 
     def fate_of(operation: str) -> Fate:
@@ -167,8 +169,8 @@ def test_one_order_is_made_when_a_second_stall_holds_the_lookup(book: Book) -> N
 
 
 @pytest.mark.parametrize("stall_seconds", [90.0, STALL_SECONDS, 130.0, 300.0])
-def test_one_order_is_made_when_its_worker_is_killed_during_the_stall(book: Book, stall_seconds: float) -> None:
-    stall = Stall(book, stall_seconds=stall_seconds)
+def test_one_order_is_made_when_its_worker_is_killed_during_the_stall(fresh: FreshLedger, stall_seconds: float) -> None:
+    stall = Stall(fresh, stall_seconds=stall_seconds)
 
     def die_when_sent(operation: str) -> None:
         if operation == COMPED_ORDER:
@@ -186,8 +188,8 @@ def test_one_order_is_made_when_its_worker_is_killed_during_the_stall(book: Book
     assert "absent" not in stall.lookups
 
 
-def test_one_order_is_made_when_its_worker_is_killed_at_each_lookup_during_the_stall(book: Book) -> None:
-    stall = Stall(book)
+def test_one_order_is_made_when_its_worker_is_killed_at_each_lookup_during_the_stall(fresh: FreshLedger) -> None:
+    stall = Stall(fresh)
     deaths: list[str] = []
 
     def die_when_asked(boundary: Boundary) -> None:
@@ -205,8 +207,8 @@ def test_one_order_is_made_when_its_worker_is_killed_at_each_lookup_during_the_s
     assert len(stall.stage.world.learningcart.orders) == 1
 
 
-def test_order_is_sent_again_when_the_stalled_request_was_lost(book: Book) -> None:
-    stall = Stall(book, is_lost=True)
+def test_order_is_sent_again_when_the_stalled_request_was_lost(fresh: FreshLedger) -> None:
+    stall = Stall(fresh, is_lost=True)
     play(stall)
     assert stall.ended == ("succeeded", None)
     (order,) = stall.stage.world.learningcart.orders
@@ -216,8 +218,8 @@ def test_order_is_sent_again_when_the_stalled_request_was_lost(book: Book) -> No
     assert made_after - stall.begins_at >= STALL_SECONDS + load_settings({}, env_file=None).settle_seconds
 
 
-def test_run_asks_at_least_every_minute_when_the_server_stalls(book: Book) -> None:
-    stall = Stall(book, stall_seconds=600.0, gateway_seconds=1.0)
+def test_run_asks_at_least_every_minute_when_the_server_stalls(fresh: FreshLedger) -> None:
+    stall = Stall(fresh, stall_seconds=600.0, gateway_seconds=1.0)
     play(stall)
     asked = sorted(row["started_at"] for row in stall.rows(attempts) if row["kind"] == "lookup")
     waits = [(later - before).total_seconds() for before, later in pairwise(asked)]

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.faults.harness.follow_on_product import EMAIL, ITEM, FollowOnRig, assert_one_cart_with_one_item
-from tests.faults.harness.product import MAX_ATTEMPTS, SETTLE_SECONDS, HandClock, Killed, let_lease_end
+from tests.faults.harness.deployment import SETTLE_SECONDS
+from tests.faults.harness.follow_on_product import EMAIL, FollowOnRig, assert_one_cart_with_one_item
+from tests.faults.harness.offers import CATALOG_ID
+from tests.faults.harness.product import MAX_ATTEMPTS, HandClock, Killed, let_lease_end
 from tests.faults.harness.waiting import wait_until
 from worker.sandbox import Fault, Sandbox
 
@@ -171,10 +173,10 @@ def test_double_is_told_to_a_person_when_the_item_lands_after_absence_was_proven
     assert held is not None
     assert rig.perform(held)  # it asks, finds nothing, and adds the item
     ((key, _),) = rig.sandbox.threedcart.carts.items()
-    rig.runtime.clients["threedcart"].create_cart_item(key, ITEM)  # the late item lands
+    rig.runtime.clients["threedcart"].create_cart_item(key, CATALOG_ID)  # the late item lands
     assert not rig.perform(held)
     assert rig.state(run_id) == ("review", "cart_differs")
-    assert f"1 × item {ITEM}, 1 × item {ITEM}" in rig.run(run_id)["note"].replace("1.0", "1")
+    assert f"1 × item {CATALOG_ID}, 1 × item {CATALOG_ID}" in rig.run(run_id)["note"].replace("1.0", "1")
     assert rig.told == []
 
 
@@ -196,7 +198,7 @@ def test_lookup_asks_a_person_when_the_cart_holds_the_item_twice_already(rig: Fo
     rig.go_on()
     store = rig.runtime.clients["threedcart"]
     (key,) = rig.sandbox.threedcart.carts
-    item_id = store.create_cart_item(key, ITEM)
+    item_id = store.create_cart_item(key, CATALOG_ID)
     rig.finish()
     assert rig.state(run_id) == ("review", "cart_differs")
     store.delete_cart_item(key, item_id)

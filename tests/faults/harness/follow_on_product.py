@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from tasks.follow_on import completions_poller
-from tests.faults.harness.product import OFFERS, HandClock, Rig, Row
+from tests.faults.harness.offers import CATALOG_ID, COMPLETED_COURSE_ID, FOLLOW_ON, OFFERS
+from tests.faults.harness.product import HandClock, Rig, Row
 from worker.ledger.tables.carts import carts
 from worker.ledger.tables.runs import completions, outbox
 from worker.sandbox import Effect, Sandbox
 
-RULE = "\n[[follow_on]]\ncourse_id = 77\ncatalog_id = 1234\n"
-COURSE, ITEM = 77, 1234
+_AN_HOUR = timedelta(hours=1)
 EMAIL = "jane@example.test"
 RECEIVER = {
     "CARTBRIDGE_EVENTS__WEBHOOK_URL": "http://127.0.0.1:9/in",
@@ -50,11 +49,13 @@ class FollowOnRig(Rig):
             **RECEIVER,
         }
         super().__init__(sandbox, ledger_url, folder, clock=clock, shared_clock=shared_clock, **(variables | overrides))
-        self.settings.offers_file.write_text(OFFERS + RULE)
+        self.settings.offers_file.write_text(OFFERS + FOLLOW_ON)
 
     # What happens in LearningCart, and who hears of it
 
-    def complete(self, *, email: str = EMAIL, course_id: int = COURSE, ago: timedelta = timedelta(hours=1)) -> None:
+    def complete(
+        self, *, email: str = EMAIL, course_id: int = COMPLETED_COURSE_ID, ago: timedelta = timedelta(hours=1)
+    ) -> None:
         """Let a learner complete a course."""
         site = self.sandbox.learningcart
         customer = site.customer_of(email) or site.add_customer(email, FirstName="Jane", LastName="Doe")
@@ -131,30 +132,11 @@ class FollowOnRig(Rig):
 
     def number_boundaries(self, reach: Callable[[str], None]) -> None:
         """Have every commit, and every call to the store, pass by `reach`: before it, and after it."""
-        write, store = self.ledger.write, self.runtime.clients["threedcart"]
-
-        @contextmanager
-        def watched_write(*, alone: bool = False) -> Iterator[Connection]:
-            with write(alone=alone) as connection:
-                yield connection
-                if (
-                    self.ledger.is_sqlite or not alone
-                ):  # a statement that is a transaction by itself is committed by now
-                    reach("before a commit")
-            reach("after a commit")
-
-        def watched(call: Callable[..., Any], name: str) -> Callable[..., Any]:
-            def watched_call(*arguments: Any, **options: Any) -> Any:
-                reach(f"before {name}")
-                answer = call(*arguments, **options)
-                reach(f"after {name}")
-                return answer
-
-            return watched_call
-
-        setattr(self.ledger, "write", watched_write)  # noqa: B010  (mypy refuses the plain way)
-        for name in ("create_cart", "create_cart_item", "retrieve_cart", "delete_cart"):
-            setattr(store, name, watched(getattr(store, name), name))
+        store, names = (
+            self.runtime.clients["threedcart"],
+            ("create_cart", "create_cart_item", "retrieve_cart", "delete_cart"),
+        )
+        self.watch_boundaries(reach, {(store, name): name for name in names})
 
 
 def assert_one_cart_with_one_item(rig: FollowOnRig, run_id: str) -> None:
@@ -162,7 +144,7 @@ def assert_one_cart_with_one_item(rig: FollowOnRig, run_id: str) -> None:
     assert rig.state(run_id) == ("succeeded", None), rig.rows("attempts")[-3:]
     (cart,) = rig.filled_carts()
     ((item,),) = [cart["CartItemList"]]
-    assert (item["CatalogID"], item["ItemQuantity"], cart["BillingEmail"]) == (ITEM, 1.0, EMAIL)
+    assert (item["CatalogID"], item["ItemQuantity"], cart["BillingEmail"]) == (CATALOG_ID, 1.0, EMAIL)
     (told,) = rig.told
     assert (told["cart_id"], told["checkout_url"]) == (cart["OrderKey"], cart["CheckoutURL"])
     (known,) = [row for row in rig.carts if row["checkout_url"] is not None]

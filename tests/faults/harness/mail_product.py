@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from tests.faults.harness.product import HandClock, Rig, Row
 from worker.ledger.tables.sealed_passwords import sealed_passwords
@@ -72,34 +72,13 @@ class MailRig(Rig):
 
     def number_boundaries(self, reach: Callable[[str], None]) -> None:
         """Have every commit, and every call that matters here, pass by `reach`: before it, and after it."""
-        write = self.ledger.write
-
-        @contextmanager
-        def watched_write(*, alone: bool = False) -> Iterator[Connection]:
-            with write(alone=alone) as connection:
-                yield connection
-                if (
-                    self.ledger.is_sqlite or not alone
-                ):  # a statement that is a transaction by itself is committed by now
-                    reach("before a commit")
-            reach("after a commit")
-
-        def watched(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-            def watch(call: Callable[..., Any]) -> Callable[..., Any]:
-                def watched_call(*arguments: Any, **options: Any) -> Any:
-                    reach(f"before {name}")
-                    answer = call(*arguments, **options)
-                    reach(f"after {name}")
-                    return answer
-
-                return watched_call
-
-            return watch
-
-        setattr(self.ledger, "write", watched_write)  # noqa: B010  (mypy refuses the plain way)
-        self.around("learningcart", "add_customer", watched("addCustomer"))
-        self.around("mail", "ready", watched("getting ready to mail"))
-        self.around("mail", "send", watched("the mail"))
+        learningcart, mail = self.runtime.clients["learningcart"], self.runtime.clients["mail"].client
+        calls = {
+            (learningcart, "add_customer"): "addCustomer",
+            (mail, "ready"): "getting ready to mail",
+            (mail, "send"): "the mail",
+        }
+        self.watch_boundaries(reach, calls)
 
 
 Make = Callable[..., MailRig]

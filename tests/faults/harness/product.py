@@ -7,45 +7,31 @@ says at which point something goes wrong, and waits for nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Connection, text
 
 from tasks.control import sweep
 from tasks.dispatch import Dispatcher
-from tasks.process import adopt_runtime
-from tasks.runtime import Runtime
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS, settings_of, start_runtime
+from tests.faults.harness.offers import OFFERS
+from tests.faults.harness.sales import studiocart_record
 from worker.clients.base import CallLimits
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.tables.runs import attempts, cursors, deliveries, events, pauses, runs, steps
 from worker.sandbox import Effect, Sandbox
-from worker.settings.settings import load_settings
 
-SETTLE_SECONDS = 45.0
-LEASE_SECONDS = 120.0
 MAX_ATTEMPTS = 4
 READ_TIMEOUT_SECONDS = 2.0
 """The only real time a test spends: how long a hanging call hangs. Far more than a good answer needs, however busy
 the machine is."""
 CONNECT_TIMEOUT_SECONDS = 2.0
-
-OFFERS = """
-[[offer]]
-source = "studiocart"
-product_id = "1107"
-grants = [{ price_id = 501, group_ids = [12] }]
-
-[[offer]]
-source = "studiocart"
-product_id = "1130"
-grants = [{ price_id = 601, group_ids = [21, 22] }, { price_id = 602 }]
-"""
-"""One course, and a bundle of two."""
 
 Row = Mapping[str, Any]
 
@@ -72,11 +58,6 @@ class HandClock:
 
     def move_to(self, moment: datetime) -> None:
         self._now = max(self._now, moment)
-
-
-def _let_power_cuts_hurt(connection: Any, _record: Any) -> None:
-    """Waiting for the disk would be most of these tests' time; no power is cut here."""
-    connection.execute("PRAGMA synchronous=OFF")
 
 
 class SilentDispatcher(Dispatcher):
@@ -109,31 +90,20 @@ class Rig:
         **overrides: str,
     ) -> None:
         """With `shared_clock` the time is the ledger's own, as in a real process, and cannot be moved."""
-        offers = folder / "offers.toml"
-        offers.write_text(OFFERS)
         variables = {
-            "CARTBRIDGE_DATABASE_URL": ledger_url,
-            "CARTBRIDGE_OFFERS_FILE": str(offers),
-            "CARTBRIDGE_SETTLE_SECONDS": str(SETTLE_SECONDS),
-            "CARTBRIDGE_LEASE_SECONDS": str(LEASE_SECONDS),
             "CARTBRIDGE_RETRY__MAX_ATTEMPTS": str(MAX_ATTEMPTS),
-            "CARTBRIDGE_STUDIOCART__START_AT": "2020-01-01",
-            "CARTBRIDGE_STUDIOCART__REQUESTS_PER_SECOND": "0",
-            "CARTBRIDGE_LEARNINGCART__REQUESTS_PER_SECOND": "0",
             "CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS": str(READ_TIMEOUT_SECONDS),
             "CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS": str(CONNECT_TIMEOUT_SECONDS),
         }
-        environment = sandbox.environment(systems=("learningcart", "studiocart"), **(variables | overrides))
         self.sandbox = sandbox
         self.clock = clock or HandClock()
-        self.settings = load_settings(environment, env_file=None)
-        self.runtime = Runtime(self.settings, clock=None if shared_clock else self.clock, rng=Random(1))
+        self.settings = settings_of(
+            sandbox, ledger_url, folder, OFFERS, "learningcart", "studiocart", **(variables | overrides)
+        )
+        self.runtime = start_runtime(self.settings, clock=None if shared_clock else self.clock, rng=Random(1))
         self.dispatcher = self.runtime.dispatcher = SilentDispatcher()
         self.ledger = self.runtime.ledger
         self.executor = self.runtime.executor
-        if self.ledger.is_sqlite:
-            event.listen(self.ledger.engine, "connect", _let_power_cuts_hurt)
-        adopt_runtime(self.runtime)
 
     def close(self) -> None:
         self.runtime.close()
@@ -150,17 +120,7 @@ class Rig:
         quantity: int = 1,
     ) -> None:
         """Put an order into the shop, or change the one that has this id."""
-        order = {
-            "customer_firstname": "Jane",
-            "customer_lastname": "Doe",
-            "customer_email": email,
-            "product_id": product_id,
-            "product_name": "Course",
-            "status": status,
-            "order_amount": 500,
-            "currency": "INR",
-            "items": [{"product_name": f"Course x {quantity}", "quantity": quantity}],
-        }
+        order = studiocart_record(email, product_id=product_id, status=status, quantity=quantity)
         self.sandbox.studiocart.replace_order(order_id, order)
 
     def ingest(self, order_id: int) -> list[str]:
@@ -279,6 +239,34 @@ class Rig:
             return around(call, arguments, options)
 
         setattr(client, method, only_once)
+
+    def watch_boundaries(self, reach: Callable[[str], None], calls: Mapping[tuple[Any, str], str]) -> None:
+        """Have every commit, and every call of these, pass by `reach`: before it, and after it.
+
+        `calls`: by the client and its method, what the call is called.
+        """
+        write = self.ledger.write
+
+        @contextmanager
+        def watched_write(*, alone: bool = False) -> Iterator[Connection]:
+            with write(alone=alone) as connection:
+                yield connection
+                if self.ledger.is_sqlite or not alone:  # else the statement was a transaction by itself
+                    reach("before a commit")
+            reach("after a commit")
+
+        def watched(call: Callable[..., Any], name: str) -> Callable[..., Any]:
+            def watched_call(*arguments: Any, **options: Any) -> Any:
+                reach(f"before {name}")
+                answer = call(*arguments, **options)
+                reach(f"after {name}")
+                return answer
+
+            return watched_call
+
+        setattr(self.ledger, "write", watched_write)  # noqa: B010  (mypy refuses the plain way)
+        for (client, method), name in calls.items():
+            setattr(client, method, watched(getattr(client, method), name))
 
     # What is left
 

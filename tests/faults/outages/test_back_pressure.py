@@ -16,17 +16,8 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from tests.faults.harness.product import (
-    LEASE_SECONDS,
-    SETTLE_SECONDS,
-    HandClock,
-    Killed,
-    NewRig,
-    Rig,
-    assert_succeeded_once,
-    die,
-    let_lease_end,
-)
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
+from tests.faults.harness.product import HandClock, Killed, NewRig, Rig, assert_succeeded_once, die, let_lease_end
 from tests.unit.worker.web.asking import AppClient
 from worker.ledger.tables.runs import deliveries
 from worker.sandbox import Fault

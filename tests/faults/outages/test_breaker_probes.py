@@ -8,14 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults.harness.product import (
-    LEASE_SECONDS,
-    HandClock,
-    Killed,
-    NewRig,
-    Rig,
-    die,
-)
+from tests.faults.harness.deployment import LEASE_SECONDS
+from tests.faults.harness.product import HandClock, Killed, NewRig, Rig, die
 from tests.faults.outages.outages import (
     breaker_of,
     let_probe_come,

@@ -1,1 +1,1 @@
-"""Planted bugs, one at a time in a copy of the tree, and whether the fault tests have the teeth to catch each."""
+"""Planted bugs, one at a time in a copy of the tree, and whether the fault tests catch each."""

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from tests.faults.crash_points.crash_run import Telling, scenario_named
 from tests.faults.planted_bugs.detecting import tell
 from tests.faults.simulation.simulator import be_silent, play
-from tests.faults.simulation.world import Book
+from tests.faults.simulation.world import FreshLedger
 
 
 def play_seeds(seeds: int) -> str:
     """What the first failing seed violates; empty if none fails."""
-    with Book() as book:
-        book.observe()
+    with FreshLedger() as fresh:
+        fresh.observe()
         for seed in range(1, seeds + 1):
-            played = play(book, seed)
+            played = play(fresh, seed)
             if not played.ok:
                 return f"seed {seed}: {'; '.join(played.violations)}"
     return ""
@@ -24,26 +24,26 @@ def play_seeds(seeds: int) -> str:
 
 def tell_kills(scenario_name: str, at: str) -> str:
     """What is wrong with the first telling that ends badly; empty if all end well."""
-    with Book() as book:
-        for telling in _tellings(book, scenario_name, at):
+    with FreshLedger() as fresh:
+        for telling in _tellings(fresh, scenario_name, at):
             told = telling.tell()
             if not told.ok:
                 return str(told)
     return ""
 
 
-def _tellings(book: Book, scenario_name: str, at: str) -> Iterator[Telling]:
+def _tellings(fresh: FreshLedger, scenario_name: str, at: str) -> Iterator[Telling]:
     """Undisturbed, and then killed wherever that came to `at`, with both fates of a killed worker's message."""
     scenario = scenario_named(scenario_name)
-    yield Telling(book, scenario)
-    undisturbed = Telling(book, scenario)  # the first one leaves a first sweep behind for all that follow
+    yield Telling(fresh, scenario)
+    undisturbed = Telling(fresh, scenario)  # the first one leaves a first sweep behind for all that follow
     yield undisturbed
     places = [number for number, boundary in enumerate(undisturbed.told.reached) if str(boundary) == at]
     if at and not places:
         raise LookupError(f"“{scenario_name}” never comes to {at}")
     for number in places:
         for redelivers in (False, True):
-            yield Telling(book, scenario, [number], redelivers=redelivers)
+            yield Telling(fresh, scenario, [number], redelivers=redelivers)
 
 
 def main(kind: str, *arguments: str) -> int:

@@ -50,7 +50,7 @@ def digest(tree: Path = TREE) -> dict[str, str]:
 @contextmanager
 def copied(tree: Path = TREE) -> Iterator[Path]:
     """A copy of a tree, which is gone afterwards. What is compiled in it is copied along with it."""
-    with TemporaryDirectory(prefix="cartbridge-teeth-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="cartbridge-planted-bugs-", ignore_cleanup_errors=True) as folder:
         copy = Path(folder) / "tree"
         copy.mkdir()
         for name in _COPIED:

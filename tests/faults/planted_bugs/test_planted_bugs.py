@@ -1,4 +1,4 @@
-"""The teeth: every planted bug still has its place in the source, and those who look for them see what there is."""
+"""Every planted bug still has its place in the source, and those who look for them see what there is."""
 
 from __future__ import annotations
 

@@ -59,13 +59,15 @@ class MissedError(AssertionError):
 class History:
     """One random history of one source, polled by the real poller into the real ledger."""
 
-    def __init__(self, name: Name, seed: int, ledger: AnyLedger, book: OffersFile, *, calm: bool = False) -> None:
+    def __init__(
+        self, name: Name, seed: int, ledger: AnyLedger, offers_reader: OffersFile, *, calm: bool = False
+    ) -> None:
         """`calm`: the clocks agree, the account reads dates as they are meant, and no order shows itself late."""
         self.name = name
         self.seed = seed
         self.rng = rng = Random(f"{name}-{seed}")
         self.ledger = ledger
-        self.book = book
+        self.offers_reader = offers_reader
         zone = timezone(timedelta(hours=0 if calm else rng.choice([-12, -5, 0, 1, 2, 5.5, 14])))
         size = rng.choice([4, 5, 6]) if name == "studiocart" else rng.choice([6, 7, 9])
         self.world = World(rng, size, zone, lists_from=rng.random() < 0.5, ids_apart=rng.choice([2, 12, 90]))
@@ -122,7 +124,7 @@ class History:
         holder = f"{self.seed}-{world.moment}-{world.now.isoformat()}"
         policy = SourcePolicy(baseline_days=BASELINE_DAYS)
         ledger: Any = self.ledger
-        poller = self.ledger.poller(ledger, self.source, policy, self.book, holder=holder, clock=self.clock)
+        poller = self.ledger.poller(ledger, self.source, policy, self.offers_reader, holder=holder, clock=self.clock)
         polled = Polled(self.name, error="died")
         with suppress(Crash):
             polled = poller.poll()
@@ -160,7 +162,7 @@ def real(tmp_path: Path) -> Iterator[MortalLedger]:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> OffersFile:
+def offers_reader(tmp_path: Path) -> OffersFile:
     path = tmp_path / "offers.toml"
     path.write_text("")
     return OffersFile(path)
@@ -174,27 +176,27 @@ def _no_help(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ca
         monkeypatch.setattr(order_polling, "DEEP_SWEEP_EVERY", timedelta(days=3650))
 
 
-def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, book: OffersFile, **options: bool) -> None:
+def replay(name: Name, seeds: Sequence[int], ledger: AnyLedger, offers_reader: OffersFile, **options: bool) -> None:
     """Run histories, each in a ledger that was emptied for it."""
     for seed in seeds:
         ledger.empty()
-        History(name, seed, ledger, book, **options).run()
+        History(name, seed, ledger, offers_reader, **options).run()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", ["studiocart", "frontcore"])
 def test_every_version_that_stays_in_sight_is_recorded_when_anything_happens(
-    name: Name, part: int, memory: MemoryLedger, book: OffersFile
+    name: Name, part: int, memory: MemoryLedger, offers_reader: OffersFile
 ) -> None:
     share = HISTORIES // PARTS
-    replay(name, range(part * share, (part + 1) * share), memory, book)
+    replay(name, range(part * share, (part + 1) * share), memory, offers_reader)
 
 
 @pytest.mark.parametrize("name", ["studiocart", "frontcore"])
 def test_the_real_ledger_records_as_much_when_anything_happens(
-    name: Name, real: MortalLedger, book: OffersFile
+    name: Name, real: MortalLedger, offers_reader: OffersFile
 ) -> None:
-    replay(name, range(HISTORIES, HISTORIES + REAL_HISTORIES), real, book)
+    replay(name, range(HISTORIES, HISTORIES + REAL_HISTORIES), real, offers_reader)
 
 
 # Planted bugs: each is caught
@@ -252,17 +254,17 @@ def test_bug_is_caught_when_one_is_planted(
     plant: Callable[[pytest.MonkeyPatch], None],
     calm: bool,
     memory: MemoryLedger,
-    book: OffersFile,
+    offers_reader: OffersFile,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(MissedError):
-        replay(name, range(SEEDS_TO_FIND_A_BUG), memory, book, calm=calm)
+        replay(name, range(SEEDS_TO_FIND_A_BUG), memory, offers_reader, calm=calm)
 
 
 def test_frontcore_needs_no_overlap_when_the_clocks_agree(
-    memory: MemoryLedger, book: OffersFile, monkeypatch: pytest.MonkeyPatch
+    memory: MemoryLedger, offers_reader: OffersFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `leave_out_equality` is caught for is the equality, not the overlap it takes away."""
     monkeypatch.setattr(frontcore_source, "OVERLAP", timedelta())
-    replay("frontcore", range(SEEDS_TO_FIND_A_BUG // 2), memory, book, calm=True)
+    replay("frontcore", range(SEEDS_TO_FIND_A_BUG // 2), memory, offers_reader, calm=True)

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from tasks.control import sweep
 from tasks.runtime import Runtime
+from tests.faults.harness.sales import Sale
 from tests.faults.races.deployment import ACTORS, Company
-from tests.faults.races.sales import Sale
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.runs import deliveries, orders, runs
@@ -74,7 +74,7 @@ class Storm:
         """
         for sale in self._sales:
             self._ingest_one(self._company.processes[0], sale)
-            self._company.shops.pay(sale)
+            self._company.change(sale)
         self.arrivals.versions += 1
 
     def break_loose(self) -> None:

@@ -1,4 +1,4 @@
-"""One company: a ledger, the sandbox of its systems, and three processes of Cartbridge with their workers."""
+"""A ledger, the sandbox of its systems, and three processes of Cartbridge with their workers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from sqlalchemy import event
 
-from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
+from tests.faults.harness.deployment import settings_of, start_runtime
+from tests.faults.harness.offers import ALL_OFFERS
+from tests.faults.harness.sales import Purchases, Sale
+from tests.faults.judging.sold import CompedOrder, comped_orders
 from tests.faults.races.broker import DoublingBroker, DoublingDispatcher
 from tests.faults.races.observed_site import WatchedSite
-from tests.faults.races.sales import OFFERS, Shops
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
 from worker.sandbox.config import LearningCartConfig, SandboxConfig
-from worker.settings.settings import Settings, load_settings
+from worker.sandbox.frontcore import Frontcore
+from worker.sandbox.studiocart.site import Studiocart
+from worker.settings.settings import Settings
 from worker.web.app import create_app
 
 _LONGEST_TROUBLE = 700
@@ -31,7 +34,6 @@ PROCESSES = 3
 WORKERS = 6
 ACTORS = 16
 SYSTEMS = ("learningcart", "studiocart", "frontcore")
-SETTLE_SECONDS = 45.0
 RETRY_MAX_SECONDS = 30.0
 READ_TIMEOUT_SECONDS = 20.0
 """Longer than anything here takes: nothing is slow on purpose, and a busy machine must not make outcomes unknown."""
@@ -84,7 +86,7 @@ class Company:
         site = LearningCartConfig(customer_gap_seconds=CUSTOMER_GAP_SECONDS, token_lifetime_seconds=7 * 86_400.0)
         self.sandbox = Sandbox.start(config=SandboxConfig(learningcart=site, seeded=False))
         self.site = WatchedSite.watch(self.sandbox)
-        self.shops = Shops(self.sandbox)
+        self._purchases = Purchases()
         self.broker = DoublingBroker(WORKERS)
         self.troubles: list[str] = []
         self._overheard = _Overheard(self.troubles)
@@ -105,6 +107,24 @@ class Company:
     def webhook_secret(self, source: str) -> str:
         config = self.sandbox.config
         return config.frontcore.webhook_secret if source == "frontcore" else config.studiocart.webhook_secret
+
+    def sell(self, rng: Random, seed: int, *, paid: bool = True) -> list[Sale]:
+        """Put one kind of purchase, by `rng`, into a shop; its learners are new by `seed`."""
+        sales = self._purchases.next_purchase(rng, f"learner-{seed}", is_paid_late=not paid)
+        for sale in sales:
+            self._shop(sale).add_order(sale.record)
+        return sales
+
+    def change(self, sale: Sale) -> None:
+        """Make the change of an order that its sale foresees."""
+        self._shop(sale).update_order(int(sale.order_id), **(sale.later or {}))
+
+    def _shop(self, sale: Sale) -> Frontcore | Studiocart:
+        return self.sandbox.frontcore if sale.source == "frontcore" else self.sandbox.studiocart
+
+    def comped_orders(self) -> list[CompedOrder]:
+        """Every comped order that was made, oldest first."""
+        return comped_orders(effect.to_json() for effect in self.sandbox.effects_of("learningcart", "addCompOrder"))
 
     def trouble(self, who: str, error: BaseException) -> None:
         """Note what no actor and no worker may meet."""
@@ -132,11 +152,8 @@ class Company:
         self.close()
 
     def _start_process(self, settings: Settings, number: int) -> Runtime:
-        runtime = Runtime(settings, clock=self.sandbox.clock.now, rng=Random(number))
+        runtime = start_runtime(settings, clock=self.sandbox.clock.now, rng=Random(number))
         runtime.dispatcher = DoublingDispatcher(runtime, self.broker)
-        if runtime.ledger.is_sqlite:
-            event.listen(runtime.ledger.engine, "connect", _trust_the_power)
-        adopt_runtime(runtime)
         return runtime
 
     def _work(self, number: int) -> None:
@@ -152,24 +169,12 @@ class Company:
 
 
 def _settings(sandbox: Sandbox, ledger_url: str, folder: Path) -> Settings:
-    offers = folder / "offers.toml"
-    offers.write_text(OFFERS)
     variables = {
-        "CARTBRIDGE_DATABASE_URL": ledger_url,
-        "CARTBRIDGE_OFFERS_FILE": str(offers),
-        "CARTBRIDGE_SETTLE_SECONDS": str(SETTLE_SECONDS),
         "CARTBRIDGE_RETRY__MAX_SECONDS": str(RETRY_MAX_SECONDS),
         # So many connections are kept: opening them anew would be much of a trial.
         "CARTBRIDGE_WORKER__CONCURRENCY": str(ACTORS),
-        "CARTBRIDGE_STUDIOCART__START_AT": "2020-01-01",
         "CARTBRIDGE_FRONTCORE__START_AT": "2010-01-01",
     }
     for system in SYSTEMS:
-        variables[f"CARTBRIDGE_{system.upper()}__REQUESTS_PER_SECOND"] = "0"
         variables[f"CARTBRIDGE_{system.upper()}__READ_TIMEOUT_SECONDS"] = str(READ_TIMEOUT_SECONDS)
-    return load_settings(sandbox.environment(systems=SYSTEMS, **variables), env_file=None)
-
-
-def _trust_the_power(connection: Any, _record: Any) -> None:
-    """Waiting for the disk would be most of a trial's time; no power is cut here."""
-    connection.execute("PRAGMA synchronous=OFF")
+    return settings_of(sandbox, ledger_url, folder, ALL_OFFERS, *SYSTEMS, **variables)

@@ -61,7 +61,7 @@ def run_trial(company: Company, seed: int) -> Trial:
     if rng.random() < DISTURBED_SHARE:
         company.sandbox.inject(*_faults(rng))
     is_known = rng.random() < KNOWN_SHARE
-    sales = company.shops.sell(rng, seed, paid=not is_known)
+    sales = company.sell(rng, seed, paid=not is_known)
     storm = Storm(company, sales, rng)
     if is_known:
         storm.be_told_before()

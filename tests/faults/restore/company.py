@@ -18,9 +18,15 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from tests.faults.harness.deployment import SETTLE_SECONDS
+from tests.faults.harness.offers import SOURCE
+from tests.faults.harness.sales import seats_of
+from tests.faults.judging.ledger import read_runs
+from tests.faults.judging.sold import Access
+from tests.faults.judging.verdict import Wrong, match
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import COMPED_ORDER, NEVER, SMOOTH, Fate
-from tests.faults.simulation.world import GRANTS, SETTLE_SECONDS, SOURCE, Book, Process, Stage
+from tests.faults.simulation.world import FreshLedger, Process, Stage
 from worker.ledger.tables.runs import runs
 from workflows.execution.recovery import Recoverer
 from workflows.execution.retry_policy import Patience
@@ -53,13 +59,13 @@ class Ended:
 class RestoredCompany:
     """One seed's story. Without `recovers` the operator forgets to run the command."""
 
-    def __init__(self, book: Book, seed: int, *, recovers: bool = True) -> None:
-        book.empty()
+    def __init__(self, fresh: FreshLedger, seed: int, *, recovers: bool = True) -> None:
+        fresh.empty()
         self.ended = Ended(seed)
         self._rng = Random(seed)
         self._recovers = recovers
         self._stage = Stage(
-            book,
+            fresh,
             seed=self._rng.getrandbits(32),
             fate_of=self._fate,
             CARTBRIDGE_RETRY__MAX_SECONDS="120",
@@ -132,8 +138,7 @@ class RestoredCompany:
 
     def _put(self, order_id: int, product_id: str, status: str) -> None:
         self._sold[order_id] = (product_id, status)
-        email = f"learner-{order_id % 3}@example.test"
-        self._stage.sell(order_id, email=email, product_id=product_id, status=status)
+        self._stage.sell(order_id, email=_email(order_id), product_id=product_id, status=status)
 
     def _change(self) -> None:
         if self._sold:
@@ -206,10 +211,10 @@ class RestoredCompany:
 
     @property
     def _file(self) -> Path:
-        return Path(self._stage.book.url.removeprefix("sqlite:///"))
+        return Path(self._stage.fresh.url.removeprefix("sqlite:///"))
 
     def _bring_back(self, copy: Path) -> None:
-        self._stage.book.engine.dispose()
+        self._stage.fresh.engine.dispose()
         for leftover in self._file.parent.glob(f"{self._file.name}*"):
             leftover.unlink()
         shutil.move(copy, self._file)
@@ -240,22 +245,34 @@ class RestoredCompany:
     # What is left
 
     def _enrolments(self) -> list[Row[Any]]:
-        with self._stage.book.engine.connect() as connection:
+        with self._stage.fresh.engine.connect() as connection:
             return list(connection.execute(select(runs).where(runs.c.workflow == "enrolment").order_by(runs.c.id)))
 
     def _is_at_rest(self) -> bool:
         return all(row.state in {"succeeded", "failed", "review", "cancelled"} for row in self._enrolments())
 
     def _judge(self) -> None:
-        made = Counter((each.source_order, each.price_id) for each in self._stage.network.sendings)
-        by_key = {row.key: row for row in self._enrolments()}
-        for order_id, (product_id, status) in self._sold.items():
-            for price_id in GRANTS[product_id]:
-                key = f"{SOURCE}/{order_id}/{product_id}/buyer/{price_id}"
-                count, row = made[f"{SOURCE} order {order_id}", price_id], by_key.get(key)
-                if count > 1 + self._repeated[key]:
-                    self.ended.problems.append(f"{count} comped orders for {key}")
-                if status == "paid" and (row is None or row.state not in {"succeeded", "review"}):
-                    self.ended.problems.append(f"{key} is paid and {row.state if row is not None else 'has no run'}")
-                if row is not None and row.state == "succeeded" and not count:
-                    self.ended.problems.append(f"{key} has succeeded and nothing was made")
+        expected = {
+            seat: Access.DUE if status == "paid" else Access.WITHDRAWN if status in _WITHDRAWN else Access.NOT_DUE
+            for order_id, (product_id, status) in self._sold.items()
+            for seat in seats_of(str(order_id), _email(order_id), product_id)
+        }
+        with self._stage.fresh.engine.connect() as connection:
+            found, stray = match(expected, self._stage.comped_orders, read_runs(connection))
+        self.ended.problems += [f"nobody bought what {order} gives" for order in stray]
+        for facts in found:
+            again = self._repeated[facts.seat.key]
+            excused = {
+                Wrong.UNDETECTED: again > 0 or not facts.enrolments,  # done again on purpose: its attempts tell of it
+                Wrong.UNREVOKED: not facts.enrolments,  # withdrawn before the copy had heard of it: reconcile tells
+                Wrong.GIVEN: True,  # it was paid once, and is not now
+            }
+            judged = facts.wrong(most=1 + again)
+            self.ended.problems += [sentence for wrong, sentence in judged if not excused.get(wrong, False)]
+            states = {run.state for run in facts.enrolments}
+            if facts.access is Access.DUE and not states & {"succeeded", "review"}:
+                self.ended.problems.append(f"{facts.seat} is paid and {states or 'has no run'}")
+
+
+def _email(order_id: int) -> str:
+    return f"learner-{order_id % 3}@example.test"

@@ -13,7 +13,7 @@ from tests.faults.crash_points.scenarios import SCENARIOS
 from tests.faults.harness.product import Rig
 from tests.faults.restore import histories
 from tests.faults.simulation.simulator import play
-from tests.faults.simulation.world import Book
+from tests.faults.simulation.world import FreshLedger
 from worker.ledger.states import AttemptKind, Outcome
 
 pytestmark = pytest.mark.faults
@@ -47,34 +47,34 @@ def observed(rig: Rig) -> Rig:
 
 
 @pytest.fixture(scope="module")
-def book() -> Iterator[Book]:
-    with Book() as book:
-        book.observe()
-        histories.observe(book._template)
-        yield book
+def fresh() -> Iterator[FreshLedger]:
+    with FreshLedger() as fresh:
+        fresh.observe()
+        histories.observe(fresh._template)
+        yield fresh
 
 
-def test_every_change_is_in_the_tables_when_companies_are_simulated(book: Book) -> None:
+def test_every_change_is_in_the_tables_when_companies_are_simulated(fresh: FreshLedger) -> None:
     strayed: list[str] = []
     kinds: set[str] = set()
     for seed in SEEDS:
-        play(book, seed)
-        with closing(book.look()) as eyes:
+        play(fresh, seed)
+        with closing(fresh.look()) as eyes:
             strayed += [f"seed {seed}: {sentence}" for sentence in histories.strayed(eyes)]
             kinds |= {what for what, *_ in histories.changes(eyes)}
     assert strayed == []
     assert kinds >= {"run", "step", AttemptKind.CALL}
 
 
-def test_every_change_is_in_the_tables_when_a_process_is_killed_anywhere(book: Book) -> None:
+def test_every_change_is_in_the_tables_when_a_process_is_killed_anywhere(fresh: FreshLedger) -> None:
     strayed: list[str] = []
     seen: set[histories.Tried] = set()
     kinds: set[str] = set()
     for scenario in SCENARIOS:
-        boundaries = len(Telling(book, scenario).tell().reached) if scenario.name == "request lost" else 0
+        boundaries = len(Telling(fresh, scenario).tell().reached) if scenario.name == "request lost" else 0
         for kills in ([], *([number] for number in range(0, boundaries, KILLED_EVERY))):
-            told = Telling(book, scenario, kills).tell()
-            with closing(book.look()) as eyes:
+            told = Telling(fresh, scenario, kills).tell()
+            with closing(fresh.look()) as eyes:
                 strayed += [f"{told}: {sentence}" for sentence in histories.strayed(eyes)]
                 seen |= set(histories.sequences(eyes))
                 kinds |= {what for what, *_ in histories.changes(eyes)}

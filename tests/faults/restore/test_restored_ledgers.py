@@ -16,7 +16,7 @@ from tests.faults.harness.mail_product import MailRig
 from tests.faults.harness.product import HandClock, Rig, let_outcome_settle
 from tests.faults.restore import histories
 from tests.faults.restore.company import PATIENCE, RestoredCompany
-from tests.faults.simulation.world import Book
+from tests.faults.simulation.world import FreshLedger
 from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox
 from workflows.execution.recovery import Recovered, Recoverer
@@ -32,18 +32,18 @@ SEEDS_WITHOUT = range(10)
 
 
 @pytest.fixture(scope="module")
-def book() -> Iterator[Book]:
-    with Book() as book:
-        histories.observe(book._template)
-        yield book
+def fresh() -> Iterator[FreshLedger]:
+    with FreshLedger() as fresh:
+        histories.observe(fresh._template)
+        yield fresh
 
 
 @pytest.mark.parametrize("seeds", SEEDS, ids=str)
-def test_no_seat_is_doubled_or_lost_when_a_restored_ledger_is_recovered(book: Book, seeds: range) -> None:
+def test_no_seat_is_doubled_or_lost_when_a_restored_ledger_is_recovered(fresh: FreshLedger, seeds: range) -> None:
     ended, strayed = [], []
     for seed in seeds:
-        ended.append(RestoredCompany(book, seed).tell())
-        with closing(book.look()) as eyes:
+        ended.append(RestoredCompany(fresh, seed).tell())
+        with closing(fresh.look()) as eyes:
             strayed += [f"seed {seed}: {sentence}" for sentence in histories.strayed(eyes)]
     assert [each for each in ended if each.problems] == []
     assert strayed == []
@@ -51,9 +51,9 @@ def test_no_seat_is_doubled_or_lost_when_a_restored_ledger_is_recovered(book: Bo
     assert {"pending", "running", "waiting", "succeeded"} <= {state for each in ended for state in each.states}
 
 
-def test_seats_are_doubled_when_nobody_recovers_the_ledger(book: Book) -> None:
+def test_seats_are_doubled_when_nobody_recovers_the_ledger(fresh: FreshLedger) -> None:
     """What the test above would find if it were so there."""
-    ended = [RestoredCompany(book, seed, recovers=False).tell() for seed in SEEDS_WITHOUT]
+    ended = [RestoredCompany(fresh, seed, recovers=False).tell() for seed in SEEDS_WITHOUT]
     assert any("2 comped orders" in problem for each in ended for problem in each.problems)
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tests.faults.simulation.simulator import Played, be_silent, play
-from tests.faults.simulation.world import Book
+from tests.faults.simulation.world import FreshLedger
 
 _CHUNK = 25
 _SHOWN = 10
@@ -31,9 +31,9 @@ console = Console()
 def play_seeds(first: int, count: int) -> list[Played]:
     """Play a row of seeds on one ledger, in this process."""
     be_silent()
-    with Book() as book:
-        book.observe()
-        return [play(book, seed) for seed in range(first, first + count)]
+    with FreshLedger() as fresh:
+        fresh.observe()
+        return [play(fresh, seed) for seed in range(first, first + count)]
 
 
 def play_all(first: int, seeds: int, jobs: int) -> Iterator[list[Played]]:
@@ -55,9 +55,9 @@ def _replay(seed: int) -> None:
     """Play one seed again with everything told, and stop with what was violated."""
     log: list[str] = []
     be_silent()
-    with Book() as book:
-        book.observe()
-        played = play(book, seed, log=log)
+    with FreshLedger() as fresh:
+        fresh.observe()
+        played = play(fresh, seed, log=log)
     for line in log:
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"seed {seed}: {'; '.join(played.violations) or 'ok'}", highlight=False, soft_wrap=True)

@@ -8,6 +8,8 @@ from random import Random
 
 from sqlalchemy import select
 
+from tests.faults.harness.deployment import LEASE_SECONDS
+from tests.faults.harness.offers import SOURCE
 from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.fault_profile import Weather
@@ -16,7 +18,7 @@ from tests.faults.simulation.network import SMOOTH, Fate
 from tests.faults.simulation.sales import Kind
 from tests.faults.simulation.schedule import Actor, Schedule
 from tests.faults.simulation.shop import Hook, Shop
-from tests.faults.simulation.world import LEASE_SECONDS, SOURCE, Process, Stage
+from tests.faults.simulation.world import Process, Stage
 from worker.errors import IllegalTransitionError
 from worker.ledger.tables.runs import runs
 from worker.sandbox import wire
@@ -185,7 +187,7 @@ class Company:
     def _act(self) -> None:
         """An operator does something to some run that is not done, as `cartbridge replay` or `runs cancel` would."""
         process = Process(self.stage)
-        with self.stage.book.engine.connect() as connection:
+        with self.stage.fresh.engine.connect() as connection:
             rows = connection.execute(
                 select(runs.c.id, runs.c.state, runs.c.order_id)
                 .where(runs.c.workflow == "enrolment")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
 from tests.faults.simulation.network import COMPED_ORDER, NEVER, Fate
 from tests.faults.simulation.troubles import Troubles
-from tests.faults.simulation.world import LEASE_SECONDS, SETTLE_SECONDS
 
 LONGEST_TRAVEL_SECONDS = 0.9 * SETTLE_SECONDS
 """An effect may land this late after its request has left, and no later: what the settle time is there for."""

@@ -1,18 +1,23 @@
-"""The judge: what must hold after every event and at the end, told from what the world saw and the ledger's bare rows.
+"""The judge: what must hold after every event and at the end, by what the world saw and by the ledger's bare rows.
 
-It shares nothing with the code it judges: the transitions, the seats and the keys are written down here once more.
+It shares nothing with the code it judges: the transitions, the seats and the keys are written down here once more. At
+the end every seat is judged as in all of the proof; what is added here is whether people are asked for honest reasons.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
+from tests.faults.harness.deployment import SETTLE_SECONDS
+from tests.faults.judging.ledger import ENDED, read_runs
+from tests.faults.judging.sold import Access, Seat
+from tests.faults.judging.verdict import SeatFacts, Wrong, match
 from tests.faults.simulation.actors import Company
 from tests.faults.simulation.network import Sending
-from tests.faults.simulation.sales import WITHDRAWN, Kind, Seat, Sold
-from tests.faults.simulation.world import SETTLE_SECONDS, SOURCE
+from tests.faults.simulation.sales import Kind, Sold
 
 ALLOWED = {
     ("pending", "running"), ("pending", "cancelled"), ("pending", "review"), ("pending", "succeeded"),
@@ -32,7 +37,7 @@ ALWAYS_HONEST = frozenset(
 SKEW_SECONDS = 5.0
 """More than two clocks may differ in any weather: what only that explains is no fault."""
 
-Effect = tuple[str, str]
+Effect = tuple[str, int]
 """`studiocart order 7001` and the price."""
 
 
@@ -89,14 +94,14 @@ class Judge:
         Raises a violation where nothing was ever paid for it.
         """
         sold = self.company.shop.sold.get(int(sending.source_order.rpartition(" ")[2]))
-        seats = [] if sold is None else [seat for seat in sold.seats if sending.price_id in seat.prices]
+        seats = [] if sold is None else [seat for seat in sold.seats if sending.price_id in seat.price_ids]
         if sold is None or not seats:
             self._violated(f"{sending.source_order}: price {sending.price_id} was given, and nobody bought that")
             return sending.source_order, sending.price_id
         if not sold.is_due or not sold.was_ever_paid:
             paid = "not due" if sold.was_ever_paid else "never paid"
             self._violated(f"{sending.source_order} ({sold.kind.value}): price {sending.price_id} was given, {paid}")
-        return sending.source_order, seats[0].prices[0]
+        return sending.source_order, seats[0].price_ids[0]
 
     def _follow_transitions(self) -> None:
         rows = self.eyes.execute(
@@ -127,8 +132,8 @@ class Judge:
                 self._violated(f"{order_id} is planned, and no order")
             elif sold.kind in {Kind.PLAIN, Kind.PRICED_FIELD} and not self._may_be_unmapped():
                 for seat in sold.seats:
-                    if keys_of(sold, seat)[0] not in keys:
-                        self._violated(f"{order_id} is planned, and {keys_of(sold, seat)[0]} has no run")
+                    if seat.key not in keys:
+                        self._violated(f"{order_id} is planned, and {seat.key} has no run")
         for run_id, state in self.eyes.execute(
             "SELECT id, state FROM runs WHERE (state IN ('review', 'failed') AND reason IS NULL) "
             "OR (state = 'waiting' AND next_attempt_at IS NULL)"
@@ -170,12 +175,11 @@ class Judge:
         sold = self.company.shop.sold.values()
         is_heard = all(heard.get(str(each.order_id)) == each.status for each in sold if each.is_listed)
         # What was first read half-written has the same status when it is whole: then its seats have runs.
-        is_whole = all(self._has_run(each, each.seats[0]) for each in sold if each.was_half_written)
+        is_whole = all(self._has_run(each.seats[0].key) for each in sold if each.was_half_written)
         return restless is None and is_heard and is_whole
 
-    def _has_run(self, sold: Sold, seat: Seat) -> bool:
-        found = self.eyes.execute("SELECT 1 FROM runs WHERE key = ?", (keys_of(sold, seat)[0],)).fetchone()
-        return found is not None
+    def _has_run(self, key: str) -> bool:
+        return self.eyes.execute("SELECT 1 FROM runs WHERE key = ?", (key,)).fetchone() is not None
 
     def judge_the_end(self) -> None:
         """At rest and reconciled: every paid seat is provisioned or somebody is asked, and every effect is known."""
@@ -188,12 +192,16 @@ class Judge:
         self._account_for_runs()
         for (system,) in self.eyes.execute("SELECT system FROM pauses"):
             self._violated(f"{system} is paused, and our credentials were never refused")
-        made: dict[Effect, int] = defaultdict(int)
-        for sending in self.company.stage.network.sendings:
-            made[self._seat_of(sending)] += 1
-        for sold in self.company.shop.sold.values():
-            for seat in sold.seats if sold.is_due and sold.was_ever_paid else ():
-                self._judge_seat(sold, seat, made[f"{SOURCE} order {sold.order_id}", seat.prices[0]])
+        expected = {seat: sold.access for sold in self.company.shop.sold.values() for seat in self._seats_of(sold)}
+        with self.company.stage.fresh.engine.connect() as connection:
+            found, _ = match(expected, self.company.stage.comped_orders, read_runs(connection))
+        for facts in found:
+            self._judge_seat(self.company.shop.sold[int(facts.seat.order_id)], facts)
+
+    def _seats_of(self, sold: Sold) -> Iterable[Seat]:
+        """The order's seats; of a line known by its name, whatever line it is taken for."""
+        by_name = self.company.weather.troubles.names_only
+        return (replace(seat, line_id=None) if by_name and len(seat.price_ids) > 1 else seat for seat in sold.seats)
 
     def _account_for_effects(self) -> None:
         known = {result_id for (result_id,) in self.eyes.execute("SELECT result_id FROM runs WHERE result_id NOT NULL")}
@@ -212,7 +220,7 @@ class Judge:
         found = "SELECT order_id, key FROM runs WHERE workflow = 'enrolment' AND state <> 'cancelled'"
         for order_id, key in self.eyes.execute(found).fetchall():
             sold = self.company.shop.sold.get(int(order_id))
-            lines: set[str] = set() if sold is None else {seat.product_id for seat in sold.seats}
+            lines: set[str | None] = set() if sold is None else {seat.line_id for seat in sold.seats}
             # A name does not say what sort of item it is of.
             by_name = self.company.weather.troubles.names_only and sold is not None
             _, _, line_id, seat_id, _ = key.split("/")
@@ -224,48 +232,33 @@ class Judge:
         found = self.eyes.execute("SELECT status FROM orders WHERE order_id = ?", (str(sold.order_id),)).fetchone()
         return sold.is_listed or (found is not None and found[0] == sold.status)
 
-    def _judge_seat(self, sold: Sold, seat: Seat, made: int) -> None:
-        rows = self._runs_of(sold, seat)
-        key, is_withdrawn = keys_of(sold, seat)[0], sold.status in WITHDRAWN
-        if not rows:
-            if made or not (is_withdrawn or sold.was_ever_withdrawn or not sold.is_listed):
-                self._violated(f"{key} was sold and has no run")
+    def _judge_seat(self, sold: Sold, facts: SeatFacts) -> None:
+        if facts.access is Access.NOT_DUE:
+            return  # what was given all the same is told by each effect
+        is_withdrawn, states = facts.access is Access.WITHDRAWN, {run.state for run in facts.enrolments}
+        if not facts.enrolments:
+            if facts.made or not (is_withdrawn or sold.was_ever_withdrawn or not sold.is_listed):
+                self._violated(f"{facts.seat} was sold and has no run")
             return
-        ids = [run_id for run_id, _, _ in rows]
-        states = {state for _, state, _ in rows}
-        questions = self.eyes.execute(
-            f"SELECT count(*) FROM runs WHERE state = 'review' AND parent_id IN ({', '.join('?' * len(ids))})",  # noqa: S608
-            ids,
-        ).fetchone()[0]
-        if "succeeded" in states and not made:
-            self._violated(f"{key} has succeeded and nothing was made")
-        elif is_withdrawn and made and not questions and self._was_heard(sold):
-            self._violated(f"{key} was made and is {sold.status}, and nobody is asked to take it back")
-        elif not is_withdrawn and states == {"cancelled"} and not self.company.operated.intersection(ids):
-            self._violated(f"{key} is paid and its run is cancelled ({rows[0][2]})")
-        elif not is_withdrawn and not states & {"succeeded", "review", "failed", "cancelled"}:
-            self._violated(f"{key} is paid and {states}")
+        operated = self.company.operated.intersection(run.id for run in facts.enrolments)
+        excused = {
+            Wrong.DOUBLED: True,  # told when it was made
+            Wrong.UNREVOKED: not self._was_heard(sold),
+            Wrong.LOST: bool(operated),
+        }
+        for wrong, sentence in facts.wrong():
+            if not excused.get(wrong, False):
+                self._violated(sentence)
+        if not is_withdrawn and states == {"cancelled"} and not operated:
+            self._violated(f"{facts.seat} is paid and its run is cancelled ({facts.enrolments[0].reason})")
+        elif not is_withdrawn and not states & ENDED:
+            self._violated(f"{facts.seat} is paid and {states}")
         elif not is_withdrawn and "succeeded" not in states:
-            self._judge_reasons(sold, key, {reason for _, state, reason in rows if state in {"review", "failed"}})
-        if states == {"cancelled"} and made and not questions:
-            self._violated(f"{key} is cancelled, was made, and nobody is asked")
+            self._judge_reasons(sold, facts)
+        if states == {"cancelled"} and facts.made and not facts.questions:
+            self._violated(f"{facts.seat} is cancelled, was made, and nobody is asked")
 
-    def _runs_of(self, sold: Sold, seat: Seat) -> list[tuple[str, str, str | None]]:
-        """The seat's runs at one of its prices, or what holds their place; of a line known by its name, any line's."""
-        is_by_name = len(seat.prices) > 1 and self.company.weather.troubles.names_only
-        found: list[tuple[str, str, str | None]] = []
-        words = ("unmapped", "unnamed", "held", "renewal")
-        for word in (*seat.prices, *words):
-            line = "%" if is_by_name else seat.product_id
-            pattern = f"{SOURCE}/{sold.order_id}/{line}/buyer/{word}"
-            found += self.eyes.execute(
-                "SELECT id, state, reason FROM runs WHERE key LIKE ? "
-                "AND (state <> 'cancelled' OR reason <> 'superseded')",
-                (pattern,),
-            ).fetchall()
-        return found
-
-    def _judge_reasons(self, sold: Sold, key: str, reasons: set[str | None]) -> None:
+    def _judge_reasons(self, sold: Sold, facts: SeatFacts) -> None:
         """Whether what a person is asked can be true."""
         troubles, honest = self.company.weather.troubles, set(ALWAYS_HONEST)
         if sold.was_ever_withdrawn:
@@ -276,13 +269,9 @@ class Judge:
             honest |= {"line_renamed"}
         if self.company.operated:
             honest.add("cancelled_by_operator")
+        reasons = {run.reason for run in facts.enrolments if run.state in {"review", "failed"}}
         for reason in sorted(str(each) for each in reasons - honest):
-            self._violated(f"{key} ({sold.kind.value}) is paid, and waits for a person because of {reason}")
-
-
-def keys_of(sold: Sold, seat: Seat) -> list[str]:
-    """The keys that a seat's run may have, as DESIGN's promise 2 spells them."""
-    return [f"{SOURCE}/{sold.order_id}/{seat.product_id}/buyer/{price_id}" for price_id in seat.prices]
+            self._violated(f"{facts.seat} ({sold.kind.value}) is paid, and waits for a person because of {reason}")
 
 
 def could_not_be_prevented(sending: Sending) -> bool:

@@ -60,7 +60,7 @@ class Sending:
 
     source_order: str
     """`studiocart order 7001`, as the comments say."""
-    price_id: str
+    price_id: int
     order_id: int
     checked_at_seconds: float
     sent_at_seconds: float
@@ -149,7 +149,7 @@ class Network:
                 self.sendings.append(
                     Sending(
                         source_order=order.comments.partition(" ")[2],
-                        price_id=str(order.price_id),
+                        price_id=order.price_id,
                         order_id=order.id,
                         checked_at_seconds=checked_at,
                         sent_at_seconds=sent_at,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from tests.faults.judging.sold import Access, Seat
+
 PAID = frozenset({"paid", "completed"})
 WITHDRAWN = frozenset({"canceled", "refunded", "failed"})
 
@@ -38,14 +40,6 @@ class Kind(Enum):
 NEVER_DUE = frozenset({Kind.ABANDONED, Kind.TRIAL, Kind.RENEWAL, Kind.OLD, Kind.IMPORTED})
 
 
-@dataclass(frozen=True)
-class Seat:
-    """One seat's one grant: one comped order at one of these prices is due. Several: an offer's choice by a name."""
-
-    product_id: str
-    prices: tuple[str, ...]
-
-
 @dataclass
 class Sold:
     """One order, as the shop knows it."""
@@ -68,3 +62,10 @@ class Sold:
     def is_due(self) -> bool:
         """Whether it gives access once it is paid."""
         return self.kind not in NEVER_DUE
+
+    @property
+    def access(self) -> Access:
+        """What its seats must have, as far as the shop has told."""
+        if not (self.is_due and self.was_ever_paid):
+            return Access.NOT_DUE
+        return Access.WITHDRAWN if self.status in WITHDRAWN else Access.DUE

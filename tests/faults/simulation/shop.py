@@ -13,23 +13,25 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from tests.faults.simulation.sales import PAID, WITHDRAWN, Kind, Seat, Sold
+from tests.faults.harness.offers import BUMP, BUMP_NAME, BUMP_PRICE_ID, BUNDLE, COURSE, SOURCE, SUBSCRIPTION
+from tests.faults.harness.sales import seats_of, studiocart_record
+from tests.faults.judging.sold import Seat
+from tests.faults.simulation.sales import PAID, WITHDRAWN, Kind, Sold
 from tests.faults.simulation.troubles import BLOCKED_NAME, Troubles
 from tests.faults.simulation.virtual_time import BEGINNING
-from tests.faults.simulation.world import GRANTS, OFFERS, Stage
+from tests.faults.simulation.world import SIMULATED_OFFERS, Stage
 from worker.sandbox.studiocart.records import DATE_TIME, item_of, named_item
 
 FIRST_ID, FIRST_OLD_ID = 7001, 6001
 START_AT = BEGINNING - timedelta(hours=1)
 """Of a shop with a past."""
-COURSE, BUMP, ACADEMY = "1107", "1140", "1150"
-BUMP_NAMES = ("Tips & Tricks", "Hints")
-BUMP_PRICES = ("701", "702")
+BUMP_NAMES = (BUMP_NAME, "Hints")
+BUMP_PRICE_IDS = (BUMP_PRICE_ID, 702)
 RENAMED_OFFER = f"""
 [[offer]]
 source = "studiocart"
 product_name = "{BUMP_NAMES[1]}"
-grants = [{{ price_id = {BUMP_PRICES[1]} }}]
+grants = [{{ price_id = {BUMP_PRICE_IDS[1]} }}]
 """
 _KINDS = {
     Kind.PLAIN: 40,
@@ -113,8 +115,8 @@ class Shop:
 
     def write_offers(self) -> None:
         """The offers file as it stands now."""
-        text = OFFERS + (RENAMED_OFFER if self._is_renamed else "")
-        self.stage.book.offers.write_text("[[offer\n" + text if self._is_broken else text)
+        text = SIMULATED_OFFERS + (RENAMED_OFFER if self._is_renamed else "")
+        self.stage.fresh.offers.write_text("[[offer\n" + text if self._is_broken else text)
 
     def _break_offers(self, *, is_broken: bool) -> None:
         self._is_broken = is_broken
@@ -214,23 +216,20 @@ class Shop:
         number = self.rng.randrange(self.learners)
         product_id = COURSE
         if kind is Kind.PLAIN and self.rng.random() < 0.3:
-            product_id = "1130"
+            product_id = BUNDLE
         elif kind in {Kind.SUBSCRIPTION, Kind.TRIAL, Kind.RENEWAL} or trial_days:
-            product_id = ACADEMY
-        seats = [Seat(product_id, (price,)) for price in GRANTS[product_id]]
+            product_id = SUBSCRIPTION
+        email = f"learner-{number}@example.test"
+        seats = seats_of(str(order_id), email, product_id)
         if kind is Kind.BUMP:
-            seats.append(Seat(BUMP, BUMP_PRICES))
-        sold = Sold(order_id, f"learner-{number}@example.test", product_id, status, kind, tuple(seats))
+            seats += (Seat(SOURCE, str(order_id), email, BUMP_PRICE_IDS, BUMP, "buyer"),)
+        sold = Sold(order_id, email, product_id, status, kind, seats)
         sold.was_ever_paid = status in PAID
         self.sold[order_id] = sold
         amount = 0 if trial_days else 500
         order = {
-            "customer_firstname": "Jane",
+            **studiocart_record(email, product_id=product_id, status=status),
             "customer_lastname": BLOCKED_NAME if self.troubles.firewall_status and number == 0 else "Doe",
-            "customer_email": sold.email,
-            "product_id": product_id,
-            "product_name": "Course",
-            "status": status,
             "order_amount": amount,
             "items": self._items(order_id, product_id, kind, amount, trial_days),
         }
@@ -290,13 +289,13 @@ class Shop:
             "id": order_id,
             "order_amount": 2500,
             "items": [
-                item_of(order_id, product_id=ACADEMY, product_name="Course", unit_price=2500),
+                item_of(order_id, product_id=SUBSCRIPTION, product_name="Course", unit_price=2500),
             ],
         }
         self.stage.world.studiocart.add_renewal(subscription_id, **renewal)
         self._renewals.add(order_id)
-        seats = tuple(Seat(ACADEMY, (price,)) for price in GRANTS[ACADEMY])
-        self.sold[order_id] = Sold(order_id, first.email, ACADEMY, "paid", kind, seats, was_ever_paid=True)
+        seats = seats_of(str(order_id), first.email, SUBSCRIPTION)
+        self.sold[order_id] = Sold(order_id, first.email, SUBSCRIPTION, "paid", kind, seats, was_ever_paid=True)
         self._change_subscription(subscription_id, "active")
         self.tell(order_id)
 

@@ -20,7 +20,7 @@ from tests.faults.simulation.judge import Judge
 from tests.faults.simulation.schedule import Schedule
 from tests.faults.simulation.shop import START_AT
 from tests.faults.simulation.virtual_time import BEGINNING
-from tests.faults.simulation.world import LONG_AGO, Book, Process, Stage
+from tests.faults.simulation.world import LONG_AGO, FreshLedger, Process, Stage
 
 LONGEST_SECONDS = 12 * 3600.0
 """Virtual, after the last fault: what has not come to rest by then never will."""
@@ -54,18 +54,18 @@ class Played:
         return not self.violations
 
 
-def play(book: Book, seed: int, *, log: list[str] | None = None) -> Played:
+def play(fresh: FreshLedger, seed: int, *, log: list[str] | None = None) -> Played:
     """Play one seed on an emptied ledger. `log` takes a line for each boundary that is reached, with who and when."""
-    if book.first_sweep is None:  # a seed's story is the same whether it is the first of its process or not
-        book.empty()
-        scout = Stage(book)
+    if fresh.first_sweep is None:  # a seed's story is the same whether it is the first of its process or not
+        fresh.empty()
+        scout = Stage(fresh)
         with scout.playing():
             scout.sweep_first()
-    book.empty()
+    fresh.empty()
     rng = Random(seed)
     weather = Weather.draw(rng)
     stage = Stage(
-        book,
+        fresh,
         seed=rng.getrandbits(32),
         CARTBRIDGE_RETRY__MAX_SECONDS=str(weather.troubles.longest_retry_seconds),
         CARTBRIDGE_RETRY__MAX_ATTEMPTS=str(weather.max_attempts),
@@ -84,7 +84,7 @@ def play(book: Book, seed: int, *, log: list[str] | None = None) -> Played:
         else:
             stage.sweep_first()
         stage.network.wait = schedule.wait
-        with closing(book.look()) as eyes:
+        with closing(fresh.look()) as eyes:
             judge = Judge(company, eyes)
             with boundaries.watching(_logging(company, log)):
                 company.open()

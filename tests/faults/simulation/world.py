@@ -16,11 +16,15 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Self, cast
 
 from celery import Celery
-from sqlalchemy import Engine, event, insert, select, text
+from sqlalchemy import Engine, insert, select, text
 
 from tasks import process as process_registry
 from tasks import runtime as runtime_module
 from tasks.runtime import Runtime
+from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS, skip_disk_waits
+from tests.faults.harness.offers import ALL_OFFERS, COURSE, FOLLOW_ON, SOURCE
+from tests.faults.harness.sales import studiocart_record
+from tests.faults.judging.sold import CompedOrder, comped_orders
 from tests.faults.simulation.messages import Broker, Message, SimulatedDispatcher
 from tests.faults.simulation.network import SMOOTH, Fate, Network
 from tests.faults.simulation.virtual_time import Timeline
@@ -36,46 +40,13 @@ from worker.settings.settings import Settings, load_settings
 from worker.web.webhooks.body import BodyKind
 from worker.web.webhooks.intake import Taken, WebhookIntake
 
-SETTLE_SECONDS = 45.0
-LEASE_SECONDS = 120.0
-SOURCE = "studiocart"
 DESTINATION = "learningcart"
 LONG_AGO = "2020-01-01"
 """The start of a shop without a past."""
-
-OFFERS = """
-[[offer]]
-source = "studiocart"
-product_id = "1107"
-grants = [{ price_id = 501, group_ids = [12] }]
-
-[[offer]]
-source = "studiocart"
-product_id = "1130"
-grants = [{ price_id = 601, group_ids = [21, 22] }, { price_id = 602 }]
-
-[[offer]]
-source = "studiocart"
-product_id = "1150"
-grants = [{ price_id = 801 }]
-renewals = "ignore"
-
-[[offer]]
-source = "studiocart"
-product_name = "Tips & Tricks"
-grants = [{ price_id = 701 }]
-
-[[follow_on]]
-course_id = 77
-catalog_id = 1234
-"""
-"""One course, a bundle of two, a subscription, a bump known by its name, and what follows on another course."""
-COURSE_ID, CATALOG_ID = 77, 1234
-GRANTS = {"1107": ("501",), "1130": ("601", "602"), "1150": ("801",)}
-"""What each product grants, told once more and not by the product's own reading of the offers."""
+SIMULATED_OFFERS = ALL_OFFERS + FOLLOW_ON
 
 
-class Book:
+class FreshLedger:
     """An empty ledger, again and again: one file or one database, whose compiled statements are kept."""
 
     def __init__(self, database_url: str | None = None) -> None:
@@ -84,7 +55,7 @@ class Book:
         self.url = database_url or f"sqlite:///{self._folder / 'ledger.db'}"
         self._ledger = Ledger(self.url)
         if self._ledger.is_sqlite:
-            event.listen(self._ledger.engine, "connect", _let_power_cuts_hurt)
+            skip_disk_waits(self._ledger.engine)
         self._ledger.migrate()
         if self._ledger.path is not None:
             # Nobody reads here by what the operator's page reads by, and writing it would cost a twentieth of the time.
@@ -94,10 +65,10 @@ class Book:
             self._ledger.close()
             shutil.copy(self._ledger.path, self._template)
             self._ledger = Ledger(self.url)
-            event.listen(self._ledger.engine, "connect", _let_power_cuts_hurt)
+            skip_disk_waits(self._ledger.engine)
         self.engine: Engine = self._ledger.engine
         self.offers = self._folder / "offers.toml"
-        self.offers.write_text(OFFERS)
+        self.offers.write_text(SIMULATED_OFFERS)
         self.first_sweep: dict[str, Any] | None = None
         """The cursor that the first sweep of an empty shop leaves."""
 
@@ -148,30 +119,25 @@ class Book:
         self.close()
 
 
-def _let_power_cuts_hurt(connection: Any, _record: Any) -> None:
-    """Waiting for the disk would be most of a simulation's time; no power is cut here."""
-    connection.execute("PRAGMA synchronous=OFF")
-
-
 class Stage:
     """One world with one ledger, on which processes come and go. Everything that is left to chance is left to `rng`."""
 
     def __init__(
         self,
-        book: Book,
+        fresh: FreshLedger,
         *,
         seed: int = 1,
         wait: Callable[[float], None] | None = None,
         fate_of: Callable[[str], Fate] = lambda operation: SMOOTH,
         **variables: str,
     ) -> None:
-        self.book = book
+        self.fresh = fresh
         self.rng = Random(seed)
         self.timeline = Timeline()
         self.world = World(SandboxConfig(seeded=False), clock=Clock(self.timeline.now))
         self.network = Network(self.world, self.timeline, wait=wait or self.timeline.advance, fate_of=fate_of)
         self.broker = Broker()
-        self.settings = _settings(self.world, book, variables)
+        self.settings = _settings(self.world, fresh, variables)
         self.app: Celery = _application(self.settings)
         self.processes = 0
         self.performing: Runtime | None = None
@@ -198,29 +164,24 @@ class Stage:
 
     def sweep_first(self) -> None:
         """Leave the first sweep of an empty shop behind: a shop's whole past is no part of these stories."""
-        if self.book.first_sweep is None:
+        if self.fresh.first_sweep is None:
             Process(self).perform(Message("cartbridge.poll", (SOURCE,)))
-            with self.book.engine.connect() as connection:
+            with self.fresh.engine.connect() as connection:
                 of_orders = select(cursors).where(cursors.c.source == "studiocart")
-                self.book.first_sweep = dict(connection.execute(of_orders).mappings().one())
+                self.fresh.first_sweep = dict(connection.execute(of_orders).mappings().one())
         else:
-            with self.book.engine.begin() as connection:
-                connection.execute(insert(cursors).values(**self.book.first_sweep))
+            with self.fresh.engine.begin() as connection:
+                connection.execute(insert(cursors).values(**self.fresh.first_sweep))
 
-    def sell(self, order_id: int, *, email: str, product_id: str = "1107", status: str = "paid") -> None:
+    def sell(self, order_id: int, *, email: str, product_id: str = COURSE, status: str = "paid") -> None:
         """Put an order of one seat into the shop, or change the one that has this id."""
-        order = {
-            "customer_firstname": "Jane",
-            "customer_lastname": "Doe",
-            "customer_email": email,
-            "product_id": product_id,
-            "product_name": "Course",
-            "status": status,
-            "order_amount": 500,
-            "currency": "INR",
-            "items": [{"product_name": "Course x 1", "quantity": 1}],
-        }
+        order = studiocart_record(email, product_id=product_id, status=status)
         self.world.studiocart.replace_order(order_id, order)
+
+    @property
+    def comped_orders(self) -> list[CompedOrder]:
+        """Every comped order that was made, oldest first."""
+        return comped_orders(effect.to_json() for effect in self.world.log.effects(DESTINATION, "addCompOrder"))
 
 
 class Process:
@@ -233,7 +194,7 @@ class Process:
         skew = timedelta(seconds=skew_seconds)
         self.clock: Callable[[], datetime] = lambda: stage.timeline.now() + skew
         self.runtime = Runtime(stage.settings, app=stage.app, clock=self.clock, rng=Random(stage.rng.random()))
-        stage.book.lend(self.runtime.ledger)
+        stage.fresh.lend(self.runtime.ledger)
         self.runtime.dispatcher = SimulatedDispatcher(
             stage.app, self.runtime.ledger, stage.broker, now=stage.timeline.seconds
         )
@@ -284,12 +245,12 @@ def _application(settings: Settings) -> Celery:
     return app
 
 
-def _settings(world: World, book: Book, variables: dict[str, str]) -> Settings:
+def _settings(world: World, fresh: FreshLedger, variables: dict[str, str]) -> Settings:
     config, host = world.config, "https://systems.example.test"
     return _read_settings(
         {
-            "CARTBRIDGE_DATABASE_URL": book.url,
-            "CARTBRIDGE_OFFERS_FILE": str(book.offers),
+            "CARTBRIDGE_DATABASE_URL": fresh.url,
+            "CARTBRIDGE_OFFERS_FILE": str(fresh.offers),
             "CARTBRIDGE_SETTLE_SECONDS": str(SETTLE_SECONDS),
             "CARTBRIDGE_LEASE_SECONDS": str(LEASE_SECONDS),
             "CARTBRIDGE_LEARNINGCART__BASE_URL": host + PREFIXES["learningcart"],

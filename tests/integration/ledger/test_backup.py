@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
-from tests.faults.harness.product import OFFERS, HandClock, Rig, let_lease_end
+from tests.faults.harness.offers import OFFERS
+from tests.faults.harness.product import HandClock, Rig, let_lease_end
 from tests.integration.servers import PostgresServer
 from worker.cli.app import app
 from worker.ledger.periodic.periodic_tasks import TaskName
@@ -131,7 +132,7 @@ class Operator:
 
     @property
     def effects(self) -> list[dict[str, Any]]:
-        """LearningCart's own book."""
+        """LearningCart's own orders."""
         return [dict(effect.facts) for effect in self._sandbox.effects_of("learningcart", "addCompOrder")]
 
 

@@ -195,10 +195,10 @@ def source(clock: Clock) -> FakeSource:
 
 @pytest.fixture
 def reader(ledger: Ledger, source: FakeSource, clock: Clock, tmp_path: Path) -> HintReader:
-    return a_hint_reader(ledger, source, a_book(tmp_path), clock)
+    return a_hint_reader(ledger, source, an_offers_reader(tmp_path), clock)
 
 
-def a_book(folder: Path) -> OffersFile:
+def an_offers_reader(folder: Path) -> OffersFile:
     path = folder / "offers.toml"
     path.write_text('[[offer]]\nsource = "studiocart"\nproduct_id = "1107"\ngrants = [{ price_id = 501 }]\n')
     return OffersFile(path)
@@ -214,7 +214,9 @@ def test_order_is_one_run_when_webhooks_a_poll_and_an_ingest_meet(
             order_rows.insert_delivery(
                 connection, source="studiocart", order_id="1109", via=via, actor=Actor.SOURCE, now=NOW
             )
-    poller = Poller(ledger, source, SourcePolicy(start_at=START), a_book(tmp_path), holder="poller", clock=clock)
+    poller = Poller(
+        ledger, source, SourcePolicy(start_at=START), an_offers_reader(tmp_path), holder="poller", clock=clock
+    )
 
     def arrive(number: int) -> object:
         return poller.poll() if number == 0 else reader.look("studiocart", "1109")
@@ -239,10 +241,12 @@ def test_one_poll_of_two_works_when_they_start_at_once(
         assert tried.wait(10)
 
     source.during_walk = wait_for_the_other
-    book = a_book(tmp_path)
+    offers_reader = an_offers_reader(tmp_path)
 
     def poll(number: int) -> Polled:
-        poller = Poller(ledger, source, SourcePolicy(start_at=START), book, holder=f"poller-{number}", clock=clock)
+        poller = Poller(
+            ledger, source, SourcePolicy(start_at=START), offers_reader, holder=f"poller-{number}", clock=clock
+        )
         try:
             return poller.poll()
         finally:
@@ -298,7 +302,9 @@ def test_page_is_recorded_while_a_hint_of_one_of_its_orders_is(
 ) -> None:
     """Both bring the same new learner: the page by another order first, the hint by the order they share."""
     ledger = postgres_ledger
-    poller = Poller(ledger, source, SourcePolicy(start_at=START), a_book(tmp_path), holder="poller", clock=clock)
+    poller = Poller(
+        ledger, source, SourcePolicy(start_at=START), an_offers_reader(tmp_path), holder="poller", clock=clock
+    )
     assert poller.poll().error is None
     source.put(an_order("3"), an_order("5"), an_order("4", learner=JOHN))
     with ThreadPoolExecutor(1) as pool:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks import runtime as runtime_module
-from tests.faults.harness.product import SETTLE_SECONDS, Rig
+from tests.faults.harness.deployment import SETTLE_SECONDS
+from tests.faults.harness.product import Rig
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox, SandboxConfig
 

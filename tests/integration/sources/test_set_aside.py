@@ -182,7 +182,7 @@ def test_a_hint_waits_and_then_asks_a_person_when_its_order_cannot_be_read(
         source.during_fetch = lambda _id: (_ for _ in ()).throw(InvalidOperation())
     else:
         monkeypatch.setattr("workflows.recording.order_recording.record_orders", fail_for("2", ValueError()))
-    reader = a_hint_reader(ledger, source, shop.book, clock)
+    reader = a_hint_reader(ledger, source, shop.offers_reader, clock)
     assert "Cartbridge itself failed" in (reader.look(source.name, "2").error or "")
     [row] = rows(ledger, deliveries)
     assert (row.state, row.reason, row.attempts, row.lease_until) == ("waiting", "record_unreadable", 1, None)
@@ -193,13 +193,13 @@ def test_a_hint_waits_and_then_asks_a_person_when_its_order_cannot_be_read(
 
 
 def test_a_backfill_takes_in_all_others_when_one_order_cannot_be_recorded(
-    ledger: Ledger, source: FakeSource, book: OffersFile, clock: Any, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.put(*numbered(1, 2, 3, created_at=NOW - timedelta(days=2)))
     source.unreadable = [BROKEN]
     monkeypatch.setattr("workflows.ingest.backfill.record_orders", fail_for("2", ValueError()))
     policy = hints.SourcePolicy(start_at=NOW - timedelta(days=5))
-    backfiller = Backfiller(ledger, source, policy, book, clock=clock)
+    backfiller = Backfiller(ledger, source, policy, offers_reader, clock=clock)
     window = Window(NOW - timedelta(days=3), NOW)
     done = backfiller.run(window, actor="operator:ann")
     assert (done.new, done.gives_access, done.set_aside) == (2, 2, ["2", "9"])
@@ -213,15 +213,15 @@ def test_a_reconciliation_says_what_it_could_not_check_when_a_record_cannot_be_r
 ) -> None:
     source.put(an_order("2"))
     source.unreadable = [BROKEN, NAMELESS]
-    book = SourceDiff(ledger, source, hints.SourcePolicy(), offers(ONE_OFFER), provisioned=set())
-    found = list(book.compare(since=NOW - timedelta(days=9), until=NOW + timedelta(hours=1)))
+    offers_reader = SourceDiff(ledger, source, hints.SourcePolicy(), offers(ONE_OFFER), provisioned=set())
+    found = list(offers_reader.compare(since=NOW - timedelta(days=9), until=NOW + timedelta(hours=1)))
     assert [(each.cause, each.order_id) for each in found] == [
         ("not_checked", "9"),
         ("not_checked", None),
         ("order_not_ingested", "2"),
     ]
     source.walk_since = lambda since: (_ for _ in ()).throw(InvalidOperation())  # type: ignore[method-assign]
-    found = list(book.compare(since=NOW - timedelta(days=9), until=NOW + timedelta(hours=1)))
+    found = list(offers_reader.compare(since=NOW - timedelta(days=9), until=NOW + timedelta(hours=1)))
     assert [each.cause for each in found] == ["not_checked"]
 
 

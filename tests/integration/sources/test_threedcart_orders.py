@@ -196,8 +196,8 @@ def test_an_order_is_found_when_its_last_update_is_older_than_itself(found_compa
 def test_further_seats_wait_for_a_name_when_several_are_bought(found_company: Company) -> None:
     rig = found_company(PAID_STATUSES="1")
     item = {"CatalogID": 1234, "ItemID": "FIRST-AID-101", "ItemQuantity": 3.0}
-    book = {"CatalogID": 5, "ItemID": "BOOK", "ItemQuantity": 1.0}
-    rig.sandbox.threedcart.add_order(a_sale(OrderID=7, OrderStatusID=1, OrderItemList=[item, book]))
+    offers_reader = {"CatalogID": 5, "ItemID": "BOOK", "ItemQuantity": 1.0}
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=7, OrderStatusID=1, OrderItemList=[item, offers_reader]))
     hook(rig)
     rig.finish()
     line = "threedcart/7/1234-FIRST-AID-101"

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tests.integration.in_process.conftest import ledger
-from tests.integration.in_process.workflows.conftest import book, clock, hints, shop, source
+from tests.integration.in_process.workflows.conftest import clock, hints, offers_reader, shop, source
 from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched
 from tests.unit.workflows.fakes.storefront import Clock
 from worker.ledger.session import Ledger
 from workflows.planning.offers_file import OffersFile
 
-__all__ = ["book", "clock", "hints", "ledger", "shop", "source"]
+__all__ = ["clock", "hints", "ledger", "offers_reader", "shop", "source"]
 
 
 @pytest.fixture
@@ -24,5 +24,5 @@ def offers_file(tmp_path: Any) -> Any:
 
 
 @pytest.fixture
-def watched(ledger: Ledger, book: OffersFile, clock: Clock) -> Watched:
-    return Watched(ledger, book, clock)
+def watched(ledger: Ledger, offers_reader: OffersFile, clock: Clock) -> Watched:
+    return Watched(ledger, offers_reader, clock)

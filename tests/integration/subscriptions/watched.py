@@ -78,8 +78,8 @@ class Site:
 class Watched:
     """A site that is polled."""
 
-    def __init__(self, ledger: Ledger, book: OffersFile, clock: Clock) -> None:
-        self.ledger, self.book, self.clock = ledger, book, clock
+    def __init__(self, ledger: Ledger, offers_reader: OffersFile, clock: Clock) -> None:
+        self.ledger, self.offers_reader, self.clock = ledger, offers_reader, clock
         self.site = Site(clock)
         self.policy = SourcePolicy(start_at=START)
         self.stopping = False
@@ -91,7 +91,7 @@ class Watched:
             self.ledger,
             self.site,
             self.policy,
-            self.book,
+            self.offers_reader,
             holder=holder,
             clock=self.clock,
             should_stop=lambda: self.stopping,

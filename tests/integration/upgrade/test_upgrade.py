@@ -54,13 +54,13 @@ class Company:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.clock = Clock(FILLED_AT + timedelta(days=1))
-        self.book = OffersFile(HERE / "offers.toml")
+        self.offers_reader = OffersFile(HERE / "offers.toml")
         self.shops = {name: RecordShop(name, self.clock) for name in SOURCES}
         self.hints = HintReader(
             ledger,
             self.shops,
             dict.fromkeys(SOURCES, POLICY),
-            self.book,
+            self.offers_reader,
             holder="hints",
             retry_base_seconds=1,
             retry_max_seconds=60,
@@ -72,7 +72,7 @@ class Company:
         """Poll every shop, then plan what is due; returns how many orders the polls took for changed."""
         changed = 0
         for name, shop in self.shops.items():
-            polled = Poller(self.ledger, shop, POLICY, self.book, holder="new", clock=self.clock).poll()
+            polled = Poller(self.ledger, shop, POLICY, self.offers_reader, holder="new", clock=self.clock).poll()
             assert (polled.error, polled.set_aside) == (None, [])
             changed += polled.changed
             with self.ledger.read() as connection:
@@ -97,7 +97,7 @@ class Company:
     def backfill(self) -> None:
         window = Window(START_AT, self.clock.now)
         for shop in self.shops.values():
-            backfiller = Backfiller(self.ledger, shop, POLICY, self.book, clock=self.clock)
+            backfiller = Backfiller(self.ledger, shop, POLICY, self.offers_reader, clock=self.clock)
             backfiller.preview(window)
             backfiller.run(window, actor="operator:ann")
         self.clock.advance(minutes=5)
@@ -105,8 +105,8 @@ class Company:
     def reconcile(self) -> list[Any]:
         found = []
         for shop in self.shops.values():
-            book = SourceDiff(self.ledger, shop, POLICY, self.book.current(), provisioned=set())
-            found += list(book.compare(since=START_AT, until=self.clock.now))
+            difference = SourceDiff(self.ledger, shop, POLICY, self.offers_reader.current(), provisioned=set())
+            found += list(difference.compare(since=START_AT, until=self.clock.now))
         return found
 
     def states(self) -> States:

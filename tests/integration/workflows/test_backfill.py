@@ -42,11 +42,11 @@ New = Callable[..., Backfiller]
 
 
 @pytest.fixture
-def new(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> New:
+def new(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> New:
     """A backfiller as a process of its own would have it."""
 
     def make() -> Backfiller:
-        return Backfiller(ledger, source, POLICY, book, clock=clock)
+        return Backfiller(ledger, source, POLICY, offers_reader, clock=clock)
 
     return make
 
@@ -112,36 +112,36 @@ def test_an_order_is_left_out_and_named_when_it_has_no_date(ledger: Ledger, sour
     assert [row.order_id for row in rows(ledger, orders)] == ["2"]
 
 
-def poll(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> None:
-    assert Poller(ledger, source, POLICY, book, holder="poll", clock=clock).poll().error is None
+def poll(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> None:
+    assert Poller(ledger, source, POLICY, offers_reader, holder="poll", clock=clock).poll().error is None
 
 
 def test_an_order_the_first_sweep_ignored_gives_access_when_it_is_in_the_window(
-    ledger: Ledger, source: FakeSource, book: OffersFile, new: New, clock: Clock
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, new: New, clock: Clock
 ) -> None:
     source.put(made(1), made(2, days_ago=20))
-    poll(ledger, source, book, clock)
+    poll(ledger, source, offers_reader, clock)
     assert states(ledger) == {}
     clock.advance(minutes=1)
     done = backfill(new)
     assert counts(done) == (1, 0, 1, 1, 0)
     assert states(ledger) == {"1/1107/buyer/501": ("pending", None)}
-    poll(ledger, source, book, clock)
+    poll(ledger, source, offers_reader, clock)
     assert counts(backfill(new)) == (1, 0, 0, 0, 0)
     assert states(ledger) == {"1/1107/buyer/501": ("pending", None)}
     assert [(row.order_id, row.before_start) for row in rows(ledger, orders)] == [("1", False), ("2", True)]
 
 
 def test_it_stays_new_when_it_is_cancelled_and_paid_again(
-    ledger: Ledger, source: FakeSource, book: OffersFile, new: New, clock: Clock
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, new: New, clock: Clock
 ) -> None:
     source.put(made(1))
-    poll(ledger, source, book, clock)
+    poll(ledger, source, offers_reader, clock)
     backfill(new)
     for payment in (Payment.CANCELLED, Payment.PAID):
         clock.advance(minutes=1)
         source.put(made(1, payment=payment))
-        poll(ledger, source, book, clock)
+        poll(ledger, source, offers_reader, clock)
     assert states(ledger) == {"1/1107/buyer/501": ("pending", None)}
 
 
@@ -188,7 +188,7 @@ def test_a_renewal_is_told_when_the_order_is_paid(ledger: Ledger, source: FakeSo
 
 
 def test_nothing_is_written_when_it_is_a_preview(
-    ledger: Ledger, source: FakeSource, book: OffersFile, new: New, clock: Clock
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, new: New, clock: Clock
 ) -> None:
     source.put(made(1), made(2, payment=Payment.WAITING), made(3, quantity=2), made(4, days_ago=30))
     before = contents(ledger)

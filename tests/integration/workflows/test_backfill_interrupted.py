@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tests.faults.harness.product import OFFERS, Rig
+from tests.faults.harness.offers import OFFERS
+from tests.faults.harness.product import Rig
 from tests.unit.workflows.fakes.storefront import Clock, FakeSource
 from worker.clients.studiocart.models import Order as StudiocartOrder
 from worker.ledger.session import Ledger
@@ -52,8 +53,8 @@ def test_a_month_is_taken_in_once_when_it_is_backfilled_twice(tmp_path: Path) ->
     window = Window(clock.now - timedelta(days=31), clock.now)
 
     def backfill() -> Backfilled:
-        policy, book = SourcePolicy(start_at=clock.now), OffersFile(tmp_path / "offers.toml")
-        return Backfiller(ledger, source, policy, book, clock=clock).run(window, actor="operator:ann")
+        policy, offers_reader = SourcePolicy(start_at=clock.now), OffersFile(tmp_path / "offers.toml")
+        return Backfiller(ledger, source, policy, offers_reader, clock=clock).run(window, actor="operator:ann")
 
     first = backfill()
     assert (first.orders, first.new, first.changed) == (MONTH, MONTH, 0)

@@ -306,7 +306,7 @@ def test_order_is_one_run_and_three_deliveries_when_it_comes_by_webhook_poll_and
     ledger: Ledger, shop: Shop
 ) -> None:
     shop.source.put(*numbered(1109))
-    reader = a_hint_reader(ledger, shop.source, shop.book, shop.clock)
+    reader = a_hint_reader(ledger, shop.source, shop.offers_reader, shop.clock)
     for via in (Via.WEBHOOK, Via.MANUAL):
         with ledger.write() as connection:
             order_rows.insert_delivery(

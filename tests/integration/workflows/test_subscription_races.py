@@ -50,18 +50,18 @@ def test_purchase_is_granted_once_and_asked_about_once_when_all_arrive_at_the_sa
 ) -> None:
     clock = Clock()
     (tmp_path / "offers.toml").write_text(IGNORING_TEXT)
-    book = OffersFile(tmp_path / "offers.toml")
+    offers_reader = OffersFile(tmp_path / "offers.toml")
     shop, site = Shop(clock, page_size=2), Site(clock)
     shop.put(*(an_order(str(number)) for number in PAYMENTS))
 
     def poll_orders(holder: str) -> None:
-        assert Poller(ledger, shop, POLICY, book, holder=holder, clock=clock).poll().error is None
+        assert Poller(ledger, shop, POLICY, offers_reader, holder=holder, clock=clock).poll().error is None
 
     def poll_subscriptions(holder: str) -> None:
-        assert SubscriptionPoller(ledger, site, POLICY, book, holder=holder, clock=clock).poll().error is None
+        assert SubscriptionPoller(ledger, site, POLICY, offers_reader, holder=holder, clock=clock).poll().error is None
 
     def look(order_id: int) -> None:
-        a_hint_reader(ledger, shop, book, clock, holder=f"reader {order_id}").look("studiocart", str(order_id))
+        a_hint_reader(ledger, shop, offers_reader, clock, holder=f"reader {order_id}").look("studiocart", str(order_id))
 
     def all_at_once(number: int) -> None:
         with ledger.write() as connection:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from tests.faults.harness.follow_on_product import EMAIL, ITEM, FollowOnRig
+from tests.faults.harness.follow_on_product import EMAIL, FollowOnRig
+from tests.faults.harness.offers import CATALOG_ID
 from worker.ledger.tables.runs import events, orders
 from worker.sandbox import Fault, Sandbox
 
@@ -190,7 +191,7 @@ def test_cart_is_checked_out_when_its_learner_has_ordered_the_item_since(rig: Fo
     (key,) = store.carts
     if not is_kept:
         made = store.check_out(key)
-        assert [item["CatalogID"] for item in made["OrderItemList"]] == [ITEM]
+        assert [item["CatalogID"] for item in made["OrderItemList"]] == [CATALOG_ID]
         assert made["BillingEmail"] == EMAIL
     values = {
         "source": "threedcart",
@@ -202,7 +203,7 @@ def test_cart_is_checked_out_when_its_learner_has_ordered_the_item_since(rig: Fo
         "buyer_email_key": EMAIL,
         "buyer_name": "",
         "renewal": False,
-        "document": {"lines": [{"product": {"product_id": str(ITEM)}}]},
+        "document": {"lines": [{"product": {"product_id": str(CATALOG_ID)}}]},
         "content_hash": "",
         "offers_digest": "",
         "version": 1,

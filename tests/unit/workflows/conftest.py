@@ -8,5 +8,5 @@ from tests.unit.workflows.fakes.frontcore_orders import Operator
 
 
 @pytest.fixture
-def desk() -> Operator:
+def operator() -> Operator:
     return Operator()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tasks.follow_on import completions_poller
-from tests.faults.harness.follow_on_product import COURSE, EMAIL, ITEM, FollowOnRig
+from tests.faults.harness.follow_on_product import EMAIL, FollowOnRig
+from tests.faults.harness.offers import CATALOG_ID, COMPLETED_COURSE_ID
 from tests.integration.cli.conftest import Run
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
@@ -59,7 +60,7 @@ def test_operator_starts_a_cart_by_hand_when_the_course_was_completed_before_the
     url = cart["CheckoutURL"]
     found = json.loads(run("completions", "show", completion_id, "--json").stdout)
     (follow_on,) = found["follow_ons"]
-    assert (follow_on["run_id"], follow_on["state"], follow_on["catalog_id"]) == (run_id, "succeeded", str(ITEM))
+    assert (follow_on["run_id"], follow_on["state"], follow_on["catalog_id"]) == (run_id, "succeeded", str(CATALOG_ID))
     (made,) = follow_on["carts"]
     assert (made["cart_id"], made["state"], made["checkout_url"]) == (key, "made", url)
     assert key in shown(run, "completions", "show", completion_id)
@@ -74,7 +75,7 @@ def test_operator_starts_a_cart_by_hand_when_the_course_was_completed_before_the
     assert "LearningCart order" not in run("runs", "show", run_id).stdout
     for subject in (EMAIL, run_id):
         story = json.loads(run("why", subject, "--json").stdout)
-        assert story["answer"].startswith(f"Cart with item {ITEM} after"), subject
+        assert story["answer"].startswith(f"Cart with item {CATALOG_ID} after"), subject
         assert (story["tone"], story["action"]) == ("good", None)
         assert {line["run_id"] for line in story["timeline"]} == {run_id}
         assert "learningcart/None" not in str(story)
@@ -102,9 +103,9 @@ def test_story_says_what_the_cart_waits_for_when_it_is_not_ready(run: Run, rig: 
 
 
 def test_nothing_is_started_when_nothing_may_follow(run: Run, rig: FollowOnRig) -> None:
-    rig.complete(course_id=COURSE + 1)
+    rig.complete(course_id=COMPLETED_COURSE_ID + 1)
     rig.poll()
-    (listed,) = json.loads(run("completions", "list", "--course", str(COURSE + 1), "--json").stdout)
+    (listed,) = json.loads(run("completions", "list", "--course", str(COMPLETED_COURSE_ID + 1), "--json").stdout)
     other = listed["id"]
     result = run("completions", "follow", "0000", other, "--json")
     assert result.exit_code == 1
@@ -114,9 +115,9 @@ def test_nothing_is_started_when_nothing_may_follow(run: Run, rig: FollowOnRig) 
     assert "no [[follow_on]] rule is for this course" in " ".join(result.stderr.split())
     assert run("completions", "show", "01").exit_code == 1
     assert "more than one completion" in " ".join(run("completions", "show", other[:4]).stderr.split())
-    rig.sandbox.learningcart.add_completion(rig.sandbox.learningcart.customers[0].id, COURSE + 2)
+    rig.sandbox.learningcart.add_completion(rig.sandbox.learningcart.customers[0].id, COMPLETED_COURSE_ID + 2)
     rig.poll()
-    (begun,) = json.loads(run("completions", "list", "--course", str(COURSE + 2), "--json").stdout)
+    (begun,) = json.loads(run("completions", "list", "--course", str(COMPLETED_COURSE_ID + 2), "--json").stdout)
     assert "the course is not completed" in " ".join(run("completions", "follow", begun["id"]).stderr.split())
     assert rig.follow_ons == []
 

@@ -36,22 +36,22 @@ def offers_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def book(offers_file: Path) -> OffersFile:
+def offers_reader(offers_file: Path) -> OffersFile:
     return OffersFile(offers_file)
 
 
 @pytest.fixture
-def hints(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> HintReader:
-    return a_hint_reader(ledger, source, book, clock)
+def hints(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> HintReader:
+    return a_hint_reader(ledger, source, offers_reader, clock)
 
 
 @pytest.fixture
-def shop(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> Shop:
-    return Shop(ledger, source, book, clock)
+def shop(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> Shop:
+    return Shop(ledger, source, offers_reader, clock)
 
 
 @pytest.fixture
-def desk() -> Operator:
+def operator() -> Operator:
     return Operator()
 
 
@@ -62,13 +62,13 @@ def cart() -> FakeCart:
 
 @pytest.fixture
 def new_reconciler(
-    ledger: Ledger, source: FakeSource, book: OffersFile, hints: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, hints: HintReader, clock: Clock
 ) -> NewReconciler:
     """Makes reconcilers of the one shop; `learningcart` is to be given."""
 
     def make(**options: Any) -> Reconciler:
         policies = {"studiocart": SourcePolicy(start_at=SINCE)}
-        return Reconciler(ledger, {"studiocart": source}, policies, book, hints=hints, clock=clock, **options)
+        return Reconciler(ledger, {"studiocart": source}, policies, offers_reader, hints=hints, clock=clock, **options)
 
     return make
 

@@ -94,9 +94,9 @@ def test_event_is_taken_when_the_rest_of_the_answer_is_lost() -> None:
 
 
 def test_address_and_secret_are_known_as_secrets_when_a_client_is_made() -> None:
-    book = SecretRegistry()
-    EventsClient(Access(), secrets=book)
-    assert book.redact(f"{URL} {SECRET} in/planted-path") == "*** *** in/planted-path"
+    registry = SecretRegistry()
+    EventsClient(Access(), secrets=registry)
+    assert registry.redact(f"{URL} {SECRET} in/planted-path") == "*** *** in/planted-path"
 
 
 @pytest.mark.parametrize("secret", ["", "planted-short", "whsec_cGxhbnRlZA==", "whsec_ö" * 20])

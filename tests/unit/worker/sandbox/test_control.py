@@ -29,77 +29,79 @@ class Operator:
 
 
 @pytest.fixture
-def desk() -> Operator:
+def operator() -> Operator:
     return Operator()
 
 
-def test_everything_is_told_when_asked_for_the_state(desk: Operator) -> None:
-    desk.world.log.count_request("studiocart", "list_orders")
-    state = desk.value("GET", "/state")
+def test_everything_is_told_when_asked_for_the_state(operator: Operator) -> None:
+    operator.world.log.count_request("studiocart", "list_orders")
+    state = operator.value("GET", "/state")
     assert state["requests"] == {"studiocart": {"list_orders": 1}}
     assert state["systems"]["studiocart"]["orders"][0]["id"] == 1109
     assert state["effects"] == 0
 
 
-def test_effects_after_a_number_come_back_when_asked_for(desk: Operator) -> None:
+def test_effects_after_a_number_come_back_when_asked_for(operator: Operator) -> None:
     for number in range(3):
-        desk.world.log.record("learningcart", "addCompOrder", order_id=number)
-    assert [effect["number"] for effect in desk.value("GET", "/effects")] == [1, 2, 3]
-    assert [effect["order_id"] for effect in desk.value("GET", "/effects", query="after=2")] == [2]
+        operator.world.log.record("learningcart", "addCompOrder", order_id=number)
+    assert [effect["number"] for effect in operator.value("GET", "/effects")] == [1, 2, 3]
+    assert [effect["order_id"] for effect in operator.value("GET", "/effects", query="after=2")] == [2]
 
 
-def test_faults_are_put_in_and_out_of_force_when_asked(desk: Operator) -> None:
-    desk.value("POST", "/faults", {"kind": "cut", "operation": "addCompOrder"})
-    assert len(desk.value("POST", "/faults", [{"kind": "hang"}, {"kind": "html"}])) == 3
-    assert [fault["kind"] for fault in desk.value("GET", "/faults")] == ["cut", "hang", "html"]
-    assert desk.value("DELETE", "/faults") == []
+def test_faults_are_put_in_and_out_of_force_when_asked(operator: Operator) -> None:
+    operator.value("POST", "/faults", {"kind": "cut", "operation": "addCompOrder"})
+    assert len(operator.value("POST", "/faults", [{"kind": "hang"}, {"kind": "html"}])) == 3
+    assert [fault["kind"] for fault in operator.value("GET", "/faults")] == ["cut", "hang", "html"]
+    assert operator.value("DELETE", "/faults") == []
 
 
-def test_no_fault_is_put_in_force_when_one_of_a_list_is_wrong(desk: Operator) -> None:
-    answer = desk.send("POST", "/faults", [{"kind": "cut"}, {"kind": "explode"}])
+def test_no_fault_is_put_in_force_when_one_of_a_list_is_wrong(operator: Operator) -> None:
+    answer = operator.send("POST", "/faults", [{"kind": "cut"}, {"kind": "explode"}])
     assert answer.status == 400
-    assert desk.value("GET", "/faults") == []
+    assert operator.value("GET", "/faults") == []
 
 
-def test_time_moves_when_shifted_and_comes_back_when_reset(desk: Operator) -> None:
-    desk.value("POST", "/time", {"shift_seconds": 90})
-    assert desk.world.clock.shift_seconds == 90
-    desk.value("POST", "/reset")
-    assert desk.world.clock.shift_seconds == 0
+def test_time_moves_when_shifted_and_comes_back_when_reset(operator: Operator) -> None:
+    operator.value("POST", "/time", {"shift_seconds": 90})
+    assert operator.world.clock.shift_seconds == 90
+    operator.value("POST", "/reset")
+    assert operator.world.clock.shift_seconds == 0
 
 
-def test_settings_change_when_patched(desk: Operator) -> None:
-    desk.value("PATCH", "/config", {"learningcart": {"echo_comments": False, "groups": [12]}})
-    assert desk.world.config.learningcart.echo_comments is False
-    assert desk.world.learningcart.config.groups == frozenset({12})
+def test_settings_change_when_patched(operator: Operator) -> None:
+    operator.value("PATCH", "/config", {"learningcart": {"echo_comments": False, "groups": [12]}})
+    assert operator.world.config.learningcart.echo_comments is False
+    assert operator.world.learningcart.config.groups == frozenset({12})
 
 
 @pytest.mark.parametrize("body", [{"learningcart": {"colour": 1}}, {"paypal": {}}, {"learningcart": 1}])
-def test_settings_stay_when_the_patch_is_wrong(desk: Operator, body: object) -> None:
-    assert desk.send("PATCH", "/config", body).status == 400
+def test_settings_stay_when_the_patch_is_wrong(operator: Operator, body: object) -> None:
+    assert operator.send("PATCH", "/config", body).status == 400
 
 
-def test_orders_are_added_changed_and_removed_when_asked(desk: Operator) -> None:
-    assert desk.value("POST", "/studiocart/orders", {"status": "pending-payment"})["id"] == 1131
-    assert [order["id"] for order in desk.value("POST", "/frontcore/orders", [{}, {}])] == [27245, 27246]
-    assert desk.value("POST", "/threedcart/orders", {})["OrderID"] == 1
+def test_orders_are_added_changed_and_removed_when_asked(operator: Operator) -> None:
+    assert operator.value("POST", "/studiocart/orders", {"status": "pending-payment"})["id"] == 1131
+    assert [order["id"] for order in operator.value("POST", "/frontcore/orders", [{}, {}])] == [27245, 27246]
+    assert operator.value("POST", "/threedcart/orders", {})["OrderID"] == 1
     changes = {"status": "paid", "modified_at": "2026-03-01T12:00:00+00:00"}
-    assert desk.value("PATCH", "/studiocart/orders/1131", changes)["status"] == "paid"
-    assert desk.world.studiocart.modified_at(1131).isoformat() == "2026-03-01T12:00:00+00:00"
-    assert desk.value("PATCH", "/frontcore/orders/27245", {"is_paid": False})["is_paid"] is False
-    assert desk.value("PUT", "/studiocart/orders/7", {"status": "failed"})["id"] == 7
-    assert desk.value("DELETE", "/studiocart/orders/7") == {"deleted": 7}
+    assert operator.value("PATCH", "/studiocart/orders/1131", changes)["status"] == "paid"
+    assert operator.world.studiocart.modified_at(1131).isoformat() == "2026-03-01T12:00:00+00:00"
+    assert operator.value("PATCH", "/frontcore/orders/27245", {"is_paid": False})["is_paid"] is False
+    assert operator.value("PUT", "/studiocart/orders/7", {"status": "failed"})["id"] == 7
+    assert operator.value("DELETE", "/studiocart/orders/7") == {"deleted": 7}
 
 
-def test_learningcart_is_changed_by_hand_when_asked(desk: Operator) -> None:
-    customer_id = desk.value("POST", "/learningcart/customers", {"Email": "jane@example.test", "FirstName": "J"})["id"]
+def test_learningcart_is_changed_by_hand_when_asked(operator: Operator) -> None:
+    customer_id = operator.value("POST", "/learningcart/customers", {"Email": "jane@example.test", "FirstName": "J"})[
+        "id"
+    ]
     order = {"customer_id": customer_id, "price_id": 501, "comments": "by hand"}
-    assert desk.value("POST", "/learningcart/orders", order) == {"id": 90001}
+    assert operator.value("POST", "/learningcart/orders", order) == {"id": 90001}
     completion = {"customer_id": customer_id, "course_id": 77, "completed_at": "2026-03-01T12:00:00Z"}
-    assert desk.value("POST", "/learningcart/completions", completion) == {"course_id": 77}
-    assert desk.world.learningcart.describe()["completions"] == 1
-    assert desk.value("DELETE", "/learningcart/tokens") == {"revoked": True}
-    assert desk.world.log.effects() == []
+    assert operator.value("POST", "/learningcart/completions", completion) == {"course_id": 77}
+    assert operator.world.learningcart.describe()["completions"] == 1
+    assert operator.value("DELETE", "/learningcart/tokens") == {"revoked": True}
+    assert operator.world.log.effects() == []
 
 
 @pytest.mark.parametrize(
@@ -125,18 +127,18 @@ def test_learningcart_is_changed_by_hand_when_asked(desk: Operator) -> None:
     ],
 )
 def test_a_request_is_refused_when_it_means_nothing(
-    desk: Operator, method: str, path: str, body: object, status: int
+    operator: Operator, method: str, path: str, body: object, status: int
 ) -> None:
-    answer = desk.send(method, path, body)
+    answer = operator.send(method, path, body)
     assert answer.status == status
     assert "error" in json.loads(answer.body)
 
 
-def test_an_order_of_learningcart_is_gone_for_good_when_deleted(desk: Operator) -> None:
-    customer = desk.value("POST", "/learningcart/customers", {"Email": "jane@example.test"})
+def test_an_order_of_learningcart_is_gone_for_good_when_deleted(operator: Operator) -> None:
+    customer = operator.value("POST", "/learningcart/customers", {"Email": "jane@example.test"})
     order = {"customer_id": customer["id"], "price_id": 501}
-    first, second = (desk.value("POST", "/learningcart/orders", order)["id"] for _ in range(2))
-    assert desk.value("DELETE", f"/learningcart/orders/{second}") == {"deleted": second}
-    assert desk.send("DELETE", f"/learningcart/orders/{second}").status == 404
-    assert desk.value("POST", "/learningcart/orders", order)["id"] == second + 1
-    assert desk.send("PUT", f"/learningcart/orders/{first}").status == 404
+    first, second = (operator.value("POST", "/learningcart/orders", order)["id"] for _ in range(2))
+    assert operator.value("DELETE", f"/learningcart/orders/{second}") == {"deleted": second}
+    assert operator.send("DELETE", f"/learningcart/orders/{second}").status == 404
+    assert operator.value("POST", "/learningcart/orders", order)["id"] == second + 1
+    assert operator.send("PUT", f"/learningcart/orders/{first}").status == 404

@@ -73,35 +73,35 @@ def test_an_unknown_secret_is_masked_when_its_name_gives_it_away(text: str, show
 
 
 def test_a_value_is_not_registered_when_it_is_too_short() -> None:
-    book = SecretRegistry(["abc", ""])
-    assert book.values() == ()
-    assert book.redact("abc") == "abc"
+    registry = SecretRegistry(["abc", ""])
+    assert registry.values() == ()
+    assert registry.redact("abc") == "abc"
     assert redact("abc", ["abc"]) == "abc"
 
 
 def test_a_book_shows_no_secret_when_printed() -> None:
-    book = SecretRegistry(["hunter2000"])
-    assert "hunter" not in repr(book)
-    assert book.redact("it is hunter2000") == "it is ***"
+    registry = SecretRegistry(["hunter2000"])
+    assert "hunter" not in repr(registry)
+    assert registry.redact("it is hunter2000") == "it is ***"
 
 
 def test_values_come_longest_first_when_asked_for() -> None:
-    book = SecretRegistry(["abcd"])
-    book.add("abcdef")
-    book.add("abcd")
-    book.add("abcdefgh", rotating=True)
-    assert book.values() == ("abcdefgh", "abcdef", "abcd")
+    registry = SecretRegistry(["abcd"])
+    registry.add("abcdef")
+    registry.add("abcd")
+    registry.add("abcdefgh", rotating=True)
+    assert registry.values() == ("abcdefgh", "abcdef", "abcd")
 
 
 def test_only_the_latest_tokens_are_kept_when_many_rotate() -> None:
-    book = SecretRegistry(["password"], rotating_limit=2)
+    registry = SecretRegistry(["password"], rotating_limit=2)
     for number in range(4):
-        book.add(f"token-{number}", rotating=True)
-    book.add("token-2", rotating=True)
-    book.add("token-9", rotating=True)
-    book.add("password", rotating=True)
-    assert set(book.values()) == {"password", "token-2", "token-9"}
-    assert book.redact("token-1 token-2") == "token-1 ***"
+        registry.add(f"token-{number}", rotating=True)
+    registry.add("token-2", rotating=True)
+    registry.add("token-9", rotating=True)
+    registry.add("password", rotating=True)
+    assert set(registry.values()) == {"password", "token-2", "token-9"}
+    assert registry.redact("token-1 token-2") == "token-1 ***"
 
 
 def test_half_a_surrogate_pair_is_masked_when_it_is_in_a_secret() -> None:

@@ -8,13 +8,14 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
-from tests.unit.workflows.fakes.storefront import Clock, an_order, record, run_of
+from tests.unit.workflows.fakes.storefront import Clock, an_order, record, rows, run_of
 from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.learningcart.models import Customer, CustomerFields, Order
 from worker.errors import ApiError, NotFoundError
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
+from worker.ledger.tables.runs import attempts
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.recorder import Recorder
 from workflows.execution.retry_policy import Patience
@@ -170,6 +171,22 @@ def ask_and_settle(executor: Executor, run_id: str, clock: Clock) -> None:
     clock.advance(seconds=PATIENCE.base_seconds)
     work(executor, run_id)
     clock.advance(seconds=PATIENCE.settle_seconds)
+
+
+def settle(clock: Clock) -> None:
+    """Let the settle time go by."""
+    clock.advance(seconds=PATIENCE.settle_seconds)
+
+
+def state(ledger: Ledger) -> tuple[str, str | None]:
+    """The run's state and reason."""
+    run = run_of(ledger, KEY)
+    return run.state, run.reason
+
+
+def outcomes(ledger: Ledger, step: str = "add_comped_order") -> list[tuple[str, str | None]]:
+    """A step's attempts as `(kind, outcome)`, in order."""
+    return [(row.kind, row.outcome) for row in rows(ledger, attempts, attempts.c.step == step)]
 
 
 def step_of(held: HeldRun, name: str = "add_comped_order") -> HeldStep:

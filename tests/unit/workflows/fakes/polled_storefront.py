@@ -25,10 +25,10 @@ from workflows.planning.offers_file import OffersFile
 class Shop:
     """A source, and pollers of it."""
 
-    def __init__(self, ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> None:
         self.ledger = ledger
         self.source = source
-        self.book = book
+        self.offers_reader = offers_reader
         self.clock = clock
         self.policy = SourcePolicy(start_at=START, baseline_days=90)
         self.stopping = False
@@ -38,7 +38,7 @@ class Shop:
             self.ledger,
             self.source,
             self.policy,
-            self.book,
+            self.offers_reader,
             holder=holder,
             clock=self.clock,
             should_stop=lambda: self.stopping,

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, select
 
 from worker.errors import ApiError, NotFoundError, WebhookRejectedError
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, RunState, check_transition
-from worker.ledger.tables.runs import attempts, runs
+from worker.ledger.states import Actor, RunState, Via, check_transition
+from worker.ledger.tables.runs import attempts, deliveries, runs
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat
 from worker.sources.source import Page, Unreadable, Until, Walk
 from workflows.ingest.deliveries import HintReader, SourcePolicy
@@ -199,7 +200,7 @@ class FakeSource:
 def a_hint_reader(
     ledger: Ledger,
     source: FakeSource,
-    book: OffersFile,
+    offers_reader: OffersFile,
     clock: Clock,
     *,
     policy: SourcePolicy = SourcePolicy(start_at=START),  # noqa: B008  (frozen)
@@ -209,7 +210,7 @@ def a_hint_reader(
         ledger,
         {source.name: source},
         {source.name: policy, "frontcore": SourcePolicy()},
-        book,
+        offers_reader,
         holder=holder,
         retry_base_seconds=2,
         retry_max_seconds=3600,
@@ -238,6 +239,18 @@ def rows(ledger: Ledger, table: Table, *conditions: Any) -> list[Row[Any]]:
     """A table's rows, in the order of its primary key."""
     with ledger.read() as connection:
         return list(connection.execute(select(table).where(*conditions).order_by(*table.primary_key.columns)))
+
+
+def arrive(ledger: Ledger, clock: Clock, via: Via = Via.WEBHOOK, **values: Any) -> str:
+    """Record a delivery of the order; its id."""
+    given = {"source": "studiocart", "order_id": "1109", "actor": Actor.SOURCE} | values
+    with ledger.write() as connection:
+        return order_rows.insert_delivery(connection, via=via, now=clock.now, **given)
+
+
+def delivery(ledger: Ledger, delivery_id: str) -> Row[Any]:
+    (row,) = rows(ledger, deliveries, deliveries.c.id == delivery_id)
+    return row
 
 
 def run_of(ledger: Ledger, key: str) -> Row[Any]:

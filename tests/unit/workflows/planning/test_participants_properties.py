@@ -64,15 +64,15 @@ def enrolled(runs: list[KnownRun], user_id: int) -> list[str]:
 def test_nobody_is_enrolled_twice_when_places_come_go_and_are_renamed(
     history: list[tuple[Order, list[RunState]]],
 ) -> None:
-    desk = Operator()
+    operator = Operator()
     for order, fates in history:
-        desk.look(order)
-        for number, run in enumerate(desk.runs):
+        operator.look(order)
+        for number, run in enumerate(operator.runs):
             if run.grant is not None and run.workflow == "enrolment" and run.state is RunState.PENDING:
-                desk.set(run.key.removeprefix("frontcore/1/"), state=fates[number % 3], fence=1)
+                operator.set(run.key.removeprefix("frontcore/1/"), state=fates[number % 3], fence=1)
         for user_id in (1, 2, 3):
-            assert len(enrolled(desk.runs, user_id)) <= 1, "two comped orders for one person's place"
+            assert len(enrolled(operator.runs, user_id)) <= 1, "two comped orders for one person's place"
         places = {seat.id.rpartition("user-")[2] for line in order.lines for seat in line.seats}
         for place in places:
-            kept = [run for run in desk.runs if run.seat_id.endswith(f"user-{place}")]
+            kept = [run for run in operator.runs if run.seat_id.endswith(f"user-{place}")]
             assert any(run.state is not RunState.CANCELLED for run in kept), "every seat has a run that stands"

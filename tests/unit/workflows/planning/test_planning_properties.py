@@ -18,20 +18,20 @@ LEARNERS = (JANE, JOHN, ANN, Learner(email="JANE@example.test"))
 PRODUCTS = ("1107", "1130", "1200")
 
 
-def book(text: str) -> Offers:
+def rules(text: str) -> Offers:
     return offers(text)
 
 
 BOOKS = (
     Offers(),
-    book('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501,group_ids=[12]}]'),
-    book('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501,group_ids=[13]},{price_id=502}]'),
-    book(
+    rules('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501,group_ids=[12]}]'),
+    rules('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501,group_ids=[13]},{price_id=502}]'),
+    rules(
         '[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=777}]\nrenewals="grant"\n'
         '[[offer]]\nsource="studiocart"\nproduct_id="1130"\ngrants=[{price_id=601}]\nrenewals="ignore"\n'
         '[[ignore]]\nsource="studiocart"\nproduct_id="1200"'
     ),
-    book('[[ignore]]\nsource="studiocart"\nproduct_id="1107"'),
+    rules('[[ignore]]\nsource="studiocart"\nproduct_id="1107"'),
 )
 
 

@@ -22,6 +22,8 @@ from tests.unit.workflows.fakes.learningcart import (
     claimed,
     is_done,
     perform,
+    settle,
+    state,
     work,
 )
 from tests.unit.workflows.fakes.storefront import Clock, rows, run_of
@@ -37,38 +39,13 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.runs import attempts, breakers, events, runs, steps
 from workflows.execution.executor import Executor, Timing
 
-
-@pytest.fixture
-def academy() -> Academy:
-    return Academy()
-
-
-@pytest.fixture
-def executor(ledger: Ledger, academy: Academy, clock: Clock) -> Executor:
-    return an_executor(ledger, academy, clock)
+# Timing
 
 
 @pytest.fixture
 def ledger(session_ledger: SessionLedger) -> Ledger:
     """The ledger with one planned run in it."""
     return session_ledger.filled_by(a_run)
-
-
-@pytest.fixture
-def run_id(ledger: Ledger) -> str:
-    return str(run_of(ledger, KEY).id)
-
-
-def state(ledger: Ledger) -> tuple[str, str | None]:
-    run = run_of(ledger, KEY)
-    return run.state, run.reason
-
-
-def settle(clock: Clock) -> None:
-    clock.advance(seconds=PATIENCE.settle_seconds)
-
-
-# Timing
 
 
 def test_call_may_take_as_long_as_its_timeouts_when_the_lease_is_long() -> None:

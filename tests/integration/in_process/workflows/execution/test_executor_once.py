@@ -22,7 +22,10 @@ from tests.unit.workflows.fakes.learningcart import (
     before_the_order,
     claimed,
     comped_order,
+    outcomes,
     perform,
+    settle,
+    state,
     step_of,
     work,
 )
@@ -42,37 +45,9 @@ from workflows.execution.executor import Executor
 
 
 @pytest.fixture
-def academy() -> Academy:
-    return Academy()
-
-
-@pytest.fixture
-def executor(ledger: Ledger, academy: Academy, clock: Clock) -> Executor:
-    return an_executor(ledger, academy, clock)
-
-
-@pytest.fixture
 def ledger(session_ledger: SessionLedger) -> Ledger:
     """The ledger with one planned run in it."""
     return session_ledger.filled_by(a_run)
-
-
-@pytest.fixture
-def run_id(ledger: Ledger) -> str:
-    return str(run_of(ledger, KEY).id)
-
-
-def state(ledger: Ledger) -> tuple[str, str | None]:
-    run = run_of(ledger, KEY)
-    return run.state, run.reason
-
-
-def outcomes(ledger: Ledger, step: str = "add_comped_order") -> list[tuple[str, str | None]]:
-    return [(row.kind, row.outcome) for row in rows(ledger, attempts, attempts.c.step == step)]
-
-
-def settle(clock: Clock) -> None:
-    clock.advance(seconds=PATIENCE.settle_seconds)
 
 
 def test_effect_is_adopted_when_its_answer_was_lost(

@@ -27,7 +27,7 @@ from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDef
 
 
 @dataclass
-class Operator:
+class TwoSteps:
     """Two steps that do what they are told: `errors` are raised by the next calls of a step, and `calls` counted."""
 
     first: Repeat
@@ -72,10 +72,10 @@ def noting(text: str) -> Any:
     return then
 
 
-def executor(ledger: Ledger, desk: Operator, clock: Clock, holder: str = "worker-1") -> Executor:
+def executor(ledger: Ledger, two_steps: TwoSteps, clock: Clock, holder: str = "worker-1") -> Executor:
     return Executor(
         ledger,
-        {"two_steps": desk.workflow()},
+        {"two_steps": two_steps.workflow()},
         {"learningcart": Academy()},
         timing=Timing(lease_seconds=LEASE_SECONDS, call_seconds={"learningcart": 35.0}),
         patience=PATIENCE,
@@ -90,7 +90,7 @@ def plan(ledger: Ledger, grant: Mapping[str, Any] | None = None) -> str:
         run_id = insert_run(
             connection,
             NewRun(
-                key="desk/1",
+                key="two_steps/1",
                 workflow="two_steps",
                 state=RunState.PENDING,
                 source="learningcart",
@@ -126,9 +126,9 @@ def tried(ledger: Ledger, step: str = "first") -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("repeat", Repeat)
 def test_effect_of_the_run_is_its_last_steps_when_all_goes_well(ledger: Ledger, clock: Clock, repeat: Repeat) -> None:
-    desk = Operator(repeat)
+    two_steps = TwoSteps(repeat)
     run_id = plan(ledger)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     (run,) = rows(ledger, runs)
     assert (run.state, run.result_id) == ("succeeded", "id-second")
     assert [row.output["attempt"] for row in rows(ledger, steps)] == [0 if repeat is Repeat.SAFE else 1, 0]
@@ -137,9 +137,9 @@ def test_effect_of_the_run_is_its_last_steps_when_all_goes_well(ledger: Ledger, 
 def test_harmless_call_is_repeated_after_the_settle_time_when_its_outcome_is_unknown(
     ledger: Ledger, clock: Clock
 ) -> None:
-    desk = Operator(Repeat.HARMLESS, errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
+    two_steps = TwoSteps(Repeat.HARMLESS, errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
     run_id = plan(ledger)
-    by = executor(ledger, desk, clock)
+    by = executor(ledger, two_steps, clock)
     work(by, run_id)
     (run,) = rows(ledger, runs)
     assert (run.state, run.reason, run.lane_shut_until) == ("waiting", "settling", run.next_attempt_at)
@@ -152,39 +152,39 @@ def test_harmless_call_is_repeated_after_the_settle_time_when_its_outcome_is_unk
 
 def test_harmless_call_has_failed_when_every_outcome_stays_unknown(ledger: Ledger, clock: Clock) -> None:
     lost: list[Exception] = [api_error(ApiTimeoutError, unknown=True) for _ in range(9)]
-    desk = Operator(Repeat.HARMLESS, errors={"first": lost})
+    two_steps = TwoSteps(Repeat.HARMLESS, errors={"first": lost})
     run_id = plan(ledger)
     for _ in range(PATIENCE.max_attempts + 1):
-        work(executor(ledger, desk, clock), run_id)
+        work(executor(ledger, two_steps, clock), run_id)
         clock.advance(hours=1)
     assert state(ledger) == ("failed", "attempts_spent")
-    assert desk.calls == ["first"] * PATIENCE.max_attempts
+    assert two_steps.calls == ["first"] * PATIENCE.max_attempts
 
 
 @pytest.mark.parametrize("error", [api_error(ApiTimeoutError, unknown=True), RuntimeError("ours")])
 def test_run_is_in_review_when_a_call_that_is_never_repeated_has_an_unknown_outcome(
     ledger: Ledger, clock: Clock, error: Exception
 ) -> None:
-    desk = Operator(Repeat.NEVER, errors={"first": [error]})
+    two_steps = TwoSteps(Repeat.NEVER, errors={"first": [error]})
     run_id = plan(ledger)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     (run,) = rows(ledger, runs)
     assert (run.state, run.reason, run.next_attempt_at) == ("review", "outcome_unknown", None)
     assert run.note == "Whether first was carried out by learningcart cannot be asked."
     with ledger.write() as connection:
         connection.execute(runs.update().values(state="pending", lane_shut_until=None))
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     assert state(ledger) == ("review", "outcome_unknown")
-    assert desk.calls == ["first"]
+    assert two_steps.calls == ["first"]
 
 
 def test_call_that_is_never_repeated_is_tried_again_when_it_was_not_carried_out(ledger: Ledger, clock: Clock) -> None:
-    desk = Operator(Repeat.NEVER, errors={"first": [api_error(ServerError, status=503)]})
+    two_steps = TwoSteps(Repeat.NEVER, errors={"first": [api_error(ServerError, status=503)]})
     run_id = plan(ledger)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     assert state(ledger) == ("waiting", "retrying")
     clock.advance(hours=1)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     assert state(ledger) == ("succeeded", None)
 
 
@@ -199,9 +199,9 @@ def test_call_that_is_never_repeated_is_tried_again_when_it_was_not_carried_out(
 def test_open_intent_is_an_unknown_outcome_when_its_worker_vanished(
     ledger: Ledger, clock: Clock, repeat: Repeat, ended: tuple[str, str | None], calls: list[str]
 ) -> None:
-    desk = Operator(repeat, finds=("77",))
+    two_steps = TwoSteps(repeat, finds=("77",))
     run_id = plan(ledger)
-    held = executor(ledger, desk, clock).claim(run_id, "learningcart")
+    held = executor(ledger, two_steps, clock).claim(run_id, "learningcart")
     assert held is not None
     with ledger.write() as connection:
         step = step_of(held, "first")
@@ -210,19 +210,19 @@ def test_open_intent_is_an_unknown_outcome_when_its_worker_vanished(
     with ledger.write() as connection:
         due.recover_orphans(connection, now=clock(), settle_seconds=45, max_attempts=12, backoff_seconds=2)
     clock.advance(seconds=45)
-    work(executor(ledger, desk, clock, "worker-2"), run_id)
+    work(executor(ledger, two_steps, clock, "worker-2"), run_id)
     assert state(ledger) == ended
-    assert desk.calls == calls
+    assert two_steps.calls == calls
 
 
 def test_found_effect_is_kept_and_the_next_step_follows_when_another_comes_after(ledger: Ledger, clock: Clock) -> None:
-    desk = Operator(Repeat.ASK, finds=("77",), errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
+    two_steps = TwoSteps(Repeat.ASK, finds=("77",), errors={"first": [api_error(ApiTimeoutError, unknown=True)]})
     run_id = plan(ledger)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     clock.advance(seconds=PATIENCE.settle_seconds)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     assert state(ledger) == ("succeeded", None)
-    assert desk.calls == ["first", "look up first", "second"]
+    assert two_steps.calls == ["first", "look up first", "second"]
     assert rows(ledger, steps)[0].output == {"was": "there", "number": "77"}
 
 
@@ -233,10 +233,10 @@ def test_found_effect_is_kept_and_the_next_step_follows_when_another_comes_after
 def test_what_a_result_wants_committed_is_there_before_the_next_step_when_it_is_not_the_last(
     ledger: Ledger, clock: Clock, repeat: Repeat
 ) -> None:
-    desk = Operator(repeat, errors={"second": [KeyboardInterrupt()]}, notes={"first": "kept"})  # type: ignore[list-item]
+    two_steps = TwoSteps(repeat, errors={"second": [KeyboardInterrupt()]}, notes={"first": "kept"})  # type: ignore[list-item]
     run_id = plan(ledger)
     with pytest.raises(KeyboardInterrupt):
-        work(executor(ledger, desk, clock), run_id)
+        work(executor(ledger, two_steps, clock), run_id)
     assert [row.system for row in rows(ledger, pauses)] == ["kept"]
     assert [row.state for row in rows(ledger, steps)] == ["done", "pending"]
 
@@ -245,8 +245,8 @@ def test_what_a_result_wants_committed_is_there_before_the_next_step_when_it_is_
 def test_what_the_last_result_wants_committed_is_there_once_when_the_run_ends(
     ledger: Ledger, clock: Clock, second: Repeat
 ) -> None:
-    desk = Operator(Repeat.SAFE, second, notes={"second": "kept"})
-    work(executor(ledger, desk, clock), plan(ledger))
+    two_steps = TwoSteps(Repeat.SAFE, second, notes={"second": "kept"})
+    work(executor(ledger, two_steps, clock), plan(ledger))
     assert [row.system for row in rows(ledger, pauses)] == ["kept"]
     assert state(ledger) == ("succeeded", None)
 
@@ -255,14 +255,14 @@ def test_what_the_last_result_wants_committed_is_there_once_when_the_run_ends(
 def test_result_of_a_lost_run_is_kept_when_its_step_is_not_safe_to_repeat(
     ledger: Ledger, clock: Clock, repeat: Repeat, kept: list[str]
 ) -> None:
-    desk = Operator(repeat, notes={"first": "kept"})
+    two_steps = TwoSteps(repeat, notes={"first": "kept"})
     run_id = plan(ledger)
-    by = executor(ledger, desk, clock)
+    by = executor(ledger, two_steps, clock)
     held = by.claim(run_id, "learningcart")
     assert held is not None
     planned = by.planned_step(held)
     assert planned is not None
-    act = desk.act
+    act = two_steps.act
 
     def lose_it(call: Call) -> StepResult:
         with ledger.write() as connection:
@@ -286,7 +286,7 @@ def test_run_ends_as_a_call_says_when_it_finds_that_nothing_is_to_be_sent(
 ) -> None:
     found = StopError("It is there.", reason=Reason.ALREADY_BOUGHT, state=end)
     run_id = plan(ledger)
-    work(executor(ledger, Operator(repeat, errors={"first": [found]}), clock), run_id)
+    work(executor(ledger, TwoSteps(repeat, errors={"first": [found]}), clock), run_id)
     (run,) = rows(ledger, runs)
     assert (run.state, run.reason, run.note, run.lease_holder) == (end, "already_bought", "It is there.", None)
     assert tried(ledger) == [("call", "final")]
@@ -296,11 +296,11 @@ def test_run_ends_as_a_call_says_when_it_finds_that_nothing_is_to_be_sent(
 def test_run_ends_as_a_lookup_says_when_what_it_finds_is_for_a_person(ledger: Ledger, clock: Clock) -> None:
     stop = StopError("There are two.", reason=Reason.CART_DIFFERS)
     errors = {"first": [api_error(ApiTimeoutError, unknown=True)], "look_up": [stop]}
-    desk = Operator(Repeat.ASK, errors=errors)  # type: ignore[arg-type]
+    two_steps = TwoSteps(Repeat.ASK, errors=errors)  # type: ignore[arg-type]
     run_id = plan(ledger)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     clock.advance(seconds=PATIENCE.settle_seconds)
-    work(executor(ledger, desk, clock), run_id)
+    work(executor(ledger, two_steps, clock), run_id)
     assert state(ledger) == ("review", "cart_differs")
     assert tried(ledger) == [("call", "unknown"), ("lookup", "unknown")]
 

@@ -13,49 +13,26 @@ from tests.unit.workflows.fakes.learningcart import (
     PATIENCE,
     Academy,
     a_run,
-    an_executor,
     api_error,
     ask_and_settle,
+    outcomes,
+    state,
     work,
 )
-from tests.unit.workflows.fakes.storefront import Clock, rows, run_of
+from tests.unit.workflows.fakes.storefront import Clock, run_of
 from worker.clients.learningcart.models import ListedOrder
 from worker.errors import ApiTimeoutError, ServerError
 from worker.ledger import keys
 from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import attempts, runs
+from worker.ledger.tables.runs import runs
 from workflows.execution.executor import Executor
-
-
-@pytest.fixture
-def academy() -> Academy:
-    return Academy()
-
-
-@pytest.fixture
-def executor(ledger: Ledger, academy: Academy, clock: Clock) -> Executor:
-    return an_executor(ledger, academy, clock)
 
 
 @pytest.fixture
 def ledger(session_ledger: SessionLedger) -> Ledger:
     """The ledger with one planned run in it."""
     return session_ledger.filled_by(a_run)
-
-
-@pytest.fixture
-def run_id(ledger: Ledger) -> str:
-    return str(run_of(ledger, KEY).id)
-
-
-def state(ledger: Ledger) -> tuple[str, str | None]:
-    run = run_of(ledger, KEY)
-    return run.state, run.reason
-
-
-def outcomes(ledger: Ledger, step: str = "add_comped_order") -> list[tuple[str, str | None]]:
-    return [(row.kind, row.outcome) for row in rows(ledger, attempts, attempts.c.step == step)]
 
 
 def test_run_asks_every_minute_when_it_gets_no_answer(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.workflows.fakes.operations import SEAT
 from tests.unit.workflows.fakes.storefront import (
     JANE,
     NOW,
@@ -15,6 +16,8 @@ from tests.unit.workflows.fakes.storefront import (
     FakeSource,
     a_hint_reader,
     an_order,
+    arrive,
+    delivery,
     put_run,
     record,
     rows,
@@ -23,10 +26,9 @@ from tests.unit.workflows.fakes.storefront import (
 )
 from worker.clients.outcomes import another_record
 from worker.errors import ApiConnectionError, AuthenticationError, RateLimitedError
-from worker.ledger.orders import order_rows
 from worker.ledger.runs import due
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, DeliveryState, RunState, Via
+from worker.ledger.states import DeliveryState, RunState, Via
 from worker.ledger.tables.runs import deliveries, events, orders
 from worker.sources.order import Payment
 from worker.sources.source import SampleOrderError
@@ -34,19 +36,6 @@ from workflows.ingest.deliveries import HintReader
 from workflows.ingest.failed_looks import HOOK_OUTRAN_ROW
 from workflows.planning.offers import OffersError
 from workflows.planning.offers_file import OffersFile
-
-SEAT = "1109/1107/buyer/501"
-
-
-def arrive(ledger: Ledger, clock: Clock, via: Via = Via.WEBHOOK, **values: Any) -> str:
-    given = {"source": "studiocart", "order_id": "1109", "actor": Actor.SOURCE} | values
-    with ledger.write() as connection:
-        return order_rows.insert_delivery(connection, via=via, now=clock.now, **given)
-
-
-def delivery(ledger: Ledger, delivery_id: str) -> Any:
-    (row,) = rows(ledger, deliveries, deliveries.c.id == delivery_id)
-    return row
 
 
 def test_order_is_fetched_and_planned_when_a_hint_is_due(
@@ -91,7 +80,7 @@ def test_one_fetch_answers_all_when_twenty_hints_came(
 
 @pytest.mark.parametrize("found", [True, False])
 def test_delivery_stays_planned_when_a_reader_that_was_frozen_fails_to_fetch_it(
-    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, book: OffersFile, *, found: bool
+    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock, offers_reader: OffersFile, *, found: bool
 ) -> None:
     source.put(an_order())
     hint = arrive(ledger, clock)
@@ -99,7 +88,9 @@ def test_delivery_stays_planned_when_a_reader_that_was_frozen_fails_to_fetch_it(
     def freeze(_order_id: str) -> None:
         source.during_fetch = lambda _: None
         clock.advance(hours=1)
-        assert a_hint_reader(ledger, source, book, clock, holder="another").look("studiocart", "1109").taken == 1
+        assert (
+            a_hint_reader(ledger, source, offers_reader, clock, holder="another").look("studiocart", "1109").taken == 1
+        )
         if found:
             source.broken = ApiConnectionError("cut", system="studiocart", operation="fetch")
         else:
@@ -132,11 +123,11 @@ def test_hints_share_one_more_fetch_when_they_came_during_one(
 
 
 def test_second_reader_does_nothing_when_the_first_is_at_it(
-    ledger: Ledger, source: FakeSource, hints: HintReader, book: OffersFile, clock: Clock
+    ledger: Ledger, source: FakeSource, hints: HintReader, offers_reader: OffersFile, clock: Clock
 ) -> None:
     source.put(an_order())
     arrive(ledger, clock)
-    other = a_hint_reader(ledger, source, book, clock, holder="other")
+    other = a_hint_reader(ledger, source, offers_reader, clock, holder="other")
     found: list[int] = []
     source.during_fetch = lambda _: found.append(other.look("studiocart", "1109").taken)
     hints.look("studiocart", "1109")

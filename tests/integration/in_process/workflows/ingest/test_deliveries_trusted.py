@@ -1,44 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
+from tests.unit.workflows.fakes.operations import SEAT
 from tests.unit.workflows.fakes.storefront import (
-    START,
     Clock,
     FakeSource,
-    a_hint_reader,
     an_order,
+    arrive,
+    delivery,
     record,
     rows,
     states,
 )
-from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, Via
-from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.states import Via
+from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Payment
-from workflows.ingest.deliveries import HintReader, SourcePolicy
-from workflows.planning.offers_file import OffersFile
-
-SEAT = "1109/1107/buyer/501"
-
-
-def arrive(ledger: Ledger, clock: Clock, via: Via = Via.WEBHOOK, **values: Any) -> str:
-    given = {"source": "studiocart", "order_id": "1109", "actor": Actor.SOURCE} | values
-    with ledger.write() as connection:
-        return order_rows.insert_delivery(connection, via=via, now=clock.now, **given)
-
-
-def delivery(ledger: Ledger, delivery_id: str) -> Any:
-    (row,) = rows(ledger, deliveries, deliveries.c.id == delivery_id)
-    return row
-
-
-@pytest.fixture
-def trusting(ledger: Ledger, source: FakeSource, book: OffersFile, clock: Clock) -> HintReader:
-    return a_hint_reader(ledger, source, book, clock, policy=SourcePolicy(start_at=START, trust_webhook=True))
+from workflows.ingest.deliveries import HintReader
 
 
 def test_body_is_planned_from_and_forgotten_when_the_source_is_trusted(

@@ -69,7 +69,7 @@ def test_backfill_has_it_read_again_in_a_minute_for_its_operator(
     hints: HintReader,
     clock: Clock,
     *,
-    book: OffersFile,
+    offers_reader: OffersFile,
     is_polled_first: bool,
 ) -> None:
     shop.poll()
@@ -78,7 +78,7 @@ def test_backfill_has_it_read_again_in_a_minute_for_its_operator(
         shop.poll()
     window = Window(NOW - timedelta(days=1), clock.now + timedelta(days=1))
     for _ in range(2):
-        filler = Backfiller(ledger, source, SourcePolicy(start_at=START), book, clock=clock)
+        filler = Backfiller(ledger, source, SourcePolicy(start_at=START), offers_reader, clock=clock)
         assert filler.preview(window).reasons == {"order_incomplete": 1}
         assert filler.run(window, actor="operator:ann").reasons == {"order_incomplete": 1}
     assert states(ledger) == {}

@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.integration.in_process.workflows.ingest.test_deliveries_trusted import arrive, delivery
 from tests.unit.worker.sources.captured import body_of, captured
-from tests.unit.workflows.fakes.storefront import START, Clock, a_hint_reader, put_run, record, rows, states
+from tests.unit.workflows.fakes.storefront import (
+    START,
+    Clock,
+    a_hint_reader,
+    arrive,
+    delivery,
+    put_run,
+    record,
+    rows,
+    states,
+)
 from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError, ServerError
 from worker.ledger.session import Ledger
@@ -47,16 +56,16 @@ def site() -> Site:
 
 
 @pytest.fixture
-def book(tmp_path: Any) -> OffersFile:
+def offers_reader(tmp_path: Any) -> OffersFile:
     path = tmp_path / "offers.toml"
     path.write_text(RULES)
     return OffersFile(path)
 
 
 @pytest.fixture
-def trusting(ledger: Ledger, site: Site, book: OffersFile, clock: Clock) -> HintReader:
+def trusting(ledger: Ledger, site: Site, offers_reader: OffersFile, clock: Clock) -> HintReader:
     source: Any = StudiocartSource(site, clock=clock)  # type: ignore[arg-type]
-    return a_hint_reader(ledger, source, book, clock, policy=SourcePolicy(start_at=START, trust_webhook=True))
+    return a_hint_reader(ledger, source, offers_reader, clock, policy=SourcePolicy(start_at=START, trust_webhook=True))
 
 
 class Hooks:
@@ -149,11 +158,13 @@ def test_paid_body_is_a_review_when_only_its_refund_came_before(ledger: Ledger, 
     assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
 
 
-def test_present_counts_when_it_was_fetched(ledger: Ledger, hooks: Hooks, clock: Clock, book: OffersFile) -> None:
+def test_present_counts_when_it_was_fetched(
+    ledger: Ledger, hooks: Hooks, clock: Clock, offers_reader: OffersFile
+) -> None:
     hooks.says("paid")
     hooks.says("canceled")
     fetched = to_order(records.Order.model_validate(captured("rest-order-paid") | {"id": 11, "date_time": None}))
-    record(ledger, fetched, rules=book.current(), now=clock.now)
+    record(ledger, fetched, rules=offers_reader.current(), now=clock.now)
     assert states(ledger) == {SEAT: ("pending", None)}
 
 

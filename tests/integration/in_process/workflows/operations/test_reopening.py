@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.workflows.fakes.operations import ANN, SEAT, UNMAPPED
 from tests.unit.workflows.fakes.storefront import (
     NOW,
     ONE_OFFER,
-    Clock,
     an_order,
     put_run,
     record,
@@ -21,25 +21,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import events
 from worker.sources.order import Payment
-from workflows.ingest.deliveries import HintReader
 from workflows.operations.replay import PLANNED, Operations
 from workflows.planning.offers import Offers
-
-SEAT = "1109/1107/buyer/501"
-UNMAPPED = "1109/1107/buyer/unmapped"
-ANN = "operator:ann"
-
-
-@pytest.fixture
-def operations(ledger: Ledger, hints: HintReader, clock: Clock) -> Operations:
-    return Operations(ledger, hints, clock=clock)
-
-
-@pytest.fixture
-def seat(ledger: Ledger) -> str:
-    """The id of a planned run."""
-    record(ledger, an_order())
-    return str(run_of(ledger, SEAT).id)
 
 
 def test_a_resolved_run_is_in_review_and_not_at_work_when_it_is_reopened(

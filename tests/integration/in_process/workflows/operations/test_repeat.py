@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.workflows.fakes.operations import ALL_STEPS, ANN, SEAT, contents, do_steps
 from tests.unit.workflows.fakes.storefront import (
     NOW,
     Clock,
@@ -14,43 +15,9 @@ from tests.unit.workflows.fakes.storefront import (
 )
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
-from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
-from workflows.ingest.deliveries import HintReader
+from worker.ledger.tables.runs import events, steps
 from workflows.operations.replay import NOTHING, REFUSED, REPLAYED, Operations
 from workflows.planning.offers import Offers
-
-SEAT = "1109/1107/buyer/501"
-UNMAPPED = "1109/1107/buyer/unmapped"
-ANN = "operator:ann"
-ALL_STEPS = (
-    "learningcart addCustomer jane@example.test",
-    "learningcart addCustomerToGroup group 12",
-    "learningcart addCompOrder price 501",
-)
-LOOKUP = "learningcart getOrdersByDate (look for the reference of the earlier attempt first)"
-
-
-@pytest.fixture
-def operations(ledger: Ledger, hints: HintReader, clock: Clock) -> Operations:
-    return Operations(ledger, hints, clock=clock)
-
-
-@pytest.fixture
-def seat(ledger: Ledger) -> str:
-    """The id of a planned run."""
-    record(ledger, an_order())
-    return str(run_of(ledger, SEAT).id)
-
-
-def do_steps(ledger: Ledger, count: int = 3) -> None:
-    with ledger.write() as connection:
-        connection.execute(
-            steps.update().where(steps.c.position < count).values(state=StepState.DONE, output={"x": 1}, counted=1)
-        )
-
-
-def contents(ledger: Ledger) -> list[object]:
-    return [rows(ledger, table) for table in (runs, steps, attempts, events, pauses)]
 
 
 def test_finished_effect_is_repeated_under_a_new_reference_when_asked_for_with_a_reason(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.workflows.fakes.operations import ALL_STEPS, ANN, LOOKUP, SEAT, UNMAPPED, contents, do_steps
 from tests.unit.workflows.fakes.storefront import (
     NOW,
     ONE_OFFER,
@@ -20,46 +21,11 @@ from tests.unit.workflows.fakes.storefront import (
 )
 from worker.errors import IllegalTransitionError, NotInLedgerError
 from worker.ledger.session import Ledger
-from worker.ledger.states import RunState, StepState
-from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
+from worker.ledger.states import RunState
+from worker.ledger.tables.runs import events, pauses, steps
 from worker.sources.order import Payment
-from workflows.ingest.deliveries import HintReader
 from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations, Replayed
 from workflows.planning.offers import Offers, OffersError
-
-SEAT = "1109/1107/buyer/501"
-UNMAPPED = "1109/1107/buyer/unmapped"
-ANN = "operator:ann"
-ALL_STEPS = (
-    "learningcart addCustomer jane@example.test",
-    "learningcart addCustomerToGroup group 12",
-    "learningcart addCompOrder price 501",
-)
-LOOKUP = "learningcart getOrdersByDate (look for the reference of the earlier attempt first)"
-
-
-@pytest.fixture
-def operations(ledger: Ledger, hints: HintReader, clock: Clock) -> Operations:
-    return Operations(ledger, hints, clock=clock)
-
-
-@pytest.fixture
-def seat(ledger: Ledger) -> str:
-    """The id of a planned run."""
-    record(ledger, an_order())
-    return str(run_of(ledger, SEAT).id)
-
-
-def do_steps(ledger: Ledger, count: int = 3) -> None:
-    with ledger.write() as connection:
-        connection.execute(
-            steps.update().where(steps.c.position < count).values(state=StepState.DONE, output={"x": 1}, counted=1)
-        )
-
-
-def contents(ledger: Ledger) -> list[object]:
-    return [rows(ledger, table) for table in (runs, steps, attempts, events, pauses)]
-
 
 # Replay
 

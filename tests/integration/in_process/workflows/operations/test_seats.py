@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.workflows.fakes.operations import ANN, SEAT
 from tests.unit.workflows.fakes.storefront import (
     JANE,
     NOW,
     ONE_OFFER,
-    Clock,
     a_line,
     a_seat,
     an_order,
@@ -27,26 +27,18 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.named_seats import named_seats
 from worker.ledger.tables.runs import events
 from worker.sources.order import Learner, Payment
-from workflows.ingest.deliveries import HintReader
 from workflows.operations.replay import Operations
 from workflows.operations.seats import NAMED, NOTHING, REFUSED, Person, SeatNaming
 from workflows.planning.offers import Offers, OffersError
 
-FIRST = "1109/1107/buyer/501"
 NAMELESS = "1109/1107/seat-2/unnamed"
 SECOND = "1109/1107/seat-2/501"
-ANN = "operator:ann"
 KIM = Person("Kim@Example.test ", "Kim", "Lee")
 KIMS_CALLS = (
     "learningcart addCustomer email=Kim@Example.test first=Kim last=Lee",
     "learningcart addCustomerToGroup group 12",
     "learningcart addCompOrder price 501",
 )
-
-
-@pytest.fixture
-def operations(ledger: Ledger, hints: HintReader, clock: Clock) -> Operations:
-    return Operations(ledger, hints, clock=clock)
 
 
 @pytest.fixture
@@ -73,7 +65,7 @@ def test_a_nameless_seat_gets_one_run_under_its_own_key_when_it_is_named(
 ) -> None:
     dry = seats.name(nameless, KIM, actor=ANN, dry_run=True)
     assert (dry.result, dry.calls, dry.ready) == (NAMED, KIMS_CALLS, ())
-    assert states(ledger) == {FIRST: ("pending", None), NAMELESS: ("review", "unnamed_seat")}
+    assert states(ledger) == {SEAT: ("pending", None), NAMELESS: ("review", "unnamed_seat")}
     done = seats.name(nameless, KIM, actor=ANN, reason="she rang")
     run = run_of(ledger, SECOND)
     assert (done.result, done.calls, done.ready) == (NAMED, KIMS_CALLS, (run.id,))
@@ -104,7 +96,7 @@ def test_the_name_stands_when_the_source_sends_the_order_unchanged_or_changed_el
     record(ledger, an_order(quantity=3), now=NOW + minutes(7))
     assert run_of(ledger, SECOND).email == "Kim@Example.test"
     assert states(ledger) == {
-        FIRST: ("pending", None),
+        SEAT: ("pending", None),
         NAMELESS: ("cancelled", "superseded"),
         SECOND: ("succeeded", None),
         "1109/1107/seat-3/unnamed": ("review", "unnamed_seat"),
@@ -168,50 +160,50 @@ def test_refunds_and_removals_count_when_a_seat_was_named(
 
 def test_an_address_is_corrected_and_keeps_its_name_when_nothing_was_given(ledger: Ledger, seats: SeatNaming) -> None:
     record(ledger, an_order())
-    run_id = run_of(ledger, FIRST).id
-    put_run(ledger, FIRST, RunState.FAILED, reason="refused")
+    run_id = run_of(ledger, SEAT).id
+    put_run(ledger, SEAT, RunState.FAILED, reason="refused")
     done = seats.name(run_id, Person("jane.doe@example.test"), actor=ANN)
-    run = run_of(ledger, FIRST)
+    run = run_of(ledger, SEAT)
     assert (done.result, done.calls[0]) == (
         NAMED,
         f"learningcart addCustomer email=jane.doe@example.test first={JANE.first_name} last={JANE.last_name}",
     )
     assert (run.state, run.email, run.learner["first_name"]) == ("pending", "jane.doe@example.test", JANE.first_name)
     record(ledger, an_order(), now=NOW + minutes(5))
-    assert run_of(ledger, FIRST).email == "jane.doe@example.test"
+    assert run_of(ledger, SEAT).email == "jane.doe@example.test"
 
 
 def test_access_is_given_anew_only_on_purpose_when_another_address_has_it(ledger: Ledger, seats: SeatNaming) -> None:
     record(ledger, an_order())
-    put_run(ledger, FIRST, RunState.SUCCEEDED, result_id="90001")
-    run_id = run_of(ledger, FIRST).id
+    put_run(ledger, SEAT, RunState.SUCCEEDED, result_id="90001")
+    run_id = run_of(ledger, SEAT).id
     right = Person("jane.doe@example.test")
     refused = seats.name(run_id, right, actor=ANN)
     assert (refused.result, "--again" in refused.message) == (REFUSED, True)
     dry = seats.name(run_id, right, actor=ANN, again=True, dry_run=True)
     assert (dry.result, len(dry.calls)) == (NAMED, 3)
-    assert run_of(ledger, FIRST).state == "succeeded"
+    assert run_of(ledger, SEAT).state == "succeeded"
     done = seats.name(run_id, right, actor=ANN, again=True, reason="misspelt")
-    run = run_of(ledger, FIRST)
+    run = run_of(ledger, SEAT)
     assert (done.ready, run.state, run.generation, run.email) == ((run_id,), "pending", 1, "jane.doe@example.test")
-    assert list(states(ledger)) == [FIRST]
+    assert list(states(ledger)) == [SEAT]
     assert seats.name(run_id, right, actor=ANN, again=True).result == NOTHING
-    put_run(ledger, FIRST, RunState.SUCCEEDED)
+    put_run(ledger, SEAT, RunState.SUCCEEDED)
     assert seats.name(run_id, right, actor=ANN, again=True).result == NOTHING
     record(ledger, an_order(), now=NOW + minutes(5))
-    assert list(states(ledger)) == [FIRST]
+    assert list(states(ledger)) == [SEAT]
 
 
 def test_the_question_is_settled_when_the_new_learner_is_given_access(ledger: Ledger, seats: SeatNaming) -> None:
     record(ledger, an_order())
-    put_run(ledger, FIRST, RunState.SUCCEEDED)
+    put_run(ledger, SEAT, RunState.SUCCEEDED)
     new = Learner(email="new@example.test", first_name="New", last_name="Hire")
     record(ledger, an_order(learner=new, lines=[a_line(learner=new)]), now=NOW + minutes(5))
-    question = run_of(ledger, f"{FIRST}/learner")
+    question = run_of(ledger, f"{SEAT}/learner")
     assert question.state == "review"
     seats.name(question.id, Person("new@example.test", "New", "Hire"), actor=ANN, again=True, reason="moved")
-    assert states(ledger) == {FIRST: ("pending", None), f"{FIRST}/learner": ("cancelled", "superseded")}
-    assert run_of(ledger, FIRST).email == "new@example.test"
+    assert states(ledger) == {SEAT: ("pending", None), f"{SEAT}/learner": ("cancelled", "superseded")}
+    assert run_of(ledger, SEAT).email == "new@example.test"
 
 
 # What cannot be named
@@ -228,8 +220,8 @@ def test_it_is_refused_with_the_reason_when_the_seat_cannot_be_named(
     before = states(ledger)
     assert "has no @" in refusal(Person("kim", "Kim", "Lee"))
     assert "give a first and a last name" in refusal(Person("kim@example.test"))
-    open_effect(ledger, FIRST, outcome="unknown")
-    assert "may have taken effect" in refusal(run_id=run_of(ledger, FIRST).id)
+    open_effect(ledger, SEAT, outcome="unknown")
+    assert "may have taken effect" in refusal(run_id=run_of(ledger, SEAT).id)
     assert states(ledger) == before
     operations.resolve(nameless, actor=ANN, note="by hand")
     assert "runs reopen" in refusal()

@@ -33,22 +33,22 @@ def write(path: Path, text: str) -> None:
     os.utime(path, ns=(before + 1, before + 1))
 
 
-def sold(book: OffersFile) -> list[str | None]:
-    return [offer.product_id for offer in book.current().offers]
+def sold(offers_reader: OffersFile) -> list[str | None]:
+    return [offer.product_id for offer in offers_reader.current().offers]
 
 
 def test_last_valid_rules_stay_in_force_when_the_file_breaks(path: Path) -> None:
-    book = OffersFile(path)
+    offers_reader = OffersFile(path)
     write(path, an_offer("1"))
-    assert sold(book) == ["1"]
+    assert sold(offers_reader) == ["1"]
     write(path, "[[offer]")
-    assert (sold(book), bool(book.problems())) == (["1"], True)
+    assert (sold(offers_reader), bool(offers_reader.problems())) == (["1"], True)
     with pytest.raises(OffersError):
-        book.checked()
+        offers_reader.checked()
     path.unlink()
-    assert sold(book) == ["1"]
+    assert sold(offers_reader) == ["1"]
     write(path, an_offer("2"))
-    assert (sold(book), book.problems()) == (["2"], ())
+    assert (sold(offers_reader), offers_reader.problems()) == (["2"], ())
 
 
 def test_last_valid_rules_outlive_a_restart_when_the_file_is_broken(path: Path, ledger: Ledger) -> None:
@@ -63,18 +63,18 @@ def test_last_valid_rules_outlive_a_restart_when_the_file_is_broken(path: Path, 
 
 
 def test_there_are_no_rules_when_the_file_never_was_valid(path: Path, ledger: Ledger) -> None:
-    book = OffersFile(path, ledger)
-    assert sold(book) == []
+    offers_reader = OffersFile(path, ledger)
+    assert sold(offers_reader) == []
     with pytest.raises(OffersError, match="no such file"):
-        book.in_force()
+        offers_reader.in_force()
 
 
 def test_problem_is_told_with_its_beginning_until_it_is_gone(path: Path, ledger: Ledger) -> None:
-    book = OffersFile(path, ledger)
+    offers_reader = OffersFile(path, ledger)
     write(path, "nonsense")
-    book.keep(NOW)
+    offers_reader.keep(NOW)
     write(path, "other nonsense")
-    book.keep(NOW + timedelta(hours=1))
+    offers_reader.keep(NOW + timedelta(hours=1))
     with ledger.read() as connection:
         row = offers_in_force_row(connection)
         assert row is not None
@@ -84,16 +84,16 @@ def test_problem_is_told_with_its_beginning_until_it_is_gone(path: Path, ledger:
     write(path, an_offer("1"))
     with ledger.read() as connection:
         assert (offers_problem(connection, path) or "").startswith("a worker found: ")
-    book.keep(NOW + timedelta(hours=2))
+    offers_reader.keep(NOW + timedelta(hours=2))
     with ledger.read() as connection:
         assert (offers_problem(connection, path), problems(connection, NOW)) == (None, [])
 
 
 def test_ledger_is_written_only_when_the_file_has_changed(path: Path, ledger: Ledger) -> None:
     write(path, an_offer("1"))
-    book = OffersFile(path, ledger)
-    book.keep(NOW)
-    book.keep(NOW + timedelta(hours=1))
+    offers_reader = OffersFile(path, ledger)
+    offers_reader.keep(NOW)
+    offers_reader.keep(NOW + timedelta(hours=1))
     OffersFile(path, ledger).keep(NOW + timedelta(hours=2))
     with ledger.read() as connection:
         row = offers_in_force_row(connection)

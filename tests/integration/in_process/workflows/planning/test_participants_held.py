@@ -46,40 +46,40 @@ from worker.sources.order import Seat
     ],
 )
 def test_faulty_seat_waits_and_the_good_one_goes_through_when_both_are_in_an_order(
-    desk: Operator, fault: dict[str, Any], reason: Reason, word: str
+    operator: Operator, fault: dict[str, Any], reason: Reason, word: str
 ) -> None:
     place = {key: value for key, value in fault.items() if key != "user"}
     good = a_course_line(501, places=[a_place(2, 2)])
     bad = a_course_line(places=[a_place(1, 1, **place)], users=[fault.get("user", a_user(1))])
-    states = desk.look(a_course_order(bad, good))
+    states = operator.look(a_course_order(bad, good))
     assert states[f"{ONE}/{word}"] == (REVIEW, reason)
     if reason is Reason.SHARED_EMAIL:
         assert states["501/participant-2-user-2/held"] == (REVIEW, reason)
     else:
         assert states["501/participant-2-user-2/601"] == DUE
     mended = a_course_order(a_course_line(places=[a_place(1, 1)]), good)
-    states = desk.look(mended)
+    states = operator.look(mended)
     assert states[f"{ONE}/{word}"] == REPLACED
     assert (states[f"{ONE}/601"], states["501/participant-2-user-2/601"]) == (DUE, DUE)
 
 
-def test_moved_participant_is_provisioned_when_the_cancelled_date_is_left(desk: Operator) -> None:
-    desk.look(one(**CANCELLED_DATE))
-    assert desk.look(one(coursedate_id=10, **CANCELLED_DATE))[f"{ONE}/601"] == DUE
+def test_moved_participant_is_provisioned_when_the_cancelled_date_is_left(operator: Operator) -> None:
+    operator.look(one(**CANCELLED_DATE))
+    assert operator.look(one(coursedate_id=10, **CANCELLED_DATE))[f"{ONE}/601"] == DUE
 
 
-def test_review_tells_the_new_cause_when_one_fault_takes_the_place_of_another(desk: Operator) -> None:
-    assert desk.look(one(user=a_user(1, email=""))) == {f"{ONE}/unnamed": (REVIEW, Reason.MISSING_EMAIL)}
-    assert desk.look(one(user=a_user(1, email="x"))) == {f"{ONE}/unnamed": (REVIEW, Reason.INVALID_EMAIL)}
-    states = desk.look(one(**WAITING_LIST))
+def test_review_tells_the_new_cause_when_one_fault_takes_the_place_of_another(operator: Operator) -> None:
+    assert operator.look(one(user=a_user(1, email=""))) == {f"{ONE}/unnamed": (REVIEW, Reason.MISSING_EMAIL)}
+    assert operator.look(one(user=a_user(1, email="x"))) == {f"{ONE}/unnamed": (REVIEW, Reason.INVALID_EMAIL)}
+    states = operator.look(one(**WAITING_LIST))
     assert states == {f"{ONE}/unnamed": REPLACED, f"{ONE}/held": (REVIEW, Reason.WAITING_LIST)}
-    assert desk.look(one(**CANCELLED_DATE))[f"{ONE}/held"] == (REVIEW, Reason.COURSE_CANCELLED)
+    assert operator.look(one(**CANCELLED_DATE))[f"{ONE}/held"] == (REVIEW, Reason.COURSE_CANCELLED)
 
 
-def test_review_stays_closed_when_the_operator_gave_access_while_the_seat_was_held(desk: Operator) -> None:
-    desk.look(one(**WAITING_LIST))
-    desk.set(f"{ONE}/held", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
-    assert desk.look(one()) == {f"{ONE}/held": (SUCCEEDED, Reason.DONE_BY_HAND)}
+def test_review_stays_closed_when_the_operator_gave_access_while_the_seat_was_held(operator: Operator) -> None:
+    operator.look(one(**WAITING_LIST))
+    operator.set(f"{ONE}/held", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
+    assert operator.look(one()) == {f"{ONE}/held": (SUCCEEDED, Reason.DONE_BY_HAND)}
 
 
 # A hold that comes after planning
@@ -95,73 +95,73 @@ def test_review_stays_closed_when_the_operator_gave_access_while_the_seat_was_he
 )
 @pytest.mark.parametrize("state", [PENDING, RunState.WAITING, RunState.FAILED])
 def test_run_goes_no_further_when_its_seat_is_held_before_the_effect(
-    desk: Operator, state: RunState, fault: dict[str, Any], reason: Reason, word: str
+    operator: Operator, state: RunState, fault: dict[str, Any], reason: Reason, word: str
 ) -> None:
-    desk.look(one())
-    desk.set(f"{ONE}/601", state=state, fence=1)
-    assert desk.look(one(**fault)) == {f"{ONE}/601": (CANCELLED, reason), f"{ONE}/{word}": (REVIEW, reason)}
-    assert desk.look(one()) == {f"{ONE}/601": DUE, f"{ONE}/{word}": REPLACED}
+    operator.look(one())
+    operator.set(f"{ONE}/601", state=state, fence=1)
+    assert operator.look(one(**fault)) == {f"{ONE}/601": (CANCELLED, reason), f"{ONE}/{word}": (REVIEW, reason)}
+    assert operator.look(one()) == {f"{ONE}/601": DUE, f"{ONE}/{word}": REPLACED}
 
 
-def test_planned_learner_stays_when_the_source_merely_leaves_the_email_out(desk: Operator) -> None:
-    desk.look(one())
-    assert desk.look(one(user=a_user(1, email=None))) == {f"{ONE}/601": DUE}
+def test_planned_learner_stays_when_the_source_merely_leaves_the_email_out(operator: Operator) -> None:
+    operator.look(one())
+    assert operator.look(one(user=a_user(1, email=None))) == {f"{ONE}/601": DUE}
 
 
-def test_lookup_decides_when_the_effect_of_a_held_seat_is_open(desk: Operator) -> None:
-    desk.look(one())
-    desk.set(f"{ONE}/601", state=RunState.WAITING, effect_open=True, fence=1)
-    desk.look(one(**WAITING_LIST))
-    assert desk.last is not None
-    assert desk.last.look_again
-    assert [run.cancel_requested for run in desk.runs] == [True]
-    desk.set(f"{ONE}/601", state=CANCELLED, reason=Reason.WAITING_LIST, cancelled_by="source", effect_open=False)
-    assert desk.look(one(**WAITING_LIST))[f"{ONE}/held"] == (REVIEW, Reason.WAITING_LIST)
-    assert desk.look(one()) == {f"{ONE}/601": DUE, f"{ONE}/held": REPLACED}
+def test_lookup_decides_when_the_effect_of_a_held_seat_is_open(operator: Operator) -> None:
+    operator.look(one())
+    operator.set(f"{ONE}/601", state=RunState.WAITING, effect_open=True, fence=1)
+    operator.look(one(**WAITING_LIST))
+    assert operator.last is not None
+    assert operator.last.look_again
+    assert [run.cancel_requested for run in operator.runs] == [True]
+    operator.set(f"{ONE}/601", state=CANCELLED, reason=Reason.WAITING_LIST, cancelled_by="source", effect_open=False)
+    assert operator.look(one(**WAITING_LIST))[f"{ONE}/held"] == (REVIEW, Reason.WAITING_LIST)
+    assert operator.look(one()) == {f"{ONE}/601": DUE, f"{ONE}/held": REPLACED}
 
 
-def test_cancellation_is_withdrawn_when_the_hold_is_gone_before_the_lookup(desk: Operator) -> None:
-    desk.look(one())
-    desk.set(f"{ONE}/601", state=RunState.WAITING, effect_open=True, fence=1)
-    desk.look(one(**WAITING_LIST))
-    desk.look(one())
-    assert [run.cancel_requested for run in desk.runs] == [False]
+def test_cancellation_is_withdrawn_when_the_hold_is_gone_before_the_lookup(operator: Operator) -> None:
+    operator.look(one())
+    operator.set(f"{ONE}/601", state=RunState.WAITING, effect_open=True, fence=1)
+    operator.look(one(**WAITING_LIST))
+    operator.look(one())
+    assert [run.cancel_requested for run in operator.runs] == [False]
 
 
-def test_lost_place_is_a_question_when_access_was_given_before(desk: Operator) -> None:
-    desk.look(one())
-    desk.succeed(f"{ONE}/601")
+def test_lost_place_is_a_question_when_access_was_given_before(operator: Operator) -> None:
+    operator.look(one())
+    operator.succeed(f"{ONE}/601")
     lost = (REVIEW, Reason.PLACE_LOST_AFTER_PROVISIONING)
-    assert desk.look(one(**CANCELLED_DATE)) == {f"{ONE}/601": DONE, f"{ONE}/601/revoke": lost}
-    moved = desk.look(one(coursedate_id=10))
+    assert operator.look(one(**CANCELLED_DATE)) == {f"{ONE}/601": DONE, f"{ONE}/601/revoke": lost}
+    moved = operator.look(one(coursedate_id=10))
     assert moved == {f"{ONE}/601": DONE, f"{ONE}/601/revoke": (CANCELLED, Reason.SETTLED_BY_SOURCE)}
 
 
-def test_access_stays_unquestioned_when_a_provisioned_learner_s_email_is_shared_later(desk: Operator) -> None:
-    desk.look(one())
-    desk.succeed(f"{ONE}/601")
+def test_access_stays_unquestioned_when_a_provisioned_learner_s_email_is_shared_later(operator: Operator) -> None:
+    operator.look(one())
+    operator.succeed(f"{ONE}/601")
     places, users = [a_place(1, 1), a_place(2, 2)], [a_user(1), a_user(2, email="kari1@example.test")]
-    states = desk.look(a_course_order(a_course_line(places=places, users=users)))
+    states = operator.look(a_course_order(a_course_line(places=places, users=users)))
     assert states == {f"{ONE}/601": DONE, "500/participant-2-user-2/held": (REVIEW, Reason.SHARED_EMAIL)}
 
 
-def test_operator_s_word_stands_when_he_cancelled_the_run_of_a_held_seat(desk: Operator) -> None:
-    desk.look(one())
+def test_operator_s_word_stands_when_he_cancelled_the_run_of_a_held_seat(operator: Operator) -> None:
+    operator.look(one())
     mine = (CANCELLED, Reason.CANCELLED_BY_OPERATOR)
-    desk.set(f"{ONE}/601", state=CANCELLED, cancelled_by="operator", reason=Reason.CANCELLED_BY_OPERATOR)
-    assert desk.look(one(**WAITING_LIST)) == {f"{ONE}/601": mine}
+    operator.set(f"{ONE}/601", state=CANCELLED, cancelled_by="operator", reason=Reason.CANCELLED_BY_OPERATOR)
+    assert operator.look(one(**WAITING_LIST)) == {f"{ONE}/601": mine}
     asked = {f"{ONE}/601": (REVIEW, Reason.PAID_AFTER_CANCEL)}
-    assert desk.look(one(**WAITING_LIST), paid_before=False) == asked
-    assert desk.look(one(**WAITING_LIST)) == asked
+    assert operator.look(one(**WAITING_LIST), paid_before=False) == asked
+    assert operator.look(one(**WAITING_LIST)) == asked
 
 
-def test_nothing_is_sent_when_the_operator_dealt_with_a_seat_that_was_stopped(desk: Operator) -> None:
-    desk.look(one())
-    desk.look(one(**WAITING_LIST))
-    desk.set(f"{ONE}/held", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
+def test_nothing_is_sent_when_the_operator_dealt_with_a_seat_that_was_stopped(operator: Operator) -> None:
+    operator.look(one())
+    operator.look(one(**WAITING_LIST))
+    operator.set(f"{ONE}/held", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
     stopped = (CANCELLED, Reason.WAITING_LIST)
-    assert desk.look(one()) == {f"{ONE}/601": stopped, f"{ONE}/held": (SUCCEEDED, Reason.DONE_BY_HAND)}
-    assert desk.look(one(), paid_before=False)[f"{ONE}/601"] == (REVIEW, Reason.PAID_AFTER_CANCEL)
+    assert operator.look(one()) == {f"{ONE}/601": stopped, f"{ONE}/held": (SUCCEEDED, Reason.DONE_BY_HAND)}
+    assert operator.look(one(), paid_before=False)[f"{ONE}/601"] == (REVIEW, Reason.PAID_AFTER_CANCEL)
 
 
 def test_one_order_is_made_when_the_seat_is_held_in_the_middle_of_a_run_and_confirmed_later(

@@ -155,61 +155,61 @@ def test_nothing_is_asked_when_nobody_got_or_gets_access() -> None:
 
 
 def test_question_is_asked_anew_when_the_last_was_answered_and_more_is_refunded() -> None:
-    desk = Operator()
+    operator = Operator()
     order = [a_course_line(places=[a_place(1, 1), a_place(2, 2)])]
-    desk.look(a_course_order(*order, total=3000))
-    assert desk.look(a_course_order(*order, total=2000))[QUESTION] == ASKED
-    desk.set(QUESTION, state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
-    states = desk.look(a_course_order(*order, total=1000))
+    operator.look(a_course_order(*order, total=3000))
+    assert operator.look(a_course_order(*order, total=2000))[QUESTION] == ASKED
+    operator.set(QUESTION, state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
+    states = operator.look(a_course_order(*order, total=1000))
     assert (states[QUESTION], states[f"{QUESTION}-2"]) == ((SUCCEEDED, Reason.DONE_BY_HAND), ASKED)
 
 
 def test_question_is_settled_and_comes_back_when_the_whole_order_is_refunded_and_paid_again() -> None:
-    desk = Operator()
+    operator = Operator()
     paid = a_course_order(a_course_line(places=[a_place(1, 1)]), total=1500)
-    desk.look(paid)
-    desk.succeed("500/participant-1-user-1/601")
+    operator.look(paid)
+    operator.succeed("500/participant-1-user-1/601")
     less = paid.model_copy(update={"total": Money(minor_units=100, currency="NOK")})
-    desk.look(less)
-    states = desk.look(less.model_copy(update={"payment": Payment.REFUNDED, "status": "refunded"}))
+    operator.look(less)
+    states = operator.look(less.model_copy(update={"payment": Payment.REFUNDED, "status": "refunded"}))
     assert states[QUESTION] == (RunState.CANCELLED, Reason.SETTLED_BY_SOURCE)
     assert states["500/participant-1-user-1/601/revoke"] == (REVIEW, Reason.REFUNDED_AFTER_PROVISIONING)
-    desk.look(paid)
-    assert desk.look(less)[QUESTION] == ASKED
+    operator.look(paid)
+    assert operator.look(less)[QUESTION] == ASKED
 
 
 @pytest.mark.parametrize("quantity", [-1, 0.5])
 def test_credit_line_is_the_order_s_question_when_it_names_nobody(quantity: float) -> None:
-    desk = Operator()
+    operator = Operator()
     line = a_course_line(places=[a_place(1, 1)])
-    desk.look(a_course_order(line, total=1500))
-    desk.succeed("500/participant-1-user-1/601")
+    operator.look(a_course_order(line, total=1500))
+    operator.succeed("500/participant-1-user-1/601")
     credit = a_course_line(509, quantity=quantity)
     done = {"500/participant-1-user-1/601": (SUCCEEDED, None), QUESTION: ASKED}
-    assert desk.look(a_course_order(line, credit, total=500)) == done
-    desk.set(QUESTION, state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
-    assert desk.look(a_course_order(line, credit, total=500))[QUESTION] == (SUCCEEDED, Reason.DONE_BY_HAND)
+    assert operator.look(a_course_order(line, credit, total=500)) == done
+    operator.set(QUESTION, state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
+    assert operator.look(a_course_order(line, credit, total=500))[QUESTION] == (SUCCEEDED, Reason.DONE_BY_HAND)
 
 
 def test_credit_line_is_covered_when_it_names_the_participant_of_another_line() -> None:
-    desk = Operator()
+    operator = Operator()
     line = a_course_line(places=[a_place(1, 1)])
-    desk.look(a_course_order(line, total=1500))
+    operator.look(a_course_order(line, total=1500))
     credit = a_course_line(509, places=[a_place(1, 1)], quantity=-1)
-    states = desk.look(a_course_order(line, credit, total=0))
+    states = operator.look(a_course_order(line, credit, total=0))
     assert states == {"500/participant-1-user-1/601": (RunState.PENDING, None), QUESTION: ASKED}
 
 
 def test_impossible_quantity_is_its_own_question_when_no_less_is_paid() -> None:
-    desk = Operator(offers('[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'))
-    states = desk.look(a_course_order(a_course_line(places=[a_place(1, 1)]), a_course_line(509, quantity=-1)))
+    operator = Operator(offers('[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'))
+    states = operator.look(a_course_order(a_course_line(places=[a_place(1, 1)]), a_course_line(509, quantity=-1)))
     assert states["509/seat-1/unnamed"] == (REVIEW, Reason.INVALID_QUANTITY)
 
 
 def test_price_may_change_when_an_invoiced_order_is_provisioned_before_it_is_paid() -> None:
-    desk = Operator()
+    operator = Operator()
     line = a_course_line(places=[a_place(1, 1)])
     unpaid = a_course_order(line, total=1500, is_paid=False).model_copy(update={"payment": Payment.PAID})
-    desk.look(unpaid)
+    operator.look(unpaid)
     less = a_course_order(line, total=900)
-    assert desk.look(less) == {"500/participant-1-user-1/601": (RunState.PENDING, None)}
+    assert operator.look(less) == {"500/participant-1-user-1/601": (RunState.PENDING, None)}

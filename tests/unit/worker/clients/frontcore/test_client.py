@@ -47,9 +47,9 @@ def test_a_client_cannot_be_made_when_something_is_not_set(access: Access) -> No
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
-    book = SecretRegistry()
-    FrontcoreClient(FrontcoreSettings(api_key=SecretStr(KEY)), secrets=book).close()
-    assert book.values() == (KEY,)
+    registry = SecretRegistry()
+    FrontcoreClient(FrontcoreSettings(api_key=SecretStr(KEY)), secrets=registry).close()
+    assert registry.values() == (KEY,)
 
 
 def test_the_idle_connections_are_closed_when_the_client_is() -> None:

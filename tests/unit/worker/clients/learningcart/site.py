@@ -84,10 +84,10 @@ class Vendor(StubTransport):
 
 
 def client(vendor: Vendor, **options: Any) -> LearningCartClient:
-    book = options.pop("secrets", None) or SecretRegistry()
+    registry = options.pop("secrets", None) or SecretRegistry()
     access = options.pop("access", Access())
-    api = ApiClient("learningcart", base_url=access.base_url, transport=vendor, redact=book.redact)
-    return LearningCartClient(access, api=api, secrets=book, **options)
+    api = ApiClient("learningcart", base_url=access.base_url, transport=vendor, redact=registry.redact)
+    return LearningCartClient(access, api=api, secrets=registry, **options)
 
 
 Call = Callable[[LearningCartClient, CallLimits], object]

@@ -49,9 +49,9 @@ def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
     settings = LearningCartSettings(site_hostname="a.test", username="u", password=SecretStr(PASSWORD))
-    book = SecretRegistry()
-    made = LearningCartClient(settings, secrets=book)
-    assert book.values() == (PASSWORD,)
+    registry = SecretRegistry()
+    made = LearningCartClient(settings, secrets=registry)
+    assert registry.values() == (PASSWORD,)
     assert PASSWORD not in repr(made)
     made.close()
 

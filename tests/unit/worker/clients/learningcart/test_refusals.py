@@ -229,11 +229,11 @@ def test_the_call_was_not_carried_out_when_the_second_token_cannot_be_had() -> N
 
 
 def test_a_token_is_asked_for_and_learned_when_the_operator_checks() -> None:
-    book = SecretRegistry()
-    token = client(Vendor(answer(ORDER)), secrets=book).request_token()
+    registry = SecretRegistry()
+    token = client(Vendor(answer(ORDER)), secrets=registry).request_token()
     assert token.value.get_secret_value() == guid(1)
     assert token.lifetime == timedelta(hours=1)
-    assert set(book.values()) == {PASSWORD, guid(1)}
+    assert set(registry.values()) == {PASSWORD, guid(1)}
 
 
 def test_a_secret_is_masked_when_the_vendor_quotes_it() -> None:

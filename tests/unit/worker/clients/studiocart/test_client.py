@@ -49,8 +49,8 @@ class Access:
 
 def client(site: StubTransport, **options: Any) -> StudiocartClient:
     access = Access(parameters_in=options.pop("parameters_in", "body"))
-    book = SecretRegistry([KEY])
-    api = ApiClient("studiocart", base_url=str(access.base_url), transport=site, redact=book.redact)
+    registry = SecretRegistry([KEY])
+    api = ApiClient("studiocart", base_url=str(access.base_url), transport=site, redact=registry.redact)
     return StudiocartClient(access, api=api, **options)
 
 
@@ -82,10 +82,10 @@ def test_a_client_cannot_be_made_when_something_is_not_set(access: Access) -> No
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
-    book = SecretRegistry()
+    registry = SecretRegistry()
     settings = StudiocartSettings(base_url="https://shop.example.test/wp-json/sc/v1", api_key=SecretStr(KEY))
-    StudiocartClient(settings, secrets=book).close()
-    assert book.values() == (KEY,)
+    StudiocartClient(settings, secrets=registry).close()
+    assert registry.values() == (KEY,)
 
 
 def test_parameters_go_in_the_body_of_a_get_when_nothing_else_is_set() -> None:

@@ -44,8 +44,8 @@ class Access:
 
 
 def client(store: StubTransport, **options: Any) -> ThreedcartClient:
-    book = SecretRegistry([PRIVATE_KEY, TOKEN])
-    api = ApiClient("threedcart", base_url=str(Access().base_url), transport=store, redact=book.redact)
+    registry = SecretRegistry([PRIVATE_KEY, TOKEN])
+    api = ApiClient("threedcart", base_url=str(Access().base_url), transport=store, redact=registry.redact)
     return ThreedcartClient(Access(), api=api, **options)
 
 

@@ -54,12 +54,12 @@ def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:
-    book = SecretRegistry()
+    registry = SecretRegistry()
     settings = ThreedcartSettings(
         secure_url="store.example", private_key=SecretStr(PRIVATE_KEY), token=SecretStr(TOKEN)
     )
-    ThreedcartClient(settings, secrets=book).close()
-    assert set(book.values()) == {PRIVATE_KEY, TOKEN}
+    ThreedcartClient(settings, secrets=registry).close()
+    assert set(registry.values()) == {PRIVATE_KEY, TOKEN}
 
 
 def test_two_requests_a_second_are_kept_when_processes_share_a_store() -> None:
