@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from tasks.control import queue_depths
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
-from worker.broker.memory import spare_memory
+from worker.broker.memory import spare_collections, spare_memory
 from worker.broker.queues import QUEUES
 from worker.broker.schedule import LedgerScheduler
 from worker.errors import ConfigurationError
@@ -69,7 +69,9 @@ def run_web(settings: Settings) -> int:
     try:
         runtime.ledger.check_schema()
         _check_guards(runtime)
-        WebServer(settings, _web_app(runtime)).serve()
+        server = WebServer(settings, _web_app(runtime))
+        spare_collections()
+        server.serve()
     finally:
         runtime.close()
     return 0
@@ -103,6 +105,7 @@ def run_beat(settings: Settings) -> int:
     runtime = Runtime(settings)
     runtime.ledger.check_schema()
     _send_first(runtime)
+    spare_collections()
     runtime.app.Beat(loglevel="INFO", quiet=True).run()
     return 0
 
@@ -155,6 +158,7 @@ def _work(runtime: Runtime, pool: str) -> int:
         without_heartbeat=not runtime.settings.worker.events,
         quiet=True,
     )
+    spare_collections()
     worker.start()
     if runtime.stopping.is_set() and not worker_state.should_terminate:
         return 0  # Celery takes Ctrl-C for a failure, though it ends as calmly as by SIGTERM
