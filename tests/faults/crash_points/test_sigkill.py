@@ -21,13 +21,13 @@ from tests.faults.crash_points.sigkill import (
     judge_all,
     record,
 )
-from tests.faults.simulation.boundaries import ACKNOWLEDGED, COMMIT, COMMITTED, RECEIVED, SENT, Boundary
+from tests.faults.simulation.boundaries import ACKNOWLEDGED, BEGIN, COMMITTED, RECEIVED, SENT, Boundary
 from tests.integration.servers import PostgresServer, RedisServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 TRIALS = [
-    Trial("web", Story.TOLD, Point(Boundary(COMMIT, "worker.web.webhooks.intake._commit"))),
+    Trial("web", Story.TOLD, Point(Boundary(BEGIN, "worker.web.webhooks.intake._commit"))),
     Trial(
         "worker", Story.WORKED, Point(Boundary(COMMITTED, "workflows.execution.recorder.commit_intent")), pool="prefork"
     ),

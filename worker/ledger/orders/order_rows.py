@@ -97,7 +97,7 @@ def new_delivery(
 def insert_delivery(connection: Connection, *, now: datetime, **values: Any) -> str:
     """Add a delivery, with the values that `new_delivery` takes; returns its id."""
     delivery_id = new_id(now)
-    insert_deliveries(connection, [new_delivery(delivery_id, now=now, **values)])
+    connection.execute(_INSERT, new_delivery(delivery_id, now=now, **values))
     return delivery_id
 
 

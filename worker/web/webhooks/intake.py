@@ -141,7 +141,7 @@ class WebhookIntake:
         body: Fields | None = None,
         polls: bool = False,
     ) -> Taken:
-        with self._ledger.write() as connection:
+        with self._ledger.write(alone=True) as connection:
             delivery_id = insert_delivery(
                 connection,
                 source=source,

@@ -18,7 +18,7 @@ ORDERS = (
         "webhook accepted without a commit",
         "The shop is told that its news is taken, and it is not.",
         "worker/web/webhooks/intake.py",
-        "        with self._ledger.write() as connection:\n",
+        "        with self._ledger.write(alone=True) as connection:\n",
         "        with self._ledger.engine.connect() as connection:\n",
         Simulated(),
     ),
