@@ -63,6 +63,14 @@ class Dispatcher:
             ).apply_async(retry=False)
         )
 
+    def send_backfills(self) -> bool:
+        """Say that a backfill was asked for."""
+        return self._send(
+            lambda: self._app.signature("cartbridge.backfill", immutable=True, queue=INGEST_QUEUE).apply_async(
+                retry=False
+            )
+        )
+
     def send_sweep(self) -> bool:
         """Say that the ledger should be looked through for due work now."""
         return self._send(

@@ -20,6 +20,7 @@ from worker.observability.tracing import tracing
 from worker.sources.source import CatalogSource
 from workflows.ingest.catalog import refresh
 from workflows.ingest.order_polling import Polled, poll_due
+from workflows.ingest.requested_backfills import perform_open
 
 _EARLIEST_SHARE = 0.5
 """A poll that comes sooner than half its interval after the last is a doubled beat's."""
@@ -80,6 +81,20 @@ def poll(self: Task, source: str) -> None:
     polled = runtime.poller(source).poll()
     runtime.dispatcher.send_runs(polled.ready)
     _answer_requests(runtime, polled, polled_at)
+
+
+@shared_task(name="cartbridge.backfill", base=LedgerTask, bind=True)
+def backfill(self: Task) -> None:
+    """Do the backfills that programs asked for. Safe to double: the ledger knows who does which."""
+    runtime = runtime_of(self.app)
+    perform_open(
+        runtime.ledger,
+        runtime.backfiller,
+        holder=runtime.holder,
+        clock=runtime.clock,
+        send_runs=runtime.dispatcher.send_runs,
+        should_stop=runtime.stopping.is_set,
+    )
 
 
 def _answer_requests(runtime: Runtime, polled: Polled, polled_at: datetime) -> None:

@@ -39,6 +39,7 @@ from workflows.descriptions import describe_plan
 from workflows.enrolment.mailer import MAIL
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.retry_policy import Patience
+from workflows.ingest.backfill import Backfiller
 from workflows.ingest.deliveries import HintReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.ingest.subscription_polling import SubscriptionPoller
@@ -230,6 +231,12 @@ class Runtime:
             should_stop=self.stopping.is_set,
             lease_seconds=self._polling_lease_seconds(source),
         )
+
+    def backfiller(self, source: str) -> Backfiller:
+        """What takes in a source's history; `ConfigurationError` if it is not configured."""
+        if source not in self.sources:
+            raise ConfigurationError(self.settings.why_source_is_off(source))
+        return Backfiller(self.ledger, self.sources[source], self.policies[source], self.offers, clock=self.clock)
 
     def ingest(self, source: str, order_id: str, *, actor: str, dry_run: bool = False) -> IngestResult:
         """Fetch and plan one order by name, in this process, and send its runs to the workers.

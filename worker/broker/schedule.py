@@ -18,6 +18,7 @@ _MISSED_SWEEPS = 5
 _RECONCILE_ASK_SECONDS = 1800.0
 _WATCH_SECONDS = 60.0
 _ALERT_SECONDS = 60.0
+_BACKFILL_ASK_SECONDS = 60.0
 _ERASE_SECONDS = 3600.0
 _COMPLETIONS_ASK_SECONDS = 60.0
 _CATALOG_ASK_SECONDS = 900.0
@@ -41,6 +42,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "expire": _entry("expire", _ERASE_SECONDS, INGEST_QUEUE),
     }
     if settings.sources():
+        # What was lost of a request's message; usually there is none.
+        schedule["backfill"] = _entry("backfill", _BACKFILL_ASK_SECONDS, INGEST_QUEUE)
         schedule["watch_sources"] = _entry("watch_sources", _WATCH_SECONDS, CONTROL_QUEUE)
     if settings.studiocart.is_configured:
         schedule["refresh_catalog"] = _entry("refresh_catalog", _CATALOG_ASK_SECONDS, INGEST_QUEUE)

@@ -146,20 +146,27 @@ class Backfiller:
         return done
 
     def run(
-        self, window: Window, *, actor: str, reason: str | None = None, on_page: OnPage = ignore_page
+        self,
+        window: Window,
+        *,
+        actor: str,
+        reason: str | None = None,
+        request_id: str | None = None,
+        on_page: OnPage = ignore_page,
     ) -> Backfilled:
         """Record and plan what the ledger lacks of the window, page by page, each page one transaction.
 
+        The audit trail says when it began and ended, and on which request, if it was asked for from elsewhere.
         Safe to repeat: the second time nothing is recorded. Raises `ApiError` (what was recorded stays; begin it again)
         and `OffersError`.
         """
         offers = self._offers.checked()
         reread_orders(self._ledger, self._source, now=self._clock())
         done = Backfilled(self._source.name, window.since, window.until)
-        self._event("backfill_begun", actor, reason, done)
+        self._event("backfill_begun", actor, reason, done, request_id)
         for page in self._source.walk_since(window.since):
             on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
-        self._event("backfill_ended", actor, reason, done)
+        self._event("backfill_ended", actor, reason, done, request_id)
         return done
 
     def _take_in(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
@@ -235,7 +242,8 @@ class Backfiller:
         annotated = {order.id: order for order in (self._source.annotate(paid) if paid else [])}
         return [annotated.get(order.id, order) for order in orders]
 
-    def _event(self, kind: str, actor: str, reason: str | None, done: Backfilled) -> None:
+    def _event(self, kind: str, actor: str, reason: str | None, done: Backfilled, request_id: str | None) -> None:
+        request = {} if request_id is None else {"request": request_id}
         with self._ledger.write() as connection:
             record_event(
                 connection,
@@ -244,15 +252,13 @@ class Backfiller:
                 actor=actor,
                 source=self._source.name,
                 reason=reason,
-                detail={
-                    "since": done.since.isoformat(),
-                    "until": done.until.isoformat(),
-                    **{name: getattr(done, name) for name in _COUNTS},
-                },
+                detail=request
+                | {"since": done.since.isoformat(), "until": done.until.isoformat()}
+                | {name: getattr(done, name) for name in COUNTS},
             )
 
 
-_COUNTS = ("orders", "new", "changed", "gives_access", "review")
+COUNTS = ("orders", "new", "changed", "gives_access", "review")
 
 
 def _count_page(done: Backfilled, page: Page, window: Window) -> None:

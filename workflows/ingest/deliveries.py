@@ -95,7 +95,7 @@ class HintReader:
     ) -> None:
         self._lease_seconds = lease_seconds
         self._ledger = ledger
-        self._sources = sources
+        self.sources = sources
         self._policies = policies
         self._offers = offers
         self._holder = holder
@@ -175,7 +175,7 @@ class HintReader:
         with self._ledger.write() as connection:
             unseen = order_rows.lock_open_deliveries(connection, source_name, order.id)
             keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
-            source = self._sources[source_name]
+            source = self.sources[source_name]
             row, novelty = None, Novelty.NEW
             if found.is_trusted:
                 reread_order(connection, source, order.id, now=now)
@@ -196,7 +196,7 @@ class HintReader:
 
     def _read(self, source_name: str, order_id: str, taken: list[TakenDelivery]) -> _Read:
         """The order, and when what is known of it was true: a trusted body is as old as its arrival."""
-        source = self._sources.get(source_name)
+        source = self.sources.get(source_name)
         if source is None:
             raise NotFoundError(f"the source {source_name} is not configured", system=source_name, operation="fetch")
         bodies = [(row.body, row.received_at) for row in taken if row.body is not None]
@@ -304,7 +304,7 @@ class HintReader:
             error,
             age=now - oldest,
             is_manual=all(row.via == Via.MANUAL for row in taken),
-            is_known=source_name in self._sources,
+            is_known=source_name in self.sources,
         )
         note = str(error) if isinstance(error, WebhookRejectedError) else describe_failure(error)
         with self._ledger.write() as connection:
@@ -387,7 +387,7 @@ class HintReader:
         Raises `ApiError`, `OffersError`.
         """
         offers = self._offers.current()
-        source = self._sources[source_name]
+        source = self.sources[source_name]
         fetched_at = self._clock()
         order = source.fetch(order_id)
         if order.payment is Payment.PAID:

@@ -27,6 +27,7 @@ from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan
 from workflows.execution import late_results
 from workflows.ingest.deliveries import HintReader
+from workflows.operations.intake import Intake
 from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
@@ -60,6 +61,11 @@ class Operations:
         self._hints = hints
         self._clock = clock
         self.seats = SeatNaming(ledger, hints, clock=clock)
+        self.intake = Intake(ledger, hints, clock=clock)
+
+    def now(self) -> datetime:
+        """The moment by the clock that acts are dated by."""
+        return self._clock()
 
     # Replay
 

@@ -15,7 +15,7 @@ from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, note, print_json, progress, table
-from worker.errors import ApiError, ConfigurationError
+from worker.errors import ApiError
 from worker.formatting import clock, counted, timestamp, zone_label
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def backfill_command(
     """
     must_be_askable(yes=yes or dry_run)
     with opening_of(context).runtime() as runtime:
-        backfiller = _backfiller_of(runtime, source)
+        backfiller = runtime.backfiller(source)
         window = _window(since, until, now=runtime.clock())
         with _explained(source, dry_run=dry_run):
             total = None
@@ -57,20 +57,6 @@ def backfill_command(
                     ask(f"Take in {_orders_to_do(found)}?", yes=False)
             done = _run(runtime, backfiller, window, total=total, reason=reason)
     _tell(done, as_json=as_json, dry_run=False)
-
-
-def _backfiller_of(runtime: Runtime, source: str) -> Backfiller:
-    from workflows.ingest.backfill import Backfiller
-
-    if source not in runtime.sources:
-        raise ConfigurationError(runtime.settings.why_source_is_off(source))
-    return Backfiller(
-        runtime.ledger,
-        runtime.sources[source],
-        runtime.policies[source],
-        runtime.offers,
-        clock=runtime.clock,
-    )
 
 
 def _window(since: datetime | None, until: datetime | None, *, now: datetime) -> Window:

@@ -1,11 +1,14 @@
-"""Tasks that are done once in a while, however many processes ask: when each was last done."""
+"""Tasks that are done once in a while, however many processes ask: when each was last done.
+
+Beside those of `TaskName` there is one for each backfill that a program asked for, while it goes on.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.tables.periodic import periodic_tasks
@@ -21,23 +24,28 @@ class TaskName(StrEnum):
     """What became of runs is in the outbox until then."""
 
 
-def begin(connection: Connection, task: TaskName, *, now: datetime, holder: str | None = None) -> bool:
+def begin(connection: Connection, task: str, *, now: datetime, holder: str | None = None) -> bool:
     """Note that a task is done now for the first time; False where it was done before."""
     return insert_ignoring(connection, periodic_tasks, {"name": task, "done_at": now, "holder": holder})
 
 
-def take(connection: Connection, task: TaskName, *, last_done_before: datetime, now: datetime, holder: str) -> bool:
+def take(connection: Connection, task: str, *, last_done_before: datetime, now: datetime, holder: str) -> bool:
     """Note that a task is done now, if it was last done before a moment: True for one of those who ask."""
     due = (periodic_tasks.c.name == task, periodic_tasks.c.done_at < last_done_before)
     return connection.execute(update(periodic_tasks).where(*due).values(done_at=now, holder=holder)).rowcount == 1
 
 
-def done_at(connection: Connection, task: TaskName) -> datetime | None:
+def done_at(connection: Connection, task: str) -> datetime | None:
     """When a task was last done, None if it never was."""
     moment: datetime | None = connection.scalar(select(periodic_tasks.c.done_at).where(periodic_tasks.c.name == task))
     return moment
 
 
-def note_done(connection: Connection, task: TaskName, *, now: datetime) -> None:
+def drop(connection: Connection, task: str) -> None:
+    """Forget a task that is done for good."""
+    connection.execute(delete(periodic_tasks).where(periodic_tasks.c.name == task))
+
+
+def note_done(connection: Connection, task: str, *, now: datetime) -> None:
     """Move a task's mark."""
     connection.execute(update(periodic_tasks).where(periodic_tasks.c.name == task).values(done_at=now))

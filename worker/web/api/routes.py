@@ -31,6 +31,7 @@ from worker.settings.settings import Settings
 from worker.web.api.access import token_check
 from worker.web.api.actions import action_routes
 from worker.web.api.docs import docs_routes
+from worker.web.api.intake import intake_routes
 from worker.web.api.queries import (
     ActivityQuery,
     CompletionQuery,
@@ -126,14 +127,13 @@ def api_routes(
         """Who began and completed which course, those with the latest news first."""
         return _page(ledger, query, list_completions)
 
-    @router.get("/activity", responses=_page_of(ActivityItem))
-    def show_activity(query: Annotated[ActivityQuery, Query()]) -> JsonAnswer:
-        """Who did what, newest first: acts of operators, sign-ins, pauses, changes of the offers file."""
-        return _page(ledger, query, list_activity)
-
     if operator is not None:
         refused: dict[int | str, dict[str, Any]] = {status: described[status] for status in _ACTION_REFUSALS}
-        router.include_router(action_routes(operator, check, refused))
+        for routes in (
+            action_routes(operator, check, refused),
+            intake_routes(settings, ledger, operator, check, refused),
+        ):
+            router.include_router(routes)
     whole = APIRouter()
     whole.include_router(router)
     whole.include_router(docs_routes(check))
@@ -179,6 +179,11 @@ def _add_overviews(router: APIRouter, ledger: Ledger, settings: Settings, clock:
 
 
 def _add_details(router: APIRouter, ledger: Ledger) -> None:
+    @router.get("/activity", responses=_page_of(ActivityItem))
+    def show_activity(query: Annotated[ActivityQuery, Query()]) -> JsonAnswer:
+        """Who did what, newest first: acts of operators, sign-ins, pauses, changes of the offers file."""
+        return _page(ledger, query, list_activity)
+
     @router.get("/runs/{run_id}", responses=_one(RunDetail))
     def show_run(run_id: str) -> JsonAnswer:
         """One run with its steps, their attempts, and its events."""

@@ -28,6 +28,16 @@ class RecordingDispatcher(Dispatcher):
         self.runs: list[str] = []
         self.sweeps = 0
         self.polls: list[str] = []
+        self.orders: list[str] = []
+        self.backfills = 0
+
+    def send_order(self, source: str, order_id: str) -> bool:
+        self.orders.append(f"{source}/{order_id}")
+        return True
+
+    def send_backfills(self) -> bool:
+        self.backfills += 1
+        return True
 
     def send_runs(self, run_ids: Sequence[str]) -> bool:
         self.runs += run_ids

@@ -48,6 +48,9 @@ class RecordingDispatcher(Dispatcher):
         self.polled.append(source)
         return self.is_there
 
+    def send_backfills(self) -> bool:
+        return self.is_there
+
     def broker_ok(self) -> bool:
         return self.is_there
 

@@ -38,8 +38,11 @@ class Act(StrEnum):
     SEAT_NAMED = "seat_named"
     ORDER_NOTED = "order_noted"
     ORDER_INGESTED = "order_ingested"
+    BACKFILL_REQUESTED = "backfill_requested"
     BACKFILL_BEGUN = "backfill_begun"
     BACKFILL_ENDED = "backfill_ended"
+    BACKFILL_PREVIEWED = "backfill_previewed"
+    BACKFILL_FAILED = "backfill_failed"
     RECONCILED = "reconciled"
     RECONCILE_FIXED = "reconcile_fixed"
     LEDGER_RECOVERED = "ledger_recovered"
@@ -64,8 +67,11 @@ _TEXTS: Final = {
     Act.SEAT_NAMED: "named a seat",
     Act.ORDER_NOTED: "wrote a note",
     Act.ORDER_INGESTED: "asked for the order",
+    Act.BACKFILL_REQUESTED: "asked for a backfill of {source}, from {since} until {until}",
     Act.BACKFILL_BEGUN: "began a backfill of {source}, from {since} until {until}",
     Act.BACKFILL_ENDED: "ended a backfill of {source}: {orders} orders, {new} new, {changed} changed",
+    Act.BACKFILL_PREVIEWED: "looked at what a backfill of {source} would do: {orders} orders, {new} new",
+    Act.BACKFILL_FAILED: "had no end of a backfill of {source}: {error}",
     Act.RECONCILED: "reconciled: {findings} findings",
     Act.RECONCILE_FIXED: "put right what a reconciliation found",
     Act.LEDGER_RECOVERED: "recovered the ledger",

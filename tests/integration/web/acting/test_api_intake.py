@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, func, select
+
+from tests.faults.harness.product import Rig
+from tests.integration.web.acting.test_api_actions import BEARER, Program, program
+from tests.unit.worker.web.asking import assert_problem
+from worker.ledger.periodic import periodic_tasks
+from worker.ledger.tables.periodic import periodic_tasks as marks
+from worker.ledger.tables.runs import deliveries, orders
+from worker.sandbox import Fault
+from workflows.ingest.requested_backfills import HELD_SECONDS, perform_open
+
+__all__ = ["program"]
+
+WINDOW = {"source": "studiocart", "since": "2020-01-01", "until": "2099-01-01"}
+
+
+def work(rig: Rig, *, stops: bool = False) -> list[str]:
+    """What a worker does that was told of a backfill; the runs it sends."""
+    sent: list[str] = []
+
+    def send(run_ids: Sequence[str]) -> None:
+        sent.extend(run_ids)
+
+    runtime = rig.runtime
+    perform_open(
+        rig.ledger,
+        runtime.backfiller,
+        holder="a-worker",
+        clock=rig.clock,
+        send_runs=send,
+        should_stop=lambda: stops,
+    )
+    return sent
+
+
+def count(rig: Rig, table: Table) -> int:
+    with rig.ledger.read() as connection:
+        return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def report(program: Program, backfill_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = program.ask(f"backfills/{backfill_id}")
+    return found
+
+
+def test_order_is_asked_for_when_a_program_names_it(program: Program, rig: Rig) -> None:
+    rig.sell(7001)
+    would = program.act("ingest", source="studiocart", order_ids=["7001"], dry_run=True)
+    assert would.status_code == 202
+    assert (would.json()[0]["state"], would.json()[0]["delivery_id"]) == ("planned", None)
+    assert any("price 501" in line for line in would.json()[0]["plan"])
+    assert (count(rig, deliveries), program.dispatcher.orders) == (0, [])
+    (asked,) = program.act("ingest", source="studiocart", order_ids=["7001", "7001"], reason="by phone").json()
+    assert program.dispatcher.orders == ["studiocart/7001"]
+    assert program.ask(f"deliveries/{asked['delivery_id']}")["state"] == "received"
+    rig.runtime.hints.look("studiocart", "7001")
+    assert program.ask(f"deliveries/{asked['delivery_id']}")["state"] == "planned"
+    (act,) = program.ask("activity?kind=order_ingested")
+    assert (act["actor"], act["reason"], act["order_id"]) == ("operator:api", "by phone", "7001")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"source": "threedcart", "order_ids": ["1"]}, 422),
+        ({"source": "nonsense", "order_ids": ["1"]}, 422),
+        ({"source": "studiocart", "order_ids": []}, 422),
+        ({"source": "studiocart", "order_ids": ["a\0b"]}, 422),
+        ({"source": "studiocart", "order_ids": [str(each) for each in range(11)], "dry_run": True}, 422),
+        ({"source": "studiocart", "order_ids": ["4711"], "dry_run": True}, 409),
+    ],
+)
+def test_order_is_refused_when_it_cannot_be_asked_for(
+    program: Program, rig: Rig, body: dict[str, Any], status: int
+) -> None:
+    assert_problem(program.act("ingest", **body), status)
+    assert count(rig, deliveries) == 0
+
+
+def test_backfill_is_reported_when_a_worker_did_it(program: Program, rig: Rig) -> None:
+    rig.sell(7001)
+    asked = program.act("backfills", **WINDOW, reason="before the start")
+    assert (asked.status_code, asked.json()["state"]) == (202, "requested")
+    assert (program.dispatcher.backfills, count(rig, orders)) == (1, 0)
+    assert len(work(rig)) == 1
+    done = report(program, asked.json()["id"])
+    assert (done["state"], done["new"], done["gives_access"], done["error"]) == ("done", 1, 1, None)
+    assert work(rig) == []
+    assert [each["id"] for each in program.ask("backfills")] == [asked.json()["id"]]
+    kinds = {act["kind"] for act in program.ask("activity") if act["kind"].startswith("backfill")}
+    assert kinds == {"backfill_requested", "backfill_begun", "backfill_ended"}
+    with rig.ledger.read() as connection:
+        assert not [name for name in connection.scalars(select(marks.c.name)) if name.startswith("backfill")]
+
+
+def test_backfill_changes_nothing_when_it_is_a_dry_run(program: Program, rig: Rig) -> None:
+    rig.sell(7001)
+    asked = program.act("backfills", **WINDOW, dry_run=True).json()
+    assert work(rig) == []
+    assert (report(program, asked["id"])["state"], report(program, asked["id"])["new"]) == ("done", 1)
+    assert count(rig, orders) == 0
+
+
+def test_backfill_is_taken_over_when_its_worker_vanished(program: Program, rig: Rig) -> None:
+    rig.sell(7001)
+    asked = program.act("backfills", **WINDOW).json()
+    assert len(work(rig, stops=True)) == 1  # it ends after its first page
+    assert report(program, asked["id"])["state"] == "running"
+    assert work(rig) == []  # what was done is not done again
+    assert report(program, asked["id"])["state"] == "done"
+
+
+def test_backfill_is_held_by_one_when_two_workers_are_told(program: Program, rig: Rig) -> None:
+    rig.sell(7001)
+    asked = program.act("backfills", **WINDOW).json()
+    with rig.ledger.write() as connection:
+        periodic_tasks.begin(connection, f"backfill:{asked['id']}", now=rig.clock(), holder="another")
+    assert work(rig) == []
+    assert count(rig, orders) == 0
+    rig.clock.move(HELD_SECONDS + 1)
+    assert len(work(rig)) == 1
+
+
+def test_backfill_says_why_when_its_source_fails(program: Program, rig: Rig) -> None:
+    rig.sandbox.inject(Fault(system="studiocart", operation="*", status=503, times=50))
+    asked = program.act("backfills", **WINDOW).json()
+    work(rig)
+    failed = report(program, asked["id"])
+    assert failed["state"] == "failed"
+    assert "503" in failed["error"]
+    assert failed["ended_at"] is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"source": "threedcart", "since": "2020-01-01"},
+        {"source": "studiocart"},
+        {"source": "studiocart", "since": "2020-01-02", "until": "2020-01-01"},
+    ],
+)
+def test_backfill_is_refused_when_it_has_no_window_or_source(program: Program, body: dict[str, Any]) -> None:
+    assert_problem(program.act("backfills", **body), 422)
+    assert_problem(program.get("/api/v1/backfills/nothing", headers=BEARER), 404)
+
+
+def test_learner_is_forgotten_when_a_program_means_it(program: Program, rig: Rig, tmp_path: Path) -> None:
+    rig.enrol()
+    email = "JANE@example.test"
+    assert_problem(program.act("learners/forget", email=email, yes=True), 409)  # its run is open
+    rig.go_on()
+    assert_problem(program.act("learners/forget", email=email), 422)
+    held = program.act("learners/forget", email=email, dry_run=True).json()
+    assert (held["result"], held["receipt"]) == ("nothing", None)
+    assert "1 run, 1 order" in held["message"]
+    done = program.act("learners/forget", email=email, yes=True, reason="asked by mail").json()
+    assert done["receipt"]["pseudonym"] in done["message"]
+    assert done["receipt"]["erasure_id"]
+    assert_problem(program.get("/api/v1/why?subject=jane@example.test", headers=BEARER), 404)
+    (act,) = program.ask("activity?kind=learner_forgotten")
+    assert (act["actor"], act["reason"]) == ("operator:api", "asked by mail")
+    assert_problem(program.act("learners/forget", email="nobody@example.test", yes=True), 404)
+    assert_problem(program.act("learners/forget", email="nobody", yes=True), 422)
