@@ -58,6 +58,8 @@ ONE = {
     " StudioCart/1110 ": ("orders", "studiocart", "1110"),
     "1110": ("orders", "studiocart", "1110"),
     "900002": ("runs", "01abc2zyxwvut"),
+    "0002": ("runs", "01abc2zyxwvut"),
+    "bc2zyx": ("runs", "01abc2zyxwvut"),
     "01ABC1zyx": ("runs", "01abc1zyxwvut"),
     "01abc1zyxwvut": ("runs", "01abc1zyxwvut"),
     "key/01abc1zyxwvut": ("runs", "01abc1zyxwvut"),

@@ -20,6 +20,8 @@ INDEX: Final = "search_index"
 """SQLite's virtual table; it keeps others whose names begin so."""
 TRIGRAMS: Final = "ix_search_texts_trigrams"
 """PostgreSQL's index."""
+RESULT_TRIGRAMS: Final = "ix_runs_result_trigrams"
+"""PostgreSQL's index over LearningCart's numbers. SQLite looks through its own index over them, which is as fast."""
 _MOST_TRIGRAMS: Final = 12
 _TRIGGERS: Final = {
     "tr_search_texts_added": (
@@ -67,9 +69,13 @@ def make_index(connection: Connection) -> bool:
                         connection.exec_driver_sql(f"CREATE TRIGGER {name} {moment} ON search_texts BEGIN {action} END")
                     connection.exec_driver_sql("INSERT INTO search_index(search_index) VALUES ('rebuild')")
                 connection.exec_driver_sql("SELECT rowid FROM search_index LIMIT 0")
-            elif not has_index(connection):
+            else:
                 connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-                connection.exec_driver_sql(f"CREATE INDEX {TRIGRAMS} ON search_texts USING gin (text gin_trgm_ops)")
+                for name, column in ((TRIGRAMS, "search_texts (text"), (RESULT_TRIGRAMS, "runs (result_id")):
+                    table, _, indexed = column.partition(" ")
+                    connection.exec_driver_sql(
+                        f"CREATE INDEX IF NOT EXISTS {name} ON {table} USING gin {indexed} gin_trgm_ops)"
+                    )
     except DBAPIError as error:
         log.info("a search goes through the newest orders only: %s", type(error.orig).__name__)
         if is_sqlite:
@@ -103,4 +109,7 @@ def _trigrams(spelling: str) -> list[str]:
 
 def is_of_model(name: str | None, kind: str, _parents: Any = None) -> bool:
     """Whether a table or an index is one that the models and migrations describe; for Alembic's comparison."""
-    return not ((kind == "table" and (name or "").startswith(INDEX)) or (kind == "index" and name == TRIGRAMS))
+    return not (
+        (kind == "table" and (name or "").startswith(INDEX))
+        or (kind == "index" and name in {TRIGRAMS, RESULT_TRIGRAMS})
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, literal_column, or_, select
 
+from worker.ledger.search.index import has_index
 from worker.ledger.search.texts import find_records
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import learners, orders, runs
@@ -23,6 +25,9 @@ MOST_HITS = 20
 """Of each kind."""
 MOST_SUGGESTIONS = 8
 _SHORTEST_NAME = 2
+_SHORTEST_PART = 3
+_PART_OF_ID = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[0-9a-z]{4,20}")
+"""Letters and digits: of words there are too many."""
 _MOST_ALIKE = 100
 _MOST_RECORDS = 40
 _MOST_RUNS = 2_000
@@ -85,13 +90,17 @@ def _is_theirs(order: OrderItem, learner: FoundLearner) -> bool:
 def search(connection: Connection, wanted: str) -> Hits:
     """What `wanted` names: an email or its beginning, SOURCE/ORDER, an order's number, a run's key, its id or that id's
     beginning, a LearningCart order's id or its beginning, or else any part of a name, an address, a company, a product
-    or an order's number.
+    or an order's number, or of a LearningCart order's or a run's.
 
     Case, accents and scripts do not matter. A product is looked for where no person is meant.
     """
     asked = _Asked(connection, wanted)
     found = _named(asked)
-    return found if len(found) or asked.is_too_short else _by_text(asked)
+    if len(found) or asked.is_too_short:
+        return found
+    found = _by_text(asked)
+    within = _within_number(asked) if asked.text.isdecimal() or not len(found) else Hits([], [], [])
+    return Hits(found.learners, found.orders, found.runs or within.runs)
 
 
 def suggest(connection: Connection, wanted: str, *, limit: int = MOST_SUGGESTIONS) -> list[Suggestion]:
@@ -100,6 +109,7 @@ def suggest(connection: Connection, wanted: str, *, limit: int = MOST_SUGGESTION
     if asked.is_too_short:
         return []
     found = [each for hits in (_named(asked), _by_text(asked)) for each in _suggestions(connection, hits)]
+    found += _suggestions(connection, _within_number(asked)) if len(found) < limit else []
     return list({each.path: each for each in found}.values())[:limit]
 
 
@@ -115,6 +125,16 @@ class _Asked:
     def records(self) -> list[tuple[str, str]]:
         return find_records(self.connection, self.needles, limit=_MOST_RECORDS)
 
+    @cached_property
+    def runs(self) -> Sequence[Row[Any]]:
+        """Theirs, newest first."""
+        return _runs_of(self.connection, self.records)
+
+    @cached_property
+    def orders(self) -> tuple[list[OrderItem], list[OrderItem]]:
+        """Those whose buyer, company or number has every word, and the others."""
+        return _orders_of(self.connection, self.records, self.needles)
+
     @property
     def is_too_short(self) -> bool:
         """One letter names nobody, where it is no word of its own as in Chinese."""
@@ -125,7 +145,7 @@ def titles_of(connection: Connection, some: Sequence[OrderItem]) -> dict[str, st
     """What orders are of, by their names: their products' titles, three at most."""
     if not some:
         return {}
-    of_records = or_(*(and_(runs.c.source == each.source, runs.c.order_id == each.order_id) for each in some))
+    of_records = _among(runs, [(each.source, each.order_id) for each in some])
     columns = (runs.c.source, runs.c.order_id, runs.c.title)
     found: dict[str, dict[str, None]] = {}
     for row in connection.execute(
@@ -182,8 +202,8 @@ def _keys_alike(asked: _Asked, key: str) -> list[str]:
     wanted = folded(key)
     found: list[str] = []
     if "." in key.partition("@")[2]:  # no mere beginning
-        found += [order.buyer_email for some in _orders_of(asked.connection, asked.records, ()) for order in some]
-        found += [str((row.learner or {}).get("email") or "") for row in _runs_of(asked.connection, asked.records)]
+        found += [order.buyer_email for some in asked.orders for order in some]
+        found += [str((row.learner or {}).get("email") or "") for row in asked.runs]
     alike = [each for each in map(email_key, found) if folded(each) == wanted]
     return list(dict.fromkeys([key, wanted, *alike]))[:_MOST_ALIKE]
 
@@ -199,6 +219,21 @@ def _by_id(connection: Connection, text: str) -> Hits:
     return Hits([], numbered, list({run.id: run for run in (*made, *_begun(connection, runs.c.id, text))}.values()))
 
 
+def _within_number(asked: _Asked) -> Hits:
+    """The runs that have the text anywhere in LearningCart's number, or in their own."""
+    connection, part = asked.connection, asked.text.lower()
+    if part.isdecimal() and part.isascii() and len(part) >= _SHORTEST_PART and has_index(connection):
+        column = runs.c.result_id
+    elif _PART_OF_ID.fullmatch(part):
+        column = runs.c.id
+    else:
+        return Hits([], [], [])
+    # SQLite reads its index over the column alone where no other column is asked for.
+    key = literal_column("rowid") if connection.dialect.name == "sqlite" else runs.c.id
+    found = select(key).select_from(runs).where(column.contains(part)).limit(MOST_HITS)
+    return Hits([], [], _runs(connection, key.in_(list(connection.scalars(found)))))
+
+
 def _begun(connection: Connection, column: Column[str], text: str) -> list[RunItem]:
     """The runs whose id, or LearningCart order, begins so."""
     if len(text) < SHORTEST_PREFIX or not text.isascii() or not text.isalnum():
@@ -212,11 +247,11 @@ def _by_text(asked: _Asked) -> Hits:
     """Whoever has every word of the text in name and address; the orders of such buyers, companies and numbers; and
     where there are none, the runs and orders that have the words in all they hold.
     """
-    connection, wanted, records = asked.connection, asked.needles, asked.records
+    connection, wanted = asked.connection, asked.needles
     lanes: dict[str, None] = {}
     of_product: list[str] = []
     touched: set[tuple[str, str]] = set()
-    for row in _runs_of(connection, records):
+    for row in asked.runs:
         person = _words_of(row.learner)
         record = (row.source, row.order_id or row.completion_id)
         if holds(search_text(person), wanted):
@@ -226,7 +261,7 @@ def _by_text(asked: _Asked) -> Hits:
         else:
             continue
         touched.add(record)
-    bought, others = _orders_of(connection, records, wanted)
+    bought, others = asked.orders
     people = _learners(connection, learners.c.id.in_(list(lanes)[:MOST_HITS])) if lanes else []
     people.sort(key=lambda learner: list(lanes).index(learner.id))
     if people or bought:
@@ -244,8 +279,7 @@ def _runs_of(connection: Connection, records: Sequence[tuple[str, str]]) -> Sequ
     if not records:
         return []
     completed = [record_id for source, record_id in records if source not in SOURCES]
-    conditions = [and_(runs.c.source == source, runs.c.order_id == record_id) for source, record_id in records]
-    conditions += [runs.c.completion_id.in_(completed)] if completed else []
+    conditions = [_among(runs, records), *([runs.c.completion_id.in_(completed)] if completed else [])]
     columns = [runs.c[name] for name in ("id", "source", "order_id", "completion_id", "lane", "title", "learner")]
     query: Select[Any] = select(*columns, runs.c.created_at).where(or_(*conditions)).limit(_MOST_RUNS)
     # Sorted here: asked for the newest, SQLite would go through all runs from the newest on.
@@ -258,15 +292,22 @@ def _orders_of(
     """The orders whose buyer, company or number has every word, and the others; in the order of the records."""
     if not records:
         return [], []
-    of_records = or_(*(and_(orders.c.source == source, orders.c.order_id == order_id) for source, order_id in records))
     bought: list[OrderItem] = []
     others: list[OrderItem] = []
     company = orders.c.document["company"].as_string().label("company")
-    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(of_records)
+    listed: Select[Any] = select(*ORDER_COLUMNS, company).where(_among(orders, records))
     for row in sorted(connection.execute(listed), key=lambda row: row.updated_at, reverse=True):
         found = search_text([row.order_id, row.buyer_name, row.buyer_email, row.company])
         (bought if holds(found, wanted) else others).append(OrderItem.of(row))
     return bought, others
+
+
+def _among(table: Table, records: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    """The row is of one of these orders. One condition a source: forty of an order each cost more than their rows."""
+    by_source: dict[str, list[str]] = {}
+    for source, order_id in records:
+        by_source.setdefault(source, []).append(order_id)
+    return or_(*(and_(table.c.source == source, table.c.order_id.in_(ids)) for source, ids in by_source.items()))
 
 
 def _learners(connection: Connection, condition: ColumnElement[bool]) -> list[FoundLearner]:
