@@ -24,6 +24,10 @@ FOLDER = Path(SCREENSHOTS).resolve() if SCREENSHOTS else None
 FOR_DOCS = {(name, "light") for name in ("today", "learner", "run", "replay", "order", "offers", "systems")} | {
     ("run", "dark")
 }
+STICKING_OUT = """() => [...document.querySelectorAll("main :is(p, h1, h2, h3, li, dd, td, th, a, button, pre, svg)")]
+  .filter((each) => !each.closest("pre, .unseen, nav, thead, caption"))
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .map((each) => each.outerHTML.slice(0, 120))"""
 NARROWEST = {"width": 360, "height": 740}
 
 
@@ -118,12 +122,7 @@ def test_nothing_scrolls_sideways_when_the_screen_is_narrow(new_page: NewPage, p
     for name, path in pages.items():
         page.goto(path)
         # What sticks out of a sheet would be cut off there, which is no better.
-        sticking_out = page.evaluate(
-            """() => [...document.querySelectorAll("main :is(p, h1, h2, h3, li, dd, td, th, a, button, pre, svg)")]
-                .filter((each) => !each.closest("pre, .unseen, nav, thead, caption"))
-                .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
-                .map((each) => each.outerHTML.slice(0, 120))"""
-        )
+        sticking_out = page.evaluate(STICKING_OUT)
         overhang = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overhang > 0 or sticking_out:
             wide[name] = (overhang, sticking_out)

@@ -35,8 +35,8 @@ def filled(ledger: Ledger) -> Ledger:
 
 ASKED: list[tuple[dict[str, Any], str]] = [
     ({}, "r4 r3 r2 r1 r0"),
-    ({"size": 2}, "r4 r3"),
-    ({"size": 2, "after": "r3"}, "r2 r1"),
+    ({"limit": 2}, "r4 r3"),
+    ({"limit": 2, "after": "r3"}, "r2 r1"),
     ({"states": (RunState.REVIEW,)}, "r3 r1"),
     ({"states": (RunState.REVIEW,), "reason": "unnamed_seat"}, "r3"),
     ({"states": (RunState.SUCCEEDED,)}, "r4 r0"),
@@ -51,10 +51,10 @@ ASKED: list[tuple[dict[str, Any], str]] = [
 
 def test_runs_are_newest_first_and_only_those_asked_for_when_filtered(filled: Ledger) -> None:
     with filled.read() as connection:
-        found = [page_of_runs(connection, **{"size": 10, **filters}) for filters, _ in ASKED]
+        found = [page_of_runs(connection, **{"limit": 10, **filters}) for filters, _ in ASKED]
     assert [" ".join(run.id for run in each) for each in found] == [ids for _, ids in ASKED]
 
 
 def test_page_is_refused_when_the_run_to_go_on_after_is_not_there(filled: Ledger) -> None:
     with filled.read() as connection, pytest.raises(NotInLedgerError, match="to go on after"):
-        page_of_runs(connection, after="r9", size=10)
+        page_of_runs(connection, after="r9", limit=10)

@@ -14,7 +14,7 @@ from worker.ledger.session import Ledger
 
 
 def links(page: str, begins: str) -> list[str]:
-    return re.findall(rf'class="(?:id|row)" href="({begins}[^"]*)"', page)
+    return re.findall(rf'class="(?:id[^"]*|row)" href="({begins}[^"]*)"', page)
 
 
 @pytest.fixture
@@ -73,6 +73,17 @@ def test_run_without_an_order_is_listed_when_it_belongs_to_a_completion(
     assert links(page, "/runs/") == ["/runs/follow"]
     assert "nobody named" in page
     assert not links(page, "/orders/")
+
+
+def test_filters_offer_what_occurs_with_its_count_when_rows_are_there(operator: Browser, filled: Ledger) -> None:
+    page = operator.get("/runs").text
+    assert '<option value="review">review (20)</option>' in page
+    assert '<option value="unnamed_seat">unnamed seat (20)</option>' in page
+    assert 'value="failed"' not in page
+    assert "60 runs newest first" in page
+    chosen = operator.get("/runs?state=failed").text
+    assert '<option value="failed" selected>failed (0)</option>' in chosen
+    assert 'value="unnamed_seat"' not in chosen
 
 
 def test_list_says_so_when_nothing_matches(operator: Browser) -> None:
@@ -158,7 +169,7 @@ def test_no_file_is_given_when_nobody_is_signed_in(stranger: Browser, filled: Le
 def test_a_long_file_is_whole_when_it_takes_several_readings(
     operator: Browser, filled: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.web.page.views.downloads._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("worker.web.page.views.lists._ROWS_AT_ONCE", 7)
     for path in ("/runs.csv", "/orders.csv"):
         rows = list(csv.reader(io.StringIO(operator.get(path).text)))
         assert (len(rows), len({tuple(row) for row in rows})) == (61, 61)

@@ -18,8 +18,8 @@ def test_page_is_calm_when_nothing_needs_a_person(operator: Browser) -> None:
     page = operator.get("/").text
     assert "Nothing needs a person." in page
     for system in ("studiocart", "frontcore"):
-        assert f"<strong>{system}</strong>" in page
-    assert "<strong>threedcart</strong>" not in page
+        assert f'<strong class="system {system}">{system}</strong>' in page
+    assert "threedcart</strong>" not in page
 
 
 def test_page_tells_what_to_do_and_leads_to_the_runs_when_something_needs_you(
@@ -74,7 +74,7 @@ def test_charts_have_their_numbers_as_a_table_when_there_was_work(
     assert "Wed 05:00 UTC: 1 orders" in page
     assert "Wed 05:00 UTC, median: 1.2m" in page
     assert page.count('<th scope="row">') == 48
-    assert '<th scope="row">Wed 2026-03-04 05:00</th><td class="number">1</td><td class="number">1</td>' in page
+    assert '<th scope="row">Wed 05:00</th><td class="number">1</td><td class="number">1</td>' in page
 
 
 def test_page_says_so_when_the_ledger_does_not_answer(operator: Browser, ledger: Ledger) -> None:

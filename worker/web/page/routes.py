@@ -23,7 +23,6 @@ from worker.web.page.auth.login import login_routes, logout_routes
 from worker.web.page.page import NavItem, Page
 from worker.web.page.static_files import static_routes
 from worker.web.page.views.activity import activity_routes
-from worker.web.page.views.downloads import download_routes
 from worker.web.page.views.learner import learner_routes
 from worker.web.page.views.lists import list_routes
 from worker.web.page.views.offers import look_again_routes, offers_routes
@@ -48,7 +47,6 @@ _VIEWS: tuple[Callable[[Page], APIRouter], ...] = (
     logout_routes,
     today_routes,
     search_routes,
-    download_routes,
     list_routes,
     run_routes,
     order_routes,

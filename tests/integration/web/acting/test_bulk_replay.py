@@ -30,7 +30,7 @@ def test_bulk_replays_exactly_what_was_listed_when_more_fails_meanwhile(office: 
     rig.work(late)
     rig.sandbox.clear_faults()
     done = office.send(form, reason="the site was corrected")
-    assert done.headers["location"] == "/runs?reason=refused&state=failed"
+    assert done.headers["location"] == "/runs?state=failed&reason=refused"
     assert "Of 3 runs: 3 replayed." in office.told(done)
     assert sorted(office.dispatcher.runs) == sorted(run_ids)
     assert office.trail("run_replayed") == [("operator:Ann", "the site was corrected")] * 3
@@ -95,6 +95,6 @@ def test_filter_is_refused_when_it_is_none(office: Office) -> None:
 
 def test_list_offers_to_replay_what_it_shows_when_it_may_be_stuck(office: Office, showcase: Office, rig: Rig) -> None:
     fail(rig, 1)
-    assert 'href="/replay?reason=refused&amp;state=failed"' in office.get("/runs?state=failed&reason=refused").text
+    assert 'href="/replay?state=failed&amp;reason=refused"' in office.get("/runs?state=failed&reason=refused").text
     assert "/replay" not in office.get("/runs?state=succeeded").text
     assert "/replay" not in showcase.get("/runs?state=failed").text

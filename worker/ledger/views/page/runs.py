@@ -35,9 +35,9 @@ def page_of_runs(
     system: str | None = None,
     since: datetime | None = None,
     after: str | None = None,
-    size: int,
+    limit: int,
 ) -> list[RunItem]:
-    """`size` runs at most, as `listing.list_runs` gives them, whose `attempts` are not counted and 0.
+    """`limit` runs at most, as `listing.list_runs` gives them, whose `attempts` are not counted and 0.
 
     `system` is the destination a run was last claimed for. `after` is the last run's id of the page before;
     `NotInLedgerError` when there is none of that id.
@@ -61,5 +61,5 @@ def page_of_runs(
         if mark is None:
             raise NotInLedgerError(f"There is no run {after} to go on after.")
     query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, None))
-    found = pages(connection, query, (runs.c.created_at, runs.c.id), limit=size, mark=mark)
+    found = pages(connection, query, (runs.c.created_at, runs.c.id), limit=limit, mark=mark)
     return [RunItem.of(row, 0) for page in found for row in page]

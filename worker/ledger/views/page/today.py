@@ -20,6 +20,16 @@ from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
 
 DONE_HOURS = 24
+_NAMED_FIRST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One of those that wait: who, what they bought, and the kind and ids of where it is shown."""
+
+    who: str
+    what: str
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,8 @@ class Need:
     count: int
     orders: int
     oldest_at: datetime
+    first: list[Example]
+    """Those who wait longest, by name."""
     advice: str | None
     action: str | None
     actions: list[ActionItem]
@@ -132,11 +144,32 @@ def _by_reason(
             count=_count(connection, select(table.c.state).where(*in_state, same), most_counted),
             orders=_count_orders(connection, table, (*in_state, same), most_counted),
             oldest_at=row.oldest_at,
+            first=_examples(connection, table, (*in_state, same), begun_at),
             advice=found.sentence if found else None,
             action=found.action if found else None,
             actions=items(found.step if found else None),
         )
         row = connection.execute(first.where(*in_state, table.c.reason > (row.reason or ""))).one_or_none()
+
+
+def _examples(
+    connection: Connection,
+    table: Table,
+    conditions: tuple[ColumnElement[bool] | TextClause, ...],
+    begun_at: Column[Any],
+) -> list[Example]:
+    first = select(table).where(*conditions).order_by(begun_at).limit(_NAMED_FIRST)
+    found = []
+    for row in connection.execute(first):
+        if table is runs:
+            learner = row.learner or {}
+            name = " ".join(filter(None, (learner.get("first_name"), learner.get("last_name"))))
+            found.append(Example(name or row.email or "nobody named", row.title, ("runs", row.id)))
+        elif row.order_id is not None:
+            who = getattr(row, "buyer_name", "") or getattr(row, "buyer_email", "")
+            order = f"{row.source}/{row.order_id}"
+            found.append(Example(who or order, order if who else "", ("orders", row.source, row.order_id)))
+    return found
 
 
 def _count_orders(

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -48,18 +47,9 @@ def bulk_replay_routes(page: Page, operator: Operator) -> APIRouter:
     @router.get("/replay")
     def ask(request: Request, filters: Annotated[RunFilters, Query()]) -> Response:
         with page.reading() as connection:
-            found = page_of_runs(
-                connection,
-                states=STUCK if filters.state is None else (filters.state,),
-                reason=filters.reason,
-                source=filters.source,
-                system=filters.system,
-                since=filters.since_at(page.clock()),
-                after=filters.after,
-                size=MOST_AT_ONCE + 1,
-            )
-        chosen = filters.model_dump(mode="json", exclude_none=True, exclude={"after"})
-        back = f"/runs?{urlencode(chosen)}" if chosen else "/runs"
+            chosen = filters.chosen(page.clock()) | ({"states": STUCK} if filters.state is None else {})
+            found = page_of_runs(connection, **chosen, after=filters.after, limit=MOST_AT_ONCE + 1)
+        back = filters.path("/runs")
         title = "Replay what failed or is in review" if filters.state is None else f"Replay the runs in {filters.state}"
         return ask_for_all(page, operator, request, found, title=title, back=back)
 

@@ -7,7 +7,8 @@
 
   const refresh = () => {
     // Whoever is copying an id must not lose the selection.
-    if (document.hidden || String(document.getSelection())) return;
+    // And what was unfolded stays so.
+    if (document.hidden || String(document.getSelection()) || document.querySelector(".live details[open]")) return;
     refreshedAt = Date.now();
     htmx.trigger(document.body, "refresh");
   };
@@ -20,7 +21,7 @@
   // A filter is applied at once; without a script its button does that.
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form.filters");
-    if (form && event.target.matches("select")) form.requestSubmit();
+    if (form && event.target.matches("select, input")) form.requestSubmit();
   });
 
   // "/" goes to the search box, as in most tools of this kind.

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from worker.formatting import begin_of
-from worker.ledger.views.page.activity import Act, list_activity
+from worker.ledger.views.page.activity import ACTIVITY_FIELDS, Act, list_activity
 from worker.ledger.web.operators import list_operators
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.filters import PAGE_ROWS, Chosen
+from worker.web.page.views.filters import Chosen, ListFilters
+from worker.web.page.views.lists import Listing, file_of, page_of
 
-PATH: Final = "/activity"
+ACTIVITY: Final = Listing("activity", list_activity, ACTIVITY_FIELDS)
 
 
-class ActivityFilters(BaseModel):
-    """What the list is asked with, as it stands in the address. Days are the operator's, both included."""
-
-    model_config = ConfigDict(extra="forbid")
+class ActivityFilters(ListFilters):
+    """What the list is asked with. Days are the operator's, both included."""
 
     who: Annotated[str | None, Chosen] = None
     what: Annotated[Act | None, Chosen] = None
     about: Annotated[str | None, Chosen] = None
     since: Annotated[date | None, Chosen] = None
     until: Annotated[date | None, Chosen] = None
-    after: Annotated[str | None, Chosen] = None
 
-    def chosen(self) -> dict[str, Any]:
-        """The arguments for the listing, without those that say which page."""
+    def chosen(self, _now: datetime) -> dict[str, Any]:
+        """As `ListFilters.chosen`."""
         last = None if self.until is None or self.until == date.max else self.until + timedelta(days=1)
         return {
             "who": self.who,
@@ -42,38 +38,20 @@ class ActivityFilters(BaseModel):
             "until": None if last is None else begin_of(last),
         }
 
-    def path(self, path: str = PATH, *, after: str | None = None) -> str:
-        """The address of these rows, or of the page of them after a row."""
-        filters = self.model_dump(mode="json", exclude_none=True, exclude={"after"})
-        query = urlencode(filters if after is None else {**filters, "after": after})
-        return f"{path}?{query}" if query else path
-
-    @property
-    def is_filtered(self) -> bool:
-        """Whether anything is left out."""
-        return self.path() != PATH
-
 
 def activity_routes(page: Page) -> APIRouter:
-    """The route."""
+    """The routes."""
     router = guarded_router(page)
 
-    @router.get(PATH)
+    @router.get("/activity")
     def show_activity(request: Request, filters: Annotated[ActivityFilters, Query()]) -> Response:
         with page.reading() as connection:
-            rows = list_activity(connection, **filters.chosen(), after=filters.after, limit=PAGE_ROWS + 1)
-            found = list(rows)
-            names = {each.name for each in list_operators(connection)}
-        shown = found[:PAGE_ROWS]
-        return page.render(
-            request,
-            "activity.html",
-            acts=shown,
-            filters=filters,
-            names=sorted(names | {act.who for act in shown}),
-            kinds=tuple(Act),
-            csv_path=filters.path(f"{PATH}.csv"),
-            next_path=filters.path(after=shown[-1].id) if len(found) > PAGE_ROWS else None,
-        )
+            shown = page_of(connection, page, ACTIVITY, filters)
+            names = {each.name for each in list_operators(connection)} | {act.who for act in shown["rows"]}
+        return page.render(request, "activity.html", **shown, names=sorted(names), kinds=tuple(Act))
+
+    @router.get("/activity.csv")
+    def download_activity(request: Request, filters: Annotated[ActivityFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        return file_of(page, ACTIVITY, filters)
 
     return router

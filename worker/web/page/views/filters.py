@@ -10,7 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.reasons import Reason
-from worker.settings.settings import SENT_TO
 
 SPANS = {"1h": "the last hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 _HOURS = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
@@ -25,34 +24,50 @@ def _none_if_empty(value: object) -> object:
 Chosen = BeforeValidator(_none_if_empty)
 
 
-class Filters(BaseModel):
-    """What all lists are asked with."""
+class ListFilters(BaseModel):
+    """What any list is asked with, as it stands in the address."""
 
     model_config = ConfigDict(extra="forbid")
 
+    after: Annotated[str | None, Chosen] = None
+
+    def chosen(self, now: datetime) -> dict[str, Any]:
+        """The arguments for the listing, without those that say which page."""
+        raise NotImplementedError
+
+    def path(self, path: str, *, after: str | None = None) -> str:
+        """The address of these rows, or of the page of them after a row."""
+        filters = self.model_dump(mode="json", exclude_none=True, exclude={"after"})
+        query = urlencode(filters if after is None else {**filters, "after": after})
+        return f"{path}?{query}" if query else path
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything is left out."""
+        return bool(self.path(""))
+
+
+class Filters(ListFilters):
+    """What the lists of what comes from the sources are asked with."""
+
+    state: Annotated[str | None, Chosen] = None
     reason: Annotated[Reason | None, Chosen] = None
     source: Annotated[Literal["studiocart", "frontcore", "threedcart", "learningcart"] | None, Chosen] = None
     since: Annotated[Literal["1h", "24h", "7d", "30d"] | None, Chosen] = None
-    after: Annotated[str | None, Chosen] = None
 
     def since_at(self, now: datetime) -> datetime | None:
         """The moment the rows begin at, None for all of them."""
         return None if self.since is None else now - timedelta(hours=_HOURS[self.since])
 
+    def chosen(self, now: datetime) -> dict[str, Any]:
+        """As `ListFilters.chosen`."""
+        rest = self.model_dump(exclude={"state", "since", "after"})
+        return {**rest, "states": () if self.state is None else (self.state,), "since": self.since_at(now)}
+
     @property
-    def is_filtered(self) -> bool:
-        """Whether anything is left out."""
-        return bool(self.model_dump(exclude={"after"}, exclude_none=True))
-
-    def csv_path(self, path: str) -> str:
-        """The address of the same rows as a file."""
-        chosen = self.model_dump(mode="json", exclude_none=True, exclude={"after"})
-        return f"{path}.csv?{urlencode(chosen)}" if chosen else f"{path}.csv"
-
-    def next_path(self, path: str, mark: str) -> str:
-        """The address of the page after the row `mark`."""
-        chosen: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
-        return f"{path}?{urlencode({**chosen, 'after': mark})}"
+    def values(self) -> dict[str, Any]:
+        """By column the value that the rows have; None for any."""
+        return self.model_dump(exclude={"since", "after"})
 
 
 class RunFilters(Filters):
@@ -73,10 +88,3 @@ class DeliveryFilters(Filters):
 
     state: Annotated[DeliveryState | None, Chosen] = None
     via: Annotated[Via | None, Chosen] = None
-
-
-CHOICES: dict[str, Any] = {
-    "reasons": sorted(Reason),
-    "systems": SENT_TO,
-    "spans": SPANS,
-}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.completions import list_completions
 from worker.ledger.tables.runs import learners
+from worker.ledger.views.diagnosis import diagnose
 from worker.ledger.views.history import why
 from worker.ledger.views.page.runs import learner_names
+from worker.ledger.views.records import RunItem
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, summary_of
+from worker.web.page.views.outside import learningcart_site, order_at_source
 
 MOST_COMPLETIONS = 50
 
@@ -31,6 +36,7 @@ def learner_routes(page: Page) -> APIRouter:
                 raise NotInLedgerError(f"There is no learner {learner_id}.")
             story = why(connection, learner.email, now=page.clock())
             names = learner_names(connection, [run.id for run in story.runs])
+            courses = _courses(connection, story.runs, page.clock())
             completions = list(islice(list_completions(connection, email=learner.email), MOST_COMPLETIONS))
         return page.render(
             request,
@@ -39,9 +45,34 @@ def learner_routes(page: Page) -> APIRouter:
             name=next(iter(names.values()), ""),
             summary=summary_of(story, can_act=page.operator is not None),
             story_of=story,
+            courses=courses,
+            order_out=lambda run: order_at_source(page.settings, run.source, run.order_id),
+            academy=learningcart_site(page.settings),
             days=days(story.timeline),
             omitted=story.omitted,
             completions=completions,
         )
 
     return router
+
+
+@dataclass(frozen=True, slots=True)
+class CourseRow:
+    """What somebody bought: what came of it in one sentence, and its runs, newest first."""
+
+    title: str
+    answer: str
+    tone: str
+    runs: list[RunItem]
+
+
+def _courses(connection: Connection, found: list[RunItem], now: datetime) -> list[CourseRow]:
+    """One row a product, those in question first."""
+    by_course: dict[tuple[str, str | None], list[RunItem]] = {}
+    for run in found:
+        by_course.setdefault((run.title or run.line_id, run.email), []).append(run)
+    rows = []
+    for (title, _), theirs in by_course.items():
+        said = diagnose(connection, theirs, (), (), now=now)
+        rows.append((said.rank, CourseRow(title, said.answer, said.tone, theirs)))
+    return [row for _, row in sorted(rows, key=lambda each: each[0])]

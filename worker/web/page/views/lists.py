@@ -2,120 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
-from urllib.parse import urlencode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Connection, Table
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
+from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.views.csv_rows import DELIVERY_FIELDS, ORDER_FIELDS, RUN_FIELDS, csv_lines
 from worker.ledger.views.listing import list_deliveries, list_orders
+from worker.ledger.views.page.choices import choices
 from worker.ledger.views.page.runs import learner_names, page_of_runs
-from worker.ledger.views.records import DeliveryItem
-from worker.settings.settings import SOURCES
+from worker.ledger.views.records import OrderItem
+from worker.settings.settings import SENT_TO, SOURCES
 from worker.web.page.auth.guard import guarded_router
-from worker.web.page.page import Page
-from worker.web.page.views.filters import CHOICES, PAGE_ROWS, DeliveryFilters, Filters, OrderFilters, RunFilters
+from worker.web.page.page import HEADERS, Page
+from worker.web.page.views.filters import (
+    PAGE_ROWS,
+    SPANS,
+    DeliveryFilters,
+    Filters,
+    ListFilters,
+    OrderFilters,
+    RunFilters,
+)
+
+_ROWS_AT_ONCE = 1_000
+_BYTE_ORDER_MARK = "\ufeff"
+"""Without it, Excel takes UTF-8 for the encoding of the machine."""
+_UNCOUNTED = frozenset({"attempts", "failed_attempts"})
+"""What the page's list of runs does not count."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of the ledger: its name, what reads it by filters, `after` and `limit`, and the columns of its file."""
+
+    name: str
+    read: Callable[..., Iterable[Any]]
+    fields: tuple[str, ...]
+
+
+RUNS: Final = Listing("runs", page_of_runs, tuple(name for name in RUN_FIELDS if name not in _UNCOUNTED))
+ORDERS: Final = Listing("orders", list_orders, ORDER_FIELDS)
+DELIVERIES: Final = Listing("deliveries", list_deliveries, DELIVERY_FIELDS)
+_KNOWN: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "runs": {"state": tuple(RunState), "source": (*SOURCES, "learningcart"), "system": SENT_TO},
+    "orders": {"state": tuple(OrderState), "source": SOURCES},
+    "deliveries": {"state": tuple(DeliveryState), "source": SOURCES, "via": tuple(Via)},
+}
+"""The values that a filter can have; of a reason those that occur are looked for."""
 
 
 def list_routes(page: Page) -> APIRouter:
     """The routes."""
     router = guarded_router(page)
-    _add_runs(page, router)
-    _add_orders(page, router)
-    _add_deliveries(page, router)
-    return router
 
-
-def _add_runs(page: Page, router: APIRouter) -> None:
     @router.get("/runs")
     def show_runs(request: Request, filters: Annotated[RunFilters, Query()]) -> Response:
         with page.reading() as connection:
-            found = page_of_runs(
-                connection,
-                states=() if filters.state is None else (filters.state,),
-                reason=filters.reason,
-                source=filters.source,
-                system=filters.system,
-                since=filters.since_at(page.clock()),
-                after=filters.after,
-                size=PAGE_ROWS + 1,
-            )
-            names = learner_names(connection, [run.id for run in found])
+            shown = _filtered(connection, page, RUNS, runs, filters)
+            names = learner_names(connection, [run.id for run in shown["rows"]])
+        can_act = page.operator is not None
         return page.render(
-            request,
-            "runs.html",
-            runs=found[:PAGE_ROWS],
-            names=names,
-            filters=filters,
-            states=tuple(RunState),
-            can_act=page.operator is not None,
-            replay_query=urlencode(filters.model_dump(mode="json", exclude_none=True, exclude={"after"})),
-            sources=SOURCES,
-            next_path=_next(filters, "/runs", [run.id for run in found]),
-            **CHOICES,
+            request, "runs.html", **shown, names=names, can_act=can_act, replay_path=filters.path("/replay")
         )
 
-
-def _add_orders(page: Page, router: APIRouter) -> None:
     @router.get("/orders")
     def show_orders(request: Request, filters: Annotated[OrderFilters, Query()]) -> Response:
         with page.reading() as connection:
-            rows = list_orders(
-                connection,
-                states=() if filters.state is None else (filters.state,),
-                reason=filters.reason,
-                source=filters.source,
-                since=filters.since_at(page.clock()),
-                after=filters.after,
-                limit=PAGE_ROWS + 1,
-            )
-            found = list(rows)
-        return page.render(
-            request,
-            "orders.html",
-            orders=found[:PAGE_ROWS],
-            filters=filters,
-            states=tuple(OrderState),
-            sources=SOURCES,
-            next_path=_next(filters, "/orders", [order.name for order in found]),
-            **CHOICES,
-        )
+            shown = _filtered(connection, page, ORDERS, orders, filters)
+        return page.render(request, "orders.html", **shown)
 
-
-def _add_deliveries(page: Page, router: APIRouter) -> None:
     @router.get("/deliveries")
     def show_deliveries(request: Request, filters: Annotated[DeliveryFilters, Query()]) -> Response:
-        found = deliveries_of(page, filters, after=filters.after, limit=PAGE_ROWS + 1)
-        return page.render(
-            request,
-            "deliveries.html",
-            deliveries=found[:PAGE_ROWS],
-            filters=filters,
-            states=tuple(DeliveryState),
-            vias=tuple(Via),
-            sources=SOURCES,
-            next_path=_next(filters, "/deliveries", [delivery.id for delivery in found]),
-            **CHOICES,
-        )
+        with page.reading() as connection:
+            shown = _filtered(connection, page, DELIVERIES, deliveries, filters)
+        return page.render(request, "deliveries.html", **shown)
+
+    @router.get("/runs.csv")
+    def download_runs(request: Request, filters: Annotated[RunFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        return file_of(page, RUNS, filters)
+
+    @router.get("/orders.csv")
+    def download_orders(request: Request, filters: Annotated[OrderFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        return file_of(page, ORDERS, filters)
+
+    @router.get("/deliveries.csv")
+    def download_deliveries(request: Request, filters: Annotated[DeliveryFilters, Query()]) -> Response:  # noqa: ARG001 -- the guard's
+        return file_of(page, DELIVERIES, filters)
+
+    return router
 
 
-def deliveries_of(page: Page, filters: DeliveryFilters, *, after: str | None, limit: int) -> list[DeliveryItem]:
-    """The deliveries that the filters choose, newest first, in a reading transaction of their own."""
-    with page.reading() as connection:
-        rows = list_deliveries(
-            connection,
-            states=() if filters.state is None else (filters.state,),
-            reason=filters.reason,
-            source=filters.source,
-            via=filters.via,
-            since=filters.since_at(page.clock()),
-            after=after,
-            limit=limit,
-        )
-        return list(rows)
+def page_of(connection: Connection, page: Page, listing: Listing, filters: ListFilters) -> dict[str, Any]:
+    """What a list's template shows: `rows`, `filters`, and the addresses of the page after this one and of the file."""
+    # One more is asked for than is shown: it tells whether there is a page after this one.
+    limit = PAGE_ROWS + 1
+    found = list(listing.read(connection, **filters.chosen(page.clock()), after=filters.after, limit=limit))
+    shown = found[:PAGE_ROWS]
+    is_last = len(found) == len(shown)
+    return {
+        "rows": shown,
+        "filters": filters,
+        "next_path": None if is_last else filters.path(f"/{listing.name}", after=_mark(shown[-1])),
+        "csv_path": filters.path(f"/{listing.name}.csv"),
+    }
 
 
-def _next(filters: Filters, path: str, marks: Sequence[str]) -> str | None:
-    """The address of the page after this one; None on the last. One row more than it shows was asked for."""
-    return filters.next_path(path, marks[PAGE_ROWS - 1]) if len(marks) > PAGE_ROWS else None
+def _filtered(connection: Connection, page: Page, listing: Listing, table: Table, filters: Filters) -> dict[str, Any]:
+    """As `page_of`, with what each filter offers."""
+    since, known = filters.since_at(page.clock()), _KNOWN[listing.name]
+    offered = choices(connection, table, filters.values, known, since=since)
+    return {**page_of(connection, page, listing, filters), "choices": offered, "spans": SPANS}
+
+
+def file_of(page: Page, listing: Listing, filters: ListFilters) -> Response:
+    """All rows that the filters choose, after `after`, as a file. Each thousand is a reading transaction of its own, so
+    that a long download holds none open.
+    """
+    arguments = filters.chosen(page.clock())
+
+    def rows() -> Iterator[Any]:
+        after = filters.after
+        while True:
+            with page.reading() as connection:
+                found = list(listing.read(connection, **arguments, after=after, limit=_ROWS_AT_ONCE))
+            yield from found
+            if len(found) < _ROWS_AT_ONCE:
+                return
+            after = _mark(found[-1])
+
+    return csv_file(f"{listing.name}.csv", csv_lines(rows(), listing.fields))
+
+
+def _mark(row: Any) -> str:
+    """What names a row in `after`."""
+    return row.name if isinstance(row, OrderItem) else str(row.id)
+
+
+def csv_file(name: str, lines: Iterator[str]) -> Response:
+    """A CSV file as an answer, whose lines are sent as they are read."""
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_marked(lines), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _marked(lines: Iterator[str]) -> Iterator[str]:
+    yield _BYTE_ORDER_MARK
+    yield from lines

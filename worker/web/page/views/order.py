@@ -16,6 +16,7 @@ from worker.web.page.actions.notes import notes_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, summary_of
+from worker.web.page.views.outside import order_at_source
 from workflows.operations.notes import LONGEST_NOTE
 from workflows.operations.seats import NAMELESS
 
@@ -43,18 +44,10 @@ def order_routes(page: Page) -> APIRouter:
             notes_path=notes_path(source, order_id) if page.operator is not None else None,
             longest_note=LONGEST_NOTE,
             versions=versions,
-            source_path=_source_path(page, source, order_id),
+            source_path=order_at_source(page.settings, source, order_id),
         )
 
     return router
-
-
-def _source_path(page: Page, source: str, order_id: str) -> str | None:
-    """Where the order is at its source: Studiocart's are WordPress posts; of others no address is known."""
-    site, rest, _ = (page.settings.studiocart.base_url or "").partition("/wp-json/")
-    if source != "studiocart" or not rest or not order_id.isdigit():
-        return None
-    return f"{site}/wp-admin/post.php?post={order_id}&action=edit"
 
 
 def _names_path(order: OrderDetail) -> str | None:

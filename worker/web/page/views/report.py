@@ -11,7 +11,7 @@ from worker.ledger.views.csv_rows import csv_lines
 from worker.ledger.views.page.report import REPORT_FIELDS, Month, ReportLine, months, report
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.downloads import csv_file
+from worker.web.page.views.lists import csv_file
 
 MOST_SEATS = 2_000
 """A month of more is shown by course and source; the customers of each are behind it."""

@@ -20,6 +20,7 @@ from worker.web.page.actions.links import offered, repeat_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, summary_of
+from worker.web.page.views.outside import learningcart_site, order_at_source
 from worker.web.page.views.step_bars import step_bars
 
 _SETTLED = FINISHED | {RunState.REVIEW}
@@ -35,7 +36,15 @@ def run_routes(page: Page) -> APIRouter:
         with page.reading() as connection:
             found = show_run(connection, run_id)
             context = _told(connection, found, now, can_act=page.operator is not None)
-        return page.render(request, "run.html", run=found, is_settled=found.state in _SETTLED, **context)
+        return page.render(
+            request,
+            "run.html",
+            run=found,
+            is_settled=found.state in _SETTLED,
+            source_path=order_at_source(page.settings, found.source, found.order_id),
+            academy=learningcart_site(page.settings),
+            **context,
+        )
 
     return router
 
