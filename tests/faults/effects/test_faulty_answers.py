@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from tests.faults.harness.deployment import SETTLE_SECONDS
-from tests.faults.harness.product import MAX_ATTEMPTS, READ_TIMEOUT_SECONDS, Rig
+from tests.faults.harness.impatience import LONG_SECONDS
+from tests.faults.harness.product import MAX_ATTEMPTS, Rig
 from tests.faults.harness.waiting import wait_until
 from worker.sandbox import Fault
 
@@ -22,7 +23,7 @@ BROKEN_ANSWERS: dict[str, dict[str, Any]] = {
     "html": {"kind": "html"},
     "empty": {"kind": "empty"},
     "dribble": {"kind": "dribble", "seconds": 0.05},
-    "slow": {"kind": "slow", "seconds": 3 * READ_TIMEOUT_SECONDS},
+    "slow": {"kind": "slow", "seconds": 2 * LONG_SECONDS},
     "500": {"kind": "status", "status": 500},
     "502": {"kind": "status", "status": 502},
     "503": {"kind": "status", "status": 503, "headers": {"Retry-After": "2"}},

@@ -23,11 +23,7 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture
 def rig(sandbox: Sandbox, ledger_url: str, tmp_path: Path, mailbox: Mailbox) -> Iterator[FollowOnRig]:
-    quick: dict[str, Any] = {
-        "CARTBRIDGE_MAIL__CONNECT_TIMEOUT_SECONDS": "0.5",
-        "CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS": "0.5",
-    }
-    variables: dict[str, Any] = dict(mailbox.environment(**quick))
+    variables: dict[str, Any] = dict(mailbox.environment())
     rig = FollowOnRig(sandbox, ledger_url, tmp_path, **variables)
     yield rig
     rig.close()

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tasks.follow_on import completions_poller
+from tests.faults.harness.impatience import LONG_SECONDS
 from tests.faults.harness.offers import CATALOG_ID, COMPLETED_COURSE_ID, FOLLOW_ON, OFFERS
 from tests.faults.harness.product import HandClock, Rig, Row
 from worker.ledger.tables.carts import carts
@@ -42,10 +43,7 @@ class FollowOnRig(Rig):
         variables = {
             **(sandbox.environment(systems=("threedcart",)) if with_store else {}),
             "CARTBRIDGE_THREEDCART__REQUESTS_PER_SECOND": "0",
-            "CARTBRIDGE_THREEDCART__READ_TIMEOUT_SECONDS": "0.5",
-            "CARTBRIDGE_THREEDCART__CONNECT_TIMEOUT_SECONDS": "0.5",
-            "CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS": "5",
-            "CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS": "2",
+            "CARTBRIDGE_THREEDCART__READ_TIMEOUT_SECONDS": str(LONG_SECONDS),
             **RECEIVER,
         }
         super().__init__(sandbox, ledger_url, folder, clock=clock, shared_clock=shared_clock, **(variables | overrides))

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from tests.faults.harness.impatience import LONG_SECONDS, give_up_and
 from tests.faults.harness.product import HandClock, Rig, Row
 from worker.ledger.tables.sealed_passwords import sealed_passwords
 from worker.sandbox import Sandbox
@@ -33,9 +34,9 @@ class MailRig(Rig):
         **overrides: Any,
     ) -> None:
         self.mailbox = mailbox
+        mailbox.stopping.wait = give_up_and(mailbox.stopping.wait)  # type: ignore[method-assign]
         variables = mailbox.environment(
-            CARTBRIDGE_MAIL__CONNECT_TIMEOUT_SECONDS="0.1",
-            CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS="0.2",
+            CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS=str(LONG_SECONDS),
             CARTBRIDGE_PASSWORDS__MODE="mail",
             CARTBRIDGE_PASSWORDS__KEY=KEY,
         )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 from tasks.control import sweep
 from tasks.dispatch import Dispatcher
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS, settings_of, start_runtime
+from tests.faults.harness.impatience import LONG_SECONDS, give_up_on_what_hangs
 from tests.faults.harness.offers import OFFERS
 from tests.faults.harness.sales import studiocart_record
 from worker.clients.base import CallLimits
@@ -28,10 +29,6 @@ from worker.ledger.tables.runs import attempts, cursors, deliveries, events, pau
 from worker.sandbox import Effect, Sandbox
 
 MAX_ATTEMPTS = 4
-READ_TIMEOUT_SECONDS = 2.0
-"""The only real time a test spends: how long a hanging call hangs. Far more than a good answer needs, however busy
-the machine is."""
-CONNECT_TIMEOUT_SECONDS = 2.0
 
 Row = Mapping[str, Any]
 
@@ -92,10 +89,11 @@ class Rig:
         """With `shared_clock` the time is the ledger's own, as in a real process, and cannot be moved."""
         variables = {
             "CARTBRIDGE_RETRY__MAX_ATTEMPTS": str(MAX_ATTEMPTS),
-            "CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS": str(READ_TIMEOUT_SECONDS),
-            "CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS": str(CONNECT_TIMEOUT_SECONDS),
+            "CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS": str(LONG_SECONDS),
+            "CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS": str(LONG_SECONDS),
         }
         self.sandbox = sandbox
+        give_up_on_what_hangs(sandbox)
         self.clock = clock or HandClock()
         self.settings = settings_of(
             sandbox, ledger_url, folder, OFFERS, "learningcart", "studiocart", **(variables | overrides)

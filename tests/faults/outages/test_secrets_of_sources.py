@@ -29,7 +29,7 @@ SYSTEMS = ("learningcart", "studiocart", "frontcore", "threedcart")
 FAST = {
     f"CARTBRIDGE_{system}__{name}": value
     for system in ("STUDIOCART", "FRONTCORE", "THREEDCART")
-    for name, value in (("READ_TIMEOUT_SECONDS", "0.5"), ("REQUESTS_PER_SECOND", "0"), ("START_AT", "2020-01-01"))
+    for name, value in (("REQUESTS_PER_SECOND", "0"), ("START_AT", "2020-01-01"))
 }
 KEYS = {
     "studiocart": ("sandbox-key-studiocart", "sandbox-secret-studiocart"),
