@@ -40,10 +40,6 @@ def never_smaller(_size: int, error: ApiError) -> int:
     raise error
 
 
-class LastPage(list[_R]):
-    """Rows behind which there are no more, by the server's own word."""
-
-
 class EndlessListError(Exception):
     """The list never ends, or its pages do not follow each other. The message completes "the list …"."""
 
@@ -53,6 +49,10 @@ class UnpageableListError(UnexpectedResponseError):
 
     What it showed is true, and more may stand behind it: it is never the end of the list.
     """
+
+
+class LastPage(list[_R]):
+    """Rows behind which there are no more, by the server's own word."""
 
 
 class PageSizes:
@@ -103,13 +103,17 @@ def prove_paging(
     """
     first = ask(1)
     second = ask(2) if first else []
-    if len(first) > 1 or len(second) > 1:
-        raise unpageable(system, operation, f"does not read {size}: later rows may stay unseen")
-    if second and second[0].id == first[0].id:
-        again = ask(1)  # or a new row has come meanwhile, and moved the others down
-        if again and again[0].id == second[0].id:
-            raise unpageable(system, operation, f"does not read {number}: later rows cannot be read")
+    # Whole pages of the server's own size can be walked, too: what tells is whether the second brings anything.
+    if second and is_within(second, first) and is_within(second, ask(1)):  # or a row came meanwhile, and moved them
+        if len(first) > 1:
+            raise unpageable(system, operation, f"does not read {size}: later rows may stay unseen")
+        raise unpageable(system, operation, f"does not read {number}: later rows cannot be read")
     return first[0] if first else None
+
+
+def is_within(rows: Sequence[Identified], others: Sequence[Identified]) -> bool:
+    """Whether rows bring nothing beside others."""
+    return {row.id for row in rows} <= {other.id for other in others}
 
 
 def _is_of_the_size(error: ApiError) -> bool:

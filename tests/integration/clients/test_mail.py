@@ -360,7 +360,7 @@ def test_call_ends_at_its_read_timeout_when_the_server_is_silent(mailbox: Mailbo
     began = time.monotonic()
     error = failure(client.verify)
     assert isinstance(error, ApiTimeoutError)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8  # the deadline alone would be 10 s and more
 
 
 def test_nobody_answers_when_the_port_is_closed(mailbox: Mailbox) -> None:

@@ -29,12 +29,13 @@ def walk_newest_first(
 ) -> Iterator[list[_R]]:
     """Yield the list's rows in pages, each row once, none of the pages empty.
 
-    `fetch(page, limit)` asks for one page, numbered from 1; an empty one, or a `LastPage`, is the end. After one that
-    failed, `smaller` tells of how many rows at most the next are. The server may serve fewer rows than asked for: a
-    page of fewer rows is the last only when a page before held at least as many as were asked for. A server that serves
-    only a handful of rows a page may leave no room for an overlap; such pages are taken as they come; so are those of a
-    server that has a page size of its own. Raises `EndlessListError` after `page_limit` requests, or when the server
-    answers the same page to every request: a list answered so is never taken for its end, however short it is.
+    `fetch(page, limit)` asks for one page, numbered from 1; an empty one, or a `LastPage` that is not full, is the end:
+    a full one is looked behind, as what calls it the last may be the same for every request. After one that failed,
+    `smaller` tells of how many rows at most the next are. The server may serve fewer rows than asked for: a page of
+    fewer rows is the last only when a page before held at least as many as were asked for. A server that serves only a
+    handful of rows a page may leave no room for an overlap; such pages are taken as they come; so are those of a server
+    that has a page size of its own. Raises `EndlessListError` after `page_limit` requests, or when the server answers
+    the same page to every request: a list answered so is never taken for its end, however short it is.
     """
     walked: set[int] = set()
     served = position = alike = 0
@@ -62,7 +63,7 @@ def walk_newest_first(
         fresh = _fresh(rows, walked)
         if fresh:
             yield fresh
-        if not rows or len(rows) < limit <= served or isinstance(rows, LastPage):
+        if not rows or len(rows) < limit <= served or (isinstance(rows, LastPage) and len(rows) < limit):
             return
         alike = alike + 1 if not fresh and rows[0].id == first_id else 0
         first_id = rows[0].id

@@ -12,7 +12,7 @@ from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
-from worker.clients.list_pages import PageSizes, total_of, unpageable
+from worker.clients.list_pages import PageSizes, is_within, total_of, unpageable
 from worker.clients.outcomes import another_record
 from worker.clients.reading import as_text, numbered_rows
 from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
@@ -208,15 +208,13 @@ class StudiocartClient:
         """Name a parameter that the site does not read, if there is one; `newest` is its answer for a page of one."""
         if not newest:
             return ""
-        if len(newest) > 1:
-            return "per_page"
         following = self._probe(limits, page=2, order="desc")
         if not following:
             return ""
-        if following[0].id == newest[0].id:
-            # Or a new order has come meanwhile, and moved the others down.
+        if is_within(following, newest):
+            # Or a new order has come meanwhile, and moved the others down. Pages of the site's own size can be walked.
             again = self._probe(limits, page=1, order="desc")
-            return "page" if again and again[0].id == following[0].id else ""
+            return ("page" if len(newest) == 1 else "per_page") if is_within(following, again) else ""
         oldest = self._probe(limits, page=1, order="asc")
         is_sorted = bool(oldest) and oldest[0].id < newest[0].id and following[0].id < newest[0].id
         return "" if is_sorted else "orderby"

@@ -22,7 +22,7 @@ from tests.unit.worker.clients.frontcore.account import (
     client,
     query_of,
 )
-from tests.unit.worker.clients.stub import Reply, StubTransport, answer
+from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.frontcore.models import Order
@@ -205,6 +205,16 @@ def test_a_row_is_set_aside_when_it_alone_has_no_id(row: object) -> None:
 def test_orders_are_read_when_they_come_wrapped_as_course_dates_do() -> None:
     account = StubTransport(answer(capture("frontcore", "orders_wrapped_items.json")))
     assert [order.id for order in client(account).list_orders()] == [51003]
+
+
+def test_more_is_asked_for_when_a_full_page_calls_itself_the_last() -> None:
+    rows = [{"id": number} for number in range(300, 0, -1)]
+
+    def behind(asked: Asked) -> Answer:
+        page, limit = (int(value) for value in (dict(query_of(asked))[name] for name in ("page", "limit")))
+        return answer({"items": rows[(page - 1) * limit : page * limit], "pagination": {"next_page": None}})
+
+    assert len(list(client(StubTransport(*[behind] * 5)).list_orders())) == 300
 
 
 @pytest.mark.parametrize("body", [{"items": [], "pagination": {"next_page": None}}, {"items": []}])

@@ -213,11 +213,19 @@ def test_the_newest_order_is_found_when_a_list_can_be_walked(reads: Collection[s
     assert (None if found is None else found.id) == (ids[0] if ids else None)
 
 
+def test_the_newest_order_is_found_when_a_site_has_pages_of_its_own_size() -> None:
+    client = Site(MANY, reads=("query",), ignores=("per_page",)).client()
+    found = client.check_paging()
+    assert found is not None
+    assert found.id == MANY[0]
+    assert [order.id for order in client.list_orders(orderby="id", order="desc")] == MANY
+
+
 @pytest.mark.parametrize(
     ("reads", "ignores", "told"),
     [
         ((), (), "per_page"),
-        (("query", "body"), ("per_page",), "per_page"),
+        (("query", "body"), ("per_page", "page"), "per_page"),
         (("query", "body"), ("page",), "page"),
         (("query", "body"), ("order",), "orderby"),
     ],
