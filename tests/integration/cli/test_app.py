@@ -83,6 +83,39 @@ def test_a_command_imports_what_it_needs_when_it_runs(
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+def test_a_process_that_stays_imports_what_it_needs_when_it_starts() -> None:
+    spared = {"redis", "apprise", "alembic", "psycopg", "opentelemetry.sdk"}
+    code = f"import sys, worker.cli.processes\nprint(sorted({spared!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+_WATCHED_COLLECTOR = """
+import gc
+from worker.cli.app import main
+looks = []
+gc.callbacks.append(lambda phase, info: looks.append(phase))
+try:
+    main()
+finally:
+    print(len(looks), gc.get_freeze_count() > 100_000)
+    gc.callbacks.clear()
+"""
+
+
+def test_no_garbage_is_looked_for_when_a_short_command_runs_or_ends(ledger: Ledger) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WATCHED_COLLECTOR, "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert done.stdout.splitlines()[-1] == "0 True", done.stderr
+
+
 def test_the_exit_code_is_2_when_a_command_is_misused(run: Run) -> None:
     for arguments in (("no-such",), ("runs", "show"), ("runs", "list", "--state", "odd"), ("pause", "studiocart")):
         assert run(*arguments).exit_code == 2, arguments
