@@ -41,7 +41,7 @@ class Caller:
     def fill(self, label: str, text: str) -> None:
         self.page.locator("main").get_by_role("textbox", name=label).fill(text)
 
-    def told(self, text: str) -> None:
+    def sees(self, text: str) -> None:
         expect(self.page.get_by_role("status").first).to_contain_text(text)
 
 
@@ -80,7 +80,7 @@ def test_refund_after_access_is_settled_from_the_search(call: Caller, site: Site
     call.click("Resolve")
     call.fill("What was done", "taken out of the group")
     call.click("It was done by hand", "button")
-    call.told("done by hand")
+    call.sees("done by hand")
 
 
 def test_changed_address_is_settled_from_the_search(call: Caller, site: Site) -> None:
@@ -148,12 +148,12 @@ def test_run_is_resolved_and_reopened_from_the_search(call: Caller, site: Site) 
     call.click("Resolve")
     call.fill("What was done", "given by hand")
     call.click("It was done by hand", "button")
-    call.told("done by hand")
+    call.sees("done by hand")
     call.search(email)
     call.click("Reopen")
     call.fill("Reason", "that was another one")
     call.click("Reopen the run", "button")
-    call.told("in review")
+    call.sees("in review")
     site.run_of(site.order_of(run_id), state="review")
     call.search(email)
     call.click("Cancel")
@@ -189,7 +189,7 @@ def test_work_is_handed_over_by_a_note(call: Caller, site: Site) -> None:
     call.search(f"studiocart/{order_id}")
     call.fill("Note", "Her employer pays; ask Mr Olsen.")
     call.click("Write this note", "button")
-    call.told("Wrote a note")
+    call.sees("Wrote a note")
     call.search("han.dover@example.test")
     expect(call.page.get_by_role("region", name="What happened")).to_contain_text("Ann noted on")
     call.click("Activity")

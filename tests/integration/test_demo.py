@@ -45,8 +45,8 @@ def test_everything_agrees_when_the_demo_is_run(
     folders.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folders))
     code = run_demo(as_json=True)
-    told = capsys.readouterr()
-    found = json.loads(told.out)
+    reported = capsys.readouterr()
+    found = json.loads(reported.out)
     assert [check for check in found["checks"] if not check["holds"]] == []
     assert code == 0
     assert found["orders"]["sold"] >= 25
@@ -64,7 +64,7 @@ def test_everything_agrees_when_the_demo_is_run(
     assert outcomes[0] == ("call", "unknown")
     assert outcomes[-1] == ("lookup", "adopted")
     assert outcomes.count(("call", "ok")) == 0
-    assert not any(mark in told.out + told.err for mark in SECRET_MARKS)
+    assert not any(mark in reported.out + reported.err for mark in SECRET_MARKS)
     assert list(folders.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "folders"]
 
@@ -114,8 +114,8 @@ def test_nothing_is_left_behind_when_interrupted(tmp_path: Path) -> None:
             break
     assert processes_in(folders) != []
     demo.send_signal(signal.SIGINT)
-    _, told = demo.communicate(timeout=120)
+    _, reported = demo.communicate(timeout=120)
     assert demo.returncode == 1
-    assert "interrupted" in told
+    assert "interrupted" in reported
     assert list(folders.iterdir()) == []
     assert processes_in(folders) == []

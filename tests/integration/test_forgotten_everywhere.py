@@ -103,20 +103,20 @@ def stored(product: Product) -> str:
 
 def shown(product: Product, port: int) -> dict[str, str]:
     """What each page, route and command shows."""
-    told = {}
+    reported = {}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ENOUGH_SECONDS) as client:
         for route in ROUTES:
             answer = client.get(f"/api/v1/{route}", headers={"Authorization": f"Bearer {TOKEN}"})
             assert answer.status_code == 200
-            told[f"api {route}"] = answer.text
+            reported[f"api {route}"] = answer.text
         sign_in(client)
         for page in PAGES + tuple(f"/runs/{each}" for each in run_ids(product)):
             answer = client.get(page)
             assert answer.status_code == 200, page
-            told[f"page {page}"] = answer.text
+            reported[f"page {page}"] = answer.text
     for listing in LISTINGS:
-        told["cartbridge " + " ".join(listing)] = run(product, *listing)
-    return told
+        reported["cartbridge " + " ".join(listing)] = run(product, *listing)
+    return reported
 
 
 def assert_forgotten(places: dict[str, str]) -> None:
@@ -155,8 +155,8 @@ def test_nothing_of_a_person_is_left_anywhere_when_they_were_forgotten(
         assert_forgotten({"log": "".join(map(product.log_of, services))})
         with product.ledger.read() as connection:
             table = LedgerModel.metadata.tables["events"]
-            told = [row.reason for row in connection.execute(table.select()) if row.reason]
-        assert_forgotten({"reasons": " ".join(told)})
+            reported = [row.reason for row in connection.execute(table.select()) if row.reason]
+        assert_forgotten({"reasons": " ".join(reported)})
         copied_at = datetime.now(UTC)
         if where == "sqlite":
             with closing(sqlite3.connect(tmp_path / "cartbridge.db")) as connection:

@@ -36,8 +36,10 @@ class Terminal:
         self.offers = folder / "offers.toml"
         self.offers.touch()
         root = str(README.parent)
-        told = sandbox.environment(CARTBRIDGE_STUDIOCART__START_AT="2020-01-01", CARTBRIDGE_WEB__PORT=str(free_port()))
-        self.environment = os.environ | told | {"PYTHONPATH": root}
+        reported = sandbox.environment(
+            CARTBRIDGE_STUDIOCART__START_AT="2020-01-01", CARTBRIDGE_WEB__PORT=str(free_port())
+        )
+        self.environment = os.environ | reported | {"PYTHONPATH": root}
 
     def type(self, *arguments: str) -> str:
         done = subprocess.run(

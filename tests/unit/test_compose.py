@@ -64,8 +64,8 @@ def test_environment_is_understood_when_the_service_reads_it(service: str, tmp_p
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_secret_is_mounted_when_something_names_its_file(service: str) -> None:
-    told = [*SERVICES[service].get("environment", {}).values(), *SERVICES[service].get("command", [])]
-    named = {found for text in told for found in re.findall(rf"{SECRET_FOLDER}(\w+)", str(text))}
+    reported = [*SERVICES[service].get("environment", {}).values(), *SERVICES[service].get("command", [])]
+    named = {found for text in reported for found in re.findall(rf"{SECRET_FOLDER}(\w+)", str(text))}
     assert named == set(SERVICES[service].get("secrets", []))
     assert named <= set(COMPOSE["secrets"])
 
@@ -108,8 +108,8 @@ def test_broker_wants_a_password_which_stands_in_no_argument() -> None:
 
 
 def test_ledger_is_durable_when_postgres_starts() -> None:
-    told = f"{SERVICES['postgres'].get('command', '')} {SERVICES['postgres']['environment']}"
-    assert not re.search(r"synchronous_commit|fsync|full_page_writes|wal_level", told)
+    reported = f"{SERVICES['postgres'].get('command', '')} {SERVICES['postgres']['environment']}"
+    assert not re.search(r"synchronous_commit|fsync|full_page_writes|wal_level", reported)
 
 
 @pytest.mark.parametrize("service", SERVICES)

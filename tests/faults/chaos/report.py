@@ -65,8 +65,8 @@ class View:
             self._live.refresh()
         elif standing.seconds - self._told_at >= _LINE_EVERY_SECONDS:
             self._told_at = standing.seconds
-            told = "; ".join(f"{name} {value}" for name, value in standing.rows.items())
-            self._console.print(Text(f"{standing.seconds:5.0f} s  {standing.phase}: {told}"), soft_wrap=True)
+            reported = "; ".join(f"{name} {value}" for name, value in standing.rows.items())
+            self._console.print(Text(f"{standing.seconds:5.0f} s  {standing.phase}: {reported}"), soft_wrap=True)
 
     def close(self) -> None:
         """Leave the last picture standing; harmless when closed."""

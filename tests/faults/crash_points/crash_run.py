@@ -41,7 +41,7 @@ class _KnownWorldError(Exception):
 
 
 @dataclass
-class Told:
+class CrashResult:
     """How a telling went."""
 
     scenario: str
@@ -62,7 +62,7 @@ class Told:
         return f"{self.scenario}, killed at {killed or 'nothing'}: {'; '.join(self.problems) or 'ok'}"
 
 
-class Telling:
+class CrashRun:
     """One telling of a scenario: at most one process at a time, each living until it is killed.
 
     `kills` are numbers of boundaries, counted over the whole telling. `redelivers`: the broker gives a killed worker's
@@ -91,22 +91,22 @@ class Telling:
         self._process: Process | None = None
         self._accepted = 0
         self._replayed = False
-        self.told = Told(scenario.name, tuple(sorted(kills)))
+        self.result = CrashResult(scenario.name, tuple(sorted(kills)))
 
-    def tell(self) -> Told:
+    def run(self) -> CrashResult:
         """Tell it to its end, and judge."""
         with self._stage.playing():
             self._stage.sweep_first()
             self._stage.timeline.advance(60)
             with boundaries.watching(self._reach), suppress(_KnownWorldError):
                 self._happen()
-        if not self.told.is_known:
+        if not self.result.is_known:
             self._judge()
-        return self.told
+        return self.result
 
     def _reach(self, boundary: Boundary) -> None:
-        number = len(self.told.reached)
-        self.told.reached.append(boundary)
+        number = len(self.result.reached)
+        self.result.reached.append(boundary)
         if number in self._kills:
             raise KilledHereError
 
@@ -118,7 +118,7 @@ class Telling:
             act(self._process)
         except KilledHereError:
             self._process = None
-            if len(self.told.reached) > max(self._kills):
+            if len(self.result.reached) > max(self._kills):
                 self._look_at_what_is_left()
             return False
         return True
@@ -134,9 +134,9 @@ class Telling:
         outside[0].pop("tokens")  # a new process asks for a token of its own
         under_way = [stage.timeline.seconds(), sorted(stage.timeline.due_seconds()), stage.broker.waiting]
         script = [self._acts, self._accepted, self._replayed, self._redelivers, len(stage.network.comped_orders_sent)]
-        self.told.world = hashlib.sha256(repr([rows, outside, under_way, script]).encode()).hexdigest()
-        if self.told.world in self._known:
-            self.told.is_known = True
+        self.result.world = hashlib.sha256(repr([rows, outside, under_way, script]).encode()).hexdigest()
+        if self.result.world in self._known:
+            self.result.is_known = True
             raise _KnownWorldError
 
     # What happens
@@ -182,7 +182,7 @@ class Telling:
                     return
             elif not self._as_process(partial(self._serve, message=message)) and self._redelivers:
                 self._stage.broker.waiting.append(message)
-        self.told.problems.append("the work never ends")
+        self.result.problems.append("the work never ends")
 
     def _sweep(self, process: Process) -> None:
         self._serve(process, Message("cartbridge.dispatch_due"))
@@ -241,7 +241,7 @@ class Telling:
     # How it ended
 
     def _judge(self) -> None:
-        problems = self.told.problems
+        problems = self.result.problems
         if not self._is_quiet():
             problems.append("it never came to rest")
         if self._scenario.completes:

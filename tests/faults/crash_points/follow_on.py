@@ -39,7 +39,7 @@ def problems(stage: Stage) -> Iterator[str]:
     """What is wrong with the end: there must be one run, one cart that holds the item once, and one who was told."""
     with stage.fresh.engine.connect() as connection:
         found = connection.execute(select(runs).where(runs.c.workflow == "follow_on")).all()
-        told = [
+        reported = [
             payload["data"]
             for payload in connection.scalars(select(outbox.c.payload))
             if payload["type"] == "follow_on.cart_ready"
@@ -56,5 +56,5 @@ def problems(stage: Stage) -> Iterator[str]:
         held = [(item["CatalogID"], item["ItemQuantity"]) for item in cart["CartItemList"]]
         if held != [(CATALOG_ID, 1.0)]:
             yield f"a cart holds {held}"
-    if [data["cart_id"] for data in told] != [cart["OrderKey"] for cart in filled]:
-        yield f"{len(told)} events tell of a cart"
+    if [data["cart_id"] for data in reported] != [cart["OrderKey"] for cart in filled]:
+        yield f"{len(reported)} events tell of a cart"

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.crash_points.crash_run import Telling, Told, scenario_named
+from tests.faults.crash_points.crash_run import CrashResult, CrashRun, scenario_named
 from tests.faults.crash_points.scenarios import SCENARIOS
 from tests.faults.simulation.simulator import be_silent
 from tests.faults.simulation.world import FreshLedger
@@ -50,12 +50,12 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, told: Told) -> None:
+    def add(self, result: CrashResult) -> None:
         """Count one telling's boundaries, and that it failed if it did."""
-        self.places = sorted({*self.places, *map(str, told.reached)})
-        if not told.ok:
-            self.failures.append(str(told))
-            sys.stderr.write(f"{self.engine}: FAILED: {told}\n")
+        self.places = sorted({*self.places, *map(str, result.reached)})
+        if not result.ok:
+            self.failures.append(str(result))
+            sys.stderr.write(f"{self.engine}: FAILED: {result}\n")
             sys.stderr.flush()
 
 
@@ -87,8 +87,8 @@ class Progress:
 
 
 def every_single(
-    fresh: FreshLedger, scenario_name: str, undisturbed: Told, tally: Tally, progress: Progress, *, both: bool
-) -> dict[int, Told]:
+    fresh: FreshLedger, scenario_name: str, undisturbed: CrashResult, tally: Tally, progress: Progress, *, both: bool
+) -> dict[int, CrashResult]:
     """Tell a scenario once for each boundary, and with `both` for both fates of a killed worker's message.
 
     Returns the tellings whose message was lost, by the number of the boundary.
@@ -99,19 +99,19 @@ def every_single(
     lost = {}
     for first in range(len(undisturbed.reached)):
         for redelivers in (False, True) if both else (False,):
-            told = Telling(fresh, scenario, [first], redelivers=redelivers).tell()
+            result = CrashRun(fresh, scenario, [first], redelivers=redelivers).run()
             tally.singles += 1
-            tally.add(told)
+            tally.add(result)
             progress.tell()
             if not redelivers:
-                lost[first] = told
+                lost[first] = result
     return lost
 
 
 def every_pair(
     fresh: FreshLedger,
     scenario_name: str,
-    singles: dict[int, Told],
+    singles: dict[int, CrashResult],
     tally: Tally,
     progress: Progress,
     *,
@@ -124,7 +124,7 @@ def every_pair(
     twice. All are counted.
     """
     scenario = scenario_named(scenario_name)
-    known = {told.world for told in singles.values()}
+    known = {result.world for result in singles.values()}
     firsts: dict[str, int] = {}
     for first, single in singles.items():
         pairs = range(first + 1, len(single.reached))
@@ -135,11 +135,11 @@ def every_pair(
             tally.known_worlds += len(pairs)
     for first in firsts.values():
         for second in range(first + 1, len(singles[first].reached))[share::shares]:
-            told = Telling(fresh, scenario, [first, second], known=known).tell()
+            result = CrashRun(fresh, scenario, [first, second], known=known).run()
             tally.pairs += 1
-            tally.known_worlds += told.is_known
-            tally.add(told)
-            known.add(told.world)
+            tally.known_worlds += result.is_known
+            tally.add(result)
+            known.add(result.world)
             progress.tell()
 
 
@@ -150,11 +150,11 @@ def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence
     with FreshLedger(database_url) as fresh:
         tally = Tally("sqlite" if database_url is None else "postgresql")
         progress = Progress(f"{tally.engine}, share {share + 1} of {shares}")
-        undisturbed: dict[str, Told] = {}
+        undisturbed: dict[str, CrashResult] = {}
         for number, scenario in enumerate(SCENARIOS):
             if number % shares == share or scenario.name in paired:
-                told = undisturbed[scenario.name] = Telling(fresh, scenario).tell()
-                progress.expect(len(told.reached) * (2 if database_url is None and number % shares == share else 1))
+                result = undisturbed[scenario.name] = CrashRun(fresh, scenario).run()
+                progress.expect(len(result.reached) * (2 if database_url is None and number % shares == share else 1))
         for number, scenario in enumerate(SCENARIOS):
             if scenario.name not in undisturbed:
                 continue
@@ -201,11 +201,11 @@ def main(
     if tell is not None:
         be_silent()
         with FreshLedger() as fresh:
-            told = Telling(fresh, scenario_named(tell), kill or []).tell()
-        for number, boundary in enumerate(told.reached):
-            console.print(f"{number:4} {'KILLED ' if number in told.kills else ''}{boundary}", highlight=False)
-        console.print(str(told), highlight=False)
-        sys.exit(0 if told.ok else 1)
+            result = CrashRun(fresh, scenario_named(tell), kill or []).run()
+        for number, boundary in enumerate(result.reached):
+            console.print(f"{number:4} {'KILLED ' if number in result.kills else ''}{boundary}", highlight=False)
+        console.print(str(result), highlight=False)
+        sys.exit(0 if result.ok else 1)
     tallies = run(engines or ["sqlite", "postgresql"], (pairs_of or PAIRED) if pairs else ())
     table = Table("ledger", "scenarios", "boundaries", "single kills", "pairs", "known worlds", "failed", "seconds")
     for tally in tallies:

@@ -239,7 +239,7 @@ def enumerate_trials(sites: Sites, spread: ThreadPoolExecutor) -> list[Trial]:
 
         return spread.submit(tell)
 
-    told = recorded("web", Story.TOLD)
+    reported = recorded("web", Story.TOLD)
     worked = recorded("worker", Story.WORKED)
     swept = recorded("worker", Story.SWEPT)
     taken_over = recorded("worker", Story.TAKEN_OVER)
@@ -248,7 +248,7 @@ def enumerate_trials(sites: Sites, spread: ThreadPoolExecutor) -> list[Trial]:
     known = {point.boundary for point in worked.result()}
     of_sweep = [point for point in first_times(swept.result()) if point.boundary not in known]
     return [
-        *(Trial("web", Story.TOLD, point) for point in told.result()),
+        *(Trial("web", Story.TOLD, point) for point in reported.result()),
         *(Trial("worker", Story.WORKED, point) for point in worked.result()),
         *(Trial("worker", Story.WORKED, COMPED_ORDER_SENT, effect=effect) for effect in (Effect.LATE, Effect.NEVER)),
         *(Trial("worker", Story.SWEPT, point) for point in of_sweep),

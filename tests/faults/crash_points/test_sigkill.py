@@ -43,14 +43,14 @@ def sites(postgres_server: PostgresServer, redis_server: RedisServer, tmp_path: 
 
 
 def test_order_is_provisioned_once_when_a_process_is_killed_at_its_boundary(sites: Sites) -> None:
-    told: list[TrialResult] = []
+    reported: list[TrialResult] = []
     with ThreadPoolExecutor(len(TRIALS)) as spread:
-        verdicts = judge_all(sites, TRIALS, spread, told.append)
+        verdicts = judge_all(sites, TRIALS, spread, reported.append)
     assert [verdict.problem for verdict in verdicts] == [""] * len(TRIALS)
     assert all(verdict.ok for verdict in verdicts)
     assert [verdict.comped_orders for verdict in verdicts] == [1] * len(TRIALS)
     assert [verdict.told_again for verdict in verdicts] == [True, False, False]
-    assert len(told) == len(TRIALS)
+    assert len(reported) == len(TRIALS)
 
 
 def test_boundaries_are_found_in_order_when_a_worker_works_an_order(sites: Sites) -> None:

@@ -68,8 +68,8 @@ def test_ledger_is_the_same_when_a_poll_is_killed_at_any_commit(
         questions = {key: state for key, state in states(ledger).items() if key.endswith("/revoke")}
         asked = ("review", "subscription_canceled")
         assert questions == {f"{1000 + number}/1107/buyer/501/revoke": asked for number in numbers}
-        told = [row.order_id for row in rows(ledger, events) if row.kind == "subscription_ended"]
-        assert sorted(told) == [str(1000 + number) for number in numbers]
+        reported = [row.order_id for row in rows(ledger, events) if row.kind == "subscription_ended"]
+        assert sorted(reported) == [str(1000 + number) for number in numbers]
         ledger.close()
         if not came_to_it():
             return

@@ -35,7 +35,7 @@ def test_no_kill_mails_twice_or_loses_a_mail_in_silence_whatever_the_boundary(
     make: Make, mailbox: Mailbox, ledger_url: str
 ) -> None:
     """Every commit and every call, before and after; each telling has an order and a learner of its own."""
-    told: list[str] = []
+    reported: list[str] = []
     stride = 1 if ledger_url.startswith("sqlite") else 5  # the boundaries are the same on both
     for number in range(0, 1000, stride):
         mailbox.clear()
@@ -58,18 +58,18 @@ def test_no_kill_mails_twice_or_loses_a_mail_in_silence_whatever_the_boundary(
         healthy = make(clock=doomed.clock)
         healthy.finish()
         place = f"{number}: {reached[-1]}"
-        told.append(place)
+        reported.append(place)
         assert healthy.state(run_id) == ("succeeded", None), place
         assert len([each for each in healthy.comped_orders if each.facts["email"] == email]) == 1, place
         (mail,) = [row for row in healthy.mails if row["order_id"] == str(order_id)]
         assert len(mailbox.received) <= 1, place
         if mail["state"] == "review":
             assert mail["reason"] == "outcome_unknown", place
-            assert sum(kept is not None for kept in healthy.kept) == 1, place
+            assert sum(stored is not None for stored in healthy.stored_passwords) == 1, place
             healthy.runtime.operations.resolve(mail["id"], actor="operator:test", note="asked")
         else:
             assert (mail["state"], len(mailbox.received)) == ("succeeded", 1), place
-        assert set(healthy.kept) <= {None}, place
+        assert set(healthy.stored_passwords) <= {None}, place
         assert LEARNERS_PASSWORD not in healthy.everything_stored(), place
         healthy.close()
         doomed.close()
@@ -77,8 +77,8 @@ def test_no_kill_mails_twice_or_loses_a_mail_in_silence_whatever_the_boundary(
             break
     else:
         raise AssertionError("the boundaries never end")
-    assert len(told) * stride > 20
-    assert stride > 1 or {place.partition(": ")[2] for place in told} >= {
+    assert len(reported) * stride > 20
+    assert stride > 1 or {place.partition(": ")[2] for place in reported} >= {
         "before the mail",
         "after the mail",
         "after addCustomer",
@@ -119,4 +119,4 @@ def test_a_mail_in_flight_cannot_be_cancelled_when_its_outcome_is_open(make: Mak
     rig.sweep()
     with pytest.raises(IllegalTransitionError):
         rig.runtime.operations.cancel(rig.mail["id"], actor="operator:test")
-    assert None not in rig.kept
+    assert None not in rig.stored_passwords

@@ -69,8 +69,8 @@ def test_bump_is_granted_once_when_it_is_renamed_and_an_offer_comes_for_its_new_
     if by_an_earlier_version:  # which knew the bump by its written name
         old = name_id("Tips &#038; Tricks")
         with rig.ledger.write() as connection:
-            mine = update(runs).where(runs.c.line_id == "1120")
-            connection.execute(mine.values(line_id=old, key=f"studiocart/{ORDER}/{old}/buyer/502"))
+            own = update(runs).where(runs.c.line_id == "1120")
+            connection.execute(own.values(line_id=old, key=f"studiocart/{ORDER}/{old}/buyer/502"))
     (tmp_path / "offers.toml").write_text(BOTH + RENAMED)
     sell(rig, "Hints")
     hint(rig, ORDER)

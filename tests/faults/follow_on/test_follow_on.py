@@ -177,7 +177,7 @@ def test_double_is_told_to_a_person_when_the_item_lands_after_absence_was_proven
     assert not rig.perform(held)
     assert rig.state(run_id) == ("review", "cart_differs")
     assert f"1 × item {CATALOG_ID}, 1 × item {CATALOG_ID}" in rig.run(run_id)["note"].replace("1.0", "1")
-    assert rig.told == []
+    assert rig.cart_events == []
 
 
 @ON_SQLITE
@@ -230,7 +230,7 @@ def test_run_is_in_review_when_the_cart_is_not_what_was_made(rig: FollowOnRig, c
     assert not rig.perform(held)
     assert rig.state(run_id) == ("review", "cart_differs")
     assert key in rig.run(run_id)["note"]
-    assert rig.told == []
+    assert rig.cart_events == []
 
 
 @ON_SQLITE
@@ -250,7 +250,7 @@ def test_run_succeeds_and_tells_nobody_when_the_setting_says_so(new_rig: NewFoll
     assert rig.state(run_id) == ("succeeded", None)
     (cart,) = rig.filled_carts()
     assert rig.rows("steps")[-1]["output"] == {"cart_id": cart["OrderKey"], "checkout_url": cart["CheckoutURL"]}
-    assert rig.told == []
+    assert rig.cart_events == []
 
 
 @ON_SQLITE

@@ -39,7 +39,7 @@ def test_learner_is_mailed_the_checkout_when_the_cart_is_ready(rig: FollowOnRig,
     (cart,) = rig.carts
     assert cart["checkout_url"] in mail.text
     assert rig.run(run_id)["result_id"] == mail.message_id
-    assert rig.told == []
+    assert rig.cart_events == []
 
 
 def test_mail_is_sent_later_when_the_server_refuses_it_for_now(rig: FollowOnRig, mailbox: Mailbox) -> None:

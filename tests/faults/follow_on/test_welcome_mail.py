@@ -46,7 +46,7 @@ def test_password_is_mailed_once_and_erased_when_the_customer_is_new(rig: MailRi
     rig.go_on()
     assert rig.state(run_id) == ("succeeded", None)
     assert_mailed_once(rig)
-    assert rig.kept == [None]
+    assert rig.stored_passwords == [None]
     (mail,) = rig.mailbox.received
     assert mail.recipient == "jane@example.test"
     assert mail.subject == "Your access to academy.example.test"
@@ -117,7 +117,7 @@ def test_run_fails_with_the_servers_word_and_keeps_the_password_when_the_address
     rig.finish()
     assert rig.state(rig.mail["id"]) == ("failed", "refused")
     assert rig.mail["note"] == "InvalidRequestError: mail RCPT: the server answered 550 5.1.1 … unknown"
-    assert None not in rig.kept
+    assert None not in rig.stored_passwords
     rig.runtime.operations.replay(rig.mail["id"], actor="operator:test")
     rig.finish()
     assert_mailed_once(rig)
@@ -153,7 +153,7 @@ def test_a_person_is_asked_and_nothing_is_sent_again_when_the_outcome_is_unknown
     rig.finish()
     assert rig.state(mail_id) == ("review", "outcome_unknown")
     assert len(rig.mailbox.received) == taken
-    assert None not in rig.kept
+    assert None not in rig.stored_passwords
     if taken:
         rig.runtime.operations.resolve(mail_id, actor="operator:test", note="she has it")
     else:
@@ -162,7 +162,7 @@ def test_a_person_is_asked_and_nothing_is_sent_again_when_the_outcome_is_unknown
     assert rig.mail["state"] == "succeeded"
     (mail,) = rig.mailbox.received
     assert LEARNERS_PASSWORD in mail.text
-    assert rig.kept == [None]
+    assert rig.stored_passwords == [None]
 
 
 @ON_SQLITE
@@ -171,7 +171,7 @@ def test_password_is_erased_when_its_mail_is_cancelled(rig: MailRig) -> None:
     rig.enrol()
     rig.go_on()
     rig.runtime.operations.cancel(rig.mail["id"], actor="operator:test")
-    assert rig.kept == [None]
+    assert rig.stored_passwords == [None]
     rig.mailbox.clear()
     rig.finish()
     assert rig.mailbox.received == []
@@ -184,11 +184,11 @@ def test_mail_says_how_to_ask_for_a_password_when_it_was_not_mailed_in_time(rig:
     rig.go_on()
     erase = rig.runtime.app.tasks["cartbridge.erase_passwords"].run
     erase()
-    assert None not in rig.kept
+    assert None not in rig.stored_passwords
     rig.clock.move(timedelta(days=7, seconds=1).total_seconds())
     erase()
     erase()
-    assert rig.kept == [None]
+    assert rig.stored_passwords == [None]
     assert rig.kinds_of_events(rig.mail["id"]) == ["run_waiting", ERASED]
     rig.finish()
     assert_mailed_once(rig, with_password=False)
@@ -244,7 +244,7 @@ def test_mail_says_how_to_ask_for_a_password_when_the_answer_with_it_was_lost(ri
     rig.finish()
     assert rig.state(run_id) == ("succeeded", None)
     assert_mailed_once(rig, with_password=False)
-    assert rig.kept == []
+    assert rig.stored_passwords == []
 
 
 @ON_SQLITE

@@ -108,7 +108,7 @@ class FollowOnRig(Rig):
             return [dict(row) for row in found.mappings()]
 
     @property
-    def told(self) -> list[dict[str, Any]]:
+    def cart_events(self) -> list[dict[str, Any]]:
         """The events of carts that are ready."""
         with self.ledger.read() as connection:
             payloads = connection.scalars(select(outbox.c.payload).order_by(outbox.c.id))
@@ -143,8 +143,8 @@ def assert_one_cart_with_one_item(rig: FollowOnRig, run_id: str) -> None:
     (cart,) = rig.filled_carts()
     ((item,),) = [cart["CartItemList"]]
     assert (item["CatalogID"], item["ItemQuantity"], cart["BillingEmail"]) == (CATALOG_ID, 1.0, EMAIL)
-    (told,) = rig.told
-    assert (told["cart_id"], told["checkout_url"]) == (cart["OrderKey"], cart["CheckoutURL"])
+    (reported,) = rig.cart_events
+    assert (reported["cart_id"], reported["checkout_url"]) == (cart["OrderKey"], cart["CheckoutURL"])
     (known,) = [row for row in rig.carts if row["checkout_url"] is not None]
     assert (known["cart_id"], known["state"]) == (cart["OrderKey"], "made")
     assert all(row["outcome"] is not None for row in rig.rows("attempts"))

@@ -60,7 +60,7 @@ class MailRig(Rig):
         return row
 
     @property
-    def kept(self) -> list[str | None]:
+    def stored_passwords(self) -> list[str | None]:
         """What is kept of each password that ever was: None once it is erased."""
         with self.ledger.read() as connection:
             return list(connection.scalars(select(sealed_passwords.c.ciphertext)))
@@ -105,4 +105,4 @@ def assert_mailed_once(rig: MailRig, *, with_password: bool = True) -> None:
     assert ("Forgot password" in mail.text) is not with_password
     assert rig.mail["state"] == "succeeded"
     assert rig.mail["result_id"] == mail.message_id
-    assert set(rig.kept) <= {None}
+    assert set(rig.stored_passwords) <= {None}

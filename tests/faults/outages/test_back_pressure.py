@@ -172,11 +172,11 @@ def test_sweep_says_so_in_one_line_when_the_ledger_takes_no_writes(
     read_only.begin()
     with caplog.at_level(logging.ERROR):
         rig.runtime.app.tasks["cartbridge.dispatch_due"].apply(throw=True)
-    (told,) = caplog.records
-    assert told.message.startswith("cartbridge.dispatch_due: the ledger cannot be used (")
-    assert "read" in told.message
-    assert "\n" not in told.message
-    assert told.exc_info is None
+    (reported,) = caplog.records
+    assert reported.message.startswith("cartbridge.dispatch_due: the ledger cannot be used (")
+    assert "read" in reported.message
+    assert "\n" not in reported.message
+    assert reported.exc_info is None
     assert rig.dispatcher.sent == sent_before
     read_only.end()
     assert len(rig.sweep()) == 1

@@ -80,12 +80,12 @@ def test_runs_wait_without_burning_attempts_when_a_destination_is_down_for_an_ho
     assert len(rig.comped_orders) == 200
     assert {rig.state(run_id) for run_id in waiting} == {("succeeded", None)}
     assert kinds_of_breaker_events(rig) == ["breaker_opened", "breaker_closed"]
-    told = [
+    reported = [
         (record.levelname, record.message) for record in caplog.records if record.name == "worker.ledger.runs.breaker"
     ]
-    assert [level for level, _ in told] == ["ERROR", "INFO"]
-    assert told[0][1].startswith("learningcart is down, its runs wait and it is probed every 60 s: ServerError:")
-    assert told[1][1] == "learningcart answers again: all of its runs go on"
+    assert [level for level, _ in reported] == ["ERROR", "INFO"]
+    assert reported[0][1].startswith("learningcart is down, its runs wait and it is probed every 60 s: ServerError:")
+    assert reported[1][1] == "learningcart answers again: all of its runs go on"
 
 
 @pytest.mark.parametrize(

@@ -53,16 +53,16 @@ class EverythingSaid(logging.Handler):
 
 def told_by(error: BaseException) -> list[str]:
     """All that an exception and everything it carries along could tell whoever prints it."""
-    told = ["".join(traceback.format_exception(error))]
+    reported = ["".join(traceback.format_exception(error))]
     waiting: list[BaseException | None] = [error]
     seen: list[BaseException] = []
     while waiting:
         each = waiting.pop()
         if each is not None and each not in seen:
             seen.append(each)
-            told += [str(each), repr(each), repr(each.args), repr(vars(each))]
+            reported += [str(each), repr(each), repr(each.args), repr(vars(each))]
             waiting += [each.__cause__, each.__context__]
-    return told
+    return reported
 
 
 @pytest.fixture
@@ -220,10 +220,10 @@ def test_no_password_shows_when_it_is_mailed_and_everything_goes_wrong(
         broken.go_on()
         assert raised
         assert len(mailbox.received) > 5
-        assert any(broken.kept)
+        assert any(broken.stored_passwords)
         stored = broken.everything_stored()
-        told = [stored, *raised, *said.lines, repr(broken.runtime.clients), repr(broken.settings)]
-        assert_no_secret(rig, *told)
+        reported = [stored, *raised, *said.lines, repr(broken.runtime.clients), repr(broken.settings)]
+        assert_no_secret(rig, *reported)
         assert KEY not in stored
         rig.close()
         broken.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from tests.faults.crash_points.crash_run import Telling, scenario_named
+from tests.faults.crash_points.crash_run import CrashRun, scenario_named
 from tests.faults.planted_bugs.detecting import tell
 from tests.faults.simulation.simulator import be_silent, play
 from tests.faults.simulation.world import FreshLedger
@@ -26,24 +26,24 @@ def tell_kills(scenario_name: str, at: str) -> str:
     """What is wrong with the first telling that ends badly; empty if all end well."""
     with FreshLedger() as fresh:
         for telling in _tellings(fresh, scenario_name, at):
-            told = telling.tell()
-            if not told.ok:
-                return str(told)
+            result = telling.run()
+            if not result.ok:
+                return str(result)
     return ""
 
 
-def _tellings(fresh: FreshLedger, scenario_name: str, at: str) -> Iterator[Telling]:
+def _tellings(fresh: FreshLedger, scenario_name: str, at: str) -> Iterator[CrashRun]:
     """Undisturbed, and then killed wherever that came to `at`, with both fates of a killed worker's message."""
     scenario = scenario_named(scenario_name)
-    yield Telling(fresh, scenario)
-    undisturbed = Telling(fresh, scenario)  # the first one leaves a first sweep behind for all that follow
+    yield CrashRun(fresh, scenario)
+    undisturbed = CrashRun(fresh, scenario)  # the first one leaves a first sweep behind for all that follow
     yield undisturbed
-    places = [number for number, boundary in enumerate(undisturbed.told.reached) if str(boundary) == at]
+    places = [number for number, boundary in enumerate(undisturbed.result.reached) if str(boundary) == at]
     if at and not places:
         raise LookupError(f"“{scenario_name}” never comes to {at}")
     for number in places:
         for redelivers in (False, True):
-            yield Telling(fresh, scenario, [number], redelivers=redelivers)
+            yield CrashRun(fresh, scenario, [number], redelivers=redelivers)
 
 
 def main(kind: str, *arguments: str) -> int:

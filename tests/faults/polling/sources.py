@@ -63,8 +63,8 @@ class World:
         self.moment += 1
         self.pass_time(timedelta(), timedelta(), timedelta(seconds=1), timedelta(minutes=3))
         kind = self.rng.choice(kinds)
-        kept = self.orders[self.rng.choice(list(self.orders))] if self.orders else None
-        if kind == "create" or kept is None:
+        stored = self.orders[self.rng.choice(list(self.orders))] if self.orders else None
+        if kind == "create" or stored is None:
             self.highest_id += self.rng.randint(1, self.ids_apart)
             self.create(self.highest_id, self.now)
         elif kind == "late":
@@ -73,16 +73,16 @@ class World:
                 delay = timedelta(seconds=self.rng.choice([1, 60, 1800, 7200]))
                 self.create(self.rng.choice(free), self.now - delay)
         elif kind == "update":
-            kept.version, kept.visible_at = kept.version + 1, self.moment
-            kept.modified_at = kept.updated_at = self.now.replace(microsecond=0)
+            stored.version, stored.visible_at = stored.version + 1, self.moment
+            stored.modified_at = stored.updated_at = self.now.replace(microsecond=0)
         elif kind == "touch":
             self.touches += 1
-            kept.modified_at = self.now.replace(microsecond=0)
+            stored.modified_at = self.now.replace(microsecond=0)
         elif kind == "export":
-            kept.exported = True
+            stored.exported = True
         elif kind == "delete":
             self.deletions += 1
-            del self.orders[kept.id]
+            del self.orders[stored.id]
 
     def create(self, order_id: int, created_at: datetime) -> None:
         second = created_at.replace(microsecond=0)

@@ -143,9 +143,9 @@ class History:
     def check(self, began: int) -> None:
         """Every version in sight since before the poll began is recorded."""
         recorded = self.ledger.versions()
-        for kept in self.world.orders.values():
-            if kept.visible_at <= began and (str(kept.id), f"v{kept.version}") not in recorded:
-                raise MissedError(f"{self.name}, seed {self.seed}: order {kept.id} v{kept.version} was missed")
+        for stored in self.world.orders.values():
+            if stored.visible_at <= began and (str(stored.id), f"v{stored.version}") not in recorded:
+                raise MissedError(f"{self.name}, seed {self.seed}: order {stored.id} v{stored.version} was missed")
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ def batches_of(seeds: Sequence[int]) -> list[Batch]:
     """The seeds by engine, in batches, the engines taking turns as far as they go."""
     batches = []
     for engine in (POSTGRESQL, SQLITE):
-        mine = [seed for seed in seeds if engine_of(seed) == engine]
-        batches += [Batch(engine, tuple(mine[start : start + BATCH])) for start in range(0, len(mine), BATCH)]
+        own = [seed for seed in seeds if engine_of(seed) == engine]
+        batches += [Batch(engine, tuple(own[start : start + BATCH])) for start in range(0, len(own), BATCH)]
     return sorted(batches, key=lambda batch: batch.seeds)
 
 

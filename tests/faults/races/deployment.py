@@ -128,8 +128,8 @@ class Company:
 
     def trouble(self, who: str, error: BaseException) -> None:
         """Note what no actor and no worker may meet."""
-        told = " ".join(str(error).split())
-        self.troubles.append(f"{who} failed: {type(error).__name__}: {told}"[:_LONGEST_TROUBLE])
+        reported = " ".join(str(error).split())
+        self.troubles.append(f"{who} failed: {type(error).__name__}: {reported}"[:_LONGEST_TROUBLE])
 
     def close(self) -> None:
         self.broker.close()

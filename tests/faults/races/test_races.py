@@ -68,9 +68,9 @@ def test_violation_is_told_when_the_ledger_is_tampered_with(stormed: tuple[Compa
         connection.execute(runs.update().values(fence=runs.c.fence + 1))
         connection.execute(deliveries.update().values(state=DeliveryState.WAITING))
         connection.execute(attempts.update().values(finished_at=None))
-    told = " ".join(judge(company, sales, storm.arrivals, disturbed=False).violations)
+    reported = " ".join(judge(company, sales, storm.arrivals, disturbed=False).violations)
     for words in ("claims; its history tells of", "is waiting", "in one lane"):
-        assert words in told
+        assert words in reported
 
 
 @ON_SQLITE

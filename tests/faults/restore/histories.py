@@ -70,11 +70,11 @@ def sequences(eyes: sqlite3.Connection) -> list[Tried]:
 
 def strayed(eyes: sqlite3.Connection) -> list[str]:
     """Everything that left the tables, a sentence each; nothing if all went by them."""
-    told = [sentence for change in changes(eyes) for sentence in _strayed_by(*change)]
+    reported = [sentence for change in changes(eyes) for sentence in _strayed_by(*change)]
     for kind, outcome, following in sequences(eyes):
         if outcome is None or following not in NEXT_ATTEMPTS[kind].get(outcome, frozenset()):
-            told.append(f"a {following} followed a {kind} that ended {outcome}")
-    return told
+            reported.append(f"a {following} followed a {kind} that ended {outcome}")
+    return reported
 
 
 def _strayed_by(what: str, step: str, old: str | None, new: str) -> Iterator[str]:

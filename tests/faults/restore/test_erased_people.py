@@ -84,8 +84,8 @@ def test_nobody_is_named_anywhere_when_their_orders_met_every_failure_and_they_w
         root.setLevel(level)
     # Not even before, but where a reason belongs to no run and no order, or a refusal quotes what we never read.
     about = [(row["reason"], row["detail"]) for row in rig.rows("events") if row["run_id"] or row["order_id"]]
-    told = json.dumps(about, ensure_ascii=False).replace("1 Planted Street", "").casefold()
-    assert "planted" not in told
+    reported = json.dumps(about, ensure_ascii=False).replace("1 Planted Street", "").casefold()
+    assert "planted" not in reported
     assert len(stream.getvalue()) > 1000
     assert "planted" not in stream.getvalue().casefold()
     path = rig.ledger.path

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from tests.faults.crash_points.crash_run import Telling
+from tests.faults.crash_points.crash_run import CrashRun
 from tests.faults.crash_points.scenarios import SCENARIOS
 from tests.faults.harness.product import Rig
 from tests.faults.restore import histories
@@ -71,11 +71,11 @@ def test_every_change_is_in_the_tables_when_a_process_is_killed_anywhere(fresh: 
     seen: set[histories.Tried] = set()
     kinds: set[str] = set()
     for scenario in SCENARIOS:
-        boundaries = len(Telling(fresh, scenario).tell().reached) if scenario.name == "request lost" else 0
+        boundaries = len(CrashRun(fresh, scenario).run().reached) if scenario.name == "request lost" else 0
         for kills in ([], *([number] for number in range(0, boundaries, KILLED_EVERY))):
-            told = Telling(fresh, scenario, kills).tell()
+            result = CrashRun(fresh, scenario, kills).run()
             with closing(fresh.look()) as eyes:
-                strayed += [f"{told}: {sentence}" for sentence in histories.strayed(eyes)]
+                strayed += [f"{result}: {sentence}" for sentence in histories.strayed(eyes)]
                 seen |= set(histories.sequences(eyes))
                 kinds |= {what for what, *_ in histories.changes(eyes)}
     assert strayed == []

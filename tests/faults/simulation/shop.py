@@ -167,10 +167,10 @@ class Shop:
         }
         self.stage.world.studiocart.update_order(order_id, **nobody, items=[], product_id="", product_name="")
         self.tell(order_id)
-        kept = {name: whole[name] for name in (*nobody, "items", "product_id", "product_name")}
+        stored = {name: whole[name] for name in (*nobody, "items", "product_id", "product_name")}
 
         def finish() -> None:
-            self.stage.world.studiocart.update_order(order_id, **kept)
+            self.stage.world.studiocart.update_order(order_id, **stored)
             self.tell(order_id)
 
         self.at(self.rng.choice([2.0, 20.0, self.rng.uniform(40, 150)]), finish)
@@ -239,8 +239,8 @@ class Shop:
     def _items(self, order_id: int, product_id: str, kind: Kind, amount: int, trial_days: int) -> list[dict[str, Any]]:
         main = item_of(order_id, product_id=product_id, product_name="Course", unit_price=amount)
         if trial_days:
-            told = f"&#36;25.00 / month with a {trial_days}-day trial"
-            main |= {"trial_days": str(trial_days), "sub_summary": told}
+            reported = f"&#36;25.00 / month with a {trial_days}-day trial"
+            main |= {"trial_days": str(trial_days), "sub_summary": reported}
         items = [main]
         if kind is Kind.BUMP:
             name = BUMP_NAMES[self._is_renamed]
@@ -343,9 +343,9 @@ class Shop:
         self.stage.world.studiocart.move_zone(self.rng.choice([-480, 0, 60, 600]))
 
     def _trash_one(self) -> None:
-        mine = [order_id for order_id, sold in sorted(self.sold.items()) if sold.kind is Kind.PLAIN]
-        if mine:
-            order_id = self.rng.choice(mine)
+        own = [order_id for order_id, sold in sorted(self.sold.items()) if sold.kind is Kind.PLAIN]
+        if own:
+            order_id = self.rng.choice(own)
             self.sold[order_id].is_listed = False
             self.stage.world.studiocart.trash_order(order_id)
 
@@ -379,6 +379,6 @@ class Shop:
 
 def _decimals(name: str, value: Any) -> Any:
     if name == "items":
-        return [{each: _decimals(each, told) for each, told in item.items()} for item in value]
+        return [{each: _decimals(each, reported) for each, reported in item.items()} for item in value]
     is_amount = name.endswith(("amount", "price", "total")) or name in {"subtotal", "invoice_subtotal"}
     return f"{value / 100:.2f}" if is_amount and isinstance(value, int) and value else value

@@ -66,8 +66,8 @@ def given(ledger: Ledger, *, at: str = SEAT) -> None:
 
 def test_unmapped_is_settled_when_the_offer_was_added(call: Caller, ledger: Ledger, tmp_path: Path) -> None:
     record(ledger, an_order(lines=[a_line("1200")]))
-    told = call.why(JANE.email)
-    assert "offer" in told
+    reported = call.why(JANE.email)
+    assert "offer" in reported
     (tmp_path / "offers.toml").write_text(f"{ONE_OFFER}\n{ONE_OFFER.replace('1107', '1200').replace('501', '777')}")
     call.settle("replay", "--review-reason", "unmapped_product", "--yes")
     assert any(state == "pending" for state, _ in states(ledger).values())
@@ -104,8 +104,8 @@ def test_changed_address_is_settled_when_access_is_given_under_the_new_one(call:
 
 def test_nameless_seat_is_settled_when_somebody_is_named(call: Caller, ledger: Ledger) -> None:
     record(ledger, an_order(quantity=2))
-    told = call.why("1109")
-    assert "cartbridge seats name" in told.replace("\n", " ")
+    reported = call.why("1109")
+    assert "cartbridge seats name" in reported.replace("\n", " ")
     (key,) = (key for key, (_, reason) in states(ledger).items() if reason == "unnamed_seat")
     run_id = run_of(ledger, key).id
     call.settle("seats", "name", str(run_id), *KIM)
@@ -114,9 +114,9 @@ def test_nameless_seat_is_settled_when_somebody_is_named(call: Caller, ledger: L
 def test_pause_is_named_and_ended(call: Caller, run: Run, ledger: Ledger) -> None:
     record(ledger, an_order())
     run("pause", "learningcart", "--reason", "they migrate")
-    told = call.why(JANE.email)
-    assert "learningcart is paused by ann: they migrate" in " ".join(told.split())
-    assert "cartbridge resume learningcart" in told
+    reported = call.why(JANE.email)
+    assert "learningcart is paused by ann: they migrate" in " ".join(reported.split())
+    assert "cartbridge resume learningcart" in reported
     assert "resumed learningcart" in call.settle("resume", "learningcart")
 
 
@@ -176,9 +176,9 @@ def test_run_is_settled_by_hand_and_reopened(
 def test_history_is_told_by_the_search_itself(call: Caller, ledger: Ledger) -> None:
     record(ledger, an_order())
     given(ledger)
-    told = call.why(JANE.email)
+    reported = call.why(JANE.email)
     for part in ("was placed by", "planned", "has access"):
-        assert part in told
+        assert part in reported
     assert call.commands == 0
 
 

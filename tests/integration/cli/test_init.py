@@ -161,8 +161,10 @@ def test_first_order_is_provisioned_within_a_minute_when_an_empty_folder_is_set_
         wait_until(lambda: "is listening" in (tmp_path / "up.log").read_text(), seconds=ENOUGH_SECONDS)
         person = {"customer_firstname": "Jane", "customer_lastname": "Doe", "customer_email": "jane@academy.example"}
         order = sandbox.studiocart.add_order(person | {"product_id": "1107", "status": "paid"})
-        told = requests.post(f"http://127.0.0.1:{port}{pasted[1]}", json={"id": order["id"]}, timeout=ENOUGH_SECONDS)
-        assert told.status_code == 202
+        reported = requests.post(
+            f"http://127.0.0.1:{port}{pasted[1]}", json={"id": order["id"]}, timeout=ENOUGH_SECONDS
+        )
+        assert reported.status_code == 202
         wait_until(lambda: bool(sandbox.learningcart.orders), seconds=ENOUGH_SECONDS, what="the order")
         why = [str(wrapper), "why", "jane@academy.example"]
         wait_until(
@@ -188,8 +190,8 @@ def test_first_order_is_provisioned_within_a_minute_when_an_empty_folder_is_set_
 
 def test_every_kind_of_file_stays_as_it_was_when_init_is_killed_or_refused(sandbox: Sandbox, folder: Path) -> None:
     env, settings = folder / ".env", sandbox.environment()
-    mine = "# mine\nexport CARTBRIDGE_LOG_FORMAT=json\nCARTBRIDGE_LEARNINGCART__PASSWORD='old pass'\nOTHER=1"
-    env.write_text(mine)
+    own = "# mine\nexport CARTBRIDGE_LOG_FORMAT=json\nCARTBRIDGE_LEARNINGCART__PASSWORD='old pass'\nOTHER=1"
+    env.write_text(own)
     killed = Terminal(folder, "init")
     answer_learningcart(killed, settings)
     killed.read_until("is it in use")
@@ -198,7 +200,7 @@ def test_every_kind_of_file_stays_as_it_was_when_init_is_killed_or_refused(sandb
     assert (refused.returncode, "is there already and stays as it is" in refused.stderr) == (2, True)
     nobody_to_ask = cartbridge(folder, "init")
     assert (nobody_to_ask.returncode, "--non-interactive" in nobody_to_ask.stderr) == (2, True)
-    assert (env.read_text(), [path.name for path in folder.iterdir()]) == (mine, [".env"])
+    assert (env.read_text(), [path.name for path in folder.iterdir()]) == (own, [".env"])
 
 
 def test_what_is_set_stays_when_a_script_sets_up_twice(sandbox: Sandbox, folder: Path) -> None:

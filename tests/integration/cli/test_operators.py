@@ -79,9 +79,9 @@ def test_activity_is_filtered_when_asked(run: Run, ledger: Ledger, tmp_path: Pat
     run_id = run_of(ledger, "1109/1107/buyer/501").id
     assert run("runs", "cancel", run_id, "--reason", "bought twice", "--yes").exit_code == 0
     assert run("pause", "learningcart", "--reason", "they move").exit_code == 0
-    told = run("activity").stdout
-    assert "cancelled the run" in told
-    assert "they move" in told
+    reported = run("activity").stdout
+    assert "cancelled the run" in reported
+    assert "they move" in reported
     for arguments, count in (
         (("--who", "Ann"), 2),
         (("--who", "kari"), 0),

@@ -139,9 +139,9 @@ def welcome(to: str = "jane@example.com") -> Mail:
 def failure(act: Callable[[], object]) -> ApiError:
     with pytest.raises(ApiError) as caught:
         act()
-    told = "".join(traceback.format_exception(caught.value))
+    reported = "".join(traceback.format_exception(caught.value))
     for secret in (PASSWORD, LEARNERS_PASSWORD, "jane@example.com"):
-        assert secret not in told
+        assert secret not in reported
     assert caught.value.__context__ is None
     return caught.value
 

@@ -147,14 +147,14 @@ def test_shop_has_no_subscriptions_when_it_does_not_know_them(
 
 
 @pytest.mark.parametrize(
-    ("operations", "told"),
+    ("operations", "expected_text"),
     [
         ((), "listed order 1109"),
         (("list_subscriptions", "retrieve_customer"), "listed order 1109; cannot read its subscriptions and customers"),
     ],
 )
 def test_check_tells_what_the_key_may_not_read_when_the_shop_refuses(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...], told: str
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...], expected_text: str
 ) -> None:
     for name, value in sandbox.environment(systems=["studiocart"]).items():
         monkeypatch.setenv(name, value)
@@ -162,4 +162,4 @@ def test_check_tells_what_the_key_may_not_read_when_the_shop_refuses(
         sandbox.inject(Fault("studiocart", operation, "status", status=403, times=None))
     result = CliRunner().invoke(app, ["check", "--json"])
     [finding] = [each for each in json.loads(result.stdout)["findings"] if each["name"] == "studiocart"]
-    assert (finding["accepted"], finding["detail"]) == (True, told)
+    assert (finding["accepted"], finding["detail"]) == (True, expected_text)

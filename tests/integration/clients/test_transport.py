@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -19,10 +19,8 @@ from tests.integration.loopback import (
     Server,
     answering,
     call,
-    connecting,
     failure,
     free_port,
-    serving,
 )
 from worker.clients import transport as transport_module
 from worker.clients.base import ApiClient
@@ -32,18 +30,6 @@ from worker.errors import (
     InvalidRequestError,
     UnexpectedResponseError,
 )
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    with serving() as start:
-        yield start
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., ApiClient]]:
-    with connecting() as make:
-        yield make
 
 
 def test_the_outcome_is_unknown_when_the_connection_is_cut_after_sending(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,11 +14,9 @@ from tests.integration.loopback import (
     Server,
     answering,
     call,
-    connecting,
     dribbling,
     failure,
     free_port,
-    serving,
 )
 from worker.clients import transport as transport_module
 from worker.clients.base import ApiClient, CallLimits
@@ -28,18 +26,6 @@ from worker.errors import (
     InvalidRequestError,
     LeaseLostError,
 )
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    with serving() as start:
-        yield start
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., ApiClient]]:
-    with connecting() as make:
-        yield make
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,28 +21,14 @@ from tests.integration.loopback import (
     Server,
     answering,
     call,
-    connecting,
     dribble,
     failure,
-    serving,
 )
 from worker.clients.base import ApiClient
 from worker.errors import (
     ApiConnectionError,
     ApiTimeoutError,
 )
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    with serving() as start:
-        yield start
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., ApiClient]]:
-    with connecting() as make:
-        yield make
 
 
 @pytest.fixture(scope="module")

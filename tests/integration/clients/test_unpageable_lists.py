@@ -83,8 +83,8 @@ def test_a_poll_fails_and_plans_what_it_saw_when_every_page_is_the_same(rig: Rig
             assert (source.failures, source.last_success_at, source.baseline_at) == (failures, None, None)
             assert "let requests pass as they are" in str(source.last_error)
     with rig.ledger.read() as connection:
-        told = {problem.key: problem for problem in problems(connection, rig.clock())}
-    assert "let requests pass as they are" in told["failing/studiocart"].advice
+        reported = {problem.key: problem for problem in problems(connection, rig.clock())}
+    assert "let requests pass as they are" in reported["failing/studiocart"].advice
     rig.sandbox.config.studiocart.parameters_in = "both"
     rig.sandbox.config.studiocart.ignored_parameters = frozenset()
     assert poll(rig).error is None
@@ -203,7 +203,7 @@ def test_orders_go_on_and_the_list_is_told_when_subscriptions_cannot_be_read(rig
         rig.clock.move(300)
     with rig.ledger.read() as connection:
         found = overview.status(connection, rig.clock())
-        [told] = found.lists
-        assert (told.source, told.list, told.failures) == ("studiocart", "subscriptions", 3)
+        [reported] = found.lists
+        assert (reported.source, reported.list, reported.failures) == ("studiocart", "subscriptions", 3)
         keys = {problem.key for problem in problems(connection, rig.clock())}
     assert "failing/studiocart:subscriptions" in keys

@@ -134,12 +134,12 @@ def _hook(body: bytes) -> Any:
         raise rejected(400, "no members")
     is_lead(fields)
     order_id = order_id_of(fields, "number")
-    kept = Storable(["planted-secret"]).fields(fields, order_id or "1")
-    json.dumps(kept, allow_nan=False)
+    stored = Storable(["planted-secret"]).fields(fields, order_id or "1")
+    json.dumps(stored, allow_nan=False)
     found = []
     for source in REPLIES.sources:
         try:
-            found.append(source.from_body(kept))
+            found.append(source.from_body(stored))
         except (WebhookRejectedError, ApiError):
             continue
     return found

@@ -211,8 +211,8 @@ def test_every_seat_has_one_comped_order_when_an_older_copy_was_brought_back(
 
     operator.use(restored_url := copy.bring_back())
     operator.run("migrate")
-    told = operator.run("recover", "--without-erasures", "--since", copied_at, "--dry-run").stdout
-    assert "3 runs are asked about" in told  # one was asked about in any case
+    reported = operator.run("recover", "--without-erasures", "--since", copied_at, "--dry-run").stdout
+    assert "3 runs are asked about" in reported  # one was asked about in any case
     operator.run("recover", "--without-erasures", "--since", copied_at, "--yes", "--reason", "the disk broke")
     assert len(operator.effects) == len(SEATS) - 1, "nothing is sent by that"
 

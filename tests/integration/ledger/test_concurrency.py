@@ -363,7 +363,7 @@ def test_order_is_planned_once_when_another_adds_it_between_reading_and_writing(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorded_orders, "insert_orders", add_late)
-        mine = record(ledger, an_order())
-    assert (mine.changed, mine.created) == (False, [])
+        own = record(ledger, an_order())
+    assert (own.changed, own.created) == (False, [])
     assert states(ledger) == {SEAT: ("pending", None)}
     assert [row.number for row in rows(ledger, order_versions)] == [1]

@@ -39,14 +39,14 @@ def sell(ledger: Ledger, order_id: int, email: str) -> None:
     placeholder = f"buyer-{order_id}@example.no"
     record(ledger, an_order(str(order_id), learner=Learner(email=placeholder, first_name="A", last_name="B")))
     with ledger.write() as connection:
-        mine = connection.execute(select(runs.c.id, runs.c.lane).where(runs.c.order_id == str(order_id))).one()
+        own = connection.execute(select(runs.c.id, runs.c.lane).where(runs.c.order_id == str(order_id))).one()
         key = old_key(email)
-        lane = connection.scalar(select(learners.c.id).where(learners.c.email_key == key)) or mine.lane
-        if lane != mine.lane:
-            connection.execute(delete(learners).where(learners.c.id == mine.lane))
+        lane = connection.scalar(select(learners.c.id).where(learners.c.email_key == key)) or own.lane
+        if lane != own.lane:
+            connection.execute(delete(learners).where(learners.c.id == own.lane))
         elif lane not in known:
             connection.execute(update(learners).where(learners.c.id == lane).values(email_key=key, email=email))
-        connection.execute(update(runs).where(runs.c.id == mine.id).values(email=email, email_key=key, lane=lane))
+        connection.execute(update(runs).where(runs.c.id == own.id).values(email=email, email_key=key, lane=lane))
         one = orders.c.order_id == str(order_id)
         document = json.dumps(connection.scalar(select(orders.c.document).where(one))).replace(placeholder, email)
         values = {"buyer_email": email, "buyer_email_key": key, "document": json.loads(document)}

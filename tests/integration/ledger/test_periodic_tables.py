@@ -95,9 +95,9 @@ def test_every_row_is_carried_over_when_the_tables_are_made(ledger: Ledger) -> N
             TaskName.NIGHTLY_RECONCILIATION: NOW - HOUR,
             TaskName.RETENTION: NOW,
         }
-        told = status(connection, NOW)
-        assert [each.source for each in told.sources] == ["studiocart"]
-        assert [(each.source, each.list, each.failures) for each in told.lists] == [
+        reported = status(connection, NOW)
+        assert [each.source for each in reported.sources] == ["studiocart"]
+        assert [(each.source, each.list, each.failures) for each in reported.lists] == [
             ("studiocart", "catalog", 2),
             ("studiocart", "subscriptions", 0),
         ]

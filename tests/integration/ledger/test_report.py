@@ -45,8 +45,10 @@ def test_seats_are_counted_by_course_source_and_customer_when_a_month_is_reporte
         courses = report(connection, Month.named("2026-10", UTC), by_customer=False)
         acme = report(connection, Month.named("2026-10", UTC), course="Forklift course", source="studiocart")
         november = report(connection, Month.named("2026-11", UTC))
-    told = [(each.course, each.source, each.customer, each.granted, each.refunded, each.in_question) for each in lines]
-    assert told == [
+    reported = [
+        (each.course, each.source, each.customer, each.granted, each.refunded, each.in_question) for each in lines
+    ]
+    assert reported == [
         ("Crane", "frontcore", "ola@x.example", 0, 1, 0),
         ("Forklift course", "frontcore", "ola@x.example", 0, 0, 1),
         ("Forklift course", "studiocart", "Acme AS", 2, 0, 0),
@@ -123,8 +125,8 @@ def failed(*, outcome_unknown: bool) -> ApiError:
 
 def test_a_month_is_mailed_once_when_several_look_again_and_again(begun: Ledger) -> None:
     mailbox = Mailbox()
-    told = [look(begun, mailbox, DECEMBER + timedelta(hours=hour), f"w{hour % 2}") for hour in range(6)]
-    assert told == [True, False, False, False, False, False]
+    reported = [look(begun, mailbox, DECEMBER + timedelta(hours=hour), f"w{hour % 2}") for hour in range(6)]
+    assert reported == [True, False, False, False, False, False]
     [mail] = mailbox.mails
     assert (mail.to, mail.subject, mail.reference) == (
         ANN,

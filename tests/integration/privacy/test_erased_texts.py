@@ -134,9 +134,9 @@ def test_trail_never_holds_a_person_when_a_reason_is_typed_and_a_refusal_quoted(
     said = rows(ledger, events)
     assert said[-2].reason == "[person] called from [person]: [person] is right"
     assert said[-1].reason == "refused"
-    told = repr([(row.reason, row.detail) for row in said]).casefold()
+    reported = repr([(row.reason, row.detail) for row in said]).casefold()
     for trace in TRACES:
-        assert trace not in told
+        assert trace not in reported
 
 
 # The file's bytes
@@ -159,9 +159,9 @@ def test_no_byte_of_the_file_names_a_person_when_they_were_forgotten(tmp_path: P
         assert MARKED.email.encode() in file_bytes(path)
         forget_one(ledger, MARKED.email)
         assert rewrite_file(ledger)
-        kept = file_bytes(path).lower()
+        stored = file_bytes(path).lower()
         for trace in (*TRACES, "\\u00d6verskog", "överskog"):
-            assert trace.lower().encode() not in kept
+            assert trace.lower().encode() not in stored
         assert other.execute("SELECT count(*) FROM runs").fetchone() == (61,)
     ledger.close()
 

@@ -125,11 +125,11 @@ def test_learner_stays_forgotten_when_learningcart_tells_of_another_course(ledge
     finish(ledger)
     forget_one(ledger)
     state = completion_rows.CompletionState.COMPLETED
-    told = Progress(key="5/78/-", state=state, customer_id="5", course_id="78", email=JANE.email, name="Jane Doe")
+    reported = Progress(key="5/78/-", state=state, customer_id="5", course_id="78", email=JANE.email, name="Jane Doe")
     followed: list[str] = []
     with ledger.write() as connection:
         record_progress(
-            connection, [told], now=LATER, tells=True, follow=lambda _, found, *rest, **more: followed.append(found)
+            connection, [reported], now=LATER, tells=True, follow=lambda _, found, *rest, **more: followed.append(found)
         )
     assert "jane" not in everything(ledger)
     assert followed == []

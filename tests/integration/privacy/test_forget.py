@@ -97,15 +97,15 @@ def test_what_was_done_remains_when_a_learner_is_forgotten(ledger: Ledger) -> No
     forget_jane(ledger)
     forget_jane(ledger)  # nothing is left to forget: nothing happens to anybody else
     with ledger.read() as connection:
-        kept = {row.seat_id: row for row in connection.execute(select(runs))}
+        stored = {row.seat_id: row for row in connection.execute(select(runs))}
         order = Order.model_validate(connection.execute(select(orders.c.document)).scalar_one())
         known = set(connection.scalars(select(learners.c.email_key)))
-    assert {(row.state, row.result_id) for row in kept.values()} == {("succeeded", "7")}
-    assert kept["2"].email == BOB.email
-    assert kept["1"].email in known
-    assert kept["1"].email.endswith("@forgotten.invalid")
+    assert {(row.state, row.result_id) for row in stored.values()} == {("succeeded", "7")}
+    assert stored["2"].email == BOB.email
+    assert stored["1"].email in known
+    assert stored["1"].email.endswith("@forgotten.invalid")
     hers, his = order.lines[0].seats
-    assert hers.learner == Learner(email=kept["1"].email)
+    assert hers.learner == Learner(email=stored["1"].email)
     assert his.learner == BOB
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -50,14 +49,6 @@ grants = [{ price_id = 501, group_ids = [12, 13] }]
 """
 
 
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    ledger = Ledger(database_url)
-    ledger.migrate()
-    yield ledger
-    ledger.close()
-
-
 def forget_all_of(ledger: Ledger, email: str) -> None:
     with ledger.write() as connection:
         person = find_person(connection, email)
@@ -84,8 +75,8 @@ def test_another_is_told_of_as_before_when_their_email_holds_the_forgotten_one(l
         for kind, email in (("hers", "ann@example.test"), ("theirs", other)):
             add_event(connection, kind, {"email": email, "sentence": f"{email}."}, now=NOW)
     forget_all_of(ledger, "Ann@example.test")
-    told = {row.kind: row.payload["data"] for row in rows(ledger, outbox)}
-    hers, theirs = told["hers"], told["theirs"]
+    reported = {row.kind: row.payload["data"] for row in rows(ledger, outbox)}
+    hers, theirs = reported["hers"], reported["theirs"]
     assert theirs == {"email": other, "sentence": f"{other}."}
     assert hers["email"].endswith("@forgotten.invalid")
     assert hers["sentence"] == f"{hers['email']}."
@@ -137,7 +128,7 @@ def test_learner_stays_forgotten_when_their_order_is_seen_again_as_it_was(
 
 
 def test_learner_stays_forgotten_when_the_poll_of_completions_reads_them_again(ledger: Ledger) -> None:
-    told = Progress(
+    reported = Progress(
         key="5/77/-",
         state=completion_rows.CompletionState.COMPLETED,
         customer_id="5",
@@ -148,10 +139,10 @@ def test_learner_stays_forgotten_when_the_poll_of_completions_reads_them_again(l
         score=95,
     )
     with ledger.write() as connection:
-        record_progress(connection, [told], now=NOW, tells=False)
+        record_progress(connection, [reported], now=NOW, tells=False)
     forget_all_of(ledger, JANE.email)
     with ledger.write() as connection:
-        assert record_progress(connection, [told], now=NOW, tells=False) == 0
+        assert record_progress(connection, [reported], now=NOW, tells=False) == 0
     (row,) = rows(ledger, completions)
     assert "jane" not in repr(asdict(Progress.stored(record_of(CompletionRecord, row)))).casefold()
 

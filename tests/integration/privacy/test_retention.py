@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,14 +26,6 @@ from worker.sources.order import Payment
 
 DAYS = RetentionDays(order_versions=90, deliveries=180, texts=365, completions=730)
 AFTER = NOW + timedelta(days=1000)
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    ledger = Ledger(database_url)
-    ledger.migrate()
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture
@@ -72,9 +63,9 @@ def test_what_is_too_old_goes_and_the_books_stay(ledger: Ledger, old: str) -> No
         "order_notes": 1,
         "completions": 1,
     }
-    told: list[tuple[str, int]] = []
-    assert retention.expire(ledger, DAYS, now=AFTER, progress=lambda *each: told.append(each)) == counted
-    assert dict(told) == {name: count for name, count in counted.items() if count}
+    reported: list[tuple[str, int]] = []
+    assert retention.expire(ledger, DAYS, now=AFTER, progress=lambda *each: reported.append(each)) == counted
+    assert dict(reported) == {name: count for name, count in counted.items() if count}
     assert set(retention.expire(ledger, DAYS, now=AFTER).values()) == {0}
     assert [row.raw for row in rows(ledger, order_versions)] == [RAW, RAW]
     assert [row.id for row in rows(ledger, deliveries)] == ["d2"]

@@ -78,14 +78,14 @@ def test_order_is_one_trace_when_web_and_worker_are_processes_apart(
         product.start("worker")
         product.start("web", CARTBRIDGE_WEB__PORT=str(port))
         wait_until(lambda: is_up(port), seconds=ENOUGH_SECONDS, what="web is up")
-        told = requests.post(
+        reported = requests.post(
             f"http://127.0.0.1:{port}/webhooks/studiocart",
             json={"id": 7001},
             headers={"X-Webhook-Secret": sandbox.config.studiocart.webhook_secret},
             timeout=30,
         )
         product.wait_until_done(1)
-        trace_id = trace_id_of(told.json()["delivery_id"])
+        trace_id = trace_id_of(reported.json()["delivery_id"])
         wanted = {"webhook", "ingest", "add_customer", "add_comped_order", "learningcart addCompOrder"}
         wait_until(lambda: wanted <= set().union(*collector.trace(trace_id).values()), seconds=ENOUGH_SECONDS)
         with product.ledger.read() as connection:

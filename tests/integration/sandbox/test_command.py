@@ -64,9 +64,9 @@ def test_an_installation_is_checked_and_an_order_taken_in_when_both_systems_answ
     assert [row["ok"] for row in json.loads(taken.stdout)] == [True, False]
     planned = json.loads(run("runs", "list", "--json").stdout)
     assert [row["key"] for row in planned] == ["studiocart/1109/1107/buyer/501"]
-    told = run("why", "studiocart/1109")
-    assert (told.returncode, "To do:" in told.stdout) == (0, True)
-    for shown in (check, dry, taken, told, run("check", **sandbox), run("status")):
+    reported = run("why", "studiocart/1109")
+    assert (reported.returncode, "To do:" in reported.stdout) == (0, True)
+    for shown in (check, dry, taken, reported, run("check", **sandbox), run("status")):
         for mark in SECRET_MARKS:
             assert mark not in shown.stdout + shown.stderr
 

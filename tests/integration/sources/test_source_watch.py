@@ -56,9 +56,9 @@ def test_one_alarm_is_raised_when_no_poll_succeeds_for_three_intervals(
     assert watchman.wait(minutes=5 * MISSED_INTERVALS - 5).late_since is None
     for _ in range(3):
         assert watchman.wait(minutes=5).late_since == polled_at
-    (told,) = errors(caplog)
-    assert "no poll of studiocart has succeeded since 2026-03-10 12:05 UTC" in told
-    assert "reset by peer" in told
+    (reported,) = errors(caplog)
+    assert "no poll of studiocart has succeeded since 2026-03-10 12:05 UTC" in reported
+    assert "reset by peer" in reported
     shop.source.broken = None
     shop.poll()
     with caplog.at_level(logging.INFO):
@@ -119,8 +119,8 @@ def test_one_alarm_is_raised_when_a_source_is_quiet_for_unusually_long(
     for _ in range(3):
         shop.poll(minutes=5)
         assert watchman.check().silent_since == seen_at
-    (told,) = errors(caplog)
-    assert "no new order has come from studiocart since 2026-03-10 12:05 UTC" in told
+    (reported,) = errors(caplog)
+    assert "no new order has come from studiocart since 2026-03-10 12:05 UTC" in reported
     shop.source.put(*numbered(1001, created_at=shop.clock.now))
     shop.poll()
     with caplog.at_level(logging.INFO):

@@ -158,8 +158,8 @@ def test_an_array_of_one_whole_order_gives_access_once_when_it_comes_to_the_secr
     rig.finish()
     assert [effect.facts["email"] for effect in rig.comped_orders] == ["kari@prove.example"]
     with rig.runtime.ledger.read() as connection:
-        kept = [connection.execute(select(table)).all() for table in (orders, order_versions, deliveries, events)]
-    assert not any(secret in str(kept) for secret in ("192.0.2.7", "ABCDEFGHJKLMNPQ", "www.example", "0000000001"))
+        stored = [connection.execute(select(table)).all() for table in (orders, order_versions, deliveries, events)]
+    assert not any(secret in str(stored) for secret in ("192.0.2.7", "ABCDEFGHJKLMNPQ", "www.example", "0000000001"))
 
 
 def test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money(found_company: Company) -> None:

@@ -132,5 +132,5 @@ def test_nothing_is_asked_of_it_and_check_says_so(found_company: Company) -> Non
 def test_it_is_off_and_says_what_is_missing_when_no_webhook_could_prove_itself(found_company: Company) -> None:
     rig = found_company()
     assert post(rig, "studiocart", purchase()) == 404
-    [told] = [text for text in warnings_of(rig.settings) if text.startswith("studiocart")]
-    assert "CARTBRIDGE_STUDIOCART__TRUST_WEBHOOK needs CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET or" in told
+    [reported] = [text for text in warnings_of(rig.settings) if text.startswith("studiocart")]
+    assert "CARTBRIDGE_STUDIOCART__TRUST_WEBHOOK needs CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET or" in reported

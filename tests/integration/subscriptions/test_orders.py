@@ -36,8 +36,8 @@ def test_renewal_is_the_same_whichever_is_seen_first(watched: Watched) -> None:
     watched.poll()
     watched.sell(1120)
     assert states(watched.ledger) == {"1109/1107/buyer/501": ("pending", None)}
-    told = {row.order_id: (row.state, row.reason, row.renewal) for row in rows(watched.ledger, orders)}
-    assert told["1120"] == ("ignored", "renewal_ignored", True)
+    reported = {row.order_id: (row.state, row.reason, row.renewal) for row in rows(watched.ledger, orders)}
+    assert reported["1120"] == ("ignored", "renewal_ignored", True)
 
 
 def test_purchase_stays_the_purchase_when_an_earlier_charge_is_paid_late(watched: Watched) -> None:
@@ -146,8 +146,8 @@ def test_status_nobody_has_ruled_on_is_asked_about_once_access_was_given(watched
         watched.site.put(a_subscription(1108, 1109, access=access, status=status))
         watched.poll()
         questions = rows(watched.ledger, runs, runs.c.workflow == "revocation", runs.c.state == "review")
-        told = f"subscription 1108 is {status}; access is paid for until 2026-04-10"
-        assert [(question.reason, question.note) for question in questions] == ([(asked, told)] if asked else [])
+        reported = f"subscription 1108 is {status}; access is paid for until 2026-04-10"
+        assert [(question.reason, question.note) for question in questions] == ([(asked, reported)] if asked else [])
 
 
 def test_question_follows_the_status_when_it_changes(watched: Watched) -> None:
@@ -221,12 +221,12 @@ def test_all_other_subscriptions_are_kept_when_one_cannot_be(watched: Watched, m
 
     monkeypatch.setattr("workflows.ingest.subscription_polling.record_subscription", failing)
     polled = watched.poll()
-    assert set(watched.kept) == {"1", "3"}
+    assert set(watched.stored) == {"1", "3"}
     assert "subscription 2: OverflowError" in (polled.error or "")
     assert (watched.cursor.failures, watched.cursor.lease_until) == (1, None)
     monkeypatch.undo()
     assert watched.poll().error is None
-    assert set(watched.kept) == {"1", "2", "3"}
+    assert set(watched.stored) == {"1", "2", "3"}
 
 
 def test_the_lease_is_let_go_of_when_anything_is_raised(watched: Watched) -> None:

@@ -34,7 +34,7 @@ def test_poll_ends_at_a_page_without_change_when_all_was_read_before(watched: Wa
     watched.site.put(*(a_subscription(number, access=Access.PAUSED) for number in (1, 2, 3)))
     assert (watched.poll().changed, watched.site.pages) == (3, 3)
     assert (watched.poll(days=1).changed, watched.site.pages) == (0, 4)
-    assert watched.kept["1"] == "paused"
+    assert watched.stored["1"] == "paused"
     assert watched.cursor.position == {"whole": True}
 
 
@@ -47,7 +47,7 @@ def test_nothing_is_stepped_over_when_a_poll_dies_between_its_pages(watched: Wat
     assert (watched.cursor.failures, watched.cursor.lease_holder) == (1, None)
     watched.site.breaks_at = None
     assert watched.poll().changed == 2
-    assert [watched.kept[str(number)] for number in (1, 2, 3, 4)] == ["canceled"] * 4
+    assert [watched.stored[str(number)] for number in (1, 2, 3, 4)] == ["canceled"] * 4
     assert (watched.cursor.failures, watched.cursor.last_error) == (0, None)
 
 
@@ -56,11 +56,11 @@ def test_what_a_hint_recorded_hides_nothing_when_the_list_is_walked(watched: Wat
     watched.poll()
     changed = [a_subscription(number, access=Access.PAUSED) for number in (1, 2, 3)]
     watched.site.put(*changed)
-    told = [an_order("1", subscription=each) for each in changed[1:]]
+    reported = [an_order("1", subscription=each) for each in changed[1:]]
     with watched.ledger.write() as connection:
-        keep_subscriptions(connection, told, RULES, fetched_at=watched.clock(), now=watched.clock(), start_at=START)
+        keep_subscriptions(connection, reported, RULES, fetched_at=watched.clock(), now=watched.clock(), start_at=START)
     assert watched.poll().changed == 3
-    assert watched.kept["1"] == "paused"
+    assert watched.stored["1"] == "paused"
 
 
 def test_second_poll_does_nothing_when_another_is_under_way(watched: Watched) -> None:
@@ -90,7 +90,7 @@ def test_poll_stops_before_it_writes_when_another_took_over(watched: Watched) ->
 
     watched.site.subscription_pages = late  # type: ignore[method-assign]
     assert "took over" in (watched.poll().error or "")
-    assert set(watched.kept) == {"3", "2"}
+    assert set(watched.stored) == {"3", "2"}
 
 
 @pytest.mark.parametrize("has_changes", [True, False])
@@ -111,7 +111,7 @@ def test_older_news_changes_nothing_when_newer_was_recorded(watched: Watched) ->
     with watched.ledger.write() as connection:
         assert record_subscription(connection, newer, RULES, fetched_at=NOW, now=NOW)
         assert not record_subscription(connection, older, RULES, fetched_at=NOW - timedelta(seconds=1), now=NOW)
-    assert watched.kept == {"1": "canceled"}
+    assert watched.stored == {"1": "canceled"}
 
 
 def test_invoices_stay_when_the_site_leaves_them_out(watched: Watched) -> None:

@@ -110,5 +110,5 @@ class Watched:
         return row
 
     @property
-    def kept(self) -> dict[str, str]:
+    def stored(self) -> dict[str, str]:
         return {row.subscription_id: row.access for row in rows(self.ledger, subscriptions)}

@@ -39,7 +39,7 @@ def heard(httpserver: HTTPServer) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def told(runtime: Runtime, httpserver: HTTPServer) -> Runtime:
+def alerting(runtime: Runtime, httpserver: HTTPServer) -> Runtime:
     """A runtime that tells the receiver."""
     url = f"json://127.0.0.1:{httpserver.port}/{TOKEN}"
     options = AlertsSettings(urls=SecretStr(url), page_url="https://bridge.example")
@@ -64,13 +64,13 @@ def trouble(runtime: Runtime) -> None:
         connection.execute(update(runs).values(state="review", reason="unmapped_product"))
 
 
-def test_trouble_is_told_once_when_it_lasts(told: Runtime, heard: list[dict[str, Any]], clock: Clock) -> None:
-    look(told)
+def test_trouble_is_told_once_when_it_lasts(alerting: Runtime, heard: list[dict[str, Any]], clock: Clock) -> None:
+    look(alerting)
     assert heard == []
-    trouble(told)
-    look(told)
+    trouble(alerting)
+    look(alerting)
     clock.advance(seconds=600)
-    look(told)
+    look(alerting)
     (message,) = heard
     assert message["title"] == ("Cartbridge: threedcart refuses our credentials: nothing is sent to it, and 2 more")
     assert "learningcart is down since" in message["message"]
@@ -79,43 +79,45 @@ def test_trouble_is_told_once_when_it_lasts(told: Runtime, heard: list[dict[str,
 
 
 def test_alert_is_told_later_when_nobody_took_it(
-    told: Runtime, heard: list[dict[str, Any]], clock: Clock, caplog: pytest.LogCaptureFixture
+    alerting: Runtime, heard: list[dict[str, Any]], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trouble(told)
-    options = told.settings.alerts
+    trouble(alerting)
+    options = alerting.settings.alerts
     away = AlertsSettings(urls=SecretStr(f"json://127.0.0.1:9/{TOKEN}"))
-    told.settings = told.settings.model_copy(update={"alerts": away})
-    look(told)
+    alerting.settings = alerting.settings.model_copy(update={"alerts": away})
+    look(alerting)
     assert "no receiver took the alert: 1 (json)" in caplog.text
     assert TOKEN not in caplog.text
-    told.settings = told.settings.model_copy(update={"alerts": options})
+    alerting.settings = alerting.settings.model_copy(update={"alerts": options})
     clock.advance(seconds=60)
-    look(told)
+    look(alerting)
     assert len(heard) == 1
 
 
-def test_day_is_summed_up_once_when_its_hour_has_come(told: Runtime, heard: list[dict[str, Any]], clock: Clock) -> None:
-    look(told)  # begins to count the days
-    record(told.ledger, an_order())
-    with told.ledger.write() as connection:
+def test_day_is_summed_up_once_when_its_hour_has_come(
+    alerting: Runtime, heard: list[dict[str, Any]], clock: Clock
+) -> None:
+    look(alerting)  # begins to count the days
+    record(alerting.ledger, an_order())
+    with alerting.ledger.write() as connection:
         connection.execute(update(runs).values(state="succeeded", result_id="7", finished_at=NOW))
     seven = datetime(2026, 10, 4, 7, 1, tzinfo=NOW.tzinfo)
     clock.advance(seconds=(seven - clock()).total_seconds() % 86_400)
-    look(told)
-    look(told)
+    look(alerting)
+    look(alerting)
     (message,) = heard
     assert message["title"] == "Cartbridge: 1 enrolled, nothing needs you"
     assert message["message"].splitlines()[:3] == ["The last 24 hours:", "- 1 new order", "- 1 enrolment succeeded"]
 
 
-def test_nobody_is_told_when_another_process_tells(told: Runtime, heard: list[dict[str, Any]]) -> None:
-    trouble(told)
-    with told.ledger.write() as connection:
+def test_nobody_is_told_when_another_process_tells(alerting: Runtime, heard: list[dict[str, Any]]) -> None:
+    trouble(alerting)
+    with alerting.ledger.write() as connection:
         row = {"name": "operator", "document": {}, "lease_holder": "another"}
         connection.execute(insert(alert_states).values(**row, lease_until=NOW + timedelta(seconds=10)))
-    look(told)
+    look(alerting)
     assert heard == []
-    assert rows(told.ledger, alert_states)[0].lease_holder == "another"
+    assert rows(alerting.ledger, alert_states)[0].lease_holder == "another"
 
 
 def test_beat_looks_when_there_is_somebody_to_tell_only(settings: Settings) -> None:

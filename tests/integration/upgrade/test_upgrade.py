@@ -205,8 +205,8 @@ def test_line_planned_under_a_name_keeps_its_run_when_its_order_is_edited_after_
     company.poll()
     company.shops["studiocart"].edits["22"] = {"customer_lastname": "Married"}
     company.poll()
-    mine = {key for key in company.states() if key.startswith("studiocart/22/")}
-    assert mine == {key for key in before if key.startswith("studiocart/22/")}
+    own = {key for key in company.states() if key.startswith("studiocart/22/")}
+    assert own == {key for key in before if key.startswith("studiocart/22/")}
     assert not any(state == "pending" for state, _ in company.states().values())
 
 

@@ -91,15 +91,15 @@ def test_commands_print_escapes_when_a_name_holds_controls(
 
 
 def test_receivers_are_told_escapes_when_a_name_holds_controls() -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     @notify(on="plantedcontrols")  # type: ignore[no-untyped-call]
     def take(body: str, title: str, *_: object, **__: object) -> None:
-        told.extend((body, title))
+        reported.extend((body, title))
 
     AlertsClient(["plantedcontrols://"]).send(f"About {NAME}", f"Of {NAME}")
-    assert len(told) == 2
-    for each in told:
+    assert len(reported) == 2
+    for each in reported:
         assert_plain(each)
     event = {"data": {"first_name": NAME}}
     assert_plain(body_of(event))

@@ -116,9 +116,9 @@ def test_each_fact_reaches_the_receiver_once_when_a_learner_begins_and_completes
         deliver(other)
     assert len(receiver.asked) == 4
     assert {len({body for event_id, body in receiver.asked if event_id == each}) for each in receiver.taken} == {1}
-    told = sorted((event["type"], event["data"]) for event in receiver.taken.values())
-    assert [kind for kind, _ in told] == ["completion.began", "completion.completed"]
-    data = told[1][1]
+    reported = sorted((event["type"], event["data"]) for event in receiver.taken.values())
+    assert [kind for kind, _ in reported] == ["completion.began", "completion.completed"]
+    data = reported[1][1]
     assert isinstance(data, dict)
     assert (data["email"], data["customer_id"], data["course_id"], data["score"]) == (
         "Jane@Example.test",

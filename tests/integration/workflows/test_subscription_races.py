@@ -41,8 +41,8 @@ class Shop(FakeSource):
     access: Access = Access.LIVE
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
-        told = a_subscription(1108, *PAYMENTS, access=self.access)
-        return [order.model_copy(update={"subscription": told}) for order in orders]
+        reported = a_subscription(1108, *PAYMENTS, access=self.access)
+        return [order.model_copy(update={"subscription": reported}) for order in orders]
 
 
 def test_purchase_is_granted_once_and_asked_about_once_when_all_arrive_at_the_same_time(

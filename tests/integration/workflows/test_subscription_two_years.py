@@ -58,8 +58,8 @@ class Years:
                 "status": status,
             }
         )
-        told = {"status": status if status == "trialing" else "active", **subscription}
-        self.shop.add_subscription({"id": SUBSCRIPTION, "invoices": [FIRST_ORDER], **told})
+        reported = {"status": status if status == "trialing" else "active", **subscription}
+        self.shop.add_subscription({"id": SUBSCRIPTION, "invoices": [FIRST_ORDER], **reported})
         self.look()
 
     def charge(self, day: str, *, status: str = "paid") -> int:
@@ -242,12 +242,12 @@ def test_end_is_a_line_of_the_history_alone_when_the_setting_says_note(live: New
     years.set("2024-02-01", "canceled")
     years.set("2024-03-01", "active")
     assert years.asked == []
-    told = [row for row in years.rig.rows("events") if row["kind"].startswith("subscription_")]
-    assert [(row["kind"], row["order_id"], row["reason"]) for row in told] == [
+    reported = [row for row in years.rig.rows("events") if row["kind"].startswith("subscription_")]
+    assert [(row["kind"], row["order_id"], row["reason"]) for row in reported] == [
         ("subscription_ended", str(FIRST_ORDER), "subscription_canceled"),
         ("subscription_goes_on", str(FIRST_ORDER), None),
     ]
-    assert told[0]["detail"] == {
+    assert reported[0]["detail"] == {
         "subscription_id": str(SUBSCRIPTION),
         "status": "canceled",
         "paid_until": "2024-02-10",

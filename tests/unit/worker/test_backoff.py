@@ -41,16 +41,19 @@ def test_wait_is_spread_over_the_whole_range_when_many_failed_together() -> None
     st.integers(),
 )
 def test_wait_is_between_the_servers_wish_and_the_ceiling(
-    failures: int, base: float, longest: float, wish: float | None, seed: int
+    failures: int, base: float, longest: float, requested: float | None, seed: int
 ) -> None:
-    wait = backoff_seconds(failures, base_seconds=base, max_seconds=longest, rng=Random(seed), retry_after_seconds=wish)
-    least = min(wish or 0.0, LONGEST_REQUESTED_WAIT_SECONDS)
+    wait = backoff_seconds(
+        failures, base_seconds=base, max_seconds=longest, rng=Random(seed), retry_after_seconds=requested
+    )
+    least = min(requested or 0.0, LONGEST_REQUESTED_WAIT_SECONDS)
     assert max(least, 0.0) <= wait <= max(longest, least)
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"), [(None, 2), (0, 2), (1, 2), (600, 600), (7200, 7200), (10**9, LONGEST_REQUESTED_WAIT_SECONDS)]
+    ("requested", "expected"),
+    [(None, 2), (0, 2), (1, 2), (600, 600), (7200, 7200), (10**9, LONGEST_REQUESTED_WAIT_SECONDS)],
 )
-def test_server_is_given_the_time_it_wishes_but_never_more_than_a_day(wish: float | None, expected: float) -> None:
-    wait = backoff_seconds(1, base_seconds=2, max_seconds=3600, rng=Highest(), retry_after_seconds=wish)
+def test_server_is_given_the_time_it_wishes_but_never_more_than_a_day(requested: float | None, expected: float) -> None:
+    wait = backoff_seconds(1, base_seconds=2, max_seconds=3600, rng=Highest(), retry_after_seconds=requested)
     assert wait == expected

@@ -6,7 +6,7 @@ from worker.formatting import money
 
 
 @pytest.mark.parametrize(
-    ("minor_units", "currency", "told"),
+    ("minor_units", "currency", "expected_text"),
     [
         (400, "EUR", "4.00 EUR"),
         (120_450, "USD", "1,204.50 USD"),
@@ -16,5 +16,5 @@ from worker.formatting import money
         (0, None, "0.00"),
     ],
 )
-def test_an_amount_is_told_in_its_currency_s_digits(minor_units: int, currency: str | None, told: str) -> None:
-    assert money(minor_units, currency) == told
+def test_an_amount_is_told_in_its_currency_s_digits(minor_units: int, currency: str | None, expected_text: str) -> None:
+    assert money(minor_units, currency) == expected_text

@@ -257,8 +257,8 @@ def test_frontcore_is_asked_for_one_order_when_it_is_configured(
     answers["frontcore"] = []
     assert checked(run, 0)["frontcore"]["detail"] == "has no orders yet"
     monkeypatch.setattr(FakeClient, "notes", ("list/orders: the JSON is preceded by 'Notice : x'",))
-    told = "has no orders yet; read all the same: list/orders: the JSON is preceded by 'Notice : x'"
-    assert checked(run, 0)["frontcore"]["detail"] == told
+    reported = "has no orders yet; read all the same: list/orders: the JSON is preceded by 'Notice : x'"
+    assert checked(run, 0)["frontcore"]["detail"] == reported
     answers["frontcore"] = AuthenticationError("Wrong API Key", status=401)
     assert "CARTBRIDGE_FRONTCORE__API_KEY" in checked(run, 1)["frontcore"]["next_step"]
     assert FakeClient.closed == 12

@@ -42,11 +42,11 @@ def found(run: Run, *arguments: str) -> dict[str, Any]:
 
 
 def test_mail_and_how_to_have_it_are_told_when_nothing_is_configured(run: Run) -> None:
-    told = found(run)
-    assert set(told) == {"mail", "passwords"}
-    assert told["mail"]["configured"] is False
-    assert told["mail"]["next_step"] == "Off. To use it, set CARTBRIDGE_MAIL__HOST, CARTBRIDGE_MAIL__SENDER."
-    assert 'made by: python3 -c "import base64' in told["passwords"]["next_step"]
+    reported = found(run)
+    assert set(reported) == {"mail", "passwords"}
+    assert reported["mail"]["configured"] is False
+    assert reported["mail"]["next_step"] == "Off. To use it, set CARTBRIDGE_MAIL__HOST, CARTBRIDGE_MAIL__SENDER."
+    assert 'made by: python3 -c "import base64' in reported["passwords"]["next_step"]
     refused = found(run, "--mail-to", "jane@example.com")["test mail"]
     assert (refused["failed"], refused["detail"]) == (True, "mail is off")
 
@@ -62,19 +62,21 @@ def test_server_is_logged_in_to_and_sent_nothing_when_mail_is_configured(
 ) -> None:
     monkeypatch.setenv("CARTBRIDGE_PASSWORDS__MODE", "mail")
     monkeypatch.setenv("CARTBRIDGE_PASSWORDS__KEY", f"{KEY},{KEY}")
-    told = found(run)
-    assert told["mail"]["accepted"] is True
-    assert told["mail"]["detail"] == f"127.0.0.1:{mailbox.port}, none, logged in"
-    assert told["mail templates"]["detail"] == "built in"
-    assert told["passwords"]["detail"] == "mailed to new customers; 0 kept now, sealed by 2 keys, for 7 days at most"
+    reported = found(run)
+    assert reported["mail"]["accepted"] is True
+    assert reported["mail"]["detail"] == f"127.0.0.1:{mailbox.port}, none, logged in"
+    assert reported["mail templates"]["detail"] == "built in"
+    assert (
+        reported["passwords"]["detail"] == "mailed to new customers; 0 kept now, sealed by 2 keys, for 7 days at most"
+    )
     assert mailbox.received == []
 
 
 @pytest.mark.usefixtures("configured")
 def test_test_mail_arrives_when_it_is_asked_for(run: Run, mailbox: Mailbox) -> None:
-    told = found(run, "--mail-to", "Jane <jane@example.com>")["test mail"]
+    reported = found(run, "--mail-to", "Jane <jane@example.com>")["test mail"]
     (mail,) = mailbox.received
-    assert told["detail"] == f"taken by 127.0.0.1 as {mail.message_id}"
+    assert reported["detail"] == f"taken by 127.0.0.1 as {mail.message_id}"
     assert (mail.recipient, mail.subject) == ("jane@example.com", "Test mail from Cartbridge")
     assert found(run, "--mail-to", "jane")["test mail"]["detail"] == "that is no email address"
     mailbox.inject(MailFault("rcpt", code=550, text="5.1.1 unknown"))
@@ -96,9 +98,9 @@ def test_next_step_is_named_when_the_server_does_not_work(
     run: Run, mailbox: Mailbox, fault: MailFault, reachable: bool, step: str
 ) -> None:
     mailbox.inject(fault)
-    told = found(run)["mail"]
-    assert (told["failed"], told["reachable"]) == (True, reachable)
-    assert told["next_step"].startswith(step)
+    reported = found(run)["mail"]
+    assert (reported["failed"], reported["reachable"]) == (True, reachable)
+    assert reported["next_step"].startswith(step)
 
 
 @pytest.mark.usefixtures("configured")
@@ -115,8 +117,8 @@ def test_kept_passwords_are_told_when_the_keys_open_them_or_do_not(
         run_id = add_run(connection, workflow="welcome_mail")
         sealed = PasswordSeal([KEY]).close(Credentials("planted-password"), run_id=run_id)
         sealed_passwords.keep(connection, run_id, sealed, now=NOW)
-    told = found(run)["passwords"]
-    assert (told["failed"], told["detail"]) == (
+    reported = found(run)["passwords"]
+    assert (reported["failed"], reported["detail"]) == (
         True,
         f"1 of 1 kept password cannot be opened: that of run {run_id}",
     )
@@ -134,6 +136,6 @@ def test_file_and_line_are_named_when_a_template_is_wrong(
 ) -> None:
     monkeypatch.setenv("CARTBRIDGE_MAIL__TEMPLATES_DIRECTORY", str(tmp_path))
     (tmp_path / "follow_on.txt").write_text("Subject: x\n\n{{ url }}")
-    told = found(run)["mail templates"]
-    assert told["failed"] is True
-    assert "follow_on.txt line 3: there is no url" in told["detail"]
+    reported = found(run)["mail templates"]
+    assert reported["failed"] is True
+    assert "follow_on.txt line 3: there is no url" in reported["detail"]

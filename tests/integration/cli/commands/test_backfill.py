@@ -70,15 +70,15 @@ def test_the_window_is_taken_in_when_the_operator_said_yes(
     assert (ended.actor, ended.reason) == ("operator:ann", "moved")
     assert shop.count("since page 1") == 1
     again = run("backfill", "studiocart", "--since", "10d", "--yes", "--json")
-    told = json.loads(again.stdout)
-    assert {name: told[name] for name in ("orders", "new", "changed", "unchanged", "dry_run")} == {
+    reported = json.loads(again.stdout)
+    assert {name: reported[name] for name in ("orders", "new", "changed", "unchanged", "dry_run")} == {
         "orders": 3,
         "new": 0,
         "changed": 0,
         "unchanged": 3,
         "dry_run": False,
     }
-    assert told["since"].endswith("Z")
+    assert reported["since"].endswith("Z")
 
 
 def test_nothing_is_written_when_it_is_a_dry_run(run: Run, ledger: Ledger, shop: FakeSource) -> None:

@@ -42,10 +42,10 @@ def test_a_month_is_told_as_a_table_and_for_programs_when_it_is_asked_for(run: R
     assert "First aid" in shown
     [line] = json.loads(run("report", "--month", month, "--json").stdout)
     counts = {"granted": 1, "refunded": 0, "in_question": 0}
-    told = {"month": month, "course": "First aid", "source": "studiocart", "customer": "=Jane"}
-    assert line == told | counts
+    reported = {"month": month, "course": "First aid", "source": "studiocart", "customer": "=Jane"}
+    assert line == reported | counts
     [row] = csv.DictReader(io.StringIO(run("report", "--month", month, "--csv").stdout))
-    assert row == {name: str(value) for name, value in (told | counts | {"customer": "'=Jane"}).items()}
+    assert row == {name: str(value) for name, value in (reported | counts | {"customer": "'=Jane"}).items()}
     assert "Nothing in" in run("report").stdout
     assert run("report", "--json").stdout == "[]\n"
     assert run("report", "--month", "2025-13").exit_code == 2

@@ -65,10 +65,10 @@ def test_lines_to_paste_are_shown_when_a_product_waits_for_an_offer(run: Run, le
             add_run(connection, seat=f"seat-{number}", price=None, state="review", reason="unmapped_product")
             for number in range(7)
         ]
-    told = run("offers", "unmapped").stdout
-    assert "First aid of studiocart: 7 seats wait" in told
-    assert 'product_id = "1107"' in told
-    assert f"cartbridge replay {' '.join(sorted(ids)[:5])}" in told
+    reported = run("offers", "unmapped").stdout
+    assert "First aid of studiocart: 7 seats wait" in reported
+    assert 'product_id = "1107"' in reported
+    assert f"cartbridge replay {' '.join(sorted(ids)[:5])}" in reported
     (found,) = json.loads(run("offers", "unmapped", "--json").stdout)
     assert (sorted(found["run_ids"]), found["orders"], found["is_mapped_now"]) == (sorted(ids), ["1109"], False)
     (tmp_path / "offers.toml").write_text(GOOD)

@@ -39,14 +39,14 @@ class Books:
 
 @pytest.fixture
 def books(monkeypatch: pytest.MonkeyPatch) -> Books:
-    told = Books()
+    reported = Books()
 
     def find(_: Reconciler, since: datetime) -> Reconciled:
-        told.since.append(since)
-        return Reconciled(since, datetime.now(UTC), list(told.findings))
+        reported.since.append(since)
+        return Reconciled(since, datetime.now(UTC), list(reported.findings))
 
     def fix(_: Reconciler, found: Reconciled, *, actor: str, reason: str | None = None) -> None:
-        told.done.append(("fix", actor, reason))
+        reported.done.append(("fix", actor, reason))
         found.findings = [
             each.with_result("ingested: planned", is_settled=True) if each.is_safe_to_fix else each
             for each in found.findings
@@ -54,16 +54,16 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
         found.ready.append("r9")
 
     def keep(_: Reconciler, found: Reconciled, *, actor: str, reason: str | None = None) -> None:
-        told.done.append(("keep", actor, reason))
+        reported.done.append(("keep", actor, reason))
 
     def send(_: Dispatcher, run_ids: Sequence[str]) -> bool:
-        told.done.append(("send", *run_ids, None))
+        reported.done.append(("send", *run_ids, None))
         return True
 
     for name, act in (("find", find), ("fix", fix), ("keep", keep)):
         monkeypatch.setattr(Reconciler, name, act)
     monkeypatch.setattr(Dispatcher, "send_runs", send)
-    return told
+    return reported
 
 
 def test_it_is_said_when_the_books_agree(run: Run, ledger: Ledger, books: Books) -> None:
@@ -86,10 +86,10 @@ def test_each_finding_comes_with_its_command_when_the_books_differ(run: Run, led
 def test_one_object_is_printed_when_json_is_asked_for(run: Run, ledger: Ledger, books: Books) -> None:
     books.findings = [SAFE, QUESTION]
     result = run("reconcile", "--since", "2d", "--json")
-    told: dict[str, Any] = json.loads(result.stdout)
+    reported: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (1, "")
-    assert (told["counts"], told["remaining"]) == ({"duplicate": 1, "missing": 1}, 2)
-    assert told["findings"][0] == {
+    assert (reported["counts"], reported["remaining"]) == ({"duplicate": 1, "missing": 1}, 2)
+    assert reported["findings"][0] == {
         "kind": "missing",
         "cause": "order_not_ingested",
         "sentence": SAFE.sentence,
@@ -103,7 +103,7 @@ def test_one_object_is_printed_when_json_is_asked_for(run: Run, ledger: Ledger, 
         "done": None,
         "settled": False,
     }
-    assert told["findings"][1]["learningcart_order_ids"] == ["90001", "90002"]
+    assert reported["findings"][1]["learningcart_order_ids"] == ["90001", "90002"]
 
 
 def test_what_is_safe_is_settled_when_the_operator_says_yes(run: Run, ledger: Ledger, books: Books) -> None:

@@ -36,12 +36,12 @@ def test_ledger_is_recovered_when_it_is_confirmed(run: Run, ledger: Ledger, run_
     with ledger.read() as connection:
         [recovery] = connection.execute(select(recoveries)).all()
         [attempt] = connection.execute(select(attempts)).all()
-        [told] = connection.execute(select(events).where(events.c.kind == "ledger_recovered")).all()
+        [reported] = connection.execute(select(events).where(events.c.kind == "ledger_recovered")).all()
     assert (recovery.actor, recovery.reason) == ("operator:ann", "the disk broke")
     assert recovery.steps == ["add_cart_item", "add_comped_order"]
     assert (attempt.run_id, attempt.step, attempt.outcome) == (run_id, "add_comped_order", "unknown")
     assert attempt.started_at == recovery.copied_at
-    assert (told.actor, told.reason, told.detail["doubted"]) == ("operator:ann", "the disk broke", 1)
+    assert (reported.actor, reported.reason, reported.detail["doubted"]) == ("operator:ann", "the disk broke", 1)
 
 
 def test_what_a_process_held_is_told_when_it_is_freed(run: Run, ledger: Ledger) -> None:

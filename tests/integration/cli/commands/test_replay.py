@@ -162,12 +162,12 @@ def test_a_bulk_replay_takes_what_is_stuck_and_rings_in_batches_when_no_state_is
     monkeypatch.setattr(replay, "_SEND_AT_ONCE", 2)
     failed = add_failed(ledger, 3)
     with ledger.write() as connection:
-        kept = add_run(connection, seat="done", state="succeeded")
+        stored = add_run(connection, seat="done", state="succeeded")
     result = run("replay", "--source", "studiocart", "--since", "2025-03-04", "--yes", "--json")
     assert result.exit_code == 0
     assert [row["run_id"] for row in json.loads(result.stdout)] == failed
     assert sent == [failed[:2], failed[2:]]
-    assert states(ledger)[kept] == "succeeded"
+    assert states(ledger)[stored] == "succeeded"
 
 
 def test_there_is_nothing_to_do_when_no_run_matches(run: Run, ledger: Ledger) -> None:

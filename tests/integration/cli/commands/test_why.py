@@ -25,8 +25,8 @@ def test_the_story_ends_in_one_thing_to_do_when_access_is_missing(run: Run, ledg
     assert "11:59:00 · A webhook told of order studiocart/1109." in result.stdout
     assert "[bold]such[/bold]" in result.stdout
     assert "\x1b[2J" not in result.stdout
-    told = json.loads(run("why", "studiocart/1109", "--json").stdout)
-    assert (told["tone"], told["omitted"], len(told["timeline"])) == ("bad", 0, 3)
+    reported = json.loads(run("why", "studiocart/1109", "--json").stdout)
+    assert (reported["tone"], reported["omitted"], len(reported["timeline"])) == ("bad", 0, 3)
 
 
 def test_nothing_is_to_be_done_when_access_was_given(run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,9 +76,9 @@ def test_directory_stays_when_the_product_fails(
     play(monkeypatch, DemoError("`cartbridge up` ended by itself."))
     assert command.run_demo() == 1
     [folder] = folders.iterdir()
-    told = capsys.readouterr().err
-    assert "`cartbridge up` ended by itself." in told
-    assert str(folder) in told
+    reported = capsys.readouterr().err
+    assert "`cartbridge up` ended by itself." in reported
+    assert str(folder) in reported
 
 
 def test_directory_stays_when_the_demo_itself_breaks(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

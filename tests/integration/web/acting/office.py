@@ -97,7 +97,7 @@ class Office(Browser):
         body: dict[str, Any] = form.fields | fields
         return self.post(form.action, data=body, headers={"Origin": "http://cartbridge.example"})
 
-    def told(self, answer: httpx.Response) -> str:
+    def page_after(self, answer: httpx.Response) -> str:
         """The page that an action led to."""
         assert answer.status_code == 303, answer.text
         page = self.get(answer.headers["location"])

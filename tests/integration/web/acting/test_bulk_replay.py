@@ -31,13 +31,13 @@ def test_bulk_replays_exactly_what_was_listed_when_more_fails_meanwhile(office: 
     rig.sandbox.clear_faults()
     done = office.send(form, reason="the site was corrected")
     assert done.headers["location"] == "/runs?state=failed&reason=refused"
-    assert "Of 3 runs: 3 replayed." in office.told(done)
+    assert "Of 3 runs: 3 replayed." in office.page_after(done)
     assert sorted(office.dispatcher.runs) == sorted(run_ids)
     assert office.trail("run_replayed") == [("operator:Ann", "the site was corrected")] * 3
     assert office.run(late).state == "failed"
     rig.go_on()
     # Sent again, when all is done, it repeats nothing.
-    assert "Of 3 runs: 3 nothing." in office.told(office.send(form))
+    assert "Of 3 runs: 3 nothing." in office.page_after(office.send(form))
     assert len(rig.sandbox.effects_of("learningcart", "addCompOrder")) == 3
 
 
@@ -71,12 +71,12 @@ def test_bulk_tells_refusals_when_a_run_is_unknown_or_its_order_is_refunded(offi
     form.fields["back"] = ["//evil.example"]
     done = office.send(form)
     assert done.headers["location"] == "/runs"
-    page = office.told(done)
+    page = office.page_after(done)
     assert "Of 2 runs: 2 refused." in page
     assert "There is no run nobody" in page
     assert 'class="notice ask"' in page
     form.fields["run"] = []
-    assert "No run was chosen." in office.told(office.send(form))
+    assert "No run was chosen." in office.page_after(office.send(form))
 
 
 def test_bulk_says_what_is_wrong_when_the_offers_file_is_broken(office: Office, rig: Rig) -> None:

@@ -61,7 +61,7 @@ def test_pasted_lines_map_the_product_once_the_price_is_set(office: Office, rig:
     assert len(form.fields["run"]) == 3
     done = office.send(form, reason="offer added")
     assert done.headers["location"] == "/offers"
-    assert "Of 3 runs: 3 planned." in office.told(done)
+    assert "Of 3 runs: 3 planned." in office.page_after(done)
     rig.go_on()
     assert {
         facts["price_id"] for facts in (row.facts for row in rig.sandbox.effects_of("learningcart", "addCompOrder"))
@@ -110,10 +110,10 @@ def test_lines_are_tried_on_past_orders_and_nothing_is_written(office: Office, r
     sell_unmapped(rig, 1, "1300")
     before = office.offers_file.read_text()
     offer = '[[offer]]\nsource = "studiocart"\nproduct_id = "1200"\ngrants = [{ price_id = 777 }]\n'
-    told = try_lines(office, offer)
-    assert "Added to the file, they would have matched 3 seats, and would leave 1 seat." in told
-    assert "3 orders grants price 777" in told
-    assert "is left without a rule" in told
+    reported = try_lines(office, offer)
+    assert "Added to the file, they would have matched 3 seats, and would leave 1 seat." in reported
+    assert "3 orders grants price 777" in reported
+    assert "is left without a rule" in reported
     ignore = '[[ignore]]\nsource = "studiocart"\nproduct_id = "1300"\n'
     assert "would have matched 4 seats, and leave none." in try_lines(office, offer + ignore)
     # A file that names what the file in force names already is taken for the whole of it.

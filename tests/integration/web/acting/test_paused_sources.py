@@ -41,7 +41,7 @@ def asked(rig: Rig) -> int:
 def test_nothing_is_asked_and_webhooks_wait_while_a_source_is_paused(office: Office, rig: Rig) -> None:
     form = office.form_of("/systems/studiocart/pause")
     assert "its webhooks are kept and wait" in office.get("/systems/studiocart/pause").text
-    assert "polls and webhooks wait" in office.told(office.send(form, reason="they move"))
+    assert "polls and webhooks wait" in office.page_after(office.send(form, reason="they move"))
     rig.sell(7001)
     notify(rig, "7001")
     before = asked(rig)
@@ -51,11 +51,11 @@ def test_nothing_is_asked_and_webhooks_wait_while_a_source_is_paused(office: Off
     with rig.ledger.read() as connection:
         assert [each.state for each in list_deliveries(connection)] == ["received"]
         found = status(connection, rig.clock())
-        told = why(connection, "studiocart/7001", now=rig.clock())
-    assert told.answer == "News of order studiocart/7001 arrived and waits: studiocart is paused by Ann: they move."
-    assert told.action == "`cartbridge resume studiocart`"
+        reported = why(connection, "studiocart/7001", now=rig.clock())
+    assert reported.answer == "News of order studiocart/7001 arrived and waits: studiocart is paused by Ann: they move."
+    assert reported.action == "`cartbridge resume studiocart`"
     assert (found.due_deliveries.count, [each.system for each in found.pauses]) == (0, ["studiocart"])
-    office.told(office.send(office.form_of("/systems/studiocart/resume"), reason="they are done"))
+    office.page_after(office.send(office.form_of("/systems/studiocart/resume"), reason="they are done"))
     assert (office.dispatcher.sweeps, office.dispatcher.polls) == (1, ["studiocart"])
     tell(rig)
     assert len(rig.rows("runs")) == 1

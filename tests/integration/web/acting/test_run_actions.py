@@ -35,11 +35,11 @@ def test_replay_is_done_once_with_name_and_reason_when_its_form_is_sent_twice(of
     form = office.form_of(f"/runs/{failed_run}/replay")
     first = office.send(form, reason="the group is there now")
     assert first.headers["location"] == f"/runs/{failed_run}"
-    page = office.told(first)
+    page = office.page_after(first)
     assert "Replayed." in page
     assert 'class="notice good"' in page
     assert 'class="notice' not in office.get(f"/runs/{failed_run}").text  # told once
-    assert "due already" in office.told(office.send(form, reason="the group is there now"))
+    assert "due already" in office.page_after(office.send(form, reason="the group is there now"))
     assert office.trail("run_replayed") == [("operator:Ann", "the group is there now")]
     assert set(office.dispatcher.runs) == {failed_run}
     office.rig.go_on()
@@ -54,10 +54,10 @@ def test_repetition_makes_one_more_order_when_its_form_is_sent_twice(office: Off
     refused = office.send(form, reason=" ")
     assert refused.status_code == 422
     assert "“Reason” is needed" in refused.text
-    office.told(office.send(form, reason="it was deleted there"))
+    office.page_after(office.send(form, reason="it was deleted there"))
     rig.go_on()
     # The second one comes when all is done again: it was the same wish.
-    assert "repeated since you looked" in office.told(office.send(form, reason="it was deleted there"))
+    assert "repeated since you looked" in office.page_after(office.send(form, reason="it was deleted there"))
     rig.go_on()
     assert comped_orders(rig) == 2
     assert office.trail("run_repeated") == [("operator:Ann", "it was deleted there")]
@@ -71,11 +71,11 @@ def test_resolve_keeps_note_and_order_when_they_are_given(office: Office, failed
     assert "by phone" in wrong.text  # what was typed is kept
     assert office.send(form, reason="").status_code == 422
     assert office.run(failed_run).state == "failed"
-    office.told(office.send(form, reason="by phone", order_id="4711"))
+    office.page_after(office.send(form, reason="by phone", order_id="4711"))
     run = office.run(failed_run)
     assert (run.state, run.note, run.result_id) == ("succeeded", "by phone", "4711")
     assert office.trail("run_resolved") == [("operator:Ann", "by phone")]
-    again = office.told(office.send(form, reason="by phone"))
+    again = office.page_after(office.send(form, reason="by phone"))
     assert "cannot be resolved" in again
     assert 'class="notice ask"' in again
 
@@ -91,7 +91,7 @@ def test_cancel_is_refused_with_the_way_out_when_the_effect_may_have_happened(of
 
 
 def test_cancel_ends_the_run_when_nothing_was_made(office: Office, failed_run: str) -> None:
-    office.told(office.send(office.form_of(f"/runs/{failed_run}/cancel"), reason="sold by mistake"))
+    office.page_after(office.send(office.form_of(f"/runs/{failed_run}/cancel"), reason="sold by mistake"))
     assert office.run(failed_run).state == "cancelled"
     assert office.trail("run_cancelled") == [("operator:Ann", "sold by mistake")]
 
@@ -111,7 +111,7 @@ def test_planning_again_leads_to_the_order_and_keeps_the_reason_when_an_offer_wa
     assert "learningcart addCompOrder price 777" in page
     done = office.send(office.form_of(f"/runs/{placeholder['id']}/replay"), reason="offer added")
     assert done.headers["location"] == "/orders/studiocart/7001"
-    assert "1 new runs" in office.told(done)
+    assert "1 new runs" in office.page_after(done)
     assert office.trail("run_replayed") == [("operator:Ann", "offer added")]
     rig.go_on()
     assert comped_orders(rig) == 1
@@ -152,12 +152,12 @@ def test_a_settled_run_is_a_question_again_when_it_is_reopened(office: Office, r
     assert f"/runs/{failed_run}/reopen" in office.get(f"/runs/{failed_run}").text
     form = office.form_of(f"/runs/{failed_run}/reopen")
     assert office.send(form, reason="").status_code == 422
-    office.told(office.send(form, reason="it was another order"))
+    office.page_after(office.send(form, reason="it was another order"))
     assert (office.run(failed_run).state, office.run(failed_run).reason) == ("review", "reopened")
     assert office.trail("run_reopened") == [("operator:Ann", "it was another order")]
     rig.go_on()
     assert (office.run(failed_run).state, comped_orders(rig)) == ("review", 0)
-    assert "nobody has settled it" in office.told(office.send(form, reason="it was another order"))
+    assert "nobody has settled it" in office.page_after(office.send(form, reason="it was another order"))
 
 
 def test_a_nameless_seat_is_given_to_who_is_typed_and_once_when_sent_twice(office: Office, rig: Rig) -> None:
@@ -172,8 +172,8 @@ def test_a_nameless_seat_is_given_to_who_is_typed_and_once_when_sent_twice(offic
     assert "learningcart addCustomer email=kim@example.test first=Kim last=Lee" in shown.text
     assert len(rig.rows("runs")) == 2  # nothing is changed yet
     confirm = Form(shown.text)
-    office.told(office.send(confirm))
-    assert "already" in office.told(office.send(confirm))
+    office.page_after(office.send(confirm))
+    assert "already" in office.page_after(office.send(confirm))
     assert office.trail("seat_named") == [("operator:Ann", "she rang")]
     rig.go_on()
     made = rig.sandbox.effects_of("learningcart", "addCustomer")
@@ -191,7 +191,7 @@ def test_a_group_is_named_from_a_pasted_list_when_its_order_has_several_nameless
     assert office.send(form, people="kim@example.test").status_code == 422
     shown = office.send(form, people="kim@example.test\tKim\tLee\nbob@example.test\tBob\tRay")
     assert shown.text.count("addCompOrder price 501") == 2
-    assert "2 seats named" in office.told(office.send(Form(shown.text)))
+    assert "2 seats named" in office.page_after(office.send(Form(shown.text)))
     rig.go_on()
     assert comped_orders(rig) == 3
     assert "name-seats" not in office.get("/orders/studiocart/7001").text
@@ -204,7 +204,7 @@ def test_a_wrong_address_that_has_access_is_corrected_only_with_a_reason(office:
     assert office.send(form, email="right@example.test").status_code == 422
     shown = office.send(form, email="right@example.test", reason="misspelt")
     assert "second comped order" in shown.text
-    office.told(office.send(Form(shown.text)))
+    office.page_after(office.send(Form(shown.text)))
     rig.go_on()
     assert (office.run(run_id).email, office.run(run_id).state) == ("right@example.test", "succeeded")
     assert comped_orders(rig) == 2

@@ -21,8 +21,8 @@ def test_every_system_is_shown_when_some_are_off(office: Office, rig: Rig) -> No
 
 def test_pause_holds_and_resume_lets_go_when_their_forms_are_sent_twice(office: Office, rig: Rig) -> None:
     form = office.form_of("/systems/learningcart/pause")
-    assert "Paused learningcart" in office.told(office.send(form, reason="they migrate"))
-    page = office.told(office.send(form, reason="they migrate"))
+    assert "Paused learningcart" in office.page_after(office.send(form, reason="they migrate"))
+    page = office.page_after(office.send(form, reason="they migrate"))
     assert "learningcart is paused already" in page
     assert "by Ann: they migrate" in page
     assert "/systems/learningcart/pause" not in page
@@ -30,7 +30,7 @@ def test_pause_holds_and_resume_lets_go_when_their_forms_are_sent_twice(office: 
     rig.go_on()
     assert office.run(run_id).state == "pending"
     assert "is paused by Ann: they migrate" in office.get(f"/runs/{run_id}").text
-    office.told(office.send(office.form_of("/systems/learningcart/resume"), reason="they are done"))
+    office.page_after(office.send(office.form_of("/systems/learningcart/resume"), reason="they are done"))
     assert office.dispatcher.sweeps == 1
     assert office.trail("system_paused") == [("operator:Ann", "they migrate")]
     assert office.trail("system_resumed") == [("operator:Ann", "they are done")]

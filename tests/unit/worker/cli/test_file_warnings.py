@@ -26,7 +26,7 @@ def test_files_are_told_when_others_may_use_them(tmp_path: Path, mode: int, verb
     for path in files:
         path.chmod(mode)
     offers.chmod(0o666)
-    told = file_warnings(load_settings({}, env_file), env_file, {})
-    assert [sentence.partition(" can ")[0] for sentence in told] == ([str(path) for path in files] if verb else [])
-    assert all(verb in sentence and "chmod o-rwx" in sentence for sentence in told)
-    assert "planted" not in str(told)
+    reported = file_warnings(load_settings({}, env_file), env_file, {})
+    assert [sentence.partition(" can ")[0] for sentence in reported] == ([str(path) for path in files] if verb else [])
+    assert all(verb in sentence and "chmod o-rwx" in sentence for sentence in reported)
+    assert "planted" not in str(reported)

@@ -39,8 +39,8 @@ def test_the_start_comes_back_when_reset(tmp_path: Path) -> None:
 
 
 def test_no_credential_is_shown_when_the_systems_describe_themselves() -> None:
-    told = json.dumps([system.describe() for system in World(SandboxConfig()).systems.values()])
-    assert not any(mark in told for mark in SECRET_MARKS)
+    reported = json.dumps([system.describe() for system in World(SandboxConfig()).systems.values()])
+    assert not any(mark in reported for mark in SECRET_MARKS)
 
 
 def test_seed_records_are_fresh_copies_when_read() -> None:

@@ -171,8 +171,8 @@ def test_values_stay_out_of_the_repr_when_a_reading_is_printed() -> None:
     "value", ["planted-secret", "plan/ted-secret+a==", "/planted-secret", "plan\0ted-secret", "p" * 5000]
 )
 def test_value_is_not_told_when_it_may_be_the_secret_itself(value: str) -> None:
-    (told,) = problems(read({f"{TOKEN}_FILE": value}))
-    assert "ted-secret" not in told
-    assert "ppp" not in told
-    assert told.startswith(f"{TOKEN}_FILE (environment): ")
-    assert "the file it names" in told
+    (reported,) = problems(read({f"{TOKEN}_FILE": value}))
+    assert "ted-secret" not in reported
+    assert "ppp" not in reported
+    assert reported.startswith(f"{TOKEN}_FILE (environment): ")
+    assert "the file it names" in reported

@@ -30,10 +30,10 @@ STORE = {
     ],
 )
 def test_rule_is_warned_of_when_it_leads_to_nothing(values: dict[str, str], words: list[str]) -> None:
-    told = list(follow_on_warnings(load_settings(values, env_file=None)))
-    assert len(told) == len(words)
-    assert all(word in sentence for word, sentence in zip(words, told, strict=True))
-    assert "hunter2" not in "".join(told)
+    reported = list(follow_on_warnings(load_settings(values, env_file=None)))
+    assert len(reported) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, reported, strict=True))
+    assert "hunter2" not in "".join(reported)
 
 
 def test_settings_are_read_when_they_are_given() -> None:

@@ -110,10 +110,10 @@ def test_nothing_is_told_when_a_combination_is_wise(wise: dict[str, str]) -> Non
     ],
 )
 def test_a_sentence_is_told_when_a_combination_is_unwise(unwise: dict[str, str], beginnings: list[str]) -> None:
-    told = warnings(unwise)
-    assert len(told) == len(beginnings)
-    assert all(text.startswith(beginning) for text, beginning in zip(told, beginnings, strict=True))
-    assert all(text.endswith(".") for text in told)
+    reported = warnings(unwise)
+    assert len(reported) == len(beginnings)
+    assert all(text.startswith(beginning) for text, beginning in zip(reported, beginnings, strict=True))
+    assert all(text.endswith(".") for text in reported)
 
 
 EVENTS_SECRET = {"EVENTS__WEBHOOK_SECRET": "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLTI0LWJ5dGVz"}
@@ -136,9 +136,9 @@ EVENTS_SECRET = {"EVENTS__WEBHOOK_SECRET": "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLT
 def test_events_that_reach_nobody_or_travel_in_clear_are_told_when_set_so(
     values: dict[str, str], beginning: str
 ) -> None:
-    (told,) = warnings(values)
-    assert told.startswith(beginning)
-    assert "whsec_" not in told
+    (reported,) = warnings(values)
+    assert reported.startswith(beginning)
+    assert "whsec_" not in reported
 
 
 def test_nothing_is_told_when_events_are_set_well() -> None:
@@ -161,6 +161,6 @@ def test_clear_text_is_refused_when_it_goes_to_another_machine(name: str) -> Non
     assert f"CARTBRIDGE_{name} (environment): is http:// to another machine" in str(refusal.value)
     assert "CARTBRIDGE_ALLOW_HTTP=true" in str(refusal.value)
     assert "planted" not in str(refusal.value)
-    assert any(name in told for told in warnings({name: "http://planted.example/api", "ALLOW_HTTP": "true"}))
+    assert any(name in reported for reported in warnings({name: "http://planted.example/api", "ALLOW_HTTP": "true"}))
     for here in ("http://localhost:8000/api", "http://127.8.9.1/api", "http://[::1]:80/api"):
-        assert not any("http://" in told for told in warnings({name: here}))
+        assert not any("http://" in reported for reported in warnings({name: here}))

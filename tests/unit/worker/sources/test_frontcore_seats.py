@@ -256,24 +256,24 @@ def test_only_the_faulty_seats_wait_when_an_order_has_250_participants() -> None
 )
 @pytest.mark.parametrize("where", ["participant", "participants"])
 def test_a_seat_waits_when_nobody_has_ruled_on_its_participants_status(status: Any, where: str) -> None:
-    told = {"id": 1, "status": status}
-    [seat] = ordered(line(place(1, 10) | {where: told}, users=(user(10),))).lines[0].seats
+    reported = {"id": 1, "status": status}
+    [seat] = ordered(line(place(1, 10) | {where: reported}, users=(user(10),))).lines[0].seats
     assert seat.hold == "unknown_status"
     assert seat.note.startswith("Nobody has ruled on it: its participant has the status ")
 
 
 @pytest.mark.parametrize("status", [0, 5, "6", "closed"])
 def test_a_seat_waits_when_nobody_has_ruled_on_its_course_dates_status(status: Any) -> None:
-    told = place(1, 10, coursedate_id=5, coursedate={"id": 5, "status_id": status})
-    assert seats(line(told, users=(user(10),))) == {"participant-1-user-10": "unknown_status"}
+    reported = place(1, 10, coursedate_id=5, coursedate={"id": 5, "status_id": status})
+    assert seats(line(reported, users=(user(10),))) == {"participant-1-user-10": "unknown_status"}
 
 
 @pytest.mark.parametrize("status", [None, "", " ", [], {}, {"id": None}, 1, "1", {"id": 1}])
 def test_a_seat_is_provisioned_when_its_status_is_confirmed_or_absent(status: Any) -> None:
-    told = place(1, 10, participant={"id": 1, "status": status}, coursedate={"status": status})
-    assert seats(line(told, users=(user(10),))) == {"participant-1-user-10": None}
+    reported = place(1, 10, participant={"id": 1, "status": status}, coursedate={"status": status})
+    assert seats(line(reported, users=(user(10),))) == {"participant-1-user-10": None}
 
 
 def test_a_hold_that_is_known_is_told_when_another_status_is_not() -> None:
-    told = place(1, 10, participant={"id": 1, "status": 3}, coursedate={"status": 9})
-    assert seats(line(told, users=(user(10),))) == {"participant-1-user-10": "waiting_list"}
+    reported = place(1, 10, participant={"id": 1, "status": 3}, coursedate={"status": 9})
+    assert seats(line(reported, users=(user(10),))) == {"participant-1-user-10": "waiting_list"}

@@ -93,12 +93,14 @@ def test_subscription_is_no_order_when_a_subscription_s_id_is_asked_for() -> Non
         source("rest-orders-of-a-subscription-id").fetch("14")
 
 
-@pytest.mark.parametrize("told", ["sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time"])
+@pytest.mark.parametrize(
+    "field_name", ["sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time"]
+)
 @pytest.mark.parametrize("name", ["F-rest-orders-16-completed-subscription", "K-trial-28"])
-def test_subscription_is_no_order_when_its_invoices_and_interval_are_null(name: str, told: str) -> None:
-    others = {"sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time"} - {told}
+def test_subscription_is_no_order_when_its_invoices_and_interval_are_null(name: str, field_name: str) -> None:
+    others = {"sub_amount", "frequency", "installments", "next_bill_date", "next_bill_date_time"} - {field_name}
     record = captured(name) | dict.fromkeys({"invoices", "interval", *others})
-    record[told] = record.get(told, "3")
+    record[field_name] = record.get(field_name, "3")
     with pytest.raises(SubscriptionFoundError):
         source(trials="grant").from_body(record)
 
@@ -184,10 +186,10 @@ def test_names_have_no_slashes_when_they_come_out_of_the_checkout() -> None:
     assert (learner_of(order).last_name, order.buyer_name) == ("O'Brien", "Sinéad O'Brien")
 
 
-@pytest.mark.parametrize(("trigger", "told"), [("purchased", "first"), ("renewal", "later"), ("refunded", None)])
-def test_trigger_says_which_payment_of_its_subscription_an_order_is(trigger: str, told: str | None) -> None:
+@pytest.mark.parametrize(("trigger", "payment"), [("purchased", "first"), ("renewal", "later"), ("refunded", None)])
+def test_trigger_says_which_payment_of_its_subscription_an_order_is(trigger: str, payment: str | None) -> None:
     body = captured("rest-renewal") | {"trigger": trigger}
-    assert source().from_body(body).subscription_payment == told
+    assert source().from_body(body).subscription_payment == payment
 
 
 def test_body_without_an_id_is_refused() -> None:

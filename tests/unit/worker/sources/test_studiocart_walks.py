@@ -152,8 +152,8 @@ def test_only_orders_that_recur_are_looked_for_beyond_the_first_page(
 
 def test_many_orders_are_told_in_one_walk(client: FakeClient, source: StudiocartSource) -> None:
     client.subscriptions = [subscription(1, (5, "paid"), (6, "paid")), subscription(2, (7, "paid"))]
-    told = source.annotate([read(id=number) for number in (5, 6, 7, 8)])
-    assert [(order.id, order.renewal, order.subscription_id) for order in told] == [
+    reported = source.annotate([read(id=number) for number in (5, 6, 7, 8)])
+    assert [(order.id, order.renewal, order.subscription_id) for order in reported] == [
         ("5", False, "1"),
         ("6", True, "1"),
         ("7", False, "2"),
@@ -193,8 +193,10 @@ def test_subscription_is_asked_for_by_its_id_when_an_order_names_it(
 
 def test_many_subscriptions_are_looked_for_in_the_list_first(client: FakeClient, source: StudiocartSource) -> None:
     client.subscriptions = [subscription(number, (number - 500, "paid")) for number in range(1001, 1012)]
-    told = source.annotate([read(id=number - 500, subscription_id=number) for number in range(1001, 1012)])
-    assert [(order.renewal, order.subscription_id) for order in told] == [(False, str(n)) for n in range(1001, 1012)]
+    reported = source.annotate([read(id=number - 500, subscription_id=number) for number in range(1001, 1012)])
+    assert [(order.renewal, order.subscription_id) for order in reported] == [
+        (False, str(n)) for n in range(1001, 1012)
+    ]
     assert [asked for asked in client.asked if "id" in asked] == []
     lost = source.annotate([read(id=number, subscription_id=number) for number in range(2001, 2012)])
     assert [order.subscription for order in lost] == [None] * 11

@@ -139,8 +139,8 @@ def test_no_address_key_or_card_is_kept_when_an_order_is_read(name: str) -> None
         nested = records.Order.model_validate(
             {**row, "Extra": [{"IP": "192.0.2.7", "ContinueURL": row["ContinueURL"]}]}
         )
-        for kept in (order.raw, nested.model_dump(mode="json"), repr(nested)):
-            text = str(kept)
+        for stored in (order.raw, nested.model_dump(mode="json"), repr(nested)):
+            text = str(stored)
             for secret in ("192.0.2.7", "ABCDEFGHJKLMNPQ", "www.example", "Visa", "-0000", "0000000001"):
                 assert secret not in text, secret
 

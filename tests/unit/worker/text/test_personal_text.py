@@ -51,7 +51,7 @@ def test_one_letter_is_no_name_when_a_name_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"), [({"a": ["x", 1]}, False), ({"a": ["x y"]}, True), ("é", True), (None, False)]
+    ("value", "expected_text"), [({"a": ["x", 1]}, False), ({"a": ["x y"]}, True), ("é", True), (None, False)]
 )
-def test_prose_is_told_from_codes_when_a_value_is_looked_at(value: object, *, told: bool) -> None:
-    assert has_prose(value) is told
+def test_prose_is_told_from_codes_when_a_value_is_looked_at(value: object, *, expected_text: bool) -> None:
+    assert has_prose(value) is expected_text

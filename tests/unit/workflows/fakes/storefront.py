@@ -157,8 +157,8 @@ class FakeSource:
 
     def annotate(self, orders: Sequence[Order]) -> list[Order]:
         self.asked += [f"annotate {order.id}" for order in orders]
-        told = {"renewal": True, "subscription_id": "1108"}
-        return [order.model_copy(update=told) if order.id in self.renewals else order for order in orders]
+        reported = {"renewal": True, "subscription_id": "1108"}
+        return [order.model_copy(update=reported) if order.id in self.renewals else order for order in orders]
 
     def walks(self, *, polled_at: datetime, highest_id: int) -> Iterator[Walk]:
         yield Walk(self.walk_newest(), Until.KNOWN_ID)

@@ -64,8 +64,8 @@ def test_reason_is_news_when_it_appears_anew() -> None:
 
 
 def test_what_an_older_version_told_is_not_told_again() -> None:
-    told = {"review/unmapped_product": {"title": "2 runs in review", "count": 2, "at": NOW.isoformat()}}
-    assert look(AlertsSent.read({"told": told}), unmapped(3), after=HOUR)[0] is None
+    reported = {"review/unmapped_product": {"title": "2 runs in review", "count": 2, "at": NOW.isoformat()}}
+    assert look(AlertsSent.read({"told": reported}), unmapped(3), after=HOUR)[0] is None
 
 
 def test_end_is_told_when_a_condition_is_over_and_not_when_work_is_done() -> None:

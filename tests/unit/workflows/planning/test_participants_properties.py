@@ -74,5 +74,5 @@ def test_nobody_is_enrolled_twice_when_places_come_go_and_are_renamed(
             assert len(enrolled(operator.runs, user_id)) <= 1, "two comped orders for one person's place"
         places = {seat.id.rpartition("user-")[2] for line in order.lines for seat in line.seats}
         for place in places:
-            kept = [run for run in operator.runs if run.seat_id.endswith(f"user-{place}")]
-            assert any(run.state is not RunState.CANCELLED for run in kept), "every seat has a run that stands"
+            stored = [run for run in operator.runs if run.seat_id.endswith(f"user-{place}")]
+            assert any(run.state is not RunState.CANCELLED for run in stored), "every seat has a run that stands"

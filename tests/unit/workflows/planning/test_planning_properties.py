@@ -107,9 +107,9 @@ def check(order: Order, rules: Offers, before: list[KnownRun], found: Plan, afte
             rule = rules.match("studiocart", line)
             by_rule = isinstance(rule, Ignore) or (order.renewal and rule is not None and rule.renewals == "ignore")
             for seat in line.seats:
-                mine = [run for run in after if (run.line_id, run.seat_id) == (line.id, seat.id)]
-                kept = [run for run in mine if run.cancelled_by not in {"source", "superseded"}]
-                assert kept or by_rule, "every seat has a run, or a rule that says it needs none"
+                own = [run for run in after if (run.line_id, run.seat_id) == (line.id, seat.id)]
+                stored = [run for run in own if run.cancelled_by not in {"source", "superseded"}]
+                assert stored or by_rule, "every seat has a run, or a rule that says it needs none"
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -48,8 +48,8 @@ def test_one_question_at_most_is_open_and_a_plan_repeats_nothing_whatever_comes(
                 for run in known_runs
             ]
         else:
-            told = {"refund": Payment.REFUNDED, "pay": Payment.PAID, "unpay": Payment.WAITING}
-            payment = told.get(str(each), payment)
+            reported = {"refund": Payment.REFUNDED, "pay": Payment.PAID, "unpay": Payment.WAITING}
+            payment = reported.get(str(each), payment)
         seen = Situation(True, before is Payment.PAID, start_at=START, standing=standing)
         known_runs = apply(plan(an_order(payment=payment), offers(), known_runs, seen), known_runs)
         before = payment

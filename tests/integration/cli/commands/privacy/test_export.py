@@ -36,16 +36,16 @@ def filled(ledger: Ledger) -> Ledger:
 def test_everything_of_a_person_is_told_and_nothing_of_others(run: Run, filled: Ledger) -> None:
     result = run("export", "JANE@example.test", "--json", "--reason", "Jane Doe asked")
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert told["email"] == told["learner"]["email_key"] == JANE.email
-    [order] = told["orders"]
+    reported = json.loads(result.stdout)
+    assert reported["email"] == reported["learner"]["email_key"] == JANE.email
+    [order] = reported["orders"]
     assert (order["order_id"], order["buyer_name"], len(order["versions"])) == ("1109", "Jane Doe", 1)
     seats = order["document"]["lines"][0]["seats"]
     assert [seat["learner"] for seat in seats] == [JANE.model_dump(mode="json"), "[another person]"]
-    [mine] = told["runs"]
-    assert mine["note"] == "Asked together with [another person]\nby mail"
-    assert "run_failed" in {event["kind"] for event in mine["events"]}
-    assert told["messages"][0]["payload"]["data"]["name"] == "Jane Doe"
+    [own] = reported["runs"]
+    assert own["note"] == "Asked together with [another person]\nby mail"
+    assert "run_failed" in {event["kind"] for event in own["events"]}
+    assert reported["messages"][0]["payload"]["data"]["name"] == "Jane Doe"
     for other in ("john", "roe", "mary", "maryville"):
         assert other not in result.stdout.casefold()
 
@@ -65,9 +65,9 @@ def test_text_is_for_people_when_no_json_is_asked_for(run: Run, filled: Ledger) 
 def test_trail_keeps_that_it_was_done_and_not_of_whom(run: Run, filled: Ledger) -> None:
     run("export", JANE.email, "--reason", "Jane Doe (jane@example.test) asked")
     with filled.read() as connection:
-        [told] = connection.execute(select(events).where(events.c.kind == "learner_exported")).all()
-    assert (told.actor, told.reason) == ("operator:ann", "[person] ([person]) asked")
-    assert told.detail["orders"] == 1
+        [reported] = connection.execute(select(events).where(events.c.kind == "learner_exported")).all()
+    assert (reported.actor, reported.reason) == ("operator:ann", "[person] ([person]) asked")
+    assert reported.detail["orders"] == 1
 
 
 def test_file_is_private_when_it_is_written(run: Run, filled: Ledger, tmp_path: Path) -> None:

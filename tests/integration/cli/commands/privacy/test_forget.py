@@ -34,9 +34,9 @@ def test_learner_is_forgotten_when_it_is_confirmed(run: Run, ledger: Ledger, run
     assert result.exit_code == 0
     assert emails(ledger)[0] in result.stdout
     with ledger.read() as connection:
-        told = connection.execute(select(events)).one()
-    assert (told.kind, told.actor, told.reason) == ("learner_forgotten", "operator:ann", "asked by mail")
-    assert told.detail["orders"] == ["studiocart/1109"]
+        reported = connection.execute(select(events)).one()
+    assert (reported.kind, reported.actor, reported.reason) == ("learner_forgotten", "operator:ann", "asked by mail")
+    assert reported.detail["orders"] == ["studiocart/1109"]
 
 
 def test_learner_is_kept_when_a_run_is_open(run: Run, ledger: Ledger, run_id: str) -> None:

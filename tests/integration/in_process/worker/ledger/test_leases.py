@@ -53,8 +53,8 @@ def test_row_is_anothers_only_when_the_lease_has_run_out(ledger: Ledger) -> None
     assert take(ledger, "one", at=59, again=True)
     assert not take(ledger, "two", at=118)
     assert take(ledger, "two", at=119)
-    other, mine = sorted(rows(ledger, cursors), key=lambda row: row.source)
-    assert (mine.lease_holder, mine.lease_until) == ("two", NOW + timedelta(seconds=179))
+    other, own = sorted(rows(ledger, cursors), key=lambda row: row.source)
+    assert (own.lease_holder, own.lease_until) == ("two", NOW + timedelta(seconds=179))
     assert (other.lease_holder, other.lease_until, other.last_attempt_at) == (None, None, None)
 
 

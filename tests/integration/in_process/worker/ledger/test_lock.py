@@ -46,11 +46,11 @@ def test_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
             ProcessLock(ledger).acquire()
         holder.kill()
         holder.wait()
-    mine = ProcessLock(ledger)
-    assert mine.acquire() is True
+    own = ProcessLock(ledger)
+    assert own.acquire() is True
     assert (tmp_path / "cartbridge.db.lock").read_text() == f"{os.getpid()}\n"
-    mine.release()
-    mine.release()
+    own.release()
+    own.release()
 
 
 def test_lock_cannot_tell_when_the_system_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

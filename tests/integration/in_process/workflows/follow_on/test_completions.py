@@ -114,13 +114,13 @@ def covered_until(ledger: Ledger) -> datetime:
 
 
 def test_progress_never_goes_back_when_news_come_in_any_order() -> None:
-    news = [
+    changes = [
         progress(info(score=10)),
         progress(completed(score=80)),
         progress(completed(score=95, completed_at=NOW)),
         progress(info()),
     ]
-    for order in permutations(news):
+    for order in permutations(changes):
         after, reached = advance(None, [])
         for each in order:
             after, more = advance(after, [each, each])
@@ -190,9 +190,9 @@ def test_each_fact_is_kept_and_told_once_when_it_is_reported_again_and_again(
     assert (first.state, first.score, first.email_key, first.name) == ("completed", 95, "jane@example.test", "Jane Doe")
     assert (second.state, second.score, second.completed_at) == ("began", None, None)
     assert kinds(ledger) == ["completion_began", "completion_began", "completion_completed"]
-    told = rows(ledger, outbox)
-    assert [row.kind for row in told] == ["completion.began", "completion.began", "completion.completed"]
-    data = told[2].payload["data"]
+    reported = rows(ledger, outbox)
+    assert [row.kind for row in reported] == ["completion.began", "completion.began", "completion.completed"]
+    data = reported[2].payload["data"]
     assert (data["email"], data["course_id"], data["score"]) == ("Jane@Example.test", "77", 95)
     assert "example.test" not in str([row.detail for row in rows(ledger, events)]).casefold()
 

@@ -150,8 +150,8 @@ def test_course_has_no_cart_when_it_was_completed_before_the_start(
     is_first_poll: bool,
     is_planned: bool,
 ) -> None:
-    told = progress(info(completed_at=completed_at, Status=1))
-    hear(ledger, told, by=planner(start_at=start_at), is_first_poll=is_first_poll)
+    reported = progress(info(completed_at=completed_at, Status=1))
+    hear(ledger, reported, by=planner(start_at=start_at), is_first_poll=is_first_poll)
     assert [run.key for run in rows(ledger, runs)] == ([KEY] if is_planned else [])
     assert skipped(ledger) == ([] if is_planned else ["before_start"])
     assert by_hand(ledger, dry_run=True).came is (Came.KNOWN if is_planned else Came.PLANNED)

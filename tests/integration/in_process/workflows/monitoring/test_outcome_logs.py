@@ -19,7 +19,7 @@ def test_each_outcome_is_one_line_when_an_order_goes_through(ledger: Ledger, clo
         a_run(ledger)
         run_id = run_of(ledger, KEY).id
         work(an_executor(ledger, Academy(), clock), run_id)
-    told = [
+    reported = [
         {name: line.get(name) for name in ("event", "run_id", "step", "attempt", "order", "outcome")} for line in lines
     ]
     outcomes = [
@@ -28,7 +28,7 @@ def test_each_outcome_is_one_line_when_an_order_goes_through(ledger: Ledger, clo
         for step in ("add_customer", "add_customer_to_group", "add_comped_order")
     ]
     nothing = {"step": None, "attempt": None, "outcome": None}
-    assert told == [
+    assert reported == [
         {"event": "order planned", "run_id": None, "order": "studiocart/1109"} | nothing,
         *outcomes,
         {"event": "run succeeded", "run_id": run_id, "order": "studiocart/1109"} | nothing,

@@ -147,9 +147,9 @@ def test_access_stays_unquestioned_when_a_provisioned_learner_s_email_is_shared_
 
 def test_operator_s_word_stands_when_he_cancelled_the_run_of_a_held_seat(operator: Operator) -> None:
     operator.look(one())
-    mine = (CANCELLED, Reason.CANCELLED_BY_OPERATOR)
+    own = (CANCELLED, Reason.CANCELLED_BY_OPERATOR)
     operator.set(f"{ONE}/601", state=CANCELLED, cancelled_by="operator", reason=Reason.CANCELLED_BY_OPERATOR)
-    assert operator.look(one(**WAITING_LIST)) == {f"{ONE}/601": mine}
+    assert operator.look(one(**WAITING_LIST)) == {f"{ONE}/601": own}
     asked = {f"{ONE}/601": (REVIEW, Reason.PAID_AFTER_CANCEL)}
     assert operator.look(one(**WAITING_LIST), paid_before=False) == asked
     assert operator.look(one(**WAITING_LIST)) == asked

@@ -150,10 +150,10 @@ def test_findings_are_kept_once_a_week_when_they_stay(
     for _ in range(3):
         reconciler.keep(find(), actor="operator:ann", reason="look")
         clock.advance(days=3)
-    kept = rows(ledger, events, events.c.kind == "reconcile_finding")
-    assert len(kept) == 1
-    assert (kept[0].actor, kept[0].run_id) == ("operator:ann", run_of(ledger, SEAT).id)
-    assert kept[0].detail["mark"] == f"effect_never_made/studiocart/1109/{kept[0].run_id}/90077"
+    stored = rows(ledger, events, events.c.kind == "reconcile_finding")
+    assert len(stored) == 1
+    assert (stored[0].actor, stored[0].run_id) == ("operator:ann", run_of(ledger, SEAT).id)
+    assert stored[0].detail["mark"] == f"effect_never_made/studiocart/1109/{stored[0].run_id}/90077"
     looked = rows(ledger, events, events.c.kind == "reconciled")
     assert [(row.reason, row.detail["remaining"]) for row in looked] == [("look", 1)] * 3
     reconciler.keep(find(), actor="operator:ann")

@@ -161,9 +161,9 @@ def test_renewal_is_kept_when_only_a_later_look_can_tell(ledger: Ledger) -> None
     record(ledger, an_order(), rules=Offers())
     record(ledger, an_order(renewal=True, subscription_id="1108"), rules=Offers())
     with ledger.read() as connection:
-        kept = order_rows.load_order(connection, "studiocart", "1109")
-    assert kept is not None
-    assert (kept.renewal, kept.subscription_id) == (True, "1108")
+        stored = order_rows.load_order(connection, "studiocart", "1109")
+    assert stored is not None
+    assert (stored.renewal, stored.subscription_id) == (True, "1108")
     assert rows(ledger, orders)[0].renewal
     assert len(rows(ledger, order_versions)) == 1
     record(ledger, an_order())

@@ -152,15 +152,15 @@ def test_first_poll_sees_no_edits_when_readings_have_changed(ledger: Ledger, sho
 
 
 def test_readings_part_is_told_from_the_sources_when_both_changed() -> None:
-    kept = an_order(lines=[a_line()])
+    stored = an_order(lines=[a_line()])
     before = an_order(lines=[a_line(), a_line("1130")])
     now = an_order(lines=[a_line(), a_line("1130"), a_line("1140")])
-    assert compare(kept, before, now, now).anew == {("1130", "buyer")}
+    assert compare(stored, before, now, now).anew == {("1130", "buyer")}
     refunded = an_order(payment=Payment.REFUNDED, lines=[a_line()])
-    assert compare(kept, before, refunded, refunded).anew == frozenset()
+    assert compare(stored, before, refunded, refunded).anew == frozenset()
 
 
 def test_fields_that_were_not_kept_are_left_out_however_their_names_are_written() -> None:
-    kept = {"order_id": 1, "OrderItemList": [{"item_id": "A"}]}
+    stored = {"order_id": 1, "OrderItemList": [{"item_id": "A"}]}
     record = {"OrderID": 1, "order_item_list": [{"ItemID": "A", "new": 2}], "TransactionList": [{}]}
-    assert thinned(record, kept) == {"OrderID": 1, "order_item_list": [{"ItemID": "A"}]}
+    assert thinned(record, stored) == {"OrderID": 1, "order_item_list": [{"ItemID": "A"}]}

@@ -41,16 +41,16 @@ from worker.errors import (
         (True, InvalidRequestError),
     ],
 )
-@pytest.mark.parametrize("told", [200, 400])
+@pytest.mark.parametrize("stated_status", [200, 400])
 def test_an_error_is_understood_by_its_word_when_its_status_says_nothing(
-    word: Any, kind: type[ApiError], told: int
+    word: Any, kind: type[ApiError], stated_status: int
 ) -> None:
-    account = StubTransport(answer({"error": word}, told))
+    account = StubTransport(answer({"error": word}, stated_status))
     for ask in (lambda: list(client(account).list_orders()), lambda: client(account).retrieve_order(1)):
         with pytest.raises(kind) as caught:
             ask()
-        assert caught.value.status == told
-        assert f"HTTP {told} with an error" in str(caught.value)
+        assert caught.value.status == stated_status
+        assert f"HTTP {stated_status} with an error" in str(caught.value)
 
 
 def test_a_refused_key_is_told_with_its_own_status_when_the_error_comes_with_200() -> None:

@@ -38,7 +38,7 @@ def test_every_field_of_the_sample_has_its_place_when_it_is_read() -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample["id"]))
 def test_what_is_kept_says_what_the_sample_says_when_it_is_dumped(sample: dict[str, Any]) -> None:
-    kept = json.loads(Order.model_validate(sample).model_dump_json(exclude_unset=True))
+    stored = json.loads(Order.model_validate(sample).model_dump_json(exclude_unset=True))
 
     def same(given: Any, read: Any) -> bool:
         if isinstance(given, dict):
@@ -49,7 +49,7 @@ def test_what_is_kept_says_what_the_sample_says_when_it_is_dumped(sample: dict[s
             return str(given) == str(read)
         return bool(given == read)
 
-    assert same(sample, kept)
+    assert same(sample, stored)
 
 
 def test_ids_are_text_and_amounts_exact_when_an_order_is_read() -> None:

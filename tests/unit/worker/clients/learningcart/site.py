@@ -60,11 +60,11 @@ class Vendor(StubTransport):
             reply = super().send(request, exchange)
             self.calls.append(self.asked[-1])
             return reply
-        kept, self.replies = self.replies, [self._token]
+        stored, self.replies = self.replies, [self._token]
         try:
             reply = super().send(request, exchange)
         finally:
-            self.replies = kept
+            self.replies = stored
         return reply
 
     def _token(self, asked: Asked) -> Any:

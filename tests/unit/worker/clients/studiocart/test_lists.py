@@ -222,7 +222,7 @@ def test_the_newest_order_is_found_when_a_site_has_pages_of_its_own_size() -> No
 
 
 @pytest.mark.parametrize(
-    ("reads", "ignores", "told"),
+    ("reads", "ignores", "expected_text"),
     [
         ((), (), "per_page"),
         (("query", "body"), ("per_page", "page"), "per_page"),
@@ -231,9 +231,9 @@ def test_the_newest_order_is_found_when_a_site_has_pages_of_its_own_size() -> No
     ],
 )
 def test_a_check_names_what_is_not_read_when_a_list_cannot_be_walked(
-    reads: Collection[str], ignores: Collection[str], told: str
+    reads: Collection[str], ignores: Collection[str], expected_text: str
 ) -> None:
-    with pytest.raises(UnpageableListError, match=f"{told} is read neither"):
+    with pytest.raises(UnpageableListError, match=f"{expected_text} is read neither"):
         Site(MANY, reads=reads, ignores=ignores).client().check_paging()
 
 

@@ -53,7 +53,7 @@ def capture(name: str) -> Any:
     return json.loads((CAPTURES / name).read_text(encoding="utf-8"))
 
 
-def told(status: object = "200", message: str = "done", *, key: str = "OrderKey", value: object = KEY) -> Any:
+def result_row(status: object = "200", message: str = "done", *, key: str = "OrderKey", value: object = KEY) -> Any:
     return [{"Key": key, "Value": value, "Status": status, "Message": message}]
 
 

@@ -23,7 +23,7 @@ from tests.unit.worker.clients.threedcart.store import (
     Access,
     client,
     raised,
-    told,
+    result_row,
 )
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.threedcart.client import ThreedcartClient
@@ -79,7 +79,7 @@ def test_two_requests_a_second_are_kept_when_processes_share_a_store() -> None:
             base_url=str(settings.base_url),
             requests_per_second=settings.requests_per_second,
             storage=storage,
-            transport=StubTransport(answer(told())),
+            transport=StubTransport(answer(result_row())),
             sleep=wait,
         )
         store = ThreedcartClient(settings, api=api)
@@ -119,7 +119,7 @@ def test_every_operation_is_sent_as_the_document_has_it_when_called() -> None:
     ]
     for call, path, body, result in calls:
         value = "123" if path.endswith("Item") else KEY
-        store = StubTransport(answer(told(key="CartItemId" if value == "123" else "OrderKey", value=value), 201))
+        store = StubTransport(answer(result_row(key="CartItemId" if value == "123" else "OrderKey", value=value), 201))
         assert call(client(store)) == result
         [asked] = store.asked
         assert (asked.path, asked.body) == (f"/3dCartWebAPI/v2{path}", body)
@@ -133,7 +133,7 @@ def test_every_operation_is_sent_as_the_document_has_it_when_called() -> None:
 
 
 def test_a_cart_is_created_when_the_answer_is_the_document_s_own_or_a_lone_row() -> None:
-    for body in (CREATED, told(201)[0], told("201")):
+    for body in (CREATED, result_row(201)[0], result_row("201")):
         assert client(StubTransport(answer(body, 201))).create_cart(CartFields()) == KEY
 
 
@@ -172,18 +172,18 @@ def test_a_cart_is_read_when_it_is_an_object_or_a_list_of_one() -> None:
 
 def test_the_error_has_its_type_when_a_change_or_a_read_is_refused() -> None:
     kinds: list[tuple[Reply, type[ApiError], int]] = [
-        (answer(told("400", "Bad request"), 400), InvalidRequestError, 400),
-        (answer(told("401", "Authentication failure"), 401), AuthenticationError, 401),
+        (answer(result_row("400", "Bad request"), 400), InvalidRequestError, 400),
+        (answer(result_row("401", "Authentication failure"), 401), AuthenticationError, 401),
         (answer(HTML, 401), AuthenticationError, 401),
         (answer(b"", 401), AuthenticationError, 401),
-        (answer(told("403", "No"), 403), PermissionDeniedError, 403),
-        (answer(told("404", "The requested Cart does not exist"), 404), NotFoundError, 404),
-        (answer(told(404, "gone"), 200), NotFoundError, 404),
-        (answer(told("401", "no scope"), 400), AuthenticationError, 401),
-        (answer(told("400", "no")[0], 201), InvalidRequestError, 400),
+        (answer(result_row("403", "No"), 403), PermissionDeniedError, 403),
+        (answer(result_row("404", "The requested Cart does not exist"), 404), NotFoundError, 404),
+        (answer(result_row(404, "gone"), 200), NotFoundError, 404),
+        (answer(result_row("401", "no scope"), 400), AuthenticationError, 401),
+        (answer(result_row("400", "no")[0], 201), InvalidRequestError, 400),
         (answer({"Message": "Authorization has been denied"}, 401), AuthenticationError, 401),
         (answer(b"", 400), InvalidRequestError, 400),
-        (answer(told("429", "Too many"), 429), RateLimitedError, 429),
+        (answer(result_row("429", "Too many"), 429), RateLimitedError, 429),
     ]
     for name, call in (READS | CHANGES | CREATES).items():
         for reply, kind, status in kinds:
@@ -201,7 +201,7 @@ def test_the_outcome_is_unknown_when_a_creation_s_answer_says_nothing_and_else_i
         (answer(HTML, 200), UnexpectedResponseError),
         (answer(b"", 200), UnexpectedResponseError),
         (answer(b'[{"Key":', 201), UnexpectedResponseError),
-        (answer(told("500", "Internal"), 200), ServerError),
+        (answer(result_row("500", "Internal"), 200), ServerError),
         (NoAnswer("timeout", "ReadTimeout", sent=True), ApiTimeoutError),
         (NoAnswer("connection", "RemoteDisconnected", sent=True), ApiConnectionError),
     ]
@@ -212,7 +212,12 @@ def test_the_outcome_is_unknown_when_a_creation_s_answer_says_nothing_and_else_i
             assert error.outcome_unknown is (call in CREATES.values())
             assert error.retryable is (call not in CREATES.values())
     for call in CREATES.values():
-        for reply in (answer(HTML, 404), answer(told(value=""), 201), answer(told(value="../x"), 201), answer([], 201)):
+        for reply in (
+            answer(HTML, 404),
+            answer(result_row(value=""), 201),
+            answer(result_row(value="../x"), 201),
+            answer([], 201),
+        ):
             assert raised(call, reply).outcome_unknown
         error = raised(call, NoAnswer("connection", "refused", sent=False))
         assert (error.outcome_unknown, error.retryable) == (False, True)
@@ -241,19 +246,19 @@ def test_a_cart_is_gone_when_the_store_says_so_in_its_own_words_alone() -> None:
         for body in (HTML, b"", {"Message": "No HTTP resource was found"}):
             error = raised(call, answer(body, 404))
             assert (type(error), error.status, error.retryable) == (UnexpectedResponseError, 404, True), name
-        assert type(raised(call, answer(told("404", "The requested Cart does not exist"), 404))) is NotFoundError
+        assert type(raised(call, answer(result_row("404", "The requested Cart does not exist"), 404))) is NotFoundError
 
 
 def test_nothing_is_sent_when_an_order_key_is_none() -> None:
     for key in ("", "..", "a/b", "a?b", "x" * 65):
-        store = StubTransport(answer(told()))
+        store = StubTransport(answer(result_row()))
         with pytest.raises(InvalidRequestError) as caught:
             client(store).delete_cart(key)
         assert (store.asked, caught.value.sent) == ([], False)
 
 
 def test_no_secret_shows_when_the_store_says_one() -> None:
-    for body in (told("400", f"bad token {TOKEN} of {PRIVATE_KEY}"), HTML + TOKEN.encode()):
+    for body in (result_row("400", f"bad token {TOKEN} of {PRIVATE_KEY}"), HTML + TOKEN.encode()):
         error = raised(CREATES["create_cart"], answer(body, 400))
         assert not {TOKEN, PRIVATE_KEY} & set(str(error).split())
         assert "hunter2" not in f"{error!r} {error.__context__!r}"
@@ -261,7 +266,7 @@ def test_no_secret_shows_when_the_store_says_one() -> None:
 
 
 def test_the_limits_of_the_call_hold_when_it_is_sent() -> None:
-    store = StubTransport(answer(told(201), 201))
+    store = StubTransport(answer(result_row(201), 201))
     checked: list[bool] = []
     limits = CallLimits(before_send=lambda: checked.append(True), slot_taken=True)
     client(store).create_cart(CartFields(), limits=limits)

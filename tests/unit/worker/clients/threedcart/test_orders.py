@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.worker.clients.stub import Reply, StubTransport, answer
-from tests.unit.worker.clients.threedcart.store import HTML, KEY, READS, capture, client, raised, told
+from tests.unit.worker.clients.threedcart.store import HTML, KEY, READS, capture, client, raised, result_row
 from worker.clients.base import CallLimits
 from worker.clients.threedcart.models import CartFields
 from worker.clients.transport import NoAnswer
@@ -19,7 +19,7 @@ from worker.errors import (
 
 
 def past_the_end(status: int, http_status: int | None = None) -> Reply:
-    body = told(str(status), "Offset amount exceeds the total number of records", value="")
+    body = result_row(str(status), "Offset amount exceeds the total number of records", value="")
     return answer(body, http_status or status)
 
 

@@ -45,8 +45,8 @@ def test_the_state_of_the_whole_tells_it_by_source_when_webhooks_are_expected() 
         add_list_poll(connection, "threedcart", "catalog")  # no source of orders
         add_order(connection)
         add_delivery(connection, "d1", via="poll")
-        told = status(connection, NOW, webhook_sources=["studiocart"])
-        assert [(each.source, each.missed_by_webhook) for each in told.sources] == [
+        reported = status(connection, NOW, webhook_sources=["studiocart"])
+        assert [(each.source, each.missed_by_webhook) for each in reported.sources] == [
             ("frontcore", None),
             ("studiocart", 1),
         ]

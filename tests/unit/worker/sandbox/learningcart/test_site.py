@@ -344,11 +344,11 @@ def test_everything_is_told_without_secrets_when_described(site: Site) -> None:
     customer_id = site.customer_id()
     site.value("addCustomerToGroup", CustomerID=customer_id, GroupID=12)
     site.value("addCompOrder", CustomerID=customer_id, PriceID=501, OrderComments="cb-1")
-    told = site.cart.describe()
-    assert told["orders"][0]["email"] == "jane@example.test"
-    assert told["groups"] == {"12": [customer_id]}
-    assert told["tokens"] == 1
-    assert not any(mark in json.dumps(told) for mark in SECRET_MARKS)
+    reported = site.cart.describe()
+    assert reported["orders"][0]["email"] == "jane@example.test"
+    assert reported["groups"] == {"12": [customer_id]}
+    assert reported["tokens"] == 1
+    assert not any(mark in json.dumps(reported) for mark in SECRET_MARKS)
 
 
 def test_all_is_forgotten_when_reset(site: Site) -> None:

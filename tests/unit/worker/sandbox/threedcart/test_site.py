@@ -36,7 +36,9 @@ class Store:
         return self.cart.answer(Request(method, path, path, urlencode(query), headers, text))
 
     def new_cart(self) -> str:
-        return str(told(self.send("POST", "/Cart", {"BillingEmail": "jane@example.test", "OrderAmount": 5}))["Value"])
+        return str(
+            results_of(self.send("POST", "/Cart", {"BillingEmail": "jane@example.test", "OrderAmount": 5}))["Value"]
+        )
 
     def ids(self, **query: Any) -> list[int]:
         answer = self.send("GET", "/Orders", **query)
@@ -44,7 +46,7 @@ class Store:
         return [record["OrderID"] for record in json.loads(answer.body)]
 
 
-def told(answer: Answer) -> dict[str, str]:
+def results_of(answer: Answer) -> dict[str, str]:
     [row] = json.loads(answer.body)
     assert isinstance(row, dict)
     return row
@@ -57,7 +59,7 @@ def store() -> Store:
 
 def test_a_cart_is_created_when_posted(store: Store) -> None:
     answer = store.send("POST", "/Cart", {"BillingEmail": "jane@example.test", "OrderKey": "mine"})
-    row = told(answer)
+    row = results_of(answer)
     assert answer.status == 201
     assert (row["Key"], row["Status"], row["Message"]) == ("OrderKey", "201", "Created successfully")
     assert len(row["Value"]) <= 16
@@ -80,7 +82,7 @@ def test_a_cart_is_answered_in_the_form_that_is_set(form: Any, is_list: bool, st
 def test_read_only_fields_stay_when_a_cart_is_updated(store: Store) -> None:
     key = store.new_cart()
     store.clock.shift(60)
-    row = told(store.send("PUT", f"/Cart/{key}", {"BillingCity": "Oslo", "CheckoutURL": "x", "OrderDate": "x"}))
+    row = results_of(store.send("PUT", f"/Cart/{key}", {"BillingCity": "Oslo", "CheckoutURL": "x", "OrderDate": "x"}))
     assert (row["Status"], row["Message"]) == ("200", "Updated successfully")
     cart = store.cart.carts[key]
     assert (cart["BillingCity"], cart["OrderDate"], cart["LastUpdate"]) == (
@@ -94,18 +96,20 @@ def test_read_only_fields_stay_when_a_cart_is_updated(store: Store) -> None:
 def test_the_body_tells_201_when_a_cart_is_deleted(store: Store) -> None:
     key = store.new_cart()
     answer = store.send("DELETE", f"/Cart/{key}")
-    assert (answer.status, told(answer)["Status"]) == (200, "201")
+    assert (answer.status, results_of(answer)["Status"]) == (200, "201")
     assert store.send("GET", f"/Cart/{key}").status == 404
     assert store.cart.carts == {}
 
 
 def test_items_are_added_changed_and_removed_when_asked(store: Store) -> None:
     key = store.new_cart()
-    ids = [told(store.send("POST", f"/Cart/{key}/Item", {"CatalogID": 1234}))["Value"] for _ in range(2)]
+    ids = [results_of(store.send("POST", f"/Cart/{key}/Item", {"CatalogID": 1234}))["Value"] for _ in range(2)]
     assert ids == ["123", "124"]
     assert store.cart.carts[key]["OrderAmount"] == 50
-    assert told(store.send("PUT", f"/Cart/{key}/Item/124", {"ItemQuantity": 3}))["Message"] == "Updated successfully"
-    row = told(store.send("DELETE", f"/Cart/{key}/Item/123"))
+    assert (
+        results_of(store.send("PUT", f"/Cart/{key}/Item/124", {"ItemQuantity": 3}))["Message"] == "Updated successfully"
+    )
+    row = results_of(store.send("DELETE", f"/Cart/{key}/Item/123"))
     assert (row["Key"], row["Value"], row["Message"]) == ("CartItemId", "123", "Deleted successfully")
     [item] = store.cart.carts[key]["CartItemList"]
     assert (item["CartItemID"], item["ItemQuantity"]) == (124, 3)
@@ -139,7 +143,7 @@ def test_a_request_is_refused_when_it_means_nothing(method: str, path: str, body
     store = Store(catalog_ids=frozenset({1}))
     answer = store.send(method, path.replace("{key}", store.new_cart()), body)
     assert answer.status == status
-    assert told(answer)["Status"] == str(status)
+    assert results_of(answer)["Status"] == str(status)
 
 
 def test_a_call_is_refused_when_a_credential_is_wrong_or_too_many_come() -> None:
@@ -152,14 +156,14 @@ def test_a_call_is_refused_when_a_credential_is_wrong_or_too_many_come() -> None
 
 def test_orders_are_paged_from_one_when_listed(store: Store) -> None:
     none = store.send("GET", "/Orders")
-    assert (none.status, told(none)["Message"]) == (404, "There are no records matching the request")
+    assert (none.status, results_of(none)["Message"]) == (404, "There are no records matching the request")
     for _ in range(12):
         store.cart.add_order({})
     assert store.ids() == list(range(1, 11))
     assert store.ids(offset=11) == [11, 12]
     assert store.ids(limit=2, offset=2) == [2, 3]
     answer = store.send("GET", "/Orders", offset=13)
-    assert (answer.status, told(answer)["Message"]) == (400, "Offset amount exceeds the total number of records")
+    assert (answer.status, results_of(answer)["Message"]) == (400, "Offset amount exceeds the total number of records")
 
 
 def test_orders_are_filtered_by_status_and_store_time_when_asked(store: Store) -> None:

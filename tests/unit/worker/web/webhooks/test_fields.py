@@ -110,15 +110,15 @@ def test_card_is_left_out_when_a_body_is_kept() -> None:
         "Shipments": [{"CVV2": "123", "City": "Pune"}],
         "discarded": "kept",
     }
-    kept = Storable([]).fields(body, "9")
-    assert kept == {"OrderStatusID": 4, "Shipments": [{"City": "Pune"}], "discarded": "kept", "id": "9"}
+    stored = Storable([]).fields(body, "9")
+    assert stored == {"OrderStatusID": 4, "Shipments": [{"City": "Pune"}], "discarded": "kept", "id": "9"}
 
 
 def test_a_store_s_order_keeps_what_shows_its_payment_and_no_key_address_or_card_when_it_is_kept() -> None:
     path = Path(__file__).parents[4] / "captures" / "threedcart" / "webhook_order_new.json"
     [order] = json.loads(path.read_text(encoding="utf-8"))
-    kept = Storable([]).fields(order, "1002")
+    stored = Storable([]).fields(order, "1002")
     for secret in ("192.0.2.7", "ABCDEFGHJKLMNPQ", "www.example", "Visa", "-0000", "0000000001"):
-        assert secret not in str(kept), secret
-    [transaction] = kept["TransactionList"]
+        assert secret not in str(stored), secret
+    [transaction] = stored["TransactionList"]
     assert (transaction["TransactionType"], transaction["TransactionAmount"]) == ("Sale", 49.0)

@@ -38,12 +38,12 @@ def test_refusals_are_told_for_a_week(ledger: Ledger) -> None:
             webhook_refusals.note(connection, "studiocart", webhook_refusals.WRONG_METHOD, now=now)
         webhook_refusals.note(connection, "threedcart", webhook_refusals.UNAUTHENTICATED, now=NOW)
         webhook_refusals.note(connection, "threedcart", "of a later version", now=NOW)
-        told = refusal_sentences(connection, now=NOW)
-        assert [sentence.partition(" (")[0] for sentence in told] == [
+        reported = refusal_sentences(connection, now=NOW)
+        assert [sentence.partition(" (")[0] for sentence in reported] == [
             "A webhook of studiocart",
             "A webhook of threedcart",
         ]
-        assert "GET" in told[0]
+        assert "GET" in reported[0]
         assert refusal_sentences(connection, now=NOW + timedelta(days=8)) == []
 
 

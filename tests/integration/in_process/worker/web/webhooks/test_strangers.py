@@ -105,8 +105,8 @@ def test_nothing_of_the_body_outlives_its_refusal(client: AppClient) -> None:
         for body in (b'{"n": [%s], "planted": {"p": 1}, %s}', b'{"id": "planted", "planted": {"p": 1}, %s}'):
             content = body % ((b"1", secret) if b"[%s]" in body else secret)
             assert_problem(client.post("/webhooks/studiocart", content=content, headers=JSON), 422)
-        kept = [each for each in gc.get_objects() if isinstance(each, dict) and id(each) not in known]
-        assert not [each for each in kept if "planted" in each]
+        stored = [each for each in gc.get_objects() if isinstance(each, dict) and id(each) not in known]
+        assert not [each for each in stored if "planted" in each]
     finally:
         gc.enable()
 

@@ -119,9 +119,9 @@ def test_token_is_nowhere_when_webhooks_are_taken_and_refused(client: AppClient,
         shown = [send(client, body) for body in bodies]
         shown += [client.get(URL), client.post(URL, content=b"x"), send(client, b"{}", f"{URL}/more")]
         shown.append(client.get("/metrics"))
-    told = "".join(f"{answer.text}{answer.headers}" for answer in shown)
-    assert TOKEN not in f"{told}{lines}{rows(ledger)}"
-    assert 'route="/webhooks/{source}/{token}"' in told
+    reported = "".join(f"{answer.text}{answer.headers}" for answer in shown)
+    assert TOKEN not in f"{reported}{lines}{rows(ledger)}"
+    assert 'route="/webhooks/{source}/{token}"' in reported
 
 
 def test_carts_orders_are_taken_when_threedcart_is_a_source(client_with: ClientMaker, ledger: Ledger) -> None:
