@@ -67,7 +67,7 @@ def _cost(servers: Servers, backlog: Backlog, count: int) -> Cost:
         round_trips=proxy.round_trips,
         statements=statements,
         transactions=row[0] if row else 0,
-        messages=commands.get("hset", 0),  # kombu notes each message that a worker takes; LPUSH is the limiter's too
+        messages=commands.get("brpop", 0),  # a busy worker asks once a message; LPUSH is the limiter's too
         redis_commands=sum(commands.values()),
     )
 

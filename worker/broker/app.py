@@ -13,8 +13,6 @@ from worker.settings.settings import Settings
 _MEMORY_POLL_SECONDS = 0.01
 """Kombu's default of a second is what makes its memory transport slow."""
 _SOCKET_SECONDS = 2.0
-_VISIBILITY_SECONDS = 300
-"""Redis gives a killed worker's message back after this. Nothing waits for it: the ledger sends due work again."""
 _SOFT_SHUTDOWN_SECONDS = 30.0
 
 
@@ -36,7 +34,7 @@ def create_celery(settings: Settings) -> Celery:
         result_backend=None,
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
-        # A message is done when its task is: a worker that dies gives it back.
+        # A message is done when its task is: a worker that is stopped meanwhile gives it back.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
@@ -67,9 +65,6 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         return {"polling_interval": _MEMORY_POLL_SECONDS}
     if url.startswith("redis"):
         return {
-            "visibility_timeout": _VISIBILITY_SECONDS,
-            "unacked_restore_interval": 30,
-            "unacked_restore_throttle": 10,
             # More than the second for which a worker's read waits for a message, and as long as a frozen Redis holds
             # up whoever sends.
             "socket_timeout": 5.0,

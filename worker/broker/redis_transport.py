@@ -18,56 +18,45 @@ from kombu.transport.virtual import QoS
 log = logging.getLogger(__name__)
 
 
-class Deliveries(redis.QoS):
-    """What a worker has taken off the queue and not acknowledged."""
+class Deliveries(QoS):
+    """What a worker has taken off the queue and not acknowledged, kept in its memory.
 
-    def restore_unacked(self, client: Any = None) -> None:
-        """Give it back where the broker can be reached, else forget it. Never raises."""
+    Kombu's own keeps it in Redis too, by two more round trips a message, so that a killed worker's messages come back
+    when a visibility timeout has passed. The ledger has sent what they were about again long before that.
+    """
+
+    def restore_unacked(self) -> list[Any]:
+        """Give it back where the broker can be reached, else forget it. Never raises, and leaves nothing to report."""
+        self._flush()  # type: ignore[no-untyped-call]
         try:
-            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+            while self._delivered:
+                self.channel._restore_at_beginning(self._delivered.popitem()[1])  # noqa: SLF001  (kombu's QoS does so)
         except Exception as error:  # noqa: BLE001  (whatever a broken connection raises, here it must not end a worker)
             log.warning("messages could not be given back to the broker (%s); the ledger sends again", _name(error))
             self._delivered.clear()
-
-    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's own)
-        """Give back what a worker that died took; what cannot be read is dropped. Raises the connection's errors."""
-        try:
-            super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
-        except self.channel.connection_errors:
-            raise
-        except Exception as error:  # noqa: BLE001  (whatever it holds instead of a message)
-            log.warning("a message that was taken cannot be read (%s): it is dropped", _name(error))
-            with self.channel.conn_or_acquire(client) as connection:
-                self._remove_from_indices(tag, connection.pipeline()).execute()  # type: ignore[no-untyped-call]
-
-    def ack(self, delivery_tag: Any) -> None:
-        """Take a message off for good. Without a connection it is done with here all the same, and Redis delivers it
-        again later.
-
-        The place it took must be free again whatever happens: a worker all of whose places are taken by messages that
-        it could not acknowledge reads no more, notices no lost connection either, and stands still for good.
-        """
-        try:
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except (AttributeError, *self.channel.connection_errors) as error:  # the first: it was taken down meanwhile
-            self._let_go(delivery_tag, error)
+        return []
 
     def reject(self, delivery_tag: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  (kombu's own)
-        """Give a message back, or take it off; as `ack` without a connection."""
+        """Give a message back, or take it off. Without a connection it is done with all the same.
+
+        The place it took must be free again whatever happens: a worker all of whose places are taken by messages that
+        it could not give back reads no more, notices no lost connection either, and stands still for good.
+        """
         try:
             super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
-        except (AttributeError, *self.channel.connection_errors) as error:
-            self._let_go(delivery_tag, error)
-
-    def _let_go(self, delivery_tag: Any, error: Exception) -> None:
-        log.warning("a message could not be acknowledged (%s); delivered again, it does nothing", _name(error))
-        QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+        except (AttributeError, *self.channel.connection_errors) as error:  # the first: it was taken down meanwhile
+            log.warning("a message could not be given back (%s); the ledger sends again", _name(error))
+            self.ack(delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class Channel(redis.Channel):
     """A channel with our deliveries."""
 
-    QoS = Deliveries
+    ack_emulation = False  # in Redis
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self.QoS: Any = Deliveries  # kombu has just chosen its plain one
 
     def _brpop_read(self, **options: Any) -> Any:
         """Read one message and hand it over. What cannot be read or handed over is off the queue, and logged."""

@@ -208,7 +208,7 @@ class TrialSite:
 
     def clear(self) -> None:
         """Take away the messages that nobody waits for any more, and the faults."""
-        self._queues.delete(*QUEUES, "unacked", "unacked_index", "unacked_mutex")
+        self._queues.delete(*QUEUES)
         self.sandbox.clear_faults()
 
     # What became of them

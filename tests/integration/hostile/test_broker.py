@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +78,6 @@ def test_worker_goes_on_when_messages_are_poison(postgres_url: str, redis_url: s
         product.wait_until_done(1)
         for queue in ("control", "ingest", "learningcart"):
             broker.lpush(queue, *POISON)
-        # What a worker is said to have taken and not acknowledged, long ago.
-        broker.hset("unacked", mapping={"planted-1": b"not json", "planted-2": b"[]"})
-        broker.zadd("unacked_index", {"planted-1": time.time() - 9999, "planted-2": time.time() - 9999})
         wait_until(
             lambda: all(broker.llen(queue) == 0 for queue in ("control", "ingest", "learningcart")),
             seconds=ENOUGH_SECONDS,
