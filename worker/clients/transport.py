@@ -1,8 +1,9 @@
 """One HTTP exchange on the wire: sent at most once, over by its deadline, and it knows whether a byte may have left.
 
-`requests` keeps the connection alive and speaks HTTP; what it leaves open is closed here. Its read timeout is per read,
-so a server that dribbles a byte a second holds a call for ever: a watchdog shuts the socket down at the deadline. And
-its exceptions do not tell "never sent" from "may have been carried out": the connection itself keeps that record.
+The adapter of `requests` keeps the connection alive and speaks HTTP; a `Session` would add cookies, redirects, proxies
+and hooks, which are not wanted and cost as much again. Its read timeout is per read, so a server that dribbles a byte a
+second holds a call for ever: a watchdog shuts the socket down at the deadline. And its exceptions do not tell "never
+sent" from "may have been carried out": the connection itself keeps that record.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import check_header_validity
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.connection import create_connection
@@ -121,13 +122,13 @@ class Exchange(Watched):
 
 
 class Transport:
-    """Sends requests to one server, with a keep-alive session for each thread (and each process after a fork)."""
+    """Sends requests to one server, over a kept connection for each thread (and each process after a fork)."""
 
     def __init__(self, *, body_limit_bytes: int = BODY_LIMIT_BYTES) -> None:
         self._body_limit_bytes = body_limit_bytes
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._sessions: list[tuple[threading.Thread, requests.Session]] = []
+        self._adapters: list[tuple[threading.Thread, _Adapter]] = []
 
     def send(self, request: requests.Request, exchange: Exchange) -> Answer | NoAnswer:
         """Send `request` once and read its whole answer, by the exchange's deadline.
@@ -135,21 +136,17 @@ class Transport:
         Follows no redirect, keeps no cookie, reads no environment variable. What `before_send` raises comes out as it
         is, and then nothing was sent. A name lookup cannot be interrupted: one that outlasts the deadline ends unsent.
         """
-        session = self._session()
-        response: requests.Response | None = None
+        adapter = self._adapter()
+        response: BaseHTTPResponse | None = None
         problem: Exception | None = None
         body = bytearray()
         whole = False
         _current.exchange = exchange
         WATCHDOG.watch(exchange)
         try:
-            response = session.send(
-                request.prepare(),  # the session has nothing to add: no cookie, no credentials, no header
-                timeout=(exchange.connect_timeout_seconds, exchange.read_timeout_seconds),
-                stream=True,
-                allow_redirects=False,
-            )
-            for chunk in response.iter_content(_CHUNK_BYTES):
+            timeout = (exchange.connect_timeout_seconds, exchange.read_timeout_seconds)
+            response = cast("BaseHTTPResponse", adapter.send(_prepared(request), timeout=timeout))
+            for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
                 body += chunk
                 if len(body) > self._body_limit_bytes:
                     break
@@ -171,8 +168,8 @@ class Transport:
         if response is None:
             return _no_answer(problem, exchange, elapsed_seconds)
         return Answer(
-            status=response.status_code,
-            headers=CaseInsensitiveDict(response.headers),
+            status=response.status,
+            headers=response.headers,
             body=bytes(body) if whole else b"",
             elapsed_seconds=elapsed_seconds,
             broken=_broken(problem, exchange, whole=whole),
@@ -182,25 +179,25 @@ class Transport:
     def close(self) -> None:
         """Close the idle connections of every thread. A later call opens new ones."""
         with self._lock:
-            sessions, self._sessions = self._sessions, []
+            adapters, self._adapters = self._adapters, []
             self._local = threading.local()
-        for _, session in sessions:
-            session.close()
+        for _, adapter in adapters:
+            adapter.close()
 
-    def _session(self) -> requests.Session:
+    def _adapter(self) -> _Adapter:
         process_id = os.getpid()
-        held: tuple[int, requests.Session] | None = getattr(self._local, "held", None)
+        held: tuple[int, _Adapter] | None = getattr(self._local, "held", None)
         if held is not None and held[0] == process_id:
             return held[1]
-        session = _new_session()
-        self._local.held = (process_id, session)
+        adapter = _Adapter()
+        self._local.held = (process_id, adapter)
         with self._lock:
-            ended = [each for thread, each in self._sessions if not thread.is_alive()]
-            self._sessions = [(thread, each) for thread, each in self._sessions if thread.is_alive()]
-            self._sessions.append((threading.current_thread(), session))
+            ended = [each for thread, each in self._adapters if not thread.is_alive()]
+            self._adapters = [(thread, each) for thread, each in self._adapters if thread.is_alive()]
+            self._adapters.append((threading.current_thread(), adapter))
         for each in ended:
             each.close()
-        return session
+        return adapter
 
 
 class _SendRefusedError(Exception):
@@ -280,21 +277,56 @@ class _ConnectTimeoutError(HTTPError):
     """No connection could be opened in time."""
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Look at no `Location`: even with redirects off, requests would read the body to prepare the next request."""
+class _Adapter(HTTPAdapter):
+    """Of `requests` what speaks HTTP, verifies TLS and keeps one connection; it knows no proxy, netrc or cookie."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self._origin = ""
+        self._pool: Any = None
+
+    def get_connection_with_tls_context(self, request: Any, *arguments: Any, **options: Any) -> Any:
+        """The pool of the request's server: the same one as long as that is the same."""
+        origin = _parted(request.url)[0]
+        if origin != self._origin:
+            self._pool = super().get_connection_with_tls_context(request, *arguments, **options)
+            self._origin = origin
+        return self._pool
+
+    def request_url(self, request: Any, _proxies: object) -> str:
+        """What stands in the request's first line; urllib3 cuts a fragment off."""
+        return _parted(request.url)[1]
+
+    def build_response(self, _request: object, resp: BaseHTTPResponse) -> Any:
+        """urllib3's own answer: cookies and the like are not looked at."""
+        return resp
 
 
-def _new_session() -> requests.Session:
-    session = _Session()
-    # No proxy, netrc or CA bundle from the environment: secrets go to the configured server and to nobody else.
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    adapter.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+def _prepared(request: requests.Request) -> requests.PreparedRequest:
+    """As `requests` prepares it; a plain GET, whose URL its caller has encoded, without a look at each part of that."""
+    origin, target = _parted(request.url)
+    if request.method != "GET" or request.json is not None or request.data or request.params or target[:1] != "/":
+        return request.prepare()
+    prepared = requests.PreparedRequest()
+    prepared.method = "GET"
+    prepared.url = _prepared_origin(origin) + target
+    for header in request.headers.items():
+        check_header_validity(header)
+    prepared.headers = request.headers
+    return prepared
+
+
+@lru_cache(maxsize=32)
+def _prepared_origin(origin: str) -> str:
+    """A server's address as `requests` writes it: a host's name in ASCII. Raises its `InvalidURL`."""
+    return str(requests.Request("GET", origin).prepare().url).rstrip("/")
+
+
+def _parted(url: str) -> tuple[str, str]:
+    """A URL's scheme and server, and the rest."""
+    at = url.find("/", url.find("//") + 2)
+    return (url, "") if at < 0 else (url[:at], url[at:])
 
 
 def _exchange() -> Exchange:
@@ -305,9 +337,7 @@ def _exchange() -> Exchange:
 
 
 def _timeout_or_unreachable(failure: OSError) -> HTTPError:
-    if isinstance(failure, TimeoutError):
-        return _ConnectTimeoutError(failure)
-    return _UnreachableError(failure)
+    return (_ConnectTimeoutError if isinstance(failure, TimeoutError) else _UnreachableError)(failure)
 
 
 def _no_answer(problem: Exception | None, exchange: Exchange, elapsed_seconds: float) -> NoAnswer:

@@ -181,8 +181,8 @@ def test_each_thread_has_its_own_connection_when_many_call(
         thread.join(5)
     assert len(server.requests) == 20
     assert server.connections == 4
-    call(client)  # a new thread's session also closes those of threads that ended
-    assert len(client._transport._sessions) == 1
+    call(client)  # a new thread's adapter also closes those of threads that ended
+    assert len(client._transport._adapters) == 1
 
 
 def test_a_new_session_is_made_when_the_process_was_forked(
