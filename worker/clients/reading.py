@@ -24,6 +24,7 @@ from worker.clients.json_text import (
 from worker.clients.xml_text import read_xml
 
 __all__ = [
+    "FieldNames",
     "UnreadableError",
     "as_bool",
     "as_datetime",
@@ -67,6 +68,8 @@ _BEYOND: Final = re.compile(r"[+-]?(?:\.?[0-9][0-9.]*(?:e[+-]?[0-9]*)?|nan|inf(?
 _SPACES: Final = re.compile(r"[\s_]+")
 _LARGEST_PLAIN_INT: Final = 10**40
 _LONGEST_DATE: Final = 64
+_LONGEST_WORD: Final = 64
+_MOST_SPELLINGS: Final = 1000
 _BLANK: Final = re.compile(rf"[\s{BOM}]*+")
 _MOST_COMMENTS: Final = 100
 _FIRST_TAG: Final = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
@@ -145,10 +148,10 @@ def as_text(value: object) -> str | None:
 
     A number that is none (NaN), or of more digits than an id has, is unreadable too: None.
     """
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        return value
     if isinstance(value, int):
         return str(value) if -_LARGEST_PLAIN_INT < value < _LARGEST_PLAIN_INT else None
     if isinstance(value, float):
@@ -296,14 +299,28 @@ def code_of(document: object) -> str:
     return code_of(error) if isinstance(error, dict) else ""
 
 
-def by_field(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Rename a record's keys to the fields that `names` gives for their folded form; keep the others as they are.
+class FieldNames(dict[str, str]):
+    """The field that a vendor's key means, by the fields of the folded keys; a key that means none is its own.
 
-    Where two keys mean one field, the first that is not null counts.
+    A spelling that came before is found without folding it again: they are the same in every record.
     """
+
+    def __init__(self, by_folded: Mapping[str, str]) -> None:
+        super().__init__()
+        self._by_folded = by_folded
+
+    def __missing__(self, key: str) -> str:
+        field = self._by_folded.get(fold(key), key)
+        if len(key) <= _LONGEST_WORD and len(self) < _MOST_SPELLINGS:
+            self[key] = field
+        return field
+
+
+def by_field(data: Mapping[str, Any], names: FieldNames) -> dict[str, Any]:
+    """Rename a record's keys to the fields that they mean; where two mean one field, the first not null counts."""
     renamed: dict[str, Any] = {}
     for key, value in data.items():
-        field = names.get(fold(str(key)), str(key))
+        field = names[str(key)]
         if renamed.get(field) is None:
             renamed[field] = value
     return renamed

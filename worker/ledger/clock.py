@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,11 +21,12 @@ JUMP_SECONDS = 0.25
 """When the machine's clock and the time since it started disagree by more, one of the two was set, or it slept."""
 
 
+_BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 def seconds_since_boot() -> float:
     """Seconds that nobody sets; where the system tells, those it slept through count too."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,14 @@ class ServerClock:
     def __call__(self) -> datetime:
         """The present. Raises `SQLAlchemyError` only if the server has never been reached."""
         reading = self._reading
-        if reading is None or self._jumped(reading):
-            reading = self._read_again(reading)
-        went_by = timedelta(seconds=self._since_boot() - reading.since_boot)
-        if self._jumped(reading):
-            went_by = max(went_by, self._local() - reading.local)
-        return reading.server + went_by
+        if reading is not None:
+            by_boot, by_local = self._went_by(reading)
+            if abs(by_local - by_boot) <= JUMP_SECONDS:
+                return reading.server + timedelta(seconds=by_boot)
+        reading = self._read_again(reading)
+        by_boot, by_local = self._went_by(reading)
+        is_sure = abs(by_local - by_boot) <= JUMP_SECONDS
+        return reading.server + timedelta(seconds=by_boot if is_sure else max(by_boot, by_local))
 
     def note(self, connection: Connection) -> None:
         """Ask on a connection that is at hand, if it is time to. Raises what the connection raises."""
@@ -74,9 +78,13 @@ class ServerClock:
             self._take(lambda: server_time(connection))
 
     def _jumped(self, reading: _Reading) -> bool:
-        by_boot = self._since_boot() - reading.since_boot
-        by_local = (self._local() - reading.local).total_seconds()
+        by_boot, by_local = self._went_by(reading)
         return abs(by_local - by_boot) > JUMP_SECONDS
+
+    def _went_by(self, reading: _Reading) -> tuple[float, float]:
+        """The seconds since a reading, by the time since boot and by the machine's clock."""
+        by_boot = self._since_boot() - reading.since_boot
+        return by_boot, (self._local() - reading.local).total_seconds()
 
     def _read_again(self, known: _Reading | None) -> _Reading:
         with self._lock:

@@ -55,7 +55,7 @@ def run_key(source: str, order_id: str, line_id: str, seat_id: str, grant: str) 
 
 def reference(key: str, step: str, generation: int) -> str:
     """Our mark on one effect: `cb-` and 20 characters (100 bits), the same for the same key, step and generation."""
-    digest = hashlib.sha256(f"{key}\n{step}\n{generation}".encode()).digest()
+    digest = hashlib.sha256(f"{key}\n{step}\n{generation}".encode()).digest()[:15]
     return "cb-" + b32encode(digest).decode().lower()[:_REFERENCE_CHARACTERS]
 
 

@@ -27,6 +27,7 @@ from worker.clients.learningcart.query import fitting, window
 from worker.clients.learningcart.refusals import Refusal, hides_a_refusal, is_error_page, is_page, refusal_of
 from worker.clients.learningcart.token import TokenKeeper
 from worker.clients.reading import (
+    FieldNames,
     UnreadableError,
     as_bool,
     as_int,
@@ -384,4 +385,4 @@ class LearningCartClient:
 
 
 def _field(record: Mapping[str, Any], name: str) -> Any:
-    return by_field(record, {fold(name): name}).get(name)
+    return by_field(record, FieldNames({fold(name): name})).get(name)

@@ -17,7 +17,18 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from worker.clients.reading import as_bool, as_datetime, as_decimal, as_int, as_rows, as_text, by_field, fold, word_of
+from worker.clients.reading import (
+    FieldNames,
+    as_bool,
+    as_datetime,
+    as_decimal,
+    as_int,
+    as_rows,
+    as_text,
+    by_field,
+    fold,
+    word_of,
+)
 
 _GUID = re.compile(r"\{?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 _ZERO_GUID = "0" * 32
@@ -73,18 +84,19 @@ class LearningCartRecord(BaseModel):
             return data
         record = by_field(data, _names(cls))
         for field, vendor_name in cls.dates.items():
-            if as_datetime(record.get(field)) is None:
-                record[field] = record.get(f"{vendor_name} String".lower().replace(" ", "_"))
+            moment = as_datetime(record.get(field))
+            record[field] = moment or record.get(f"{vendor_name} String".lower().replace(" ", "_"))
+        fields = cls.model_fields
         for key, value in record.items():
-            if key not in cls.model_fields and "password" in fold(key) and isinstance(value, str):
+            if isinstance(value, str) and key not in fields and "password" in fold(key):
                 record[key] = SecretStr(value)
         return record
 
 
 @cache
-def _names(record: type[LearningCartRecord]) -> dict[str, str]:
+def _names(record: type[LearningCartRecord]) -> FieldNames:
     names = {fold(field): field for field in record.model_fields}
-    return names | {fold(vendor): field for field, vendor in (record.dates | record.other_names).items()}
+    return FieldNames(names | {fold(vendor): field for field, vendor in (record.dates | record.other_names).items()})
 
 
 class Token(LearningCartRecord):

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 
-from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_text, by_field, fold
+from worker.clients.reading import FieldNames, as_bool, as_decimal, as_int, as_quantity, as_text, by_field, fold
 
 
 def _items(value: object) -> object:
@@ -85,8 +85,8 @@ def _without(value: Any, left_out: tuple[str, ...]) -> Any:
 
 
 @cache
-def _names(record: type[ThreedcartRecord]) -> dict[str, str]:
-    return {fold(field): field for field in record.model_fields}
+def _names(record: type[ThreedcartRecord]) -> FieldNames:
+    return FieldNames({fold(field): field for field in record.model_fields})
 
 
 class ResultRow(ThreedcartRecord):

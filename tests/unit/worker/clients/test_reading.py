@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.clients.reading import (
+    FieldNames,
     UnreadableError,
     as_bool,
     as_datetime,
@@ -294,7 +295,7 @@ def test_rows_are_found_when_a_list_is_written_in_any_way(value: Any, rows: list
 
 def test_the_first_value_counts_when_two_keys_mean_one_field() -> None:
     record = {"Order ID": None, "OrderID": 5, "order_id": 6, "Other Thing": 1}
-    assert by_field(record, {"orderid": "order_id"}) == {"order_id": 5, "Other Thing": 1}
+    assert by_field(record, FieldNames({"orderid": "order_id"})) == {"order_id": 5, "Other Thing": 1}
 
 
 def test_nothing_is_lost_but_the_unreadable_when_bytes_are_decoded() -> None:
