@@ -15,6 +15,8 @@ from worker.ledger.states import Actor, Outcome
 from worker.ledger.tables.runs import events, orders, runs
 from worker.text.personal_text import each_text, has_prose, masked, personal_words
 
+log = logging.getLogger(__name__)
+
 LOGGED = frozenset(
     {
         "order_planned",
@@ -134,11 +136,9 @@ def log_outcome(
 
 
 def _log_after_commit(connection: Connection, level: int, text: str, about: dict[str, Any]) -> None:
+    if not log.isEnabledFor(level):
+        return
     known = {name: str(value) for name, value in about.items() if value is not None}
-
-    def log() -> None:
-        from worker.observability.logs import structlog_logger  # noqa: PLC0415  (it brings Rich, see there)
-
-        structlog_logger(__name__).log(level, text, **known)
-
-    after_commit(connection, log)
+    # Made here: whoever looks for the calling line, as `log.log` does, takes longer than all the rest.
+    record = log.makeRecord(log.name, level, __file__, 0, text, (), None, extra={"about": known})
+    after_commit(connection, lambda: log.handle(record))

@@ -12,6 +12,7 @@ from structlog.typing import EventDict, Processor
 from worker.text.control_characters import CONTROL_CHARACTERS
 from worker.text.redaction import MASK, SecretRegistry
 
+_MOST_NAMES = 200
 _FIRST_MEMBERS = ("timestamp", "level", "logger", "event")
 
 
@@ -42,7 +43,7 @@ def _shared_processors() -> list[Processor]:
 def _formatter(secrets: SecretRegistry, *last: Processor) -> structlog.stdlib.ProcessorFormatter:
     # Tracebacks become text before the masking, without the values of local variables.
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared_processors(),
+        foreign_pre_chain=[_add_what_it_is_about, *_shared_processors()],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
@@ -51,6 +52,12 @@ def _formatter(secrets: SecretRegistry, *last: Processor) -> structlog.stdlib.Pr
             *last,
         ],
     )
+
+
+def _add_what_it_is_about(_logger: object, _method: str, event_dict: EventDict) -> EventDict:
+    """The members that a record of the standard library's brings as its `about`."""
+    event_dict.update(getattr(event_dict["_record"], "about", ()))
+    return event_dict
 
 
 def formatter_of(log_format: str, *, colors: bool, secrets: SecretRegistry) -> logging.Formatter:
@@ -74,6 +81,9 @@ class _Masking:
 
     def __init__(self, secrets: SecretRegistry) -> None:
         self._redact = secrets.redact
+        self._secrets = secrets
+        self._names: dict[str, tuple[str, bool]] = {}
+        self._names_hold_for: object = None
 
     def __call__(self, _logger: object, _method: str, event_dict: EventDict) -> Mapping[str, Any]:
         ordered = {name: event_dict[name] for name in _FIRST_MEMBERS if name in event_dict} | dict(event_dict)
@@ -82,24 +92,32 @@ class _Masking:
 
     def _masked(self, value: Any) -> Any:
         """`value` with every secret masked, made of what JSON knows: any other object becomes its masked repr."""
-        if value is None or isinstance(value, bool):
-            return value
         if isinstance(value, str):
             return self._redact(value)
+        if value is None or isinstance(value, bool):
+            return value
         if isinstance(value, int | float):
             text = str(value)
             masked = self._redact(text)
             return value if masked == text else masked
         if isinstance(value, Mapping):
-            return {self._redact(str(key)): self._masked_member(str(key), item) for key, item in value.items()}
+            members = {}
+            for name, item in value.items():
+                shown, is_secret = self._name(str(name))
+                members[shown] = MASK if is_secret and item is not None else self._masked(item)
+            return members
         if isinstance(value, list | tuple | set | frozenset):
             return [self._masked(item) for item in value]
         return self._redact(repr(value))
 
-    def _masked_member(self, name: str, value: Any) -> Any:
-        """A member whose name says that it is secret is masked whatever it holds: it may not be known yet."""
-        is_secret = self._redact(f"{name}=x") != f"{name}=x"
-        return MASK if is_secret and value is not None else self._masked(value)
+    def _name(self, name: str) -> tuple[str, bool]:
+        """A member's name, masked, and whether it says that what it holds is secret: that may not be known yet."""
+        if self._names_hold_for is not self._secrets.spellings or len(self._names) > _MOST_NAMES:
+            self._names, self._names_hold_for = {}, self._secrets.spellings
+        found = self._names.get(name)
+        if found is None:
+            found = self._names[name] = self._redact(name), self._redact(f"{name}=x") != f"{name}=x"
+        return found
 
 
 def _escape_control_characters(

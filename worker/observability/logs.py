@@ -12,8 +12,9 @@ import logging
 import sys
 import threading
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
 from worker.settings.settings import Settings
 from worker.text.redaction import SecretRegistry
@@ -55,21 +56,9 @@ def configure_logging(settings: Settings, stream: TextIO | None = None, level: i
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     if "structlog" in sys.modules:
-        from worker.observability.log_format import configure_structlog  # noqa: PLC0415 -- as below
+        from worker.observability.log_format import configure_structlog  # noqa: PLC0415 -- see `_FirstNeededFormatter`
 
         configure_structlog()
-
-
-def structlog_logger(name: str) -> Any:
-    """One of structlog's loggers, imported when it is needed; its lines go where `configure_logging` sends all."""
-    import structlog  # noqa: PLC0415 -- as below
-
-    is_ours = any(isinstance(handler, _Handler) for handler in logging.getLogger().handlers)
-    if is_ours and not structlog.is_configured():
-        from worker.observability.log_format import configure_structlog  # noqa: PLC0415
-
-        configure_structlog()
-    return structlog.get_logger(name)
 
 
 def log_context(
@@ -79,7 +68,7 @@ def log_context(
 
     `order` is written `source/id`. None of them is personal data.
     """
-    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 -- as below
+    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 -- see `_FirstNeededFormatter`
 
     given = {"run_id": run_id, "step": step, "attempt": attempt, "order": order}
     return bound_contextvars(**{name: value for name, value in given.items() if value is not None})
@@ -136,9 +125,12 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 def _is_heard(record: logging.LogRecord) -> bool:
     """False for what a quiet logger, or one below it, says under WARNING, whatever level a library has set it to."""
-    return record.levelno >= logging.WARNING or not any(
-        record.name == name or record.name.startswith(f"{name}.") for name in QUIET_LOGGERS
-    )
+    return record.levelno >= logging.WARNING or not _is_quiet(record.name)
+
+
+@lru_cache(maxsize=256)
+def _is_quiet(logger: str) -> bool:
+    return any(logger == name or logger.startswith(f"{name}.") for name in QUIET_LOGGERS)
 
 
 def _take_over_loggers() -> None:

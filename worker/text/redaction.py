@@ -58,7 +58,8 @@ class SecretRegistry:
         self._rotating_limit = rotating_limit
         self._fixed: dict[str, None] = {}
         self._rotating: OrderedDict[str, None] = OrderedDict()
-        self._spellings: tuple[str, ...] = ()
+        self.spellings: tuple[str, ...] = ()
+        """Of all of them, anew whenever one is added."""
         for value in values:
             self.add(value)
 
@@ -79,7 +80,7 @@ class SecretRegistry:
                     self._rotating.popitem(last=False)
             else:
                 self._fixed[value] = None
-            self._spellings = _all_spellings((*self._fixed, *self._rotating))
+            self.spellings = _all_spellings((*self._fixed, *self._rotating))
 
     def values(self) -> tuple[str, ...]:
         """Return every secret known now, the longest first."""
@@ -88,7 +89,7 @@ class SecretRegistry:
 
     def redact(self, text: str) -> str:
         """Return `text` as the function `redact` leaves it, with the secrets known now."""
-        return _mask_word(text, self._spellings) if len(text) <= _LONGEST_WORD else _mask(text, self._spellings)
+        return _mask_word(text, self.spellings) if len(text) <= _LONGEST_WORD else _mask(text, self.spellings)
 
 
 @lru_cache(maxsize=1024)
