@@ -38,6 +38,7 @@ IDLE_LIMIT_SECONDS: Final = 4.0
 after 5 s (Apache) to 120 s (IIS), and a request sent into that very moment has an unknown outcome."""
 
 _CHUNK_BYTES: Final = 65_536
+_ESCAPED: Final = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*", re.ASCII)
 _monotonic: Final = time.monotonic
 
 
@@ -86,10 +87,12 @@ class Exchange(Watched):
         super().__init__(deadline=_monotonic() + deadline_seconds)
         self.connect_timeout_seconds = connect_timeout_seconds
         self.read_timeout_seconds = read_timeout_seconds
+        self.timeouts = connect_timeout_seconds, read_timeout_seconds
         self.started = _monotonic()
         self.fresh_connection = fresh_connection
         self.refusal: Exception | None = None
         self.sent = False
+        self.target = ""
         self._before_send = before_send
 
     def seconds_left(self) -> float:
@@ -144,8 +147,7 @@ class Transport:
         _current.exchange = exchange
         WATCHDOG.watch(exchange)
         try:
-            timeout = (exchange.connect_timeout_seconds, exchange.read_timeout_seconds)
-            response = cast("BaseHTTPResponse", adapter.send(_prepared(request), timeout=timeout))
+            response = cast("BaseHTTPResponse", adapter.send(_prepared(request), timeout=exchange.timeouts))
             for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
                 body += chunk
                 if len(body) > self._body_limit_bytes:
@@ -161,7 +163,7 @@ class Transport:
             exchange.finish()
             if response is not None and not (whole and not exchange.expired):
                 response.close()
-        # From here on outside the handlers: what is raised in one carries requests' exception, and its URL, as context.
+        # Outside the handlers: what is raised in one carries requests' exception, and its URL, as context.
         if exchange.refusal is not None:
             raise exchange.refusal
         elapsed_seconds = _monotonic() - exchange.started
@@ -190,7 +192,7 @@ class Transport:
         if held is not None and held[0] == process_id:
             return held[1]
         adapter = _Adapter()
-        self._local.held = (process_id, adapter)
+        self._local.held = process_id, adapter
         with self._lock:
             ended = [each for thread, each in self._adapters if not thread.is_alive()]
             self._adapters = [(thread, each) for thread, each in self._adapters if thread.is_alive()]
@@ -234,16 +236,16 @@ class _RecordingConnection(HTTPConnection):
             exchange.attach(sock)
             return sock
         # As a plain OSError urllib3 would swallow a reset here and go on to read from no socket.
-        raise _timeout_or_unreachable(failure)
+        raise (_ConnectTimeoutError if isinstance(failure, TimeoutError) else _UnreachableError)(failure)
 
-    def request(self, *arguments: Any, **options: Any) -> None:
+    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
         exchange = _exchange()
         if self.sock is not None:
             if exchange.fresh_connection and self._last_used and _monotonic() - self._last_used > IDLE_LIMIT_SECONDS:
                 self.close()
             else:
                 exchange.attach(self.sock)
-        super().request(*arguments, **options)
+        super().request(method, exchange.target or url, *arguments, **options)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -280,11 +282,11 @@ class _ConnectTimeoutError(HTTPError):
 class _Adapter(HTTPAdapter):
     """Of `requests` what speaks HTTP, verifies TLS and keeps one connection; it knows no proxy, netrc or cookie."""
 
+    _origin, _pool = "", None
+
     def __init__(self) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-        self._origin = ""
-        self._pool: Any = None
 
     def get_connection_with_tls_context(self, request: Any, *arguments: Any, **options: Any) -> Any:
         """The pool of the request's server: the same one as long as that is the same."""
@@ -295,8 +297,12 @@ class _Adapter(HTTPAdapter):
         return self._pool
 
     def request_url(self, request: Any, _proxies: object) -> str:
-        """What stands in the request's first line; urllib3 cuts a fragment off."""
-        return _parted(request.url)[1]
+        """The request's target. urllib3 looks at each byte of it: where none needs escaping it gets the path alone."""
+        target = _parted(request.url)[1]
+        if _ESCAPED.fullmatch(target) is None:
+            return target
+        _exchange().target = target
+        return target.partition("?")[0]
 
     def build_response(self, _request: object, resp: BaseHTTPResponse) -> Any:
         """urllib3's own answer: cookies and the like are not looked at."""
@@ -336,10 +342,6 @@ def _exchange() -> Exchange:
     return exchange
 
 
-def _timeout_or_unreachable(failure: OSError) -> HTTPError:
-    return (_ConnectTimeoutError if isinstance(failure, TimeoutError) else _UnreachableError)(failure)
-
-
 def _no_answer(problem: Exception | None, exchange: Exchange, elapsed_seconds: float) -> NoAnswer:
     chain = _chain(problem)
     own = [each for each in chain if not isinstance(each, (requests.RequestException, HTTPError))] or chain
@@ -351,10 +353,8 @@ def _no_answer(problem: Exception | None, exchange: Exchange, elapsed_seconds: f
         kind = "connection"
     elif any(_is_tls_refusal(each) for each in chain):
         kind = "tls"
-    elif isinstance(problem, ValueError):
-        kind = "malformed"
     else:
-        kind = "connection"
+        kind = "malformed" if isinstance(problem, ValueError) else "connection"
     return NoAnswer(kind=kind, cause=cause, sent=exchange.sent, elapsed_seconds=elapsed_seconds)
 
 

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 _WRITE = "cartbridge_write"
 _AFTER_COMMIT = "cartbridge_after_commit"
-_AUTOCOMMIT: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+_ALONE = "cartbridge_alone"
 _BUSY_TIMEOUT_MILLISECONDS = 15_000
 _LOCKED_WAIT_SECONDS = 0.02
 _REVISIONS = table("alembic_version", column("version_num", String))
@@ -113,9 +113,11 @@ class Ledger:
                 pool_size=self._pool_size,
                 max_overflow=self._pool_size,
                 pool_use_lifo=True,  # the connection used last has the statements prepared
+                isolation_level="AUTOCOMMIT",  # once a connection, and not each time; what needs one says BEGIN itself
                 connect_args={"connect_timeout": 5, "application_name": "cartbridge"},
             )
             event.listen(engine, "checkout", _replace_closed)
+            event.listen(engine, "begin", _begin_postgresql)
             return engine
         if self.path is not None and not self.path.exists():
             with suppress(OSError):  # a folder that is not there is SQLite's to tell
@@ -139,8 +141,8 @@ class Ledger:
         statement is then a transaction by itself, committed when it has been executed: one round trip, and not three.
         """
         committed: list[Callable[[], None]] = []
-        with self._writing, self._connect(in_transaction=not alone) as connection:
-            writing = connection.execution_options(**{_WRITE: True, _AFTER_COMMIT: committed})
+        with self._writing, self.engine.connect() as connection:
+            writing = connection.execution_options(**{_WRITE: True, _AFTER_COMMIT: committed, _ALONE: alone})
             with writing.begin():
                 if self._clock is not None:
                     self._clock.note(writing)
@@ -154,13 +156,11 @@ class Ledger:
 
         There it needs no transaction, and none is begun; but for what is set for a transaction, as the page does.
         """
-        with self._connect(in_transaction=in_transaction) as connection, connection.begin():
-            yield connection
-
-    def _connect(self, *, in_transaction: bool) -> Connection:
-        """A connection of the pool; on PostgreSQL without transactions, if none is needed: SQLite has no other way."""
-        connection = self.engine.connect()
-        return connection if in_transaction or self.is_sqlite else connection.execution_options(**_AUTOCOMMIT)
+        with self.engine.connect() as connection:
+            if not in_transaction:
+                connection = connection.execution_options(**{_ALONE: True})  # noqa: PLW2901  (it is the same one)
+            with connection.begin():
+                yield connection
 
     def clock(self, local: Callable[[], datetime]) -> Callable[[], datetime]:
         """The clock that every process on this ledger shares: the server's, or on SQLite the one machine's, `local`."""
@@ -297,6 +297,12 @@ def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     poll.register(connection.fileno(), select_module.POLLIN)
     if poll.poll(0):
         raise DisconnectionError("the server closed the connection")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Begin the transaction that SQLAlchemy takes for begun; one statement alone is one by itself."""
+    if not connection.get_execution_options().get(_ALONE, False):
+        connection.exec_driver_sql("BEGIN")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

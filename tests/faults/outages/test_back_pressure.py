@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
@@ -36,19 +36,12 @@ class Refusal:
     def __init__(self, rig: Rig, on: str, off: str | None) -> None:
         self._statement: str | None = None
         self._on, self._off = on, off
-        if rig.ledger.is_sqlite:  # before BEGIN IMMEDIATE, which is refused as well
-            event.listen(rig.ledger.engine, "checkout", self._on_checkout)
-        else:
-            event.listen(rig.ledger.engine, "begin", self._on_begin)
+        # Before the transaction, which may be refused as well; for the session: a statement alone has no transaction.
+        event.listen(rig.ledger.engine, "checkout", self._on_checkout)
 
     def _on_checkout(self, connection: Any, _record: Any, _proxy: Any) -> None:
         if self._statement is not None:
             connection.execute(self._statement)
-
-    def _on_begin(self, connection: Connection) -> None:
-        # For the session: a statement that is a transaction by itself has no other.
-        if self._statement is not None:
-            connection.exec_driver_sql(self._statement)
 
     def begin(self) -> None:
         self._statement = self._on

@@ -41,7 +41,8 @@ def counted(ledger: Ledger) -> Iterator[list[str]]:
     asked: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
+        if statement != "BEGIN":
+            asked.append(statement)
 
     event.listen(ledger.engine, "before_cursor_execute", note)
     yield asked
