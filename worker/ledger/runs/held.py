@@ -129,6 +129,13 @@ FENCED: Final = (
 """The run's row, as long as this holder holds it (`HeldRun.fence_values`): every write of a holder asks for it."""
 
 
+HELD: Final = (
+    *(runs.c.id, runs.c.key, runs.c.workflow, runs.c.system, runs.c.source, runs.c.order_id, runs.c.lane),
+    *(runs.c.learner, runs.c.grant, runs.c.generation, runs.c.fence, runs.c.cancel_reason),
+)
+"""What a claim tells its holder of the run's row: each column of an answer takes as long to read as a short row."""
+
+
 class StepsOfRun(FunctionElement[list[list[Any]]]):
     """A run's steps beside the run, as JSON: the position, name, state, output and counted attempts of each."""
 
