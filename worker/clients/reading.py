@@ -300,10 +300,7 @@ def code_of(document: object) -> str:
 
 
 class FieldNames(dict[str, str]):
-    """The field that a vendor's key means, by the fields of the folded keys; a key that means none is its own.
-
-    A spelling that came before is found without folding it again: they are the same in every record.
-    """
+    """The field that a vendor's key means, by those of the folded keys; any other key is its own. Folds each once."""
 
     def __init__(self, by_folded: Mapping[str, str]) -> None:
         super().__init__()
