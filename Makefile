@@ -82,7 +82,8 @@ bench-pages: $(DEVELOPMENT) ## Measure every page and listing on a ledger of RUN
 
 .PHONY: screenshots
 screenshots: $(DEVELOPMENT) ## Take the pictures of docs/screenshots anew, by way of the browser tests
-	CARTBRIDGE_SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser/test_ways_in.py -k axe
+	CARTBRIDGE_SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser/test_ways_in.py tests/browser/test_screens.py \
+		-k "axe or nothing_sticks_out or pictures or menu"
 
 .PHONY: prove
 prove: $(DEVELOPMENT) ## Prove it: crash points, simulation, planted bugs, races, chaos; prints what each counted (ONLY=races)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,8 +61,9 @@ def call(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Caller:
     return Caller(run)
 
 
-def given(ledger: Ledger, *, at: str = SEAT) -> None:
-    put_run(ledger, at, RunState.SUCCEEDED, finished_at=NOW, result_id="90001", next_attempt_at=None)
+def given(ledger: Ledger, *, at: str = SEAT, **values: Any) -> None:
+    done = {"finished_at": NOW, "result_id": "90001", "next_attempt_at": None}
+    put_run(ledger, at, RunState.SUCCEEDED, **(done | values))
 
 
 def test_unmapped_is_settled_when_the_offer_was_added(call: Caller, ledger: Ledger, tmp_path: Path) -> None:
@@ -205,8 +207,10 @@ def test_list_goes_to_a_spreadsheet(call: Caller, ledger: Ledger) -> None:
 def test_who_got_access_last_week_is_one_list(call: Caller, ledger: Ledger) -> None:
     record(ledger, an_order())
     given(ledger)
-    found = json.loads(call.settle("runs", "list", "--state", "succeeded", "--since", "1900-01-01", "--json"))
-    assert [each["email"] for each in found] == [JANE.email]
+    record(ledger, an_order("1110"))
+    given(ledger, at="1110/1107/buyer/501", created_at=datetime.now(UTC) - timedelta(days=2))
+    found = json.loads(call.settle("runs", "list", "--state", "succeeded", "--since", "7d", "--json"))
+    assert [(each["email"], each["order_id"]) for each in found] == [(JANE.email, "1110")]
 
 
 def test_work_is_handed_over_by_a_note(call: Caller, run: Run, ledger: Ledger) -> None:

@@ -94,6 +94,15 @@ def test_several_are_listed_by_kind_newest_first_when_more_than_one_is_meant(fil
     } == SEVERAL
 
 
+@pytest.mark.parametrize("wanted", ["@doe.example", "@DOE.ex", "doe.example"])
+def test_learners_of_a_domain_are_found_by_their_addresses_when_an_index_has_them(filled: Ledger, wanted: str) -> None:
+    with filled.read() as connection:
+        hits = search(connection, wanted)
+    people = {each.id for each in hits.learners}
+    assert people == (set() if filled.is_sqlite else {"lane1", "lane2", "lane3"})  # by their runs' texts, there
+    assert "1109" in {each.order_id for each in hits.orders}
+
+
 def test_nothing_is_found_when_nothing_is_called_so(filled: Ledger) -> None:
     with filled.read() as connection:
         found = [search(connection, wanted) for wanted in NONE]

@@ -22,6 +22,13 @@ TRIGRAMS: Final = "ix_search_texts_trigrams"
 """PostgreSQL's index."""
 RESULT_TRIGRAMS: Final = "ix_runs_result_trigrams"
 """PostgreSQL's index over LearningCart's numbers. SQLite looks through its own index over them, which is as fast."""
+DOMAINS: Final = "ix_learners_domain"
+"""PostgreSQL's index over the domains of addresses, whose trigrams are in most of its texts."""
+_ON_POSTGRESQL: Final = {
+    TRIGRAMS: "search_texts USING gin (text gin_trgm_ops)",
+    RESULT_TRIGRAMS: "runs USING gin (result_id gin_trgm_ops)",
+    DOMAINS: "learners (split_part(email_key, '@', 2) text_pattern_ops)",
+}
 _MOST_TRIGRAMS: Final = 12
 _TRIGGERS: Final = {
     "tr_search_texts_added": (
@@ -50,7 +57,7 @@ def has_index(connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
         asked = text("SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name = 'tr_search_texts_changed'")
     else:
-        asked = text("SELECT count(*) FROM pg_indexes WHERE indexname = :name").bindparams(name=TRIGRAMS)
+        asked = text("SELECT to_regclass(:name) IS NOT NULL").bindparams(name=TRIGRAMS)
     return bool(connection.scalar(asked))
 
 
@@ -71,11 +78,8 @@ def make_index(connection: Connection) -> bool:
                 connection.exec_driver_sql("SELECT rowid FROM search_index LIMIT 0")
             else:
                 connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-                for name, column in ((TRIGRAMS, "search_texts (text"), (RESULT_TRIGRAMS, "runs (result_id")):
-                    table, _, indexed = column.partition(" ")
-                    connection.exec_driver_sql(
-                        f"CREATE INDEX IF NOT EXISTS {name} ON {table} USING gin {indexed} gin_trgm_ops)"
-                    )
+                for name, what in _ON_POSTGRESQL.items():
+                    connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {what}")
     except DBAPIError as error:
         log.info("a search goes through the newest orders only: %s", type(error.orig).__name__)
         if is_sqlite:
@@ -109,7 +113,4 @@ def _trigrams(spelling: str) -> list[str]:
 
 def is_of_model(name: str | None, kind: str, _parents: Any = None) -> bool:
     """Whether a table or an index is one that the models and migrations describe; for Alembic's comparison."""
-    return not (
-        (kind == "table" and (name or "").startswith(INDEX))
-        or (kind == "index" and name in {TRIGRAMS, RESULT_TRIGRAMS})
-    )
+    return not ((kind == "table" and (name or "").startswith(INDEX)) or (kind == "index" and name in _ON_POSTGRESQL))

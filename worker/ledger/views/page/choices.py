@@ -17,6 +17,8 @@ from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.paging import between
 
 MOST_COUNTED: Final = 1_000
+MOST_COMPARED: Final = 300
+"""Of rows that other filters are held against, which an index alone does not tell."""
 _TIMES: Final = {runs: runs.c.created_at, orders: orders.c.updated_at, deliveries: deliveries.c.received_at}
 """What the rows of a list are newest by."""
 _UNINDEXED: Final = frozenset({deliveries.c.reason, deliveries.c.via})
@@ -57,7 +59,8 @@ def choices(
         if column in _UNINDEXED:
             counted = _among_newest(connection, column, left, others.get("state"), known.get(name, ()))
         else:
-            counted = _by_value(connection, column, left, known.get(name) or _values(connection, column))
+            most = MOST_COMPARED if others or since is not None else MOST_COUNTED
+            counted = _by_value(connection, column, left, known.get(name) or _values(connection, column), most)
         offered = [each for each in counted if each.count or each.is_more or each.value == value]
         if value is not None and value not in {each.value for each in offered}:
             offered.append(Choice(value, 0))
@@ -76,21 +79,21 @@ def _values(connection: Connection, column: Column[Any]) -> list[str]:
 
 
 def _by_value(
-    connection: Connection, column: Column[Any], left: ColumnElement[bool], values: Iterable[str]
+    connection: Connection, column: Column[Any], left: ColumnElement[bool], values: Iterable[str], most: int
 ) -> list[Choice]:
     counts = []
     for value in values:
         of_value = [column == value]
         if column is runs.c.system and value != _USUAL_SYSTEM:
             of_value.append(by_index_of(connection, "runs", OTHER_SYSTEM))  # type: ignore[arg-type]
-        some = select(case((left, 1), else_=0).label("hit")).where(*of_value).limit(MOST_COUNTED + 1).subquery()
+        some = select(case((left, 1), else_=0).label("hit")).where(*of_value).limit(most + 1).subquery()
         counts.append(
             select(literal(value).label("value"), func.count().label("looked_at"), func.sum(some.c.hit).label("hits"))
         )
     if not counts:
         return []
     return [
-        Choice(row.value, min(row.hits or 0, MOST_COUNTED), is_more=row.looked_at > MOST_COUNTED)
+        Choice(row.value, min(row.hits or 0, most), is_more=row.looked_at > most)
         for row in connection.execute(union_all(*counts))
     ]
 

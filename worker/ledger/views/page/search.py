@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, literal_column, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, func, literal_column, or_, select
 
 from worker.ledger.search.index import has_index
 from worker.ledger.search.texts import find_records
@@ -26,8 +26,10 @@ MOST_HITS = 20
 MOST_SUGGESTIONS = 8
 _SHORTEST_NAME = 2
 _SHORTEST_PART = 3
+_DOMAIN = re.compile(r"@[^@\s]+|[^@\s.]+(\.[^@\s.]+)*\.[^\W\d_]{2,}")
+"""What may be a domain or how one begins: it stands behind an @, or ends with a dot and letters."""
 _PART_OF_ID = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[0-9a-z]{4,20}")
-"""Letters and digits: of words there are too many."""
+"""Letters and digits: words are not looked for."""
 _MOST_ALIKE = 100
 _MOST_RECORDS = 40
 _MOST_RUNS = 2_000
@@ -83,6 +85,9 @@ class Hits:
         return ("runs", self.runs[0].id)
 
 
+_NOTHING = Hits([], [], [])
+
+
 def _is_theirs(order: OrderItem, learner: FoundLearner) -> bool:
     return folded(email_key(order.buyer_email)) == folded(email_key(learner.email))
 
@@ -99,7 +104,9 @@ def search(connection: Connection, wanted: str) -> Hits:
     if len(found) or asked.is_too_short:
         return found
     found = _by_text(asked)
-    within = _within_number(asked) if asked.text.isdecimal() or not len(found) else Hits([], [], [])
+    within = _within_result(asked)
+    if not len(found) and not len(within):
+        return _within_id(asked)
     return Hits(found.learners, found.orders, found.runs or within.runs)
 
 
@@ -108,9 +115,13 @@ def suggest(connection: Connection, wanted: str, *, limit: int = MOST_SUGGESTION
     asked = _Asked(connection, wanted)
     if asked.is_too_short:
         return []
-    found = [each for hits in (_named(asked), _by_text(asked)) for each in _suggestions(connection, hits)]
-    found += _suggestions(connection, _within_number(asked)) if len(found) < limit else []
-    return list({each.path: each for each in found}.values())[:limit]
+    found: dict[tuple[str, ...], Suggestion] = {}
+    # Whose address it is needs no search through all texts; whose is written alike is found by Enter.
+    is_address = "." in asked.text.partition("@")[2]
+    for look in (_named_so, _by_text, _within_result):
+        if len(found) < limit and not (found and is_address):
+            found |= {each.path: each for each in _suggestions(connection, look(asked)) if each.path not in found}
+    return list(found.values())[:limit]
 
 
 class _Asked:
@@ -179,21 +190,44 @@ def _suggestions(connection: Connection, hits: Hits) -> list[Suggestion]:
     ]
 
 
-def _named(asked: _Asked) -> Hits:
-    """What is named whole, or by the beginning of an address or an id."""
+def _named_so(asked: _Asked) -> Hits:
+    """As `_named`, without whose address is written alike."""
+    return _named(asked, alike=False)
+
+
+def _named(asked: _Asked, *, alike: bool = True) -> Hits:
+    """What is named whole, or by the beginning of an address, a domain or an id."""
     if not asked.text:
-        return Hits([], [], [])
-    return _by_email(asked) if "@" in asked.text else _by_id(asked.connection, asked.text)
+        return _NOTHING
+    if _DOMAIN.fullmatch(asked.text):
+        found = _by_domain(asked)
+        if len(found):
+            return found
+    return _by_email(asked, alike=alike) if "@" in asked.text else _by_id(asked.connection, asked.text)
 
 
-def _by_email(asked: _Asked) -> Hits:
+def _by_domain(asked: _Asked) -> Hits:
+    """The learners at a domain that begins so, by PostgreSQL's index over domains: most texts have its trigrams."""
+    connection = asked.connection
+    if connection.dialect.name == "sqlite" or not has_index(connection):
+        return _NOTHING
+    domain = func.split_part(learners.c.email_key, "@", 2)
+    begins_so = domain.startswith(email_key(asked.text).removeprefix("@"), autoescape=True)
+    # Unordered: for an order PostgreSQL would walk through all addresses.
+    some = list(connection.scalars(select(learners.c.id).where(begins_so).limit(MOST_HITS)))
+    people = _learners(connection, learners.c.id.in_(some)) if some else []
+    keys = [email_key(each.email) for each in people]
+    return Hits(people, _orders(connection, orders.c.buyer_email_key.in_(keys)) if people else [], [])
+
+
+def _by_email(asked: _Asked, *, alike: bool) -> Hits:
     """The learner of this very address, and beside them whoever's is written alike: each is a person of their own."""
     connection, key = asked.connection, email_key(asked.text)
-    alike = _keys_alike(asked, key)
-    people = _learners(connection, learners.c.email_key.in_(alike)) or _learners(
+    keys = _keys_alike(asked, key) if alike else [key]
+    people = _learners(connection, learners.c.email_key.in_(keys)) or _learners(
         connection, begins(connection, learners.c.email_key, key)
     )
-    bought = _orders(connection, orders.c.buyer_email_key.in_(alike))
+    bought = _orders(connection, orders.c.buyer_email_key.in_(keys))
     return Hits(people, bought, [])
 
 
@@ -219,15 +253,20 @@ def _by_id(connection: Connection, text: str) -> Hits:
     return Hits([], numbered, list({run.id: run for run in (*made, *_begun(connection, runs.c.id, text))}.values()))
 
 
-def _within_number(asked: _Asked) -> Hits:
-    """The runs that have the text anywhere in LearningCart's number, or in their own."""
-    connection, part = asked.connection, asked.text.lower()
-    if part.isdecimal() and part.isascii() and len(part) >= _SHORTEST_PART and has_index(connection):
-        column = runs.c.result_id
-    elif _PART_OF_ID.fullmatch(part):
-        column = runs.c.id
-    else:
-        return Hits([], [], [])
+def _within_result(asked: _Asked) -> Hits:
+    """The runs that have the text anywhere in LearningCart's number."""
+    part = asked.text
+    is_part = part.isdecimal() and part.isascii() and len(part) >= _SHORTEST_PART
+    return _within(asked.connection, runs.c.result_id, part) if is_part and has_index(asked.connection) else _NOTHING
+
+
+def _within_id(asked: _Asked) -> Hits:
+    """The runs that have the text anywhere in their own number: too slow to be done at each letter."""
+    part = asked.text.lower()
+    return _within(asked.connection, runs.c.id, part) if _PART_OF_ID.fullmatch(part) else _NOTHING
+
+
+def _within(connection: Connection, column: Column[str], part: str) -> Hits:
     # SQLite reads its index over the column alone where no other column is asked for.
     key = literal_column("rowid") if connection.dialect.name == "sqlite" else runs.c.id
     found = select(key).select_from(runs).where(column.contains(part)).limit(MOST_HITS)

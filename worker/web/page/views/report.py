@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -12,16 +13,19 @@ from worker.ledger.views.page.report import REPORT_FIELDS, Month, ReportLine, mo
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.lists import csv_file
+from worker.web.page.views.recent import Recent
 
 MOST_SEATS = 2_000
 """A month of more is shown by course and source; the customers of each are behind it."""
 MOST_LINES = 1_000
+Lines = list[ReportLine]
 
 
 def report_routes(page: Page) -> APIRouter:
     """The routes. A month begins and ends in the operator's zone."""
     router = guarded_router(page)
     zone = page.settings.zone
+    finished: Recent[Lines] = Recent(timedelta(minutes=1), page.clock)
 
     def month_of(name: str) -> Month:
         try:
@@ -29,16 +33,26 @@ def report_routes(page: Page) -> APIRouter:
         except ConfigurationError as error:
             raise NotInLedgerError(str(error)) from error
 
+    def lines_of(
+        month: Month, *, by_customer: bool = True, course: str | None = None, source: str | None = None
+    ) -> Lines:
+        def read() -> Lines:
+            with page.reading() as connection:
+                return report(connection, month, by_customer=by_customer, course=course, source=source)
+
+        is_over = month.ends_at <= page.clock()
+        return finished.get((month.name, by_customer, course, source), read) if is_over else read()
+
     @router.get("/report")
     def show_report(request: Request, month: str = "", course: str = "", source: str = "") -> Response:
         chosen = month_of(month)
         with page.reading() as connection:
             known = months(connection, page.clock(), zone)
-            courses = report(connection, chosen, by_customer=False)
-            is_large = sum(line.granted + line.refunded + line.in_question for line in courses) > MOST_SEATS
-            lines = courses
-            if source or not is_large:
-                lines = report(connection, chosen, course=course if source else None, source=source or None)
+        courses = lines_of(chosen, by_customer=False)
+        is_large = sum(line.granted + line.refunded + line.in_question for line in courses) > MOST_SEATS
+        lines = courses
+        if source or not is_large:
+            lines = lines_of(chosen, course=course if source else None, source=source or None)
         shown = lines if source else courses
         totals = {name: sum(getattr(line, name) for line in shown) for name in ("granted", "refunded", "in_question")}
         return page.render(
@@ -57,9 +71,7 @@ def report_routes(page: Page) -> APIRouter:
     @router.get("/report.csv")
     def download_report(request: Request, month: str = "") -> Response:  # noqa: ARG001 -- the guard's
         chosen = month_of(month)
-        with page.reading() as connection:
-            lines = report(connection, chosen)
-        return csv_file(f"report-{chosen.name}.csv", csv_lines(lines, REPORT_FIELDS))
+        return csv_file(f"report-{chosen.name}.csv", csv_lines(lines_of(chosen), REPORT_FIELDS))
 
     return router
 

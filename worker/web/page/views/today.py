@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -17,10 +17,10 @@ from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.rendering import MOST_COUNTED, words
 from worker.web.page.views import chart
+from worker.web.page.views.recent import Recent
 from worker.web.page.views.search import path_of
 from workflows.monitoring.setup_steps import setup_steps
 
-_KEPT: Final = timedelta(minutes=5)
 _NEEDS: Final[dict[str | None, tuple[str, str]]] = {
     Reason.UNMAPPED_PRODUCT: ("seat of a product without an offer", "seats of products without an offer"),
     Reason.UNNAMED_SEAT: ("seat without a name", "seats without a name"),
@@ -48,23 +48,19 @@ _TROUBLED: Final = frozenset({"paused", "down", "late"})
 def today_routes(page: Page) -> APIRouter:
     """The page, and the two parts of it that are asked for anew while it is seen."""
     router = guarded_router(page)
-    kept: dict[datetime, dict[str, Any]] = {}
+    months: Recent[dict[str, Any]] = Recent(timedelta(minutes=5), page.clock)
+    hours: Recent[dict[str, Any]] = Recent(timedelta(minutes=1), page.clock)
 
     def month() -> dict[str, Any]:
-        """The last days, counted anew after a few minutes: a day's count says nothing new from second to second."""
-        now = page.clock()
-        found = next((value for at, value in kept.items() if now - _KEPT < at <= now), None)
-        if found is None:
-            with page.reading() as connection:
-                days = days_of_work(connection, now)
-            found = {"month": chart.daily(days), "days": days}
-            kept.clear()
-            kept[now] = found
-        return found
+        with page.reading() as connection:
+            days = days_of_work(connection, page.clock())
+        return {"month": chart.daily(days), "days": days}
 
     @router.get("/")
     def show_today(request: Request) -> Response:
-        return page.render(request, "today.html", **_live(page), **_pace(page), **month())
+        return page.render(
+            request, "today.html", **_live(page), **hours.get("", lambda: _pace(page)), **months.get("", month)
+        )
 
     @router.get("/today/live")
     def show_live(request: Request) -> Response:
@@ -72,7 +68,7 @@ def today_routes(page: Page) -> APIRouter:
 
     @router.get("/today/pace")
     def show_pace(request: Request) -> Response:
-        return page.render(request, "today_pace.html", **_pace(page))
+        return page.render(request, "today_pace.html", **hours.get("", lambda: _pace(page)))
 
     return router
 

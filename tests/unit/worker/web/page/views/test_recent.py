@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from worker.web.page.views.recent import Recent
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+def test_answer_is_found_anew_when_it_is_too_old_or_pushed_out() -> None:
+    now, found = [NOW], list[str]()
+
+    def answer(text: str) -> str:
+        found.append(text)
+        return text
+
+    recent: Recent[str] = Recent(timedelta(minutes=1), lambda: now[0], most=2)
+    assert [recent.get("a", lambda: answer("a1")), recent.get("a", lambda: answer("a2"))] == ["a1", "a1"]
+    now[0] += timedelta(minutes=1)
+    assert recent.get("a", lambda: answer("a3")) == "a3"
+    now[0] -= timedelta(hours=1)  # the clock was set back
+    assert recent.get("a", lambda: answer("a4")) == "a4"
+    for each in ("b", "c", "a"):
+        recent.get(each, lambda each=each: answer(f"{each}5"))  # type: ignore[misc]
+    assert found == ["a1", "a3", "a4", "b5", "c5", "a5"]
