@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -354,7 +354,8 @@ def placed(
 ) -> tuple[Order, Standing | None]:
     """The order with what the ledger knows of its subscription, and how that stands.
 
-    With `replan`, an order that no subscription lists is the purchase that the operator takes it for.
+    With `replan`, an order that no subscription lists is the purchase that the operator takes it for, and one whose
+    subscription has a status that nobody has ruled on is planned as it stands: he has looked.
     """
     standing = standing_of(connection, order, first_seen_at=first_seen_at, rules=rules, now=now)
     if standing is not None and standing.role in {Role.AWAITED, Role.UNLISTED}:
@@ -364,7 +365,7 @@ def placed(
     annotation: dict[str, Any] = {"renewal": standing.role is Role.LATER}
     if standing.subscription_id is not None:
         annotation["subscription_id"] = standing.subscription_id
-    return order.model_copy(update=annotation), standing
+    return order.model_copy(update=annotation), replace(standing, is_unlisted=standing.is_unlisted and not replan)
 
 
 def keep_subscriptions(

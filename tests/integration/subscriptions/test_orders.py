@@ -27,6 +27,8 @@ from workflows.ingest.subscription_polling import SubscriptionsPolled
 from workflows.recording.order_recording import Look, record_order
 from workflows.recording.subscription_status import SubscriptionRules, keep_subscriptions, record_subscription
 
+GIVEN_NOW = {"1109/1107/buyer/renewal": ("cancelled", "superseded"), "1109/1107/buyer/501": ("pending", None)}
+
 # What an order is to its subscription
 
 
@@ -171,10 +173,17 @@ def test_purchase_waits_for_a_person_when_nobody_has_ruled_on_its_subscriptions_
     assert states(watched.ledger) == {"1109/1107/buyer/renewal": ("review", "unknown_status")}
     watched.site.put(a_subscription(1108, 1109))
     watched.poll()
-    assert states(watched.ledger) == {
-        "1109/1107/buyer/renewal": ("cancelled", "superseded"),
-        "1109/1107/buyer/501": ("pending", None),
-    }
+    assert states(watched.ledger) == GIVEN_NOW
+
+
+def test_purchase_is_given_when_the_operator_plans_it_though_nobody_has_ruled_on_its_subscription(
+    watched: Watched,
+) -> None:
+    watched.site.put(a_subscription(1108, 1109, access=Access.UNKNOWN, status="on-hold"))
+    watched.poll()
+    watched.sell(1109)
+    record(watched.ledger, an_order("1109"), replan=True)
+    assert states(watched.ledger) == GIVEN_NOW
 
 
 def test_question_names_no_date_when_none_is_told(watched: Watched) -> None:
