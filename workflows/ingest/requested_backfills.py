@@ -140,8 +140,8 @@ def perform_open(
         except StoppedError:
             return
         except Exception as error:
-            told = str(error) if isinstance(error, CartbridgeError) else type(error).__name__
-            _end(ledger, item, "backfill_failed", {"error": told}, now=clock())
+            problem = str(error) if isinstance(error, CartbridgeError) else type(error).__name__
+            _end(ledger, item, "backfill_failed", {"error": problem}, now=clock())
             if not isinstance(error, CartbridgeError):
                 raise
         finally:

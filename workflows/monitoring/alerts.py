@@ -81,7 +81,7 @@ class AlertsSent:
 class Alert:
     """One message for all that is news."""
 
-    news: tuple[Problem, ...]
+    new: tuple[Problem, ...]
     lasting: tuple[Problem, ...] = ()
     over: tuple[str, ...] = ()
     """The titles of conditions that have ended."""
@@ -89,14 +89,14 @@ class Alert:
     @property
     def title(self) -> str:
         """The message's subject."""
-        if not self.news:
+        if not self.new:
             return "Cartbridge: " + ("over: " + self.over[0] if len(self.over) == 1 else f"{len(self.over)} are over")
-        first = self.news[0].title
-        return f"Cartbridge: {first}" + (f", and {len(self.news) - 1} more" if len(self.news) > 1 else "")
+        first = self.new[0].title
+        return f"Cartbridge: {first}" + (f", and {len(self.new) - 1} more" if len(self.new) > 1 else "")
 
     def text(self, page_url: str | None) -> str:
         """The message's body, in plain text."""
-        parts = [_paragraph(problem, page_url) for problem in self.news]
+        parts = [_paragraph(problem, page_url) for problem in self.new]
         if self.over:
             parts.append("Over:\n" + "\n".join(f"- {title}" for title in self.over))
         if self.lasting:

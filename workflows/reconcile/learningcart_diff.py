@@ -214,7 +214,7 @@ class LearningCartDiff:
             self.has_nameless = True
         elif not is_recovered and listed.named is not None:
             self.provisioned.add(listed.named)
-        kind, cause, sentence, command = lost.told(listed, is_recovered=is_recovered, since=self.since)
+        kind, cause, sentence, command = lost.verdict(listed, is_recovered=is_recovered, since=self.since)
         return Finding(
             kind,
             cause,
@@ -302,7 +302,7 @@ class _Lost:
             for each in self.recovered
         )
 
-    def told(self, listed: _Listed, *, is_recovered: bool, since: datetime) -> tuple[Kind, Cause, str, str]:
+    def verdict(self, listed: _Listed, *, is_recovered: bool, since: datetime) -> tuple[Kind, Cause, str, str]:
         """Kind, cause, sentence and command."""
         why = f"cartbridge why {listed.named}"
         status = self.withdrawn.get(listed.order)

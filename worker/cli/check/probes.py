@@ -108,9 +108,11 @@ def probe_system(name: str, system: SystemSettings) -> ProbeResult:
     kind = "destination" if name in DESTINATIONS else "source"
     missing = tuple(system.missing())
     if isinstance(system, SourceSettings) and system.is_told_alone:
-        told = "planned from its webhooks' bodies alone: it is neither asked nor polled"
+        reading = "planned from its webhooks' bodies alone: it is neither asked nor polled"
         step = f"Where it can be asked, set {', '.join(missing)}."
-        return ProbeResult(name, "source", configured=True, accepted=True, detail=told, next_step=step, missing=missing)
+        return ProbeResult(
+            name, "source", configured=True, accepted=True, detail=reading, next_step=step, missing=missing
+        )
     if missing:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
         return ProbeResult(name, kind, configured=False, next_step=step, missing=missing)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 from worker.ledger.events import people_of
 from worker.ledger.learners.erasure import Person, words_of
@@ -78,9 +78,7 @@ def _hiding(others: frozenset[str]) -> Any:
 def _words_of_others(connection: Connection, person: Person) -> frozenset[str]:
     found: list[Any] = []
     for source, order_id in person.orders:
-        document = connection.scalar(
-            select(orders.c.document).where(orders.c.source == source, orders.c.order_id == order_id)
-        )
+        document = connection.scalar(select(orders.c.document).where(*_of_order(orders, source, order_id)))
         found += [each for each in people_of(document) if each and not _is_theirs(each, person)]
     only = ("email", "buyer_email", "first_name", "last_name", "name", "buyer_name", "address")
     return personal_words(*({name: each[name] for name in only if name in each} for each in found))
@@ -92,9 +90,7 @@ def _is_theirs(value: Mapping[str, Any], person: Person) -> bool:
 
 def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iterator[Document]:
     for source, order_id in person.orders:
-        row = connection.execute(
-            select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
-        ).one_or_none()
+        row = connection.execute(select(orders).where(*_of_order(orders, source, order_id))).one_or_none()
         if row is None:
             continue
         shape = _shape(row)
@@ -104,21 +100,28 @@ def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iter
             shape |= hidden
             document = document | dict.fromkeys(("buyer_email", "buyer_name"), OTHER)
         shape["document"] = document | {"lines": [_line(line, person) for line in document.get("lines", ())]}
-        mine = (order_versions.c.source == source, order_versions.c.order_id == order_id)
         shape["versions"] = [
             version | ({"raw": "It holds other people too."} if has_others else {})
-            for version in _rows(connection, order_versions, *mine, by=(order_versions.c.number,))
+            for version in _rows(
+                connection, order_versions, *_of_order(order_versions, source, order_id), by=(order_versions.c.number,)
+            )
         ]
-        mine = (deliveries.c.source == source, deliveries.c.order_id == order_id)
         shape["deliveries"] = [
             each | ({"body": None} if has_others else {})
-            for each in _rows(connection, deliveries, *mine, by=(deliveries.c.received_at,))
+            for each in _rows(
+                connection, deliveries, *_of_order(deliveries, source, order_id), by=(deliveries.c.received_at,)
+            )
         ]
-        about = (events.c.source == source, events.c.order_id == order_id, events.c.run_id.is_(None))
-        mine = (order_notes.c.source == source, order_notes.c.order_id == order_id)
-        shape["notes"] = _rows(connection, order_notes, *mine, by=(order_notes.c.at,))
+        about = (*_of_order(events, source, order_id), events.c.run_id.is_(None))
+        shape["notes"] = _rows(
+            connection, order_notes, *_of_order(order_notes, source, order_id), by=(order_notes.c.at,)
+        )
         shape["events"] = _rows(connection, events, *about, by=(events.c.id,))
         yield shape
+
+
+def _of_order(table: Table, source: str, order_id: str) -> tuple[ColumnElement[bool], ...]:
+    return table.c.source == source, table.c.order_id == order_id
 
 
 def _line(line: Mapping[str, Any], person: Person) -> Document:

@@ -47,7 +47,7 @@ def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
     assert early is None
     alert, _ = look(sent, DOWN, unmapped(3), after=timedelta(minutes=5))
     assert alert is not None
-    assert alert.news == (unmapped(3),)
+    assert alert.new == (unmapped(3),)
     assert "Still so:\n- learningcart is down" in alert.text(None)
 
 
