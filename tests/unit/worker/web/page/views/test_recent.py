@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from worker.web.page.views.recent import Recent
+from worker.web.page.views.recent import QUICK_SECONDS, Recent
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -14,7 +14,9 @@ def test_answer_is_found_anew_when_it_is_too_old_or_pushed_out() -> None:
         found.append(text)
         return text
 
-    recent: Recent[str] = Recent(timedelta(minutes=1), lambda: now[0], most=2)
+    recent: Recent[str] = Recent(
+        timedelta(minutes=1), lambda: now[0], most=2, stopwatch=lambda: len(found) * 2 * QUICK_SECONDS
+    )
     assert [recent.get("a", lambda: answer("a1")), recent.get("a", lambda: answer("a2"))] == ["a1", "a1"]
     now[0] += timedelta(minutes=1)
     assert recent.get("a", lambda: answer("a3")) == "a3"
@@ -23,3 +25,9 @@ def test_answer_is_found_anew_when_it_is_too_old_or_pushed_out() -> None:
     for each in ("b", "c", "a"):
         recent.get(each, lambda each=each: answer(f"{each}5"))  # type: ignore[misc]
     assert found == ["a1", "a3", "a4", "b5", "c5", "a5"]
+
+
+def test_answer_is_found_anew_each_time_when_that_is_quick() -> None:
+    answers = iter(("first", "second"))
+    recent: Recent[str] = Recent(timedelta(minutes=1), lambda: NOW, stopwatch=lambda: 0.0)
+    assert [recent.get("a", lambda: next(answers)) for _ in range(2)] == ["first", "second"]
