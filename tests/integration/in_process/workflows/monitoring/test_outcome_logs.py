@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import pytest
-from structlog.testing import capture_logs
 
 from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, an_executor, api_error, work
 from tests.unit.workflows.fakes.storefront import Clock, an_order, put_run, record, run_of
@@ -13,12 +15,29 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState
 from worker.sources.order import Payment
 
+Lines = list[dict[str, Any]]
 
-def test_each_outcome_is_one_line_when_an_order_goes_through(ledger: Ledger, clock: Clock) -> None:
-    with capture_logs() as lines:
-        a_run(ledger)
-        run_id = run_of(ledger, KEY).id
-        work(an_executor(ledger, Academy(), clock), run_id)
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> Lines:
+    return [
+        {"event": record.getMessage(), "log_level": record.levelname.lower(), **record.__dict__.get("about", {})}
+        for record in caplog.records
+    ]
+
+
+def test_each_outcome_is_one_line_when_an_order_goes_through(
+    ledger: Ledger, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_run(ledger)
+    run_id = run_of(ledger, KEY).id
+    work(an_executor(ledger, Academy(), clock), run_id)
+    lines = lines_of(caplog)
     reported = [
         {name: line.get(name) for name in ("event", "run_id", "step", "attempt", "order", "outcome")} for line in lines
     ]
@@ -36,13 +55,14 @@ def test_each_outcome_is_one_line_when_an_order_goes_through(ledger: Ledger, clo
     assert "janedoe" not in str(lines)
 
 
-def test_failure_is_a_warning_with_its_names_when_a_call_fails(ledger: Ledger, clock: Clock) -> None:
+def test_failure_is_a_warning_with_its_names_when_a_call_fails(
+    ledger: Ledger, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     a_run(ledger)
     run_id = run_of(ledger, KEY).id
     academy = Academy(before={"add_customer": [api_error(ServerError, status=503)]})
-    with capture_logs() as lines:
-        work(an_executor(ledger, academy, clock), run_id)
-    (ended,) = [line for line in lines if line["event"] == "call ended"]
+    work(an_executor(ledger, academy, clock), run_id)
+    (ended,) = [line for line in lines_of(caplog) if line["event"] == "call ended"]
     names = ("log_level", "run_id", "step", "attempt", "order", "outcome", "http_status")
     assert tuple(ended[name] for name in names) == (
         "warning",
@@ -55,32 +75,38 @@ def test_failure_is_a_warning_with_its_names_when_a_call_fails(ledger: Ledger, c
     )
 
 
-def test_review_is_one_line_with_its_reason_when_planning_asks(ledger: Ledger) -> None:
+def test_review_is_one_line_with_its_reason_when_planning_asks(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
     record(ledger, an_order())
     put_run(ledger, "1109/1107/buyer/501", RunState.SUCCEEDED)
-    with capture_logs() as lines:
-        record(ledger, an_order(payment=Payment.REFUNDED))
+    caplog.clear()
+    record(ledger, an_order(payment=Payment.REFUNDED))
+    lines = lines_of(caplog)
     (planned,) = [line for line in lines if line["event"] == "order planned"]
     (review,) = [line for line in lines if line["event"] == "run review"]
     assert (planned["state"], planned["order"]) == ("cancelled", "studiocart/1109")
     assert (review["reason"], review["order"]) == ("refunded_after_provisioning", "studiocart/1109")
 
 
-def test_nothing_is_logged_when_the_transaction_is_rolled_back(ledger: Ledger, clock: Clock) -> None:
+def test_nothing_is_logged_when_the_transaction_is_rolled_back(
+    ledger: Ledger, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail() -> None:
         with ledger.write() as connection:
             record_event(connection, at=clock.now, kind="run_failed", actor=Actor.ENGINE, run_id="r1", reason="refused")
             raise RuntimeError("on the way to the commit")
 
-    with capture_logs() as lines, pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):
         fail()
-    assert lines == []
+    assert lines_of(caplog) == []
 
 
-def test_what_an_operator_typed_is_in_no_log(ledger: Ledger, clock: Clock) -> None:
-    with capture_logs() as lines, ledger.write() as connection:
+def test_what_an_operator_typed_is_in_no_log(ledger: Ledger, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with ledger.write() as connection:
         record_event(
             connection, at=clock.now, kind="run_resolved", actor="operator:ann", run_id="r1", reason="Jane Doe called"
         )
-    (line,) = lines or [{}]
+    (line,) = lines_of(caplog)
+    assert line["event"] == "run resolved"
     assert "Jane" not in str(line)
