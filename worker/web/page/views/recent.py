@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ class Recent(Generic[_Answer]):
         self._clock = clock
         self._most = most
         self._stopwatch = stopwatch
+        self._changing = threading.Lock()
         self._answers: dict[object, tuple[datetime, _Answer]] = {}
 
     def get(self, asked: object, answer: Callable[[], _Answer]) -> _Answer:
@@ -36,10 +38,12 @@ class Recent(Generic[_Answer]):
         if at is None or found is None or not now - self._lasts < at <= now:
             began = self._stopwatch()
             found = answer()
-            self._answers.pop(asked, None)
-            if self._stopwatch() - began < QUICK_SECONDS:
-                return found
-            while len(self._answers) >= self._most:
-                self._answers.pop(next(iter(self._answers)), None)
-            self._answers[asked] = (now, found)
+            is_quick = self._stopwatch() - began < QUICK_SECONDS
+            with self._changing:  # another thread may keep an answer at the same moment
+                self._answers.pop(asked, None)
+                if is_quick:
+                    return found
+                while len(self._answers) >= self._most:
+                    del self._answers[next(iter(self._answers))]
+                self._answers[asked] = (now, found)
         return found

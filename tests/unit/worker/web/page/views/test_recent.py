@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from worker.web.page.views.recent import QUICK_SECONDS, Recent
 
@@ -31,3 +34,19 @@ def test_answer_is_found_anew_each_time_when_that_is_quick() -> None:
     answers = iter(("first", "second"))
     recent: Recent[str] = Recent(timedelta(minutes=1), lambda: NOW, stopwatch=lambda: 0.0)
     assert [recent.get("a", lambda: next(answers)) for _ in range(2)] == ["first", "second"]
+
+
+def test_every_thread_gets_its_answer_when_many_ask_at_once() -> None:
+    ticks = count()
+    recent: Recent[int] = Recent(timedelta(minutes=1), lambda: NOW, most=1, stopwatch=lambda: float(next(ticks)))
+
+    def ask(thread: int) -> bool:
+        return all(recent.get((thread, each), lambda each=each: each) == each for each in range(20_000))  # type: ignore[misc]
+
+    switch_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(ask, range(4))) == [True] * 4
+    finally:
+        sys.setswitchinterval(switch_seconds)
