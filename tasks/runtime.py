@@ -125,7 +125,7 @@ class Runtime:
             lease_seconds=self._reading_lease_seconds(),
         )
         self.executor = self._executor(rng)
-        self.operations = Operations(self.ledger, self.hints, clock=clock)
+        self.operations = Operations(self.ledger, self.hints, check_source=self.check_source, clock=clock)
         self.dispatcher = Dispatcher(self.app, self.ledger)
 
     def _executor(self, rng: Random) -> Executor:
@@ -201,10 +201,14 @@ class Runtime:
         a_request_seconds = section.connect_timeout_seconds + section.list_timeout_seconds
         return max(self.settings.lease_seconds, _REQUESTS_A_PAGE * a_request_seconds)
 
-    def poller(self, source: str) -> Poller:
-        """What polls a source; `ConfigurationError` if it is not configured."""
+    def check_source(self, source: str) -> None:
+        """Raise `ConfigurationError` for a source that cannot be asked."""
         if source not in self.sources:
             raise ConfigurationError(self.settings.why_source_is_off(source))
+
+    def poller(self, source: str) -> Poller:
+        """What polls a source; `ConfigurationError` if it is not configured."""
+        self.check_source(source)
         return Poller(
             self.ledger,
             self.sources[source],
@@ -234,8 +238,7 @@ class Runtime:
 
     def backfiller(self, source: str) -> Backfiller:
         """What takes in a source's history; `ConfigurationError` if it is not configured."""
-        if source not in self.sources:
-            raise ConfigurationError(self.settings.why_source_is_off(source))
+        self.check_source(source)
         return Backfiller(self.ledger, self.sources[source], self.policies[source], self.offers, clock=self.clock)
 
     def ingest(self, source: str, order_id: str, *, actor: str, dry_run: bool = False) -> IngestResult:
@@ -244,8 +247,7 @@ class Runtime:
         Commits a `manual` delivery first, so that even a crash in between leaves the order to be looked at. With
         `dry_run` nothing is written. Raises `ConfigurationError`; on `dry_run` also `ApiError`.
         """
-        if source not in self.sources:
-            raise ConfigurationError(self.settings.why_source_is_off(source))
+        self.check_source(source)
         if dry_run:
             order, plan = self.hints.preview_fetched(source, order_id)
             return IngestResult(

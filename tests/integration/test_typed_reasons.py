@@ -61,7 +61,9 @@ def test_no_known_person_is_named_when_a_reason_belongs_to_no_order(ledger: Ledg
 def test_no_other_person_is_named_when_a_run_is_settled_by_hand(ledger: Ledger) -> None:
     with ledger.write() as connection:
         connection.execute(update(runs).values(state=RunState.REVIEW, reason=Reason.REFUSED, next_attempt_at=None))
-    operations = Operations(ledger, cast("HintReader", None), clock=lambda: NOW)  # nothing is fetched here
+    operations = Operations(
+        ledger, cast("HintReader", None), check_source=str, clock=lambda: NOW
+    )  # nothing is fetched here
     first, second = (row.id for row in sorted(rows(ledger, runs), key=lambda row: row.order_id))
     typed = "Jane Doe gave it to Marquerite Överskog"
     operations.resolve(second, actor="operator:ann", note=typed)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
 from worker.advice import ADVICE
 from worker.backoff import backoff_seconds
-from worker.errors import AnotherRecordError, ApiError, NotFoundError, WebhookRejectedError
+from worker.errors import AnotherRecordError, ApiError, NoAccessError, NotFoundError, WebhookRejectedError
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.named_seats import NamedSeat
 from worker.ledger.orders.order_rows import TakenDelivery
@@ -200,8 +201,11 @@ class HintReader:
         if source is None:
             raise NotFoundError(f"the source {source_name} is not configured", system=source_name, operation="fetch")
         bodies = [(row.body, row.received_at) for row in taken if row.body is not None]
-        if not (bodies and self._is_trusting(source_name, taken)):
+        if not bodies:
             return self._fetch(source, order_id)
+        if not self._is_trusting(source_name, taken):
+            with suppress(NoAccessError):  # then the newest body is all that is known
+                return self._fetch(source, order_id)
         body, received_at = bodies[-1]
         try:
             # The id was read where a setting says it stands, which the source need not know.
@@ -387,13 +391,9 @@ class HintReader:
         Raises `ApiError`, `OffersError`.
         """
         offers = self._offers.current()
-        source = self.sources[source_name]
-        fetched_at = self._clock()
-        order = source.fetch(order_id)
-        if order.payment is Payment.PAID:
-            [order] = source.annotate([order])
+        found = self._fetch(self.sources[source_name], order_id)
         with self._ledger.read() as connection:
-            look = Look(fetched_at=fetched_at, manual=True)
+            look = Look(fetched_at=found.at, manual=True)
             policy = self._policies[source_name]
-            plan = preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
-            return order, plan
+            plan = preview(connection, found.order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
+            return found.order, plan

@@ -31,9 +31,18 @@ class AskedOrder:
 class Intake:
     """Each request is committed before a worker is told of it."""
 
-    def __init__(self, ledger: Ledger, hints: HintReader, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        hints: HintReader,
+        *,
+        check_source: Callable[[str], object],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`check_source` raises `ConfigurationError` for a source that cannot be asked."""
         self._ledger = ledger
         self._hints = hints
+        self._check_source = check_source
         self._clock = clock
 
     def ask(
@@ -44,7 +53,7 @@ class Intake:
 
         Raises `ConfigurationError`; with `dry_run` also `ApiError` and `OffersError`.
         """
-        self._must_know(source)
+        self._check_source(source)
         if dry_run:
             return [self._preview(source, order_id) for order_id in order_ids]
         asked = []
@@ -76,13 +85,9 @@ class Intake:
         dry_run: bool = False,
     ) -> BackfillItem:
         """Ask for a window of a source's history. Raises `ConfigurationError`."""
-        self._must_know(source)
+        self._check_source(source)
         now = self._clock()
         window = Window(since, until or now)
         if window.since >= window.until:
             raise ConfigurationError("The window ends before it begins.")
         return request_backfill(self._ledger, source, window, actor=actor, reason=reason, dry_run=dry_run, now=now)
-
-    def _must_know(self, source: str) -> None:
-        if source not in self._hints.sources:
-            raise ConfigurationError(f"The source {source} is not configured. See: cartbridge check")

@@ -56,12 +56,19 @@ class Replayed:
 class Operations:
     """The operator's changes. Each is one transaction, safe to repeat; with `dry_run` nothing is written."""
 
-    def __init__(self, ledger: Ledger, hints: HintReader, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        hints: HintReader,
+        *,
+        check_source: Callable[[str], object],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._ledger = ledger
         self._hints = hints
         self._clock = clock
         self.seats = SeatNaming(ledger, hints, clock=clock)
-        self.intake = Intake(ledger, hints, clock=clock)
+        self.intake = Intake(ledger, hints, check_source=check_source, clock=clock)
 
     def now(self) -> datetime:
         """The moment by the clock that acts are dated by."""

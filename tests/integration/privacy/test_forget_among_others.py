@@ -175,7 +175,7 @@ def test_nothing_is_made_for_a_pseudonym_when_a_forgotten_learners_run_is_replay
     path = tmp_path / "offers.toml"
     path.write_text(ANOTHER_OFFER)
     hints = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
-    Operations(ledger, hints, clock=Clock()).replay(run.id, actor="operator:ann", **way)
+    Operations(ledger, hints, check_source=str, clock=Clock()).replay(run.id, actor="operator:ann", **way)
     assert {row.state for row in rows(ledger, runs)} <= {RunState.CANCELLED, RunState.REVIEW}
 
 

@@ -89,7 +89,7 @@ def operations(ledger: Ledger, clock: Clock, tmp_path: Any) -> Operations:
     path = tmp_path / "both.toml"
     path.write_text(OFFERS_TEXT)
     source = FakeSource(clock, name="frontcore")
-    return Operations(ledger, a_hint_reader(ledger, source, OffersFile(path), clock), clock=clock)
+    return Operations(ledger, a_hint_reader(ledger, source, OffersFile(path), clock), check_source=str, clock=clock)
 
 
 def run_of(ledger: Ledger, order_id: int, first_name: str) -> str:

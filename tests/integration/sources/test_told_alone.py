@@ -15,7 +15,9 @@ from tests.unit.worker.web.asking import AppClient
 from worker.broker.schedule import beat_schedule
 from worker.cli.check.probes import probe_system
 from worker.errors import ConfigurationError
+from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
+from worker.ledger.states import Via
 from worker.sandbox import Sandbox
 from worker.settings.warnings import warnings_of
 from worker.web.app import create_app
@@ -127,6 +129,30 @@ def test_nothing_is_asked_of_it_and_check_says_so(found_company: Company) -> Non
     assert (found.works, found.failed) == (True, False)
     assert "bodies alone" in found.detail
     assert any(text.startswith("studiocart cannot be asked") for text in warnings_of(rig.settings))
+
+
+def test_program_is_refused_when_it_names_an_order_of_it(found_company: Company) -> None:
+    rig = found_company(WEBHOOK_URL_TOKEN=TOKEN)
+    intake = rig.runtime.operations.intake
+    for is_dry in (False, True):
+        with pytest.raises(ConfigurationError, match="API_KEY"):
+            intake.ask("studiocart", ["11"], actor="operator:api", dry_run=is_dry)
+        with pytest.raises(ConfigurationError, match="API_KEY"):
+            intake.backfill("studiocart", rig.clock(), None, actor="operator:api", dry_run=is_dry)
+    assert rig.rows("deliveries") == []
+
+
+@pytest.mark.parametrize("via", [Via.MANUAL, Via.POLL])
+def test_body_is_planned_from_when_another_delivery_joins_it(found_company: Company, via: Via) -> None:
+    rig = found_company(WEBHOOK_URL_TOKEN=TOKEN)
+    assert post(rig, "studiocart", purchase()) == 202
+    with rig.ledger.write() as connection:
+        order_rows.insert_delivery(
+            connection, source="studiocart", order_id="11", via=via, actor="source", now=rig.clock()
+        )
+    read(rig, "studiocart", "11")
+    assert [(row["key"], row["state"]) for row in rig.rows("runs")] == [("studiocart/11/4/buyer/501", "pending")]
+    assert {row["state"] for row in rig.rows("deliveries")} == {"planned"}
 
 
 def test_it_is_off_and_says_what_is_missing_when_no_webhook_could_prove_itself(found_company: Company) -> None:

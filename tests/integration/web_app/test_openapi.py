@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from tests.unit.worker.web.asking import BEARER, HOOK_SECRET, NOW, RecordingDispatcher, settings_with
 from tests.unit.workflows.fakes.storefront import Clock, FakeSource, a_hint_reader, an_order, record
+from worker.errors import ConfigurationError
 from worker.ledger.session import Ledger
 from worker.web.api.routes import OPENAPI_PATH
 from worker.web.app import create_app
@@ -36,6 +37,11 @@ class SilentDispatcher(RecordingDispatcher):
         return False
 
 
+def check_source(source: str) -> None:
+    if source != "studiocart":
+        raise ConfigurationError("It is not configured.")
+
+
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ledger = Ledger(f"sqlite:///{tmp_path_factory.mktemp('openapi')}/ledger.db")
@@ -44,7 +50,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     offers = tmp_path_factory.mktemp("offers") / "offers.toml"
     offers.write_text("")
     hints = a_hint_reader(ledger, FakeSource(clock), OffersFile(offers, ledger), clock)
-    operator = Operator(Operations(ledger, hints, clock=clock), dispatcher)
+    operator = Operator(Operations(ledger, hints, check_source=check_source, clock=clock), dispatcher)
     record(ledger, an_order(quantity=2), now=NOW)
     app: FastAPI = create_app(settings_with(), ledger, dispatcher, clock=clock, operator=operator)
     yield schemathesis.openapi.from_asgi(OPENAPI_PATH, app, headers=BEARER)

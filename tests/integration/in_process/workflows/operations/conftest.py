@@ -13,7 +13,7 @@ from workflows.operations.replay import Operations
 
 @pytest.fixture
 def operations(ledger: Ledger, hints: HintReader, clock: Clock) -> Operations:
-    return Operations(ledger, hints, clock=clock)
+    return Operations(ledger, hints, check_source=str, clock=clock)
 
 
 @pytest.fixture
