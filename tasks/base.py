@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from celery import Task
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+
+from worker.ledger.session import LEDGER_AWAY
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class LedgerTask(Task):  # type: ignore[misc]
         """Do the task's work, within the request that Celery set: its own `__call__` would begin another."""
         try:
             return self.run(*args, **kwargs)
-        except (InterfaceError, InternalError, OperationalError) as error:
+        except LEDGER_AWAY as error:
             why = " ".join(str(error.orig).split())  # of these kinds, none quotes a value
             log.error("%s: the ledger cannot be used (%s); what is due is sent again", self.name, why)  # noqa: TRY400  (no traceback: there would be one for every message)
             return None

@@ -30,7 +30,14 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
@@ -46,6 +53,10 @@ _BUSY_TIMEOUT_MILLISECONDS = 15_000
 _LOCKED_WAIT_SECONDS = 0.02
 _REVISIONS = table("alembic_version", column("version_num", String))
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+LEDGER_AWAY = (InterfaceError, InternalError, OperationalError)
+"""The ledger cannot be used now (a full disk, a lost server): what was under way stays due."""
 
 
 class SchemaMismatchError(ConfigurationError):

@@ -1,12 +1,14 @@
 """Backfills that a program asked for: each a line of the audit trail, done by whichever worker holds it, and reported.
 
-The request is committed before a worker is told. A worker holds one by a mark that it moves with every page; one whose
-mark stood still is taken over, and begun again from its start, which repeats nothing.
+The request is committed before a worker is told. One worker at a time does them, so that the others are free for what
+is sold now: by one mark, which it moves with every page. If the mark stands still, another takes it, and begins again
+from the start, which repeats nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +16,12 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, select, text
 
-from worker.errors import CartbridgeError, NotInLedgerError
+from worker.errors import CartbridgeError, LeaseLostError, NotInLedgerError
 from worker.ledger.events import record_event
 from worker.ledger.keys import new_id
+from worker.ledger.pauses import paused_sources
 from worker.ledger.periodic import periodic_tasks
-from worker.ledger.session import Ledger
+from worker.ledger.session import LEDGER_AWAY, Ledger
 from worker.ledger.tables.page_indexes import OPERATORS_ACTED
 from worker.ledger.tables.runs import events
 from workflows.ingest.backfill import COUNTS, Backfilled, Backfiller, Window
@@ -28,13 +31,20 @@ log = logging.getLogger(__name__)
 HELD_SECONDS: Final = 600.0
 """A page takes less: so long is waited for a worker that vanished."""
 KNOWN_DAYS: Final = 7
-"""What was asked for longer ago is neither done nor shown any more."""
+"""What was asked for longer ago is not begun any more: it ends as failed. What ended longer ago is not shown."""
+MARK: Final = "backfills"
+_SOUGHT_DAYS: Final = 90
+"""So long the audit trail is looked through for requests: in this time some worker has ended each."""
 _KINDS: Final = ("backfill_requested", "backfill_begun", "backfill_ended", "backfill_previewed", "backfill_failed")
 _ENDS: Final = {"backfill_ended": "done", "backfill_previewed": "done", "backfill_failed": "failed"}
 
 
 class StoppedError(CartbridgeError):
     """The process is to end; another goes on."""
+
+
+class PausedError(CartbridgeError):
+    """An operator paused the source: it goes on when that is resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +89,21 @@ def request_backfill(
 
 
 def list_backfills(connection: Connection, *, now: datetime) -> list[BackfillItem]:
-    """What was asked for in the last days, newest first."""
+    """What was asked for or ended in the last days, or is open; newest first."""
     asked: list[Any] = [
         text(f"({OPERATORS_ACTED})"),
         events.c.kind.in_(_KINDS),
-        events.c.at >= now - timedelta(days=KNOWN_DAYS),
+        events.c.at >= now - timedelta(days=_SOUGHT_DAYS),
     ]
     by_request: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(select(events).where(*asked).order_by(events.c.at, events.c.id)):
         by_request.setdefault(row.detail.get("request", ""), []).append(row)
     found = [_item(rows) for rows in by_request.values() if rows[0].kind == "backfill_requested"]
-    return found[::-1]
+    return [each for each in found[::-1] if each.ended_at is None or not _is_old(each.ended_at, now)]
+
+
+def _is_old(moment: datetime, now: datetime) -> bool:
+    return moment < now - timedelta(days=KNOWN_DAYS)
 
 
 def find_backfill(connection: Connection, request_id: str, *, now: datetime) -> BackfillItem:
@@ -101,7 +115,7 @@ def find_backfill(connection: Connection, request_id: str, *, now: datetime) -> 
 
 
 def _item(rows: Sequence[Row[Any]]) -> BackfillItem:
-    first, last = rows[0], rows[-1]
+    first, last = rows[0], next((row for row in rows if row.kind in _ENDS), rows[-1])
     state = _ENDS.get(last.kind)
     return BackfillItem(
         id=first.detail["request"],
@@ -119,6 +133,40 @@ def _item(rows: Sequence[Row[Any]]) -> BackfillItem:
     )
 
 
+class _Hold:
+    """What one worker does backfills by, as nobody else at that moment."""
+
+    def __init__(self, ledger: Ledger, holder: str, clock: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._holder = f"{holder}:{secrets.token_hex(4)}"
+        self._clock = clock
+
+    def take(self) -> bool:
+        """Whether nobody else has it."""
+        now = self._clock()
+        stood_still = now - timedelta(seconds=HELD_SECONDS)
+        with self._ledger.write() as connection:
+            return periodic_tasks.begin(connection, MARK, now=now, holder=self._holder) or periodic_tasks.take(
+                connection, MARK, last_done_before=stood_still, now=now, holder=self._holder
+            )
+
+    def move(self, connection: Connection) -> None:
+        """Say that its holder is alive. Raises `LeaseLostError` where another took it over."""
+        if not periodic_tasks.note_done(connection, MARK, now=self._clock(), holder=self._holder):
+            raise LeaseLostError("another worker took the backfills over")
+
+    def end(self, item: BackfillItem, kind: str, detail: dict[str, Any]) -> None:
+        """Report what it came to. Raises `LeaseLostError`."""
+        with self._ledger.write() as connection:
+            self.move(connection)
+            _record_end(connection, item, kind, detail, now=self._clock())
+
+    def drop(self) -> None:
+        """Leave it to others, unless one took it over."""
+        with self._ledger.write() as connection:
+            periodic_tasks.drop(connection, MARK, holder=self._holder)
+
+
 def perform_open(
     ledger: Ledger,
     backfiller_of: Callable[[str], Backfiller],
@@ -128,67 +176,82 @@ def perform_open(
     send_runs: Callable[[Sequence[str]], object],
     should_stop: Callable[[], bool],
 ) -> None:
-    """Do every backfill that was asked for and that nobody does, oldest first. Safe to repeat and to double."""
+    """Do the backfills that were asked for, oldest first, unless another worker does. Safe to repeat and to double.
+
+    One whose source is paused waits. One during which the ledger cannot be used stays open, and that error is raised.
+    """
     with ledger.read() as connection:
-        wanted = [each for each in list_backfills(connection, now=clock()) if each.ended_at is None]
-    for item in reversed(wanted):
-        name = f"backfill:{item.id}"
-        if not _hold(ledger, name, holder=holder, now=clock()):
-            continue
-        try:
-            _perform(ledger, backfiller_of, item, clock, _pages(ledger, name, clock, send_runs, should_stop))
-        except StoppedError:
+        if all(each.ended_at is not None for each in list_backfills(connection, now=clock())):
             return
-        except Exception as error:
-            problem = str(error) if isinstance(error, CartbridgeError) else type(error).__name__
-            _end(ledger, item, "backfill_failed", {"error": problem}, now=clock())
-            if not isinstance(error, CartbridgeError):
-                raise
-        finally:
-            with ledger.write() as connection:
-                periodic_tasks.drop(connection, name)
+    hold = _Hold(ledger, holder, clock)
+    if not hold.take():
+        return
 
-
-def _hold(ledger: Ledger, name: str, *, holder: str, now: datetime) -> bool:
-    with ledger.write() as connection:
-        return periodic_tasks.begin(connection, name, now=now, holder=holder) or periodic_tasks.take(
-            connection, name, last_done_before=now - timedelta(seconds=HELD_SECONDS), now=now, holder=holder
-        )
-
-
-def _pages(
-    ledger: Ledger,
-    name: str,
-    clock: Callable[[], datetime],
-    send_runs: Callable[[Sequence[str]], object],
-    should_stop: Callable[[], bool],
-) -> Callable[[Backfilled, list[str]], None]:
-    def after_page(_done: Backfilled, ready: list[str]) -> None:
+    def after_page(source: str, ready: list[str]) -> None:
         send_runs(ready)
         if should_stop():
             raise StoppedError("the process ends")
         with ledger.write() as connection:
-            periodic_tasks.note_done(connection, name, now=clock())
+            hold.move(connection)
+            if source in paused_sources(connection):
+                raise PausedError(f"{source} is paused")
 
-    return after_page
+    try:
+        while (item := _next(ledger, hold, clock())) is not None:
+            _perform(item, backfiller_of, hold, after_page)
+    except (StoppedError, LeaseLostError):
+        return
+    finally:
+        hold.drop()
+
+
+def _next(ledger: Ledger, hold: _Hold, now: datetime) -> BackfillItem | None:
+    """The oldest that is open now, and whose source is not paused. What was asked for too long ago ends here."""
+    with ledger.write() as connection:
+        hold.move(connection)
+        paused = paused_sources(connection)
+        for item in reversed(list_backfills(connection, now=now)):
+            if item.ended_at is not None:
+                continue
+            if _is_old(item.requested_at, now):
+                error = f"It was not done within {KNOWN_DAYS} days: its source was paused, or no worker came to it."
+                _record_end(connection, item, "backfill_failed", {"error": f"{error} Ask for it again."}, now=now)
+            elif item.source not in paused:
+                return item
+    return None
 
 
 def _perform(
-    ledger: Ledger,
-    backfiller_of: Callable[[str], Backfiller],
     item: BackfillItem,
-    clock: Callable[[], datetime],
-    on_page: Callable[[Backfilled, list[str]], None],
+    backfiller_of: Callable[[str], Backfiller],
+    hold: _Hold,
+    after_page: Callable[[str, list[str]], None],
 ) -> None:
-    backfiller, window = backfiller_of(item.source), Window(item.since, item.until)
-    if not item.dry_run:
-        backfiller.run(window, actor=item.actor, reason=item.reason, request_id=item.id, on_page=on_page)
+    """Do one, and report its end, unless it is to go on later or elsewhere."""
+
+    def on_page(_done: Backfilled, ready: list[str]) -> None:
+        after_page(item.source, ready)
+
+    try:
+        backfiller, window = backfiller_of(item.source), Window(item.since, item.until)
+        if item.dry_run:
+            found = backfiller.preview(window, on_page)
+            hold.end(item, "backfill_previewed", {name: getattr(found, name) for name in COUNTS})
+        else:
+            backfiller.run(window, actor=item.actor, reason=item.reason, request_id=item.id, on_page=on_page)
+    except PausedError:
         return
-    found = backfiller.preview(window, on_page)
-    _end(ledger, item, "backfill_previewed", {name: getattr(found, name) for name in COUNTS}, now=clock())
+    except (StoppedError, LeaseLostError, *LEDGER_AWAY):
+        raise
+    except CartbridgeError as error:
+        hold.end(item, "backfill_failed", {"error": str(error)})
+    except Exception as error:
+        hold.end(item, "backfill_failed", {"error": type(error).__name__})
+        raise
 
 
-def _end(ledger: Ledger, item: BackfillItem, kind: str, detail: dict[str, Any], *, now: datetime) -> None:
+def _record_end(
+    connection: Connection, item: BackfillItem, kind: str, detail: dict[str, Any], *, now: datetime
+) -> None:
     about = {"request": item.id, "since": item.since.isoformat(), "until": item.until.isoformat()}
-    with ledger.write() as connection:
-        record_event(connection, at=now, kind=kind, actor=item.actor, source=item.source, detail=about | detail)
+    record_event(connection, at=now, kind=kind, actor=item.actor, source=item.source, detail=about | detail)

@@ -49,7 +49,7 @@ def person_to_forget(ledger: Ledger, email: str) -> Person:
         if person.is_known:  # one may have been taken in before what it holds was refused
             return person
         if not is_email(trimmed_email(email)):
-            raise ConfigurationError(f"{email!r} is no email: it {email_problem(email)}.")
+            raise ConfigurationError(f"This is no email: it {email_problem(email)}.")
         raise not_found(connection, "learner", email)
 
 
@@ -69,7 +69,7 @@ def refuse_if_needed(person: Person) -> None:
     first = person.open_run_ids[0]
     shown = ", ".join(person.open_run_ids[:5])
     raise StillNeededError(
-        f"{counted(len(person.open_run_ids), 'run')} of {person.email} not finished: {shown}. "
+        f"{counted(len(person.open_run_ids), 'run')} of this learner not finished: {shown}. "
         f"Let them end, or: cartbridge runs cancel {first} (or: runs resolve {first})"
     )
 

@@ -1,6 +1,6 @@
 """Tasks that are done once in a while, however many processes ask: when each was last done.
 
-Beside those of `TaskName` there is one for each backfill that a program asked for, while it goes on.
+Beside those of `TaskName` there is one for the backfills that programs asked for, while one goes on.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ def done_at(connection: Connection, task: str) -> datetime | None:
     return moment
 
 
-def drop(connection: Connection, task: str) -> None:
-    """Forget a task that is done for good."""
-    connection.execute(delete(periodic_tasks).where(periodic_tasks.c.name == task))
+def drop(connection: Connection, task: str, *, holder: str) -> None:
+    """Forget a task that is done for good, unless another holds it now."""
+    connection.execute(delete(periodic_tasks).where(periodic_tasks.c.name == task, periodic_tasks.c.holder == holder))
 
 
-def note_done(connection: Connection, task: str, *, now: datetime) -> None:
-    """Move a task's mark."""
-    connection.execute(update(periodic_tasks).where(periodic_tasks.c.name == task).values(done_at=now))
+def note_done(connection: Connection, task: str, *, now: datetime, holder: str | None = None) -> bool:
+    """Move a task's mark; False where it has none, or with `holder` where another holds it now."""
+    moved = update(periodic_tasks).where(periodic_tasks.c.name == task).values(done_at=now)
+    if holder is not None:
+        moved = moved.where(periodic_tasks.c.holder == holder)
+    return connection.execute(moved).rowcount == 1
