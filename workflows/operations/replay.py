@@ -203,7 +203,7 @@ class Operations:
             first = from_step or next(iter(states), None)
             if first not in states:
                 names = ", ".join(states) or "none"
-                return Replayed(row.id, REFUSED, f"It has no step {from_step!r}; its steps are: {names}.")
+                return Replayed(row.id, REFUSED, f"It has no such step; its steps are: {names}.")
             if known.state is RunState.RUNNING:
                 return Replayed(row.id, REFUSED, "It is being worked on right now. Try again when it has ended.")
             repeated = list(states)[list(states).index(first) :]

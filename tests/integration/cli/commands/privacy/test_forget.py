@@ -48,11 +48,11 @@ def test_learner_is_kept_when_a_run_is_open(run: Run, ledger: Ledger, run_id: st
     assert emails(ledger) == ["jane@example.com"]
 
 
-@pytest.mark.parametrize(("email", "code"), [("jane.doe@example.com", 1), ("jane", 2)])
-def test_name_is_refused_when_nobody_has_it(run: Run, ledger: Ledger, run_id: str, email: str, code: int) -> None:
-    result = run("forget", email, "--yes")
-    assert result.exit_code == code
-    assert email in result.stderr
+def test_name_is_refused_when_nobody_has_it(run: Run, ledger: Ledger, run_id: str) -> None:
+    for email, code, said in (("jane.doe@example.com", 1, "jane.doe@example.com"), ("jane", 2, "has no @")):
+        result = run("forget", email, "--yes")
+        assert result.exit_code == code
+        assert said in result.stderr
 
 
 def test_receipt_is_json_when_it_is_asked_for(run: Run, ledger: Ledger, run_id: str, tmp_path: Path) -> None:
