@@ -254,7 +254,7 @@ ADVICE: dict[Reason, Advice] = {
     Reason.SETTLED_BY_SOURCE: _advice("News from the source removed its cause.", _NOTHING),
     Reason.BEFORE_START: _advice(
         "The order was paid before Cartbridge started here (START_AT), so it is taken as already handled.",
-        "If it was not: {ingest} puts its seats into review, and {replay} provisions them.",
+        "If it was not: {ingest} puts its seats into review, which tells how each is provisioned.",
     ),
     Reason.IGNORED_PRODUCT: _advice("Every product in it is on the ignore list.", _NOTHING),
     Reason.RENEWAL_IGNORED: _advice("It renews a subscription whose offer ignores renewals.", _NOTHING),

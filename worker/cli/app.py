@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +81,17 @@ def _built(name: str) -> Any:
         alone.add_typer(found, name=name, rich_help_panel=panel)
     else:
         alone.command(name, rich_help_panel=panel)(found)
-    return typer.main.get_command(alone).commands[name]  # type: ignore[attr-defined]
+    command = typer.main.get_command(alone).commands[name]  # type: ignore[attr-defined]
+    _unwrap(command)
+    return command
+
+
+def _unwrap(command: Any) -> None:
+    """Have the help's paragraphs broken where the terminal ends, not where the source's lines do."""
+    paragraphs = cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(each.splitlines()) for each in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _unwrap(each)
 
 
 class RootGroup(ExplainingGroup):

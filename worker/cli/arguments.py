@@ -38,6 +38,12 @@ class SystemName(StrEnum):
     THREEDCART = "threedcart"
 
 
+def one_of(names: type[StrEnum]) -> str:
+    """All of them, for the help of an option: in its column of types they would squeeze the rest."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
+
+
 def parse_moment(text: str) -> datetime:
     """A moment: ISO 8601 (a day begins at midnight; naive without a zone), or how long ago: `90s`, `2h`, `3d`, `1w`."""
     ago = _AGO.fullmatch(text.strip())
@@ -97,8 +103,8 @@ def offered_runs(context: typer.Context, incomplete: str) -> list[tuple[str, str
     return list(islice(named.items(), _MOST_OFFERED))
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything unless --limit says less.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout, everything unless --limit says less.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout.")]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help=f"At most this many. Default: {DEFAULT_LIMIT}, with --json and --csv all."),
@@ -119,7 +125,15 @@ Until = Annotated[
         "--until", parser=parse_moment, callback=in_operators_zone, metavar="TIME", help="Before then; as --since."
     ),
 ]
-OfSource = Annotated[SourceName | None, typer.Option("--source", help="Of this source.")]
+OfSource = Annotated[
+    SourceName | None, typer.Option("--source", metavar="SOURCE", help=f"Of this source: {one_of(SourceName)}.")
+]
+OrdersSource = Annotated[
+    SourceName,
+    typer.Argument(
+        metavar="SOURCE", help=f"Whose orders: {one_of(SourceName)}.", show_choices=False, show_default=False
+    ),
+]
 OfReason = Annotated[
     str | None,
     typer.Option("--reason", metavar="CODE", help="With this reason code.", autocompletion=offered_reasons),
@@ -153,7 +167,7 @@ RunName = Annotated[
 RunOrReason = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN]",
+        metavar="RUN",
         help="The run's id, the beginning of it, or its key.",
         show_default=False,
         autocompletion=offered_runs,

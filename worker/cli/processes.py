@@ -20,6 +20,7 @@ from worker.broker.memory import spare_collections, spare_memory
 from worker.broker.queues import QUEUES
 from worker.broker.schedule import LedgerScheduler
 from worker.errors import ConfigurationError
+from worker.formatting import counted
 from worker.ledger.guards import guard_warning
 from worker.ledger.lock import ProcessLock
 from worker.ledger.runs import due
@@ -197,7 +198,7 @@ def _check_guards(runtime: Runtime) -> None:
 
 def _check_offers(runtime: Runtime) -> None:
     offers = runtime.offers.current()
-    log.info("%d offers, %d ignores", len(offers.offers), len(offers.ignores))
+    log.info("%s, %s", counted(len(offers.offers), "offer"), counted(len(offers.ignores), "ignore"))
 
 
 def _say_what_is_off(runtime: Runtime) -> None:

@@ -29,6 +29,7 @@ QUIET_LOGGERS = {
     "celery.app.trace": "two lines a message; the ledger holds what happened",
     "celery.worker.strategy": "as celery.app.trace",
     "celery.beat": "a line every sweep, some 40,000 a day",
+    "alembic.runtime.plugins": "seven lines at each start, of what Alembic is made of",
     "alembic.runtime.migration": "two lines of plumbing a look at the schema; `migrate` itself says what it did",
 }
 """Loggers that are heard from WARNING on, whoever sets them lower, and why."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from worker.actions import Action
 from worker.advice import advice
 from worker.errors import IllegalTransitionError
-from worker.formatting import local
+from worker.formatting import counted, local
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
@@ -132,7 +132,6 @@ class Operations:
     ) -> Replayed:
         if known.state is RunState.SUCCEEDED and not replan:
             return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
-        name = f"{row.source}/{order_id}"
         options: dict[str, Any] = {"replan": replan, "accepted": accepted}
         recorded = None if dry_run else self._hints.replan(row.source, order_id, actor=actor, **options)
         preview = self._hints.preview(row.source, order_id, **options) if dry_run else None
@@ -145,19 +144,19 @@ class Operations:
             )
         if plan is None or not plan.actions:
             found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
-            message = f"Planning {name} again changes nothing."
+            message = "Planning its order again changes nothing."
             if found is None or known.state is not RunState.REVIEW:
                 return Replayed(row.id, NOTHING, message)
             return Replayed(row.id, NOTHING, f"{message} {found.sentence} {found.action}", actions=found.actions)
         if recorded is None:
-            return Replayed(row.id, PLANNED, f"would plan {name} again", calls=describe_plan(plan))
+            return Replayed(row.id, PLANNED, "would plan its order again", calls=describe_plan(plan))
         now, detail = self._clock(), {"from": known.state}
         with self._ledger.write() as connection:
             _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail=detail)
         return Replayed(
             row.id,
             PLANNED,
-            f"planned {name} again: {len(recorded.created)} new runs",
+            f"planned its order again: {counted(len(recorded.created), 'new run')}",
             ready=tuple(recorded.ready),
             calls=describe_plan(plan),
         )

@@ -39,7 +39,10 @@ def read_offers_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before the first letter
     except FileNotFoundError:
-        problem = f"{path}: there is no such file. Copy offers.example.toml there, or set CARTBRIDGE_OFFERS_FILE."
+        problem = (
+            f"{path}: there is no such file. `cartbridge init` makes it; or copy offers.example.toml there, or set "
+            "CARTBRIDGE_OFFERS_FILE."
+        )
         raise OffersError(problem, problems=(problem,)) from None
     except (OSError, UnicodeDecodeError) as error:
         problem = f"{path}: cannot be read ({type(error).__name__}). It must be a readable UTF-8 file."

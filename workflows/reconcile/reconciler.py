@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from worker.advice import advice
+from worker.formatting import counted
 from worker.ledger import pauses
 from worker.ledger.events import record_event
 from worker.ledger.orders import order_rows
@@ -179,7 +180,7 @@ class Reconciler:
             return finding.with_result("is being read by another process", is_settled=True), ()
         plan = looked.recorded.plan
         done = f"ingested: {plan.state}{f' ({plan.reason})' if plan.reason else ''}, "
-        done += f"{len(looked.recorded.created)} new runs, {len(looked.ready)} of them due now"
+        done += f"{counted(len(looked.recorded.created), 'new run')}, {len(looked.ready)} of them due now"
         fixed = finding.with_result(done, is_settled=True)
         with self._ledger.write() as connection:
             self._fixed_event(connection, fixed, actor=actor, reason=reason)

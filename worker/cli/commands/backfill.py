@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, Since, SourceName, Until, Why, Yes
+from worker.cli.arguments import AsJson, DryRun, OrdersSource, Since, Until, Why, Yes
 from worker.cli.confirm import ask, must_be_askable
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def backfill_command(
     context: typer.Context,
     *,
-    source: Annotated[SourceName, typer.Argument(help="Whose history.", show_default=False)],
+    source: OrdersSource,
     since: Since = None,
     until: Until = None,
     reason: Why = None,

@@ -101,7 +101,7 @@ class Followed:
 def follow_command(
     context: typer.Context,
     completions: Annotated[
-        list[str], typer.Argument(metavar="COMPLETION_ID…", help="Ids, or their beginnings.", show_default=False)
+        list[str], typer.Argument(metavar="COMPLETION_ID", help="Ids, or their beginnings.", show_default=False)
     ],
     *,
     reason: Why = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsCsv, AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until
+from worker.cli.arguments import AsCsv, AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until, one_of
 from worker.cli.commands.runs import events_table
 from worker.cli.context import opening_of
 from worker.cli.output import (
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Deliveries: every arrival of news about an order.")
 
 OfState = Annotated[
-    list[DeliveryState] | None, typer.Option("--state", help="In this state; may be given several times.")
+    list[DeliveryState] | None,
+    typer.Option("--state", metavar="STATE", help=f"In this state, or in several given so: {one_of(DeliveryState)}."),
 ]
 
 
@@ -43,7 +44,7 @@ def list_command(
     source: OfSource = None,
     reason: OfReason = None,
     order_id: OfOrder = None,
-    via: Annotated[Via | None, typer.Option("--via", help="That came this way.")] = None,
+    via: Annotated[Via | None, typer.Option("--via", metavar="WAY", help=f"That came so: {one_of(Via)}.")] = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = None,

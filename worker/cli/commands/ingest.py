@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, SourceName, Why, Yes
+from worker.cli.arguments import AsJson, DryRun, OrdersSource, Why, Yes
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, print_json_array, progress, state_cell
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def ingest_command(
     context: typer.Context,
     *,
-    source: Annotated[SourceName, typer.Argument(help="Where the orders are from.", show_default=False)],
+    source: OrdersSource,
     order_ids: Annotated[
-        list[str], typer.Argument(metavar="ORDER_ID...", help="The source's own ids.", show_default=False)
+        list[str], typer.Argument(metavar="ORDER_ID", help="The source's own ids.", show_default=False)
     ],
     reason: Why = None,
     dry_run: DryRun = False,

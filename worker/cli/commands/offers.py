@@ -92,7 +92,7 @@ def _print_unmapped(path: str, found: list[Unmapped]) -> None:
             out.print(cell(each.ignore_snippet), soft_wrap=True)
         out.print(cell(f"Then look again: cartbridge replay {' '.join(each.run_ids[:_SHOWN_RUNS])}"), soft_wrap=True)
         if len(each.run_ids) > _SHOWN_RUNS:
-            out.print(cell("or all of them: cartbridge replay --state review", "dim"))
+            out.print(cell("or all that wait for an offer: cartbridge replay --review-reason unmapped_product", "dim"))
         out.print()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsCsv, AsJson, DryRun, Limit, OfReason, OfSource, Since, Until, Yes
+from worker.cli.arguments import AsCsv, AsJson, DryRun, Limit, OfReason, OfSource, Since, Until, Yes, one_of
 from worker.cli.commands.deliveries import deliveries_table
 from worker.cli.commands.runs import runs_table
 from worker.cli.context import current_actor, opening_of
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Orders, as last seen at their sources.")
 
-OfState = Annotated[list[OrderState] | None, typer.Option("--state", help="In this state; may be given several times.")]
+OfState = Annotated[
+    list[OrderState] | None,
+    typer.Option("--state", metavar="STATE", help=f"In this state, or in several given so: {one_of(OrderState)}."),
+]
 
 
 @app.command("list")
@@ -69,7 +72,7 @@ def list_command(
 @app.command("show")
 def show_command(
     context: typer.Context,
-    order: Annotated[str, typer.Argument(metavar="SOURCE/ORDER", show_default=False)],
+    order: Annotated[str, typer.Argument(metavar="SOURCE/ORDER", help="Such as studiocart/1109.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """Show one order: its lines and seats, its runs, and every delivery of it."""

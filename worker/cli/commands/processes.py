@@ -19,7 +19,7 @@ def up_command(context: typer.Context) -> None:
 
 
 def web_command(context: typer.Context) -> None:
-    """Run the HTTP server alone: webhooks, health, metrics."""
+    """Run the HTTP server alone: the page, webhooks, the API, health, metrics."""
     from worker.cli.processes import run_web
 
     raise typer.Exit(run_web(opening_of(context).settings))

@@ -23,6 +23,7 @@ from worker.cli.arguments import (
     Why,
     Yes,
     offered_runs,
+    one_of,
 )
 from worker.cli.commands.runs import named_run, runs_table
 from worker.cli.confirm import ask
@@ -46,7 +47,7 @@ _SHOWN_BEFORE_ASKING = 20
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN]...", help="Ids, their beginnings, or keys.", show_default=False, autocompletion=offered_runs
+        metavar="RUN", help="Ids, their beginnings, or keys.", show_default=False, autocompletion=offered_runs
     ),
 ]
 
@@ -57,7 +58,11 @@ def replay_command(
     run: Runs = None,
     state: Annotated[
         list[RunState] | None,
-        typer.Option("--state", help="All runs in this state. Without it a filter takes failed and review."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help=f"All runs in this state: {one_of(RunState)}. Without it a filter takes failed and review.",
+        ),
     ] = None,
     review_reason: OfReviewReason = None,
     source: OfSource = None,
@@ -207,7 +212,7 @@ class _Report(ExitStack):
             complain(f"{name}: {sentence}")
 
     def _note(self, name: str, result: str, sentence: str) -> None:
-        self._runs[result, sentence].append(name)
+        self._runs[result, sentence.replace(name, "RUN")].append(name)
         if self._show is not None:
             done = sum(map(len, self._runs.values()))
             self._show(done, f"{done} of {self._total}")

@@ -26,6 +26,7 @@ from worker.cli.arguments import (
     Why,
     Yes,
     hint_at_review_reason,
+    one_of,
 )
 from worker.cli.confirm import ask, is_terminal
 from worker.cli.context import current_actor, opening_of
@@ -57,7 +58,10 @@ _WIDE = 120
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
 _SHOWN_BEFORE_ASKING = 20
-OfState = Annotated[list[RunState] | None, typer.Option("--state", help="In this state; may be given several times.")]
+OfState = Annotated[
+    list[RunState] | None,
+    typer.Option("--state", metavar="STATE", help=f"In this state, or in several given so: {one_of(RunState)}."),
+]
 
 
 @app.command("list")

@@ -51,7 +51,8 @@ def sandbox_command(
         typer.Option(
             "--fault",
             metavar="FAULT",
-            help="SYSTEM:OPERATION:KIND,NAME=VALUE, such as learningcart:addCompOrder:cut,times=2.",
+            help="What goes wrong, as SYSTEM:OPERATION:KIND and, after a comma, NAME=VALUE. Such as "
+            "learningcart:addCompOrder:cut, or *:*:status,status=503.",
         ),
     ] = None,
     latency: Annotated[

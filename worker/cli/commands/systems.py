@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.arguments import DryRun, SystemName, Why, Yes
+from worker.cli.arguments import DryRun, SystemName, Why, Yes, one_of
 from worker.cli.context import current_actor, opening_of
 
 System = Annotated[
-    SystemName, typer.Argument(help="A system that is changed, or one that orders come from.", show_default=False)
+    SystemName,
+    typer.Argument(metavar="SYSTEM", help=f"Which: {one_of(SystemName)}.", show_choices=False, show_default=False),
 ]
 
 

@@ -203,3 +203,16 @@ def test_results_are_one_table_with_counts_when_a_filter_chose_them(run: Run, le
     assert heading == ["result", "runs", "what", "such", "as"]
     assert row[:2] == ["replayed", "3"]
     assert "3 replayed" in result.stderr
+
+
+def test_results_are_one_row_when_what_is_told_of_them_differs_by_the_run_alone(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unchanged(_: Operations, run_id: str, **__: Any) -> Replayed:
+        return Replayed(run_id, "nothing", f"Add an offer, then `cartbridge replay {run_id}`.")
+
+    monkeypatch.setattr(Operations, "replay", unchanged)
+    add_failed(ledger, 3)
+    shown = run("replay", "--state", "failed", "--yes").stdout
+    assert shown.count("nothing") == 1
+    assert "cartbridge replay RUN" in shown

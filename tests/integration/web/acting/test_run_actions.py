@@ -111,7 +111,7 @@ def test_planning_again_leads_to_the_order_and_keeps_the_reason_when_an_offer_wa
     assert "learningcart addCompOrder price 777" in page
     done = office.send(office.form_of(f"/runs/{placeholder['id']}/replay"), reason="offer added")
     assert done.headers["location"] == "/orders/studiocart/7001"
-    assert "1 new runs" in office.page_after(done)
+    assert "1 new run" in office.page_after(done)
     assert office.trail("run_replayed") == [("operator:Ann", "offer added")]
     rig.go_on()
     assert comped_orders(rig) == 1

@@ -36,7 +36,7 @@ def name_command(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run of the seat: its id, the beginning of it, or its key.",
             autocompletion=offered_runs,
         ),

@@ -104,8 +104,8 @@ def test_an_order_is_taken_in_by_the_normal_rules_when_it_is_settled(
     reconciler.fix(found, actor="operator:ann")
     assert found.remaining == []
     assert [finding.done for finding in sorted(found.findings, key=lambda each: str(each.order_id))] == [
-        "ingested: planned, 1 new runs, 1 of them due now",
-        "ingested: planned, 1 new runs, 0 of them due now",  # older than the start: review
+        "ingested: planned, 1 new run, 1 of them due now",
+        "ingested: planned, 1 new run, 0 of them due now",  # older than the start: review
         "ingested: waiting (awaiting_payment), 0 new runs, 0 of them due now",
     ]
     assert found.ready == [run_of(ledger, SEAT).id]
