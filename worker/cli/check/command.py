@@ -75,7 +75,8 @@ def check_command(
 
 def _verdict(findings: list[ProbeResult], paused: list[str]) -> tuple[str, bool]:
     failed = [finding.name for finding in findings if finding.failed]
-    if failed:
+    is_begun = any(finding.configured for finding in findings if finding.kind in ("source", "destination"))
+    if failed and is_begun:
         verb = "needs" if len(failed) == 1 else "need"
         return f"Not ready: {', '.join(failed)} {verb} attention.", False
     lacking = [

@@ -63,7 +63,8 @@ class Answers:
         about = question or variable.description.rstrip(".")
         while True:
             if variable.is_secret:
-                keeps = "not shown; Enter keeps what is set" if now else "not shown"
+                enter = "keeps what is set" if self.value(name) else "takes a new one" if default else ""
+                keeps = f"not shown; Enter {enter}" if enter else "not shown"
                 given = typer.prompt(f"  {about} ({keeps})", default=now, hide_input=True, show_default=False)
             else:
                 given = typer.prompt(f"  {about}", default=now)

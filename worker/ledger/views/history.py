@@ -81,7 +81,8 @@ def why(connection: Connection, subject: str, *, now: datetime) -> Story:
     else:
         story = _of_run(connection, subject)
     if not (story.orders or story.runs or any(story.deliveries)):
-        raise lookup.not_found(connection, "learner" if "@" in subject else "order", subject)
+        what = "learner" if "@" in subject else "order" if slash else "learner, order or run"
+        raise lookup.not_found(connection, what, subject)
     return _story(connection, subject, story, now)
 
 

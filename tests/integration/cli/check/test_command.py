@@ -149,6 +149,8 @@ def test_the_missing_variables_are_named_when_nothing_is_configured(run: Run, tm
     assert "no source and no destination is configured" in result.stdout
     assert "It grants nothing yet" in result.stdout
     assert "○ LearningCart is set. `cartbridge init`" in result.stdout
+    (tmp_path / "offers.toml").unlink()
+    assert "Set it up: cartbridge init" in run("check").stdout  # rather than that the offers need attention
 
 
 @pytest.mark.usefixtures("configured")

@@ -44,5 +44,5 @@ def _print(found: dict[str, int], title: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    counts = ", ".join(f"{count} {name}" for name, count in found.items())
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items())
     typer.echo(f"{title}: {counts or 'nothing, as every setting of CARTBRIDGE_RETENTION__ is 0'}.")
