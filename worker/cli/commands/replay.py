@@ -44,6 +44,14 @@ STUCK = (RunState.FAILED, RunState.REVIEW)
 _SEND_AT_ONCE = 100
 _STYLES = {"replayed": "green", "planned": "green", "nothing": "", "refused": "red"}
 _SHOWN_BEFORE_ASKING = 20
+OfState = Annotated[
+    list[RunState] | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help=f"All runs in this state: {one_of(RunState)}. Without it a filter takes failed and review.",
+    ),
+]
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -56,14 +64,7 @@ def replay_command(
     context: typer.Context,
     *,
     run: Runs = None,
-    state: Annotated[
-        list[RunState] | None,
-        typer.Option(
-            "--state",
-            metavar="STATE",
-            help=f"All runs in this state: {one_of(RunState)}. Without it a filter takes failed and review.",
-        ),
-    ] = None,
+    state: OfState = None,
     review_reason: OfReviewReason = None,
     source: OfSource = None,
     since: Since = None,

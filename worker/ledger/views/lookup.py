@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, or_, select
 
@@ -87,14 +87,20 @@ def _recent_names(connection: Connection, *, slashes: int) -> list[str]:
     return list(connection.scalars(select(column).order_by(runs.c.created_at.desc()).limit(_NEAR_ROWS)))
 
 
+_LISTS: Final = {"run": "runs", "order": "orders", "delivery": "deliveries"}
+
+
 def not_found(connection: Connection, what: str, text: str) -> NotInLedgerError:
     """The error for a name that is not in the ledger, with what may have been meant."""
     gone = forgotten(connection, text)
     if gone is not None:
         return NotInLedgerError(gone)
     near = suggestions(connection, text)
-    meant = f" Did you mean {' or '.join(near)}?" if near else ""
-    return NotInLedgerError(f"There is no {what} {text!r} in the ledger.{meant}")
+    if near:
+        step = f" Did you mean {' or '.join(near)}?"
+    else:
+        step = f" See: cartbridge {_LISTS[what]} list" if what in _LISTS else ""
+    return NotInLedgerError(f"There is no {what} {text!r} in the ledger.{step}")
 
 
 def forgotten(connection: Connection, text: str) -> str | None:

@@ -285,7 +285,7 @@ grants = [{ price_id = 1 }]
 
 
 def test_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(OffersError, match=r"Copy offers\.example\.toml there, or set CARTBRIDGE_OFFERS_FILE"):
+    with pytest.raises(OffersError, match=r"`cartbridge init` makes it; or copy offers\.example\.toml there"):
         load_offers(tmp_path / "offers.toml")
 
 

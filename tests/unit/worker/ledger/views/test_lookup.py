@@ -65,5 +65,5 @@ def test_the_nearest_names_are_offered_when_a_name_is_misspelt(connection: Conne
 
 def test_nothing_is_offered_when_the_ledger_holds_nothing_like_it(connection: Connection) -> None:
     assert suggestions(connection, "zoe@nowhere.example") == []
-    with pytest.raises(NotInLedgerError, match=r"There is no run 'zzzzz' in the ledger\.$"):
+    with pytest.raises(NotInLedgerError, match=r"There is no run 'zzzzz' in the ledger\. See: cartbridge runs list$"):
         one_run(connection, "zzzzz")
