@@ -11,6 +11,7 @@ from tasks.base import LedgerTask
 from tasks.process import runtime_of
 from tasks.runtime import Runtime
 from worker.broker.queues import QUEUES
+from worker.formatting import counted
 from worker.ledger.orders import poll_requests
 from worker.ledger.pauses import paused_sources
 from worker.ledger.runs import due
@@ -79,7 +80,7 @@ def sweep(runtime: Runtime) -> None:
         ]
         again = due.take_orders_to_replan(connection, now=now, limit=BATCH)
     if recovered:
-        log.warning("took over %d runs whose worker vanished", recovered)
+        log.warning("took over %s whose worker vanished", counted(recovered, "run"))
     for source, order_id in order_ids:
         runtime.dispatcher.send_order(source, order_id)
     for source in to_poll:

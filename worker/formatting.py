@@ -29,8 +29,13 @@ def age(moment: datetime | None) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """`1 run`, `2,000 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def counted_days(number: float) -> str:
+    """`1 day`, `1.5 days`."""
+    return f"{number:g} day" if number == 1 else f"{number:g} days"
 
 
 def minor_digits(currency: str) -> int:

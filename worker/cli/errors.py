@@ -31,12 +31,12 @@ class ExplainingGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
-            complain(str(error))
             ctx.obj.say_where_it_is()
+            complain(str(error))
             raise typer.Exit(MISUSED) from None
         except CartbridgeError as error:
-            complain(str(error))
             ctx.obj.say_where_it_is()
+            complain(str(error))
             raise typer.Exit(FAILED) from None
         except Exception as error:
             if not _is_ledger_failure(error):

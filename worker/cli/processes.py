@@ -185,7 +185,7 @@ def _take_over(runtime: Runtime) -> None:
     with runtime.ledger.write() as connection:
         held = due.break_leases(connection, now=runtime.clock())
     if held:
-        log.warning("took over %d runs of a process that ended without finishing them", held)
+        log.warning("took over %s of a process that ended without finishing them", counted(held, "run"))
 
 
 def _check_guards(runtime: Runtime) -> None:
@@ -204,8 +204,10 @@ def _check_offers(runtime: Runtime) -> None:
 def _say_what_is_off(runtime: Runtime) -> None:
     for warning in warnings_of(runtime.settings):
         log.warning(warning)
-    sources = runtime.settings.sources()
-    for name, system in runtime.settings.systems().items():
+    sources, systems = runtime.settings.sources(), runtime.settings.systems()
+    if not sources and not any(system.is_configured for system in systems.values()):
+        log.warning("nothing is configured: no order comes in. Begin with: cartbridge init")
+    for name, system in systems.items():
         if not system.is_configured and name not in sources:
             log.info("%s is off: %s not set", name, ", ".join(system.missing()))
 

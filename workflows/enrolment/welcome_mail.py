@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from worker.clients.learningcart.models import Customer
+from worker.formatting import counted_days
 from worker.ledger.events import record_event
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
@@ -201,6 +202,6 @@ def erase_unmailed(ledger: Ledger, *, keep_days: float, now: datetime) -> int:
                 run_id=row.id,
                 source=row.source,
                 order_id=row.order_id,
-                reason=f"not mailed within {keep_days:g} days" if row.finished_at is None else "needed no more",
+                reason=f"not mailed within {counted_days(keep_days)}" if row.finished_at is None else "needed no more",
             )
     return len(erased)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from worker.clients.answer_status import note_status
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
+from worker.formatting import counted
 from worker.ledger import keys
 from worker.ledger.runs import claims, due
 from worker.ledger.runs.held import HeldRun, HeldStep
@@ -380,5 +381,5 @@ def _unproven(unaccounted: list[str], unreadable: int) -> str:
     if unaccounted:
         told.append(f"orders of this customer that nothing accounts for: {', '.join(unaccounted[:10])}")
     if unreadable:
-        told.append(f"{unreadable} orders that cannot be read and may be this customer's")
+        told.append(f"{counted(unreadable, 'order')} that cannot be read and may be this customer's")
     return f"LearningCart lists {' and '.join(told)}."

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
-from worker.formatting import minute
+from worker.formatting import counted, minute
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_counts
@@ -219,7 +219,7 @@ def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:
     if age_seconds is not None and age_seconds >= BEHIND_AFTER.total_seconds():
         yield Problem(
             "behind",
-            f"{due.count} runs are due and not worked, the oldest since {minute(due.oldest_at)}",
+            f"{counted(due.count, 'run')} due and not worked, the oldest since {minute(due.oldest_at)}",
             "Are there enough workers? See: cartbridge status",
             path="/",
         )
@@ -238,16 +238,16 @@ def _by_reason(rows: Sequence[ReasonCount], kind: str, word: str, path: str) -> 
 
 
 def _runs_counted(row: ReasonCount) -> str:
-    runs = f"{row.count} {'run' if row.count == 1 else 'runs'}"
+    runs = counted(row.count, "run")
     if not 0 < row.orders < row.count:
         return runs
-    return f"{runs} of {row.orders} {'order' if row.orders == 1 else 'orders'}"
+    return f"{runs} of {counted(row.orders, 'order')}"
 
 
 def _deliveries(rows: Sequence[ReasonCount]) -> list[Problem]:
     found = _by_reason(rows, "delivery", "", "/deliveries?")
     return [
-        replace(each, title=f"{row.count} orders could not be read: {row.reason or 'no reason'}", path="/")
+        replace(each, title=f"{counted(row.count, 'order')} could not be read: {row.reason or 'no reason'}", path="/")
         for each, row in zip(found, rows, strict=True)
     ]
 
@@ -256,8 +256,8 @@ def _events(connection: Connection) -> list[Problem]:
     failed = outbox_counts(connection).failed
     if not failed:
         return []
-    reported = "events were given up: their receiver did not take them"
-    return [Problem("events/failed", f"{failed} {reported}", "See: cartbridge status")]
+    title = f"{counted(failed, 'event')} given up: the receiver did not take what was sent"
+    return [Problem("events/failed", title, "See: cartbridge status")]
 
 
 def judge(

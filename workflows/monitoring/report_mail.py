@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from worker.clients.mail.client import Mail, MailAddress
 from worker.errors import ApiError
+from worker.formatting import counted
 from worker.ledger.periodic import periodic_tasks
 from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
@@ -101,7 +102,7 @@ def _paragraphs(month: Month, lines: Sequence[ReportLine], page_url: str | None)
         ]
         yield f"{line.course} ({line.source}), {line.customer or 'nobody named'}: {', '.join(counts)}"
     if len(lines) > _MOST_LINES:
-        yield f"... and {len(lines) - _MOST_LINES} lines more."
+        yield f"... and {counted(len(lines) - _MOST_LINES, 'line')} more."
     yield ""
     yield f"As a table: cartbridge report --month {month.name} --csv"
     if page_url:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from worker.errors import NotInLedgerError
+from worker.formatting import counted
 from worker.ledger import keys
 from worker.ledger.events import record_event
 from worker.ledger.learners.erased import is_pseudonym
@@ -149,7 +150,7 @@ class SeatNaming:
         lines = {row.line_id: row.title or row.line_id for row in free}
         refusal = None
         if len(wanted) > len(free):
-            refusal = f"{len(wanted)} people for {len(free)} seats without a name: nobody was named."
+            refusal = f"{len(wanted)} people for {counted(len(free), 'seat')} without a name: nobody was named."
         elif len(lines) > 1:
             refusal = f"Its nameless seats are of several products ({', '.join(lines.values())}): name them one by one."
         elif len({email_key(trimmed_email(person.email)) for person in wanted}) < len(wanted):

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from worker.clients.learningcart.models import Order as LearningCartOrder
 from worker.clients.reading import id_of
 from worker.errors import ApiError, NotFoundError
+from worker.formatting import counted
 from worker.ledger import keys, pauses
 from worker.ledger.runs import recoveries
 from worker.ledger.runs.attempts import effect_open_runs
@@ -142,7 +143,7 @@ class LearningCartDiff:
         for number, row in enumerate(unseen):
             if failures == _FAILURES_IN_A_ROW:
                 left = len(unseen) - number
-                yield unchecked(f"{left} further runs could not be checked: LearningCart did not answer.")
+                yield unchecked(f"{counted(left, 'further run')} could not be checked: LearningCart did not answer.")
                 return
             try:
                 exists = self._exists(row.result_id or "")

@@ -188,6 +188,7 @@ def test_first_order_is_provisioned_within_a_minute_when_an_empty_folder_is_set_
             True,
         )
         assert str(env) in found.stderr
+        assert "cartbridge migrate" not in found.stderr.partition(str(env))[0]
 
 
 def test_every_kind_of_file_stays_as_it_was_when_init_is_killed_or_refused(sandbox: Sandbox, folder: Path) -> None:

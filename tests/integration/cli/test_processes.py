@@ -25,6 +25,16 @@ def test_the_process_ends_with_its_own_code_when_started(
     assert len(started) == 1
 
 
+def test_the_first_step_is_named_when_everything_starts_and_nothing_is_configured(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, end in (("_run_all", 0), ("adopt_runtime", None), ("spare_memory", None)):
+        monkeypatch.setattr(f"worker.cli.processes.{name}", lambda *_, end=end: end)
+    result = run("up")
+    assert result.exit_code == 0
+    assert "Begin with: cartbridge init" in result.stderr + capfd.readouterr().err
+
+
 def test_the_demo_ends_with_its_own_code_when_started(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = ModuleType("worker.cli.demo.command")
     demo.run_demo = lambda **_: 1  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ def test_run_is_taken_over_when_its_lease_has_ended(
         sweep(runtime)
     assert published == [("cartbridge.enrolment.add_customer", (run_id,))]
     assert run_of(runtime.ledger, KEY).state == "waiting"
-    assert "took over 1 runs" in caplog.text
+    assert "took over 1 run whose" in caplog.text
 
 
 def test_nothing_is_sent_to_a_destination_when_it_is_paused(runtime: Runtime, published: Published) -> None:

@@ -71,7 +71,7 @@ def test_charts_have_their_numbers_as_a_table_when_there_was_work(
         add_order(connection, "1109", hour.now)
         add_run(connection, "r1", hour.now - timedelta(seconds=75), finished_at=hour.now)
     page = operator.get("/today/pace").text
-    assert "Wed 05:00 UTC: 1 orders" in page
+    assert "Wed 05:00 UTC: 1 order<" in page
     assert "Wed 05:00 UTC, median: 1.2m" in page
     assert page.count('<th scope="row">') == 48
     assert '<th scope="row">Wed 05:00</th><td class="number">1</td><td class="number">1</td>' in page

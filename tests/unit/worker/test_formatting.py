@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.formatting import money
+from worker.formatting import counted, counted_days, money
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from worker.formatting import money
 )
 def test_an_amount_is_told_in_its_currency_s_digits(minor_units: int, currency: str | None, expected_text: str) -> None:
     assert money(minor_units, currency) == expected_text
+
+
+def test_one_is_told_apart_when_things_are_counted() -> None:
+    assert [counted(number, "order") for number in (0, 1, 2_000)] == ["0 orders", "1 order", "2,000 orders"]
+    assert [counted_days(number) for number in (0.5, 1.0, 90.0)] == ["0.5 days", "1 day", "90 days"]

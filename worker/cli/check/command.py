@@ -48,13 +48,14 @@ def check_command(
         findings.append(send_test_mail(settings, mail_to))
     if alert:
         findings.append(send_test_alert(settings))
-    known_problems, setup = _ledger_problems(settings)
+    offers = _offers(settings)
+    known_problems, setup = _ledger_problems(settings, offers)
     warnings = [
         *warnings_of(settings),
         *file_warnings(settings, opening_of(context).env_file),
         *known_problems,
     ]
-    verdict, ok = _verdict(findings, paused_systems(settings))
+    verdict, ok = _verdict(findings, paused_systems(settings), has_offers=bool(offers.offers))
     if as_json:
         print_json(
             {
@@ -73,7 +74,7 @@ def check_command(
         raise typer.Exit(FAILED)
 
 
-def _verdict(findings: list[ProbeResult], paused: list[str]) -> tuple[str, bool]:
+def _verdict(findings: list[ProbeResult], paused: list[str], *, has_offers: bool) -> tuple[str, bool]:
     failed = [finding.name for finding in findings if finding.failed]
     is_begun = any(finding.configured for finding in findings if finding.kind in ("source", "destination"))
     if failed and is_begun:
@@ -89,10 +90,23 @@ def _verdict(findings: list[ProbeResult], paused: list[str]) -> tuple[str, bool]
     if paused:
         resume = " and ".join(f"cartbridge resume {system}" for system in paused)
         return f"Not ready: {' and '.join(paused)} answers, but is paused here. Go on with: {resume}", False
+    if not has_offers:
+        return "Nothing gives access yet: add an [[offer]] to the offers file. Orders can come in: cartbridge up", True
     return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
 
 
-def _ledger_problems(settings: Settings) -> tuple[list[str], list[SetupStep]]:
+def _offers(settings: Settings) -> Offers:
+    """Today's offers; none where the file cannot be read, which is a finding of its own."""
+    from workflows.planning.offers import Offers, OffersError
+    from workflows.planning.offers_file import load_offers
+
+    try:
+        return load_offers(settings.offers_file)
+    except OffersError:
+        return Offers()
+
+
+def _ledger_problems(settings: Settings, offers: Offers) -> tuple[list[str], list[SetupStep]]:
     """What the ledger says of destinations that did not answer, and of webhooks that could not be used; and what is
     left to do until the first order has gone through. It is asked of nothing it cannot tell.
     """
@@ -104,13 +118,7 @@ def _ledger_problems(settings: Settings) -> tuple[list[str], list[SetupStep]]:
     from worker.ledger.views.outage import outage_sentence
     from worker.ledger.views.webhook_refusals import refusal_sentences
     from workflows.monitoring.setup_steps import setup_steps
-    from workflows.planning.offers import Offers, OffersError
-    from workflows.planning.offers_file import load_offers
 
-    try:
-        offers = load_offers(settings.offers_file)
-    except OffersError:  # told already
-        offers = Offers()
     ledger = Ledger(settings.database_url.get_secret_value())
     try:
         ledger.check_schema()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.cli.check.result import ProbeResult
 from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
-from worker.formatting import counted
+from worker.formatting import counted, counted_days
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.ledger.session import Ledger, SchemaMismatchError
@@ -115,7 +115,7 @@ def _about_passwords(settings: Settings) -> ProbeResult:
         return ProbeResult("passwords", "mail", configured=False, next_step=step)
     detail = (
         f"mailed to new customers; {len(stored)} kept now, sealed by {counted(len(keys), 'key')}, "
-        f"for {passwords.keep_days:g} days at most"
+        f"for {counted_days(passwords.keep_days)} at most"
     )
     return ProbeResult("passwords", "mail", configured=True, accepted=True, detail=detail)
 

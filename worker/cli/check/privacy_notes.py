@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from worker.formatting import counted_days
 from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
 from worker.ledger.learners.erasure_replay import missing_in
 from worker.settings.settings import Settings
@@ -18,7 +19,9 @@ def retention_note(settings: Settings) -> str:
         "texts": days.texts_days,
         "completions' names": days.completions_days,
     }
-    return "keeps " + ", ".join(f"{name} {f'{each:g} days' if each else 'for good'}" for name, each in periods.items())
+    return "keeps " + ", ".join(
+        f"{name} {counted_days(each) if each else 'for good'}" for name, each in periods.items()
+    )
 
 
 def erasures_problem(settings: Settings, connection: Connection) -> str:

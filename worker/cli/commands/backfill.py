@@ -156,7 +156,7 @@ def _warn_of_undated(found: Backfilled) -> None:
     if found.set_aside:
         shown = " ".join(found.set_aside[:10]) + (" …" if len(found.set_aside) > 10 else "")
         note(
-            f"{counted(len(found.set_aside), 'order')} cannot be read, and were set aside: {shown}. "
+            f"{counted(len(found.set_aside), 'order')} cannot be read, set aside: {shown}. "
             "See: cartbridge deliveries list --state review"
         )
     if found.undated:

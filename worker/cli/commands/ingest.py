@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.advice import advice
 from worker.cli.arguments import AsJson, DryRun, OrdersSource, Why, Yes
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, print_json_array, progress, state_cell
-from worker.errors import ApiError
+from worker.errors import ApiError, NotFoundError
 
 if TYPE_CHECKING:
     from tasks.runtime import IngestResult, Runtime
@@ -39,7 +40,12 @@ def ingest_command(
             try:
                 result = runtime.ingest(source.value, order_id, actor=current_actor(), dry_run=dry_run)
             except ApiError as error:
-                complain(f"{source.value}/{order_id}: {error}")
+                known = isinstance(error, NotFoundError) and advice(
+                    "order_not_found", source=source.value, order_id=order_id
+                )
+                complain(
+                    f"{source.value}/{order_id}: {error}" + (f". {known.sentence} {known.action}" if known else "")
+                )
                 failed = True
                 continue
             results.append(result)
@@ -89,6 +95,9 @@ def _print_result(result: IngestResult, *, dry_run: bool) -> None:
     out.print(line)
     if result.note:
         out.print(cell(f"  {result.note}", "" if result.ok else "red"))
+    step = None if result.ok else advice(result.reason, source=result.source, order_id=result.order_id)
+    if step is not None:
+        out.print(cell(f"  {step.sentence} {step.action}"))
     for plan_line in result.plan_lines:
         lead = "would " if dry_run and not plan_line.startswith(" ") else ""
         out.print(cell(f"  {lead}{plan_line}"))

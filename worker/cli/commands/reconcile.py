@@ -68,7 +68,7 @@ def reconcile_command(
         if fix and fixable and not dry_run:
             if not yes:
                 console(stderr=True).print(_table(found.findings))
-            ask(f"Settle {counted(len(fixable), 'finding')} that are safe to settle?", yes=yes)
+            ask(f"Settle {counted(len(fixable), 'finding')}, safe to settle?", yes=yes)
             reconciler.fix(found, actor=current_actor(), reason=reason)
             runtime.dispatcher.send_runs(found.ready)
         if not dry_run:

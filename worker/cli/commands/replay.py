@@ -199,9 +199,9 @@ class _Report(ExitStack):
         self._results.append(asdict(found))
         if not self._as_json and self._total is None:
             out = console()
-            out.print(
-                cell(f"{found.run_id}  ").append_text(cell(f"{found.result}: {found.message}", _STYLES[found.result]))
-            )
+            # What is done says so itself.
+            text = found.message if found.result in {"replayed", "planned"} else f"{found.result}: {found.message}"
+            out.print(cell(f"{found.run_id}  ").append_text(cell(text, _STYLES[found.result])))
             for call in found.calls:
                 out.print(cell(f"  {call}"))
 

@@ -113,7 +113,7 @@ def _due(found: Status) -> Text:
 def _completions(poll: CompletionsPoll) -> Text:
     text = f"last read {ago(poll.last_success_at) or 'never'}, last tried {ago(poll.last_attempt_at)}"
     if poll.unreadable:
-        text += f"; {poll.unreadable} name no learner or no course"
+        text += f"; {poll.unreadable} without a learner or a course"
     if poll.last_error:
         text += f"; {poll.last_error}"
     return cell(text, "red" if poll.last_error else "")

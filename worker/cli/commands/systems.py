@@ -8,6 +8,7 @@ import typer
 
 from worker.cli.arguments import DryRun, SystemName, Why, Yes, one_of
 from worker.cli.context import current_actor, opening_of
+from worker.cli.output import note
 
 System = Annotated[
     SystemName,
@@ -24,6 +25,9 @@ def pause_command(
 ) -> None:
     """Ask nothing more of a system until it is resumed: its runs wait, and of a source the webhooks and the polls."""
     with opening_of(context).runtime() as runtime:
+        settings = runtime.settings
+        if system.value not in settings.sources() and not settings.systems()[system.value].is_configured:
+            note(f"{system.value} is not configured: it is not asked, paused or not. Set it up: cartbridge init")
         typer.echo(runtime.operations.pause(system.value, actor=current_actor(), reason=reason, dry_run=dry_run))
 
 

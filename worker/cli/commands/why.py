@@ -10,7 +10,7 @@ import typer
 from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
 from worker.cli.output import cell, console, note, print_json, state_cell, table, warn_of_offers
-from worker.formatting import local, time_of_day, zone_label
+from worker.formatting import counted, local, time_of_day, zone_label
 
 if TYPE_CHECKING:
     from worker.ledger.views.history import Story
@@ -116,7 +116,7 @@ def _print_story(story: Story) -> None:
         if order.subscription:
             out.print(cell(f"Order {order.source}/{order.order_id}: {order.subscription}", "dim"))
     if story.omitted:
-        note(f"{story.omitted} older lines are left out.")
+        note(f"{counted(story.omitted, 'older line')} left out.")
     timeline = Table.grid(padding=(0, 1))
     timeline.add_column(style="dim", no_wrap=True)
     timeline.add_column(no_wrap=True)

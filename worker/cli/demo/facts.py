@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from worker.formatting import counted
 from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.runs import orders
 from worker.ledger.views.listing import list_deliveries, list_orders, list_runs, show_run
@@ -74,7 +75,9 @@ class Facts:
             for delivery in self.deliveries
             if delivery.state in _OPEN_DELIVERIES
         ]
-        return lines + [f"{self.to_look_at_again} orders are to be looked at again"] * bool(self.to_look_at_again)
+        return lines + [f"{counted(self.to_look_at_again, 'order')} to be looked at again"] * bool(
+            self.to_look_at_again
+        )
 
 
 def read_facts(ledger: Ledger, *, in_full: bool = False) -> Facts:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from worker.errors import LedgerError
+from worker.formatting import counted
 from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
@@ -127,7 +128,7 @@ def forget(
     question now. Its tombstone is there already.
     """
     if person.open_run_ids and not again:
-        raise StillNeededError(f"{len(person.open_run_ids)} runs of this learner are not finished")
+        raise StillNeededError(f"{counted(len(person.open_run_ids), 'run')} of this learner not finished")
     removed: Counter[str] = Counter()
     words = words_of(connection, person)
     replace = _replacing(person)

@@ -110,6 +110,12 @@ def marks(finding: dict[str, Any]) -> tuple[bool, bool | None, bool | None]:
     return finding["configured"], finding["reachable"], finding["accepted"]
 
 
+@pytest.mark.usefixtures("configured", "ledger")
+def test_the_missing_offer_is_named_when_all_answers_and_there_is_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text("")
+    assert checked(run, 0)["verdict"].startswith("Nothing gives access yet: add an [[offer]]")
+
+
 @pytest.mark.usefixtures("configured")
 def test_everything_is_ready_when_all_of_it_answers(run: Run, ledger: Ledger) -> None:
     found = checked(run, 0)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from tasks.runtime import IngestResult, Runtime
 from tests.integration.cli.conftest import Run
-from worker.errors import ApiTimeoutError, ConfigurationError
+from worker.errors import ApiTimeoutError, ConfigurationError, NotFoundError
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events
 
@@ -23,6 +23,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         heard.append((source, order_id, actor, dry_run))
         if order_id == "504":
             raise ApiTimeoutError("no answer in time")
+        if order_id == "404" and dry_run:
+            raise NotFoundError("studiocart retrieve_order: there is none")
         if order_id == "404":
             return IngestResult(source, order_id, "review", ok=False, reason="order_not_found", note="HTTP 404")
         lines = (
@@ -64,11 +66,14 @@ def test_the_others_go_on_and_the_exit_code_is_1_when_an_order_fails(run: Run, l
     assert result.exit_code == 1
     assert "order_not_found" in result.stdout
     assert "HTTP 404" in result.stdout
+    step = "Check the number; `cartbridge ingest studiocart 404` looks again."
+    assert step in result.stdout
     assert "studiocart/504: no answer in time" in result.stderr
     assert len(asked) == 3
     as_json = run("ingest", "studiocart", "404", "1109", "--json")
     assert [row["ok"] for row in json.loads(as_json.stdout)] == [False, True]
     assert as_json.exit_code == 1
+    assert step in run("ingest", "studiocart", "404", "--dry-run").stderr
 
 
 def test_it_is_misuse_when_the_source_is_unknown_or_off(

@@ -54,7 +54,7 @@ def test_named_runs_start_again_and_are_sent_when_replayed(run: Run, ledger: Led
     one, two = add_failed(ledger, 2)
     result = run("replay", one, two[:10], "--reason", "works again")
     assert result.exit_code == 0
-    assert f"{one}  replayed" in result.stdout
+    assert f"{one}  replayed\n" in result.stdout
     assert "learningcart addCompOrder price 501" in result.stdout
     assert "2 replayed" in result.stderr
     assert set(states(ledger).values()) == {"pending"}
@@ -188,7 +188,7 @@ def test_the_order_is_planned_again_when_todays_offers_are_wanted(
     monkeypatch.setattr(Operations, "replay", planned)
     (failed,) = add_failed(ledger)
     result = run("replay", failed, "--replan")
-    assert "planned: planned again" in result.stdout
+    assert "  planned again\n" in result.stdout
     assert asked[0]["replan"] is True
 
 

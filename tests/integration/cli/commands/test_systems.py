@@ -34,6 +34,11 @@ def test_a_destination_is_paused_and_resumed_when_asked_for(
         assert connection.execute(select(pauses)).all() == []
 
 
+def test_operator_is_warned_when_the_system_to_pause_is_not_configured(run: Run, ledger: Ledger) -> None:
+    result = run("pause", "threedcart")
+    assert (result.exit_code, "threedcart is not configured" in result.stderr) == (0, True)
+
+
 def test_destination_that_is_down_is_probed_at_once_when_it_is_resumed(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

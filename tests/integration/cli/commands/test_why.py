@@ -38,7 +38,7 @@ def test_nothing_is_to_be_done_when_access_was_given(run: Run, ledger: Ledger, m
     result = run("why", "studiocart/1109")
     assert "✓ jane@example.com has access" in result.stdout
     assert "To do" not in result.stdout
-    assert "1 older lines are left out" in result.stderr
+    assert "1 older line left out" in result.stderr
 
 
 def test_the_exit_code_is_1_when_nobody_knows_the_name(run: Run, ledger: Ledger) -> None:

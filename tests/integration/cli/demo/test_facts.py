@@ -77,7 +77,7 @@ def test_everything_open_is_told_when_something_is_left() -> None:
     assert facts.unfinished() == [
         "order 7: run r1 is waiting (settling)",
         "order 9: a delivery by webhook is received",
-        "2 orders are to be looked at again",
+        "2 orders to be looked at again",
     ]
 
 

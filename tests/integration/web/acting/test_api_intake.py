@@ -96,8 +96,9 @@ def test_backfill_is_reported_when_a_worker_did_it(program: Program, rig: Rig) -
     assert (done["state"], done["new"], done["gives_access"], done["error"]) == ("done", 1, 1, None)
     assert work(rig) == []
     assert [each["id"] for each in program.ask("backfills")] == [asked.json()["id"]]
-    kinds = {act["kind"] for act in program.ask("activity") if act["kind"].startswith("backfill")}
-    assert kinds == {"backfill_requested", "backfill_begun", "backfill_ended"}
+    acts = {act["kind"]: act["text"] for act in program.ask("activity") if act["kind"].startswith("backfill")}
+    assert acts["backfill_ended"] == "ended a backfill of studiocart: 1 order, 1 new, 0 changed"
+    assert set(acts) == {"backfill_requested", "backfill_begun", "backfill_ended"}
     with rig.ledger.read() as connection:
         assert not [name for name in connection.scalars(select(marks.c.name)) if name.startswith("backfill")]
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from string import Formatter
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, text
 
 from worker.errors import NotInLedgerError
+from worker.formatting import counted
 from worker.ledger.tables.page_indexes import OPERATORS_ACTED
 from worker.ledger.tables.runs import events
 from worker.ledger.views.paging import between, pages
@@ -69,10 +71,10 @@ _TEXTS: Final = {
     Act.ORDER_INGESTED: "asked for the order",
     Act.BACKFILL_REQUESTED: "asked for a backfill of {source}, from {since} until {until}",
     Act.BACKFILL_BEGUN: "began a backfill of {source}, from {since} until {until}",
-    Act.BACKFILL_ENDED: "ended a backfill of {source}: {orders} orders, {new} new, {changed} changed",
-    Act.BACKFILL_PREVIEWED: "looked at what a backfill of {source} would do: {orders} orders, {new} new",
+    Act.BACKFILL_ENDED: "ended a backfill of {source}: {orders:order}, {new} new, {changed} changed",
+    Act.BACKFILL_PREVIEWED: "looked at what a backfill of {source} would do: {orders:order}, {new} new",
     Act.BACKFILL_FAILED: "had no end of a backfill of {source}: {error}",
-    Act.RECONCILED: "reconciled: {findings} findings",
+    Act.RECONCILED: "reconciled: {findings:finding}",
     Act.RECONCILE_FIXED: "put right what a reconciliation found",
     Act.LEDGER_RECOVERED: "recovered the ledger",
     Act.SYSTEM_PAUSED: "paused {system}",
@@ -108,7 +110,7 @@ class ActivityItem:
         """From a row of `events`."""
         detail = row.detail or {}
         words = _Words(detail | {"system": row.system, "source": row.source})
-        text = _TEXTS[Act(row.kind)].format_map(words)
+        text = _Sentences().vformat(_TEXTS[Act(row.kind)], (), words)
         tried = detail.get("operator")
         return cls(
             id=str(row.id),
@@ -131,6 +133,16 @@ class _Words(dict[str, Any]):
 
     def __missing__(self, name: str) -> str:
         return "…"
+
+
+class _Sentences(Formatter):
+    """`{orders:order}` is a number with its noun."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        """As `Formatter`'s."""
+        if not format_spec:
+            return super().format_field(value, "")
+        return counted(value, format_spec) if isinstance(value, int) else f"{value} {format_spec}s"
 
 
 def list_activity(

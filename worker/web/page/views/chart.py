@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.formatting import local
+from worker.formatting import counted, local
 from worker.ledger.views.page.pace import DayOfWork, HourOfWork
 
 WIDTH = 480
@@ -65,7 +65,7 @@ def amounts(hours: Sequence[HourOfWork]) -> Chart:
     for index, hour in enumerate(hours):
         for offset, kind, count in ((0.14, "orders", hour.orders), (0.52, "enrolments", hour.enrolments)):
             height = _scale(count, top)
-            title = f"{local(hour.begins_at):%a %H:%M %Z}: {count:,} {kind}"
+            title = f"{local(hour.begins_at):%a %H:%M %Z}: {counted(count, kind.removesuffix('s'))}"
             bars.append(
                 Bar(
                     round(_LEFT + (index + offset) * slot, 1),
@@ -89,7 +89,7 @@ def daily(days: Sequence[DayOfWork]) -> Chart:
         for offset, kind, count in ((0.14, "orders", each.orders), (0.52, "enrolments", each.enrolments)):
             x, height = round(_LEFT + (index + offset) * slot, 1), _scale(count, top)
             y = round(HEIGHT - _BOTTOM - height, 1)
-            title = f"{each.day:%a %Y-%m-%d}: {count:,} {kind}"
+            title = f"{each.day:%a %Y-%m-%d}: {counted(count, kind.removesuffix('s'))}"
             bars.append(Bar(x, y, round(slot * 0.34, 1), round(height, 1), kind, title))
     rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
     columns = tuple(
