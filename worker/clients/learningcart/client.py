@@ -56,6 +56,7 @@ __all__ = ["CustomerFields", "LearningCartAccess", "LearningCartClient"]
 SYSTEM: Final = "learningcart"
 
 _R = TypeVar("_R", bound=LearningCartRecord)
+_MOST_NEW_TOKENS: Final = 2
 _EVERYBODYS: Final = "getOrdersByDate"
 """What tells a refusal of everybody from one of a single request: it holds nothing of a learner."""
 
@@ -264,16 +265,25 @@ class LearningCartClient:
     def _call(
         self, operation: str, parameters: Mapping[str, str], *, safe_to_repeat: bool, limits: CallLimits
     ) -> tuple[Any, Answer]:
-        """Return what the method answered, unwrapped; once more, with a new token, where that may be why."""
+        """Return what the method answered, unwrapped; again, with a new token, where that may be why.
+
+        Twice where the second token was another thread's, or its refusal came late: it may have been revoked meanwhile,
+        and only a new token's refusal is one of the credentials.
+        """
         budget = self._budget(limits)
         token = self._tokens.get(budget)
         answer, refusal = self._send(operation, parameters, token, budget, safe_to_repeat=safe_to_repeat, limits=limits)
-        if refusal is not None:
+        again = replace(limits, slot_taken=False)
+        for _ in range(_MOST_NEW_TOKENS):
+            if refusal is None:
+                break
+            refused_at_seconds = self._clock()
             token = self._tokens.get(budget, refused=token)
-            again = replace(limits, slot_taken=False)
             answer, refusal = self._send(
                 operation, parameters, token, budget, safe_to_repeat=safe_to_repeat, limits=again
             )
+            if refusal is not Refusal.TOKEN or self._tokens.is_new(token, since_seconds=refused_at_seconds):
+                break
         error = self._api.error_for(operation, answer, safe_to_repeat=safe_to_repeat)
         if refusal is Refusal.TOKEN:
             self._tokens.drop(token)

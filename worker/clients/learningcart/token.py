@@ -26,6 +26,8 @@ _PAGE_LIMIT_BYTES: Final = 20_000
 
 MARGIN_SECONDS: Final = 60.0
 MARGIN_SHARE: Final = 0.1
+NEW_SECONDS: Final = 5.0
+"""A token that is refused later than this after it was asked for may have been revoked meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class _Held:
     value: str
     renew_at_seconds: float | None
     """On the keeper's clock; None when the token names no lifetime and is used until it is refused."""
+    asked_at_seconds: float
+    """When it was asked for, on the same clock."""
 
 
 class TokenKeeper:
@@ -81,6 +85,13 @@ class TokenKeeper:
         if held is not None and held.value == value:
             self._held = None
 
+    def is_new(self, value: str, *, since_seconds: float) -> bool:
+        """Whether the token `value` was asked for after `since_seconds` and just now: its refusal is no old one's."""
+        held = self._held
+        if held is None or held.value != value:
+            return False
+        return held.asked_at_seconds >= since_seconds and self._clock() - held.asked_at_seconds <= NEW_SECONDS
+
     def is_undated(self, value: str) -> bool:
         """Whether the token `value` names no end: it is used until it is refused, in whatever shape."""
         held = self._held
@@ -96,6 +107,7 @@ class TokenKeeper:
 
     def _renew(self, budget: Budget) -> str:
         self._failure = None
+        asked_at_seconds = self._clock()
         try:
             token = self._fetch(budget)
         except ApiError as error:
@@ -105,7 +117,7 @@ class TokenKeeper:
         finally:
             self._requests += 1
         value = token.value.get_secret_value()
-        self._held = _Held(value=value, renew_at_seconds=self._renewal(token))
+        self._held = _Held(value, self._renewal(token), asked_at_seconds)
         return value
 
     def _renewal(self, token: Token) -> float | None:

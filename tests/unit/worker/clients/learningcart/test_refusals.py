@@ -20,7 +20,7 @@ from tests.unit.worker.clients.learningcart.site import (
     guid,
 )
 from tests.unit.worker.clients.stub import Asked, Reply, answer
-from worker.clients.base import CallLimits
+from worker.clients.base import Budget, CallLimits
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import (
     ApiConnectionError,
@@ -67,6 +67,47 @@ def test_a_call_is_repeated_once_with_a_new_token_when_its_token_is_refused(refu
         assert [asked.query["AuthenticationToken"] for asked in vendor.calls] == [guid(1), guid(2)], method
         assert len(vendor.token_requests) == 2, method
         assert len(sends) == 2, method
+
+
+def test_a_call_is_made_a_third_time_when_its_second_token_may_have_been_revoked_meanwhile() -> None:
+    """Its refusal came long after it was asked for: the worker stood still, or the answer did."""
+    seconds = [0.0]
+
+    def refused_late(_asked: Asked) -> Answer:
+        seconds[0] += 6.0
+        return answer(b"", 401)
+
+    vendor = Vendor(answer(b"", 401), refused_late, answer(GOOD["addCompOrder"]))
+    CALLS["addCompOrder"](client(vendor, clock=lambda: seconds[0]), CallLimits())
+    assert (len(vendor.calls), len(vendor.token_requests)) == (3, 3)
+
+
+def test_a_call_is_made_a_third_time_when_its_second_token_was_another_s() -> None:
+    seconds = [0.0]
+
+    def refused_after_another_renewed(_asked: Asked) -> Answer:
+        tokens = learningcart._tokens
+        tokens.get(Budget(10, lambda: seconds[0]), refused=guid(1))
+        seconds[0] += 1.0
+        return answer(b"", 401)
+
+    vendor = Vendor(refused_after_another_renewed, answer(b"", 401), answer(GOOD["addCompOrder"]))
+    learningcart = client(vendor, clock=lambda: seconds[0])
+    CALLS["addCompOrder"](learningcart, CallLimits())
+    assert (len(vendor.calls), len(vendor.token_requests)) == (3, 3)
+
+
+def test_the_credentials_are_refused_when_three_tokens_are() -> None:
+    seconds = [0.0]
+
+    def refused_late(_asked: Asked) -> Answer:
+        seconds[0] += 6.0
+        return answer(b"", 401)
+
+    vendor = Vendor(*[refused_late] * 4)
+    with pytest.raises(AuthenticationError):
+        CALLS["getOrdersByDate"](client(vendor, clock=lambda: seconds[0]), CallLimits(deadline_seconds=100))
+    assert (len(vendor.calls), len(vendor.token_requests)) == (3, 3)
 
 
 @pytest.mark.parametrize("method", CALLS)
