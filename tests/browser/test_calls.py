@@ -35,6 +35,7 @@ class Caller:
 
     def click(self, name: str | re.Pattern[str], role: str = "link") -> None:
         self.page.get_by_role(role, name=name).first.click()  # type: ignore[arg-type]
+        self.page.wait_for_load_state()  # a list that is chosen from before its script is there does nothing
         self.clicks += 1
         assert self.clicks <= MOST_CLICKS
 

@@ -109,9 +109,16 @@ def answer_studiocart(terminal: Terminal, settings: dict[str, str], *, key: str 
     terminal.answer("Studiocart API key", key or settings["CARTBRIDGE_STUDIOCART__API_KEY"])
 
 
+def processor_seconds_of_children() -> float:
+    """Of all that this process has started and waited for, also for other tests."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_first_order_is_provisioned_within_a_minute_when_an_empty_folder_is_set_up(
     sandbox: Sandbox, folder: Path, tmp_path: Path
 ) -> None:
+    before_seconds = processor_seconds_of_children()
     settings = sandbox.environment()
     terminal = Terminal(folder, "init")
     answer_learningcart(terminal, settings)
@@ -176,8 +183,9 @@ def test_first_order_is_provisioned_within_a_minute_when_an_empty_folder_is_set_
     finally:
         up.terminate()
         up.wait(ENOUGH_SECONDS)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert used.ru_utime + used.ru_stime < 60, "seconds of processor time: nothing in it waits for longer"
+    assert processor_seconds_of_children() - before_seconds < 60, (
+        "seconds of processor time: nothing in it waits for longer"
+    )
     assert (folder / "cartbridge.db").exists()
     assert f'"{folder}"' in unit.read_text()
     assert "NoNewPrivileges=yes" in unit.read_text()

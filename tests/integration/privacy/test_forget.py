@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_nothing_of_a_learner_is_left_when_they_are_forgotten(ledger: Ledger) ->
         after = everything(connection).casefold()
         assert not find_person(connection, JANE.email).is_known
     for trace in ("jane", "doe", "elm st", "555 0100"):
-        assert trace not in after
+        assert re.search(rf"\b{trace}", after) is None  # an id of random letters may have one inside
 
 
 def test_what_was_done_remains_when_a_learner_is_forgotten(ledger: Ledger) -> None:
