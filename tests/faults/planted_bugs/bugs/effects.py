@@ -45,7 +45,7 @@ EFFECTS = (
         _SETTLING,
         "is_settled = asked.prompt_at is not None and started_at >= asked.prompt_at + settle",
         "is_settled = True",
-        Simulated(),
+        ByTest("tests/faults/effects/test_stalls.py::test_one_order_is_made_when_a_second_stall_holds_the_lookup"),
     ),
     Bug(
         "retry on unknown",
@@ -71,7 +71,7 @@ EFFECTS = (
         "if False:",
         ByTest(
             "tests/faults/effects/test_faulty_answers.py"
-            "::test_order_is_made_once_when_a_page_for_people_hides_that_it_was_made[sqlite-404]"
+            "::test_order_is_adopted_when_it_was_made_and_its_answer_was_lost[sqlite-429_page]"
         ),
     ),
     Bug(

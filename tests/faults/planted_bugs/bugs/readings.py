@@ -283,9 +283,9 @@ READINGS = (
     Bug(
         "subscription awaited by every order",
         "An order that names no subscription waits for a list that does not answer.",
-        "workflows/recording/subscription_status.py",
-        "    if order.payment is not Payment.PAID or not (order.recurring or order.subscription_payment):\n",
-        "    if order.payment is not Payment.PAID:\n",
+        "worker/sources/studiocart.py",
+        '        recurring=subscription_id is not None or any((item.sub_summary or "").strip() for item in items),\n',
+        "        recurring=True,\n",
         ByTest(
             "tests/integration/workflows/test_subscription_two_years.py::"
             "test_subscription_s_order_waits_and_no_other_does_when_no_list_of_subscriptions_answers"
