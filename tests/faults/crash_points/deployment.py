@@ -27,6 +27,7 @@ from tests.faults.harness.sales import seats_of, studiocart_record
 from tests.faults.judging.ledger import read_runs
 from tests.faults.judging.sold import Access, CompedOrder, comped_orders
 from tests.faults.judging.verdict import match
+from tests.integration.product import end_leases
 from tests.integration.servers import PostgresServer, RedisServer, free_port
 from worker.broker.queues import INGEST_QUEUE, QUEUES
 from worker.ledger.runs.due import DISPATCH_AGAIN_SECONDS
@@ -34,7 +35,8 @@ from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import attempts, deliveries, orders, runs
 from worker.sandbox import Sandbox, SandboxConfig
 
-LEASE_SECONDS = 3.5
+LEASE_SECONDS = 90.0
+"""Longer than any trial: the leases of the dead are ended by `TrialSite.end_leases`."""
 SETTLE_SECONDS = 1.0
 _SECRET_HEADER = "X-Webhook-Secret"  # the header's name
 _OPEN_DELIVERIES = ("received", "waiting")
@@ -71,17 +73,17 @@ class TrialSite:
             CARTBRIDGE_OFFERS_FILE=str(folder / "offers.toml"),
             CARTBRIDGE_STUDIOCART__START_AT="2020-01-01",
             CARTBRIDGE_STUDIOCART__POLL_SECONDS="0",  # a webhook that was answered is not told of again
-            CARTBRIDGE_STUDIOCART__CONNECT_TIMEOUT_SECONDS="0.3",
-            CARTBRIDGE_STUDIOCART__READ_TIMEOUT_SECONDS="1.5",
-            CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS="0.3",
-            CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="2",
+            CARTBRIDGE_STUDIOCART__CONNECT_TIMEOUT_SECONDS="5",
+            CARTBRIDGE_STUDIOCART__READ_TIMEOUT_SECONDS="30",
+            CARTBRIDGE_LEARNINGCART__CONNECT_TIMEOUT_SECONDS="5",
+            CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="30",
             CARTBRIDGE_LEASE_SECONDS=str(LEASE_SECONDS),
-            CARTBRIDGE_SETTLE_SECONDS=str(SETTLE_SECONDS),
             CARTBRIDGE_DISPATCH_SECONDS="0.3",
             CARTBRIDGE_RETRY__BASE_SECONDS="0.2",
             CARTBRIDGE_WORKER__CONCURRENCY="1",
             CARTBRIDGE_LOG_FORMAT="json",
         )
+        self.settle_seconds = SETTLE_SECONDS
         self._numbers = itertools.count(1)
         self._order_ids = itertools.count(7001)
         self._started: list[ForkServerProcess] = []
@@ -119,7 +121,11 @@ class TrialSite:
         name = self._folder / f"{next(self._numbers):03}-{command}"
         return Errand(
             command,
-            {**self._environment, "CARTBRIDGE_WORKER__POOL": pool},
+            {
+                **self._environment,
+                "CARTBRIDGE_WORKER__POOL": pool,
+                "CARTBRIDGE_SETTLE_SECONDS": str(self.settle_seconds),
+            },
             log=name.with_suffix(".log"),
             record=name.with_suffix(".boundaries") if record else None,
             doom=doom,
@@ -148,7 +154,7 @@ class TrialSite:
 
         def listens() -> bool:
             with suppress(requests.RequestException):
-                return requests.get(f"http://127.0.0.1:{port}/livez", timeout=5).status_code == 200
+                return requests.get(f"http://127.0.0.1:{port}/livez", timeout=30).status_code == 200
             return False
 
         wait(listens, what="the web listens")
@@ -190,7 +196,7 @@ class TrialSite:
                 f"http://127.0.0.1:{port or self.web_port}/webhooks/{SOURCE}",
                 json={"id": order_id},
                 headers={_SECRET_HEADER: self.sandbox.config.studiocart.webhook_secret},
-                timeout=10,
+                timeout=60,
             )
         except requests.RequestException:
             return False
@@ -205,6 +211,10 @@ class TrialSite:
                 .where(deliveries.c.order_id == str(order_id))
                 .values(dispatched_at=datetime.now(UTC) - timedelta(seconds=DISPATCH_AGAIN_SECONDS))
             )
+
+    def end_leases(self) -> None:
+        """Let the leases of the dead be over."""
+        end_leases(self.ledger)
 
     def clear(self) -> None:
         """Take away the messages that nobody waits for any more, and the faults."""

@@ -34,7 +34,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     ledger.migrate()
     ledger.close()
     with Sandbox.start(config=SandboxConfig(seeded=False)) as sandbox:
-        rig = Rig(sandbox, url, folder, CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="10")
+        rig = Rig(sandbox, url, folder, CARTBRIDGE_LEARNINGCART__READ_TIMEOUT_SECONDS="60")
         rig.runtime.dispatcher = Dispatcher(rig.runtime.app, rig.ledger)
         with start_worker(
             rig.runtime.app,

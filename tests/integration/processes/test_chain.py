@@ -40,7 +40,7 @@ def rig(redis_server: RedisServer, tmp_path: Path, mailbox: Mailbox) -> Iterator
     ledger = Ledger(url)
     ledger.migrate()
     ledger.close()
-    unhurried: dict[str, Any] = {"CARTBRIDGE_THREEDCART__READ_TIMEOUT_SECONDS": "10"}
+    unhurried: dict[str, Any] = {"CARTBRIDGE_THREEDCART__READ_TIMEOUT_SECONDS": "60"}
     with Sandbox.start(config=SandboxConfig(seeded=False)) as sandbox:
         variables: dict[str, Any] = dict(mailbox.environment(CARTBRIDGE_BROKER_URL=redis_server.url, **unhurried))
         rig = FollowOnRig(sandbox, url, tmp_path, **variables)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD
 from tests.faults.harness.waiting import wait_until
-from tests.integration.product import ENOUGH_SECONDS, LEASE_SECONDS, Product
+from tests.integration.product import CONNECT_SECONDS, ENOUGH_SECONDS, READ_SECONDS, Product
 from tests.integration.servers import RedisServer
 from worker.broker.app import create_celery
 from worker.ledger.tables.runs import runs
@@ -33,8 +33,8 @@ def product(postgres_url: str, redis_server: RedisServer, mailbox: Mailbox, tmp_
     """Processes on PostgreSQL and Redis, which mail passwords."""
     variables = mailbox.environment(
         CARTBRIDGE_BROKER_URL=redis_server.url,
-        CARTBRIDGE_MAIL__CONNECT_TIMEOUT_SECONDS="0.5",
-        CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS=str(LEASE_SECONDS / 2),
+        CARTBRIDGE_MAIL__CONNECT_TIMEOUT_SECONDS=str(CONNECT_SECONDS),
+        CARTBRIDGE_MAIL__READ_TIMEOUT_SECONDS=str(READ_SECONDS),
         CARTBRIDGE_PASSWORDS__MODE="mail",
         CARTBRIDGE_PASSWORDS__KEY=KEY,
     )
@@ -64,6 +64,7 @@ def test_no_learner_is_mailed_twice_when_the_worker_is_killed_with_a_mail_in_fli
     worker = product.start("worker")
     wait_until(lambda: len(mailbox.received) == 4, seconds=ENOUGH_SECONDS, what="four mails")
     product.kill(worker)
+    product.end_leases()
     product.start("worker")
     ends = {"review", "succeeded"}
     wait_until(
