@@ -25,6 +25,7 @@ POOLS = {
     "prefork of two": (1, "prefork", 2),
     "two workers of four threads": (2, "threads", 4),
     "one worker of eight threads": (1, "threads", 8),
+    "three workers of three threads": (3, "threads", 3),
 }
 """Workers, pool and concurrency of the distributed product."""
 RUNS = {"bare loop": 6000, "celery chain": 1500, "dbos": 600, "distributed": 1000, "embedded": 600}

@@ -97,6 +97,11 @@ def test_rest_is_told_when_the_time_is_too_short(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
+def _take_interrupts() -> None:
+    """Who is started in the background by a shell ignores them, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="looks for processes that were left behind in /proc")
 def test_nothing_is_left_behind_when_interrupted(tmp_path: Path) -> None:
     folders = tmp_path / "folders"
@@ -107,6 +112,7 @@ def test_nothing_is_left_behind_when_interrupted(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_take_interrupts,  # noqa: PLW1509  (it only asks the kernel)
     )
     assert demo.stdout is not None
     for line in demo.stdout:

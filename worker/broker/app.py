@@ -73,6 +73,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "socket_connect_timeout": _SOCKET_SECONDS,
             "socket_keepalive": True,
             "health_check_interval": 25,
+            "priority_steps": [0],  # no message has a priority, and a worker's read names each step of each queue
         }
     return {"confirm_publish": True}
 

@@ -21,9 +21,11 @@ from sqlalchemy import Engine, event, select, update
 from typer.testing import CliRunner
 
 from benchmarks import pages
+from benchmarks.fill_ledger import fill
 from tasks.control import sweep
 from tasks.process import adopt_runtime
 from tasks.runtime import Runtime
+from tests.faults.harness.product import Rig
 from worker.broker.schedule import beat_schedule
 from worker.cli.app import app
 from worker.ledger.session import Ledger
@@ -293,6 +295,28 @@ def test_no_statement_reads_a_growing_table_whole(
     if ledger.is_sqlite:  # PostgreSQL chooses by what is in the tables, which is nothing
         used = " ".join(plan.text for plan in plans.values())
         assert [index for index in USED if not re.search(rf"\bix_{index}\b", used)] == []
+
+
+def test_a_run_costs_no_look_at_whole_tables_when_many_went_before(
+    postgres_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """As PostgreSQL itself chooses, by what it knows of tables that are neither empty nor large."""
+    ledger = Ledger(postgres_url)
+    ledger.migrate()
+    fill(postgres_url, 2000, seed=1)
+    rig = Rig(sandbox, postgres_url, tmp_path, shared_clock=True)
+    run_id = rig.enrol()
+    with ledger.write() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    with listening() as statements:
+        rig.work(run_id)
+    assert rig.run(run_id)["state"] == "succeeded"
+    assert len(statements) >= 3
+    with ledger.read() as connection:
+        plans = [explain_on_postgres(connection, *each) for each in statements.items()]
+    assert [plan.whole for plan in plans if plan.whole] == []
+    rig.close()
+    ledger.close()
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ Rows = Sequence[dict[str, Any]]
 _ATTEMPT: Final = tuple(attempts.c.keys())
 _EVENT: Final = ("at", "kind", "actor", "run_id", "source", "order_id", "reason", "detail")
 _CLOSING: Final = ("outcome", "finished_at", "http_status", "error", "result_id", "may_have_acted")
-_CLOSED_BY: Final = ("run_id", "step", "number")
+_CLOSED_BY: Final = ("step", "number")
 _STEP: Final = ("state", "output", "counted", "finished_at")
-_STEP_BY: Final = ("run_id", "position")
+_STEP_BY: Final = ("position",)
 
 
 def write_held(
@@ -40,6 +40,8 @@ def write_held(
     new_events: Rows = (),
 ) -> Row[Any] | None:
     """Change the run's row by `run`, and write the rest if it returns one: that row, None where nothing is written.
+
+    `values` are those of `run`, `held_id` among them: the run that every row belongs to.
 
     A closing gives an attempt its outcome unless it has one.
     """
@@ -74,7 +76,8 @@ def _inserted(table: Table, names: Sequence[str], rows: str) -> str:
 
 def _updated(table: Table, key: Sequence[str], names: Sequence[str], rows: str, condition: str = "") -> str:
     given = ", ".join(f"{name} = r.{name}" for name in names)
-    same = " AND ".join(f"{table}.{name} = r.{name}" for name in key)
+    # The run is named too: PostgreSQL takes the rows for a hundred, and would read the whole table for so many.
+    same = " AND ".join([f"{table}.run_id = %(held_id)s", *(f"{table}.{name} = r.{name}" for name in key)])
     return f"UPDATE {table} SET {given} FROM held, {_recordset(table, rows)} WHERE {same}{condition}"  # noqa: S608
 
 
@@ -88,7 +91,7 @@ def _given(table: Table) -> Callable[[str], Any]:
 
 def _keyed(table: Table, key: Sequence[str], names: Sequence[str]) -> Update:
     given = _given(table)
-    statement = update(table).where(*(table.c[name] == given(name) for name in key))
+    statement = update(table).where(*(table.c[name] == given(name) for name in ("run_id", *key)))
     return statement.values({name: given(name) for name in names})
 
 
