@@ -201,20 +201,21 @@ def as_decimal(value: object) -> Decimal | None:
 
 
 def as_quantity(value: object) -> Decimal | None:
-    """Read a quantity as `as_decimal` does; a number beyond that, or NaN, is one of nineteen digits with its sign.
+    """Read a quantity as `as_decimal` does; None where none is told: null, a truth value, or nothing at all.
 
-    A person looks at so many. As None it would pass for one, which was not ordered.
+    A number beyond that, or NaN, is one of nineteen digits with its sign, and anything else -1: a person looks at such
+    quantities. As None they would pass for one, which was not ordered.
     """
     number = as_decimal(value)
-    if number is not None or isinstance(value, bool):
+    if number is not None or isinstance(value, bool) or not value:
         return number
-    if isinstance(value, int):
-        is_beyond, is_negative = True, value < 0
-    else:
-        written = str(value)[:_LONGEST_DATE].strip() if isinstance(value, (str, float, Decimal)) else ""
-        is_beyond, is_negative = _BEYOND.fullmatch(written) is not None, written.startswith("-")
+    # A whole number of more digits than Python writes is told by its sign and one of them.
+    written = ("-9" if value < 0 else "9") if isinstance(value, int) else str(value)[:_LONGEST_DATE].strip()
+    if not written:
+        return None
     beyond = Decimal(10) ** LARGEST_EXPONENT
-    return (-beyond if is_negative else beyond) if is_beyond else None
+    is_beyond = _BEYOND.fullmatch(written) is not None
+    return (-beyond if written.startswith("-") else beyond) if is_beyond else Decimal(-1)
 
 
 def as_datetime(value: object) -> datetime | None:

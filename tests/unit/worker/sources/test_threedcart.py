@@ -117,7 +117,7 @@ def test_each_product_is_a_line_with_a_seat_for_each_when_items_are_read() -> No
 
 def test_a_quantity_is_a_question_when_it_counts_no_seats() -> None:
     held = [("buyer", "invalid_quantity")]
-    for quantity in (-1, 1.5, 1001, "9E999999", 0):
+    for quantity in (-1, 1.5, 1001, "9E999999", 0, "2,0", {"Quantity": 2}):
         assert list(seats(read(OrderItemList=[an_item(quantity=quantity)])).values()) == [held], quantity
     some = read(OrderItemList=[an_item(quantity=0), an_item(5, "B", 2), an_item(5, "B", -1)])
     assert list(seats(some).values()) == [[], [("buyer", None)]]
