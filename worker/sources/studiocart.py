@@ -100,7 +100,9 @@ class StudiocartSource:
         if order.payment is Payment.PAID and self._trials == "wait" and not states_money(record):
             # It may begin a trial. Only the site can tell: until it does, nothing shows that anything was paid.
             order = order.model_copy(update={"payment": Payment.WAITING, "payment_unproven": True})
-        payment = stated_payment(body) if order.recurring or body.get("trigger") == "renewal" else None
+        payment = stated_payment(body)
+        if payment != "later" and not order.recurring:
+            payment = None
         return order.model_copy(update={"subscription_payment": payment})
 
     def _found(self, subscription: Subscription) -> SubscriptionFoundError:

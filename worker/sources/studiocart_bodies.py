@@ -20,7 +20,10 @@ from worker.sources.studiocart_lines import is_paid_for
 
 SECRET_FIELD = "studiocart_secret"  # noqa: S105  (the name of a field, not its value)
 SUBSCRIPTION_TRIGGERS = frozenset({"active", "completed", "canceled", "paused", "past_due", "trialing"})
+ORDER_TRIGGERS = frozenset({"purchased", "refunded", "renewal", "failed", "pending"})
+"""Triggers that carry an order's id."""
 _PAYMENTS: dict[str, Literal["first", "later"]] = {"purchased": "first", "renewal": "later"}
+_LABELS = {"cancelled": "canceled", "installment_plan_completed": "completed"}
 _ZERO_DECIMAL = frozenset(
     {
         *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
@@ -46,9 +49,13 @@ def read_body(body: Mapping[str, Any]) -> records.Order | records.Subscription:
     """The record a body is about, amounts in minor units. Raises `WebhookRejectedError` for one without an id."""
     record = {key: _unslashed(value) for key, value in body.items() if key != SECRET_FIELD}
     record["id"] = next((record[name] for name in ("id", "order_id", "OrderID") if record.get(name)), None)
-    is_subscription = is_subscription_record(record) or (
-        str(record.get("trigger") or "").strip() in SUBSCRIPTION_TRIGGERS and not numbered_rows(record.get("items"))
-    )
+    trigger = _trigger(record)
+    if trigger in ORDER_TRIGGERS:
+        is_subscription = bool(record.get("invoices"))  # an order may tell how often it is billed
+    else:
+        is_subscription = is_subscription_record(record) or (
+            trigger in SUBSCRIPTION_TRIGGERS and not numbered_rows(record.get("items"))
+        )
     try:
         if is_subscription:
             return records.Subscription.model_validate(_without_amounts(record))
@@ -59,7 +66,13 @@ def read_body(body: Mapping[str, Any]) -> records.Order | records.Subscription:
 
 def stated_payment(body: Mapping[str, Any]) -> Literal["first", "later"] | None:
     """Which payment of its subscription a trigger says an order is, None where it says nothing of that."""
-    return _PAYMENTS.get(str(body.get("trigger") or "").strip())
+    return _PAYMENTS.get(_trigger(body))
+
+
+def _trigger(body: Mapping[str, Any]) -> str:
+    """What happened, by the vendor's word: a map of fields may send its label ("Past Due") in its place."""
+    word = "_".join((as_text(body.get("trigger")) or "").replace("-", " ").replace("_", " ").split()).casefold()
+    return _LABELS.get(word, word)
 
 
 def states_money(record: records.Order) -> bool:
@@ -78,13 +91,17 @@ def states_money(record: records.Order) -> bool:
 
 
 def is_subscription_record(record: Mapping[str, Any]) -> bool:
-    """Whether a record is a subscription's. `/orders/{id}` answers any post of that id, and an order has neither."""
-    if record.get("invoices") is not None:
+    """Whether a record is a subscription's. `/orders/{id}` answers any post of that id, and an order has neither.
+
+    Invoices that are empty, or false, as PHP writes none, say nothing beside what only an order has.
+    """
+    if record.get("invoices"):
         return True
     has_order_id, has_items = bool(record.get("order_id")), bool(numbered_rows(record.get("items")))
     if _states(record, "interval"):
         return not (has_order_id and has_items)
-    return not (has_order_id or has_items) and any(_states(record, name) for name in _SUBSCRIPTION_FIELDS)
+    tells_of_one = record.get("invoices") is not None or any(_states(record, name) for name in _SUBSCRIPTION_FIELDS)
+    return tells_of_one and not (has_order_id or has_items)
 
 
 def _states(record: Mapping[str, Any], name: str) -> bool:

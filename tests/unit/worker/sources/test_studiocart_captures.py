@@ -23,8 +23,8 @@ WITH_A_BODY = [name for name in WEBHOOKS if captured(name)["request"]["body"]]
 class Answers:
     """A client that answers `/orders/{id}` with one capture, and nothing else."""
 
-    def __init__(self, name: str = "rest-order-paid") -> None:
-        self._record = captured(name)
+    def __init__(self, name: str = "rest-order-paid", **said: Any) -> None:
+        self._record = captured(name) | said
 
     def retrieve_order(self, _order_id: int) -> records.Order:
         return records.Order.model_validate(self._record)
@@ -103,6 +103,27 @@ def test_subscription_is_no_order_when_its_invoices_and_interval_are_null(name: 
     record[field_name] = record.get(field_name, "3")
     with pytest.raises(SubscriptionFoundError):
         source(trials="grant").from_body(record)
+
+
+@pytest.mark.parametrize("none", [[], {}, "", False, 0])
+def test_order_is_no_subscription_when_its_invoices_are_empty(none: object) -> None:
+    answers: Any = Answers(invoices=none)
+    order = StudiocartSource(answers, clock=lambda: NOW).fetch("10")
+    assert (order.payment, [line.id for line in order.lines]) == (Payment.PAID, ["4"])
+
+
+@pytest.mark.parametrize("trigger", ["purchased", "renewal"])
+def test_order_is_no_subscription_when_its_trigger_is_an_orders(trigger: str) -> None:
+    told = {"id": 20, "trigger": trigger, "status": "paid", "product_id": "7", "customer_email": "sue@lab.test"}
+    order = source().from_body(told | {"order_amount": "19.99", "interval": "month", "frequency": "1"})
+    assert (order.id, order.payment) == ("20", Payment.PAID)
+
+
+@pytest.mark.parametrize("trigger", ["Completed", "Installment Plan Completed", "cancelled", " PAST DUE "])
+def test_subscription_is_no_order_when_its_trigger_is_written_otherwise(trigger: str) -> None:
+    told = {"id": 16, "trigger": trigger, "status": "completed", "product_id": "8", "customer_email": "ines@lab.test"}
+    with pytest.raises(SubscriptionFoundError):
+        source().from_body(told)
 
 
 @pytest.mark.parametrize("trials", ["wait", "grant"])
