@@ -2,7 +2,8 @@
 
 What was fetched is the present; of a body nobody knows how old it is. So one that says what an earlier version said
 gives nothing back that was taken since: after a refund it changes nothing, and after any other withdrawal, which may
-have been followed by a payment, a person looks.
+have been followed by a payment, a person looks. A seat that was removed, or whose address was corrected, is such a
+withdrawal as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 
 from worker.errors import ApiError, WebhookRejectedError
 from worker.ledger.orders.order_rows import content_hash
-from worker.ledger.orders.recorded_orders import RecordedOrder, latest_versions
+from worker.ledger.orders.recorded_orders import OrderVersion, RecordedOrder, latest_versions
 from worker.ledger.states import OrderState
 from worker.sources.order import Line, Order, Payment, email_key
 from worker.sources.source import Source
@@ -41,6 +42,8 @@ def judge(connection: Connection, source: Source, order: Order, row: RecordedOrd
     """What a body that was read as this order is, beside the order's row, which is locked."""
     if order.payment_unproven and row.version > 0 and row.payment == Payment.PAID:
         return Novelty.OLD  # it says less than is known
+    if row.version > 0 and row.payment == Payment.PAID:
+        return _beside_paid(connection, source, order)
     is_withdrawn = row.version > 0 and row.payment in {Payment.REFUNDED, Payment.CANCELLED}
     if not is_withdrawn or order.payment not in {Payment.PAID, Payment.WAITING}:
         return Novelty.NEW
@@ -50,6 +53,17 @@ def judge(connection: Connection, source: Source, order: Order, row: RecordedOrd
     if row.payment == Payment.REFUNDED:
         return Novelty.OLD if was_said else Novelty.DOUBTFUL
     return Novelty.DOUBTFUL if was_said else Novelty.NEW
+
+
+def _beside_paid(connection: Connection, source: Source, order: Order) -> Novelty:
+    """What a body is beside an order that is paid: one that says what was said before the latest change is doubtful."""
+    if order.payment is Payment.WAITING:
+        return Novelty.OLD  # of the checkout before it was paid
+    if order.payment is not Payment.PAID:
+        return Novelty.NEW
+    latest, *before = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
+    is_repeat = not _says(source, latest, order) and any(_says(source, each, order) for each in before)
+    return Novelty.DOUBTFUL if is_repeat else Novelty.NEW
 
 
 def leave(connection: Connection, order: Order, row: RecordedOrder, look: Look, *, now: datetime) -> Recorded:
@@ -63,10 +77,13 @@ def _was_said(connection: Connection, source: Source, order: Order) -> bool:
     them differ.
     """
     rows = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
-    hashed = content_hash(order)
-    return any(row.content_hash == hashed for row in rows) or any(
-        _says_the_same(order, each) for row in rows for each in _read(source, row.raw)
-    )
+    return any(_says(source, row, order) for row in rows)
+
+
+def _says(source: Source, version: OrderVersion, order: Order) -> bool:
+    if version.content_hash == content_hash(order):
+        return True
+    return any(_says_the_same(order, each) for each in _read(source, version.raw))
 
 
 def _read(source: Source, raw: dict[str, Any]) -> Iterator[Order]:

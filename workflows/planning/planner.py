@@ -47,6 +47,7 @@ from workflows.planning.reviews import (
     order_key,
 )
 from workflows.planning.seat_matching import seating
+from workflows.planning.withdrawals import held_back, in_doubt, taken_back
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -75,6 +76,7 @@ class _Planner:
         if not self.order.payment_unproven:
             self._settle_question_about_order(keys.PAYMENT_UNPROVEN)
         if self.order.payment is Payment.UNKNOWN:
+            self.actions += held_back(self._seat_runs(), Reason.UNKNOWN_STATUS)
             state, reason = self._ask_about_order(keys.UNKNOWN_STATUS, Reason.UNKNOWN_STATUS)
         else:
             self._settle_question_about_order(keys.UNKNOWN_STATUS)
@@ -99,7 +101,10 @@ class _Planner:
         for run in self._seat_runs():
             if run.state is RunState.SUCCEEDED:
                 self._follow_subscription(run)
-        planned = any(run.workflow == ENROLMENT and run.state is not RunState.CANCELLED for run in self._seat_runs())
+        stopped = held_back(self._seat_runs(), Reason.AWAITING_PAYMENT)
+        self.actions += stopped
+        gone = {cancel.run_id for cancel in stopped}
+        planned = any(run.state is not RunState.CANCELLED and run.id not in gone for run in self._seat_runs())
         if self.order.payment_unproven and self.situation.payment_overdue and not planned:
             return self._ask_about_order(keys.PAYMENT_UNPROVEN, Reason.PAYMENT_UNPROVEN)
         return (OrderState.PLANNED, None) if planned else (OrderState.WAITING, Reason.AWAITING_PAYMENT)
@@ -117,15 +122,8 @@ class _Planner:
         """Take one enrolment back: cancelled before its effect, a revocation after it, LearningCart asked between."""
         if run.state is RunState.SUCCEEDED:
             self._ensure_revocation(run, after)
-        elif run.state is RunState.CANCELLED:
-            return
-        elif run.is_untouchable:
-            if not run.cancel_requested:
-                self.actions.append(RequestCancel(run.id, before))
         else:
-            # What the operator cancelled stays his when the source cancels it too: paid again, it is a question again.
-            by = "operator" if run.reason == Reason.PAID_AFTER_CANCEL else "source"
-            self.actions.append(Cancel(run.id, before, by))
+            self.actions += taken_back(run, before)
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
         """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
@@ -372,6 +370,8 @@ class _Planner:
             return
         elif run.is_untouchable:
             self.look_again = self.look_again or not is_same_person
+        elif self.situation.doubt is not None and not is_same_person and run.state is not RunState.REVIEW:
+            self.actions += in_doubt(run, self.situation.doubt, seat.learner)
         else:
             self.actions.append(ChangeLearner(run.id, seat.learner))
 

@@ -186,4 +186,25 @@ RULINGS = (
         "    still_down = False\n",
         ByTest(f"{_SINGLE}no_probe_pays_when_nobody_is_answered"),
     ),
+    Bug(
+        "repeat of a removed seat believed",
+        "An old webhook, sent again, gives back a seat that was removed, or the wrong address that was corrected.",
+        "workflows/ingest/repeats.py",
+        "    return Novelty.DOUBTFUL if is_repeat else Novelty.NEW\n",
+        "    return Novelty.NEW\n",
+        ByTest(
+            "tests/integration/in_process/workflows/ingest/test_repeats.py::test_seat_that_was_removed_is_a_review_when_an_old_body_gives_it_back"
+        ),
+    ),
+    Bug(
+        "seat given though unpaid",
+        "An order is put on hold or unpaid again before its access was given, and the access is given all the same.",
+        "workflows/planning/withdrawals.py",
+        "    is_due = {RunState.PENDING, RunState.WAITING}\n",
+        "    is_due = {RunState.FAILED}\n",
+        ByTest(
+            "tests/integration/in_process/workflows/planning/test_unproven.py"
+            "::test_seat_is_held_back_and_asked_about_when_the_money_is_gone_before_access_was_given"
+        ),
+    ),
 )

@@ -105,6 +105,36 @@ def test_unpaid_order_waits_without_a_review_when_it_is_new(status: str) -> None
     assert (found.state, found.reason, found.actions) == (OrderState.WAITING, Reason.AWAITING_PAYMENT, ())
 
 
+@pytest.mark.parametrize("payment", [Payment.WAITING, Payment.UNKNOWN])
+@pytest.mark.parametrize("state", [RunState.PENDING, RunState.WAITING])
+def test_seat_is_held_back_while_its_order_is_not_paid_any_more_and_goes_on_when_it_is(
+    payment: Payment, state: RunState
+) -> None:
+    reason = {Payment.WAITING: Reason.AWAITING_PAYMENT, Payment.UNKNOWN: Reason.UNKNOWN_STATUS}[payment]
+    unpaid = an_order(payment=payment, status="held")
+    found = look(unpaid, [known(state=state)], seen=SEEN)
+    assert found.actions[0] == Cancel(known().id, reason)
+    assert found.state is (OrderState.WAITING if payment is Payment.WAITING else OrderState.REVIEW)
+    runs = apply(found, [known(state=state)])
+    assert look(unpaid, runs, seen=SEEN).actions == ()
+    paid = apply(look(an_order(), runs, seen=NEWLY_PAID), runs)
+    assert [(run.state, run.reason) for run in paid if run.grant is not None] == [(RunState.PENDING, None)]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        known(state=RunState.RUNNING),
+        known(state=RunState.WAITING, effect_open=True),
+        known(state=RunState.SUCCEEDED),
+        known(state=RunState.FAILED),
+        known(state=RunState.REVIEW, reason=Reason.PAID_AFTER_CANCEL),
+    ],
+)
+def test_seat_is_left_alone_when_its_order_is_not_paid_any_more_and_it_may_be_given(run: KnownRun) -> None:
+    assert look(an_order(payment=Payment.WAITING), [run], seen=SEEN).actions == ()
+
+
 def test_order_stays_planned_when_a_provisioned_one_waits_for_payment_again() -> None:
     found = look(an_order(payment=Payment.WAITING), [known(state=RunState.SUCCEEDED)], seen=SEEN)
     assert (found.state, found.actions) == (OrderState.PLANNED, ())
@@ -124,7 +154,7 @@ def test_unknown_status_is_settled_and_the_seat_provisioned_when_it_is_paid() ->
     assert [type(action) for action in found.actions] == [Cancel, Create]
     assert found.actions[0] == Cancel(runs[0].id, Reason.SETTLED_BY_SOURCE, by="superseded")
     again = look(an_order(payment=Payment.UNKNOWN, status="?"), apply(found, runs), seen=SEEN)
-    assert again.actions == (Revive(runs[0].id, Reason.UNKNOWN_STATUS),)
+    assert again.actions[-1] == Revive(runs[0].id, Reason.UNKNOWN_STATUS)
 
 
 @pytest.mark.parametrize("payment", [Payment.UNKNOWN, Payment.REFUNDED, Payment.WAITING])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,6 +145,36 @@ def test_old_paid_body_leaves_the_question_open_when_access_was_given(ledger: Le
     assert states(ledger)[f"{SEAT}/revoke"] == ("review", "repeated_webhook")
     hooks.reader.replan("studiocart", "11")
     assert states(ledger)[f"{SEAT}/revoke"] == ("review", "repeated_webhook")
+
+
+def test_seat_that_was_removed_is_a_review_when_an_old_body_gives_it_back(
+    ledger: Ledger, hooks: Hooks, tmp_path: Path
+) -> None:
+    bump = {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"}
+    (tmp_path / "offers.toml").write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
+    with_bump = [*PAID["items"], bump]
+    hooks.says("paid", items=with_bump)
+    hooks.says("paid")
+    assert states(ledger)["11/5/buyer/505"] == ("cancelled", "removed_from_order")
+    for _ in range(2):
+        hooks.says("paid", items=with_bump)
+        assert states(ledger) == {SEAT: ("pending", None), "11/5/buyer/505": ("review", "repeated_webhook")}
+
+
+def test_address_that_was_corrected_is_a_question_when_an_old_body_brings_the_wrong_one_back(
+    ledger: Ledger, hooks: Hooks
+) -> None:
+    hooks.says("paid")
+    hooks.says("paid", customer_email="right@lab.test")
+    assert states(ledger) == {SEAT: ("pending", None)}
+    hooks.says("paid")
+    assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
+
+
+def test_unpaid_body_changes_nothing_when_the_order_is_paid(ledger: Ledger, hooks: Hooks) -> None:
+    hooks.says("paid")
+    hooks.says("pending-payment")
+    assert (states(ledger), hooks.payment) == ({SEAT: ("pending", None)}, "paid")
 
 
 def test_card_that_is_retried_is_provisioned_when_nothing_was_paid_before(ledger: Ledger, hooks: Hooks) -> None:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.unit.workflows.fakes.storefront import NOW, START, Clock, FakeSource, an_order, record, rows, states
+from tests.unit.workflows.fakes.storefront import (
+    NOW,
+    START,
+    Clock,
+    FakeSource,
+    an_order,
+    put_run,
+    record,
+    rows,
+    states,
+)
 from worker.ledger.runs.due import take_orders_to_replan
 from worker.ledger.session import Ledger
+from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders
 from worker.sources.order import Order, Payment
 from workflows.ingest.deliveries import HintReader
@@ -65,9 +76,19 @@ def test_question_is_settled_when_the_order_is_unpaid_cancelled_or_of_a_status_n
 
 def test_nothing_is_asked_when_access_was_given_before(ledger: Ledger) -> None:
     record(ledger, an_order())
+    put_run(ledger, "1109/1107/buyer/501", RunState.SUCCEEDED)
     record(ledger, unproven(), now=NOW + DAY)
     assert order_state(ledger)[:2] == ("planned", None)
     assert list(states(ledger)) == ["1109/1107/buyer/501"]
+
+
+def test_seat_is_held_back_and_asked_about_when_the_money_is_gone_before_access_was_given(ledger: Ledger) -> None:
+    record(ledger, an_order())
+    record(ledger, unproven(), now=NOW + DAY)
+    held = {"1109/1107/buyer/501": ("cancelled", "awaiting_payment")}
+    assert states(ledger) == ASKED | held
+    record(ledger, an_order(), now=NOW + DAY + timedelta(minutes=1))
+    assert states(ledger)["1109/1107/buyer/501"] == ("pending", None)
 
 
 def test_preview_says_the_same_when_a_day_has_passed(
