@@ -124,6 +124,8 @@ class Order(Frozen):
     company: str = ""
     """Who pays, where that is no person."""
     total: Money | None = None
+    given_back: int = 0
+    """Hundredths of what was paid that were given back, where its source tells that beside the total."""
     lines: tuple[Line, ...] = ()
     lines_known: bool = True
     """False when the source did not send its lines: then nothing is taken as removed."""

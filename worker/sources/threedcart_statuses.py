@@ -7,6 +7,7 @@ public material.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from typing import Final
@@ -64,6 +65,9 @@ _READINGS: Final[Mapping[int, Reading]] = {
     21: Reading.WAITING,
 }
 
+_OF_SALES: Final = frozenset({Reading.PAID, Reading.PAID_BY_EVIDENCE, Reading.PARTIAL})
+"""How the statuses of a sale that was completed are read."""
+_MOST_GIVEN_BACK: Final = Decimal(10) ** 14
 _GIVEN_BACK: Final = ("refund", "credit", "void", "chargeback", "reversal")
 _TAKEN: Final = ("sale", "capture", "charge", "purchase", "priorauthcapture", "authcapture", "authorizeandcapture")
 
@@ -117,8 +121,14 @@ def reading_of(status_id: int | str | None, paid_statuses: frozenset[int]) -> Re
 
 
 def payment_of(record: Order, paid_statuses: frozenset[int]) -> Payment:
-    """What an order's status and transactions mean for provisioning."""
-    match reading_of(record.order_status_id, paid_statuses):
+    """What an order's status and transactions mean for provisioning.
+
+    No status is known that means refunded: the transactions say so, whichever status of a sale the order was left in.
+    """
+    reading = reading_of(record.order_status_id, paid_statuses)
+    if reading in _OF_SALES and is_money_given_back(record):
+        return Payment.REFUNDED
+    match reading:
         case Reading.PAID:
             return Payment.PAID
         case Reading.PAID_BY_EVIDENCE:
@@ -149,6 +159,36 @@ def is_money_taken(record: Order) -> bool:
     took nothing and gave nothing back, and what nobody has ruled on took nothing; where there is nothing else, the
     order's own word does not stand against it.
     """
+    found = _moved(record)
+    if found.was_given_back:
+        return found.taken - found.given_back > 0
+    return found.was_taken or (bool(record.billing_on_line_payment) and not found.was_declined)
+
+
+def is_money_given_back(record: Order) -> bool:
+    """Whether a record shows that money was taken, and that all of it was given back since."""
+    found = _moved(record)
+    taken = found.taken or (record.order_amount or Decimal(0) if record.billing_on_line_payment else Decimal(0))
+    return found.given_back > 0 and 0 < taken <= found.given_back
+
+
+def given_back(record: Order) -> int:
+    """The hundredths that were given back of what was taken."""
+    return int(min(_moved(record).given_back, _MOST_GIVEN_BACK) * 100)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """The money that an order's transactions moved. Voids are first of what was only authorised."""
+
+    taken: Decimal
+    given_back: Decimal
+    was_taken: bool
+    was_given_back: bool
+    was_declined: bool
+
+
+def _moved(record: Order) -> _Moved:
     whole = record.order_amount or Decimal(0)
     taken = authorized = refunded = voided = Decimal(0)
     was_given_back = was_taken = was_declined = False
@@ -171,9 +211,8 @@ def is_money_taken(record: Order) -> bool:
             was_taken = row.transaction_amount is None or amount > 0 or was_taken
         else:
             authorized += amount
-    if was_given_back:
-        return taken - refunded - max(voided - authorized, Decimal(0)) > 0
-    return was_taken or (bool(record.billing_on_line_payment) and not was_declined)
+    given_back = refunded + max(voided - authorized, Decimal(0))
+    return _Moved(taken, given_back, was_taken, was_given_back, was_declined)
 
 
 def _is_captured(row: Transaction, kind: str) -> bool:

@@ -168,6 +168,8 @@ class Situation:
     """The operator wants its seats planned again by today's offers."""
     paid_total_before: Money | None = None
     """What had been paid for it when the ledger last looked; None where nothing was, or nobody said how much."""
+    given_back_before: int = 0
+    """How much of it had been given back then, where its source tells that."""
     standing: Standing | None = None
     """None: no subscription is known of."""
     payment_overdue: bool = False

@@ -1,7 +1,8 @@
 """Partial refunds: an order that is still paid, for less than before, without a word on which seat it concerns.
 
-Neither source names the seat of a partial refund: Studiocart's orders show one amount, and Frontcore's a total and
-perhaps a line of its own with a negative quantity. So it is a question about the order, never a cancellation.
+No source names the seat of a partial refund: Studiocart's orders show one amount, Frontcore's a total and perhaps a
+line of its own with a negative quantity, and 3dcart's what was given back. So it is a question about the order, never a
+cancellation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def paid_total(payment: str, status: str, total: Money | None) -> Money | None:
 
 
 def is_partial(order: Order, situation: Situation) -> bool:
-    """Whether less is paid for the order than at the last look."""
+    """Whether less is paid for the order than at the last look, or more of it was given back."""
+    if order.given_back > situation.given_back_before:
+        return True
     before, now = situation.paid_total_before, paid_total(order.payment, order.status, order.total)
     if before is None or now is None:
         return False

@@ -75,7 +75,7 @@ def compare(stored: Order, before: Order, now: Order, thin: Order) -> Reading:
     lines = _joined(stored.lines, gained) if payment is Payment.PAID else stored.lines
     if is_paid_anew and now.lines_known:
         lines = tuple(line.model_copy(update={"id": _known_id(line, stored, now)}) for line in now.lines)
-    annotations = {name: getattr(now, name) for name in (*ANNOTATIONS, "subscription", "raw", "total")}
+    annotations = {name: getattr(now, name) for name in (*ANNOTATIONS, "subscription", "raw", "total", "given_back")}
     order = stored.model_copy(update={**annotations, "payment": payment, "lines": lines})
     anew = _places(lines) if is_paid_anew else (_places(lines) - _places(stored.lines)) | _asked_about(stored)
     return Reading(order, frozenset(anew), is_same_record=True)

@@ -51,6 +51,7 @@ def situation_of(
         manual=look.manual,
         replan=look.replan,
         paid_total_before=None if row is None else refunds.paid_total(row.payment, row.status, row.total),
+        given_back_before=0 if row is None else int(row.document.get("given_back", 0)),
         standing=standing,
         doubt=look.doubt,
         read_anew=frozenset() if row is None else row.places_read_anew,

@@ -119,6 +119,34 @@ def test_an_order_is_provisioned_when_it_is_paid_and_asks_when_it_is_cancelled(f
     assert states(rig)[f"{BUYER}/revoke"] == ("review", "cancelled_after_provisioning")
 
 
+SALE = {"TransactionType": "Sale", "TransactionAmount": 50.0, "TransactionCaptured": 1}
+REFUND = {"TransactionType": "Refund", "TransactionAmount": 50.0, "TransactionCaptured": 1}
+
+
+@pytest.mark.parametrize("status_id", [1, 2, 4])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_refund_is_acted_on_when_the_transactions_alone_tell_of_it(
+    found_company: Company, status_id: int, *, is_given: bool
+) -> None:
+    rig = found_company()
+    sold = {"OrderID": 7, "OrderStatusID": status_id, "OrderAmount": 50.0}
+    rig.sandbox.threedcart.add_order(a_sale(**sold, TransactionList=[SALE]))
+    poll(rig)
+    if is_given:
+        rig.finish()
+    part = REFUND | {"TransactionAmount": 20.0}
+    asked = "threedcart/7/-/-/partially-refunded"
+    rig.sandbox.threedcart.update_order(7, TransactionList=[SALE, part])
+    poll(rig)
+    poll(rig)
+    assert states(rig)[asked] == ("review", "partially_refunded")
+    rig.sandbox.threedcart.update_order(7, TransactionList=[SALE, part, REFUND | {"TransactionAmount": 30.0}])
+    poll(rig)
+    given = {BUYER: ("succeeded", None), f"{BUYER}/revoke": ("review", "refunded_after_provisioning")}
+    stopped = {BUYER: ("cancelled", "refunded_by_source")}
+    assert states(rig) == (given if is_given else stopped) | {asked: ("cancelled", "settled_by_source")}
+
+
 @pytest.mark.parametrize("trusts", ["false", "true"])
 def test_the_vendor_s_test_is_taken_and_ignored_when_the_store_has_no_such_order(
     found_company: Company, trusts: str

@@ -207,4 +207,15 @@ RULINGS = (
             "::test_seat_is_held_back_and_asked_about_when_the_money_is_gone_before_access_was_given"
         ),
     ),
+    Bug(
+        "refund in the transactions unseen",
+        "A store refunds a card in 3dcart, which leaves the order's status as it was, and nobody is asked.",
+        "worker/sources/threedcart_statuses.py",
+        "    if reading in _OF_SALES and is_money_given_back(record):\n",
+        "    if False:\n",
+        ByTest(
+            "tests/integration/sources/test_threedcart_orders.py"
+            "::test_a_refund_is_acted_on_when_the_transactions_alone_tell_of_it"
+        ),
+    ),
 )

@@ -130,6 +130,47 @@ def test_money_is_taken_when_the_approval_does_not_deny_it(
     assert is_money_taken(retried)
 
 
+@pytest.mark.parametrize(
+    ("rows", "online", "is_given_back"),
+    [
+        ([a_transaction("Sale"), a_transaction("Refund")], False, True),
+        ([a_transaction("Sale"), a_transaction("Refund", -49)], True, True),
+        ([a_transaction("Sale"), a_transaction("Refund", 20), a_transaction("Credit", 29)], True, True),
+        ([a_transaction("Sale"), a_transaction("Void")], False, True),
+        ([a_transaction("Sale", None), a_transaction("Refund", None)], False, True),
+        ([a_transaction("Refund")], True, True),
+        ([a_transaction("Refund")], False, False),
+        ([a_transaction("Sale"), a_transaction("Refund", 20)], True, False),
+        ([a_transaction("Sale"), a_transaction("Refund"), a_transaction("Sale")], True, False),
+        ([a_transaction("Authorize"), a_transaction("Void")], False, False),
+        ([a_transaction("Sale") | {"TransactionApproval": "Declined"}, a_transaction("Void")], False, False),
+        ([a_transaction("Sale"), a_transaction("Refund") | {"TransactionApproval": "Declined"}], True, False),
+        ([], True, False),
+    ],
+)
+def test_order_is_refunded_when_all_that_was_taken_was_given_back(
+    rows: list[dict[str, Any]], *, online: bool, is_given_back: bool
+) -> None:
+    for status_id in (1, 2, 3, 4, None):
+        found = read(status_id, TransactionList=rows, BillingOnLinePayment=online)
+        assert (found is Payment.REFUNDED) is is_given_back
+    for status_id, payment in ((5, CANCELLED), (6, WAITING), (8, UNKNOWN), (11, WAITING), (12, WAITING)):
+        assert read(status_id, TransactionList=rows, BillingOnLinePayment=online) is payment
+
+
+@pytest.mark.parametrize(
+    ("rows", "hundredths"),
+    [
+        ([a_transaction("Sale")], 0),
+        ([a_transaction("Sale"), a_transaction("Refund", "19.99")], 1999),
+        ([a_transaction("Sale"), a_transaction("Refund", -10), a_transaction("Refund", 5)], 1500),
+        ([a_transaction("Authorize"), a_transaction("Void")], 0),
+    ],
+)
+def test_what_was_given_back_is_told_in_hundredths(rows: list[dict[str, Any]], hundredths: int) -> None:
+    assert to_order(an_order(TransactionList=rows), zone=UTC).given_back == hundredths
+
+
 def test_refund_gives_nothing_back_when_it_was_declined() -> None:
     declined = a_transaction("Refund") | {"TransactionApproval": "Declined"}
     assert is_money_taken(an_order(TransactionList=[a_transaction("Sale"), declined]))
