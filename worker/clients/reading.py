@@ -160,11 +160,12 @@ def as_text(value: object) -> str | None:
 
 
 def as_bool(value: object) -> bool | None:
-    """Read a truth value written as `true`, `"true"`, `1` or `"1"`; None for anything else."""
+    """Read a truth value written as `true`, `"true"`, `1`, `"1"` or `1.0`; None for anything else."""
+    number = as_int(value)
+    if number is not None:
+        return {1: True, 0: False}.get(number)
     written = as_text(value)
-    return (
-        None if written is None else {"true": True, "1": True, "false": False, "0": False}.get(written.strip().lower())
-    )
+    return None if written is None else {"true": True, "false": False}.get(written.strip().lower())
 
 
 def as_int(value: object) -> int | None:

@@ -17,7 +17,7 @@ from worker.clients.reading import as_datetime, id_of
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.formatting import minor_digits
 from worker.sources.frontcore_seats import full_name, lines_of, states_all_seats, trimmed
-from worker.sources.order import Money, Order, Payment
+from worker.sources.order import Money, Order, Payment, without_emails
 from worker.sources.source import Page, Until, Walk, page_of
 from worker.text.email_address import trimmed_email
 
@@ -118,7 +118,7 @@ def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -
     return Order(
         source="frontcore",
         id=str(record.id),
-        status="paid" if record.is_paid else "unpaid",
+        status=_status(record),
         payment=_payment(record, provision_when),
         created_at=as_datetime(record.created_at),
         buyer_email=email,
@@ -131,10 +131,22 @@ def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -
     )
 
 
+def _status(record: records.Order) -> str:
+    if isinstance(record.is_paid, str):
+        return f"is_paid {without_emails(record.is_paid)}"
+    return "paid" if record.is_paid else "unpaid"
+
+
 def _payment(record: records.Order, provision_when: ProvisionWhen) -> Payment:
-    """Frontcore tells paid from unpaid and nothing else; an order with nothing to pay is never marked as paid."""
-    is_provisioned = record.is_paid or provision_when == "created" or _total_amount(record) == 0
-    return Payment.PAID if is_provisioned else Payment.WAITING
+    """Frontcore tells paid from unpaid; an order with nothing to pay is never marked as paid.
+
+    What says neither is a status nobody has ruled on: taken for unpaid, a paid order would wait for ever.
+    """
+    if provision_when == "created" or _total_amount(record) == 0:
+        return Payment.PAID
+    if isinstance(record.is_paid, str):
+        return Payment.UNKNOWN
+    return Payment.PAID if record.is_paid else Payment.WAITING
 
 
 def _buyer(record: records.Order) -> tuple[str, str]:

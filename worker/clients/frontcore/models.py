@@ -55,6 +55,14 @@ def _status(value: object) -> int | str | None:
     return number if number is not None else (as_text(value) or "").strip()[:40] or None
 
 
+def _paid(value: object) -> bool | str | None:
+    """Read whether an order is paid; as text what says neither, None where nothing is told."""
+    told = as_bool(value)
+    if told is not None or not value:
+        return told
+    return (as_text(value) or "unreadable").strip()[:40] or None
+
+
 Text = Annotated[str | None, BeforeValidator(_text)]
 Id = Annotated[str | None, BeforeValidator(_id)]
 Number = Annotated[int | None, BeforeValidator(as_int)]
@@ -264,7 +272,8 @@ class Order(FrontcoreRecord):
     id: Annotated[int, BeforeValidator(as_int), Field(ge=1)]
     title: Text = None
     title_detailed: Text = None
-    is_paid: Truth = None
+    is_paid: Annotated[bool | str | None, BeforeValidator(_paid)] = None
+    """A text where it says neither."""
     payment_method: Any = None
     your_reference: Text = None
     booker: Annotated[Booker | None, BeforeValidator(_object)] = None

@@ -71,6 +71,14 @@ def test_the_document_s_unpaid_order_waits_as_it_stands() -> None:
         ({"is_paid": "1"}, Payment.PAID),
         ({"is_paid": False}, Payment.WAITING),
         ({"is_paid": None}, Payment.WAITING),
+        ({"is_paid": 1.0}, Payment.PAID),
+        ({"is_paid": "1.0"}, Payment.PAID),
+        ({"is_paid": "0.0"}, Payment.WAITING),
+        ({"is_paid": ""}, Payment.WAITING),
+        ({"is_paid": []}, Payment.WAITING),
+        ({"is_paid": "yes"}, Payment.UNKNOWN),
+        ({"is_paid": 2}, Payment.UNKNOWN),
+        ({"is_paid": {"id": 1}}, Payment.UNKNOWN),
         ({"is_paid": False, "calculated_totals": {"total_amount_incl_discounts_and_vat": 0}}, Payment.PAID),
         ({"is_paid": False, "calculated_totals": {"total_amount_incl_discounts_and_vat": "0.00"}}, Payment.PAID),
         ({"is_paid": False, "calculated_totals": {"total_amount_incl_discounts_and_vat": None}}, Payment.WAITING),
@@ -80,6 +88,11 @@ def test_the_document_s_unpaid_order_waits_as_it_stands() -> None:
 def test_an_order_is_paid_when_it_says_so_or_costs_nothing(fields: dict[str, Any], payment: Payment) -> None:
     assert ordered(**fields).payment is payment
     assert ordered(**fields, provision_when="created").payment is Payment.PAID
+
+
+def test_the_status_names_what_says_neither_paid_nor_unpaid() -> None:
+    order = to_order(Record.model_validate(SAMPLES[1] | {"is_paid": " partly, a@b.no "}))
+    assert order.status == "is_paid partly, …"
 
 
 @pytest.mark.parametrize(
