@@ -21,6 +21,7 @@ from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import Source, SubscriptionFoundError
+from workflows.ingest.delivery_groups import ToldAloneError, by_body
 from workflows.ingest.failed_looks import end_of_look
 from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written, is_known_whole
 from workflows.ingest.repeats import Novelty, judge, leave
@@ -121,21 +122,15 @@ class HintReader:
                 now=self._clock(),
                 lease_seconds=self._lease_seconds,
             )
+        groups = by_body(taken) if self._is_trusting(source_name, taken) else [taken]
+        return self._look_at_each(source_name, order_id, groups if taken else [])
+
+    def _look_at_each(self, source_name: str, order_id: str, groups: list[list[TakenDelivery]]) -> Looked:
         looked = Looked()
-        for group in self._groups(source_name, taken):
+        for group in groups:
             each = self._look_at(source_name, order_id, group)
             looked = Looked(each.recorded, each.error, looked.taken + each.taken, [*looked.ready, *each.ready])
         return looked
-
-    def _groups(self, source_name: str, taken: list[TakenDelivery]) -> list[list[TakenDelivery]]:
-        """What one look each answers: all deliveries, or those up to each trusted body, which is news of its own."""
-        groups: list[list[TakenDelivery]] = [[]] if taken else []
-        is_trusting = self._is_trusting(source_name, taken)
-        for row in taken:
-            if is_trusting and row.body is not None and any(each.body is not None for each in groups[-1]):
-                groups.append([])
-            groups[-1].append(row)
-        return groups
 
     def _is_trusting(self, source_name: str, taken: list[TakenDelivery]) -> bool:
         policy = self._policies.get(source_name)
@@ -152,6 +147,8 @@ class HintReader:
                     return self._read_again(found.order, taken)
         except SubscriptionFoundError as news:
             return self._take_subscription(source_name, order_id, taken, news, offers)
+        except ToldAloneError:
+            return self._look_at_each(source_name, order_id, by_body(taken))
         except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
             return self._put_off(source_name, order_id, taken, error)
         try:
@@ -204,8 +201,10 @@ class HintReader:
         if not bodies:
             return self._fetch(source, order_id)
         if not self._is_trusting(source_name, taken):
-            with suppress(NoAccessError):  # then the newest body is all that is known
+            with suppress(NoAccessError):  # then what the bodies say is all that is known
                 return self._fetch(source, order_id)
+            if len(bodies) > 1:
+                raise ToldAloneError
         body, received_at = bodies[-1]
         try:
             # The id was read where a setting says it stands, which the source need not know.

@@ -86,6 +86,29 @@ def test_access_is_given_by_a_webhooks_body_when_the_source_cannot_be_asked(foun
     assert [(row["key"], row["state"]) for row in rig.rows("runs")] == [("studiocart/11/4/buyer/501", "pending")]
 
 
+@pytest.mark.parametrize("later", ["pending-payment", "paid"])
+def test_every_body_is_news_when_something_else_asked_for_the_same_order_meanwhile(
+    found_company: Company, later: str
+) -> None:
+    rig = found_company(WEBHOOK_URL_TOKEN=TOKEN)
+    body = purchase()
+    two = [*body["items"], body["items"][0] | {"id": "99", "product_id": "5", "item_type": "bump"}]
+    assert post(rig, "studiocart", body | {"items": two}) == 202
+    rig.clock.move(5)
+    with rig.runtime.ledger.write() as connection:
+        order_rows.insert_delivery(
+            connection, source="studiocart", order_id="11", via=Via.POLL, actor="source", now=rig.clock()
+        )
+    rig.clock.move(5)
+    assert post(rig, "studiocart", body | {"status": later, "items": two}) == 202
+    read(rig, "studiocart", "11")
+    assert {row["key"]: row["state"] for row in rig.rows("runs")} == {
+        "studiocart/11/4/buyer/501": "pending",
+        "studiocart/11/5/buyer/unmapped": "review",
+    }
+    assert {row["state"] for row in rig.rows("deliveries")} == {"planned"}
+
+
 def test_third_carts_whole_order_is_enough_and_its_test_is_known(found_company: Company) -> None:
     rig = found_company("threedcart", ORDERS_ENABLED="true", WEBHOOK_URL_TOKEN=TOKEN)
     captures = CAPTURES / "threedcart"
