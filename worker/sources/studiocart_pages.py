@@ -2,7 +2,7 @@
 
 A site whose parameters are dropped on the way shows its newest ten orders and nothing else. Who has seen all ten before
 would stop there and never learn that the list does not go on. So behind a short first page the next is asked for at
-once, unless the site says itself that there is none.
+once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Walks one of Studiocart's lists, page by page, to its end; and tells a list that cannot be walked from one that ends.
 
 A page without rows is the end. A short page is not: a site may cap the size, or read no parameters at all and always
-show its newest ten. Where `X-WP-Total` says that all rows were seen, a short page is the end without another request.
-Two pages in a row that bring nothing new, or ids in another order than asked for, say that the parameters are not read:
+show its newest ten. Nor is it where `X-WP-Total` says that all rows were seen: a site may count the page's own. But one
+that then brings nothing new is the end. Two pages in a row that bring nothing new, or ids in another order than asked for, say that the parameters are not read:
 then the other way of sending them is tried, and where that is no better the walk fails, never ends.
 """
 
@@ -79,7 +79,7 @@ class ListWalk(Generic[_R]):
             self._note(page)
             if not self._without_news:
                 yield page.records
-            if is_whole and (self._without_news or len(page.records) < size):
+            if is_whole and self._without_news:
                 return
             if not is_read:
                 raise self._unpageable()
