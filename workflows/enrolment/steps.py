@@ -11,7 +11,7 @@ from typing import Any
 from worker.clients.base import CallLimits
 from worker.clients.learningcart.client import CustomerFields, LearningCartClient
 from worker.clients.learningcart.models import Customer, ListedOrder, Order
-from worker.errors import ApiError, AuthenticationError
+from worker.errors import ApiError, AuthenticationError, UnexpectedResponseError
 from worker.ledger import keys
 from worker.sources.order import email_key
 from workflows.enrolment.addresses import customer_fields
@@ -91,10 +91,23 @@ def comments_for(call: Call) -> str:
 
 
 def _add_comped_order(call: Call) -> StepResult:
-    """Every call that arrives makes an order (vendor): never to be repeated blindly."""
+    """Every call that arrives makes an order (vendor): never to be repeated blindly.
+
+    An answer that shows another's order, by its customer or its reference, does not tell what became of ours.
+    """
     order = _learningcart(call).add_comp_order(
         _customer_id(call), call.grant.price_id, comments_for(call), limits=call.limits
     )
+    references = keys.references_in(order.customer_comments)
+    is_customers = order.customer is None or order.customer.customer_id == _customer_id(call)
+    if not is_customers or (references and call.reference not in references):
+        raise UnexpectedResponseError(
+            f"learningcart addCompOrder: another order was answered ({order.order_id})",
+            system=LEARNINGCART,
+            operation="addCompOrder",
+            retryable=False,
+            outcome_unknown=True,
+        )
     order_id = str(order.order_id)
     return StepResult({"order_id": order_id, "price_id": call.grant.price_id}, order_id)
 

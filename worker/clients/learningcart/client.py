@@ -21,6 +21,7 @@ from worker.clients.learningcart.models import (
     ListedOrder,
     Order,
     Token,
+    names_no_list,
     names_no_token,
 )
 from worker.clients.learningcart.query import fitting, window
@@ -371,7 +372,7 @@ class LearningCartClient:
         return orders
 
     def _rows(self, row: str, document: Any, operation: str, answer: Answer) -> list[Any]:
-        if document is None or isinstance(document, (bool, int)) or (isinstance(document, str) and document):
+        if names_no_list(document, is_xml=answer.body.lstrip().startswith(b"<")):
             raise self._api.unexpected(operation, "the answer is not a list", safe_to_repeat=True, answer=answer)
         return as_rows(document, row)
 

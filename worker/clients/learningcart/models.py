@@ -134,6 +134,16 @@ def names_no_token(document: object) -> bool:
     return document is None or document is False
 
 
+def names_no_list(document: object, *, is_xml: bool) -> bool:
+    """Tell what answers a list's method without a list. Of XML an empty element is an empty one; of JSON only a list.
+
+    Absence must never be proven by a service that had nothing to say.
+    """
+    if document in ("", {}):
+        return not is_xml
+    return not isinstance(document, (list, dict))
+
+
 class Customer(LearningCartRecord):
     """A customer. `password` is there once: in the answer that creates a customer for whom LearningCart made one up."""
 

@@ -2,8 +2,9 @@
 
 A page without rows is the end. A short page is not: a site may cap the size, or read no parameters at all and always
 show its newest ten. Nor is it where `X-WP-Total` says that all rows were seen: a site may count the page's own. But one
-that then brings nothing new is the end. Two pages in a row that bring nothing new, or ids in another order than asked for, say that the parameters are not read:
-then the other way of sending them is tried, and where that is no better the walk fails, never ends.
+that then brings nothing new is the end. Two pages in a row that bring nothing new, or ids in another order than asked
+for, say that the parameters are not read: then the other way of sending them is tried, and where that is no better the
+walk fails, never ends.
 """
 
 from __future__ import annotations

@@ -218,4 +218,23 @@ RULINGS = (
             "::test_a_refund_is_acted_on_when_the_transactions_alone_tell_of_it"
         ),
     ),
+    Bug(
+        "nothing said taken for no orders",
+        "LearningCart answers a lookup with an empty text, the order is taken for absent, and made a second time.",
+        "worker/clients/learningcart/models.py",
+        '    if document in ("", {}):\n        return not is_xml\n',
+        '    if document in ("", {}):\n        return False\n',
+        ByTest("tests/unit/worker/clients/learningcart/test_client.py::test_a_list_is_unexpected_when_it_is_none"),
+    ),
+    Bug(
+        "another's order taken for ours",
+        "An answer to addCompOrder that shows another learner's order ends the run, and nobody has access by it.",
+        "workflows/enrolment/steps.py",
+        "    if not is_customers or (references and call.reference not in references):\n",
+        "    if False:\n",
+        ByTest(
+            "tests/integration/in_process/workflows/enrolment/test_steps.py"
+            "::test_outcome_is_unknown_when_anothers_order_is_answered"
+        ),
+    ),
 )

@@ -10,6 +10,8 @@ import pytest
 from tests.unit.workflows.fakes.learningcart import Academy, comped_order
 from tests.unit.workflows.fakes.storefront import JANE, NOW
 from worker.clients.base import CallLimits
+from worker.clients.learningcart.models import Order
+from worker.errors import UnexpectedResponseError
 from worker.ledger import keys
 from worker.ledger.session import Ledger
 from workflows.enrolment.steps import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ENROLMENT
@@ -92,6 +94,29 @@ def test_order_carries_the_reference_and_its_origin_when_it_is_made() -> None:
     (order,) = academy.made
     assert order.customer_comments == f"{OURS} studiocart order 1109"
     assert academy.limits == [CallLimits(deadline_seconds=7.0)]
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        comped_order(90007, f"{ANOTHERS} studiocart order 1110"),
+        comped_order(90007, f"{OURS} studiocart order 1109", customer_id=5002),
+        comped_order(90007, "", customer_id=5002),
+    ],
+)
+def test_outcome_is_unknown_when_anothers_order_is_answered(answered: Order) -> None:
+    academy = Academy()
+    academy.add_comp_order = lambda *_, **__: answered  # type: ignore[method-assign]
+    with pytest.raises(UnexpectedResponseError) as caught:
+        ADD_COMPED_ORDER.call(a_call(academy))
+    assert (caught.value.outcome_unknown, caught.value.retryable) == (True, False)
+
+
+@pytest.mark.parametrize("comments", [f"{OURS.upper()} studiocart", f"{ANOTHERS} {OURS}", "", None, "cut off cb-"])
+def test_order_is_ours_when_nothing_in_the_answer_denies_it(comments: str | None) -> None:
+    academy = Academy()
+    academy.add_comp_order = lambda *_, **__: comped_order(90007, comments)  # type: ignore[method-assign]
+    assert ADD_COMPED_ORDER.call(a_call(academy)).result_id == "90007"
 
 
 def test_window_is_a_day_wider_on_each_side_when_an_order_is_looked_up() -> None:

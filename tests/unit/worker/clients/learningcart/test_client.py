@@ -153,10 +153,21 @@ def test_an_order_is_unexpected_when_it_is_another_or_none(body: object) -> None
     assert (type(error), error.retryable, error.outcome_unknown) == (UnexpectedResponseError, True, False)
 
 
-@pytest.mark.parametrize("body", [None, "nothing", True, 5, {"Message": "no"}, {"Tax": 1}, b"", HTML])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(None, "nothing", True, 5, {"Message": "no"}, {"Tax": 1}, b"", HTML),
+        *("", {}, {"d": ""}, {"d": {}}, {"d": None}, {"getOrdersByDateResult": ""}),
+    ],
+)
 def test_a_list_is_unexpected_when_it_is_none(body: object) -> None:
     error = failure("getOrdersByDate", Vendor(answer(body)))
     assert (type(error), error.retryable) == (UnexpectedResponseError, True)
+
+
+@pytest.mark.parametrize("body", [[], {"d": []}, b"<ArrayOfOrder/>", b"<getOrdersByDateResult/>"])
+def test_a_list_is_empty_when_it_is_one(body: object) -> None:
+    assert client(Vendor(answer(body))).get_orders_by_date(BEGIN) == []
 
 
 @pytest.mark.parametrize("row", [None, {}, {"Tax": 1}, "text", 5, [], {"Order ID": 0}, {"Order ID": "x"}])
