@@ -19,9 +19,20 @@ from sqlalchemy.exc import SQLAlchemyError
 ASK_AGAIN_SECONDS = 10.0
 JUMP_SECONDS = 0.25
 """When the machine's clock and the time since it started disagree by more, one of the two was set, or it slept."""
-
+AHEAD_BY_AT_LEAST: Final = timedelta(minutes=1)
+"""Less is what the clocks of several machines, or of one, may differ by from call to call."""
 
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether a moment that was noted in the past lies in the future: it was written by a clock that was ahead."""
+    return moment > now + AHEAD_BY_AT_LEAST
+
+
+def is_older(moment: datetime, known: datetime, *, now: datetime) -> bool:
+    """Whether what was true at a moment is older news than what is known. A clock that was ahead makes nothing old."""
+    return moment < known and not is_ahead(known, now)
 
 
 def seconds_since_boot() -> float:

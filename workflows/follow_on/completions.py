@@ -19,6 +19,7 @@ from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, ConfigurationError, InvalidRequestError, ServerError, UnexpectedResponseError
 from worker.ledger import leases, outbox, pauses
+from worker.ledger.clock import is_ahead
 from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.follow_on.completions import CompletionState
@@ -145,6 +146,8 @@ class CompletionsPoller:
 
     def _read(self, cursor: ListPoll, polled: CompletionsPolled, *, now: datetime) -> None:
         covered_until = _moment(cursor.position.get("covered_until"))
+        if covered_until is not None and is_ahead(covered_until, now):
+            covered_until = None  # by a clock that was ahead: how far it is covered is not known
         since = now - self._baseline if covered_until is None else covered_until - OVERLAP
         # Whole seconds, as they are sent: a window must not come out wider than what the site allows.
         begin_at = (since - ZONE_MARGIN).replace(microsecond=0)

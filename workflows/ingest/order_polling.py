@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from worker.errors import ApiError
 from worker.ledger import leases
+from worker.ledger.clock import is_ahead
 from worker.ledger.orders.order_rows import content_hash
 from worker.ledger.orders.recorded_orders import KnownOrder, known_orders
 from worker.ledger.orders.source_cursors import SourceCursor, take_cursor
@@ -165,7 +166,7 @@ class Poller:
         """Record what is new or changed since the last successful poll, and only then move the cursor."""
         progress = poll.progress
         swept_since = baseline_at - timedelta(days=self._policy.baseline_days)
-        polled_at = progress.before.polled_at or baseline_at
+        polled_at = min(progress.before.polled_at or baseline_at, progress.began_at)
         for walk in self._source.walks(polled_at=polled_at, highest_id=progress.before.highest_id):
             self._walk(poll, Steps(walk, swept_since=swept_since))
         position = progress.position_of_poll()
@@ -182,7 +183,8 @@ class Poller:
         """Once a day, record what the lists of news never showed; then let go of the cursor."""
         now = poll.progress.began_at
         last_at = poll.cursor.deep_swept_at
-        if last_at is not None and now - last_at < DEEP_SWEEP_EVERY:
+        # One in the future was written by a clock that was ahead: what was stepped over since is found by a sweep.
+        if last_at is not None and not is_ahead(last_at, now) and now - last_at < DEEP_SWEEP_EVERY:
             self._let_go()
             return
         since = now - timedelta(days=self._policy.baseline_days)

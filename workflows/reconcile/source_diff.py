@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -23,6 +23,9 @@ from workflows.reconcile.findings import Cause, Finding, Kind, unchecked
 from workflows.recording.order_recording import Look, preview
 from workflows.recording.rereading import is_as_recorded
 from workflows.recording.source_start import start_of
+
+_LONGEST_WALK: Final = timedelta(days=1)
+"""What was recorded later than this after a page was asked for was recorded by a clock that was ahead."""
 
 
 class SourceDiff:
@@ -124,7 +127,7 @@ class SourceDiff:
 
     def _compare_content(self, order: Order, row: KnownOrder, page: Page) -> Iterator[Finding]:
         """A list may show an order otherwise than the order itself does: only what a fetch confirms is told."""
-        if row.fetched_at >= page.fetched_at:
+        if page.fetched_at <= row.fetched_at < page.fetched_at + _LONGEST_WALK:
             return
         name = f"{order.source}/{order.id}"
         ids: dict[str, Any] = {"source": order.source, "order_id": order.id}

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from worker.ledger.clock import is_older as is_older_news
 from worker.ledger.learners.erased import Kept, as_kept
 from worker.ledger.orders.named_seats import named_in
 from worker.ledger.orders.order_facts import OrderFacts
@@ -55,6 +56,7 @@ class PlanningInput:
     standing: Standing | None
     existing: list[KnownRun]
     situation: Situation
+    now: datetime
     ask_at: datetime | None
     """When an unproven payment is asked about."""
     named: Named
@@ -67,7 +69,8 @@ class PlanningInput:
     @property
     def is_stale(self) -> bool:
         """Newer content was recorded before."""
-        return self.is_changed and self.row.version > 0 and self.look.fetched_at < self.row.fetched_at
+        is_older = is_older_news(self.look.fetched_at, self.row.fetched_at, now=self.now)
+        return self.is_changed and self.row.version > 0 and is_older
 
     @property
     def is_of_other_company(self) -> bool:
@@ -126,6 +129,7 @@ class InputReader:
             standing=standing,
             existing=existing,
             situation=situation,
+            now=self.now,
             ask_at=ask_at,
             named=self._named(order, look, existing, situation, around.facts),
         )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from worker.ledger.clock import is_ahead, is_older
 from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.orders import order_rows, subscription_rows
 from worker.ledger.orders.subscription_rows import RecordedSubscription
@@ -73,9 +74,11 @@ def record_subscription(
         subscription = subscription.model_copy(update={"invoices": kept(row).invoices})
     hashed = subscription_rows.content_hash(subscription)
     changed = bool(row.content_hash != hashed)
-    if changed and not created and fetched_at < row.fetched_at:
+    if changed and not created and is_older(fetched_at, row.fetched_at, now=now):
         return False
-    values: dict[str, Any] = {"fetched_at": max(fetched_at, row.fetched_at)}
+    values: dict[str, Any] = {
+        "fetched_at": fetched_at if is_ahead(row.fetched_at, now) else max(fetched_at, row.fetched_at)
+    }
     if polled:
         values["polled_hash"] = read
     elif changed:

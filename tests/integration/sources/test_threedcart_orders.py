@@ -221,6 +221,20 @@ def test_an_order_is_found_when_its_last_update_is_older_than_itself(found_compa
     assert recorded_orders(rig) == {"7": "planned", "8": "planned"}
 
 
+def test_an_order_is_found_when_the_clock_was_ahead_and_is_right_again(found_company: Company) -> None:
+    rig = found_company()
+    poll(rig)
+    rig.clock.move(400 * 24 * 3600)
+    poll(rig)
+    rig.clock.move(-400 * 24 * 3600)
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=7, OrderStatusID=11, OrderAmount=5))
+    poll(rig)
+    assert recorded_orders(rig) == {"7": "waiting"}
+    rig.sandbox.threedcart.update_order(7, OrderStatusID=4)
+    poll(rig)
+    assert recorded_orders(rig) == {"7": "planned"}
+
+
 def test_further_seats_wait_for_a_name_when_several_are_bought(found_company: Company) -> None:
     rig = found_company(PAID_STATUSES="1")
     item = {"CatalogID": 1234, "ItemID": "FIRST-AID-101", "ItemQuantity": 3.0}

@@ -220,6 +220,19 @@ def test_first_poll_looks_back_and_later_ones_overlap_when_they_ask(
     assert site.windows == [(NOW - 2 * DAY, later + DAY)]
 
 
+def test_nothing_is_missed_when_the_clock_was_ahead_and_is_right_again(
+    ledger: Ledger, site: Site, new_poller: NewPoller, clock: Clock
+) -> None:
+    clock.advance(days=400)
+    new_poller().poll()
+    clock.advance(days=-399)
+    site.rows.append(completed(completed_at=clock.now - timedelta(hours=1)))
+    for _ in range(2):
+        new_poller().poll()
+        assert len(rows(ledger, completions)) == 1
+        assert covered_until(ledger) == clock.now
+
+
 @pytest.mark.parametrize("zone_hours", [-12, 0, 14])
 def test_nothing_is_missed_when_the_site_reads_dates_in_another_zone(
     ledger: Ledger, site: Site, new_poller: NewPoller, clock: Clock, zone_hours: int

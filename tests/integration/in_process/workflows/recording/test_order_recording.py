@@ -140,6 +140,14 @@ def test_answer_is_older_news_when_the_same_content_was_confirmed_since(ledger: 
     assert late.stale
 
 
+def test_answer_is_news_when_what_is_recorded_is_from_a_clock_that_was_ahead(ledger: Ledger) -> None:
+    record(ledger, an_order(payment=Payment.WAITING), now=NOW + timedelta(days=400))
+    paid = record(ledger, an_order(), now=NOW + timedelta(minutes=5))
+    assert (paid.stale, states(ledger)) == (False, {SEAT: ("pending", None)})
+    refunded = an_order(payment=Payment.REFUNDED)
+    assert record(ledger, refunded, now=NOW + timedelta(minutes=9), fetched_at=NOW + timedelta(minutes=4)).stale
+
+
 def test_polled_hash_is_kept_only_when_a_poll_saw_the_order(ledger: Ledger) -> None:
     record(ledger, an_order())
     assert rows(ledger, orders)[0].polled_hash is None
