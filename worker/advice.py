@@ -91,8 +91,8 @@ ADVICE: dict[Reason, Advice] = {
         "it back, by hand in LearningCart, and {resolve}.",
     ),
     Reason.PAYMENT_UNPROVEN: _advice(
-        "The order has been complete for a day, and nothing in it shows that money was taken, so nobody was given "
-        "access.",
+        "The order has been complete, or without a status, for a day, and nothing in it shows that money was taken, so "
+        "nobody was given access.",
         "Look at the order in the source system. Paid: give it a status there that counts as paid, which settles "
         "this. Not to be paid: {cancel}.",
     ),

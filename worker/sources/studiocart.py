@@ -244,7 +244,7 @@ def _is_order(record: records.Order) -> bool:
 
 def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
     """Our order from Studiocart's record."""
-    status = (record.status or "").strip()
+    status = _status(record)
     payment = _payment(status, record, trials)
     subscription_id = _subscription_id(record)
     items = record.items or ()
@@ -254,6 +254,7 @@ def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
         id=str(record.id),
         status=status,
         payment=payment,
+        payment_unproven=not status and payment is Payment.WAITING,
         created_at=_created_at(record),
         buyer_email=email,
         buyer_name=_name(record),
@@ -269,11 +270,22 @@ def to_order(record: records.Order, *, trials: Trials = "wait") -> Order:
     )
 
 
+def _status(record: records.Order) -> str:
+    """The order's status; the record shows it under two names."""
+    other = as_text((record.model_extra or {}).get("order_status"))
+    return (record.status or "").strip() or (other or "").strip()
+
+
 def _payment(status: str, record: records.Order, trials: Trials) -> Payment:
-    """By the status alone: an unfinished checkout has a total of 0, too, where a trial or a full coupon is in it."""
+    """By the status alone: an unfinished checkout has a total of 0, too, where a trial or a full coupon is in it.
+
+    None at all is none that nobody has ruled on: the order waits, and a person is asked a day later.
+    """
     extra = record.model_extra or {}
     if _TRASH in {status, *(as_text(extra.get(name)) for name in ("order_status", "post_status"))}:
         return Payment.CANCELLED
+    if not status:
+        return Payment.WAITING
     return Payment.PAID if (status, trials) == ("trialing", "grant") else PAYMENTS.get(status, Payment.UNKNOWN)
 
 

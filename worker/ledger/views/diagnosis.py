@@ -149,6 +149,8 @@ def _of_run(connection: Connection, run: RunItem, now: datetime, settled: RunIte
             return Diagnosis(11, f"{who} has no access to {label}: it failed.{because}{note}", "bad", run.next_step)
         case RunState.RUNNING:
             return Diagnosis(40, f"{who} is being given access to {label} right now.", "wait")
+        case RunState.CANCELLED if run.reason == "awaiting_payment":
+            return Diagnosis(35, f"{who} has no access to {label} yet.{because}", "wait", run.next_step)
         case RunState.CANCELLED:
             rank = 90 if run.reason in _REPLACED else 50
             return Diagnosis(rank, f"{who} gets no access to {label}: cancelled.{because}", "plain", run.next_step)

@@ -233,8 +233,8 @@ READINGS = (
         "trashed order planned",
         "An order that was thrown away in the shop gives access.",
         _STUDIOCART,
-        "        return Payment.CANCELLED\n    return Payment.PAID if",
-        '        status = status or "paid"\n    return Payment.PAID if',
+        "        return Payment.CANCELLED\n    if not status:\n",
+        '        status = status or "paid"\n    if not status:\n',
         ByTest(
             f"{_UNIT}/worker/sources/test_studiocart.py::test_trashed_order_is_not_planned_where_its_record_shows_it"
         ),

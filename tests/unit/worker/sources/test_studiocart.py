@@ -63,9 +63,15 @@ def test_every_status_of_the_vendors_list_is_ruled_on() -> None:
 
 
 @pytest.mark.parametrize("status", [None, "", "  ", [], {}, False])
-def test_status_is_unknown_when_there_is_none(status: object) -> None:
+def test_order_waits_for_its_status_and_is_asked_about_when_there_is_none(status: object) -> None:
     order = read(status=status)
-    assert (order.status, order.payment) == ("", Payment.UNKNOWN)
+    assert (order.status, order.payment, order.payment_unproven) == ("", Payment.WAITING, True)
+    told_elsewhere = read(status=status, order_status="paid")
+    assert (told_elsewhere.status, told_elsewhere.payment, told_elsewhere.payment_unproven) == (
+        "paid",
+        Payment.PAID,
+        False,
+    )
 
 
 def test_status_is_known_when_spaces_stand_around_it() -> None:
@@ -165,7 +171,7 @@ def test_learner_has_the_names_there_are(first: object, last: object, name: obje
 
 def test_order_is_read_when_its_id_is_all_it_has() -> None:
     order = to_order(records.Order.model_validate({"id": "7"}))
-    assert (order.id, order.payment, order.created_at, order.total) == ("7", Payment.UNKNOWN, None, None)
+    assert (order.id, order.payment, order.created_at, order.total) == ("7", Payment.WAITING, None, None)
     (line,) = order.lines
     assert [seat.hold for seat in line.seats] == ["missing_email"]
 

@@ -329,6 +329,16 @@ def test_answer_is_true_and_says_what_to_do_when_asked_why(ledger: Ledger, reaso
     assert f"access to {str(reason).replace('_', ' ')}" not in answer, "a code is no product"
 
 
+def test_payment_is_what_is_missing_when_an_order_is_unpaid_again_before_its_access_was_given(ledger: Ledger) -> None:
+    record(ledger, an_order())
+    record(ledger, an_order(payment=Payment.WAITING))
+    found = ask(ledger)
+    assert found["answer"].startswith("jane@example.test has no access to Course 1107")
+    assert "The order is not paid; it waits for news from the source." in found["answer"]
+    record(ledger, an_order(payment=Payment.UNKNOWN, status="held"))
+    assert ask(ledger)["answer"].startswith(f"Order {ORDER}: The source gives the order")
+
+
 def test_other_payment_is_named_when_a_refunded_order_was_one_of_two(ledger: Ledger) -> None:
     given(ledger, "1108")
     withdrawn(Payment.REFUNDED, after=True)(ledger)
