@@ -7,11 +7,11 @@ together.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.ledger.states import RunState
-from worker.sources.order import Line, Order, Seat
+from worker.sources.order import Line, Order, Seat, email_key
 from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun
 from workflows.planning.offers import Ignore, Offer, Offers
 
@@ -19,6 +19,7 @@ Place = tuple[str, str]
 """A seat's line and id."""
 
 _PERSON = re.compile(r"(?:participant-(?P<participant>.+?)-)?user-(?P<user>.+)")
+_NAMELESS = re.compile(r"seat-[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,24 @@ class Seating:
     """Where the seat of earlier runs is now, by where it was."""
     covered: dict[Place, frozenset[int]]
     """The prices that a participant gets by another line of the same course, by the seat that needs none of its own."""
+    named: dict[Place, Place]
+    """Where the planned runs of a nameless seat are now, for which an operator named somebody, as its source does now.
+    The seat itself may still be there, for somebody else."""
 
     def place_of(self, run: KnownRun) -> Place:
         """The seat a run is for, as the order is now."""
-        return self.moved.get((run.line_id, run.seat_id), (run.line_id, run.seat_id))
+        was = (run.line_id, run.seat_id)
+        return self.named[was] if was in self.named and _is_fixed(run) else self.moved.get(was, was)
 
 
 def seating(order: Order, offers: Offers, runs: Iterable[KnownRun]) -> Seating:
     """How the order's seats go together, given all of its runs."""
     enrolments = [run for run in runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
-    moved = _moved(order, offers, enrolments) if order.lines_known else {}
-    planned = {
-        moved.get((run.line_id, run.seat_id), (run.line_id, run.seat_id)) for run in enrolments if _is_fixed(run)
-    }
-    return Seating(moved, _covered(order, offers, planned))
+    named = _named_since(order, enrolments) if order.lines_known else {}
+    moved = _moved(order, offers, enrolments, taken=named.values()) if order.lines_known else {}
+    found = Seating(moved, {}, named)
+    planned = {found.place_of(run) for run in enrolments if _is_fixed(run)}
+    return Seating(moved, _covered(order, offers, planned), named)
 
 
 def _is_fixed(run: KnownRun) -> bool:
@@ -52,7 +57,36 @@ def _is_fixed(run: KnownRun) -> bool:
 # Seats that were named otherwise before
 
 
-def _moved(order: Order, offers: Offers, runs: Sequence[KnownRun]) -> dict[Place, Place]:
+def _named_since(order: Order, runs: Sequence[KnownRun]) -> dict[Place, Place]:
+    """Match nameless seats, for whom an operator named somebody, with the seats by which their source names them now.
+
+    A person's seat would be another, and a second comped order, as soon as the source knows of them too.
+    """
+    planned = {(run.line_id, run.seat_id) for run in runs if _is_fixed(run)}
+    free: dict[tuple[str, str], list[Place]] = {}
+    nameless: set[Place] = set()
+    for line in order.lines:
+        for seat in line.seats:
+            if seat.learner is None:
+                nameless.add((line.id, seat.id))
+            elif _PERSON.fullmatch(seat.id) and (line.id, seat.id) not in planned:
+                free.setdefault((line.id, email_key(seat.learner.email)), []).append((line.id, seat.id))
+    present = {(line.id, seat.id) for line in order.lines for seat in line.seats}
+    found: dict[Place, Place] = {}
+    for run in sorted(filter(_is_fixed, runs), key=lambda each: (_rank([each]), each.key)):
+        was = (run.line_id, run.seat_id)
+        is_left = was in nameless or was not in present
+        if run.learner is None or was in found or not (is_left and _NAMELESS.fullmatch(run.seat_id)):
+            continue
+        places = free.get((run.line_id, email_key(run.learner.email)))
+        if places:
+            found[was] = places.pop(0)
+    return found
+
+
+def _moved(
+    order: Order, offers: Offers, runs: Sequence[KnownRun], *, taken: Collection[Place] = ()
+) -> dict[Place, Place]:
     """Match seats that are gone, and have runs, with the new ones of the same user.
 
     On one line when participants became known, or are no longer told: `user-2` is then `participant-1-user-2`. On any
@@ -65,7 +99,7 @@ def _moved(order: Order, offers: Offers, runs: Sequence[KnownRun]) -> dict[Place
         if (run.line_id, run.seat_id) not in present and _PERSON.fullmatch(run.seat_id):
             gone.setdefault((run.line_id, run.seat_id), []).append(run)
     planned = {(run.line_id, run.seat_id) for run in runs if _is_fixed(run)}
-    free = [place for place in present if place not in planned and _PERSON.fullmatch(place[1])]
+    free = [place for place in present if place not in {*planned, *taken} and _PERSON.fullmatch(place[1])]
     moved: dict[Place, Place] = {}
     for was in sorted(gone, key=lambda place: (_rank(gone[place]), place)):
         found = next((now for now in free if _is_renamed(was, now)), None) or next(

@@ -12,7 +12,7 @@ from typing import Final
 
 from worker.ledger.orders.named_seats import NamedSeat, hash_of
 from worker.reasons import Reason
-from worker.sources.order import Line, Order, Seat
+from worker.sources.order import Line, Order, Seat, email_key
 from workflows.planning.line_keys import LineKeys
 from workflows.planning.seat_matching import Place, is_moved
 
@@ -50,8 +50,10 @@ def with_named_seats(
                 seats.append(replace(found, source_hash=hash_of(seat.learner)))
             else:
                 found = _named(order, line, place, known)
-                if found is not None and found.source_hash != hash_of(seat.learner):
-                    found = None  # the source names somebody else since: that is news
+                if found is not None and (
+                    found.source_hash != hash_of(seat.learner) or _is_elsewhere(line, seat, found)
+                ):
+                    found = None  # the source names somebody else since, or them elsewhere: that is news
             if found is None or seat.hold == Reason.LEARNER_ERASED:
                 filled.append(seat)
                 continue
@@ -69,6 +71,14 @@ def _named(order: Order, line: Line, place: Place, seats: Sequence[NamedSeat]) -
         return found
     present = {(each.id, seat.id) for each in order.lines for seat in each.seats}
     return next((seat for was, seat in by_place.items() if was not in present and is_moved(was, place)), None)
+
+
+def _is_elsewhere(line: Line, seat: Seat, named: NamedSeat) -> bool:
+    """Whether the source itself names the person of a nameless seat on another one of its line."""
+    if seat.learner is not None:
+        return False
+    key = email_key(named.learner.email)
+    return any(each.learner is not None and email_key(each.learner.email) == key for each in line.seats)
 
 
 def _filled(seat: Seat, named: NamedSeat) -> Seat:

@@ -248,4 +248,15 @@ RULINGS = (
             "::test_answer_is_news_when_what_is_recorded_is_from_a_clock_that_was_ahead"
         ),
     ),
+    Bug(
+        "named person given a second seat",
+        "An operator names a nameless seat of Frontcore's, its source names the same person later: two comped orders.",
+        "workflows/planning/seat_matching.py",
+        "    named = _named_since(order, enrolments) if order.lines_known else {}\n",
+        "    named: dict[Place, Place] = {}\n",
+        ByTest(
+            "tests/integration/in_process/workflows/operations/test_named_participants.py"
+            "::test_nothing_is_given_twice_when_the_source_names_the_same_person_later"
+        ),
+    ),
 )
