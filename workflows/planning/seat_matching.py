@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.ledger.states import RunState
-from worker.sources.order import Line, Order, Seat, email_key
+from worker.sources.order import Learner, Line, Order, Seat, email_key
 from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun
+from workflows.planning.names import is_same_name, name_of
 from workflows.planning.offers import Ignore, Offer, Offers
 
 Place = tuple[str, str]
@@ -91,7 +92,8 @@ def _moved(
 
     On one line when participants became known, or are no longer told: `user-2` is then `participant-1-user-2`. On any
     line when the course stayed and the place did not, as by another course date: what it grants tells. So neither a
-    late participant nor a move makes a second comped order.
+    late participant nor a move makes a second comped order. Nor does a person whose user is another now: two records of
+    one that were made one, or a booking made anew.
     """
     present = {(line.id, seat.id): line for line in order.lines for seat in line.seats}
     gone: dict[Place, list[KnownRun]] = {}
@@ -100,21 +102,36 @@ def _moved(
             gone.setdefault((run.line_id, run.seat_id), []).append(run)
     planned = {(run.line_id, run.seat_id) for run in runs if _is_fixed(run)}
     free = [place for place in present if place not in {*planned, *taken} and _PERSON.fullmatch(place[1])]
+
+    def stays(was: Place, now: Place) -> bool:
+        """Whether the course is the same: by what it granted and grants."""
+        return not _granted(gone[was]).isdisjoint(_prices(offers.match(order.source, present[now])))
+
     moved: dict[Place, Place] = {}
     for was in sorted(gone, key=lambda place: (_rank(gone[place]), place)):
         found = next((now for now in free if _is_renamed(was, now)), None) or next(
-            (
-                now
-                for now in free
-                if _user_and_participant(was)[0] == _user_and_participant(now)[0]
-                and not _granted(gone[was]).isdisjoint(_prices(offers.match(order.source, present[now])))
-            ),
+            (now for now in free if _user_and_participant(was)[0] == _user_and_participant(now)[0] and stays(was, now)),
             None,
         )
         if found is not None:
             moved[was] = found
             free.remove(found)
+    people = {(line.id, seat.id): seat.learner for line in order.lines for seat in line.seats}
+    for was in sorted(gone.keys() - moved.keys(), key=lambda place: (_rank(gone[place]), place)):
+        same = (now for now in free if stays(was, now) and _is_of_person(gone[was], people[now]))
+        if (found := next(same, None)) is not None:
+            moved[was] = found
+            free.remove(found)
     return moved
+
+
+def _is_of_person(runs: Sequence[KnownRun], learner: Learner | None) -> bool:
+    """Whether runs are of a learner: by the address and the name, which the booker's address alone would not tell."""
+    known = [run.learner for run in runs if run.learner is not None and _is_fixed(run)]
+    if learner is None or not name_of(learner):
+        return False
+    key, name = email_key(learner.email), name_of(learner)
+    return any(email_key(each.email) == key and name_of(each) and is_same_name(name_of(each), name) for each in known)
 
 
 def _rank(runs: Sequence[KnownRun]) -> int:

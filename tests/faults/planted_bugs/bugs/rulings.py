@@ -259,4 +259,15 @@ RULINGS = (
             "::test_nothing_is_given_twice_when_the_source_names_the_same_person_later"
         ),
     ),
+    Bug(
+        "person with another user given a second seat",
+        "Two records of one person in Frontcore are made one, and the learner gets a second comped order.",
+        "workflows/planning/seat_matching.py",
+        "    return any(email_key(each.email) == key and name_of(each) and is_same_name(name_of(each), name) for each in known)\n",
+        "    return False\n",
+        ByTest(
+            "tests/unit/workflows/planning/test_participants.py"
+            "::test_enrolment_is_kept_when_its_person_has_another_user_now"
+        ),
+    ),
 )

@@ -141,6 +141,28 @@ def test_another_user_is_a_new_seat_when_the_participant_is_replaced(operator: O
         assert states[f"{ONE}/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
 
 
+@pytest.mark.parametrize("participant", [1, 31])
+@pytest.mark.parametrize("after", [True, False])
+def test_enrolment_is_kept_when_its_person_has_another_user_now(
+    operator: Operator, participant: int, *, after: bool
+) -> None:
+    operator.look(one())
+    if after:
+        operator.succeed(f"{ONE}/601")
+    merged = a_user(7, email="KARI1@example.test", firstname="Kari", lastname="NO1")
+    line = a_course_line(places=[a_place(participant, 7)], users=[merged])
+    assert operator.look(a_course_order(line)) == {f"{ONE}/601": DONE if after else DUE}
+
+
+@pytest.mark.parametrize("name", [{"lastname": "Another"}, {"firstname": "", "lastname": ""}])
+def test_another_person_has_another_seat_when_they_share_the_address(operator: Operator, name: dict[str, str]) -> None:
+    operator.look(one())
+    other = a_user(7, email="kari1@example.test") | name
+    states = operator.look(a_course_order(a_course_line(places=[a_place(1, 7)], users=[other])))
+    assert states[f"{ONE}/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
+    assert "500/participant-1-user-7/601" in states
+
+
 @pytest.mark.parametrize("place", [a_place(1, 1, coursedate_id=10), a_place(31, 1, coursedate_id=10)])
 @pytest.mark.parametrize("line_id", [500, 510])
 def test_enrolment_is_kept_when_the_participant_moves_to_another_date_of_the_course(
