@@ -77,8 +77,10 @@ ADVICE: dict[Reason, Advice] = {
         "provisions a seat on a date that takes place.",
     ),
     Reason.RENEWAL_UNDECIDED: _advice(
-        "The order renews a subscription, and its offer does not say whether a renewal grants access again.",
-        'Add renewals = "grant" or renewals = "ignore" to the offer, then {replay}.',
+        "The order renews a subscription, and its offer does not say whether a renewal grants access again; or it is a "
+        "later payment for what was not bought before.",
+        'Add renewals = "grant" or renewals = "ignore" to the offer, then {replay}. For what was not bought before: '
+        "{replan}.",
     ),
     Reason.SUBSCRIPTION_UNLISTED: _advice(
         "The buyer has a subscription to this product, which does not list the order: it may renew that one, or be a "

@@ -117,6 +117,10 @@ class Standing:
     resumed: tuple[datetime, datetime] | None = None
     """When it last ended and went on again; None while it has ended, or if it never had."""
     awaited_until: datetime | None = None
+    earlier: tuple[Order, ...] = ()
+    """For a later payment: the purchase and the payment before this one, as far as the ledger holds them."""
+    is_looked_at: bool = False
+    """The operator has it planned as it stands."""
     is_of_trial_lines: bool = False
     """It is about the order's lines that begin a trial alone: the others were bought, and wait for nothing."""
 

@@ -48,20 +48,22 @@ def _wanted_runs(
 ) -> list[Create] | Reason:
     standing = None if standing is None else standing.of_line(order, line.id)
     role = None if standing is None else standing.role
-    if standing is not None and standing.is_instalment and role is Role.LATER:
+    rule = offers.match(order.source, line)
+    is_other = isinstance(rule, Offer) and _is_of_another_purchase(order, offers, line, rule, standing)
+    if standing is not None and standing.is_instalment and role is Role.LATER and not is_other:
         return Reason.INSTALMENT
     if role in {Role.TRIAL, Role.TRIAL_OVER}:
         return Reason.ON_TRIAL
-    rule = offers.match(order.source, line)
     if rule is None:
         return [placeholder(order, line, seat, keys.UNMAPPED, Reason.UNMAPPED_PRODUCT)]
     if isinstance(rule, Ignore):
         return Reason.IGNORED_PRODUCT
     if standing is not None and role in {Role.AWAITED, Role.UNLISTED} and not _grants_in_any_case(rule, standing):
         return [placeholder(order, line, seat, keys.RENEWAL, Reason.SUBSCRIPTION_UNLISTED)]
-    if order.renewal and rule.renewals == "ignore":
+    if order.renewal and rule.renewals == "ignore" and not is_other:
         return Reason.RENEWAL_IGNORED
-    if order.renewal and rule.renewals is None:
+    is_taken = is_other and standing is not None and standing.is_looked_at
+    if order.renewal and rule.renewals != "grant" and not is_taken:
         return [placeholder(order, line, seat, keys.RENEWAL, Reason.RENEWAL_UNDECIDED)]
     if standing is not None and standing.is_unlisted:
         return [placeholder(order, line, seat, keys.RENEWAL, Reason.UNKNOWN_STATUS)]
@@ -84,6 +86,18 @@ def _wanted_runs(
         )
         for grant in grants
     ]
+
+
+def _is_of_another_purchase(order: Order, offers: Offers, line: Line, rule: Offer, standing: Standing | None) -> bool:
+    """Whether a later payment is for what was not bought before: another product, or a plan of an offer of its own."""
+    if standing is None or not standing.earlier:
+        return False
+    products = [each for earlier in standing.earlier for each in earlier.lines]
+    return not any(
+        offers.match(order.source, each) == rule
+        or (each.product.product_id, each.product.plan_id) == (line.product.product_id, line.product.plan_id)
+        for each in products
+    )
 
 
 def awaits(order: Order, offers: Offers, standing: Standing | None) -> Reason | None:

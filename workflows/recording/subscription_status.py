@@ -18,6 +18,7 @@ from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
 from worker.sources.subscription import Access, Subscription
 from workflows.planning.model import ENROLMENT, Ended, Role, Standing
+from workflows.recording.earlier_payments import earlier_payments
 from workflows.recording.known_runs import known_runs
 from workflows.recording.source_start import note_contact
 
@@ -228,6 +229,7 @@ def _by_row(
         else None,
         is_of_trial_lines=is_trial,
         resumed=_resumed(row),
+        earlier=earlier_payments(connection, order, row.subscription_id, initial_order_id),
     )
 
 
@@ -368,7 +370,8 @@ def placed(
     annotation: dict[str, Any] = {"renewal": standing.role is Role.LATER}
     if standing.subscription_id is not None:
         annotation["subscription_id"] = standing.subscription_id
-    return order.model_copy(update=annotation), replace(standing, is_unlisted=standing.is_unlisted and not replan)
+    standing = replace(standing, is_unlisted=standing.is_unlisted and not replan, is_looked_at=replan)
+    return order.model_copy(update=annotation), standing
 
 
 def keep_subscriptions(

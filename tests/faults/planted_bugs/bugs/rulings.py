@@ -51,8 +51,8 @@ RULINGS = (
         "renewal given where the offer ignores it",
         "Every payment of a subscription gives access once more.",
         "workflows/planning/required_runs.py",
-        '    if order.renewal and rule.renewals == "ignore":\n',
-        '    if order.renewal and rule.renewals == "never":\n',
+        '    if order.renewal and rule.renewals == "ignore" and not is_other:\n        return Reason.RENEWAL_IGNORED\n',
+        '    rule = rule.model_copy(update={"renewals": "grant"})\n',
         Simulated(),
     ),
     Bug(
@@ -263,11 +263,22 @@ RULINGS = (
         "person with another user given a second seat",
         "Two records of one person in Frontcore are made one, and the learner gets a second comped order.",
         "workflows/planning/seat_matching.py",
-        "    return any(email_key(each.email) == key and name_of(each) and is_same_name(name_of(each), name) for each in known)\n",
-        "    return False\n",
+        "    if learner is None or not name_of(learner):\n",
+        "    if learner is None or learner is not None:\n",
         ByTest(
             "tests/unit/workflows/planning/test_participants.py"
             "::test_enrolment_is_kept_when_its_person_has_another_user_now"
+        ),
+    ),
+    Bug(
+        "another product taken for a renewal",
+        "A subscriber changes to another plan or product, and its payment is ignored as a renewal of the first.",
+        "workflows/planning/required_runs.py",
+        "    if standing is None or not standing.earlier:\n",
+        "    if standing is not None or standing is None:\n",
+        ByTest(
+            "tests/integration/subscriptions/test_other_purchases.py"
+            "::test_a_person_is_asked_when_a_payment_is_for_another_product_or_plan"
         ),
     ),
 )

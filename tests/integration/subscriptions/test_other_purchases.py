@@ -1,0 +1,59 @@
+"""A later payment of a subscription for what was not bought before is no renewal: a person is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched, a_subscription
+from tests.unit.workflows.fakes.storefront import JANE, a_line, an_order, offers, record, rows, states
+from worker.ledger.tables.runs import orders
+from worker.sources.order import Line, Product, Seat
+
+RULES = offers(
+    IGNORING_TEXT
+    + IGNORING_TEXT.replace("1107", "1200").replace("501", "502")
+    + IGNORING_TEXT.replace('"1107"', '"1107"\nplan_id = "gold"').replace("501", "503")
+)
+GIVEN = {"1109/1107/buyer/501": ("pending", None)}
+
+
+def of_plan(plan_id: str) -> Line:
+    product = Product(product_id="1107", plan_id=plan_id, product_name="Course 1107")
+    return Line(id="1107", title="Course 1107", product=product, seats=(Seat(id="buyer", learner=JANE),))
+
+
+def pay(watched: Watched, order_id: int, line: Line, *, replan: bool = False) -> None:
+    order = an_order(str(order_id), lines=[line])
+    record(watched.ledger, order, rules=RULES, now=watched.clock.advance(minutes=1), replan=replan)
+
+
+@pytest.mark.parametrize("installments", [None, 3])
+@pytest.mark.parametrize(
+    ("line", "place", "price_id"), [(a_line("1200"), "1200/buyer", 502), (of_plan("gold"), "1107/buyer", 503)]
+)
+def test_a_person_is_asked_when_a_payment_is_for_another_product_or_plan(
+    watched: Watched, line: Line, place: str, price_id: int, installments: int | None
+) -> None:
+    watched.site.put(a_subscription(1108, 1109, 1120, 1130, installments=installments))
+    pay(watched, 1109, of_plan("silver"))
+    watched.poll()
+    pay(watched, 1120, line)
+    asked = f"1120/{place}/renewal"
+    assert states(watched.ledger) == GIVEN | {asked: ("review", "renewal_undecided")}
+    pay(watched, 1130, line)  # from then on it renews that
+    reasons = {row.order_id: row.reason for row in rows(watched.ledger, orders)}
+    assert reasons["1130"] == ("renewal_ignored" if installments is None else "instalment")
+    pay(watched, 1120, line, replan=True)
+    assert states(watched.ledger) == GIVEN | {
+        asked: ("cancelled", "superseded"),
+        f"1120/{place}/{price_id}": ("pending", None),
+    }
+
+
+@pytest.mark.parametrize("line", [of_plan("silver"), of_plan("bronze"), a_line("1107")])
+def test_nobody_is_asked_when_a_payment_is_for_the_same(watched: Watched, line: Line) -> None:
+    watched.site.put(a_subscription(1108, 1109, 1120))
+    pay(watched, 1109, of_plan("silver"))
+    watched.poll()
+    pay(watched, 1120, line)
+    assert states(watched.ledger) == GIVEN
