@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 _WRITE = "cartbridge_write"
 _AFTER_COMMIT = "cartbridge_after_commit"
 _ALONE = "cartbridge_alone"
+_DURABLE = "cartbridge_durable"
+_SYNCHRONOUS = "cartbridge_synchronous"
 _BUSY_TIMEOUT_MILLISECONDS = 15_000
 _LOCKED_WAIT_SECONDS = 0.02
 _REVISIONS = table("alembic_version", column("version_num", String))
@@ -78,7 +80,8 @@ class Ledger:
 
     The engine is made on first use and made anew in a forked process, which must not share its parent's sockets. On
     SQLite a write transaction begins with `BEGIN IMMEDIATE`, so that two writers queue instead of failing, and every
-    commit reaches the disk (`synchronous=FULL`): what was acknowledged outlives a power cut.
+    commit reaches the disk (`synchronous=FULL`) unless `write` is told otherwise: what was acknowledged outlives a
+    power cut.
     """
 
     def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
@@ -145,15 +148,19 @@ class Ledger:
         return engine
 
     @contextmanager
-    def write(self, *, alone: bool = False) -> Iterator[Connection]:
+    def write(self, *, alone: bool = False, durable: bool = True) -> Iterator[Connection]:
         """A transaction that changes something: committed at the end of the block, rolled back on an exception.
 
         `alone`: the block executes one statement that changes something, and no exception follows it. On PostgreSQL the
         statement is then a transaction by itself, committed when it has been executed: one round trip, and not three.
+        Not `durable`: on SQLite a power cut may undo it, until the next commit that is durable brings both to the disk.
+        For what means nothing without the process that wrote it.
         """
         committed: list[Callable[[], None]] = []
         with self._writing, self.engine.connect() as connection:
-            writing = connection.execution_options(**{_WRITE: True, _AFTER_COMMIT: committed, _ALONE: alone})
+            writing = connection.execution_options(
+                **{_WRITE: True, _AFTER_COMMIT: committed, _ALONE: alone, _DURABLE: durable}
+            )
             with writing.begin():
                 if self._clock is not None:
                     self._clock.note(writing)
@@ -316,12 +323,13 @@ def _begin_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: Any, record: Any) -> None:
     # The driver's own transaction control begins too late for BEGIN IMMEDIATE: switch it off and begin ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
     _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
+    record.info[_SYNCHRONOUS] = "FULL"
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MILLISECONDS}")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
@@ -342,8 +350,21 @@ def _use_wal(cursor: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get(_WRITE, False)
+    options = connection.get_execution_options()
+    write = options.get(_WRITE, False)
+    if write:
+        _set_synchronous(connection, "FULL" if options.get(_DURABLE, True) else "NORMAL")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _set_synchronous(connection: Connection, level: str) -> None:
+    """Say whether the next commit waits for the disk. In WAL either keeps the order of the commits."""
+    pooled = connection.connection
+    if pooled.info.get(_SYNCHRONOUS, level) != level:
+        cursor = pooled.cursor()
+        cursor.execute(f"PRAGMA synchronous={level}")
+        cursor.close()
+        pooled.info[_SYNCHRONOUS] = level
 
 
 def violated_constraint(error: DBAPIError) -> str:

@@ -83,12 +83,16 @@ class Executor:
         self._lookups = LookupRecorder(self._recorder, patience=patience, clock=clock)
 
     def claim(self, run_id: str, system: str) -> HeldRun | None:
-        """Take a due run for work on `system`; None when there is nothing to do for us. Commits the claim."""
+        """Take a due run for work on `system`; None when there is nothing to do for us. Commits the claim.
+
+        Lost with the power of the one machine that SQLite has, a claim is lost with its holder, who was to write an
+        intent, durably, before any effect: the run is due as it was.
+        """
         if system not in self._clients:
             return None  # not configured: its runs wait
         asked_at_seconds = self._monotonic()
         try:
-            with self._ledger.write(alone=True) as connection:
+            with self._ledger.write(alone=True, durable=False) as connection:
                 held = claims.claim_run(
                     connection,
                     run_id,

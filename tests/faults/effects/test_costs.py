@@ -41,6 +41,14 @@ def test_run_commits_three_times_when_nothing_goes_wrong(rig: Rig) -> None:
     assert len(commits) == 3
 
 
+def test_claim_alone_may_be_lost_with_the_power_when_a_run_commits(rig: Rig) -> None:
+    """What is not on the disk when the effect is sent would let a second one be sent after a power cut."""
+    run_id = rig.enrol()
+    with counted_commits(rig) as commits:
+        rig.work(run_id)
+    assert [each.get_execution_options()["cartbridge_durable"] for each in commits] == [False, True, True]
+
+
 def test_run_commits_three_times_when_it_has_many_groups(rig: Rig) -> None:
     groups = ", ".join(str(number) for number in range(1, 9))
     grant = f"{{ price_id = 501, group_ids = [{groups}] }}"

@@ -246,10 +246,10 @@ class Rig:
         write = self.ledger.write
 
         @contextmanager
-        def watched_write(*, alone: bool = False) -> Iterator[Connection]:
-            with write(alone=alone) as connection:
+        def watched_write(**how: bool) -> Iterator[Connection]:
+            with write(**how) as connection:
                 yield connection
-                if self.ledger.is_sqlite or not alone:  # else the statement was a transaction by itself
+                if self.ledger.is_sqlite or not how.get("alone"):  # else the statement was a transaction by itself
                     reach("before a commit")
             reach("after a commit")
 

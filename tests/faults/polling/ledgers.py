@@ -15,8 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, event, select, text
+from sqlalchemy import Connection, delete, select, text
 
+from tests.faults.harness.deployment import skip_disk_waits
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import cursors, deliveries, events, order_versions, orders
@@ -42,15 +43,15 @@ class MortalLedger(Ledger):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.dies: Callable[[], bool] = never
-        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+        skip_disk_waits(self.engine)
         self.migrate()
         with self.write() as connection:  # some tables are only added to: here they are emptied for the next history
             for guard in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
                 connection.execute(text(f"DROP TRIGGER {guard}"))
 
     @contextmanager
-    def write(self, *, alone: bool = False) -> Iterator[Connection]:
-        with super().write(alone=alone) as connection:
+    def write(self, **how: bool) -> Iterator[Connection]:
+        with super().write(**how) as connection:
             yield connection
             if self.dies():
                 raise Crash

@@ -88,12 +88,12 @@ def watching(reach: Reach) -> Iterator[None]:
 
 def _write(original: Callable[..., AbstractContextManager[Connection]], reach: Reach) -> Any:
     @contextmanager
-    def write(self: Ledger, *, alone: bool = False) -> Iterator[Connection]:
+    def write(self: Ledger, **how: bool) -> Iterator[Connection]:
         place = _place()
         reach(Boundary(BEGIN, place))
-        with original(self, alone=alone) as connection:
+        with original(self, **how) as connection:
             yield connection
-            if self.is_sqlite or not alone:  # a statement that is a transaction by itself is committed by now
+            if self.is_sqlite or not how.get("alone"):  # else it was committed by its statement
                 reach(Boundary(COMMIT, place))
         reach(Boundary(COMMITTED, place))
 

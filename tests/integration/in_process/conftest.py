@@ -34,6 +34,7 @@ def prepared_by_the_product() -> Iterator[Callable[[Any, Any], None]]:
     def prepare_in_haste(connection: Any, record: Any) -> None:
         prepare(connection, record)
         connection.execute("PRAGMA synchronous=OFF")
+        record.info.clear()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_prepare_sqlite", prepare_in_haste)

@@ -8,8 +8,19 @@ _CLAIMS = "worker/ledger/runs/claims.py"
 _TRANSITIONS = "worker/ledger/runs/transitions.py"
 _DUE = "worker/ledger/runs/due.py"
 _LOST = "tests/faults/effects/test_lost_leases.py"
+_COSTS = "tests/faults/effects/test_costs.py"
 
 HOLDERS = (
+    Bug(
+        "intent not on the disk",
+        "A power cut takes the intent of an effect that was sent: after it nobody knows that there may be one.",
+        "workflows/execution/recorder.py",
+        """            with self._ledger.write(alone=True) as connection:
+                write(connection)""",
+        """            with self._ledger.write(alone=True, durable=False) as connection:
+                write(connection)""",
+        ByTest(f"{_COSTS}::test_claim_alone_may_be_lost_with_the_power_when_a_run_commits[sqlite]"),
+    ),
     Bug(
         "fencing ignored",
         "Whoever held the run once may write to it, whoever holds it now.",

@@ -78,8 +78,13 @@ def test_every_commit_reaches_the_disk(
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
-    ledger.close()
     assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 15_000}
+    for is_durable in (False, True, True, False):
+        with ledger.write(durable=is_durable) as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1 + is_durable
+    with ledger.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    ledger.close()
 
 
 def test_moments_come_back_in_utc_and_naive_ones_are_refused(ledger: Ledger) -> None:
