@@ -9,7 +9,7 @@ import threading
 from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -25,6 +25,7 @@ from worker.clients.rate import shared_storage
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.errors import ConfigurationError
+from worker.ledger.clock import utc_now
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
@@ -70,11 +71,6 @@ _REQUESTS_A_PAGE = 5
 
 Clock = Callable[[], datetime]
 """Tells the time, aware and in UTC."""
-
-
-def utc_now() -> datetime:
-    """The machine's clock."""
-    return datetime.now(UTC)
 
 
 class Runtime:

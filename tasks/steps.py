@@ -16,7 +16,7 @@ from worker.ledger.runs.held import HeldRun
 from worker.ledger.tables.runs import runs
 from worker.observability.logs import log_context
 from worker.observability.tracing import tracing
-from workflows.execution.steps import PlannedStep, StepDefinition
+from workflows.execution.steps import StepDefinition
 
 Link = dict[str, Any]
 """A link of a chain as Celery keeps it: a signature."""
@@ -62,19 +62,15 @@ class StepTask(LedgerTask):
             if planned.definition.system != self.definition.system or runtime.stopping.is_set():
                 is_sent = runtime.executor.hand_over(held, planned.definition.system)
                 return [task_name(held.workflow, step.definition.kind) for step in left] if is_sent else []
-            task = self.app.tasks[task_name(held.workflow, planned.definition.kind)]
-            if not task.perform_in_place(runtime, held, planned):
+            with (
+                log_context(step=planned.name, attempt=_attempt_of(held)),
+                tracing().within(planned.name, _delivery_of(runtime, held), run=held.id, workflow=held.workflow),
+            ):
+                goes_on = runtime.executor.perform(held, planned)
+            if not goes_on:
                 return []
         runtime.executor.let_go(held)
         return []
-
-    def perform_in_place(self, runtime: Runtime, held: HeldRun, planned: PlannedStep) -> bool:
-        """This task's own step, for a run that is held already. True: go on with the next."""
-        with (
-            log_context(step=planned.name, attempt=_attempt_of(held)),
-            tracing().within(planned.name, _delivery_of(runtime, held), run=held.id, workflow=held.workflow),
-        ):
-            return runtime.executor.perform(held, planned)
 
     def on_failure(self, exc: Exception, *_: Any) -> None:
         """Say in one line that the next link could not be sent; the run is marked as sent, and is sent again."""

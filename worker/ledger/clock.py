@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -21,6 +21,11 @@ JUMP_SECONDS = 0.25
 """When the machine's clock and the time since it started disagree by more, one of the two was set, or it slept."""
 AHEAD_BY_AT_LEAST: Final = timedelta(minutes=1)
 """Less is what the clocks of several machines, or of one, may differ by from call to call."""
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
 
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 

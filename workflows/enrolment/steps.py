@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
 
 from worker.clients.base import CallLimits
 from worker.clients.learningcart.client import CustomerFields, LearningCartClient
+from worker.clients.learningcart.countries import country_name, part_of_country
 from worker.clients.learningcart.models import Customer, ListedOrder, Order
 from worker.errors import ApiError, AuthenticationError, UnexpectedResponseError
 from worker.ledger import keys
-from worker.sources.order import email_key
-from workflows.enrolment.addresses import customer_fields
-from workflows.enrolment.welcome_mail import keep_password, welcome_without_password
+from worker.ledger.learners import sealed_passwords
+from worker.ledger.learners.sealed_passwords import Credentials
+from worker.ledger.runs.run_rows import NewRun, insert_run, load_run
+from worker.ledger.sql import record_of
+from worker.ledger.states import Outcome, RunState
+from worker.ledger.tables.runs import Attempt, attempts, runs
+from worker.sources.order import Address, Learner, email_key
+from workflows.enrolment.mailer import MAIL, Mailroom
+from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, WELCOME_MAIL
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, Workflow
 from workflows.planning.offers import Grant
 
@@ -24,6 +33,8 @@ _ZONE_MARGIN = timedelta(days=1)
 """LearningCart's time zone is not stated: the search window is a day wider on each side."""
 _SHORTEST_CALL_SECONDS = 1.0
 """What the second call of a step gets where the first has used up nearly all of its deadline."""
+_WELCOME_KEY: Final = "welcome"
+_ANSWER_LOST: Final = "an attempt whose answer was lost may have made this customer"
 
 
 def _learningcart(call: Call) -> LearningCartClient:
@@ -35,6 +46,10 @@ def _customer_id(call: Call) -> int:
     return int(call.outputs["add_customer"]["customer_id"])
 
 
+def _grant(call: Call) -> Grant:
+    return Grant.model_validate(call.planned)
+
+
 def _add_customer(call: Call) -> StepResult:
     """Idempotent by email (vendor). Never sends a password: for an existing customer it would reset theirs."""
     wanted = customer_fields(call.learner)
@@ -42,9 +57,30 @@ def _add_customer(call: Call) -> StepResult:
         customer = _add_customer_keeping(call, wanted)
     else:
         customer = _learningcart(call).add_customer(wanted, limits=call.limits)
-        keep_password(call, customer)
+        _keep_password(call, customer)
     output = {"customer_id": customer.customer_id, "is_new": bool(customer.is_new)}
-    return StepResult(output, then=welcome_without_password(call, customer))
+    return StepResult(output, then=_welcome_without_password(call, customer))
+
+
+def customer_fields(learner: Learner) -> CustomerFields:
+    """What `addCustomer` is told of a learner; what the order leaves empty stays empty, and so is not sent.
+
+    Raises `ValueError` for a learner without an email.
+    """
+    address = learner.address or Address()
+    state, province = part_of_country(address.country, address.state, address.province)
+    return CustomerFields(
+        email=learner.email,
+        first_name=learner.first_name,
+        last_name=learner.last_name,
+        address_1=address.line_1.strip(),
+        address_2=address.line_2.strip(),
+        city=address.city.strip(),
+        state=state,
+        province=province,
+        zip=address.zip.strip(),
+        country_name=country_name(address.country),
+    )
 
 
 def _add_customer_keeping(call: Call, wanted: CustomerFields) -> Customer:
@@ -56,7 +92,7 @@ def _add_customer_keeping(call: Call, wanted: CustomerFields) -> Customer:
     client = _learningcart(call)
     started = time.monotonic()
     found = client.add_customer(CustomerFields(email=wanted.email), limits=call.limits)
-    keep_password(call, found)
+    _keep_password(call, found)
     missing = {
         name: value
         for name, value in asdict(wanted).items()
@@ -77,10 +113,105 @@ def _rest(limits: CallLimits, started: float) -> CallLimits:
     return replace(limits, deadline_seconds=left, slot_taken=False)
 
 
+# The password of a new customer
+
+
+def _keep_password(call: Call, customer: Customer) -> None:
+    """Seal the password of a customer who was just made, and plan its mail, in one transaction of its own.
+
+    To be called as soon as LearningCart has answered: the password is told once. It is kept whatever becomes of the
+    caller's lease. Does nothing where passwords are not mailed, or the customer is not new. Safe to repeat.
+    """
+    room = _mailroom(call)
+    if room is None or room.seal is None or customer.password is None:
+        return
+    credentials = Credentials(customer.password.get_secret_value(), (customer.user_name or "").strip())
+    with call.ledger.write() as connection:
+        run_id = _plan_mail(connection, call, with_password=True, now=call.now)
+        if run_id is not None:
+            ciphertext = room.seal.close(credentials, run_id=run_id)
+            sealed_passwords.keep(connection, run_id, ciphertext, now=call.now)
+
+
+def _welcome_without_password(call: Call, customer: Customer) -> Callable[[Connection, datetime], None] | None:
+    """What `add_customer` commits with its result where an earlier attempt of it may have made this customer.
+
+    The password went with that attempt's answer, so the mail says how to ask for a new one. None where nothing of the
+    kind can have happened. Not planned for a learner who was welcomed before, with a password or without.
+    """
+    if _mailroom(call) is None or call.attempt == 0 or customer.is_new:
+        return None
+
+    def plan(connection: Connection, now: datetime) -> None:
+        tried = (
+            select(attempts)
+            .join(runs, (runs.c.id == attempts.c.run_id) & (runs.c.generation == attempts.c.generation))
+            .where(attempts.c.run_id == call.run_id, attempts.c.step == call.step)
+        )
+        earlier = [record_of(Attempt, row) for row in connection.execute(tried)]
+        if any(map(_may_have_made, earlier)) and not _is_welcomed(connection, call.run_id):
+            _plan_mail(connection, call, with_password=False, now=now)
+
+    return plan
+
+
+def _mailroom(call: Call) -> Mailroom | None:
+    """The mailroom, where passwords are mailed."""
+    room: Mailroom | None = call.clients.get(MAIL)
+    return room if room is not None and room.mails_passwords else None
+
+
+def _may_have_made(attempt: Attempt) -> bool:
+    """Whether a failed attempt of `addCustomer` may have been carried out; also where its row does not say."""
+    return attempt.outcome != Outcome.OK and attempt.may_have_acted is not False
+
+
+def _is_welcomed(connection: Connection, run_id: str) -> bool:
+    """Whether the learner of a run has a welcome mail, of whatever order: they share a lane."""
+    welcome = runs.alias("welcome")
+    found = (
+        select(welcome.c.id)
+        .join(runs, runs.c.lane == welcome.c.lane)
+        .where(runs.c.id == run_id, welcome.c.workflow == WELCOME_MAIL.name)
+        .limit(1)
+    )
+    return connection.scalar(found) is not None
+
+
+def _plan_mail(connection: Connection, call: Call, *, with_password: bool, now: datetime) -> str | None:
+    """Add the mail's run beside the one that made the customer; None where there is one already."""
+    parent = load_run(connection, call.run_id)
+    # Repeated on purpose (`--again`), the customer may be made anew, and is told of it anew.
+    word = f"{_WELCOME_KEY}-{parent.generation}" if parent.generation else _WELCOME_KEY
+    return insert_run(
+        connection,
+        NewRun(
+            key=f"{parent.key}/{word}",
+            workflow=WELCOME_MAIL.name,
+            state=RunState.PENDING,
+            source=parent.source,
+            order_id=parent.order_id,
+            line_id=parent.line_id,
+            seat_id=parent.seat_id,
+            title="welcome mail",
+            note=None if with_password else _ANSWER_LOST,
+            learner=call.learner,
+            grant={"with_password": with_password},
+            step_names=[SEND_WELCOME_MAIL.kind],
+            parent_id=parent.id,
+            delivery_id=parent.delivery_id,
+        ),
+        now=now,
+    )
+
+
+# Its groups and its order
+
+
 def _add_customer_to_group(call: Call) -> StepResult:
     """Safe to repeat: being in a group twice is being in it. Raises `InvalidRequestError` on the vendor's `false`."""
     position = int(call.step.removeprefix("add_customer_to_group").lstrip("_") or 1)
-    group_id = call.grant.group_ids[position - 1]
+    group_id = _grant(call).group_ids[position - 1]
     _learningcart(call).add_customer_to_group(_customer_id(call), group_id, limits=call.limits)
     return StepResult({"group_id": group_id})
 
@@ -95,9 +226,8 @@ def _add_comped_order(call: Call) -> StepResult:
 
     An answer that shows another's order, by its customer or its reference, does not tell what became of ours.
     """
-    order = _learningcart(call).add_comp_order(
-        _customer_id(call), call.grant.price_id, comments_for(call), limits=call.limits
-    )
+    price_id = _grant(call).price_id
+    order = _learningcart(call).add_comp_order(_customer_id(call), price_id, comments_for(call), limits=call.limits)
     references = keys.references_in(order.customer_comments)
     is_customers = order.customer is None or order.customer.customer_id == _customer_id(call)
     if not is_customers or (references and call.reference not in references):
@@ -109,7 +239,7 @@ def _add_comped_order(call: Call) -> StepResult:
             outcome_unknown=True,
         )
     order_id = str(order.order_id)
-    return StepResult({"order_id": order_id, "price_id": call.grant.price_id}, order_id)
+    return StepResult({"order_id": order_id, "price_id": price_id}, order_id)
 
 
 def _look_up_comped_order(call: Call, since: datetime) -> Lookup:
@@ -118,7 +248,7 @@ def _look_up_comped_order(call: Call, since: datetime) -> Lookup:
     An order without a customer is read again by its id; one that still names nobody counts as this customer's. What
     cannot be read hides no match. Raises `ApiError` where an answer is still to be had.
     """
-    output = {"price_id": call.grant.price_id}
+    output = {"price_id": _grant(call).price_id}
     asked_at_seconds = call.monotonic()
     listed = _learningcart(call).get_orders_by_date(since - _ZONE_MARGIN, call.now + _ZONE_MARGIN, limits=call.limits)
     answer_seconds = call.monotonic() - asked_at_seconds

@@ -1,4 +1,4 @@
-"""How an attempt stands in the ledger: its row, and what went wrong in one line."""
+"""How a failed attempt stands in the ledger: its row, and what went wrong in one line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
-from worker.ledger.runs.attempts import new_attempt
 from worker.ledger.runs.held import HeldRun, HeldStep
-from worker.ledger.states import Outcome
+from worker.ledger.states import AttemptKind, Outcome
 from worker.text.personal_text import masked, personal_words
 from workflows.execution.steps import PlannedStep, StopError
 
@@ -34,28 +32,30 @@ def describe(error: BaseException, learner: Mapping[str, Any] | None = None) -> 
     return masked(told, personal_words(learner))[:500]
 
 
-def may_have_acted(error: BaseException | None) -> bool | None:
+def may_have_acted(error: BaseException) -> bool | None:
     """Whether a call that failed so may have been carried out; None where the error does not say."""
     return error.may_have_acted if isinstance(error, ApiError) else None
 
 
-def ended_attempt(
+def failed_attempt(
     held: HeldRun,
     step: HeldStep,
+    error: BaseException,
     *,
     started_at: datetime,
     finished_at: datetime,
-    outcome: Outcome | None,
-    kind: str = "call",
-    error: BaseException | None = None,
+    outcome: Outcome,
+    kind: AttemptKind = AttemptKind.CALL,
     sent: bool = True,
 ) -> dict[str, Any]:
-    """The row of an attempt that has an outcome, or is given one by the caller. `sent`: it got as far as the call."""
-    return new_attempt(held, step, started_at=started_at) | {
-        "kind": kind,
-        "finished_at": finished_at,
-        "outcome": outcome,
-        "http_status": last_status() if error is None else getattr(error, "status", None),
-        "error": describe(error, held.learner) if error is not None else None,
-        "may_have_acted": may_have_acted(error) if sent else False,
-    }
+    """The row of an attempt that ended with an error. `sent`: it got as far as the call."""
+    return held.attempt(
+        step,
+        kind=kind,
+        started_at=started_at,
+        finished_at=finished_at,
+        outcome=outcome,
+        http_status=getattr(error, "status", None),
+        error=describe(error, held.learner),
+        may_have_acted=may_have_acted(error) if sent else False,
+    )

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.clients.answer_status import note_status
+from worker.clients.answer_status import last_status, note_status
 from worker.clients.base import CallLimits
 from worker.errors import LeaseHeldError, LeaseLostError
 from worker.formatting import counted
@@ -29,7 +29,7 @@ from worker.ledger.views import reconcile as books
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.execution import late_results, settling
-from workflows.execution.attempts import ended_attempt, unknown_note
+from workflows.execution.attempts import unknown_note
 from workflows.execution.lookups import LookupRecorder
 from workflows.execution.recorder import AdoptedMeanwhileError, CancelledMeanwhileError, Recorder
 from workflows.execution.retry_policy import LeaseShortError, Patience
@@ -130,7 +130,7 @@ class Executor:
             if held.cancel_reason is not None and not any(each.unresolved for each in held.steps):
                 self._recorder.end(held, state=RunState.CANCELLED, reason=held.cancel_reason)
                 return False
-            if planned.definition.safe_to_repeat:
+            if planned.definition.repeat is Repeat.SAFE:
                 return self._perform_safe(held, step, planned)
             return self._perform_once(held, step, planned)
         except (AdoptedMeanwhileError, CancelledMeanwhileError):
@@ -147,7 +147,7 @@ class Executor:
         started_at = self._clock()
         try:
             self._outlast(held, planned)
-            result = planned.definition.call(self._call(held, planned, slot_taken=True))
+            result = planned.definition.call(self._call(held, step, planned))
         except LeaseLostError:
             raise
         except StopError as stop:
@@ -157,10 +157,11 @@ class Executor:
             self._recorder.fail(held, step, planned, error, started_at)
             return False
         step.attempts += 1
+        now = self._clock()
         held.outcomes.append(
-            ended_attempt(held, step, started_at=started_at, finished_at=self._clock(), outcome=Outcome.OK)
+            held.attempt(step, started_at=started_at, finished_at=now, outcome=Outcome.OK, http_status=last_status())
         )
-        held.complete(step, result.output, now=self._clock())
+        held.complete(step, result.output, now=now)
         if held.next_step is None:
             self._recorder.end(held, state=RunState.SUCCEEDED, result_id=result.result_id, then=result.then)
             return False
@@ -198,7 +199,7 @@ class Executor:
         self._recorder.commit_intent(held, step, reference)
         try:
             result = planned.definition.call(
-                self._call(held, planned, slot_taken=True, before_send=self._last_check(held, planned))
+                self._call(held, step, planned, before_send=self._last_check(held, planned))
             )
         except StopError as stop:
             self._recorder.stop_intent(held, step, planned, stop)
@@ -238,7 +239,7 @@ class Executor:
             self._get_ready(planned)
             self._outlast(held, planned)
             later = keys.later_references(held.key, planned.name, held.generation)
-            call = replace(self._call(held, planned, slot_taken=True), later_references=later)
+            call = replace(self._call(held, step, planned), later_references=later)
             asked_at_seconds = self._monotonic()
             found = planned.definition.look_up(call, since)
             answer_seconds = self._monotonic() - asked_at_seconds
@@ -260,9 +261,14 @@ class Executor:
         """A match is adopted at once, whenever it is found; absence is concluded from proof alone."""
         answer_seconds = found.answer_seconds or 0.0
         step.attempts += 1
-        attempt = ended_attempt(
-            held, step, started_at=started_at, finished_at=self._clock(), outcome=None, kind=AttemptKind.LOOKUP
-        ) | {"answer_seconds": answer_seconds}
+        attempt = held.attempt(
+            step,
+            kind=AttemptKind.LOOKUP,
+            started_at=started_at,
+            finished_at=self._clock(),
+            http_status=last_status(),
+            answer_seconds=answer_seconds,
+        )
         if found.found:
             order_id, *others = found.found
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": order_id})
@@ -320,11 +326,12 @@ class Executor:
     def _call(
         self,
         held: HeldRun,
+        step: HeldStep,
         planned: PlannedStep,
         *,
-        slot_taken: bool,
         before_send: Callable[[], None] | None = None,
     ) -> Call:
+        """What a call is given once `ready` has taken its slot."""
         note_status(None)  # an attempt is recorded with the status of its own call, never of one before
         return Call(
             clients=self._clients,
@@ -340,11 +347,11 @@ class Executor:
             limits=CallLimits(
                 deadline_seconds=self._timing.deadline_seconds(planned.definition.system),
                 before_send=before_send,
-                slot_taken=slot_taken,
+                slot_taken=True,
             ),
             keep_profiles=self._keep_profiles,
             run_id=held.id,
-            attempt=held.next_step.attempts if held.next_step is not None else 0,
+            attempt=step.attempts,
             monotonic=self._monotonic,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.states import AttemptKind, RunState
 from workflows.execution import settling
-from workflows.execution.attempts import ended_attempt
+from workflows.execution.attempts import failed_attempt
 from workflows.execution.recorder import Recorder
 from workflows.execution.retry_policy import Patience
 from workflows.execution.steps import PlannedStep
@@ -38,13 +38,13 @@ class LookupRecorder:
             patience=self._patience,
         )
         step.attempts += 1
-        attempt = ended_attempt(
+        attempt = failed_attempt(
             held,
             step,
+            error,
             started_at=started_at,
             finished_at=now,
             outcome=decision.outcome,
-            error=error,
             kind=AttemptKind.LOOKUP,
         )
         held.outcomes.append(attempt)

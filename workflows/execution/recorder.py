@@ -15,14 +15,14 @@ from worker.clients.answer_status import last_status
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger import pauses
 from worker.ledger.runs import claims
+from worker.ledger.runs.attempts import answered_others
 from worker.ledger.runs.claims import Closing
 from worker.ledger.runs.held import HeldRun, HeldStep
-from worker.ledger.runs.other_runs import answered_others
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
-from worker.ledger.states import Actor, Outcome, RunState
+from worker.ledger.states import Actor, AttemptKind, Outcome, RunState
 from workflows.execution import breaker_rules, late_results
-from workflows.execution.attempts import describe, ended_attempt, may_have_acted, unknown_note
+from workflows.execution.attempts import describe, failed_attempt, may_have_acted, unknown_note
 from workflows.execution.breaker_rules import Evidence
 from workflows.execution.retry_policy import Patience, RetryDecision, judge
 from workflows.execution.steps import PlannedStep, Repeat, StepResult, StopError
@@ -174,8 +174,8 @@ class Recorder:
             step.counted += 1
         held.dirty.append(step)
         held.outcomes.append(
-            ended_attempt(
-                held, step, started_at=started_at, finished_at=now, outcome=decision.outcome, error=error, sent=sent
+            failed_attempt(
+                held, step, error, started_at=started_at, finished_at=now, outcome=decision.outcome, sent=sent
             )
         )
         self.end_by(held, planned, decision, error, now, is_own=is_own)
@@ -234,14 +234,14 @@ class Recorder:
         now = self._clock()
         step.attempts += 1
         held.outcomes.append(
-            ended_attempt(
+            failed_attempt(
                 held,
                 step,
+                stop,
                 started_at=started_at,
                 finished_at=now,
                 outcome=Outcome.UNKNOWN if lookup else Outcome.FINAL,
-                kind="lookup" if lookup else "call",
-                error=stop,
+                kind=AttemptKind.LOOKUP if lookup else AttemptKind.CALL,
             )
         )
         self._end_stopped(held, planned, stop, now)

@@ -17,7 +17,6 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.planning.offers import Grant
 
 
 class Destination(Protocol):
@@ -57,11 +56,6 @@ class Call:
     """The number of this try of the step."""
     monotonic: Callable[[], float] = time.monotonic
     """A clock that is never set, for how long something takes."""
-
-    @property
-    def grant(self) -> Grant:
-        """What an enrolment was planned with."""
-        return Grant.model_validate(self.planned)
 
 
 @dataclass(frozen=True)
@@ -150,11 +144,6 @@ class StepDefinition:
     def __post_init__(self) -> None:
         if (self.repeat is Repeat.ASK) != (self.look_up is not None):
             raise ValueError(f"{self.kind}: a step has a lookup just where it is to be asked about")
-
-    @property
-    def safe_to_repeat(self) -> bool:
-        """Whether two calls do what one does."""
-        return self.repeat is Repeat.SAFE
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from datetime import UTC
 import pytest
 from pydantic import SecretStr
 
-from tasks.runtime import Runtime, utc_now
+from tasks.runtime import Runtime
 from tests.unit.workflows.fakes.storefront import FakeSource, an_order, rows
 from worker.errors import ApiTimeoutError, ConfigurationError
+from worker.ledger.clock import utc_now
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.settings.settings import Settings, load_settings
 from worker.sources.frontcore import FrontcoreSource

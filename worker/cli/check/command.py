@@ -112,7 +112,7 @@ def _ledger_problems(settings: Settings, offers: Offers) -> tuple[list[str], lis
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    from tasks.runtime import utc_now
+    from worker.ledger.clock import utc_now
     from worker.ledger.runs import breaker
     from worker.ledger.session import Ledger, SchemaMismatchError
     from worker.ledger.views.outage import outage_sentence

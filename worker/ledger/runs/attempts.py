@@ -1,31 +1,18 @@
-"""The attempts of a run's steps: a new one's row, and those whose outcome nobody knows."""
+"""What the attempts tell: which runs have an effect whose outcome nobody knows, and whom a destination answered."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, and_, exists, or_, select
 
-from worker.ledger.runs.held import HeldRun, HeldStep
-from worker.ledger.states import Outcome, StepState
+from worker.ledger.states import AttemptKind, Outcome, StepState
 from worker.ledger.tables.runs import attempts, runs, steps
 
-_NOTHING_KNOWN: Final = dict.fromkeys(attempts.c.keys()) | {"is_forgotten": False}
-
-
-def new_attempt(held: HeldRun, step: HeldStep, *, started_at: datetime) -> dict[str, Any]:
-    """The row of the step's last attempt, a call, without what is known only when it has ended."""
-    return _NOTHING_KNOWN | {
-        "run_id": held.id,
-        "step": step.name,
-        "number": step.attempts,
-        "kind": "call",
-        "generation": held.generation,
-        "fence": held.fence,
-        "holder": held.holder,
-        "started_at": started_at,
-    }
+_LONGEST_CALL: Final = timedelta(hours=1)
+_ANSWERED: Final = (Outcome.OK, Outcome.ADOPTED, Outcome.ABSENT)
 
 
 def effect_open_runs(connection: Connection, run_ids: list[str]) -> set[str]:
@@ -55,3 +42,29 @@ def effect_open_runs(connection: Connection, run_ids: list[str]) -> set[str]:
         .distinct()
     )
     return set(connection.scalars(statement))
+
+
+def answered_others(
+    connection: Connection, system: str, run_id: str, *, since: datetime, other_steps: Collection[str]
+) -> bool:
+    """Whether a call or lookup of another run was answered as it should since then.
+
+    `other_steps`: the names of steps that are another destination's, where a run's calls go to several.
+    """
+    found = connection.execute(
+        select(attempts.c.run_id)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(
+            attempts.c.started_at > since - _LONGEST_CALL,
+            attempts.c.finished_at >= since,
+            attempts.c.run_id != run_id,
+            attempts.c.step.not_in(sorted(other_steps)),
+            or_(
+                attempts.c.outcome.in_(_ANSWERED),
+                (attempts.c.kind == AttemptKind.LOOKUP) & attempts.c.answer_seconds.is_not(None),
+            ),
+            runs.c.system == system,
+        )
+        .limit(1)
+    )
+    return found.first() is not None

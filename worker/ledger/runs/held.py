@@ -19,6 +19,9 @@ from worker.ledger.tables.runs import attempts, runs
 PROMPT_ANSWER_SECONDS = 5.0
 """An answer that took longer may have sat in a stall, and says nothing of what was sent before it."""
 
+_NOTHING_KNOWN: Final = dict.fromkeys(attempts.c.keys()) | {"is_forgotten": False}
+"""Of an attempt that was not made yet."""
+
 
 @dataclass
 class Asked:
@@ -113,6 +116,24 @@ class HeldRun:
         """Note a done step, to be written with the next commit."""
         step.state, step.output, step.finished_at = StepState.DONE, output, now
         self.dirty.append(step)
+
+    def attempt(self, step: HeldStep, *, started_at: datetime, **known: Any) -> dict[str, Any]:
+        """The row of the step's last attempt, a call unless `known` says otherwise.
+
+        `known`: the columns that only an attempt that has ended has.
+        """
+        return {
+            **_NOTHING_KNOWN,
+            "run_id": self.id,
+            "step": step.name,
+            "number": step.attempts,
+            "kind": "call",
+            "generation": self.generation,
+            "fence": self.fence,
+            "holder": self.holder,
+            "started_at": started_at,
+            **known,
+        }
 
     @property
     def outputs(self) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ made before. Each function works inside the transaction it is given and commits 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -85,21 +85,21 @@ class PlannedRun(Protocol):
     def step_names(self) -> Sequence[str]: ...
 
 
-def doubt_planned(
-    connection: Connection, found: Sequence[Recovery], run_id: str, run: PlannedRun, *, now: datetime
-) -> None:
-    """Doubt a run that was just added, if what it is about was there before one of the recoveries that were found."""
-    made_at = _made_at(connection, run.source, run.order_id, run.completion_id)
-    mine = [each for each in found if made_at is None or made_at < each.recovered_at + SOURCE_MARGIN]
-    asked = {name for each in mine for name in each.steps}.intersection(run.step_names)
-    if asked:
-        doubt(
-            connection,
-            [ForgottenCall(run_id, run.key, step) for step in sorted(asked)],
-            sent_at=min(each.copied_at for each in mine),
-            settled_at=max(each.settled_at for each in mine),
-            now=now,
-        )
+def doubt_planned(connection: Connection, planned: Mapping[str, PlannedRun], *, now: datetime) -> None:
+    """Doubt those runs, by id, that were just added for what was there before one of the recoveries."""
+    found = read_all(connection)
+    for run_id, run in planned.items():
+        made_at = _made_at(connection, run.source, run.order_id, run.completion_id)
+        concerning = [each for each in found if made_at is None or made_at < each.recovered_at + SOURCE_MARGIN]
+        asked = {name for each in concerning for name in each.steps}.intersection(run.step_names)
+        if asked:
+            doubt(
+                connection,
+                [ForgottenCall(run_id, run.key, step) for step in sorted(asked)],
+                sent_at=min(each.copied_at for each in concerning),
+                settled_at=max(each.settled_at for each in concerning),
+                now=now,
+            )
 
 
 def _made_at(connection: Connection, source: str, order_id: str | None, completion_id: str | None) -> datetime | None:

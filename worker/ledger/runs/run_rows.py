@@ -16,6 +16,7 @@ from worker.ledger.keys import new_id
 from worker.ledger.runs import recoveries
 from worker.ledger.sql import parts, record_of
 from worker.ledger.states import RunState, StepState
+from worker.ledger.tables.recoveries import recoveries as recoveries_table
 from worker.ledger.tables.runs import Run, learners, runs, steps
 from worker.sources.order import Learner, email_key
 
@@ -145,11 +146,13 @@ def insert_runs(connection: Connection, new: Sequence[NewRun], *, now: datetime)
     made = [(run, run_id) for run, run_id in zip(new, ids, strict=True) if (run_id,) in inserted]
     insert_steps(connection, {run_id: run.step_names for run, run_id in made})
     # Read after the runs were added: a recovery that was under way has shut this out until its commit.
-    recovered = recoveries.read_all(connection) if any(run.step_names for run, _ in made) else []
-    for run, run_id in made:
-        if run.step_names and recovered:
-            recoveries.doubt_planned(connection, recovered, run_id, run, now=now)
+    may_send = {run_id: run for run, run_id in made if run.step_names}
+    if may_send and connection.scalar(_ANY_RECOVERY) is not None:
+        recoveries.doubt_planned(connection, may_send, now=now)
     return [run_id if (run_id,) in inserted else None for run_id in ids]
+
+
+_ANY_RECOVERY = select(recoveries_table.c.id).limit(1)
 
 
 def _row_of(run: NewRun, run_id: str, lanes: dict[str, str], *, now: datetime) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from worker.mail_templates import FOLLOW_ON, MailTemplates
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.enrolment.mailer import Mailroom
-from workflows.enrolment.welcome_mail import _may_have_made
+from workflows.enrolment.steps import _may_have_made
 from workflows.execution.steps import Call, Repeat, StopError
 from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 

@@ -15,7 +15,7 @@ from worker.errors import UnexpectedResponseError
 from worker.ledger import keys
 from worker.ledger.session import Ledger
 from workflows.enrolment.steps import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ENROLMENT
-from workflows.execution.steps import Call, Lookup
+from workflows.execution.steps import Call, Lookup, Repeat
 from workflows.registry import WORKFLOWS
 
 OURS = keys.reference("studiocart/1109/1107/buyer/501", "add_comped_order", 0)
@@ -68,7 +68,7 @@ def test_run_has_one_step_a_group_when_its_grant_names_some(group_ids: tuple[int
 
 
 def test_only_the_comped_order_needs_asking_when_steps_are_repeated() -> None:
-    assert [each.safe_to_repeat for each in ENROLMENT.definitions] == [True, True, False]
+    assert [each.repeat for each in ENROLMENT.definitions] == [Repeat.SAFE, Repeat.SAFE, Repeat.ASK]
     assert WORKFLOWS["enrolment"] is ENROLMENT
 
 

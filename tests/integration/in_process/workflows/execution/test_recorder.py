@@ -28,7 +28,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
 from workflows.enrolment.steps import ADD_COMPED_ORDER
-from workflows.execution.attempts import describe, ended_attempt
+from workflows.execution.attempts import describe
 from workflows.execution.lookups import LookupRecorder
 from workflows.execution.recorder import (
     AdoptedMeanwhileError,
@@ -307,6 +307,6 @@ def test_fault_of_our_own_is_logged_when_it_happens_in_a_call(
 
 
 def test_attempt_names_its_holder_and_fence_when_it_has_ended(held: HeldRun) -> None:
-    ended = ended_attempt(held, step_of(held), started_at=NOW, finished_at=NOW, outcome=Outcome.OK)
+    ended = held.attempt(step_of(held), started_at=NOW, finished_at=NOW, outcome=Outcome.OK)
     assert (ended["run_id"], ended["holder"], ended["fence"], ended["kind"]) == (held.id, "worker-1", 1, "call")
     assert ended["error"] is None

@@ -11,7 +11,6 @@ from tests.unit.workflows.fakes.storefront import JANE, NOW
 from worker.clients.base import CallLimits
 from worker.ledger.session import Ledger
 from workflows.execution.steps import Call, Destination, Lookup, Repeat, StepDefinition, StepResult
-from workflows.planning.offers import Grant
 
 
 def call_nothing(_: Call) -> StepResult:
@@ -20,17 +19,6 @@ def call_nothing(_: Call) -> StepResult:
 
 def look_up_nothing(_: Call, since: datetime) -> Lookup:
     return Lookup(output={"since": since})
-
-
-def test_only_a_safe_step_is_safe_to_repeat_when_nothing_is_known_of_its_call() -> None:
-    safe = {
-        repeat
-        for repeat in Repeat
-        if StepDefinition(
-            "a", "learningcart", call_nothing, look_up_nothing if repeat is Repeat.ASK else None, repeat
-        ).safe_to_repeat
-    }
-    assert safe == {Repeat.SAFE}
 
 
 def test_definition_is_refused_when_it_has_a_lookup_and_is_not_to_be_asked_about_or_the_reverse() -> None:
@@ -43,7 +31,6 @@ def test_definition_is_refused_when_it_has_a_lookup_and_is_not_to_be_asked_about
 def test_call_has_limits_of_its_own_when_none_are_given() -> None:
     call = Call({}, Ledger("sqlite://"), "studiocart", "1109", JANE, {"price_id": 501}, "a", "cb-x", {}, NOW)
     assert call.limits == CallLimits()
-    assert call.grant == Grant(price_id=501)
 
 
 def test_client_is_a_destination_when_it_can_get_ready() -> None:

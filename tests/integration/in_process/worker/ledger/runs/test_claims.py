@@ -13,7 +13,7 @@ from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.storefront import JOHN, NOW, an_order, put_run, record, rows, run_of
 from worker.errors import IllegalTransitionError, LeaseHeldError, LeaseLostError
 from worker.ledger.runs import claims
-from worker.ledger.runs.attempts import effect_open_runs, new_attempt
+from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.runs.claims import Closing
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.runs.transitions import Ending
@@ -185,7 +185,7 @@ def test_progress_is_written_with_the_lease_when_the_holder_still_holds(ledger: 
     step = held.steps[0]
     step.state, step.output, step.finished_at = StepState.DONE, {"customer_id": 7}, NOW
     held.dirty.append(step)
-    held.outcomes.append(new_attempt(held, step, started_at=NOW) | {"number": 1, "outcome": Outcome.OK})
+    held.outcomes.append(held.attempt(step, started_at=NOW, number=1, outcome=Outcome.OK))
     later = NOW + timedelta(seconds=60)
     with ledger.write() as connection:
         assert claims.write_progress(connection, held, now=later, lease_seconds=120) is None

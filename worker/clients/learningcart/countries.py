@@ -1,4 +1,4 @@
-"""A learner's address as LearningCart's profile fields: country names in English, states and provinces in their places.
+"""Countries as LearningCart is told of them: names in English, states and provinces in their places.
 
 How LearningCart spells countries, and which of them it gives a state, is not documented. Both are guesses here: ISO
 3166's common English names, and states for the United States, Canada and Australia alone.
@@ -13,9 +13,6 @@ from functools import cache
 from typing import Final
 
 import pycountry
-
-from worker.clients.learningcart.models import CustomerFields
-from worker.sources.order import Address, Learner
 
 COUNTRIES_WITH_STATES: Final = frozenset({"US", "CA", "AU"})
 """Elsewhere the part of a country goes into `Province` (a guess)."""
@@ -67,27 +64,6 @@ class _Country:
     name: str
 
 
-def customer_fields(learner: Learner) -> CustomerFields:
-    """What `addCustomer` is told of a learner; what the order leaves empty stays empty, and so is not sent.
-
-    Raises `ValueError` for a learner without an email.
-    """
-    address = learner.address or Address()
-    state, province = _part_of_country(address)
-    return CustomerFields(
-        email=learner.email,
-        first_name=learner.first_name,
-        last_name=learner.last_name,
-        address_1=address.line_1.strip(),
-        address_2=address.line_2.strip(),
-        city=address.city.strip(),
-        state=state,
-        province=province,
-        zip=address.zip.strip(),
-        country_name=country_name(address.country),
-    )
-
-
 def country_name(written: str) -> str:
     """A country's common English name from its name or code, in English or one of a few other spellings.
 
@@ -97,10 +73,10 @@ def country_name(written: str) -> str:
     return written.strip() if country is None else country.name
 
 
-def _part_of_country(address: Address) -> tuple[str, str]:
-    """The state and the province, one of them empty; as written where the country says nothing of it."""
-    state, province = address.state.strip(), address.province.strip()
-    country = _country(_plain(address.country))
+def part_of_country(country_as_written: str, state: str, province: str) -> tuple[str, str]:
+    """The state and the province, one of them empty; both as written, trimmed, where the country is not recognised."""
+    state, province = state.strip(), province.strip()
+    country = _country(_plain(country_as_written))
     if country is None:
         return state, province
     if country.code in COUNTRIES_WITH_STATES:
