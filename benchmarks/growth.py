@@ -20,8 +20,7 @@ from benchmarks.product import Deployment
 from benchmarks.target import FIRST_ORDER
 from benchmarks.throughput import Servers
 from tasks.control import sweep
-from tasks.process import adopt_runtime
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, adopt_runtime
 from worker.ledger.tables.runs import runs
 from worker.settings.settings import load_settings
 

@@ -8,8 +8,7 @@ from celery import Celery, Task, shared_task
 from kombu.connection import Connection
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, runtime_of
 from worker.broker.queues import QUEUES
 from worker.formatting import counted
 from worker.ledger.orders import poll_requests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
+from tasks.runtime import runtime_of
 from tasks.steps import StepTask, bind
 from workflows.enrolment.steps import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP
 from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, erase_unmailed

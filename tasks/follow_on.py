@@ -9,8 +9,7 @@ from datetime import timedelta
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, runtime_of
 from tasks.steps import StepTask, bind
 from worker.broker.schedule import completions_ask_seconds, events_of
 from worker.clients.threedcart.client import SYSTEM as THREEDCART

@@ -9,8 +9,7 @@ from celery import Task, shared_task
 from sqlalchemy import select
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, runtime_of
 from worker.ledger.orders import poll_requests
 from worker.ledger.pauses import paused_sources
 from worker.ledger.states import DeliveryState

@@ -10,7 +10,7 @@ from random import Random
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
+from tasks.runtime import runtime_of
 from worker.broker.schedule import events_of
 from worker.clients.events import EventsClient
 from worker.observability.logs import known_secrets

@@ -8,8 +8,7 @@ from collections.abc import Collection
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, runtime_of
 from worker.ledger.pauses import paused_sources
 from worker.ledger.states import Actor
 from workflows.enrolment.steps import LEARNINGCART

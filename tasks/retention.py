@@ -7,7 +7,7 @@ import logging
 from celery import Task, shared_task
 
 from tasks.base import LedgerTask
-from tasks.process import runtime_of
+from tasks.runtime import runtime_of
 from worker.ledger.learners import retention
 from worker.ledger.learners.retention import RetentionDays
 from worker.settings.settings import Settings

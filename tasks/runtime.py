@@ -1,4 +1,7 @@
-"""What a process works with: the ledger, the clients, the sources and the operations, made once from the settings."""
+"""What a process works with: the ledger, the clients, the sources and the operations, made once from the settings.
+
+A task finds its process's by `runtime_of`: it is made on first use, and anew in a forked child.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,34 @@ from random import Random
 from typing import Any
 
 from celery import Celery
+from limits.storage import Storage
 
 from tasks.dispatch import Dispatcher
-from tasks.mailer import make_mailroom
 from worker.broker.app import create_celery
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import LearningCartClient
+from worker.clients.mail.client import MailClient
 from worker.clients.no_access import NoAccess
 from worker.clients.rate import shared_storage
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.errors import ConfigurationError
 from worker.ledger.clock import utc_now
+from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
+from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets
 from worker.observability.tracing_setup import configure_tracing
+from worker.settings.mail import keys_in
 from worker.settings.settings import Settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.source import Source, SubscriptionSource
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.threedcart import ThreedcartSource
 from workflows.descriptions import describe_plan
-from workflows.enrolment.mailer import MAIL
+from workflows.enrolment.mailer import MAIL, Mailroom
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.retry_policy import Patience
 from workflows.ingest.backfill import Backfiller
@@ -168,7 +175,7 @@ class Runtime:
                 self.sources[name] = self._source(name, self.clients[name])
             else:
                 self._told_alone[name] = self._source(name, NoAccess(name, section.missing()))
-        mailroom = make_mailroom(settings, storage)
+        mailroom = _mailroom(settings, storage)
         if mailroom is not None:
             self.clients[MAIL] = mailroom
 
@@ -296,3 +303,41 @@ class Runtime:
         self.app.close()
         self.ledger.close()
         self.tracing.close()
+
+
+def _mailroom(settings: Settings, storage: Storage | None) -> Mailroom | None:
+    """The mailroom; None where mail is not configured. Registers the password and the keys as secrets."""
+    mail, passwords = settings.mail, settings.passwords
+    if not mail.is_configured:
+        return None
+    keys = [] if passwords.key is None else keys_in(passwords.key)
+    for key in keys:
+        known_secrets.add(key)
+    host = (settings.learningcart.site_hostname or "").removeprefix("https://").removeprefix("http://").rstrip("/")
+    return Mailroom(
+        MailClient(mail, secrets=known_secrets, storage=storage),
+        MailTemplates(mail.templates_directory),
+        login_url=f"https://{host}",
+        seal=PasswordSeal(keys) if keys else None,
+        mails_passwords=passwords.mode == "mail" and bool(keys),
+    )
+
+
+_lock = threading.Lock()
+_runtimes: dict[tuple[int, int], Runtime] = {}
+
+
+def runtime_of(app: Celery) -> Runtime:
+    """This process's runtime for an application."""
+    key = (os.getpid(), id(app))
+    with _lock:
+        runtime = _runtimes.get(key)
+        if runtime is None:
+            runtime = _runtimes[key] = Runtime(app.settings, app=app)
+        return runtime
+
+
+def adopt_runtime(runtime: Runtime) -> None:
+    """Let the tasks of this process work with a runtime that exists already (`cartbridge up`, the tests)."""
+    with _lock:
+        _runtimes[(os.getpid(), id(runtime.app))] = runtime

@@ -10,8 +10,7 @@ from sqlalchemy import select
 
 from tasks.base import LedgerTask
 from tasks.dispatch import task_name, tell_broker_is_away
-from tasks.process import runtime_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, runtime_of
 from worker.ledger.runs.held import HeldRun
 from worker.ledger.tables.runs import runs
 from worker.observability.logs import log_context

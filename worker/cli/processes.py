@@ -14,8 +14,7 @@ from celery.worker import state as worker_state
 from fastapi import FastAPI
 
 from tasks.control import queue_depths
-from tasks.process import adopt_runtime
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, adopt_runtime
 from worker.broker.memory import spare_collections, spare_memory
 from worker.broker.queues import QUEUES
 from worker.broker.schedule import LedgerScheduler

@@ -13,8 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from tasks.process import adopt_runtime
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, adopt_runtime
 from worker.sandbox import Sandbox
 from worker.settings.settings import Settings, load_settings
 

@@ -23,8 +23,7 @@ from typer.testing import CliRunner
 from benchmarks import pages
 from benchmarks.fill_ledger import fill
 from tasks.control import sweep
-from tasks.process import adopt_runtime
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, adopt_runtime
 from tests.faults.harness.product import Rig
 from worker.broker.schedule import beat_schedule
 from worker.cli.app import app

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from celery import signals
 
-from tasks.process import adopt_runtime
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, adopt_runtime
 from tests.unit.workflows.fakes.learningcart import Academy
 from tests.unit.workflows.fakes.storefront import NOW, ONE_OFFER, Clock, FakeSource
 from worker.settings.settings import Settings, load_settings

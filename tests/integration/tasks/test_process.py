@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.process import adopt_runtime, runtime_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, adopt_runtime, runtime_of
 from worker.broker.app import create_celery
 from worker.settings.settings import Settings
 
@@ -42,7 +41,7 @@ def test_runtime_is_made_anew_when_the_process_was_forked(
     runtime = new_runtime()
     adopt_runtime(runtime)
     forked_pid = os.getpid() + 1
-    monkeypatch.setattr("tasks.process.os.getpid", lambda: forked_pid)
+    monkeypatch.setattr("tasks.runtime.os.getpid", lambda: forked_pid)
     anew = runtime_of(runtime.app)
     assert anew is not runtime
     anew.close()
