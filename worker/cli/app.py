@@ -13,7 +13,7 @@ import typer
 
 from worker.cli.context import Opening
 from worker.cli.errors import ExplainingGroup
-from worker.cli.terminal import guard_streams
+from worker.cli.output import guard_streams
 
 START, LOOK, ACT = "Start", "Look", "Act"
 _PLACES = {

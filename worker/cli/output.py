@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 import typer
 
 from worker.cli.arguments import DEFAULT_LIMIT
 from worker.cli.context import opening_of
-from worker.text.control_characters import CONTROL_CHARACTERS
+from worker.text.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -216,3 +217,36 @@ def fields(rows: Iterable[tuple[str, Text | str | None]]) -> Table:
         if value not in (None, "", cell("")):
             grid.add_row(name, cell(value) if isinstance(value, str) else value)
     return grid
+
+
+class PlainStream(io.TextIOWrapper):
+    """A text stream that shows controls (but for ASCII's own) and halves of characters as escapes, in JSON as JSON's.
+
+    Colours pass: `cell` takes out what else an outsider's text may hold.
+    """
+
+    def write(self, text: str, /) -> int:
+        """Write the text; never raises for what stands in it."""
+        super().write(text.translate(JSON_CONTROLS))
+        return len(text)
+
+
+def guard_streams() -> None:
+    """Have this process's stdout and stderr written so. Safe to repeat.
+
+    So are `sys.__stdout__` and `sys.__stderr__`: Celery's handler of SIGTERM writes there, and what is detached raises.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        # One that stands in the place of the process's own is somebody else's, who will write to it and close it.
+        if stream is getattr(sys, f"__{name}__"):
+            guarded = _guarded(stream)
+            setattr(sys, name, guarded)
+            setattr(sys, f"__{name}__", guarded)
+
+
+def _guarded(stream: TextIO) -> TextIO:
+    if isinstance(stream, PlainStream) or not isinstance(stream, io.TextIOWrapper):
+        return stream
+    encoding, is_line_buffered = stream.encoding, stream.line_buffering
+    return PlainStream(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=is_line_buffered)

@@ -18,7 +18,6 @@ from typing import Any, Self, cast
 from celery import Celery
 from sqlalchemy import Engine, insert, select, text
 
-from tasks import runtime as runtimes
 from tasks import runtime as runtime_module
 from tasks.runtime import Runtime
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS, skip_disk_waits
@@ -150,8 +149,8 @@ class Stage:
         """
         with ExitStack() as undone:
             undone.enter_context(self.network.instead_of_sockets())
-            undone.callback(setattr, runtimes, "_runtimes", runtimes._runtimes)
-            runtimes._runtimes = _OneForAll(lambda: cast("Runtime", current() or self.performing))
+            undone.callback(setattr, runtime_module, "_runtimes", runtime_module._runtimes)
+            runtime_module._runtimes = _OneForAll(lambda: cast("Runtime", current() or self.performing))
             draws = SimpleNamespace(choice=self.rng.choice, token_hex=lambda n: f"{self.rng.getrandbits(8 * n):x}")
             for module in (keys, runtime_module):
                 undone.callback(setattr, module, "secrets", module.secrets)

@@ -44,7 +44,7 @@ def test_direction_controls_are_escaped_when_anything_is_printed(tmp_path: Path)
 def test_first_streams_can_be_written_when_the_process_is_guarded() -> None:
     """Celery's handler of SIGTERM does, and what it raises would end a process that was asked to stop as a failure."""
     reported = "print('planted\\u202e', file=sys.__{0}__); sys.__{0}__.fileno()"
-    guarded = "import sys; from worker.cli.terminal import guard_streams; guard_streams(); guard_streams()"
+    guarded = "import sys; from worker.cli.output import guard_streams; guard_streams(); guard_streams()"
     written = "\n".join([guarded, reported.format("stdout"), reported.format("stderr")])
     done = subprocess.run([sys.executable, "-c", written], cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -34,10 +34,9 @@ def check_command(
 
     Exits 1 if something configured does not work, or if no source and no destination do.
     """
-    from worker.cli.check.alert_probe import send_test_alert
-    from worker.cli.check.file_warnings import file_warnings
-    from worker.cli.check.mail_probes import send_test_mail
+    from worker.cli.check.notification_probes import send_test_alert, send_test_mail
     from worker.cli.check.probes import paused_systems, probe_all
+    from worker.cli.check.warnings import file_warnings
     from worker.settings.warnings import warnings_of
 
     settings = opening_of(context).settings

@@ -6,24 +6,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.dispatch import Dispatcher
 from worker.broker.app import create_celery
-from worker.cli.check.follow_on_warnings import follow_on_warnings
-from worker.cli.check.mail_probes import probe_mail
-from worker.cli.check.privacy_notes import erasures_problem, retention_note
+from worker.cli.check.notification_probes import probe_mail
 from worker.cli.check.result import ProbeResult, StatusReading, with_notes
 from worker.cli.check.threedcart_probe import ask_threedcart
+from worker.cli.check.warnings import follow_on_warnings
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import LearningCartClient
 from worker.clients.list_pages import UnpageableListError
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.studiocart.requests import NoRouteError, RefusedOnTheWayError
 from worker.errors import ApiError, AuthenticationError, CartbridgeError, NotFoundError, PermissionDeniedError
-from worker.formatting import counted, minute
+from worker.formatting import counted, counted_days, minute
 from worker.ledger.guards import guard_warning, owned_tables
+from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
+from worker.ledger.learners.erasure_replay import missing_in
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.tables.runs import pauses
 from worker.observability.logs import known_secrets
@@ -267,3 +268,33 @@ def _probe_offers(settings: Settings) -> ProbeResult:
     return ProbeResult(
         "offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step
     )
+
+
+def retention_note(settings: Settings) -> str:
+    """For how long each kind is kept."""
+    days = settings.retention
+    periods = {
+        "order versions": days.order_versions_days,
+        "deliveries": days.deliveries_days,
+        "texts": days.texts_days,
+        "completions' names": days.completions_days,
+    }
+    return "keeps " + ", ".join(
+        f"{name} {counted_days(each) if each else 'for good'}" for name, each in periods.items()
+    )
+
+
+def erasures_problem(settings: Settings, connection: Connection) -> str:
+    """What to do where a restored copy could not be told of everybody who was forgotten; empty where it could."""
+    file = ErasureFile(settings.erasures_path)
+    try:
+        missing = missing_in(connection, file)
+        mode = file.path.stat().st_mode & 0o077 if file.exists() else 0
+    except ErasureFileError as error:
+        return str(error)
+    if missing:
+        return (
+            f"{missing} of the ledger's erasures {'is' if missing == 1 else 'are'} not in {file.path}, so a restored "
+            f"copy would know those people again. Put the file back; the next `cartbridge forget` adds what it lacks."
+        )
+    return f"Others can read or write {file.path}: chmod 600 {file.path}" if mode else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker.cli.arguments import AsJson
-from worker.cli.check.follow_on_warnings import follow_on_warnings
+from worker.cli.check.warnings import follow_on_warnings
 from worker.cli.context import opening_of
 from worker.cli.errors import MISUSED
 from worker.cli.output import cell, console, note, print_json, table

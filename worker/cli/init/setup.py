@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,6 @@ from worker.cli.errors import FAILED, MISUSED, complain
 from worker.cli.init.installation import is_ours, program, shipped_file, unit_text, wrapper_text
 from worker.cli.init.questions import Answers
 from worker.cli.init.sold_products import offers_text, read_sold
-from worker.cli.init.webhooks import ANYWHERE, webhook_lines
 from worker.cli.output import cell, console, note, progress
 from worker.formatting import counted
 from worker.settings.env_file import private_mode, with_values, write_whole
@@ -31,6 +30,13 @@ _NAMES: Final = {
     "frontcore": "Frontcore, where orders come from",
     "threedcart": "3dcart (Shift4Shop), for follow-on carts",
 }
+ANYWHERE: Final = "https://your-host"
+_WEBHOOK_STEPS: Final = {
+    "studiocart": "Studiocart: add a webhook with the method POST, no custom headers and {body}, to",
+    "threedcart": "3dcart: add a webhook for new orders, in JSON, to",
+    "frontcore": "Frontcore sends no webhooks, it is polled. Something else of yours may POST the order's id to",
+}
+"""How each vendor is told where its webhooks go."""
 _EXAMPLES: Final = (".env.example", "offers.example.toml")
 
 
@@ -212,3 +218,26 @@ def _usual_place(*, is_wrapper: bool) -> Path:
     if is_wrapper:
         return Path("/usr/local/bin/cartbridge") if is_root else Path.home() / ".local/bin/cartbridge"
     return Path("/etc/systemd/system/cartbridge.service" if is_root else "cartbridge.service")
+
+
+def webhook_lines(settings: Settings, host: str, *, shows_secrets: bool) -> Iterator[str]:
+    """For each source that takes webhooks, what to enter there.
+
+    An address whose last part is the secret holds it only with `shows_secrets`: whoever sets it up must paste it.
+    """
+    for name, source in settings.sources().items():
+        address = f"{host}/webhooks/{name}"
+        if source.webhook_url_token is not None:
+            token = source.webhook_url_token.get_secret_value() if shows_secrets else "TOKEN"
+            yield f"{_WEBHOOK_STEPS[name].format(body='the default body')}\n    {address}/{token}"
+            if not shows_secrets:
+                yield f"    where TOKEN is {source.variable('webhook_url_token')}."
+        elif source.webhook_secret is not None:
+            yield f"{_WEBHOOK_STEPS[name].format(body='a field map')}\n    {address}\n    {_proof(source)}"
+
+
+def _proof(source: SourceSettings) -> str:
+    name = source.variable("webhook_secret")
+    if source.system == "studiocart":
+        return f'The field map is id:id, trigger:trigger, studiocart_secret:"SECRET", where SECRET is {name}.'
+    return f"with the header X-Webhook-Secret: SECRET, where SECRET is {name}."

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.cli.check.follow_on_warnings import follow_on_warnings
+from worker.cli.check.warnings import follow_on_warnings
 from worker.errors import ConfigurationError
 from worker.settings.settings import load_settings
 

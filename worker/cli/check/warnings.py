@@ -1,4 +1,4 @@
-"""Files that hold secrets or learners' data, and that every user of this machine can read."""
+"""What an operator should change though no probe fails by it: who may read files, and rules that lead to nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BEGINNINGS = (b"SQLite format 3\0", b"PGDMP")
 
 
 def file_warnings(settings: Settings, env_file: Path, environ: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each such file: the settings, the files of secrets they name, and the ledger."""
+    """A sentence for each file with secrets or learners' data that every user of this machine can read."""
     if os.name != "posix":
         return []
     return [
@@ -76,3 +76,21 @@ def _open_to_all(path: Path) -> str:
     if mode & stat.S_IWOTH:
         return "can be changed"
     return "can be read" if mode & stat.S_IROTH else ""
+
+
+def follow_on_warnings(settings: Settings) -> Iterator[str]:
+    """What keeps [[follow_on]] rules from leading to a cart, or from telling anybody of it: a sentence each."""
+    store, notify = settings.threedcart, settings.follow_on.notify
+    if not store.is_configured:
+        yield f"A [[follow_on]] rule needs 3dcart, else its runs wait: set {', '.join(store.missing())}."
+    elif not store.orders_enabled:
+        yield (
+            "Carts that nobody checks out are not deleted: their orders are looked for first, and for that set "
+            f"{store.variable('orders_enabled')}=true."
+        )
+    if not settings.learningcart.poll_seconds:
+        yield f"A [[follow_on]] rule needs completions: {settings.learningcart.variable('poll_seconds')} is 0."
+    if notify == "event" and not settings.events.is_configured:
+        yield "CARTBRIDGE_FOLLOW_ON__NOTIFY is event, and CARTBRIDGE_EVENTS__WEBHOOK_URL is not set: nobody is told."
+    if notify == "mail" and not settings.mail.is_configured:
+        yield "CARTBRIDGE_FOLLOW_ON__NOTIFY is mail, and mail is not configured: nobody is told."

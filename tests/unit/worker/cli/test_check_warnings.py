@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.check.file_warnings import file_warnings
+from worker.cli.check.warnings import file_warnings
 from worker.settings.settings import load_settings
 
 

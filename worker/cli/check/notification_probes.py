@@ -1,4 +1,4 @@
-"""Asking whether mail works: the server for real, the templates with sample values, and what becomes of passwords."""
+"""Asking whether mail and alerts work: the servers for real, the templates with sample values, the sealed passwords."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.cli.check.result import ProbeResult
 from worker.clients.mail.client import Mail, MailAddress, MailClient
-from worker.errors import ApiError, AuthenticationError, PermissionDeniedError
+from worker.errors import ApiError, AuthenticationError, ConfigurationError, PermissionDeniedError
 from worker.formatting import counted, counted_days
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import PasswordSeal
@@ -22,6 +22,8 @@ from worker.settings.settings import Settings
 
 SUBJECT = "Test mail from Cartbridge"
 TEXT = "Cartbridge can send mail through this server. Nothing needs to be done.\n"
+ALERT_TITLE = "Cartbridge: a test"
+ALERT_TEXT = "This is a test alert, sent by `cartbridge check --alert`. Nothing is wrong."
 
 
 def probe_mail(settings: Settings) -> Iterator[ProbeResult]:
@@ -133,3 +135,32 @@ def _kept_passwords(settings: Settings) -> list[tuple[str, str]]:
         return []
     finally:
         ledger.close()
+
+
+# Alerts
+
+
+def send_test_alert(settings: Settings) -> ProbeResult:
+    """Tell every receiver of alerts, and find who did not take it."""
+    from worker.clients.alerts import AlertsClient
+
+    variable = "CARTBRIDGE_ALERTS__URLS"
+    if not settings.alerts.is_configured:
+        return ProbeResult(
+            "alerts", "alerts", configured=False, next_step=f"Off. To be told of trouble, set {variable}."
+        )
+    try:
+        client = AlertsClient(settings.alerts.addresses, secrets=known_secrets)
+        failed = client.send(ALERT_TITLE, ALERT_TEXT)
+    except ConfigurationError as error:
+        return ProbeResult("alerts", "alerts", configured=True, reachable=False, next_step=str(error))
+    except ApiError as error:
+        step = f"Correct {variable}, or look at what the service says."
+        return ProbeResult("alerts", "alerts", configured=True, reachable=False, detail=str(error), next_step=step)
+    if failed:
+        step = f"Correct them in {variable}."
+        detail = f"receiver {', '.join(failed)} did not take it"
+        return ProbeResult("alerts", "alerts", configured=True, reachable=False, detail=detail, next_step=step)
+    many = len(settings.alerts.addresses)
+    detail = "a test was taken by " + ("its receiver" if many == 1 else f"all {many} receivers")
+    return ProbeResult("alerts", "alerts", configured=True, reachable=True, accepted=True, detail=detail)
