@@ -8,35 +8,27 @@ from sqlalchemy import Connection
 from worker.ledger import offers_in_force
 from worker.ledger.search.index import is_of_model
 from worker.ledger.tables import (
-    carts,
-    erasures,
-    named_seats,
-    order_notes,
+    follow_on,
+    learners,
+    ledger,
+    operator_entries,
     periodic,
-    recoveries,
-    schema,
-    sealed_passwords,
-    search_texts,
     subscriptions,
     web,
 )
 from worker.ledger.tables.runs import LedgerModel
 
 _TABLES = (
-    carts,
-    erasures,
-    named_seats,
+    follow_on,
+    learners,
+    ledger,
     offers_in_force,
-    order_notes,
+    operator_entries,
     periodic,
-    recoveries,
-    schema,
-    sealed_passwords,
-    search_texts,
     subscriptions,
     web,
 )
-"""Modules whose tables stand beside those of `models`: importing them makes them known."""
+"""Modules whose tables stand beside those of `tables.runs`: importing them makes them known."""
 
 
 def _run(connection: Connection) -> None:

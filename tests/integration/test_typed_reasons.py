@@ -12,7 +12,7 @@ from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, r
 from worker.ledger.runs import recoveries as recoveries_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.ledger import recoveries
 from worker.ledger.tables.runs import events, pauses, runs
 from worker.reasons import Reason
 from worker.sources.order import Learner

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.ledger.follow_on.completions import CompletionState
-from worker.ledger.tables.runs import CompletionRecord
+from worker.ledger.tables.follow_on import CompletionRecord
 from worker.ledger.views.serializers import iso
 from worker.text.email_address import trimmed_email
 

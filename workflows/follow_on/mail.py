@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from worker.ledger.tables.runs import completions
+from worker.ledger.tables.follow_on import completions
 from worker.mail_templates import FOLLOW_ON
 from worker.mail_templates.outside_text import one_short_line
 from worker.reasons import Reason

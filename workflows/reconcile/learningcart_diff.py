@@ -18,7 +18,7 @@ from worker.ledger.runs import recoveries
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.recoveries import Recovery
+from worker.ledger.tables.ledger import Recovery
 from worker.ledger.tables.runs import Run
 from worker.ledger.views import reconcile as comparison
 from worker.ledger.views.reconcile import Intent

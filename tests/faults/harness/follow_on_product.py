@@ -13,8 +13,8 @@ from tasks.follow_on import completions_poller
 from tests.faults.harness.impatience import LONG_SECONDS
 from tests.faults.harness.offers import CATALOG_ID, COMPLETED_COURSE_ID, FOLLOW_ON, OFFERS
 from tests.faults.harness.product import HandClock, Rig, Row
-from worker.ledger.tables.carts import carts
-from worker.ledger.tables.runs import completions, outbox
+from worker.ledger.tables.follow_on import carts, completions
+from worker.ledger.tables.runs import outbox
 from worker.sandbox import Effect, Sandbox
 
 _AN_HOUR = timedelta(hours=1)

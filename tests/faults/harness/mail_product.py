@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tests.faults.harness.impatience import LONG_SECONDS, give_up_and
 from tests.faults.harness.product import HandClock, Rig, Row
-from worker.ledger.tables.sealed_passwords import sealed_passwords
+from worker.ledger.tables.learners import sealed_passwords
 from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox
 from workflows.registry import WORKFLOWS

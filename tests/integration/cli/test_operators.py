@@ -10,7 +10,7 @@ import pytest
 from tests.integration.cli.conftest import Run
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows, run_of
 from worker.ledger.session import Ledger
-from worker.ledger.tables.order_notes import order_notes
+from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.web import operators
 from workflows.planning.offers_file import OffersFile
 

@@ -14,7 +14,8 @@ from worker.ledger.learners.email_keys import rekey
 from worker.ledger.learners.erasure import find_person
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import completions, learners, orders, runs
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.runs import learners, orders, runs
 from worker.sources.order import Learner
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ from tests.unit.workflows.fakes.storefront import JOHN, an_order, record
 from worker.ledger.search import index, texts
 from worker.ledger.search.texts import fill
 from worker.ledger.session import Ledger
+from worker.ledger.tables.ledger import search_texts
 from worker.ledger.tables.runs import orders
-from worker.ledger.tables.search_texts import search_texts
 from worker.ledger.views.page.search import search, suggest
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -25,9 +25,9 @@ from worker.ledger.orders.order_notes import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.erasures import erased_places, erasure_keys
-from worker.ledger.tables.order_notes import order_notes
-from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.learners import erased_places, erasure_keys
+from worker.ledger.tables.ledger import recoveries
+from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.runs import (
     attempts,
     breakers,

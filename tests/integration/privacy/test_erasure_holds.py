@@ -10,11 +10,8 @@ from tests.integration.privacy.forgetting import LATER, everything, finish, forg
 from tests.unit.workflows.fakes.storefront import JANE, JOHN, NOW, a_line, an_order, record, rows
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import (
-    completions,
-    orders,
-    runs,
-)
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.runs import orders, runs
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Learner, Payment, Seat

@@ -30,7 +30,8 @@ from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import CompletionRecord, completions, events, order_versions, orders, outbox, runs
+from worker.ledger.tables.follow_on import CompletionRecord, completions
+from worker.ledger.tables.runs import events, order_versions, orders, outbox, runs
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.reasons import Reason
 from worker.sources.order import Learner, Order, Payment, Seat

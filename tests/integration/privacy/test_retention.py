@@ -20,8 +20,9 @@ from worker.ledger.orders.order_notes import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState
-from worker.ledger.tables.order_notes import order_notes
-from worker.ledger.tables.runs import attempts, completions, deliveries, events, order_versions, outbox, runs
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.operator_entries import order_notes
+from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, outbox, runs
 from worker.sources.order import Payment
 
 DAYS = RetentionDays(order_versions=90, deliveries=180, texts=365, completions=730)

@@ -10,7 +10,7 @@ from tasks.runtime import Runtime
 from tests.unit.workflows.fakes.storefront import Clock, rows
 from worker.broker.app import create_celery
 from worker.clients.learningcart.models import CourseCompletionInfo
-from worker.ledger.tables.runs import completions
+from worker.ledger.tables.follow_on import completions
 from worker.settings.settings import Settings, load_settings
 
 

@@ -13,8 +13,8 @@ from tests.faults.harness.waiting import wait_until
 from tests.integration.product import CONNECT_SECONDS, ENOUGH_SECONDS, READ_SECONDS, Product
 from tests.integration.servers import RedisServer
 from worker.broker.app import create_celery
+from worker.ledger.tables.learners import sealed_passwords
 from worker.ledger.tables.runs import runs
-from worker.ledger.tables.sealed_passwords import sealed_passwords
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.sandbox.mailbox import Mailbox, MailFault
 from worker.settings.settings import load_settings

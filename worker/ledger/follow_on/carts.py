@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 from worker.ledger.keys import new_id
 from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
-from worker.ledger.tables.carts import carts
+from worker.ledger.tables.follow_on import carts
 from worker.ledger.tables.runs import events, runs
 
 UNCLEAR = "cart_unclear"

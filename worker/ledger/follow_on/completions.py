@@ -16,8 +16,8 @@ from worker.ledger.keys import new_id
 from worker.ledger.periodic import list_polls as periodic
 from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.sql import parts, record_of
+from worker.ledger.tables.follow_on import CompletionRecord, completions
 from worker.ledger.tables.periodic import ListPoll, list_polls
-from worker.ledger.tables.runs import CompletionRecord, completions
 from worker.ledger.views.paging import between, pages, unindexed
 from worker.sources.order import email_key
 

@@ -16,7 +16,8 @@ from sqlalchemy import Column, Connection, Row, Table, TextClause, bindparam, de
 from worker.ledger.keys import new_id
 from worker.ledger.sql import parts
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import completions, learners, orders, runs
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.runs import learners, orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
 from worker.text.email_address import email_key
 

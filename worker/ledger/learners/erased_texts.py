@@ -14,9 +14,9 @@ from typing import Any, Final
 from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, update
 
 from worker.ledger.keys import is_among
-from worker.ledger.tables.order_notes import order_notes
+from worker.ledger.tables.ledger import recoveries
+from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.periodic import list_polls
-from worker.ledger.tables.recoveries import recoveries
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, events, outbox, pauses, runs, steps
 from worker.text.personal_text import ERASED, each_text, has_prose, without_words
 

@@ -27,17 +27,8 @@ from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_b
 from worker.ledger.runs import transitions
 from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import RunState
-from worker.ledger.tables.carts import carts
-from worker.ledger.tables.runs import (
-    completions,
-    deliveries,
-    learners,
-    order_versions,
-    orders,
-    outbox,
-    runs,
-    steps,
-)
+from worker.ledger.tables.follow_on import carts, completions
+from worker.ledger.tables.runs import deliveries, learners, order_versions, orders, outbox, runs, steps
 from worker.sources.order import email_key
 from worker.text.personal_text import ERASED, personal_words, without_words
 

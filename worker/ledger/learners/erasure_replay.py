@@ -15,7 +15,8 @@ from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile
 from worker.ledger.learners.tombstones import BUYER, Tombstone
-from worker.ledger.tables.runs import completions, learners, orders, outbox, runs
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.runs import learners, orders, outbox, runs
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.order import email_key
 

@@ -12,11 +12,11 @@ from worker.ledger.events import people_of
 from worker.ledger.learners.erasure import Person, words_of
 from worker.ledger.learners.mentions import rows_naming
 from worker.ledger.orders.named_seats import of_person
-from worker.ledger.tables.carts import carts
-from worker.ledger.tables.order_notes import order_notes
+from worker.ledger.tables.follow_on import carts, completions
+from worker.ledger.tables.learners import sealed_passwords
+from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.runs import (
     attempts,
-    completions,
     deliveries,
     events,
     learners,
@@ -26,7 +26,6 @@ from worker.ledger.tables.runs import (
     runs,
     steps,
 )
-from worker.ledger.tables.sealed_passwords import sealed_passwords
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.ledger.views.serializers import iso
 from worker.sources.order import email_key

@@ -35,17 +35,9 @@ from worker.ledger.periodic import periodic_tasks
 from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, OrderState, RunState
-from worker.ledger.tables.order_notes import order_notes
-from worker.ledger.tables.runs import (
-    attempts,
-    completions,
-    deliveries,
-    events,
-    order_versions,
-    orders,
-    outbox,
-    runs,
-)
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.operator_entries import order_notes
+from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, outbox, runs
 from worker.text.personal_text import ERASED, EXPIRED, has_prose
 
 RAW: Final = {"expired": True}

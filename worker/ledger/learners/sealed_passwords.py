@@ -16,8 +16,8 @@ from sqlalchemy import Connection, exists, select, update
 from worker.errors import LedgerError
 from worker.ledger.runs.run_rows import insert_ignoring
 from worker.ledger.states import RunState
+from worker.ledger.tables.learners import sealed_passwords
 from worker.ledger.tables.runs import runs
-from worker.ledger.tables.sealed_passwords import sealed_passwords
 
 
 class SealBrokenError(LedgerError):

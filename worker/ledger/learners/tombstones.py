@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, select
 from worker.ledger.keys import new_id
 from worker.ledger.orders.recorded_orders import RecordedOrder
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.tables.erasures import erased_places, erasure_keys, erasures
+from worker.ledger.tables.learners import erased_places, erasure_keys, erasures
 from worker.ledger.tables.runs import orders
 from worker.sources.order import Order, email_key
 

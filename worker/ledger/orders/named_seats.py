@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select
 
-from worker.ledger.tables.named_seats import named_seats
+from worker.ledger.tables.operator_entries import named_seats
 from worker.sources.order import Learner, email_key
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Exists, Table, bindparam, exis
 from worker.ledger.orders.source_cursors import SourceCursor
 from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import DeliveryState
-from worker.ledger.tables.erasures import erasures
-from worker.ledger.tables.named_seats import named_seats
+from worker.ledger.tables.learners import erasures
+from worker.ledger.tables.operator_entries import named_seats
 from worker.ledger.tables.runs import cursors, deliveries, runs
 from worker.ledger.tables.subscriptions import subscription_orders
 

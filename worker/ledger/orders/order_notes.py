@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, select, tuple_, update
 
 from worker.ledger.keys import new_id
-from worker.ledger.tables.order_notes import order_notes
+from worker.ledger.tables.operator_entries import order_notes
 from worker.text.personal_text import ERASED
 
 _AT_ONCE: Final = 200

@@ -18,8 +18,9 @@ from worker.ledger.events import typed_text
 from worker.ledger.keys import new_id, reference
 from worker.ledger.sql import record_of
 from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome
-from worker.ledger.tables.recoveries import Recovery, recoveries
-from worker.ledger.tables.runs import Run, attempts, completions, orders, runs
+from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.ledger import Recovery, recoveries
+from worker.ledger.tables.runs import Run, attempts, orders, runs
 
 FORGOTTEN_CALL: Final = "the ledger was restored from an older copy: this may have been sent since"
 """What the attempt's row says to people."""

@@ -16,7 +16,7 @@ from worker.ledger.keys import new_id
 from worker.ledger.runs import recoveries
 from worker.ledger.sql import parts, record_of
 from worker.ledger.states import RunState, StepState
-from worker.ledger.tables.recoveries import recoveries as recoveries_table
+from worker.ledger.tables.ledger import recoveries as recoveries_table
 from worker.ledger.tables.runs import Run, learners, runs, steps
 from worker.sources.order import Learner, email_key
 

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, column, func, or_, 
 from worker.ledger.runs.run_rows import insert_new
 from worker.ledger.search.index import INDEX, has_index, match_of
 from worker.ledger.sql import parts
+from worker.ledger.tables.ledger import search_texts
 from worker.ledger.tables.runs import orders, runs
-from worker.ledger.tables.search_texts import search_texts
 from worker.text.search_text import Needle, search_text
 
 RECENT_ROWS: Final = 10_000

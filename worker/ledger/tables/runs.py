@@ -338,34 +338,6 @@ class BreakerRecord(SQLModel, table=True):
     """Redacted."""
 
 
-class CompletionRecord(SQLModel, table=True):
-    """A learner's progress in a course, as LearningCart last told it: one for each customer, course and start."""
-
-    __tablename__ = "completions"
-    __table_args__ = (
-        Index("uq_completions_key", "key", unique=True),
-        Index("ix_completions_email_key", "email_key"),
-        Index("ix_completions_course_id", "course_id"),
-        Index("ix_completions_updated_at", "updated_at"),
-    )
-
-    id: str = Field(primary_key=True)
-    key: str
-    """Customer, course and start, by LearningCart's ids: it holds no personal data."""
-    state: str
-    customer_id: str
-    email: str = ""
-    email_key: str = ""
-    name: str = ""
-    course_id: str
-    course_name: str = ""
-    score: int | None = None
-    started_at: datetime | None = moment()
-    completed_at: datetime | None = moment()
-    first_seen_at: datetime = moment(nullable=False)
-    updated_at: datetime = moment(nullable=False)
-
-
 class OutboxRecord(SQLModel, table=True):
     """An event that a receiver is told of by webhook. Written in the transaction of the fact it tells of."""
 
@@ -396,5 +368,4 @@ events = table_of(Event)
 cursors = table_of(Cursor)
 pauses = table_of(Pause)
 breakers = table_of(BreakerRecord)
-completions = table_of(CompletionRecord)
 outbox = table_of(OutboxRecord)

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import NOW, add_order, add_run
 from worker.ledger.session import Ledger
-from worker.ledger.tables.recoveries import recoveries
+from worker.ledger.tables.ledger import recoveries
 from worker.ledger.tables.runs import attempts, events, runs
 
 

@@ -21,8 +21,9 @@ from worker.errors import (
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.session import Ledger
+from worker.ledger.tables.follow_on import completions
 from worker.ledger.tables.periodic import list_polls
-from worker.ledger.tables.runs import completions, cursors, events, outbox, pauses
+from worker.ledger.tables.runs import cursors, events, outbox, pauses
 from worker.ledger.views.serializers import to_json
 from workflows.follow_on.completion_progress import Progress, advance
 from workflows.follow_on.completions import SHORTEST_SPAN, CompletionsPoller, is_refusal_of_window

@@ -12,7 +12,8 @@ from tests.integration.in_process.workflows.follow_on.test_completions import BE
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, offers, record, rows
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
-from worker.ledger.tables.runs import CompletionRecord, completions, events, orders, runs, steps
+from worker.ledger.tables.follow_on import CompletionRecord, completions
+from worker.ledger.tables.runs import events, orders, runs, steps
 from worker.sources.order import Address, Learner
 from workflows.follow_on.completion_progress import Progress
 from workflows.follow_on.completions import record_progress

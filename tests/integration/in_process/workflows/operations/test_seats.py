@@ -24,7 +24,7 @@ from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.export import export_person
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.named_seats import named_seats
+from worker.ledger.tables.operator_entries import named_seats
 from worker.ledger.tables.runs import events
 from worker.sources.order import Learner, Payment
 from workflows.operations.replay import Operations

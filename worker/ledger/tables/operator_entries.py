@@ -1,4 +1,4 @@
-"""The table of the seats that an operator gave a person to."""
+"""The tables of what operators entered: whom a seat is for, and notes on orders for each other."""
 
 from datetime import datetime
 from typing import Any
@@ -28,4 +28,19 @@ class NamedSeatRecord(SQLModel, table=True):
     named_at: datetime = moment(nullable=False)
 
 
+class OrderNote(SQLModel, table=True):
+    """One note. It may name people, so it is not in the audit trail, and goes with whoever is forgotten."""
+
+    __tablename__ = "order_notes"
+    __table_args__ = (Index("ix_order_notes_order", "source", "order_id"), Index("ix_order_notes_at", "at"))
+
+    id: str = Field(primary_key=True)
+    source: str
+    order_id: str
+    at: datetime = moment(nullable=False)
+    actor: str
+    text: str
+
+
 named_seats = table_of(NamedSeatRecord)
+order_notes = table_of(OrderNote)

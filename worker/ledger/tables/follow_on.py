@@ -1,4 +1,4 @@
-"""The table of the 3dcart carts that were made, or may have been, for follow-on courses."""
+"""The tables of what follows on a course: completions, and the 3dcart carts that were made, or may have been."""
 
 from datetime import datetime
 
@@ -6,6 +6,34 @@ from sqlalchemy import ForeignKeyConstraint, Index
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.tables.base import moment, table_of
+
+
+class CompletionRecord(SQLModel, table=True):
+    """A learner's progress in a course, as LearningCart last told it: one for each customer, course and start."""
+
+    __tablename__ = "completions"
+    __table_args__ = (
+        Index("uq_completions_key", "key", unique=True),
+        Index("ix_completions_email_key", "email_key"),
+        Index("ix_completions_course_id", "course_id"),
+        Index("ix_completions_updated_at", "updated_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    key: str
+    """Customer, course and start, by LearningCart's ids: it holds no personal data."""
+    state: str
+    customer_id: str
+    email: str = ""
+    email_key: str = ""
+    name: str = ""
+    course_id: str
+    course_name: str = ""
+    score: int | None = None
+    started_at: datetime | None = moment()
+    completed_at: datetime | None = moment()
+    first_seen_at: datetime = moment(nullable=False)
+    updated_at: datetime = moment(nullable=False)
 
 
 class CartRecord(SQLModel, table=True):
@@ -34,3 +62,4 @@ class CartRecord(SQLModel, table=True):
 
 
 carts = table_of(CartRecord)
+completions = table_of(CompletionRecord)

@@ -1,12 +1,13 @@
-"""The tables of erasures: who was forgotten, told by keyed hashes, and which places of which orders were theirs."""
+"""The tables of learners' secrets: who was forgotten, told by keyed hashes, and new customers' sealed passwords."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import ForeignKeyConstraint, Index
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.tables.base import json_column, moment, table_of
+from worker.ledger.tables.page_indexes import partial
 
 
 class ErasureKey(SQLModel, table=True):
@@ -47,6 +48,24 @@ class ErasedPlace(SQLModel, table=True):
     erasure_id: str
 
 
+class SealedPassword(SQLModel, table=True):
+    """What a `welcome_mail` run is to mail. Once erased the row stays, without what was sealed."""
+
+    __tablename__ = "sealed_passwords"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_sealed_passwords_runs"),
+        partial("ix_sealed_passwords_sealed", "created_at", of="ciphertext IS NOT NULL"),
+    )
+
+    run_id: str = Field(primary_key=True)
+    """The `welcome_mail` run."""
+    ciphertext: str | None = Field(default=None, repr=False)
+    """A Fernet token; None once it is erased."""
+    created_at: datetime = moment(nullable=False)
+    erased_at: datetime | None = moment()
+
+
 erasure_keys = table_of(ErasureKey)
 erasures = table_of(Erasure)
 erased_places = table_of(ErasedPlace)
+sealed_passwords = table_of(SealedPassword)
