@@ -77,7 +77,7 @@ def print_json_array(values: Iterable[Any]) -> None:
 
 def print_rows(rows: Iterable[Any], fields: Iterable[str], *, as_json: bool, as_csv: bool) -> bool:
     """The rows for a program, written as they are read. False, and nothing is printed, where they are for people."""
-    from worker.ledger.views.csv_rows import csv_lines
+    from worker.ledger.views.serializers import csv_lines
 
     if as_json:
         print_json_array(rows)

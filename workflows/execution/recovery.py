@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker.ledger.events import record_event
 from worker.ledger.learners.erasure_replay import forget_again
 from worker.ledger.learners.tombstones import Tombstone
-from worker.ledger.runs import due, recoveries, suspect_calls
+from worker.ledger.runs import due, recoveries
 from worker.ledger.session import Ledger
 from workflows.execution.retry_policy import Patience
 from workflows.execution.steps import Repeat, Workflow
@@ -99,7 +99,7 @@ class Recoverer:
             reason=reason,
         )
         forgotten = forget_again(connection, erased, now=now, actor=actor)
-        doubted = suspect_calls.doubt_existing(
+        doubted = recoveries.doubt_existing(
             connection,
             self._steps(Repeat.ASK, Repeat.NEVER),
             copied_at=copied_at,

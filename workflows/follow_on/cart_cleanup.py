@@ -20,7 +20,7 @@ from worker.ledger import pauses
 from worker.ledger.events import record_event
 from worker.ledger.follow_on import carts
 from worker.ledger.follow_on.carts import CartState, UnusedCart
-from worker.ledger.orders.purchases import store_order
+from worker.ledger.orders.people import store_order
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger

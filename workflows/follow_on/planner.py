@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, select
 
 from worker.ledger.events import record_event
-from worker.ledger.orders.purchases import bought
+from worker.ledger.orders.people import bought
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.search.texts import write_search_text

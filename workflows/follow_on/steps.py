@@ -14,7 +14,7 @@ from worker.clients.threedcart.models import Cart, CartFields
 from worker.errors import ApiError, LeaseLostError, NotFoundError, UnexpectedResponseError
 from worker.ledger import outbox
 from worker.ledger.follow_on import carts
-from worker.ledger.orders.purchases import bought
+from worker.ledger.orders.people import bought
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Address, Learner

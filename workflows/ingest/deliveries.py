@@ -13,7 +13,7 @@ from worker.advice import ADVICE
 from worker.backoff import backoff_seconds
 from worker.errors import AnotherRecordError, ApiError, NoAccessError, NotFoundError, WebhookRejectedError
 from worker.ledger.orders import order_rows
-from worker.ledger.orders.named_seats import NamedSeat
+from worker.ledger.orders.operator_entries import NamedSeat
 from worker.ledger.orders.order_rows import TakenDelivery
 from worker.ledger.orders.recorded_orders import lock_orders, unknown_order
 from worker.ledger.session import Ledger

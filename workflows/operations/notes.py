@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from worker.errors import CartbridgeError, NotInLedgerError
 from worker.ledger.events import record_event
-from worker.ledger.orders.order_notes import add_note
+from worker.ledger.orders.operator_entries import add_note
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import orders
 from worker.text.control_characters import CONTROL_CHARACTERS

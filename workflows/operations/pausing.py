@@ -8,7 +8,7 @@ from worker.ledger import pauses
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
-from worker.ledger.views.outage import outage_sentence
+from worker.ledger.views.overview import outage_sentence
 from worker.settings.settings import DESTINATIONS, SOURCES
 
 

@@ -20,7 +20,7 @@ from worker.ledger import keys
 from worker.ledger.events import record_event
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.orders import order_rows
-from worker.ledger.orders.named_seats import NamedSeat, keep_named, named_in
+from worker.ledger.orders.operator_entries import NamedSeat, keep_named, named_in
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import change_learner, load_run
 from worker.ledger.search.texts import write_search_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from worker.ledger.orders.named_seats import NamedSeat
+from worker.ledger.orders.operator_entries import NamedSeat
 from worker.ledger.states import Actor, Via
 from worker.reasons import Reason
 from workflows.planning.model import Plan

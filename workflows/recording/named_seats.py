@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from worker.ledger.orders.named_seats import NamedSeat, hash_of
+from worker.ledger.orders.operator_entries import NamedSeat, hash_of
 from worker.reasons import Reason
 from worker.sources.order import Line, Order, Seat, email_key
 from workflows.planning.line_keys import LineKeys

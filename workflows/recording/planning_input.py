@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from worker.ledger.clock import is_older as is_older_news
 from worker.ledger.learners.erased import Kept, as_kept
-from worker.ledger.orders.named_seats import named_in
+from worker.ledger.orders.operator_entries import named_in
 from worker.ledger.orders.order_facts import OrderFacts
 from worker.ledger.orders.people import AddressUse
 from worker.ledger.orders.recorded_orders import RecordedOrder, unknown_order

@@ -21,7 +21,7 @@ from worker.ledger.learners import tombstones
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
 from worker.ledger.learners.erasure_replay import forget_again, write_missing
-from worker.ledger.orders.order_notes import add_note
+from worker.ledger.orders.operator_entries import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState

@@ -16,7 +16,7 @@ from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
 from worker.ledger.learners import retention
 from worker.ledger.learners.retention import RAW, RetentionDays
-from worker.ledger.orders.order_notes import add_note
+from worker.ledger.orders.operator_entries import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState

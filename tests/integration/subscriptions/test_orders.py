@@ -20,7 +20,7 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.ledger.orders.subscription_rows import forget_buyer
 from worker.ledger.tables.runs import events, orders, runs
 from worker.ledger.tables.subscriptions import subscriptions
-from worker.ledger.views.subscription_timeline import subscription_line
+from worker.ledger.views.timeline import subscription_line
 from worker.sources.subscription import Access, Invoice, Subscription
 from workflows.ingest.deliveries import SourcePolicy
 from workflows.ingest.subscription_polling import SubscriptionsPolled

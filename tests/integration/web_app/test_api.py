@@ -24,7 +24,7 @@ from tests.unit.worker.web.asking import (
 )
 from worker.ledger.events import record_event
 from worker.ledger.follow_on.completions import add_completion, list_completions
-from worker.ledger.orders.order_notes import add_note
+from worker.ledger.orders.operator_entries import add_note
 from worker.ledger.orders.order_rows import insert_delivery
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via

@@ -114,7 +114,7 @@ def _ledger_problems(settings: Settings, offers: Offers) -> tuple[list[str], lis
     from worker.ledger.clock import utc_now
     from worker.ledger.runs import breaker
     from worker.ledger.session import Ledger, SchemaMismatchError
-    from worker.ledger.views.outage import outage_sentence
+    from worker.ledger.views.overview import outage_sentence
     from worker.ledger.views.webhook_refusals import refusal_sentences
     from workflows.monitoring.setup_steps import setup_steps
 

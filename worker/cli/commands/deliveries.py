@@ -52,8 +52,8 @@ def list_command(
     as_csv: AsCsv = False,
 ) -> None:
     """List deliveries, newest first."""
-    from worker.ledger.views.csv_rows import DELIVERY_FIELDS
     from worker.ledger.views.listing import list_deliveries
+    from worker.ledger.views.serializers import DELIVERY_FIELDS
 
     read = partial(
         list_deliveries,

@@ -54,8 +54,8 @@ def list_command(
     as_csv: AsCsv = False,
 ) -> None:
     """List orders, those with the latest news first."""
-    from worker.ledger.views.csv_rows import ORDER_FIELDS
     from worker.ledger.views.listing import list_orders
+    from worker.ledger.views.serializers import ORDER_FIELDS
 
     read = partial(
         list_orders,

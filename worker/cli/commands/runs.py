@@ -81,8 +81,8 @@ def list_command(
     as_csv: AsCsv = False,
 ) -> None:
     """List runs, newest first."""
-    from worker.ledger.views.csv_rows import RUN_FIELDS
     from worker.ledger.views.listing import list_runs
+    from worker.ledger.views.serializers import RUN_FIELDS
 
     if review_reason is not None and (state or reason):
         raise typer.BadParameter("it says state and reason already", param_hint="--review-reason")

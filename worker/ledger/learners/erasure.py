@@ -21,8 +21,7 @@ from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
 from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
-from worker.ledger.orders.named_seats import forget_named, of_person
-from worker.ledger.orders.order_notes import erase_notes
+from worker.ledger.orders.operator_entries import erase_notes, forget_named, of_person
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
 from worker.ledger.runs import transitions
 from worker.ledger.search.texts import write_search_text

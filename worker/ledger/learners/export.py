@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, select
 from worker.ledger.events import people_of
 from worker.ledger.learners.erasure import Person, words_of
 from worker.ledger.learners.mentions import rows_naming
-from worker.ledger.orders.named_seats import of_person
+from worker.ledger.orders.operator_entries import of_person
 from worker.ledger.tables.follow_on import carts, completions
 from worker.ledger.tables.learners import sealed_passwords
 from worker.ledger.tables.operator_entries import order_notes

@@ -16,11 +16,12 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 
 from worker.ledger.events import typed_text
 from worker.ledger.keys import new_id, reference
-from worker.ledger.sql import record_of
-from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome
+from worker.ledger.runs.attempts import effect_open_runs
+from worker.ledger.sql import parts, record_of
+from worker.ledger.states import CLAIMABLE, AttemptKind, Outcome, RunState, StepState
 from worker.ledger.tables.follow_on import completions
 from worker.ledger.tables.ledger import Recovery, recoveries
-from worker.ledger.tables.runs import Run, attempts, orders, runs
+from worker.ledger.tables.runs import Run, attempts, orders, runs, steps
 
 FORGOTTEN_CALL: Final = "the ledger was restored from an older copy: this may have been sent since"
 """What the attempt's row says to people."""
@@ -179,3 +180,53 @@ def last_numbers(connection: Connection, run_ids: Sequence[str]) -> dict[tuple[s
         .group_by(attempts.c.run_id, attempts.c.step)
     )
     return {(row.run_id, row.step): row.number for row in found}
+
+
+def doubt_existing(
+    connection: Connection,
+    steps_by_workflow: Mapping[str, Collection[str]],
+    *,
+    copied_at: datetime,
+    settled_at: datetime,
+    now: datetime,
+) -> int:
+    """Doubt every run that may send one of these steps yet, and whose effect is not being asked about; how many.
+
+    Whoever holds one is fenced out. Not those that other runs replaced: they never run again but by a new plan. Safe to
+    repeat; an earlier `copied_at` widens what is asked of the runs that were doubted before.
+    """
+    connection.execute(
+        update(attempts).where(attempts.c.is_forgotten, attempts.c.started_at > copied_at).values(started_at=copied_at)
+    )
+    may_send = or_(
+        *(
+            (runs.c.workflow == workflow) & steps.c.name.in_(sorted(names))
+            for workflow, names in sorted(steps_by_workflow.items())
+        )
+    )
+    rows = connection.execute(
+        select(runs.c.id, runs.c.key, runs.c.generation, steps.c.name)
+        .join(steps, steps.c.run_id == runs.c.id)
+        .where(
+            may_send,
+            steps.c.state == StepState.PENDING,
+            runs.c.state != RunState.SUCCEEDED,
+            runs.c.result_id.is_(None),
+            or_(runs.c.cancelled_by.is_(None), runs.c.cancelled_by != "superseded"),
+        )
+        .order_by(runs.c.id, steps.c.position)
+    ).all()
+    doubted: set[str] = set()
+    for some in parts(rows):
+        run_ids = sorted({row.id for row in some})
+        asked_already = effect_open_runs(connection, run_ids)
+        numbers = last_numbers(connection, run_ids)
+        not_asked = [row for row in some if row.id not in asked_already]
+        calls = [
+            ForgottenCall(row.id, row.key, row.name, row.generation, numbers.get((row.id, row.name), 0) + 1)
+            for row in not_asked
+        ]
+        doubt(connection, calls, sent_at=copied_at, settled_at=settled_at, now=now)
+        let_settle(connection, asked_already, settled_at)
+        doubted |= {row.id for row in not_asked}
+    return len(doubted)

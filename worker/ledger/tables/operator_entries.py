@@ -23,7 +23,7 @@ class NamedSeatRecord(SQLModel, table=True):
     email_key: str
     learner: dict[str, Any] = Field(sa_column=json_column())
     source_hash: str
-    """A hash of the person the source named then, see `worker.ledger.orders.named_seats.hash_of`."""
+    """A hash of the person the source named then, see `worker.ledger.orders.operator_entries.hash_of`."""
     actor: str
     named_at: datetime = moment(nullable=False)
 

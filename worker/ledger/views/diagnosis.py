@@ -15,7 +15,7 @@ from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import runs
-from worker.ledger.views.outage import outage_sentence
+from worker.ledger.views.overview import outage_sentence
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.ledger.views.review_sentences import say_review
 from worker.ledger.views.timeline import person, run_label

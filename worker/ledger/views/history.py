@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, or_, select
 
 from worker.actions import ActionItem
-from worker.ledger.orders.order_notes import notes_of
+from worker.ledger.orders.operator_entries import notes_of
 from worker.ledger.tables.runs import attempts, events, orders, runs
 from worker.ledger.views import lookup
 from worker.ledger.views.diagnosis import diagnose
@@ -23,8 +23,15 @@ from worker.ledger.views.records import (
     RunItem,
     members_of,
 )
-from worker.ledger.views.subscription_timeline import subscription_line
-from worker.ledger.views.timeline import TimelineLine, attempt_line, delivery_lines, event_line, note_line, order_line
+from worker.ledger.views.timeline import (
+    TimelineLine,
+    attempt_line,
+    delivery_lines,
+    event_line,
+    note_line,
+    order_line,
+    subscription_line,
+)
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.orders.catalog import product_names
-from worker.ledger.orders.order_notes import notes_of
+from worker.ledger.orders.operator_entries import notes_of
 from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
@@ -36,7 +36,7 @@ from worker.ledger.views.records import (
     VersionItem,
     members_of,
 )
-from worker.ledger.views.subscription_timeline import subscription_line
+from worker.ledger.views.timeline import subscription_line
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Row, Table, false, func, select
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
+from worker.formatting import local, minute
 from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
 from worker.ledger.outbox import OutboxCounts, outbox_counts
 from worker.ledger.pauses import is_held_back
@@ -22,7 +23,6 @@ from worker.ledger.runs.breaker import Breaker
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
-from worker.ledger.views.outage import outage_sentence
 from worker.ledger.views.reconcile import missed_by_webhook
 
 MISSED_WINDOW = timedelta(days=30)
@@ -315,3 +315,15 @@ def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watc
 
 def _seconds(moment: datetime | None, now: datetime) -> float | None:
     return None if moment is None else max(0.0, (now - moment).total_seconds())
+
+
+def outage_sentence(breaker: Breaker, now: datetime) -> str:
+    """Since when the destination is down, why, and when it is asked again."""
+    error = f" ({breaker.last_error})" if breaker.last_error else ""
+    probe = (
+        f"at {local(breaker.probe_at):%H:%M:%S %Z}"
+        if breaker.probe_at is not None and breaker.probe_at > now
+        else "with the next run that is due"
+    )
+    since = minute(breaker.opened_at)
+    return f"{breaker.system} is down since {since}{error}. Its runs wait; one of them asks it again {probe}."

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Row, Table
 
 from worker.actions import RUN, ActionItem, NextStep, explaining, items
 from worker.advice import Advice, advice
-from worker.ledger.orders.order_notes import NoteItem
+from worker.ledger.orders.operator_entries import NoteItem
 from worker.ledger.tables.runs import attempts, deliveries, events, orders, runs
 
 

@@ -18,7 +18,7 @@ RESTORED = (
     Bug(
         "present runs trusted after a restore",
         "A run that is pending in the copy sends its call again.",
-        "worker/ledger/runs/suspect_calls.py",
+        "worker/ledger/runs/recoveries.py",
         "if row.id not in asked_already]",
         "if row.id in asked_already]",
         ByTest(f"{_TESTS}run_adopts_its_effect_when_the_copy_knew_it_as_pending"),

@@ -14,7 +14,7 @@ from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.runs import breaker
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
-from worker.ledger.views.outage import outage_sentence
+from worker.ledger.views.overview import outage_sentence
 
 ERROR_HOURS = 1
 _SAMPLE_ROWS = 2000

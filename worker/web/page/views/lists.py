@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Table
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.tables.runs import deliveries, orders, runs
-from worker.ledger.views.csv_rows import DELIVERY_FIELDS, ORDER_FIELDS, RUN_FIELDS, csv_lines
 from worker.ledger.views.listing import list_deliveries, list_orders
 from worker.ledger.views.page.choices import choices
 from worker.ledger.views.page.runs import learner_names, page_of_runs
 from worker.ledger.views.records import OrderItem
+from worker.ledger.views.serializers import DELIVERY_FIELDS, ORDER_FIELDS, RUN_FIELDS, csv_lines
 from worker.settings.settings import SENT_TO, SOURCES
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import HEADERS, Page

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 
 from worker.errors import ConfigurationError, NotInLedgerError
-from worker.ledger.views.csv_rows import csv_lines
 from worker.ledger.views.page.report import REPORT_FIELDS, Month, ReportLine, months, report
+from worker.ledger.views.serializers import csv_lines
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.lists import csv_file

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.worker.ledger.rows import NOW
 from worker.ledger.runs.breaker import Breaker, BreakerState
-from worker.ledger.views.outage import outage_sentence
+from worker.ledger.views.overview import outage_sentence
 
 LATER = NOW + timedelta(minutes=10)
 DOWN = Breaker("learningcart", BreakerState.OPEN, opened_at=NOW, probe_at=NOW + timedelta(seconds=60))

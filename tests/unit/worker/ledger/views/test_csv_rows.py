@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from worker.ledger.views.csv_rows import ORDER_FIELDS, RUN_FIELDS, csv_lines
 from worker.ledger.views.records import ORDER_COLUMNS, RUN_COLUMNS
+from worker.ledger.views.serializers import ORDER_FIELDS, RUN_FIELDS, csv_lines
 
 
 def parsed(rows: list[dict[str, Any]], *fields: str) -> list[list[str]]:

@@ -1,17 +1,23 @@
-"""Whom an operator says a seat is for: rows beside the order, whose own record stays as the source sent it."""
+"""What operators entered beside an order, whose own record stays as the source sent it: whom a seat is for, and notes.
+
+Each function works inside the caller's transaction.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, tuple_, update
 
-from worker.ledger.tables.operator_entries import named_seats
+from worker.ledger.keys import new_id
+from worker.ledger.sql import parts
+from worker.ledger.tables.operator_entries import named_seats, order_notes
 from worker.sources.order import Learner, email_key
+from worker.text.personal_text import ERASED
 
 
 @dataclass(frozen=True)
@@ -74,3 +80,41 @@ def forget_named(connection: Connection, key: str) -> int:
 
 def _of_order(source: str, order_id: str) -> tuple[ColumnElement[bool], ...]:
     return (and_(named_seats.c.source == source, named_seats.c.order_id == order_id),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteItem:
+    """One note on an order."""
+
+    id: str
+    source: str
+    order_id: str
+    at: datetime
+    actor: str
+    text: str
+    """One line, or paragraphs."""
+
+
+def add_note(connection: Connection, source: str, order_id: str, text: str, *, actor: str, now: datetime) -> str:
+    """Keep a note; its id."""
+    note_id = new_id(now)
+    values = {"id": note_id, "source": source, "order_id": order_id, "at": now, "actor": actor, "text": text}
+    connection.execute(insert(order_notes).values(**values))
+    return note_id
+
+
+def notes_of(connection: Connection, orders: Iterable[tuple[str, str]]) -> list[NoteItem]:
+    """The notes of these orders, oldest first."""
+    of_orders = tuple_(order_notes.c.source, order_notes.c.order_id).in_(list(orders))
+    found = connection.execute(select(order_notes).where(of_orders).order_by(order_notes.c.at, order_notes.c.id))
+    return [NoteItem(**row._mapping) for row in found]  # noqa: SLF001  (SQLAlchemy's public name)
+
+
+def erase_notes(connection: Connection, orders: Collection[tuple[str, str]]) -> int:
+    """Drop what stands in the notes of these orders, whole: nobody knows whom a note describes. How many."""
+    count = 0
+    for some in parts(sorted(orders)):
+        of_orders = tuple_(order_notes.c.source, order_notes.c.order_id).in_(some)
+        erased = update(order_notes).where(of_orders, order_notes.c.text != ERASED).values(text=ERASED)
+        count += connection.execute(erased).rowcount
+    return count
