@@ -17,9 +17,8 @@ from worker.ledger.follow_on.completions import last_poll_at
 from workflows.enrolment.steps import LEARNINGCART
 from workflows.follow_on.cart_cleanup import UnusedCarts
 from workflows.follow_on.completions import CompletionsPoller
-from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 from workflows.follow_on.planner import FollowOnPlanner
-from workflows.follow_on.steps import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, TELL
+from workflows.follow_on.steps import ADD_CART_ITEM, CHECK_CART, CREATE_CART, NOTIFIERS, SEND_FOLLOW_ON_MAIL, TELL
 from workflows.ingest.order_polling import is_due
 
 log = logging.getLogger(__name__)

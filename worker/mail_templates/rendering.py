@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,3 +128,30 @@ def _why(error: Exception) -> str:
     if unknown is not None:
         return f"there is no {unknown['name']}; see docs/mail.md for what there is"
     return f"{type(error).__name__} while it was rendered"
+
+
+LONGEST_LINE: Final = 60
+_LONGEST_READ: Final = 600
+_DOT_OR_COLON: Final = re.compile(r"([.:\u3002\uff61\u2024])(?=\S)")
+"""The ideographic full stops too: browsers take them for a dot in a host's name."""
+
+
+def one_short_line(text: str | None, *, longest: int = LONGEST_LINE) -> str:
+    """A buyer's or a vendor's text for a mail: one line of at most `longest` characters, without any address.
+
+    Whoever fills in a shop's form chooses whom we write to, and must not choose what we write. So words that hold an
+    email or a URL are left out, a dot or colon within a word is followed by a space (`example.com` would be shown as a
+    link), and control characters and marks of direction are gone.
+    """
+    plain = unicodedata.normalize("NFKC", (text or "")[:_LONGEST_READ])
+    visible = "".join(_shown(each) for each in plain)
+    words = (word for word in visible.split() if "@" not in word and "//" not in word and "\\\\" not in word)
+    line = " ".join(_DOT_OR_COLON.sub(r"\1 ", " ".join(words)).split())
+    return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in {"Zs", "Zl", "Zp"} or character.isspace():
+        return " "
+    return "" if category in {"Cc", "Cf", "Cs", "Co", "Cn"} else character

@@ -21,10 +21,9 @@ from sqlalchemy import make_url
 
 from worker.errors import ConfigurationError
 from worker.settings.environment import PREFIX, Problem, VariablesSource
-from worker.settings.features import FollowOnSettings, TracingSettings
+from worker.settings.features import FollowOnSettings, RetentionSettings, TracingSettings
 from worker.settings.mail import MailSettings, PasswordsSettings, ReportSettings, password_problems
 from worker.settings.notifications import AlertsSettings, CompletionsSettings, EventsSettings
-from worker.settings.retention import RetentionSettings
 from worker.settings.systems import (
     DESTINATIONS,
     PAUSABLE,

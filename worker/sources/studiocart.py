@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from worker.clients.reading import as_datetime, as_int, as_text, id_of
 from worker.clients.studiocart import models as records
@@ -27,7 +27,6 @@ from worker.sources.source import (
 )
 from worker.sources.studiocart_bodies import is_subscription_record, read_body, stated_payment, states_money
 from worker.sources.studiocart_lines import has_trial, lines_of, plain_text, trial_lines_of
-from worker.sources.studiocart_pages import looked_behind
 from worker.sources.studiocart_subscriptions import (
     NEVER_BEGUN,
     SubscriptionReader,
@@ -38,7 +37,9 @@ from worker.sources.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE = 100
+_R = TypeVar("_R")
+
+PAGE_SIZE: Final = 100
 _DAY_MARGIN = timedelta(days=2)
 """The site's `date_after` may leave out the day it names, and reads it in a zone of its own."""
 
@@ -313,3 +314,35 @@ def _total(record: records.Order) -> Money | None:
     if record.order_amount is None or not record.currency:
         return None
     return Money(minor_units=record.order_amount, currency=record.currency.upper())
+
+
+def looked_behind(
+    pages: Iterator[Sequence[_R]], clock: Callable[[], datetime]
+) -> Iterator[tuple[Sequence[_R], datetime, ApiError | None]]:
+    """Yield each page, when it was asked for, and why nothing behind it can be read; that error is then raised.
+
+    A site whose parameters are dropped on the way shows its newest ten orders and nothing else. Who has seen all ten
+    before would stop there and never learn that the list does not go on. So behind a short first page the next is asked
+    for at once.
+    """
+
+    def ask() -> tuple[Sequence[_R], datetime] | None:
+        asked_at = clock()
+        page = next(pages, None)
+        return None if page is None else (page, asked_at)
+
+    asked = ask()
+    following = None
+    if asked is not None and len(asked[0]) < PAGE_SIZE:
+        problem: ApiError | None = None
+        try:
+            following = ask()
+        except ApiError as error:
+            problem = error
+        yield *asked, problem
+        if problem is not None:
+            raise problem
+        asked = following
+    while asked is not None:
+        yield *asked, None
+        asked = ask()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from decimal import Decimal
 from typing import Final
 
 from worker.clients.threedcart.models import Order, OrderItem
-from worker.sources.markup import plain_text
 from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
 
 LARGEST_QUANTITY: Final = 1_000
@@ -17,6 +17,10 @@ LARGEST_QUANTITY: Final = 1_000
 _PLAIN_SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _KIT_PART: Final = re.compile(r"\s*KIT ITEM\s*:", re.IGNORECASE)
 """How the vendor marks the parts of a kit, which is an item of its own."""
+_TAG: Final = re.compile(r"<[/!A-Za-z][^<>]*(?:>|$)")
+"""A tag, or the beginning of one at which a text was cut off. Takes time in proportion to the text's length."""
+_LONGEST_MARKUP: Final = 20_000
+"""What stands beyond is not read: no title is so long."""
 _LONGEST_TITLE: Final = 200
 
 
@@ -151,3 +155,9 @@ def _answered_question(record: Order) -> str:
             named = f'The order\'s question "{title}"' if title and "@" not in title else "A question of the order"
             return f"{named} was answered with an address."
     return ""
+
+
+def plain_text(markup: str, *, longest: int) -> str:
+    """A text on one line, without tags and with its entities decoded, cut to `longest` characters."""
+    without_tags = _TAG.sub(" ", markup[:_LONGEST_MARKUP])
+    return " ".join(html.unescape(without_tags).split())[:longest].rstrip()

@@ -11,7 +11,7 @@ from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import ApiError, InvalidRequestError
 from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.mail_templates import MailTemplates, Rendered, TemplateError
-from worker.mail_templates.outside_text import one_short_line
+from worker.mail_templates.rendering import one_short_line
 from worker.sources.order import Learner
 
 MAIL = "mail"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from worker.clients.threedcart.client import SYSTEM as THREEDCART
 from worker.clients.threedcart.client import ThreedcartClient
@@ -16,13 +16,20 @@ from worker.ledger import outbox
 from worker.ledger.follow_on import carts
 from worker.ledger.orders.people import bought
 from worker.ledger.states import RunState
+from worker.ledger.tables.follow_on import completions
+from worker.mail_templates import FOLLOW_ON as FOLLOW_ON_TEMPLATE
+from worker.mail_templates.rendering import one_short_line
 from worker.reasons import Reason
 from worker.sources.order import Address, Learner
+from workflows.enrolment.mailer import MAIL, Mailroom
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
-from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
 
 NAME: Final = "follow_on"
 CART_READY: Final = "follow_on.cart_ready"
+CHECKOUT_URL: Final = "checkout_url"
+"""The name under which an earlier step of the run gives the cart's address."""
+COMPLETION_ID: Final = "completion_id"
+"""The name under which the run was planned with the completion it follows."""
 
 
 def _store(call: Call) -> ThreedcartClient:
@@ -112,7 +119,7 @@ def _check_cart(call: Call) -> StepResult:
         raise StopError(f"Cart {_cart_id(call)} names no address for its checkout.", reason=Reason.CART_DIFFERS)
     cart_id = _cart_id(call)
     return StepResult(
-        {"cart_id": cart_id, "checkout_url": url},
+        {"cart_id": cart_id, CHECKOUT_URL: url},
         cart_id,
         lambda connection, now: carts.note_checkout_url(connection, call.run_id, cart_id, url, now=now),
     )
@@ -145,11 +152,11 @@ def _tell(call: Call) -> StepResult:
     ready = call.outputs["check_cart"]
     data = {
         "run_id": call.run_id,
-        **{name: call.planned.get(name) for name in ("completion_id", "customer_id", "course_id", "catalog_id")},
+        **{name: call.planned.get(name) for name in (COMPLETION_ID, "customer_id", "course_id", "catalog_id")},
         "email": call.learner.email,
         "name": f"{call.learner.first_name} {call.learner.last_name}".strip(),
         "cart_id": ready["cart_id"],
-        "checkout_url": ready["checkout_url"],
+        "checkout_url": ready[CHECKOUT_URL],
     }
     return StepResult(
         {"told_by": "event"},
@@ -162,10 +169,31 @@ def _add_event(connection: Connection, data: dict[str, Any], now: datetime) -> N
     outbox.add_event(connection, CART_READY, data, now=now)
 
 
+def _send_follow_on_mail(call: Call) -> StepResult:
+    """Mail the cart's checkout address. Never repeated by itself. Raises `StopError` where no step gave an address."""
+    room: Mailroom = call.clients[MAIL]
+    addresses = [output[CHECKOUT_URL] for output in call.outputs.values() if output.get(CHECKOUT_URL)]
+    if not addresses:
+        raise StopError("3dcart gave no address for the cart's checkout", reason=Reason.REFUSED)
+    values = {"checkout_url": addresses[-1], "course_name": _course_name(call)}
+    message_id = room.send(FOLLOW_ON_TEMPLATE, call.learner, values, reference=call.reference, limits=call.limits)
+    return StepResult({"message_id": message_id}, message_id)
+
+
+def _course_name(call: Call) -> str:
+    """The name of the completed course, as LearningCart last told it; empty where it did not."""
+    with call.ledger.read() as connection:
+        name = connection.scalar(
+            select(completions.c.course_name).where(completions.c.id == str(call.planned.get(COMPLETION_ID)))
+        )
+    return one_short_line(name)
+
+
 CREATE_CART = StepDefinition("create_cart", THREEDCART, _create_cart, repeat=Repeat.HARMLESS)
 ADD_CART_ITEM = StepDefinition("add_cart_item", THREEDCART, _add_cart_item, _look_up_cart_item, Repeat.ASK)
 CHECK_CART = StepDefinition("check_cart", THREEDCART, _check_cart)
 TELL = StepDefinition("tell", THREEDCART, _tell)
+SEND_FOLLOW_ON_MAIL = StepDefinition("send_follow_on_mail", MAIL, _send_follow_on_mail, repeat=Repeat.NEVER)
 
 NOTIFIERS: Final[Mapping[str, tuple[StepDefinition, ...]]] = {
     "none": (),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,6 @@ from worker.formatting import minute
 from worker.ledger.periodic import source_watches
 from worker.ledger.periodic.source_watches import Watch
 from worker.ledger.session import Ledger
-from workflows.monitoring.silence import HISTORY, alarm_after, longest_usual_gap
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,15 @@ MISSED_INTERVALS = 3
 WATCH_BROKEN_AFTER = timedelta(minutes=10)
 """Without a check for so long nobody was there, and the watch begins anew."""
 _LEARN_EVERY = timedelta(hours=1)
+HISTORY = timedelta(days=28)
+"""So far back is looked: four weekends."""
+LEAST_ORDERS = 20
+LEAST_SPAN = timedelta(days=14)
+"""Less than this is no history: a shop's first week says nothing about its second weekend."""
+LONGEST_GAPS_LEFT_OUT = 1
+"""So many of the longest gaps count for nothing: one outage must not make the next look usual."""
+FACTOR = 1.5
+SHORTEST_SILENCE = timedelta(hours=1)
 
 
 def check_sources(ledger: Ledger, poll_seconds: Mapping[str, float], *, now: datetime) -> dict[str, Watch]:
@@ -119,3 +128,21 @@ def _tell_silence(source: str, before: Watch, after: Watch) -> None:
         )
     elif before.silent_since is not None and after.silent_since is None:
         log.info("orders come from %s again", source)
+
+
+def longest_usual_gap(arrivals: Iterable[datetime]) -> timedelta | None:
+    """The longest time without a new order that is usual, in any order given; None while there is too little history.
+
+    It is a gap that did occur, nights and weekends among them: the second longest of `HISTORY`. A high quantile would
+    not do, for in a busy shop the nights are rarer among its gaps than any quantile leaves room for.
+    """
+    moments = sorted(arrivals)
+    if len(moments) < LEAST_ORDERS or moments[-1] - moments[0] < LEAST_SPAN:
+        return None
+    gaps = sorted(later - earlier for earlier, later in pairwise(moments))
+    return gaps[-1 - LONGEST_GAPS_LEFT_OUT]
+
+
+def alarm_after(usual: timedelta) -> timedelta:
+    """How long after the last order its silence is worth an alarm: half as long again as what is usual."""
+    return max(FACTOR * usual, SHORTEST_SILENCE)

@@ -36,9 +36,8 @@ from workflows.ingest.deliveries import HintReader
 from workflows.planning.line_keys import line_keys
 from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, ChangeLearner, Create, KnownRun, Plan, Revive
 from workflows.planning.reviews import closed_by_operator
-from workflows.recording.known_runs import known_runs
+from workflows.recording.known_runs import known_runs, planned_lines
 from workflows.recording.named_seats import with_named_seats
-from workflows.recording.planned_lines import planned_lines
 
 _NUMBERS: Final = re.compile(r"(\d+)")
 NAMED, NOTHING, REFUSED = "named", "nothing", "refused"

@@ -30,12 +30,11 @@ from worker.sources.order import Order, Payment, email_key
 from workflows.planning.model import Plan
 from workflows.planning.offers import Offers
 from workflows.recording.known_runs import known_runs, runs_of_orders
-from workflows.recording.look import Look, Recorded
+from workflows.recording.look import Look, Recorded, swept_orders
 from workflows.recording.plan_application import PlanApplier, PlannedRows
 from workflows.recording.planning_input import InputReader, PlanningInput, Surroundings
 from workflows.recording.rereading import Reread, reread_row
 from workflows.recording.shared_addresses import SHARING_SOURCE, learners_of, lock_addresses, uses_by_learners
-from workflows.recording.situation import swept_orders
 from workflows.recording.source_start import is_only_noted, note_contact, note_seen, start_of, take_contact
 from workflows.recording.subscription_status import DEFAULT_RULES, SubscriptionRules, has_no_subscription
 

@@ -23,12 +23,11 @@ from workflows.planning import planner, unproven
 from workflows.planning.line_keys import line_keys
 from workflows.planning.model import KnownRun, Plan, Situation, Standing
 from workflows.planning.offers import Offers
-from workflows.recording.look import Look
+from workflows.recording.known_runs import planned_lines
+from workflows.recording.look import Look, situation_of
 from workflows.recording.named_seats import Named, with_named_seats
-from workflows.recording.planned_lines import planned_lines
 from workflows.recording.rereading import Reread, reading_of
 from workflows.recording.shared_addresses import with_owned_addresses
-from workflows.recording.situation import situation_of
 from workflows.recording.subscription_status import SubscriptionRules, has_no_subscription, placed
 
 

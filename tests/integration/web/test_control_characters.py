@@ -19,7 +19,7 @@ from worker.clients.alerts import AlertsClient
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import runs
-from worker.mail_templates.outside_text import one_short_line
+from worker.mail_templates.rendering import one_short_line
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
 from worker.sources.order import Learner

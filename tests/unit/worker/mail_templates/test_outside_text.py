@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.mail_templates import FOLLOW_ON, WELCOME, MailTemplates
-from worker.mail_templates.outside_text import LONGEST_LINE, one_short_line
+from worker.mail_templates.rendering import LONGEST_LINE, one_short_line
 from worker.sources.order import Learner
 from workflows.enrolment.mailer import learner_values
 

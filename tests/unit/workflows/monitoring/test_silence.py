@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.workflows.fakes.storefront import NOW
-from workflows.monitoring.silence import FACTOR, LEAST_ORDERS, SHORTEST_SILENCE, alarm_after, longest_usual_gap
+from workflows.monitoring.source_health import FACTOR, LEAST_ORDERS, SHORTEST_SILENCE, alarm_after, longest_usual_gap
 
 HOUR = timedelta(hours=1)
 

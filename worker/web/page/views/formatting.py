@@ -1,7 +1,8 @@
-"""How a story is told on the page: the answer with its buttons, the timeline by days, times and sentences in words."""
+"""How a story is told on the page: answer and buttons, a timeline by days, sentences, links to the systems."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,10 +11,11 @@ from worker.formatting import local
 from worker.ledger.views.diagnosis import Diagnosis
 from worker.ledger.views.history import Story
 from worker.ledger.views.timeline import TimelineLine
-from worker.settings.settings import PAUSABLE
+from worker.settings.settings import PAUSABLE, Settings
 from worker.web.page.actions.links import Button, beside, suggested
 
 _SYSTEMS = frozenset(PAUSABLE)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 def days(lines: Iterable[TimelineLine]) -> list[tuple[str, list[TimelineLine]]]:
@@ -52,3 +54,17 @@ def took(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def order_at_source(settings: Settings, source: str, order_id: str | None) -> str | None:
+    """Where an order is at its source: Studiocart's are WordPress posts; of others no address is known."""
+    site, rest, _ = (settings.studiocart.base_url or "").partition("/wp-json/")
+    if source != "studiocart" or not rest or order_id is None or not order_id.isdigit():
+        return None
+    return f"{site}/wp-admin/post.php?post={order_id}&action=edit"
+
+
+def learningcart_site(settings: Settings) -> str | None:
+    """The site that the learners learn on; LearningCart gives no address of a customer or an order there."""
+    host = settings.learningcart.site_hostname or ""
+    return f"https://{host}/" if _HOST.fullmatch(host) else None

@@ -18,8 +18,7 @@ from worker.ledger.views.page.runs import learner_names
 from worker.ledger.views.records import RunItem
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.formatting import days, summary_of
-from worker.web.page.views.outside import learningcart_site, order_at_source
+from worker.web.page.views.formatting import days, learningcart_site, order_at_source, summary_of
 
 MOST_COMPLETIONS = 50
 

@@ -15,8 +15,7 @@ from worker.web.page.actions.naming import names_path
 from worker.web.page.actions.notes import notes_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.formatting import days, summary_of
-from worker.web.page.views.outside import order_at_source
+from worker.web.page.views.formatting import days, order_at_source, summary_of
 from workflows.operations.notes import LONGEST_NOTE
 from workflows.operations.seats import NAMELESS
 

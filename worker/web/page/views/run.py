@@ -19,8 +19,7 @@ from worker.ledger.views.serializers import to_json
 from worker.web.page.actions.links import offered, repeat_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
-from worker.web.page.views.formatting import days, summary_of
-from worker.web.page.views.outside import learningcart_site, order_at_source
+from worker.web.page.views.formatting import days, learningcart_site, order_at_source, summary_of
 from worker.web.page.views.step_bars import step_bars
 
 _SETTLED = FINISHED | {RunState.REVIEW}

@@ -20,7 +20,7 @@ from worker.sources.order import Learner
 from workflows.enrolment.mailer import Mailroom
 from workflows.enrolment.steps import _may_have_made
 from workflows.execution.steps import Call, Repeat, StopError
-from workflows.follow_on.mail import SEND_FOLLOW_ON_MAIL
+from workflows.follow_on.steps import SEND_FOLLOW_ON_MAIL
 
 JANE = Learner(email="jane@example.com", first_name="Jane", last_name="Doe")
 URL = "https://store.example/checkout.asp?cart=planted"

@@ -1,4 +1,4 @@
-"""`workflows.planning.line_keys`, `workflows.recording.planned_lines`: a line planned under a name keeps its key."""
+"""`workflows.planning.line_keys`, `workflows.recording.known_runs`: a line planned under a name keeps its key."""
 
 from __future__ import annotations
 

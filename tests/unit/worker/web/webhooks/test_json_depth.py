@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.web.webhooks.json_depth import is_deeper_than
+from worker.web.webhooks.body import is_deeper_than
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.worker.web.asking import settings_with
-from worker.web.page.views.outside import learningcart_site, order_at_source
+from worker.web.page.views.formatting import learningcart_site, order_at_source
 
 
 @pytest.mark.parametrize(
