@@ -78,7 +78,7 @@ def addresses(ledger: Ledger, far: int) -> list[str]:
         newest = connection.execute(
             select(runs.c.id).order_by(runs.c.created_at.desc()).offset(far).limit(1)
         ).scalar_one()
-        news = connection.execute(
+        newest = connection.execute(
             select(orders.c.source, orders.c.order_id).order_by(orders.c.updated_at.desc()).offset(far).limit(1)
         ).one()
     searches = (
@@ -91,7 +91,7 @@ def addresses(ledger: Ledger, far: int) -> list[str]:
         "/", "/today/live", "/today/pace",
         "/runs", f"/runs?after={newest}", *(f"/runs{each}" for each in FILTERS),
         f"/runs?state=succeeded&after={newest}",
-        "/orders", f"/orders?after={news.source}/{news.order_id}", *(f"/orders{each}" for each in ORDER_FILTERS),
+        "/orders", f"/orders?after={newest.source}/{newest.order_id}", *(f"/orders{each}" for each in ORDER_FILTERS),
         "/deliveries", "/deliveries?state=planned", "/deliveries?source=threedcart", "/activity",
         "/report", f"/report?month={month}",
         *(f"{path}?{httpx.QueryParams(q=each)}" for path in ("/search", SUGGESTIONS) for each in searches),

@@ -121,7 +121,7 @@ def completions_poller(runtime: Runtime) -> CompletionsPoller:
         ),
         baseline=timedelta(days=options.baseline_days),
         span=timedelta(days=options.span_days),
-        tells=events_of(runtime.settings) is not None,
+        sends_events=events_of(runtime.settings) is not None,
         follow_on=planner(runtime),
         should_stop=runtime.stopping.is_set,
     )

@@ -106,7 +106,7 @@ class Runtime:
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}
         """Those that can be asked."""
-        self._told_alone: dict[str, Source] = {}
+        self._webhook_only: dict[str, Source] = {}
         """Those of which nothing is known but what their webhooks' bodies say."""
         self._connect_systems()
         rules = SubscriptionRules(settings.studiocart.subscription_ends, settings.studiocart.trials)
@@ -117,7 +117,7 @@ class Runtime:
         rng = rng or Random()  # noqa: S311  (jitter, not a secret)
         self.hints = HintReader(
             self.ledger,
-            ChainMap(self.sources, self._told_alone),
+            ChainMap(self.sources, self._webhook_only),
             self.policies,
             self.offers,
             holder=self.holder,
@@ -174,7 +174,7 @@ class Runtime:
             if name in self.clients:
                 self.sources[name] = self._source(name, self.clients[name])
             else:
-                self._told_alone[name] = self._source(name, NoAccess(name, section.missing()))
+                self._webhook_only[name] = self._source(name, NoAccess(name, section.missing()))
         mailroom = _mailroom(settings, storage)
         if mailroom is not None:
             self.clients[MAIL] = mailroom

@@ -75,10 +75,10 @@ class Site:
                 "items": [{"product_name": f"{product} x {quantity}", "quantity": quantity}],
             },
         )
-        self._tell_of(number)
+        self._notify_of(number)
         return str(number)
 
-    def _tell_of(self, number: int) -> None:
+    def _notify_of(self, number: int) -> None:
         """What the shop's webhook does."""
         secret = self.sandbox.config.studiocart.webhook_secret
         url, headers = f"{self.url}/webhooks/studiocart", {"X-Webhook-Secret": secret}
@@ -148,7 +148,7 @@ class Site:
     def change(self, order_id: str, **fields: Any) -> None:
         """Change an order at its source, and wait until it was seen."""
         self.sandbox.studiocart.update_order(int(order_id), **fields)
-        self._tell_of(int(order_id))
+        self._notify_of(int(order_id))
 
         def is_seen() -> bool:
             with self.product.ledger.read() as connection:

@@ -50,7 +50,7 @@ SIDE_BY_SIDE = """async (sources) => {
 }"""
 pictures: dict[str, list[bytes]] = defaultdict(list)
 """By view and rows: light and dark on a desk, then on a phone."""
-KEPT = ("today", "runs", "learner")
+RECORDED = ("today", "runs", "learner")
 """Of which views pictures are kept for the documentation."""
 
 
@@ -121,7 +121,7 @@ def test_nothing_sticks_out_when_there_are_few_rows_or_many(
                 page.get_by_role("searchbox").press_sequentially("jan")
                 page.locator("#suggestions a").first.wait_for()
                 page.screenshot(path=FOLDER / "suggestions.png", scale="css")
-            if FOLDER is not None and name in KEPT:
+            if FOLDER is not None and name in RECORDED:
                 page.reload()
                 pictures[f"{name}-{rows}"].append(page.screenshot(scale="css"))
         assert wide == {}
@@ -134,7 +134,7 @@ def test_pictures_are_put_side_by_side_when_they_are_asked_for(chromium: Browser
     folder.mkdir(parents=True, exist_ok=True)
     with chromium.new_context() as context:
         page = context.new_page()
-        for name in KEPT if rows == 1 else KEPT[:2]:  # there is one learner, however many rows there are
+        for name in RECORDED if rows == 1 else RECORDED[:2]:  # there is one learner, however many rows there are
             sources = [f"data:image/png;base64,{b64encode(each).decode()}" for each in pictures[f"{name}-{rows}"]]
             sheet: str = page.evaluate(SIDE_BY_SIDE, sources)
             (folder / f"{name}-{rows}.webp").write_bytes(b64decode(sheet.partition(",")[2]))

@@ -99,9 +99,9 @@ def test_axe_finds_nothing_serious_when_every_page_is_seen(
             found[name] = complaints
         if FOLDER is not None and (name, scheme) in FOR_DOCS:
             take_picture(page, FOLDER, name if scheme == "light" else f"{name}-{scheme}")
-    stranger = new_page(storage_state=None, color_scheme=scheme)
-    stranger.goto("/login")
-    if complaints := complaints_of_axe(stranger, rules=rules):
+    anonymous = new_page(storage_state=None, color_scheme=scheme)
+    anonymous.goto("/login")
+    if complaints := complaints_of_axe(anonymous, rules=rules):
         found["login"] = complaints
     assert found == {}
 

@@ -15,7 +15,7 @@ from worker.ledger.tables.runs import orders, runs
 _RECENT_ROWS: Final = 10_000
 """Among so many of the newest orders and runs any part of a name is looked for: no index finds it."""
 _MOST_WORDS: Final = 40
-_KEPT_SECONDS: Final = 10.0
+_CACHED_SECONDS: Final = 10.0
 """How long an answer is used again: a bulk change records one reason a thousand times."""
 _MOST_WORDS_OF_A_NAME: Final = 6
 _CACHE: Final = "cartbridge_named_people"
@@ -37,7 +37,7 @@ def words_of_the_named(connection: Connection, text: str) -> frozenset[str]:
     if not words:
         return frozenset()
     cached = connection.info.get(_CACHE)
-    if cached is not None and cached[0] == text and time.monotonic() - cached[1] < _KEPT_SECONDS:
+    if cached is not None and cached[0] == text and time.monotonic() - cached[1] < _CACHED_SECONDS:
         return frozenset(cached[2])
     capital = {word.casefold() for word in words if not word[0].islower()}  # some scripts have no capital letters
     named = frozenset(word for name in _names_with(connection, words) for word in _named(name, text, capital))

@@ -229,7 +229,7 @@ class Settings(BaseSettings):
         return {
             section.system: section
             for section in sections
-            if (section.is_configured or section.is_told_alone)
+            if (section.is_configured or section.is_webhook_only)
             and (not isinstance(section, ThreedcartSettings) or section.orders_enabled)
         }
 

@@ -113,7 +113,7 @@ class SourceSettings(SystemSettings):
         return self.webhook_secret is not None or self.webhook_url_token is not None
 
     @property
-    def is_told_alone(self) -> bool:
+    def is_webhook_only(self) -> bool:
         """Whether its orders are planned from its webhooks' bodies, and nothing is set to ask it with."""
         return self.trust_webhook and self.takes_webhooks and not self.is_configured
 

@@ -114,7 +114,7 @@ def _about_what_senders_can_send(settings: Settings) -> Iterator[str]:
 
 def _about_system(system: SystemSettings) -> Iterator[str]:
     missing = ", ".join(system.missing())
-    if isinstance(system, SourceSettings) and system.is_told_alone:
+    if isinstance(system, SourceSettings) and system.is_webhook_only:
         yield (
             f"{system.system} cannot be asked, as {missing} not set: its orders are planned from its webhooks' bodies "
             "alone, and one that no webhook tells of is never seen."

@@ -51,7 +51,7 @@ _NUMBER_OF_PAYMENTS = ("installments", "sub_installments")
 _CANCEL_DATES = ("cancel_date", "canceled_date", "cancel_at")
 _END_DATES = ("end_date", "sub_end_date")
 """Fields that no document names; read where a site sends them."""
-_PLANS_KEPT = timedelta(hours=1)
+_PLANS_CACHED_FOR = timedelta(hours=1)
 
 
 class SubscriptionReader:
@@ -89,7 +89,7 @@ class SubscriptionReader:
             return ()
         now = self._clock()
         asked_at, plans = self._plans.get(product_id, (None, ()))
-        if asked_at is None or not timedelta() <= now - asked_at < _PLANS_KEPT:
+        if asked_at is None or not timedelta() <= now - asked_at < _PLANS_CACHED_FOR:
             try:
                 plans = self._client.retrieve_product(product_id).plans or ()
             except NotFoundError:  # sold no more: nobody can tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_KEPT: Final = "\n\t"
+_ALLOWED: Final = "\n\t"
 _CURSOR: Final = (*range(32), *range(127, 160))
 """C0 and C1: they move the cursor, change colours, and rename windows."""
 _DIRECTION: Final = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
@@ -22,5 +22,5 @@ JSON_CONTROLS: Final = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_
 
 JSON's own writers escape what is below 32 themselves, and a terminal's colours begin there.
 """
-CONTROL_CHARACTERS: Final = JSON_CONTROLS | {code: _escape(code) for code in _CURSOR if chr(code) not in _KEPT}
+CONTROL_CHARACTERS: Final = JSON_CONTROLS | {code: _escape(code) for code in _CURSOR if chr(code) not in _ALLOWED}
 """For `str.translate`: all of them, for a text from outside; line ends and tabs stay."""

@@ -35,7 +35,7 @@ _LONGEST_USER_NAME: Final = 254
 def _send_welcome_mail(call: Call) -> StepResult:
     """Mail the password that is kept, or without one how to ask for one. Never repeated by itself."""
     room: Mailroom = call.clients[MAIL]
-    credentials = _kept(call, room)
+    credentials = _sealed_credentials(call, room)
     values = {
         "password": credentials.password if credentials is not None else None,
         "user_name": _user_name(credentials) or call.learner.email,
@@ -57,7 +57,7 @@ def _user_name(credentials: Credentials | None) -> str:
     return name if name.isprintable() and len(name) <= _LONGEST_USER_NAME and not set(name) & set(" /\\<>") else ""
 
 
-def _kept(call: Call, room: Mailroom) -> Credentials | None:
+def _sealed_credentials(call: Call, room: Mailroom) -> Credentials | None:
     """The credentials kept for the run; None where there are none, or none any more."""
     with call.ledger.read() as connection:
         ciphertext = sealed_passwords.find(connection, call.run_id)

@@ -24,12 +24,12 @@ def describe(error: BaseException, learner: Mapping[str, Any] | None = None) -> 
     A refusal may quote what was refused: `learner`, whom the call was for, is left out of it.
     """
     if isinstance(error, StopError):
-        told = error.note
+        text = error.note
     elif isinstance(error, ApiError | LeaseLostError):
-        told = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}"
     else:
         return f"{type(error).__name__} in Cartbridge itself"
-    return masked(told, personal_words(learner))[:500]
+    return masked(text, personal_words(learner))[:500]
 
 
 def may_have_acted(error: BaseException) -> bool | None:

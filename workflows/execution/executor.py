@@ -25,7 +25,7 @@ from worker.ledger.runs import claims, due
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.session import Ledger
 from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
-from worker.ledger.views import reconcile as books
+from worker.ledger.views.reconcile import accounted_results
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.execution import late_results, settling
@@ -277,7 +277,7 @@ class Executor:
         with self._ledger.read() as connection:
             # The answer of an earlier holder, come in by now, is this run's effect, and no order to be accounted for.
             late = late_results.result_of(connection, held)
-            known = books.accounted_results(connection, found.unreferenced)
+            known = accounted_results(connection, found.unreferenced)
         if late is not None:
             held.outcomes.append(attempt | {"outcome": Outcome.ADOPTED, "result_id": late})
             result = StepResult({**found.output, found.result_name: late}, late)
@@ -388,9 +388,9 @@ class Executor:
 
 def _unproven(unaccounted: list[str], unreadable: int) -> str:
     """What keeps absence from being proven."""
-    told = []
+    reasons = []
     if unaccounted:
-        told.append(f"orders of this customer that nothing accounts for: {', '.join(unaccounted[:10])}")
+        reasons.append(f"orders of this customer that nothing accounts for: {', '.join(unaccounted[:10])}")
     if unreadable:
-        told.append(f"{counted(unreadable, 'order')} that cannot be read and may be this customer's")
-    return f"LearningCart lists {' and '.join(told)}."
+        reasons.append(f"{counted(unreadable, 'order')} that cannot be read and may be this customer's")
+    return f"LearningCart lists {' and '.join(reasons)}."

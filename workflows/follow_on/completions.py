@@ -94,11 +94,11 @@ class CompletionsPoller:
         lease_seconds: float,
         baseline: timedelta = DEFAULT_BASELINE,
         span: timedelta = DEFAULT_SPAN,
-        tells: bool = False,
+        sends_events: bool = False,
         follow_on: FollowOnPlanner | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`baseline`: how far the first poll looks back. `tells`: every fact is also put into the outbox.
+        """`baseline`: how far the first poll looks back. `sends_events`: every fact is also put into the outbox.
 
         `follow_on`: plans what follows on a completed course, in the transaction that records it.
         """
@@ -109,7 +109,7 @@ class CompletionsPoller:
         self._lease_seconds = lease_seconds
         self._baseline = baseline
         self._span = max(span, SHORTEST_SPAN)
-        self._tells = tells
+        self._sends_events = sends_events
         self._follow_on = follow_on
         self._should_stop = should_stop
 
@@ -238,13 +238,15 @@ class CompletionsPoller:
             if covered_until is not None:
                 known = cursor.position.get("set_aside", ())
                 _tell_set_aside(connection, {k: v for k, v in polled.set_aside.items() if k not in known}, now=now)
-            return record_progress(connection, seen, now=now, tells=self._tells, follow=self._following(cursor))
+            return record_progress(
+                connection, seen, now=now, sends_events=self._sends_events, follow=self._following(cursor)
+            )
 
     def _following(self, cursor: ListPoll) -> Follow | None:
         if self._follow_on is None:
             return None
         return partial(
-            self._follow_on.plan_news,
+            self._follow_on.plan_completed,
             first_contact_at=cursor.first_contact_at or self._clock(),
             is_first_poll=cursor.last_success_at is None,
         )
@@ -258,7 +260,7 @@ class Follow(Protocol):
 
 
 def record_progress(
-    connection: Connection, seen: Sequence[Progress], *, now: datetime, tells: bool, follow: Follow | None = None
+    connection: Connection, seen: Sequence[Progress], *, now: datetime, sends_events: bool, follow: Follow | None = None
 ) -> int:
     """Join what was told to what is kept, with an event for each state newly come to; returns how many rows changed.
 
@@ -284,7 +286,7 @@ def record_progress(
             completion_id = row.id
             completion_rows.change_completion(connection, completion_id, asdict(after), now=now)
         for state in reached:
-            _tell(connection, completion_id, after, state, now=now, tells=tells)
+            _tell(connection, completion_id, after, state, now=now, sends_events=sends_events)
         if CompletionState.COMPLETED in reached:
             completed.append((completion_id, after))
     # By email, as everywhere, so that two transactions that add learners never wait for each other.
@@ -324,7 +326,7 @@ def _tell(
     state: CompletionState,
     *,
     now: datetime,
-    tells: bool,
+    sends_events: bool,
 ) -> None:
     is_completed = state is CompletionState.COMPLETED
     about = {
@@ -336,7 +338,7 @@ def _tell(
         "score": progress.score if is_completed else None,
     }
     record_event(connection, at=now, kind=f"completion_{state}", actor=Actor.SOURCE, system=SYSTEM, detail=about)
-    if tells:
+    if sends_events:
         learner = {"email": progress.email, "name": progress.name, "course_name": progress.course_name}
         outbox.add_event(connection, f"completion.{state}", about | learner, now=now)
 

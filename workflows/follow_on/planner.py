@@ -82,7 +82,7 @@ class FollowOnPlanner:
         self._notify = notify if notify in NOTIFIERS else "none"
         self._start_at = start_at
 
-    def plan_news(
+    def plan_completed(
         self,
         connection: Connection,
         completion_id: str,

@@ -145,8 +145,8 @@ class HintReader:
                 self._refuse_emptied(found.order)
                 if all(row.reason != Reason.ORDER_INCOMPLETE for row in taken):
                     return self._read_again(found.order, taken)
-        except SubscriptionFoundError as news:
-            return self._take_subscription(source_name, order_id, taken, news, offers)
+        except SubscriptionFoundError as subscription:
+            return self._take_subscription(source_name, order_id, taken, subscription, offers)
         except ToldAloneError:
             return self._look_at_each(source_name, order_id, by_body(taken))
         except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
@@ -209,8 +209,8 @@ class HintReader:
         try:
             # The id was read where a setting says it stands, which the source need not know.
             order = source.from_body({**body, "id": order_id})
-        except SubscriptionFoundError as news:
-            is_partial = news.subscription is not None and news.subscription.is_partial
+        except SubscriptionFoundError as error:
+            is_partial = error.subscription is not None and error.subscription.is_partial
             if is_partial and (asked := self._try_to_fetch(source, order_id)) is not None:
                 return asked  # an order after all
             raise

@@ -94,10 +94,10 @@ def _read(source: Source, raw: dict[str, Any]) -> Iterator[Order]:
 
 
 def _says_the_same(one: Order, other: Order) -> bool:
-    return _told_by(one) == _told_by(other) and _are_same_lines(one.lines, other.lines)
+    return _content_of(one) == _content_of(other) and _are_same_lines(one.lines, other.lines)
 
 
-def _told_by(order: Order) -> tuple[Any, ...]:
+def _content_of(order: Order) -> tuple[Any, ...]:
     seats = [
         (seat.id, None if seat.learner is None else email_key(seat.learner.email))
         for line in order.lines

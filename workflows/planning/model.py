@@ -108,7 +108,7 @@ class Standing:
     subscription_id: str | None = None
     is_instalment: bool = False
     """All payments of the subscription are for one purchase."""
-    is_told: bool = False
+    is_judged: bool = False
     """The subscription's status says whether it gives a right to access. Else what is asked stays as it is."""
     is_unlisted: bool = False
     """The subscription's status is one that nobody has ruled on."""

@@ -65,7 +65,7 @@ class OffersFile:
         self._ledger = ledger
         self._reading = threading.Lock()
         self._read: _Read | None = None
-        self._kept: _Read | None = None
+        self._recorded: _Read | None = None
 
     def current(self) -> Offers:
         """The rules in force. Never raises for what stands in the file; none at all where it never was valid."""
@@ -95,14 +95,14 @@ class OffersFile:
         Call it outside transactions. Safe to repeat and to double; raises `SQLAlchemyError`.
         """
         read = self._look()
-        if self._ledger is None or read is self._kept:
+        if self._ledger is None or read is self._recorded:
             return
         with self._ledger.write() as connection:
             if read.problems:
                 note_offers_problem(connection, _short(read.problems), now=now)
             else:
                 keep_offers(connection, read.text, digest=self.current().digest, now=now)
-        self._kept = read
+        self._recorded = read
 
     def _look(self) -> _Read:
         with self._reading:

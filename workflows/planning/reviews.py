@@ -160,7 +160,7 @@ def of_subscription(run: KnownRun, by_key: Mapping[str, KnownRun], standing: Sta
             return [Cancel(regrant.id, Reason.SETTLED_BY_SOURCE)] if regrant.state is RunState.REVIEW else []
         question = _of_end(run, by_key, standing.ended)
         return [] if question is None else [question]
-    if asked is None or not standing.is_told:
+    if asked is None or not standing.is_judged:
         return []
     if asked.state is RunState.REVIEW and asked.reason in SUBSCRIPTION_REASONS:
         return [Cancel(asked.id, Reason.SETTLED_BY_SOURCE)]

@@ -96,7 +96,7 @@ class LearningCartDiff:
         begin_at, end_at = self.since - _ZONE_MARGIN, now + _ZONE_MARGIN
         try:
             while begin_at < end_at:
-                self._stop_if_told()
+                self._stop_if_asked()
                 for order in self.client.get_orders_by_date(begin_at, min(begin_at + _WINDOW, end_at)):
                     if order.order_id < 1:  # it cannot be read, and so not be compared
                         continue
@@ -106,7 +106,7 @@ class LearningCartDiff:
         except ApiError as error:
             self.problem = describe(error)
 
-    def _stop_if_told(self) -> None:
+    def _stop_if_asked(self) -> None:
         if self.should_stop():
             raise ApiError("stopped: the process ends", system=LEARNINGCART, operation="reconcile", retryable=True)
 
@@ -158,7 +158,7 @@ class LearningCartDiff:
 
     def _exists(self, order_id: str) -> bool:
         """Whether LearningCart knows an order, by its own answer alone."""
-        self._stop_if_told()
+        self._stop_if_asked()
         number = id_of(order_id)
         if number is None:
             return False

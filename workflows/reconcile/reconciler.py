@@ -25,7 +25,7 @@ from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.session import Ledger
 from worker.ledger.states import CLAIMABLE, Actor, RunState, Via
 from worker.ledger.tables.runs import Run
-from worker.ledger.views import reconcile as books
+from worker.ledger.views import reconcile as views
 from worker.ledger.views.reconcile import Intent
 from worker.reasons import Reason
 from worker.sources.source import Source
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 NIGHTLY_WINDOW = timedelta(days=7)
 """How far back the nightly reconciliation goes: an effect that is deleted later is found by a longer `--since`."""
 NIGHT_BEGINS_HOUR_UTC = 2
-_KEPT_AGAIN_AFTER = timedelta(days=7)
+_RECORDED_AGAIN_AFTER = timedelta(days=7)
 """A finding that stays is written to the audit trail once in this time, not every night."""
 
 _DOUBTED_ONCE_IN = timedelta(days=30)
@@ -114,7 +114,7 @@ class Reconciler:
                 "cartbridge offers check",
             )
         for name, source in sorted(self._sources.items()):
-            book = SourceDiff(
+            source_diff = SourceDiff(
                 self._ledger,
                 source,
                 self._policies[name],
@@ -122,13 +122,13 @@ class Reconciler:
                 provisioned=provisioned,
                 should_stop=self._should_stop,
             )
-            yield from book.compare(since=since, until=until)
+            yield from source_diff.compare(since=since, until=until)
         yield from self._open_questions()
 
     def _open_questions(self) -> Iterator[Finding]:
         """What the ledger itself knows to be wrong, and a person has not settled yet; however old."""
         with self._ledger.read() as connection:
-            rows = books.open_questions(connection, REVOCATION, {*REVOCATION_REASONS, Reason.DUPLICATE_EFFECT})
+            rows = views.open_questions(connection, REVOCATION, {*REVOCATION_REASONS, Reason.DUPLICATE_EFFECT})
         for row in rows:
             is_duplicate = row.reason == Reason.DUPLICATE_EFFECT
             found = advice(row.reason)
@@ -213,7 +213,7 @@ class Reconciler:
     def _intent_of(self, connection: Connection, row: Run, finding: Finding, *, sent_at: datetime) -> Intent:
         """The call behind a locked run's effect; one that a restored ledger forgot is recorded now, if it can be."""
         reference, now = finding.reference or "", self._clock()
-        known = books.intents(connection, {reference}, since=now).get(reference)
+        known = views.intents(connection, {reference}, since=now).get(reference)
         if known is not None:
             return known
         number: int | None = 0
@@ -246,7 +246,7 @@ class Reconciler:
         effects = sorted({effect_id for finding in signs for effect_id in finding.effect_ids}, key=int)
         now = self._clock()
         with self._ledger.write() as connection:
-            new_doubts = set(effects) - books.effects_doubted_since(connection, reconciled.since - _DOUBTED_ONCE_IN)
+            new_doubts = set(effects) - views.effects_doubted_since(connection, reconciled.since - _DOUBTED_ONCE_IN)
             if not new_doubts:
                 return False
             why = (
@@ -260,7 +260,7 @@ class Reconciler:
             record_event(
                 connection,
                 at=now,
-                kind=books.DOUBTED,
+                kind=views.DOUBTED,
                 actor=Actor.ENGINE,
                 system=LEARNINGCART,
                 reason=why,
@@ -273,14 +273,14 @@ class Reconciler:
         """Write the findings to the audit trail, each at most once a week, and that somebody looked."""
         now = self._clock()
         with self._ledger.write() as connection:
-            known = books.findings_since(connection, now - _KEPT_AGAIN_AFTER)
+            known = views.findings_since(connection, now - _RECORDED_AGAIN_AFTER)
             for finding in reconciled.findings:
                 if finding.mark in known:
                     continue
                 record_event(
                     connection,
                     at=now,
-                    kind=books.FINDING,
+                    kind=views.FINDING,
                     actor=actor,
                     run_id=finding.run_id,
                     source=finding.source,

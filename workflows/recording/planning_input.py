@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from worker.ledger.clock import is_older as is_older_news
-from worker.ledger.learners.erased import Kept, as_kept
+from worker.ledger.learners.erased import RecordableOrder, as_recorded
 from worker.ledger.orders.operator_entries import named_in
 from worker.ledger.orders.order_facts import OrderFacts
 from worker.ledger.orders.people import AddressUse
@@ -50,7 +50,7 @@ class PlanningInput:
     row: RecordedOrder
     is_new: bool
     """The ledger has no row of it."""
-    stored: Kept
+    stored: RecordableOrder
     read_anew: list[list[str]] | None
     standing: Standing | None
     existing: list[KnownRun]
@@ -99,7 +99,7 @@ class InputReader:
         """What planning needs of an order whose row, None where it has none, and runs are these."""
         is_new = row is None
         row = row or unknown_order(order, fetched_at=look.fetched_at, now=self.now)
-        stored = as_kept(self.connection, order, row, has_erasures=around.facts.has_erasures)
+        stored = as_recorded(self.connection, order, row, has_erasures=around.facts.has_erasures)
         order, places = self._reading(stored, row)
         order, standing = self._placed(order, look, row, around.facts)
         situation = situation_of(
@@ -133,7 +133,7 @@ class InputReader:
             named=self._named(order, look, existing, situation, around.facts),
         )
 
-    def _reading(self, stored: Kept, row: RecordedOrder) -> tuple[Order, list[list[str]] | None]:
+    def _reading(self, stored: RecordableOrder, row: RecordedOrder) -> tuple[Order, list[list[str]] | None]:
         """The order as its reading is to be taken, and the places that only a reading gives."""
         if not stored.is_unchanged and row.version > 0 and self.reread is not None:
             reading = reading_of(self.connection, stored.order, row, self.reread)

@@ -222,7 +222,7 @@ def _by_row(
         role=role,
         subscription_id=subscription.id,
         is_instalment=subscription.is_instalment_plan,
-        is_told=row.ended_reason is not None or row.live_at is not None,
+        is_judged=row.ended_reason is not None or row.live_at is not None,
         is_unlisted=is_unlisted(subscription),
         ended=_ended(connection, order, row, subscription)
         if rules.ends == "review" or row.ended_reason == Reason.UNKNOWN_STATUS

@@ -52,7 +52,7 @@ class View:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._standing = Standing()
-        self._told_at = -_LINE_EVERY_SECONDS
+        self._reported_at = -_LINE_EVERY_SECONDS
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(console=console, auto_refresh=False, get_renderable=self._picture)
@@ -63,8 +63,8 @@ class View:
         self._standing = standing
         if self._live is not None:
             self._live.refresh()
-        elif standing.seconds - self._told_at >= _LINE_EVERY_SECONDS:
-            self._told_at = standing.seconds
+        elif standing.seconds - self._reported_at >= _LINE_EVERY_SECONDS:
+            self._reported_at = standing.seconds
             reported = "; ".join(f"{name} {value}" for name, value in standing.rows.items())
             self._console.print(Text(f"{standing.seconds:5.0f} s  {standing.phase}: {reported}"), soft_wrap=True)
 
@@ -176,9 +176,10 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     table.add_row("paid seats", f"{verdict.seats}, of which {verdict.comped} have their comped order")
     table.add_row("parked, by reason", _listing(verdict.parked))
     table.add_row("doubled by a thawed process", f"{len(verdict.by_thaw)}, undetected {len(verdict.undetected)}")
-    table.add_row("sale to access", _told(verdict.access_seconds))
+    table.add_row("sale to access", _percentile_text(verdict.access_seconds))
     table.add_row(
-        "first failure to success", f"{_told(verdict.recovery_seconds)}, {len(verdict.recovery_seconds)} runs hit"
+        "first failure to success",
+        f"{_percentile_text(verdict.recovery_seconds)}, {len(verdict.recovery_seconds)} runs hit",
     )
     table.add_row("settled after", f"{outcome.settle_seconds:.0f} s" if outcome.is_settled else "never")
     table.add_row("tracebacks expected", _listing(outcome.logs.expected))
@@ -196,7 +197,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     console.print(Text(f"chaos: {'ok' if outcome.is_good else 'FAILED'} {counts} {more}"), soft_wrap=True)
 
 
-def _told(ordered: list[float]) -> str:
+def _percentile_text(ordered: list[float]) -> str:
     found = _percentiles(ordered)
     return ", ".join(f"{name} {value:.1f} s" for name, value in found.items() if value is not None) or "none"
 

@@ -164,7 +164,7 @@ class CrashRun:
             elif stage.timeline.seconds() - polled_at >= _POLL_SECONDS:
                 polled_at = stage.timeline.seconds()
                 self._as_process(self._read_completions if self._scenario.completes else _send_poll)
-            elif cancel_after is None and self._is_told():
+            elif cancel_after is None and self._has_settled():
                 return
             else:
                 stage.timeline.advance(15)
@@ -226,10 +226,10 @@ class CrashRun:
     def _is_quiet(self) -> bool:
         with self._stage.fresh.engine.connect() as connection:
             restless = connection.execute(select(runs.c.id).where(runs.c.state.not_in(_QUIET_STATES))).first()
-            open_news = connection.execute(select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN_STATES))).first()
-            return restless is None and open_news is None
+            unsettled = connection.execute(select(deliveries.c.id).where(deliveries.c.state.in_(_OPEN_STATES))).first()
+            return restless is None and unsettled is None
 
-    def _is_told(self) -> bool:
+    def _has_settled(self) -> bool:
         """Everything is at rest, and the ledger has heard of every order what the shop says of it."""
         if self._scenario.completes and not self._rows(runs):
             return False

@@ -234,7 +234,7 @@ class TrialSite:
 
     def is_settled(self, order_id: int) -> bool:
         """Whether nothing of the order waits for time to go by."""
-        about_deliveries, about_runs = self._books(order_id)
+        about_deliveries, about_runs = self._rows_about(order_id)
         return bool(about_runs) and not (
             any(row.state in _OPEN_DELIVERIES for row in about_deliveries)
             or any(row.state in _OPEN_RUNS for row in about_runs)
@@ -259,7 +259,7 @@ class TrialSite:
 
     def problems(self, order_id: int) -> list[str]:
         """What is wrong with a settled order: a sentence each."""
-        about_deliveries, about_runs = self._books(order_id)
+        about_deliveries, about_runs = self._rows_about(order_id)
         with self.ledger.read() as connection:
             of_order = select(func.count()).select_from(orders).where(orders.c.order_id == str(order_id))
             count, known = connection.scalar(of_order), read_runs(connection)
@@ -278,7 +278,7 @@ class TrialSite:
             found.append(f"{len(customers)} customers")
         return found
 
-    def _books(self, order_id: int) -> tuple[list[Any], list[Any]]:
+    def _rows_about(self, order_id: int) -> tuple[list[Any], list[Any]]:
         with self.ledger.read() as connection:
             of_order = str(order_id)
             return (

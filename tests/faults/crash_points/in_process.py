@@ -67,7 +67,7 @@ class Progress:
     def __init__(self, name: str) -> None:
         self._name = name
         self._began = self._said = time.perf_counter()
-        self._told = 0
+        self._done = 0
         self._total = 0
 
     def expect(self, tellings: int) -> None:
@@ -76,13 +76,13 @@ class Progress:
 
     def tell(self) -> None:
         """Count one telling."""
-        self._told += 1
+        self._done += 1
         now = time.perf_counter()
         if now - self._said < self.EVERY_SECONDS:
             return
         self._said, seconds = now, now - self._began
-        left = seconds / self._told * max(self._total - self._told, 0)
-        sys.stderr.write(f"{self._name}: {self._told} of {self._total}, {seconds:.0f} s, about {left:.0f} s left\n")
+        left = seconds / self._done * max(self._total - self._done, 0)
+        sys.stderr.write(f"{self._name}: {self._done} of {self._total}, {seconds:.0f} s, about {left:.0f} s left\n")
         sys.stderr.flush()
 
 
@@ -143,7 +143,7 @@ def every_pair(
             progress.tell()
 
 
-def tell_all(database_url: str | None, share: int, shares: int, paired: Sequence[str]) -> Tally:
+def run_all(database_url: str | None, share: int, shares: int, paired: Sequence[str]) -> Tally:
     """One process's share of the work, on a ledger of its own."""
     be_silent()
     began = time.perf_counter()
@@ -175,9 +175,9 @@ def run(engines: Sequence[str], paired: Sequence[str]) -> list[Tally]:
         jobs = []
         if "postgresql" in engines:
             server = stack.enter_context(PostgresServer())
-            jobs += [pool.submit(tell_all, server.create_database(), share, 2, paired) for share in range(2)]
+            jobs += [pool.submit(run_all, server.create_database(), share, 2, paired) for share in range(2)]
         if "sqlite" in engines:
-            jobs += [pool.submit(tell_all, None, share, 2, paired) for share in range(2)]
+            jobs += [pool.submit(run_all, None, share, 2, paired) for share in range(2)]
         for job in as_completed(jobs):
             done = job.result()
             counts = f"{done.singles} single kills, {done.pairs} pairs, {len(done.failures)} failed"

@@ -46,7 +46,7 @@ _INTENT = "workflows.execution.recorder.commit_intent"
 class Story(StrEnum):
     """What happens to an order until the process dies."""
 
-    TOLD = "webhook taken"
+    NOTIFIED = "webhook taken"
     """By the web."""
     WORKED = "message worked"
     """By the worker that the web has sent a message to."""
@@ -96,7 +96,7 @@ class TrialResult:
     killed: bool = False
     seconds: float | None = None
     """From the death to the settled order."""
-    told_again: bool = False
+    notified_again: bool = False
     comped_orders: int = 0
     problem: str = ""
 
@@ -114,7 +114,7 @@ class TrialResult:
             "effect": trial.effect if trial.doom == COMPED_ORDER_SENT else None,
             "killed": self.killed,
             "recovered_seconds": None if self.seconds is None else round(self.seconds, 2),
-            "told_again": self.told_again,
+            "told_again": self.notified_again,
             "comped_orders": self.comped_orders,
             "ok": self.ok,
             "problem": self.problem,
@@ -124,9 +124,9 @@ class TrialResult:
 # One story, told by a process that dies or writes
 
 
-def tell_story(site: TrialSite, trial: Trial, order_id: int, errand: Errand, verdict: TrialResult | None) -> None:
+def run_story(site: TrialSite, trial: Trial, order_id: int, errand: Errand, verdict: TrialResult | None) -> None:
     """Bring an order in and start the errand's process; where it is doomed, return when it is dead and others work."""
-    if trial.story is Story.TOLD:
+    if trial.story is Story.NOTIFIED:
         _take_webhook(site, order_id, errand, verdict)
         return
     if trial.command == "beat":
@@ -164,7 +164,7 @@ def _take_webhook(site: TrialSite, order_id: int, errand: Errand, verdict: Trial
         raise TrialError("a webhook was answered with 202, and is not recorded")
     if not answered:
         if verdict is not None:
-            verdict.told_again = True
+            verdict.notified_again = True
         if not site.tell(order_id):
             raise TrialError("the webhook was refused the second time")
 
@@ -190,7 +190,7 @@ def record(site: TrialSite, trial: Trial) -> list[Point]:
     if trial.story is Story.WORKED:
         site.stop_beat()  # its sweeps are a story of their own, and no two tellings have the same
         site.clear()
-    tell_story(site, trial, order_id, errand, None)
+    run_story(site, trial, order_id, errand, None)
     wait(lambda: site.is_settled(order_id), what=f"{trial.story} is told to its end")
     wait(lambda: _are_acknowledged(errand.reached()), what="the messages it was given are off their queues")
     return errand.reached()
@@ -210,7 +210,7 @@ def judge(site: TrialSite, trial: Trial) -> tuple[TrialResult, int]:
     site.settle_seconds = _UNTIL_SEEN_SECONDS if trial.has_its_effect else SETTLE_SECONDS
     errand = site.errand(trial.command, doom=trial.doom, pool=trial.pool)
     try:
-        tell_story(site, trial, order_id, errand, verdict)
+        run_story(site, trial, order_id, errand, verdict)
         verdict.killed = True
         died_at = (errand.mark or errand.log).stat().st_mtime
         wait(lambda: site.is_settled(order_id), what="the order is settled")
@@ -252,7 +252,7 @@ def enumerate_trials(sites: Sites, spread: ThreadPoolExecutor) -> list[Trial]:
 
         return spread.submit(tell)
 
-    reported = recorded("web", Story.TOLD)
+    reported = recorded("web", Story.NOTIFIED)
     worked = recorded("worker", Story.WORKED)
     swept = recorded("worker", Story.SWEPT)
     taken_over = recorded("worker", Story.TAKEN_OVER)
@@ -261,7 +261,7 @@ def enumerate_trials(sites: Sites, spread: ThreadPoolExecutor) -> list[Trial]:
     known = {point.boundary for point in worked.result()}
     of_sweep = [point for point in first_times(swept.result()) if point.boundary not in known]
     return [
-        *(Trial("web", Story.TOLD, point) for point in reported.result()),
+        *(Trial("web", Story.NOTIFIED, point) for point in reported.result()),
         *(Trial("worker", Story.WORKED, point) for point in worked.result()),
         *(Trial("worker", Story.WORKED, COMPED_ORDER_SENT, effect=effect) for effect in (Effect.LATE, Effect.NEVER)),
         *(Trial("worker", Story.SWEPT, point) for point in of_sweep),
@@ -283,14 +283,14 @@ def from_intent(points: Sequence[Point]) -> list[Point]:
 
 
 def judge_all(
-    sites: Sites, trials: Sequence[Trial], spread: ThreadPoolExecutor, told: Callable[[TrialResult], None]
+    sites: Sites, trials: Sequence[Trial], spread: ThreadPoolExecutor, report: Callable[[TrialResult], None]
 ) -> list[TrialResult]:
     """Run every trial, and read all books once more at the end, for what came late."""
 
     def one(trial: Trial) -> tuple[TrialResult, TrialSite, int]:
         with sites.borrowed() as site:
             verdict, order_id = judge(site, trial)
-        told(verdict)
+        report(verdict)
         return verdict, site, order_id
 
     judged = list(spread.map(one, trials))
@@ -349,11 +349,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trials = enumerate_trials(sites, spread)
         console.print(f"{len(trials)} boundaries enumerated in {time.monotonic() - began:.0f} s")
 
-        def told(verdict: TrialResult) -> None:
+        def report(verdict: TrialResult) -> None:
             if not verdict.ok:
                 console.print(f"FAILED {verdict.trial}: {verdict.problem}", markup=False)
 
-        verdicts = judge_all(sites, trials, spread, told)
+        verdicts = judge_all(sites, trials, spread, report)
     counts = summary(verdicts, time.monotonic() - began)
     console.print(table_of(verdicts))
     console.print(

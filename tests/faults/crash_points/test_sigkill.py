@@ -27,7 +27,7 @@ from tests.integration.servers import PostgresServer, RedisServer
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 TRIALS = [
-    Trial("web", Story.TOLD, Point(Boundary(BEGIN, "worker.web.webhooks.intake._commit"))),
+    Trial("web", Story.NOTIFIED, Point(Boundary(BEGIN, "worker.web.webhooks.intake._commit"))),
     Trial(
         "worker", Story.WORKED, Point(Boundary(COMMITTED, "workflows.execution.recorder.commit_intent")), pool="prefork"
     ),
@@ -49,7 +49,7 @@ def test_order_is_provisioned_once_when_a_process_is_killed_at_its_boundary(site
     assert [verdict.problem for verdict in verdicts] == [""] * len(TRIALS)
     assert all(verdict.ok for verdict in verdicts)
     assert [verdict.comped_orders for verdict in verdicts] == [1] * len(TRIALS)
-    assert [verdict.told_again for verdict in verdicts] == [True, False, False]
+    assert [verdict.notified_again for verdict in verdicts] == [True, False, False]
     assert len(reported) == len(TRIALS)
 
 

@@ -113,8 +113,8 @@ def test_order_is_adopted_when_it_carries_the_reference_beside_orders_made_by_ha
 
 @ON_SQLITE
 def test_orders_of_others_do_not_matter_when_absence_is_to_be_proven(rig: Rig) -> None:
-    stranger = rig.sandbox.learningcart.add_customer("stranger@example.test")
-    rig.sandbox.learningcart.add_order(stranger.id, 501, "")
+    other_customer = rig.sandbox.learningcart.add_customer("stranger@example.test")
+    rig.sandbox.learningcart.add_order(other_customer.id, 501, "")
     run_id = rig.enrol()
     lose_answer(rig, made=False)
     rig.finish()

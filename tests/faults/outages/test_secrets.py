@@ -48,10 +48,10 @@ class EverythingSaid(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(f"{record.name} {record.getMessage()} {record.args!r}")
         if record.exc_info and record.exc_info[1] is not None:
-            self.lines += told_by(record.exc_info[1])
+            self.lines += texts_of(record.exc_info[1])
 
 
-def told_by(error: BaseException) -> list[str]:
+def texts_of(error: BaseException) -> list[str]:
     """All that an exception and everything it carries along could tell whoever prints it."""
     reported = ["".join(traceback.format_exception(error))]
     waiting: list[BaseException | None] = [error]
@@ -137,7 +137,7 @@ def noting(call: Callable[..., Any], raised: list[str]) -> Callable[..., Any]:
         try:
             return call(*arguments, **options)
         except Exception as error:
-            raised.extend(told_by(error))
+            raised.extend(texts_of(error))
             raise
 
     return noted

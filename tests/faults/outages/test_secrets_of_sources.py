@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness.product import NewRig, Rig
-from tests.faults.outages.test_secrets import PAGES, EverythingSaid, assert_no_secret, said, told_by
+from tests.faults.outages.test_secrets import PAGES, EverythingSaid, assert_no_secret, said, texts_of
 from tests.unit.worker.web.asking import AppClient, RecordingDispatcher
 from worker.clients.threedcart.models import CartFields
 from worker.errors import ApiError
@@ -88,7 +88,7 @@ def test_no_key_shows_when_every_fault_hits_every_call_of_a_source(rig: Rig, sai
             try:
                 call()
             except ApiError as error:
-                raised += told_by(error)
+                raised += texts_of(error)
         if number % 5 == 0:  # the same faults, as the product itself meets them
             rig.runtime.ingest(system, ORDER_IDS[system], actor="operator:test")
             rig.runtime.poller(system).poll()

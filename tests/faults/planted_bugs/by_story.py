@@ -22,11 +22,11 @@ def play_seeds(seeds: int) -> str:
     return ""
 
 
-def tell_kills(scenario_name: str, at: str) -> str:
+def run_kills(scenario_name: str, at: str) -> str:
     """What is wrong with the first telling that ends badly; empty if all end well."""
     with FreshLedger() as fresh:
-        for telling in _tellings(fresh, scenario_name, at):
-            result = telling.run()
+        for trial in _tellings(fresh, scenario_name, at):
+            result = trial.run()
             if not result.ok:
                 return str(result)
     return ""
@@ -51,7 +51,7 @@ def main(kind: str, *arguments: str) -> int:
     be_silent()
     if kind == "seeds":
         return tell(lambda: play_seeds(int(arguments[0])))
-    return tell(lambda: tell_kills(*arguments))
+    return tell(lambda: run_kills(*arguments))
 
 
 if __name__ == "__main__":

@@ -76,15 +76,15 @@ class MortalLedger(Ledger):
 
 
 @dataclass
-class Books:
+class LedgerState:
     """What the stand-in holds."""
 
     hashes: dict[str, str] = field(default_factory=dict)
     versions: set[tuple[str, str]] = field(default_factory=set)
     cursor: dict[str, Any] = field(default_factory=dict)
 
-    def __copy__(self) -> Books:
-        return Books(dict(self.hashes), set(self.versions), dict(self.cursor))
+    def __copy__(self) -> LedgerState:
+        return LedgerState(dict(self.hashes), set(self.versions), dict(self.cursor))
 
 
 class MemoryPoller(Poller):
@@ -92,8 +92,8 @@ class MemoryPoller(Poller):
 
     def _take_cursor(self) -> Any:
         now = self._clock()
-        with self._ledger.write() as books:
-            cursor: dict[str, Any] = books.cursor  # type: ignore[attr-defined]
+        with self._ledger.write() as state:
+            cursor: dict[str, Any] = state.cursor  # type: ignore[attr-defined]
             for name in ("baseline_at", "deep_swept_at", "lease_until", "lease_holder", "start_at"):
                 cursor.setdefault(name, None)
             cursor.setdefault("position", {})
@@ -117,7 +117,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.dies: Callable[[], bool] = never
-        self.books = Books()
+        self.state = LedgerState()
 
     @staticmethod
     def serve(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,43 +129,43 @@ class MemoryLedger:
             monkeypatch.setattr(order_polling, name, lambda *_, **__: None)
 
     @contextmanager
-    def write(self) -> Iterator[Books]:
-        books = copy(self.books)
-        yield books
+    def write(self) -> Iterator[LedgerState]:
+        state = copy(self.state)
+        yield state
         if self.dies():
             raise Crash
-        self.books = books
+        self.state = state
         if self.dies():
             raise Crash
 
     @contextmanager
-    def read(self) -> Iterator[Books]:
-        yield self.books
+    def read(self) -> Iterator[LedgerState]:
+        yield self.state
 
     def empty(self) -> None:
         self.dies = never
-        self.books = Books()
+        self.state = LedgerState()
 
     def versions(self) -> set[tuple[str, str]]:
-        return self.books.versions
+        return self.state.versions
 
     def swept_at(self) -> datetime | None:
-        found: datetime | None = self.books.cursor.get("deep_swept_at")
+        found: datetime | None = self.state.cursor.get("deep_swept_at")
         return found
 
 
-def _known_orders(books: Books, source: str, order_ids: list[str]) -> dict[str, Any]:
+def _known_orders(state: LedgerState, source: str, order_ids: list[str]) -> dict[str, Any]:
     return {
-        each: SimpleNamespace(polled_hash=books.hashes[each], has_placeholders=False, offers_digest="")
+        each: SimpleNamespace(polled_hash=state.hashes[each], has_placeholders=False, offers_digest="")
         for each in order_ids
-        if each in books.hashes
+        if each in state.hashes
     }
 
 
 def _record_orders(
-    books: Books, seen: Sequence[tuple[Order, Look]], offers: object, **_: object
+    state: LedgerState, seen: Sequence[tuple[Order, Look]], offers: object, **_: object
 ) -> list[SimpleNamespace]:
     for order, _look in seen:
-        books.hashes[order.id] = order_rows.content_hash(order)
-        books.versions.add((order.id, order.buyer_name))
+        state.hashes[order.id] = order_rows.content_hash(order)
+        state.versions.add((order.id, order.buyer_name))
     return [SimpleNamespace(ready=[]) for _ in seen]

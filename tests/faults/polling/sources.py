@@ -24,7 +24,7 @@ BEGIN = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
 
 @dataclass
-class Kept:
+class StoredOrder:
     """One order as the source keeps it, and since when its version is to be seen."""
 
     id: int
@@ -47,7 +47,7 @@ class World:
     """Whether `date_after` lists the day it names too."""
     ids_apart: int
     """At most: other things than orders may take numbers too."""
-    orders: dict[int, Kept] = field(default_factory=dict)
+    orders: dict[int, StoredOrder] = field(default_factory=dict)
     now: datetime = BEGIN
     moment: int = 0
     highest_id: int = 1000
@@ -86,7 +86,7 @@ class World:
 
     def create(self, order_id: int, created_at: datetime) -> None:
         second = created_at.replace(microsecond=0)
-        self.orders[order_id] = Kept(order_id, 1, second, second, None, self.moment)
+        self.orders[order_id] = StoredOrder(order_id, 1, second, second, None, self.moment)
 
     def local(self, moment: datetime | None) -> str | None:
         return None if moment is None else moment.astimezone(self.zone).isoformat(timespec="seconds")
@@ -140,9 +140,9 @@ class ModelStudiocart(StudiocartClient):
         return Answer(200, {}, json.dumps(page).encode())
 
     @staticmethod
-    def _shown(kept: Kept) -> dict[str, Any]:
-        created_at = kept.created_at.replace(tzinfo=None).isoformat(sep=" ")
-        return {"id": kept.id, "status": "pending", "date_time": created_at, "customer_name": f"v{kept.version}"}
+    def _shown(stored: StoredOrder) -> dict[str, Any]:
+        created_at = stored.created_at.replace(tzinfo=None).isoformat(sep=" ")
+        return {"id": stored.id, "status": "pending", "date_time": created_at, "customer_name": f"v{stored.version}"}
 
 
 class ModelFrontcore(FrontcoreClient):
@@ -172,15 +172,15 @@ class ModelFrontcore(FrontcoreClient):
         size = min(limit, world.page_size)
         return [self._shown(each) for each in found[(page - 1) * size : page * size]]
 
-    def _shown(self, kept: Kept) -> FrontcoreOrder:
+    def _shown(self, stored: StoredOrder) -> FrontcoreOrder:
         return FrontcoreOrder.model_validate(
             {
-                "id": kept.id,
+                "id": stored.id,
                 "is_paid": False,
-                "booker": {"name": f"v{kept.version}"},
+                "booker": {"name": f"v{stored.version}"},
                 "lines": [],
-                "created_at": self._world.local(kept.created_at),
-                "updated_at": self._world.local(kept.updated_at),
+                "created_at": self._world.local(stored.created_at),
+                "updated_at": self._world.local(stored.updated_at),
             }
         )
 

@@ -57,7 +57,7 @@ class Arrivals:
 
 
 class Storm:
-    """One purchase's storm. Perhaps `be_told_before`; `break_loose`, then `calm_down`."""
+    """One purchase's storm. Perhaps `announce_unpaid`; `break_loose`, then `calm_down`."""
 
     def __init__(self, company: Company, sales: Sequence[Sale], rng: Random) -> None:
         self.arrivals = Arrivals()
@@ -67,7 +67,7 @@ class Storm:
         self._rng = rng
         self._noting = threading.Lock()
 
-    def be_told_before(self) -> None:
+    def announce_unpaid(self) -> None:
         """Let the company know the orders while they are not paid, and only then have them paid.
 
         Then it is not the new row of an order that makes one planner wait for the other.

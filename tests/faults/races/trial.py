@@ -64,7 +64,7 @@ def run_trial(company: Company, seed: int) -> Trial:
     sales = company.sell(rng, seed, paid=not is_known)
     storm = Storm(company, sales, rng)
     if is_known:
-        storm.be_told_before()
+        storm.announce_unpaid()
     with _switching_every(rng.choice(SWITCH_SECONDS)):
         storm.break_loose()
         if not storm.calm_down():

@@ -39,26 +39,26 @@ class RaceVerdict:
 
 def judge(company: Company, sales: Sequence[Sale], arrivals: Arrivals, *, disturbed: bool) -> RaceVerdict:
     """Look at everything a finished trial has left. `disturbed`: answers were lost, so that calls may be repeated."""
-    books = _Books.read(company, sales)
-    verdict = RaceVerdict(runs=len(books.runs))
-    _judge_seats(company, books, sales, verdict)
+    ledger_rows = _LedgerRows.read(company, sales)
+    verdict = RaceVerdict(runs=len(ledger_rows.runs))
+    _judge_seats(company, ledger_rows, sales, verdict)
     verdict.violations += company.troubles
     verdict.violations += company.site.overlaps
     for sentences in (
-        _about_orders(books, sales, arrivals),
-        _about_runs(books, sales),
+        _about_orders(ledger_rows, sales, arrivals),
+        _about_runs(ledger_rows, sales),
         _about_site(company, sales),
-        _about_deliveries(books, sales, arrivals),
-        _about_attempts(books, disturbed=disturbed),
-        _about_lanes(books),
-        *(_about_history(run, books.events_of(run["id"])) for run in books.runs),
+        _about_deliveries(ledger_rows, sales, arrivals),
+        _about_attempts(ledger_rows, disturbed=disturbed),
+        _about_lanes(ledger_rows),
+        *(_about_history(run, ledger_rows.events_of(run["id"])) for run in ledger_rows.runs),
     ):
         verdict.violations += sentences
     return verdict
 
 
 @dataclass(frozen=True)
-class _Books:
+class _LedgerRows:
     """The ledger's rows about the orders of one trial."""
 
     orders: list[Row]
@@ -71,7 +71,7 @@ class _Books:
     facts: list[RunFact]
 
     @classmethod
-    def read(cls, company: Company, sales: Sequence[Sale]) -> _Books:
+    def read(cls, company: Company, sales: Sequence[Sale]) -> _LedgerRows:
         order_ids = [sale.order_id for sale in sales]
         with company.ledger.read() as connection:
 
@@ -98,12 +98,12 @@ class _Books:
         return [event for event in self.events if event["run_id"] == run_id]
 
 
-def _judge_seats(company: Company, books: _Books, sales: Sequence[Sale], verdict: RaceVerdict) -> None:
+def _judge_seats(company: Company, ledger_rows: _LedgerRows, sales: Sequence[Sale], verdict: RaceVerdict) -> None:
     """Judge each seat as all of the proof does: nothing here may need a person."""
     expected = {seat: Access.DUE for sale in sales for seat in sale.seats}
     emails = {seat.email.casefold() for seat in expected}
     made = [order for order in company.comped_orders() if order.email.casefold() in emails]
-    found, stray = match(expected, made, books.facts)
+    found, stray = match(expected, made, ledger_rows.facts)
     verdict.comped_orders = len(made)
     verdict.lost = sum(not facts.made for facts in found)
     verdict.doubled = len(stray) + sum(max(len(facts.made) - 1, 0) for facts in found)
@@ -111,33 +111,33 @@ def _judge_seats(company: Company, books: _Books, sales: Sequence[Sale], verdict
     verdict.violations += [f"nobody bought what {order} gives" for order in stray]
 
 
-def _about_orders(books: _Books, sales: Sequence[Sale], arrivals: Arrivals) -> Iterator[str]:
+def _about_orders(ledger_rows: _LedgerRows, sales: Sequence[Sale], arrivals: Arrivals) -> Iterator[str]:
     names = [sale.order_id for sale in sales]
-    planned = [event for event in books.events if event["kind"] == "order_planned"]
+    planned = [event for event in ledger_rows.events if event["kind"] == "order_planned"]
     for what, rows, expected in (
-        ("rows", books.orders, 1),
-        ("versions", books.versions, arrivals.versions),
+        ("rows", ledger_rows.orders, 1),
+        ("versions", ledger_rows.versions, arrivals.versions),
         ("plans", planned, arrivals.versions),
     ):
         found = Counter(row["order_id"] for row in rows)
         if found != dict.fromkeys(names, expected):
             yield f"orders {names} have these {what}: {dict(found)}"
-    for order in books.orders:
+    for order in ledger_rows.orders:
         if order["state"] != "planned":
             yield f"order {order['order_id']} is {order['state']} ({order['reason']})"
 
 
-def _about_runs(books: _Books, sales: Sequence[Sale]) -> Iterator[str]:
+def _about_runs(ledger_rows: _LedgerRows, sales: Sequence[Sale]) -> Iterator[str]:
     wanted = Counter((sale.order_id, seat.seat_id, seat.price_ids[0]) for sale in sales for seat in sale.seats)
-    found = Counter((run["order_id"], run["seat_id"], (run["grant"] or {}).get("price_id")) for run in books.runs)
+    found = Counter((run["order_id"], run["seat_id"], (run["grant"] or {}).get("price_id")) for run in ledger_rows.runs)
     if found != wanted:
         yield f"the seats {dict(wanted)} have these runs: {dict(found)}"
-    for run in books.runs:
+    for run in ledger_rows.runs:
         if (run["state"], run["reason"]) != (RunState.SUCCEEDED, None):
             yield f"run {run['key']} is {run['state']} ({run['reason']}: {run['note']})"
         if run["lease_holder"] is not None or run["generation"] != 0:
             yield f"run {run['key']} is still held, or was begun anew"
-    for step in books.steps:
+    for step in ledger_rows.steps:
         if step["state"] != "done":
             yield f"step {step['name']} of run {step['run_id']} is {step['state']}"
 
@@ -150,34 +150,34 @@ def _about_site(company: Company, sales: Sequence[Sale]) -> Iterator[str]:
             yield f"{email} is {customers[email]} customers"
 
 
-def _about_deliveries(books: _Books, sales: Sequence[Sale], arrivals: Arrivals) -> Iterator[str]:
+def _about_deliveries(ledger_rows: _LedgerRows, sales: Sequence[Sale], arrivals: Arrivals) -> Iterator[str]:
     names = [(sale.source, sale.order_id) for sale in sales]
     arrived = Counter(((source, order_id), "webhook") for source, order_id, _ in arrivals.webhooks)
     arrived += Counter((name, "manual") for name in arrivals.ingested)
     # The first poll to read the shop records each order, whoever has planned it; a later one finds it unchanged.
     arrived += Counter((name, "poll") for name in names)
-    found = Counter(((row["source"], row["order_id"]), row["via"]) for row in books.deliveries)
+    found = Counter(((row["source"], row["order_id"]), row["via"]) for row in ledger_rows.deliveries)
     if found != arrived:
         yield f"these arrived: {dict(arrived)}; these were noted: {dict(found)}"
     if not arrivals.polls:
         yield "every poll found another one under way"
     answered = {delivery_id for *_, delivery_id in arrivals.webhooks}
-    if answered != {row["id"] for row in books.deliveries if row["via"] == "webhook"}:
+    if answered != {row["id"] for row in ledger_rows.deliveries if row["via"] == "webhook"}:
         yield "the deliveries that webhooks were answered are not those in the ledger"
-    for row in books.deliveries:
+    for row in ledger_rows.deliveries:
         if row["state"] != "planned" or row["lease_holder"] is not None:
             yield f"a delivery by {row['via']} is {row['state']} ({row['reason']}: {row['note']})"
     for name in names:
-        first = [row for row in books.deliveries if row["order_id"] == name[1] and not row["duplicate"]]
+        first = [row for row in ledger_rows.deliveries if row["order_id"] == name[1] and not row["duplicate"]]
         if len(first) != arrivals.versions:
             yield f"{len(first)} deliveries of order {name[1]} claim to have told something new"
 
 
-def _about_attempts(books: _Books, *, disturbed: bool) -> Iterator[str]:
+def _about_attempts(ledger_rows: _LedgerRows, *, disturbed: bool) -> Iterator[str]:
     by_step: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-    for attempt in books.attempts:
+    for attempt in ledger_rows.attempts:
         by_step[attempt["run_id"], attempt["step"]].append(attempt)
-    for step in books.steps:
+    for step in ledger_rows.steps:
         tried = by_step[step["run_id"], step["name"]]
         outcomes = [attempt["outcome"] for attempt in sorted(tried, key=lambda attempt: int(attempt["number"]))]
         if sum(outcome in SETTLED for outcome in outcomes) != 1 or outcomes[-1] not in SETTLED:
@@ -186,11 +186,11 @@ def _about_attempts(books: _Books, *, disturbed: bool) -> Iterator[str]:
             yield f"step {step['name']} of run {step['run_id']} was tried {len(outcomes)} times, and nothing was wrong"
 
 
-def _about_lanes(books: _Books) -> Iterator[str]:
+def _about_lanes(ledger_rows: _LedgerRows) -> Iterator[str]:
     """No two runs of one lane were at it at once, by the times of their attempts."""
-    lane_of = {run["id"]: run["lane"] for run in books.runs}
+    lane_of = {run["id"]: run["lane"] for run in ledger_rows.runs}
     by_lane: defaultdict[str, list[Row]] = defaultdict(list)
-    for attempt in books.attempts:
+    for attempt in ledger_rows.attempts:
         by_lane[lane_of[attempt["run_id"]]].append(attempt)
     for tried in by_lane.values():
         tried.sort(key=lambda attempt: attempt["started_at"])

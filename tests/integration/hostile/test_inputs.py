@@ -90,7 +90,7 @@ SC_HOOK = {**SC_ORDER, "trigger": "purchased", "studiocart_secret": "x" * 20}
 FC_ORDER = capture("frontcore", "orders_group_shared_email.json")[0]
 TD_ORDER = capture("threedcart", "order_full.json")[0]
 TD_CART = capture("threedcart", "cart_get_200_array.json")
-TD_TOLD = [{"Key": "OrderKey", "Value": "6F027F81ggx48to", "Status": "201", "Message": "Created"}]
+TD_ANSWER = [{"Key": "OrderKey", "Value": "6F027F81ggx48to", "Status": "201", "Message": "Created"}]
 
 
 class _Replies:
@@ -173,15 +173,15 @@ CALLS: dict[str, tuple[Any, Call]] = {
         lambda _: threedcart_order(TD.retrieve_order(TD_ORDER["OrderID"]), zone=UTC),
     ),
     "TD.retrieve_cart": (TD_CART, lambda _: TD.retrieve_cart("6F027F81ggx48to")),
-    "TD.create_cart": (TD_TOLD, lambda _: TD.create_cart(CartFields(billing_email="a@b.no"))),
-    "TD.delete_cart": (TD_TOLD, lambda _: TD.delete_cart("6F027F81ggx48to")),
-    "TD.update_cart": (TD_TOLD, lambda _: TD.update_cart("6F027F81ggx48to", CartFields(billing_email="a@b.no"))),
+    "TD.create_cart": (TD_ANSWER, lambda _: TD.create_cart(CartFields(billing_email="a@b.no"))),
+    "TD.delete_cart": (TD_ANSWER, lambda _: TD.delete_cart("6F027F81ggx48to")),
+    "TD.update_cart": (TD_ANSWER, lambda _: TD.update_cart("6F027F81ggx48to", CartFields(billing_email="a@b.no"))),
     "TD.create_cart_item": (
-        [{**TD_TOLD[0], "Key": "CartItemID", "Value": "5"}],
+        [{**TD_ANSWER[0], "Key": "CartItemID", "Value": "5"}],
         lambda _: TD.create_cart_item("6F027F81ggx48to", 1234),
     ),
-    "TD.update_cart_item": (TD_TOLD, lambda _: TD.update_cart_item("6F027F81ggx48to", 5, quantity=2)),
-    "TD.delete_cart_item": (TD_TOLD, lambda _: TD.delete_cart_item("6F027F81ggx48to", 5)),
+    "TD.update_cart_item": (TD_ANSWER, lambda _: TD.update_cart_item("6F027F81ggx48to", 5, quantity=2)),
+    "TD.delete_cart_item": (TD_ANSWER, lambda _: TD.delete_cart_item("6F027F81ggx48to", 5)),
     "TD.list_order_statuses": (
         [{"OrderStatusID": 1, "StatusDefinition": "New", "StatusText": "New", "Visible": True}],
         lambda _: TD.list_order_statuses(),

@@ -126,7 +126,11 @@ def test_learner_stays_forgotten_when_learningcart_tells_of_another_course(ledge
     followed: list[str] = []
     with ledger.write() as connection:
         record_progress(
-            connection, [reported], now=LATER, tells=True, follow=lambda _, found, *rest, **more: followed.append(found)
+            connection,
+            [reported],
+            now=LATER,
+            sends_events=True,
+            follow=lambda _, found, *rest, **more: followed.append(found),
         )
     assert "jane" not in everything(ledger)
     assert followed == []

@@ -140,10 +140,10 @@ def test_learner_stays_forgotten_when_the_poll_of_completions_reads_them_again(l
         score=95,
     )
     with ledger.write() as connection:
-        record_progress(connection, [reported], now=NOW, tells=False)
+        record_progress(connection, [reported], now=NOW, sends_events=False)
     forget_all_of(ledger, JANE.email)
     with ledger.write() as connection:
-        assert record_progress(connection, [reported], now=NOW, tells=False) == 0
+        assert record_progress(connection, [reported], now=NOW, sends_events=False) == 0
     (row,) = rows(ledger, completions)
     assert "jane" not in repr(asdict(Progress.stored(record_of(CompletionRecord, row)))).casefold()
 

@@ -10,7 +10,7 @@ import pytest
 from celery import signals
 
 from tasks.runtime import Runtime, adopt_runtime
-from tests.unit.workflows.fakes.learningcart import Academy
+from tests.unit.workflows.fakes.learningcart import FakeLearningCart
 from tests.unit.workflows.fakes.storefront import NOW, ONE_OFFER, Clock, FakeSource
 from worker.settings.settings import Settings, load_settings
 from workflows.execution.executor import Executor
@@ -47,17 +47,21 @@ def source(clock: Clock) -> FakeSource:
 
 
 @pytest.fixture
-def academy() -> Academy:
-    return Academy()
+def learningcart() -> FakeLearningCart:
+    return FakeLearningCart()
 
 
 @pytest.fixture
 def runtime(
-    settings: Settings, clock: Clock, source: FakeSource, academy: Academy, new_runtime: Callable[[], Runtime]
+    settings: Settings,
+    clock: Clock,
+    source: FakeSource,
+    learningcart: FakeLearningCart,
+    new_runtime: Callable[[], Runtime],
 ) -> Runtime:
     """One whose clients are stand-ins, adopted by this process's tasks."""
     runtime = new_runtime()
-    stand_in(runtime, source, academy)
+    stand_in(runtime, source, learningcart)
     adopt_runtime(runtime)
     return runtime
 
@@ -76,11 +80,11 @@ def new_runtime(settings: Settings, clock: Clock) -> Iterator[Callable[[], Runti
         runtime.close()
 
 
-def stand_in(runtime: Runtime, source: FakeSource, academy: Academy) -> None:
+def stand_in(runtime: Runtime, source: FakeSource, learningcart: FakeLearningCart) -> None:
     for client in runtime.clients.values():
         client.close()
     # The executor and the reader hold these very dictionaries.
-    runtime.clients["learningcart"] = academy
+    runtime.clients["learningcart"] = learningcart
     runtime.sources["studiocart"] = source
     assert isinstance(runtime.executor, Executor)
     assert isinstance(runtime.hints, HintReader)

@@ -10,7 +10,7 @@ from celery.app.trace import build_tracer
 from celery.exceptions import OperationalError
 
 from tasks.runtime import Runtime
-from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, api_error, before_the_order, claimed
+from tests.unit.workflows.fakes.learningcart import KEY, FakeLearningCart, a_run, api_error, before_the_order, claimed
 from tests.unit.workflows.fakes.storefront import Clock, an_order, record, run_of
 from worker.errors import ApiTimeoutError
 from workflows.enrolment.steps import ENROLMENT
@@ -32,37 +32,39 @@ def test_every_step_has_a_task_of_its_own_name(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("name", ["add_customer", "add_customer_to_group", "add_comped_order"])
 def test_run_is_worked_from_its_position_when_any_of_its_messages_arrives(
-    runtime: Runtime, academy: Academy, name: str
+    runtime: Runtime, learningcart: FakeLearningCart, name: str
 ) -> None:
     task(runtime, name).apply(args=(a_run(runtime.ledger),), throw=True)
     assert run_of(runtime.ledger, KEY).state == "succeeded"
-    assert [asked for asked in academy.asked if asked != "ready"] == [
+    assert [asked for asked in learningcart.asked if asked != "ready"] == [
         "add_customer",
         "add_customer_to_group",
         "add_comp_order",
     ]
 
 
-def test_done_steps_are_not_repeated_when_a_run_is_taken_up_again(runtime: Runtime, academy: Academy) -> None:
+def test_done_steps_are_not_repeated_when_a_run_is_taken_up_again(
+    runtime: Runtime, learningcart: FakeLearningCart
+) -> None:
     run_id = a_run(runtime.ledger)
     runtime.executor.let_go(before_the_order(runtime.executor, run_id))
-    academy.asked.clear()
+    learningcart.asked.clear()
     task(runtime).apply(args=(run_id,), throw=True)
-    assert academy.asked == ["ready", "add_comp_order"]
+    assert learningcart.asked == ["ready", "add_comp_order"]
 
 
 @pytest.mark.parametrize("case", ["held", "gone", "done"])
 def test_message_does_nothing_when_its_run_is_not_to_be_had(
-    runtime: Runtime, academy: Academy, published: Published, case: str
+    runtime: Runtime, learningcart: FakeLearningCart, published: Published, case: str
 ) -> None:
     run_id = a_run(runtime.ledger)
     if case == "held":
         claimed(runtime.executor, run_id)
     elif case == "done":
         task(runtime).apply(args=(run_id,), throw=True)
-    academy.asked.clear()
+    learningcart.asked.clear()
     task(runtime).apply(args=("no-such-run" if case == "gone" else run_id,), throw=True)
-    assert academy.asked == []
+    assert learningcart.asked == []
     assert published == []
 
 
@@ -80,9 +82,9 @@ def test_rest_of_the_chain_is_dropped_when_the_run_was_worked_in_place(runtime: 
 class Handover:
     """A worker that is to end after a run's first step, with a message that holds the whole chain."""
 
-    def __init__(self, runtime: Runtime, academy: Academy) -> None:
+    def __init__(self, runtime: Runtime, learningcart: FakeLearningCart) -> None:
         self.runtime = runtime
-        academy.during = lambda method: runtime.stopping.set() if method == "add_customer" else None
+        learningcart.during = lambda method: runtime.stopping.set() if method == "add_customer" else None
         self.run_id = a_run(runtime.ledger)
 
     def work(self, *links: str) -> list[str] | None:
@@ -99,8 +101,8 @@ class Handover:
 
 
 @pytest.fixture
-def handover(runtime: Runtime, academy: Academy) -> Handover:
-    return Handover(runtime, academy)
+def handover(runtime: Runtime, learningcart: FakeLearningCart) -> Handover:
+    return Handover(runtime, learningcart)
 
 
 def test_rest_of_the_chain_goes_on_when_another_worker_is_to_do_it(handover: Handover, published: Published) -> None:
@@ -118,13 +120,13 @@ def test_new_chain_is_sent_when_the_message_has_other_links_than_the_run(
 
 
 def test_chain_ends_when_the_next_system_was_paused_meanwhile(
-    handover: Handover, academy: Academy, published: Published
+    handover: Handover, learningcart: FakeLearningCart, published: Published
 ) -> None:
     def during(_: str) -> None:
         handover.runtime.stopping.set()
         handover.runtime.operations.pause("learningcart", actor="operator:x")
 
-    academy.during = during
+    learningcart.during = during
     assert handover.work(*NAMES[1:]) is None
     assert published == []
 
@@ -155,44 +157,48 @@ def test_next_run_of_the_lane_is_sent_when_one_has_ended(runtime: Runtime, publi
 
 
 def test_run_waits_in_the_ledger_and_not_in_the_broker_when_it_is_to_be_tried_again(
-    runtime: Runtime, academy: Academy, published: Published, clock: Clock
+    runtime: Runtime, learningcart: FakeLearningCart, published: Published, clock: Clock
 ) -> None:
-    academy.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     task(runtime).apply(args=(a_run(runtime.ledger),), throw=True)
     run = run_of(runtime.ledger, KEY)
     assert (run.state, run.next_attempt_at > clock()) == ("waiting", True)
     assert published == []
 
 
-def test_run_is_let_go_between_two_steps_when_the_process_is_to_end(runtime: Runtime, academy: Academy) -> None:
-    academy.during = lambda method: runtime.stopping.set() if method == "add_customer" else None
+def test_run_is_let_go_between_two_steps_when_the_process_is_to_end(
+    runtime: Runtime, learningcart: FakeLearningCart
+) -> None:
+    learningcart.during = lambda method: runtime.stopping.set() if method == "add_customer" else None
     run_id = a_run(runtime.ledger)
     task(runtime).apply(args=(run_id,), throw=True)
     run = run_of(runtime.ledger, KEY)
     assert (run.state, run.lease_until) == ("waiting", None)
-    assert academy.asked == ["ready", "add_customer"]
+    assert learningcart.asked == ["ready", "add_customer"]
     runtime.stopping.clear()
-    academy.asked.clear()
+    learningcart.asked.clear()
     task(runtime).apply(args=(run_id,), throw=True)
     assert run_of(runtime.ledger, KEY).state == "succeeded"
-    assert "add_customer" not in academy.asked
+    assert "add_customer" not in learningcart.asked
 
 
-def test_call_under_way_ends_when_the_process_is_to_end(runtime: Runtime, academy: Academy) -> None:
-    academy.during = lambda method: runtime.stopping.set() if method == "add_comp_order" else None
+def test_call_under_way_ends_when_the_process_is_to_end(runtime: Runtime, learningcart: FakeLearningCart) -> None:
+    learningcart.during = lambda method: runtime.stopping.set() if method == "add_comp_order" else None
     task(runtime).apply(args=(a_run(runtime.ledger),), throw=True)
     assert run_of(runtime.ledger, KEY).state == "succeeded"
 
 
-def test_lines_name_run_step_attempt_and_order_when_a_call_is_made(runtime: Runtime, academy: Academy) -> None:
+def test_lines_name_run_step_attempt_and_order_when_a_call_is_made(
+    runtime: Runtime, learningcart: FakeLearningCart
+) -> None:
     seen: list[dict[str, Any]] = []
-    add = academy.add_customer
+    add = learningcart.add_customer
 
     def note(*arguments: Any, **options: Any) -> Any:
         seen.append(structlog.contextvars.get_contextvars())
         return add(*arguments, **options)
 
-    academy.add_customer = note  # type: ignore[method-assign]
+    learningcart.add_customer = note  # type: ignore[method-assign]
     run_id = a_run(runtime.ledger)
     task(runtime).apply(args=(run_id,), throw=True)
     assert seen == [{"run_id": run_id, "order": "studiocart/1109", "step": "add_customer", "attempt": 1}]

@@ -83,7 +83,7 @@ class Company:
         self.clock.advance(minutes=5)
         return changed
 
-    def tell_of_all(self) -> None:
+    def notify_of_all(self) -> None:
         for name, shop in self.shops.items():
             for order in shop.orders():
                 now, via = self.clock.now, Via.WEBHOOK
@@ -148,7 +148,7 @@ def check(company: Company, before: States) -> None:
 
 SWEEPS: dict[str, Callable[[Company], Any]] = {
     "poll": Company.poll,
-    "notification": Company.tell_of_all,
+    "notification": Company.notify_of_all,
     "backfill": Company.backfill,
     "reconciliation": Company.reconcile,
 }

@@ -26,7 +26,7 @@ def ledger(migrated_file: Path, tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def stranger(ledger: Ledger, hour: Hour) -> Iterator[Browser]:
+def anonymous(ledger: Ledger, hour: Hour) -> Iterator[Browser]:
     """A browser that nobody has signed in with."""
     browser = Browser(app_with(ledger, hour))
     yield browser
@@ -34,7 +34,7 @@ def stranger(ledger: Ledger, hour: Hour) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def operator(stranger: Browser) -> Browser:
+def operator(anonymous: Browser) -> Browser:
     """A browser in which Ann is signed in."""
-    assert stranger.sign_in("Ann").status_code == 303
-    return stranger
+    assert anonymous.sign_in("Ann").status_code == 303
+    return anonymous

@@ -80,9 +80,9 @@ def test_order_is_shown_when_its_id_holds_what_an_address_does_not(
 
 
 @pytest.mark.parametrize("target", ["/ü€", "/runs?q=é"])
-def test_fragment_is_sent_on_when_the_target_is_beyond_latin_letters(stranger: Browser, target: str) -> None:
-    fields = {"form_token": stranger.form_token("/login"), "name": "Ann", "password": PASSWORD, "next": target}
-    answer = stranger.post("/login", data=fields, headers={"Origin": HOST, "HX-Request": "true"})
+def test_fragment_is_sent_on_when_the_target_is_beyond_latin_letters(anonymous: Browser, target: str) -> None:
+    fields = {"form_token": anonymous.form_token("/login"), "name": "Ann", "password": PASSWORD, "next": target}
+    answer = anonymous.post("/login", data=fields, headers={"Origin": HOST, "HX-Request": "true"})
     assert answer.status_code == 204
     assert answer.headers["hx-redirect"].isascii()
 

@@ -160,8 +160,8 @@ def test_the_rows_of_the_filters_are_a_file_when_it_is_downloaded(operator: Brow
 
 
 @pytest.mark.parametrize("path", ["/runs.csv", "/orders.csv", "/deliveries.csv", "/report.csv"])
-def test_no_file_is_given_when_nobody_is_signed_in(stranger: Browser, filled: Ledger, path: str) -> None:
-    answer = stranger.get(path)
+def test_no_file_is_given_when_nobody_is_signed_in(anonymous: Browser, filled: Ledger, path: str) -> None:
+    answer = anonymous.get(path)
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/login")
 

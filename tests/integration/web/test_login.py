@@ -36,9 +36,9 @@ def test_page_is_closed_and_says_why_when_no_usable_password_is_set(
     browser.close()
 
 
-def test_stranger_is_sent_to_sign_in_when_nobody_is(stranger: Browser) -> None:
+def test_stranger_is_sent_to_sign_in_when_nobody_is(anonymous: Browser) -> None:
     for path in GUARDED:
-        answer = stranger.get(path)
+        answer = anonymous.get(path)
         assert (answer.status_code, answer.text) == (303, "")
         assert answer.headers["location"].startswith("/login")
 
@@ -49,41 +49,43 @@ def test_fragment_sends_the_whole_page_to_sign_in_when_the_session_is_over(opera
     assert (answer.status_code, answer.headers["hx-redirect"]) == (204, "/login")
 
 
-def test_page_asks_once_more_from_here_when_a_link_from_elsewhere_came_without_the_cookie(stranger: Browser) -> None:
+def test_page_asks_once_more_from_here_when_a_link_from_elsewhere_came_without_the_cookie(anonymous: Browser) -> None:
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
-    answer = stranger.get("/runs?state=review&reason=refused", headers=elsewhere)
+    answer = anonymous.get("/runs?state=review&reason=refused", headers=elsewhere)
     assert answer.status_code == 200
     target = "/runs?state=review&amp;reason=refused"
     assert f'<meta http-equiv="refresh" content="0; url={target}">' in answer.text
-    assert stranger.get("/runs", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
-    forged = stranger.post("/logout", headers=elsewhere)
+    assert anonymous.get("/runs", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+    forged = anonymous.post("/logout", headers=elsewhere)
     assert (forged.status_code, forged.headers["location"]) == (303, "/login")
 
 
-def test_operator_is_let_in_where_he_wanted_to_go_when_the_password_is_right(stranger: Browser, ledger: Ledger) -> None:
-    target = stranger.get("/runs?state=review").headers["location"]
+def test_operator_is_let_in_where_he_wanted_to_go_when_the_password_is_right(
+    anonymous: Browser, ledger: Ledger
+) -> None:
+    target = anonymous.get("/runs?state=review").headers["location"]
     assert target == "/login?next=%2Fruns%3Fstate%3Dreview"
-    assert 'value="/runs?state=review"' in stranger.get(target).text
-    answer = stranger.sign_in("Ann Ås", next="/runs?state=review")
+    assert 'value="/runs?state=review"' in anonymous.get(target).text
+    answer = anonymous.sign_in("Ann Ås", next="/runs?state=review")
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs?state=review")
-    assert "Ann Ås" in stranger.get("/runs?state=review").text
+    assert "Ann Ås" in anonymous.get("/runs?state=review").text
     assert trail(ledger) == [("login", "operator:Ann Ås")]
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", "", "/\nx", "/a\\b"])
-def test_login_leads_home_when_the_target_is_not_ours(stranger: Browser, target: str) -> None:
-    assert stranger.sign_in(next=target).headers["location"] == "/"
+def test_login_leads_home_when_the_target_is_not_ours(anonymous: Browser, target: str) -> None:
+    assert anonymous.sign_in(next=target).headers["location"] == "/"
 
 
-def test_session_cookie_is_kept_from_scripts_and_other_sites_when_given(stranger: Browser) -> None:
-    cookie = stranger.sign_in().headers.get_list("set-cookie")[0]
+def test_session_cookie_is_kept_from_scripts_and_other_sites_when_given(anonymous: Browser) -> None:
+    cookie = anonymous.sign_in().headers.get_list("set-cookie")[0]
     assert re.match(r"cartbridge_session=[^;]+; HttpOnly; Max-Age=43200; Path=/; SameSite=strict$", cookie)
 
 
-def test_cookie_is_for_https_alone_when_the_browser_came_by_it(stranger: Browser) -> None:
-    token = stranger.form_token("/login")
+def test_cookie_is_for_https_alone_when_the_browser_came_by_it(anonymous: Browser) -> None:
+    token = anonymous.form_token("/login")
     fields = {"form_token": token, "name": "Ann", "password": PASSWORD}
-    answer = stranger.send_form("/login", fields, origin="https://cartbridge.example")
+    answer = anonymous.send_form("/login", fields, origin="https://cartbridge.example")
     assert answer.status_code == 303
     cookie = answer.headers.get_list("set-cookie")[0]
     assert cookie.startswith("__Host-cartbridge_session=")
@@ -91,31 +93,31 @@ def test_cookie_is_for_https_alone_when_the_browser_came_by_it(stranger: Browser
     # A browser keeps it from every other host, and a planted one of the other name is no bar.
     name, _, value = cookie.partition(";")[0].partition("=")
     headers = {"Cookie": f"cartbridge_session=planted; {name}={value}"}
-    assert stranger.get("/", headers=headers).status_code == 200
+    assert anonymous.get("/", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("planted", ["x", "", "é", "a.b"])
 def test_operator_stays_signed_in_when_another_host_of_the_domain_planted_a_cookie_of_the_name(
-    operator: Browser, stranger: Browser, planted: str
+    operator: Browser, anonymous: Browser, planted: str
 ) -> None:
     ours = f"cartbridge_session={operator.cookies['cartbridge_session']}"
     for cookies in (f"cartbridge_session={planted}; {ours}", f"{ours}; cartbridge_session={planted}"):
         assert operator.get("/", headers={"Cookie": cookies.encode()}).status_code == 200
-    token = stranger.form_token("/login")
-    login = f"cartbridge_login={stranger.cookies['cartbridge_login']}"
+    token = anonymous.form_token("/login")
+    login = f"cartbridge_login={anonymous.cookies['cartbridge_login']}"
     fields = {"form_token": token, "name": "Ann", "password": PASSWORD}
     headers = {"Origin": HOST, "Cookie": f"{login}; cartbridge_login={planted}".encode()}
-    assert stranger.post("/login", data=fields, headers=headers).status_code == 303
+    assert anonymous.post("/login", data=fields, headers=headers).status_code == 303
 
 
 def test_refusal_is_in_the_audit_trail_without_name_and_password_when_it_is_wrong(
-    stranger: Browser, ledger: Ledger
+    anonymous: Browser, ledger: Ledger
 ) -> None:
     with capture_logs() as lines:
-        answer = stranger.sign_in("slipped-password", "wrong-password")
+        answer = anonymous.sign_in("slipped-password", "wrong-password")
     assert answer.status_code == 401
     assert "That name and password do not belong together." in answer.text
-    assert stranger.get("/").status_code == 303
+    assert anonymous.get("/").status_code == 303
     with ledger.read() as connection:
         (row,) = connection.execute(select(events)).all()
     assert (row.kind, row.actor, row.detail) == ("login_refused", "operator:unknown", {"client": "192.0.2.7"})
@@ -124,20 +126,20 @@ def test_refusal_is_in_the_audit_trail_without_name_and_password_when_it_is_wron
 
 
 @pytest.mark.parametrize("name", ["x" * 61, "a\x07b"])
-def test_login_refuses_a_name_when_it_cannot_be_one(stranger: Browser, ledger: Ledger, name: str) -> None:
-    answer = stranger.sign_in(name)
+def test_login_refuses_a_name_when_it_cannot_be_one(anonymous: Browser, ledger: Ledger, name: str) -> None:
+    answer = anonymous.sign_in(name)
     assert answer.status_code == 422
     assert trail(ledger) == []
 
 
-def test_guessing_is_slowed_down_when_it_goes_on(stranger: Browser, ledger: Ledger) -> None:
-    token = stranger.form_token("/login")
+def test_guessing_is_slowed_down_when_it_goes_on(anonymous: Browser, ledger: Ledger) -> None:
+    token = anonymous.form_token("/login")
     fields = {"form_token": token, "name": "Eve", "password": "guess"}
-    answers = [stranger.send_form("/login", fields) for _ in range(6)]
+    answers = [anonymous.send_form("/login", fields) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429]
     assert int(answers[-1].headers["retry-after"]) >= 1
     # The right one is not looked at either, and nothing of it is written.
-    assert stranger.send_form("/login", {**fields, "password": PASSWORD}).status_code == 429
+    assert anonymous.send_form("/login", {**fields, "password": PASSWORD}).status_code == 429
     assert len(trail(ledger)) == 5
 
 
@@ -189,8 +191,8 @@ def test_guessing_is_slowed_down_in_every_process_when_it_goes_on(ledger: Ledger
 
 
 @pytest.mark.parametrize("length", [0, 1, len(PASSWORD) - 1])
-def test_prefix_of_the_password_is_refused(stranger: Browser, length: int) -> None:
-    assert stranger.sign_in(password=PASSWORD[:length]).status_code == 401
+def test_prefix_of_the_password_is_refused(anonymous: Browser, length: int) -> None:
+    assert anonymous.sign_in(password=PASSWORD[:length]).status_code == 401
 
 
 def test_real_client_is_locked_out_and_named_when_it_comes_by_a_trusted_proxy(ledger: Ledger, hour: Hour) -> None:
@@ -207,10 +209,10 @@ def test_real_client_is_locked_out_and_named_when_it_comes_by_a_trusted_proxy(le
     browser.close()
 
 
-def test_cookie_of_the_login_form_opens_nothing_when_it_is_sent_as_a_session(stranger: Browser) -> None:
-    stranger.get("/login")
-    cookie = stranger.cookies["cartbridge_login"]
-    assert stranger.get("/", headers={"Cookie": f"cartbridge_session={cookie}"}).status_code == 303
+def test_cookie_of_the_login_form_opens_nothing_when_it_is_sent_as_a_session(anonymous: Browser) -> None:
+    anonymous.get("/login")
+    cookie = anonymous.cookies["cartbridge_login"]
+    assert anonymous.get("/", headers={"Cookie": f"cartbridge_session={cookie}"}).status_code == 303
 
 
 def test_forged_session_is_refused_when_its_signature_is_anothers(operator: Browser) -> None:
@@ -273,14 +275,14 @@ def test_pages_hold_no_inline_script_or_style_when_they_are_shown(operator: Brow
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|hx-on", text)
 
 
-def test_own_files_may_be_kept_when_their_version_is_todays(stranger: Browser) -> None:
-    text = stranger.get("/login").text
+def test_own_files_may_be_kept_when_their_version_is_todays(anonymous: Browser) -> None:
+    text = anonymous.get("/login").text
     found = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
     assert len(found) >= 4
     for path in found:
-        answer = stranger.get(path)
+        answer = anonymous.get(path)
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
-        assert stranger.get(re.sub("/static/[^/]+/", "/static/old/", path)).headers["cache-control"] == "no-store"
-    assert stranger.get("/static/x/../../app.py").status_code == 404
-    assert stranger.get("/static/x/nothing.css").status_code == 404
+        assert anonymous.get(re.sub("/static/[^/]+/", "/static/old/", path)).headers["cache-control"] == "no-store"
+    assert anonymous.get("/static/x/../../app.py").status_code == 404
+    assert anonymous.get("/static/x/nothing.css").status_code == 404

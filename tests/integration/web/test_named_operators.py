@@ -27,11 +27,11 @@ def remove(ledger: Ledger, name: str, hour: Hour) -> str:
 
 @pytest.mark.parametrize("name", ["Kari Nordmann", " kari  NORDMANN "])
 def test_operator_signs_in_by_their_own_password_when_they_have_a_name(
-    stranger: Browser, ledger: Ledger, kari: str, name: str
+    anonymous: Browser, ledger: Ledger, kari: str, name: str
 ) -> None:
-    assert stranger.sign_in(name, PASSWORD).status_code == 401
-    assert stranger.sign_in(name, OWN).status_code == 303
-    assert f"Signed in as {kari}" in stranger.get("/").text
+    assert anonymous.sign_in(name, PASSWORD).status_code == 401
+    assert anonymous.sign_in(name, OWN).status_code == 303
+    assert f"Signed in as {kari}" in anonymous.get("/").text
     assert trail(ledger)[1:] == [("login_refused", "operator:unknown"), ("login", f"operator:{kari}")]
     with ledger.read() as connection:
         assert [each.signed_in_at for each in list_operators(connection)] == [Hour().now]
@@ -39,34 +39,34 @@ def test_operator_signs_in_by_their_own_password_when_they_have_a_name(
 
 @pytest.mark.parametrize("name", ["", "admin", "ADMIN"])
 def test_admin_password_still_works_when_it_comes_without_an_operators_name(
-    stranger: Browser, ledger: Ledger, kari: str, name: str
+    anonymous: Browser, ledger: Ledger, kari: str, name: str
 ) -> None:
-    assert stranger.sign_in(name, OWN).status_code == 401
-    assert stranger.sign_in(name).status_code == 303
+    assert anonymous.sign_in(name, OWN).status_code == 401
+    assert anonymous.sign_in(name).status_code == 303
     assert trail(ledger)[-1] == ("login", "operator:admin")
 
 
-def test_nobody_takes_another_name_when_operators_have_names(stranger: Browser, kari: str) -> None:
-    assert stranger.sign_in("Somebody else").status_code == 401
-    assert stranger.sign_in("Somebody else", OWN).status_code == 401
+def test_nobody_takes_another_name_when_operators_have_names(anonymous: Browser, kari: str) -> None:
+    assert anonymous.sign_in("Somebody else").status_code == 401
+    assert anonymous.sign_in("Somebody else", OWN).status_code == 401
 
 
 def test_sessions_end_at_once_when_their_operator_is_removed(
-    stranger: Browser, ledger: Ledger, hour: Hour, kari: str
+    anonymous: Browser, ledger: Ledger, hour: Hour, kari: str
 ) -> None:
     admin = Browser(app_with(ledger, hour))
     assert admin.sign_in("").status_code == 303
-    assert stranger.sign_in(kari, OWN).status_code == 303
-    assert stranger.get("/").status_code == 200
+    assert anonymous.sign_in(kari, OWN).status_code == 303
+    assert anonymous.get("/").status_code == 200
     assert remove(ledger, "kari nordmann", hour) == "removed operator Kari Nordmann: signed out everywhere"
-    assert stranger.get("/").status_code == 303
-    assert stranger.sign_in(kari, OWN).status_code == 401
+    assert anonymous.get("/").status_code == 303
+    assert anonymous.sign_in(kari, OWN).status_code == 401
     assert admin.get("/").status_code == 200
     admin.close()
 
 
-def test_guesses_at_an_operators_password_are_slowed_down_when_they_go_on(stranger: Browser, kari: str) -> None:
-    statuses = [stranger.sign_in(kari, f"guess {number}").status_code for number in range(6)]
+def test_guesses_at_an_operators_password_are_slowed_down_when_they_go_on(anonymous: Browser, kari: str) -> None:
+    statuses = [anonymous.sign_in(kari, f"guess {number}").status_code for number in range(6)]
     assert statuses == [401] * 5 + [429]
 
 

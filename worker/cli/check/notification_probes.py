@@ -96,7 +96,7 @@ def _probe_templates(mail: MailSettings) -> ProbeResult:
 
 def _about_passwords(settings: Settings) -> ProbeResult:
     passwords = settings.passwords
-    stored = _kept_passwords(settings)
+    stored = _sealed_passwords(settings)
     keys = [] if passwords.key is None else keys_in(passwords.key)
     seal = PasswordSeal(keys) if keys else None
     shut = [run_id for run_id, ciphertext in stored if seal is None or not seal.opens(ciphertext, run_id=run_id)]
@@ -122,7 +122,7 @@ def _about_passwords(settings: Settings) -> ProbeResult:
     return ProbeResult("passwords", "mail", configured=True, accepted=True, detail=detail)
 
 
-def _kept_passwords(settings: Settings) -> list[tuple[str, str]]:
+def _sealed_passwords(settings: Settings) -> list[tuple[str, str]]:
     """The passwords that are kept; none where the ledger cannot tell, of which its own finding speaks."""
     ledger = Ledger(settings.database_url.get_secret_value())
     if ledger.path is not None and not ledger.path.exists():
@@ -130,7 +130,7 @@ def _kept_passwords(settings: Settings) -> list[tuple[str, str]]:
     try:
         ledger.check_schema()
         with ledger.read() as connection:
-            return sealed_passwords.all_kept(connection)
+            return sealed_passwords.all_sealed(connection)
     except (SchemaMismatchError, SQLAlchemyError):
         return []
     finally:

@@ -108,7 +108,7 @@ def probe_system(name: str, system: SystemSettings) -> ProbeResult:
     """Whether one system is configured, reachable and accepts the credentials: asks it for real."""
     kind = "destination" if name in DESTINATIONS else "source"
     missing = tuple(system.missing())
-    if isinstance(system, SourceSettings) and system.is_told_alone:
+    if isinstance(system, SourceSettings) and system.is_webhook_only:
         reading = "planned from its webhooks' bodies alone: it is neither asked nor polled"
         step = f"Where it can be asked, set {', '.join(missing)}."
         return ProbeResult(

@@ -53,19 +53,19 @@ class CompedOrder:
 
 def check_effects(effects: Iterable[Effect], facts: Facts) -> Iterator[Check]:
     """LearningCart's books against the ledger, in both directions. `facts` are in full."""
-    books = Counter(_in_the_books(effect) for effect in effects if effect.operation == "addCompOrder")
+    made = Counter(_made(effect) for effect in effects if effect.operation == "addCompOrder")
     enrolments = [run for run in facts.details if run.workflow == ENROLMENT and run.state == RunState.SUCCEEDED]
     claimed = Counter(_claimed(run) for run in enrolments)
     yield Check(
         f"each of {counted(len(enrolments), 'succeeded enrolment')} has exactly one comped order, with its reference, "
         "price and learner",
-        tuple(f"not in LearningCart's books: {order}" for order in sorted((claimed - books).elements())),
+        tuple(f"not in LearningCart's books: {order}" for order in sorted((claimed - made).elements())),
     )
     yield Check(
-        f"none of {counted(books.total(), 'comped order')} is without its run",
-        tuple(f"belongs to no succeeded run: {order}" for order in sorted((books - claimed).elements())),
+        f"none of {counted(made.total(), 'comped order')} is without its run",
+        tuple(f"belongs to no succeeded run: {order}" for order in sorted((made - claimed).elements())),
     )
-    references = Counter(order.reference for order in books.elements())
+    references = Counter(order.reference for order in made.elements())
     yield Check(
         "no reference is in the books twice",
         tuple(f"{reference} is there {count} times" for reference, count in references.items() if count > 1),
@@ -86,7 +86,7 @@ def check_effects(effects: Iterable[Effect], facts: Facts) -> Iterator[Check]:
     )
 
 
-def _in_the_books(effect: Effect) -> CompedOrder:
+def _made(effect: Effect) -> CompedOrder:
     facts = effect.facts
     references = " ".join(sorted(references_in(str(facts["comments"])))) or "no reference"
     return CompedOrder(str(facts["order_id"]), references, int(facts["price_id"]), str(facts["email"]).casefold())

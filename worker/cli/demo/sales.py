@@ -31,13 +31,13 @@ GRANTS: Final[Mapping[str, Mapping[int, tuple[int, ...]]]] = {
 }
 """The LearningCart prices that a product grants, by its id, and the groups that go with each."""
 _BUMP: Final = "1150"
-_BOOK: Final = "1200"
+_HANDBOOK: Final = "1200"
 _NAMES: Final = {
     "1107": "SC Product 1",
     "1130": "SC Product 2",
     "1140": "First Aid at Work",
     "1160": "Site Manager Bundle",
-    _BOOK: "First Aid Handbook",
+    _HANDBOOK: "First Aid Handbook",
 }
 _PAID: Final = frozenset({"paid", "completed"})
 
@@ -127,7 +127,7 @@ def offers_text() -> str:
         listed = ", ".join(f"{{ price_id = {price}, group_ids = {list(groups)} }}" for price, groups in grants.items())
         rule = f'source = "studiocart"\nproduct_id = "{product_id}"\nrenewals = "grant"\ngrants = [{listed}]'
         parts.append(f"[[offer]]\n{rule}")
-    parts.append(f'# A book: not a course.\n[[ignore]]\nsource = "studiocart"\nproduct_id = "{_BOOK}"\n')
+    parts.append(f'# A book: not a course.\n[[ignore]]\nsource = "studiocart"\nproduct_id = "{_HANDBOOK}"\n')
     return "\n\n".join(parts)
 
 
@@ -141,7 +141,7 @@ def plan_sales(newest_at: datetime) -> Sales:
     return Sales(
         before=(replace(_buy(1001, "Olga Older", "1107", date_time=OLDEST_AT), prices=()), *samples[:4]),
         seed=Sale(seed, (501,)),
-        announced=(*samples[4:11], *samples[14:], _buy(3001, "Bo Bundle", "1160"), _buy(3002, "Bella Book", _BOOK)),
+        announced=(*samples[4:11], *samples[14:], _buy(3001, "Bo Bundle", "1160"), _buy(3002, "Bella Book", _HANDBOOK)),
         unannounced=tuple(samples[11:14]),
         faulty=tuple(faulty),
         killed=_buy(3201, "Kim Killed", "1130"),

@@ -46,7 +46,7 @@ def hold_places(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class RecordableOrder:
     """An order as it may be kept."""
 
     order: Order
@@ -57,7 +57,9 @@ class Kept:
     """The ledger holds it so, and it is as the ledger has it."""
 
 
-def as_kept(connection: Connection, order: Order, row: RecordedOrder | None, *, has_erasures: bool = True) -> Kept:
+def as_recorded(
+    connection: Connection, order: Order, row: RecordedOrder | None, *, has_erasures: bool = True
+) -> RecordableOrder:
     """An order that was read, without whom the ledger has forgotten: however it was edited, it brings nobody back.
 
     Their places hold a pseudonym, are given to nobody, and the source's own record is dropped. An order that was made
@@ -71,7 +73,7 @@ def as_kept(connection: Connection, order: Order, row: RecordedOrder | None, *, 
     masked = order if erased is None else erased.without(order, _pseudonyms(row))
     hashed = read if erased is None else content_hash(masked)
     if row is None or row.version == 0:
-        return Kept(masked, hashed, read)
+        return RecordableOrder(masked, hashed, read)
     stored = Order.model_validate(row.document if erased is None else hold_places(row.document))
     if row.content_hash == "":  # its record is not there to be compared
         is_unchanged, recorded = row.status == order.status, hashed
@@ -79,11 +81,11 @@ def as_kept(connection: Connection, order: Order, row: RecordedOrder | None, *, 
         known = {row.content_hash, content_hash(stored)}
         is_unchanged, recorded = not known.isdisjoint({hashed, read}), str(row.content_hash)
     if not is_unchanged:
-        return Kept(masked, hashed, read)
+        return RecordableOrder(masked, hashed, read)
     fields = {name: getattr(masked, name) for name in (*ANNOTATIONS, "subscription", "raw")}
     if stored.created_at is None:
         fields["created_at"] = order.created_at
-    return Kept(stored.model_copy(update=fields), recorded, read, is_unchanged=True)
+    return RecordableOrder(stored.model_copy(update=fields), recorded, read, is_unchanged=True)
 
 
 @dataclass(frozen=True)

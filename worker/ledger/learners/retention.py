@@ -131,9 +131,9 @@ def _batches(ledger: Ledger, rule: _Rule, before: datetime) -> Iterator[int]:
 
 def _in_force(days: RetentionDays, now: datetime) -> Iterator[tuple[str, _Rule, datetime]]:
     for name, rule in _RULES.items():
-        kept_days = rule.days(days)
-        if kept_days > 0:
-            yield name, rule, now - timedelta(days=kept_days)
+        days_kept = rule.days(days)
+        if days_kept > 0:
+            yield name, rule, now - timedelta(days=days_kept)
 
 
 # What sources sent of orders

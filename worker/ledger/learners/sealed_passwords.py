@@ -81,7 +81,7 @@ def find(connection: Connection, run_id: str) -> str | None:
     return connection.scalar(select(sealed_passwords.c.ciphertext).where(sealed_passwords.c.run_id == run_id))
 
 
-def all_kept(connection: Connection) -> list[tuple[str, str]]:
+def all_sealed(connection: Connection) -> list[tuple[str, str]]:
     """Every password that is kept, as `(run_id, ciphertext)`, oldest first. Few: each goes with its mail."""
     found = connection.execute(
         select(sealed_passwords.c.run_id, sealed_passwords.c.ciphertext)

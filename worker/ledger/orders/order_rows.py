@@ -230,10 +230,10 @@ def order_ids_seen_until(connection: Connection, source: str, until: datetime) -
 def announced_orders(connection: Connection, source: str, order_ids: Sequence[str], *, until: datetime) -> set[str]:
     """The orders about which something arrived until a moment, be it that it could not be read."""
     asked = {"of_source": source, "order_ids": list(order_ids), "until": until}
-    return set(connection.scalars(_TOLD_OF, asked))
+    return set(connection.scalars(_ANNOUNCED, asked))
 
 
-_TOLD_OF = select(deliveries.c.order_id).where(
+_ANNOUNCED = select(deliveries.c.order_id).where(
     deliveries.c.source == bindparam("of_source"),
     deliveries.c.order_id.in_(bindparam("order_ids", expanding=True)),
     deliveries.c.received_at <= bindparam("until"),

@@ -28,10 +28,10 @@ class SourceCursor:
     failures: int
 
 
-_MINE = cursors.c.source == bindparam("of_source")
-_READ = select(*columns_of(SourceCursor, cursors)).where(_MINE)
-_LOCK = select(cursors.c.source).where(_MINE).with_for_update()
-_UPDATE = update(cursors).where(_MINE)
+_OF_SOURCE = cursors.c.source == bindparam("of_source")
+_READ = select(*columns_of(SourceCursor, cursors)).where(_OF_SOURCE)
+_LOCK = select(cursors.c.source).where(_OF_SOURCE).with_for_update()
+_UPDATE = update(cursors).where(_OF_SOURCE)
 
 
 def cursor_of(connection: Connection, source: str) -> SourceCursor | None:

@@ -163,13 +163,13 @@ def doubt_run(connection: Connection, run: Run, step: str, *, sent_at: datetime,
 
 def let_settle(connection: Connection, run_ids: Collection[str], settled_at: datetime) -> None:
     """Fence out whoever holds these runs, so that the next holder looks at their attempts, and start none before."""
-    mine = runs.c.id.in_(sorted(run_ids))
-    connection.execute(update(runs).where(mine).values(fence=runs.c.fence + 1))
+    these = runs.c.id.in_(sorted(run_ids))
+    connection.execute(update(runs).where(these).values(fence=runs.c.fence + 1))
     is_early = or_(runs.c.next_attempt_at.is_(None), runs.c.next_attempt_at < settled_at)
     due = runs.c.state.in_(sorted(CLAIMABLE))
-    connection.execute(update(runs).where(mine, due, is_early).values(next_attempt_at=settled_at))
+    connection.execute(update(runs).where(these, due, is_early).values(next_attempt_at=settled_at))
     is_open = or_(runs.c.lane_shut_until.is_(None), runs.c.lane_shut_until < settled_at)
-    connection.execute(update(runs).where(mine, is_open).values(lane_shut_until=settled_at))
+    connection.execute(update(runs).where(these, is_open).values(lane_shut_until=settled_at))
 
 
 def last_numbers(connection: Connection, run_ids: Sequence[str]) -> dict[tuple[str, str], int]:

@@ -189,11 +189,11 @@ _INSERT_STEPS = insert(steps)
 
 def reset_steps(connection: Connection, run_id: str, step_names: Sequence[str] | None = None) -> None:
     """Begin these steps of a run anew, without names all of them: nothing is done, no attempt is spent."""
-    mine = [steps.c.run_id == run_id]
+    which = [steps.c.run_id == run_id]
     if step_names is not None:
-        mine.append(steps.c.name.in_(step_names))
+        which.append(steps.c.name.in_(step_names))
     connection.execute(
-        update(steps).where(*mine).values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
+        update(steps).where(*which).values(state=StepState.PENDING, output=None, counted=0, finished_at=None)
     )
 
 

@@ -17,7 +17,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
-_KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
+_CACHE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 @cache
@@ -48,6 +48,6 @@ def static_routes() -> APIRouter:
             raise HTTPException(404)
         content, media_type = _files()[name]
         # A page of another version may ask a moment after an upgrade: it gets today's file, and must not keep it.
-        return Response(content, headers=_KEPT if version == _digest() else None, media_type=media_type)
+        return Response(content, headers=_CACHE_HEADERS if version == _digest() else None, media_type=media_type)
 
     return router

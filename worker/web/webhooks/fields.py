@@ -13,7 +13,7 @@ from worker.web.webhooks.body import Fields, rejected
 ID_FIELDS = ("id", "order_id", "OrderID")
 """Where an order's id is looked for, in this order, after the operator's own field."""
 BODY_SECRET_FIELD = "studiocart_secret"  # noqa: S105 - the name of a field
-_NOT_KEPT = (
+_DROPPED_PREFIXES = (
     *("card", "cvv", "paymenttoken"),
     *("transactionid", "transactionapproval", "transactionavs", "transactioncvv", "transactionreference"),
     *("ip", "referer", "referrer", "continueurl"),
@@ -73,8 +73,8 @@ def _whole_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _must_not_be_kept(name: str) -> bool:
-    return name == BODY_SECRET_FIELD or name.casefold().replace("_", "").startswith(_NOT_KEPT)
+def _is_dropped(name: str) -> bool:
+    return name == BODY_SECRET_FIELD or name.casefold().replace("_", "").startswith(_DROPPED_PREFIXES)
 
 
 class Storable:
@@ -90,18 +90,18 @@ class Storable:
 
     def fields(self, fields: Fields, order_id: str) -> Fields:
         """A copy to store, whose `id` is the order's: a body with several ids must not be read as another order."""
-        stored = self._kept(fields)
+        stored = self._without_secrets(fields)
         return {**stored, "id": order_id}
 
-    def _kept(self, value: Any) -> Any:
+    def _without_secrets(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                self._text(name): self._kept(member)
+                self._text(name): self._without_secrets(member)
                 for name, member in value.items()
-                if not _must_not_be_kept(name) and not self._is_secret(name) and not self._is_secret(member)
+                if not _is_dropped(name) and not self._is_secret(name) and not self._is_secret(member)
             }
         if isinstance(value, list):
-            return [self._kept(member) for member in value if not self._is_secret(member)]
+            return [self._without_secrets(member) for member in value if not self._is_secret(member)]
         return self._text(value) if isinstance(value, str) else value
 
     def _is_secret(self, value: object) -> bool:

@@ -28,7 +28,7 @@ QUESTION = Finding(
 )
 
 
-class Books:
+class FakeReconciler:
     """What is found, and what was done about it."""
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class Books:
 
 
 @pytest.fixture
-def books(monkeypatch: pytest.MonkeyPatch) -> Books:
-    reported = Books()
+def reconciler(monkeypatch: pytest.MonkeyPatch) -> FakeReconciler:
+    reported = FakeReconciler()
 
     def find(_: Reconciler, since: datetime) -> Reconciled:
         reported.since.append(since)
@@ -66,25 +66,27 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
     return reported
 
 
-def test_it_is_said_when_the_books_agree(run: Run, ledger: Ledger, books: Books) -> None:
+def test_it_is_said_when_the_books_agree(run: Run, ledger: Ledger, reconciler: FakeReconciler) -> None:
     result = run("reconcile")
     assert (result.exit_code, "The books agree" in result.stdout) == (0, True)
-    assert books.done == [("keep", "operator:ann", None)]
-    assert timedelta(days=6.9) < datetime.now(UTC) - books.since[0] < timedelta(days=7.1)
+    assert reconciler.done == [("keep", "operator:ann", None)]
+    assert timedelta(days=6.9) < datetime.now(UTC) - reconciler.since[0] < timedelta(days=7.1)
 
 
-def test_each_finding_comes_with_its_command_when_the_books_differ(run: Run, ledger: Ledger, books: Books) -> None:
-    books.findings = [SAFE, QUESTION, unchecked("LearningCart is paused.")]
+def test_each_finding_comes_with_its_command_when_the_books_differ(
+    run: Run, ledger: Ledger, reconciler: FakeReconciler
+) -> None:
+    reconciler.findings = [SAFE, QUESTION, unchecked("LearningCart is paused.")]
     result = run("reconcile", "--since", "2d", "--reason", "look")
     assert result.exit_code == 1
     assert "3 findings" in result.stdout
     for text in (SAFE.sentence, SAFE.command, QUESTION.command, "LearningCart is paused.", "cartbridge check"):
         assert text in result.stdout
-    assert books.done == [("keep", "operator:ann", "look")]
+    assert reconciler.done == [("keep", "operator:ann", "look")]
 
 
-def test_one_object_is_printed_when_json_is_asked_for(run: Run, ledger: Ledger, books: Books) -> None:
-    books.findings = [SAFE, QUESTION]
+def test_one_object_is_printed_when_json_is_asked_for(run: Run, ledger: Ledger, reconciler: FakeReconciler) -> None:
+    reconciler.findings = [SAFE, QUESTION]
     result = run("reconcile", "--since", "2d", "--json")
     reported: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (1, "")
@@ -106,42 +108,48 @@ def test_one_object_is_printed_when_json_is_asked_for(run: Run, ledger: Ledger, 
     assert reported["findings"][1]["learningcart_order_ids"] == ["90001", "90002"]
 
 
-def test_what_is_safe_is_settled_when_the_operator_says_yes(run: Run, ledger: Ledger, books: Books) -> None:
-    books.findings = [SAFE]
+def test_what_is_safe_is_settled_when_the_operator_says_yes(
+    run: Run, ledger: Ledger, reconciler: FakeReconciler
+) -> None:
+    reconciler.findings = [SAFE]
     result = run("reconcile", "--fix", "--yes", "--reason", "night")
     assert result.exit_code == 0
     assert "ingested: planned" in result.stdout
     assert SAFE.command not in result.stdout
     assert "1 settled, 0 left." in result.stderr
-    assert books.done == [("fix", "operator:ann", "night"), ("send", "r9", None), ("keep", "operator:ann", "night")]
-    books.findings = [SAFE, QUESTION]
+    assert reconciler.done == [
+        ("fix", "operator:ann", "night"),
+        ("send", "r9", None),
+        ("keep", "operator:ann", "night"),
+    ]
+    reconciler.findings = [SAFE, QUESTION]
     assert run("reconcile", "--fix", "--yes").exit_code == 1
 
 
 def test_the_operator_decides_when_he_has_seen_the_findings(
-    run: Run, ledger: Ledger, books: Books, monkeypatch: pytest.MonkeyPatch
+    run: Run, ledger: Ledger, reconciler: FakeReconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    books.findings = [SAFE]
+    reconciler.findings = [SAFE]
     nobody = run("reconcile", "--fix")
-    assert (nobody.exit_code, books.since) == (2, [])
+    assert (nobody.exit_code, reconciler.since) == (2, [])
     monkeypatch.setattr(confirm, "is_terminal", lambda: True)
     refused = run("reconcile", "--fix", input="n\n")
-    assert (refused.exit_code, SAFE.sentence in refused.stderr, books.done) == (1, True, [])
+    assert (refused.exit_code, SAFE.sentence in refused.stderr, reconciler.done) == (1, True, [])
     agreed = run("reconcile", "--fix", input="y\n")
-    assert (agreed.exit_code, len(books.done)) == (0, 3)
-    books.findings = [QUESTION]
+    assert (agreed.exit_code, len(reconciler.done)) == (0, 3)
+    reconciler.findings = [QUESTION]
     assert run("reconcile", "--fix").exit_code == 1  # nothing to ask about
 
 
-def test_nothing_is_written_when_it_is_a_dry_run(run: Run, ledger: Ledger, books: Books) -> None:
-    books.findings = [SAFE, QUESTION]
+def test_nothing_is_written_when_it_is_a_dry_run(run: Run, ledger: Ledger, reconciler: FakeReconciler) -> None:
+    reconciler.findings = [SAFE, QUESTION]
     result = run("reconcile", "--fix", "--dry-run")
-    assert (result.exit_code, books.done) == (1, [])
+    assert (result.exit_code, reconciler.done) == (1, [])
     assert f"would settle: {SAFE.sentence}" in result.stdout
     assert f"would settle: {QUESTION.sentence}" not in result.stdout
 
 
-def test_it_is_misuse_when_the_window_is_not_in_the_past(run: Run, ledger: Ledger, books: Books) -> None:
+def test_it_is_misuse_when_the_window_is_not_in_the_past(run: Run, ledger: Ledger, reconciler: FakeReconciler) -> None:
     assert run("reconcile", "--since", "2999-01-01").exit_code == 2
 
 

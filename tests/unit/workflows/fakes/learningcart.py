@@ -30,7 +30,7 @@ KEY = "1109/1107/buyer/501"
 
 
 @dataclass
-class Academy:
+class FakeLearningCart:
     """Makes an order for every call. `errors` are raised by the next calls of a method, before or after they act."""
 
     made: list[Order] = field(default_factory=list)
@@ -115,17 +115,19 @@ def api_error(
     return kind("it went wrong", system="learningcart", status=status, outcome_unknown=unknown, **more)
 
 
-def an_executor(ledger: Ledger, academy: Academy | None, clock: Clock, *, holder: str = "worker-1") -> Executor:
+def an_executor(
+    ledger: Ledger, learningcart: FakeLearningCart | None, clock: Clock, *, holder: str = "worker-1"
+) -> Executor:
     return Executor(
         ledger,
         WORKFLOWS,
-        {"learningcart": academy} if academy is not None else {},
+        {"learningcart": learningcart} if learningcart is not None else {},
         timing=Timing(lease_seconds=LEASE_SECONDS, call_seconds={"learningcart": CALL_SECONDS}),
         patience=PATIENCE,
         holder=holder,
         clock=clock,
         rng=Random(1),
-        monotonic=lambda: 0.0 if academy is None else academy.elapsed_seconds,
+        monotonic=lambda: 0.0 if learningcart is None else learningcart.elapsed_seconds,
     )
 
 

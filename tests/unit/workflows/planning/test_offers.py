@@ -305,12 +305,12 @@ def test_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
 def test_book_is_read_again_only_when_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "offers.toml"
     path.write_text(an_offer(product_id="1"))
-    book = OffersFile(path)
-    first = book.current()
-    assert book.current() is first
+    offers_file = OffersFile(path)
+    first = offers_file.current()
+    assert offers_file.current() is first
     path.write_text(an_offer(product_id="2"))
     os.utime(path, ns=(1, 1))
-    assert book.current().offers[0].product_id == "2"
+    assert offers_file.current().offers[0].product_id == "2"
 
 
 def test_digest_changes_only_with_the_rules() -> None:

@@ -32,12 +32,12 @@ def orders(draw: st.DrawFn) -> Order:
         email = draw(st.sampled_from([f"kari{user_id}@example.test", f"KARI{user_id}@example.test", "", "x"]))
         for line_id in on_lines:
             lines[line_id].append((place, a_user(user_id, email=email)))
-    is_told = draw(st.sampled_from([True, True, True, False]))
+    has_places = draw(st.sampled_from([True, True, True, False]))
     return a_course_order(
         *(
             a_course_line(
                 line_id,
-                places=[place for place, _ in people] if is_told else [],
+                places=[place for place, _ in people] if has_places else [],
                 users=[user for _, user in people],
             )
             for line_id, people in lines.items()

@@ -22,7 +22,7 @@ def rules(text: str) -> Offers:
     return offers(text)
 
 
-BOOKS = (
+OFFERS = (
     Offers(),
     rules('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501,group_ids=[12]}]'),
     rules('[[offer]]\nsource="studiocart"\nproduct_id="1107"\ngrants=[{price_id=501,group_ids=[13]},{price_id=502}]'),
@@ -62,7 +62,7 @@ def orders(draw: st.DrawFn) -> Order:
 
 looks = st.tuples(
     orders(),
-    st.sampled_from(BOOKS),
+    st.sampled_from(OFFERS),
     st.fixed_dictionaries({"baseline": st.booleans(), "manual": st.booleans(), "replan": st.booleans()}),
 )
 fates = st.lists(st.integers(min_value=0, max_value=7), min_size=4, max_size=4)
@@ -135,7 +135,7 @@ def test_a_plan_leaves_nothing_for_the_next_when_it_was_applied(
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(orders(), st.sampled_from(BOOKS), st.sampled_from(BOOKS), fates)
+@given(orders(), st.sampled_from(OFFERS), st.sampled_from(OFFERS), fates)
 def test_edited_offers_never_plan_a_seat_again_when_it_has_a_run(
     order: Order, rules: Offers, edited: Offers, what_happens: list[int]
 ) -> None:

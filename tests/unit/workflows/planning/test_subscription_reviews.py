@@ -18,15 +18,15 @@ from workflows.planning.planner import plan
 
 
 def ended(reason: Reason, since: datetime) -> Standing:
-    return Standing(Role.FIRST, "1108", is_told=True, ended=Ended(reason, since, "until then"))
+    return Standing(Role.FIRST, "1108", is_judged=True, ended=Ended(reason, since, "until then"))
 
 
-LIVE = Standing(Role.FIRST, "1108", is_told=True)
+LIVE = Standing(Role.FIRST, "1108", is_judged=True)
 ENDS = st.sampled_from([Reason.SUBSCRIPTION_PAUSED, Reason.SUBSCRIPTION_CANCELED, Reason.SUBSCRIPTION_PAST_DUE])
-NEWS = st.one_of(ENDS, st.sampled_from(["live", "resolve", "cancel", "refund", "pay", "unpay"]))
+CHANGES = st.one_of(ENDS, st.sampled_from(["live", "resolve", "cancel", "refund", "pay", "unpay"]))
 
 
-@given(st.lists(NEWS, max_size=14))
+@given(st.lists(CHANGES, max_size=14))
 @example([Reason.SUBSCRIPTION_PAUSED, "refund", "resolve", "live", "pay"])
 @example([Reason.SUBSCRIPTION_PAUSED, "live", "refund", "resolve", "pay"])
 def test_one_question_at_most_is_open_and_a_plan_repeats_nothing_whatever_comes(news: list[Any]) -> None:

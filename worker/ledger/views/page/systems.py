@@ -20,7 +20,7 @@ ERROR_HOURS = 1
 _SAMPLE_ROWS = 2000
 """The newest so many calls, and as many deliveries, are looked at: an hour of a company's, a minute of a storm's."""
 _ERRORS = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
-_BAD_NEWS = (DeliveryState.WAITING, DeliveryState.REVIEW)
+_FAILED_STATES = (DeliveryState.WAITING, DeliveryState.REVIEW)
 _READS_COMPLETIONS = "learningcart"
 
 
@@ -149,7 +149,7 @@ def _arrivals(connection: Connection, now: datetime) -> dict[str, Row[Any]]:
     counted = select(
         newest.c.source,
         func.count(case((is_new, 1))).label("asked"),
-        func.count(case((is_new & newest.c.state.in_(_BAD_NEWS), 1))).label("failed"),
+        func.count(case((is_new & newest.c.state.in_(_FAILED_STATES), 1))).label("failed"),
         func.max(case((newest.c.via == Via.WEBHOOK, newest.c.received_at))).label("last_webhook_at"),
     ).group_by(newest.c.source)
     return {row.source: row for row in connection.execute(counted)}

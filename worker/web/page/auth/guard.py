@@ -50,7 +50,7 @@ def guarded_router(page: Page) -> APIRouter:
 
 def open_router(page: Page) -> APIRouter:
     """A router for the views before login: the form's token is tied to a cookie of its own."""
-    return APIRouter(include_in_schema=False, route_class=_route_class(page, _admit_stranger))
+    return APIRouter(include_in_schema=False, route_class=_route_class(page, _admit_anybody))
 
 
 def _route_class(page: Page, admit: Callable[[Page, Request], Awaitable[Response | None]]) -> type[APIRoute]:
@@ -102,7 +102,7 @@ async def _admit_operator(page: Page, request: Request) -> Response | None:
     return await _check_form(page, request)
 
 
-async def _admit_stranger(page: Page, request: Request) -> Response | None:
+async def _admit_anybody(page: Page, request: Request) -> Response | None:
     request.state.session = next(_read_sessions(page, request, LOGIN_COOKIE), None) or page.sessions.begin()
     return await _check_form(page, request)
 

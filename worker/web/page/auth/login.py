@@ -21,7 +21,7 @@ from workflows.operations.operators import LONGEST_NAME, LONGEST_PASSWORD
 
 ADMIN = "admin"
 """Whom the audit trail names where the admin password came without a name."""
-_STRANGER = "operator:unknown"
+_UNKNOWN_OPERATOR = "operator:unknown"
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ def _sign_in(page: Page, name: str, password: str, address: str) -> Session | No
             return session
         # Of a name that is no operator's nothing is kept: what stands in its field may be the password.
         detail = {"client": address} | ({} if found is None else {"operator": found.name})
-        record_event(connection, at=now, kind="login_refused", actor=_STRANGER, detail=detail)
+        record_event(connection, at=now, kind="login_refused", actor=_UNKNOWN_OPERATOR, detail=detail)
     log.warning("login refused", client=address)
     return None
 

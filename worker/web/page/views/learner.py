@@ -46,7 +46,7 @@ def learner_routes(page: Page) -> APIRouter:
             story_of=story,
             courses=courses,
             order_out=lambda run: order_at_source(page.settings, run.source, run.order_id),
-            academy=learningcart_site(page.settings),
+            learningcart_site=learningcart_site(page.settings),
             days=days(story.timeline),
             omitted=story.omitted,
             completions=completions,

@@ -34,21 +34,21 @@ def run_routes(page: Page) -> APIRouter:
         now = page.clock()
         with page.reading() as connection:
             found = show_run(connection, run_id)
-            context = _told(connection, found, now, can_act=page.operator is not None)
+            context = _page_of(connection, found, now, can_act=page.operator is not None)
         return page.render(
             request,
             "run.html",
             run=found,
             is_settled=found.state in _SETTLED,
             source_path=order_at_source(page.settings, found.source, found.order_id),
-            academy=learningcart_site(page.settings),
+            learningcart_site=learningcart_site(page.settings),
             **context,
         )
 
     return router
 
 
-def _told(connection: Connection, run: RunDetail, now: datetime, *, can_act: bool) -> dict[str, Any]:
+def _page_of(connection: Connection, run: RunDetail, now: datetime, *, can_act: bool) -> dict[str, Any]:
     summary = summary_of(diagnose(connection, [run], [], [], now=now), can_act=can_act)
     named = {button.path for button in summary.buttons}
     # Of the order's story what is about the order itself, and what is about this run.

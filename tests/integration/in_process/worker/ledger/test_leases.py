@@ -17,7 +17,7 @@ from worker.ledger.tables.runs import cursors
 ROOT = Path(__file__).parents[5]
 COLUMNS = {"lease_holder", "lease_until"}
 SHOWN_BY = "worker/ledger/views/listing.py"
-MINE = cursors.c.source == "studiocart"
+OF_STUDIOCART = cursors.c.source == "studiocart"
 LATER = NOW + timedelta(seconds=60)
 
 
@@ -36,14 +36,21 @@ def take(ledger: Ledger, holder: str, *, at: int = 0, again: bool = False) -> bo
     now = NOW + timedelta(seconds=at)
     with ledger.write() as connection:
         row = leases.take(
-            connection, cursors, MINE, holder=holder, now=now, lease_seconds=60, again=again, last_attempt_at=now
+            connection,
+            cursors,
+            OF_STUDIOCART,
+            holder=holder,
+            now=now,
+            lease_seconds=60,
+            again=again,
+            last_attempt_at=now,
         )
     return row is not None
 
 
 def write(ledger: Ledger, holder: str, **values: object) -> bool:
     with ledger.write() as connection:
-        return leases.write_held(connection, cursors, MINE, holder=holder, **values)
+        return leases.write_held(connection, cursors, OF_STUDIOCART, holder=holder, **values)
 
 
 def test_row_is_anothers_only_when_the_lease_has_run_out(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.workflows.fakes.learningcart import Academy, a_run, an_executor, api_error, claimed, perform
+from tests.unit.workflows.fakes.learningcart import FakeLearningCart, a_run, an_executor, api_error, claimed, perform
 from tests.unit.workflows.fakes.storefront import NOW, Clock
 from worker.clients.base import NO_LIMITS, CallLimits
 from worker.clients.learningcart.models import Customer, CustomerFields
@@ -35,7 +35,7 @@ WHOLE = {
 }
 
 
-class Registry(Academy):
+class Registry(FakeLearningCart):
     """LearningCart's customers: what is not empty overwrites; `shows` are the fields its answers hold."""
 
     def __init__(self, profile: dict[str, str] | None = None, *, shows: set[str] | None = None) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.workflows.fakes.learningcart import KEY, Academy, an_executor
+from tests.unit.workflows.fakes.learningcart import KEY, FakeLearningCart, an_executor
 from tests.unit.workflows.fakes.storefront import Clock, run_of
 from worker.ledger.session import Ledger
 from workflows.execution.executor import Executor
 
 
 @pytest.fixture
-def academy() -> Academy:
-    return Academy()
+def learningcart() -> FakeLearningCart:
+    return FakeLearningCart()
 
 
 @pytest.fixture
-def executor(ledger: Ledger, academy: Academy, clock: Clock) -> Executor:
-    return an_executor(ledger, academy, clock)
+def executor(ledger: Ledger, learningcart: FakeLearningCart, clock: Clock) -> Executor:
+    return an_executor(ledger, learningcart, clock)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.workflows.fakes.learningcart import (
     PATIENCE,
-    Academy,
+    FakeLearningCart,
     a_run,
     an_executor,
     api_error,
@@ -95,13 +95,13 @@ def test_probe_costs_no_attempt_and_is_due_again_soon_when_the_destination_is_st
 
 
 def test_no_row_is_written_when_nothing_goes_wrong(ledger: Ledger, clock: Clock) -> None:
-    work(an_executor(ledger, Academy(), clock), a_run(ledger))
+    work(an_executor(ledger, FakeLearningCart(), clock), a_run(ledger))
     assert rows(ledger, breakers) == []
 
 
 def test_failures_are_forgotten_when_a_run_succeeds(ledger: Ledger, clock: Clock) -> None:
-    academy = Academy(before={"add_customer": [api_error(ServerError)]})
-    executor, run_id = an_executor(ledger, academy, clock), a_run(ledger)
+    learningcart = FakeLearningCart(before={"add_customer": [api_error(ServerError)]})
+    executor, run_id = an_executor(ledger, learningcart, clock), a_run(ledger)
     work(executor, run_id)
     row = found(ledger)
     assert row is not None
@@ -115,7 +115,7 @@ def test_failures_are_forgotten_when_a_run_succeeds(ledger: Ledger, clock: Clock
 def test_run_is_not_claimed_when_the_destination_is_down_but_for_the_probe(ledger: Ledger, clock: Clock) -> None:
     run_id = a_run(ledger)
     record(ledger, an_order("1110", learner=JOHN))
-    executor = an_executor(ledger, Academy(), clock)
+    executor = an_executor(ledger, FakeLearningCart(), clock)
     put_breaker(ledger, BreakerState.OPEN, probe_at=NOW, probe_run_id=run_id)
     (other,) = [row.id for row in rows(ledger, runs) if row.id != run_id]
     assert executor.claim(other, "learningcart") is None
@@ -127,7 +127,7 @@ def test_run_is_not_claimed_when_the_destination_is_down_but_for_the_probe(ledge
 def test_probe_counts_nothing_and_the_breaker_stays_open_when_it_fails(ledger: Ledger, clock: Clock) -> None:
     run_id = a_run(ledger)
     put_breaker(ledger, BreakerState.OPEN, probe_at=NOW, probe_run_id=run_id)
-    work(an_executor(ledger, Academy(before={"add_customer": [api_error(ServerError)]}), clock), run_id)
+    work(an_executor(ledger, FakeLearningCart(before={"add_customer": [api_error(ServerError)]}), clock), run_id)
     row = found(ledger)
     assert row is not None
     assert (row.state, row.failures, row.probe_run_id) == (BreakerState.OPEN, 6, None)
@@ -138,7 +138,7 @@ def test_destination_recovers_when_its_probe_is_properly_refused(ledger: Ledger,
     run_id = a_run(ledger)
     put_breaker(ledger, BreakerState.OPEN, probe_at=NOW, probe_run_id=run_id)
     refused = api_error(InvalidRequestError, status=400)
-    work(an_executor(ledger, Academy(before={"add_customer": [refused]}), clock), run_id)
+    work(an_executor(ledger, FakeLearningCart(before={"add_customer": [refused]}), clock), run_id)
     assert found(ledger) is None
     assert rows(ledger, runs, runs.c.id == run_id)[0].state == "failed"
     assert [row.kind for row in rows(ledger, events) if row.system] == ["breaker_closed"]
@@ -158,7 +158,7 @@ def test_run_is_claimed_and_an_answer_removes_the_row_when_an_older_version_let_
 ) -> None:
     run_id = a_run(ledger)
     put_breaker(ledger, "ramping", allowance=0)
-    work(an_executor(ledger, Academy(), clock), run_id)
+    work(an_executor(ledger, FakeLearningCart(), clock), run_id)
     assert rows(ledger, runs, runs.c.id == run_id)[0].state == "succeeded"
     assert rows(ledger, breakers) == []
 

@@ -14,7 +14,7 @@ from tests.unit.workflows.fakes.learningcart import (
     KEY,
     LEASE_SECONDS,
     PATIENCE,
-    Academy,
+    FakeLearningCart,
     a_run,
     an_executor,
     api_error,
@@ -69,7 +69,7 @@ def test_run_is_held_when_it_is_claimed(executor: Executor, ledger: Ledger, run_
 def test_run_is_left_alone_when_it_is_held(executor: Executor, ledger: Ledger, run_id: str, clock: Clock) -> None:
     claimed(executor, run_id)
     assert executor.claim(run_id, "learningcart") is None
-    assert an_executor(ledger, Academy(), clock, holder="worker-2").claim(run_id, "learningcart") is None
+    assert an_executor(ledger, FakeLearningCart(), clock, holder="worker-2").claim(run_id, "learningcart") is None
 
 
 def test_run_waits_when_its_destination_is_not_configured(ledger: Ledger, run_id: str, clock: Clock) -> None:
@@ -85,7 +85,7 @@ def test_nothing_happens_when_there_is_no_such_run(executor: Executor) -> None:
 
 
 def test_run_succeeds_when_nothing_goes_wrong(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str
 ) -> None:
     work(executor, run_id)
     run = run_of(ledger, KEY)
@@ -95,7 +95,7 @@ def test_run_succeeds_when_nothing_goes_wrong(
         ("add_customer", "ok"),
         ("add_customer_to_group", "ok"),
     ]
-    assert len(academy.made) == 1
+    assert len(learningcart.made) == 1
 
 
 def test_three_commits_are_made_when_nothing_goes_wrong(executor: Executor, ledger: Ledger, run_id: str) -> None:
@@ -110,7 +110,7 @@ def test_three_commits_are_made_when_nothing_goes_wrong(executor: Executor, ledg
 
 
 def test_intent_is_committed_before_the_order_is_sent(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str
 ) -> None:
     seen: list[Any] = []
 
@@ -118,11 +118,11 @@ def test_intent_is_committed_before_the_order_is_sent(
         if method == "add_comp_order":
             seen.extend(rows(ledger, attempts, attempts.c.step == "add_comped_order"))
 
-    academy.during = look
+    learningcart.during = look
     work(executor, run_id)
     (intent,) = seen
     assert (intent.outcome, intent.finished_at, intent.fence) == (None, None, 1)
-    assert intent.reference in (academy.made[0].customer_comments or "")
+    assert intent.reference in (learningcart.made[0].customer_comments or "")
 
 
 def test_nothing_is_left_to_do_when_all_steps_are_done(executor: Executor, run_id: str) -> None:
@@ -147,20 +147,20 @@ def test_run_is_refused_a_step_when_it_is_not_the_next(executor: Executor, run_i
 
 
 def test_learner_and_limits_reach_the_client_when_a_step_is_performed(
-    executor: Executor, academy: Academy, run_id: str
+    executor: Executor, learningcart: FakeLearningCart, run_id: str
 ) -> None:
     work(executor, run_id)
-    assert [limits.deadline_seconds for limits in academy.limits] == [CALL_SECONDS] * 3
-    assert all(limits.slot_taken for limits in academy.limits)
-    assert [limits.before_send is not None for limits in academy.limits] == [False, False, True]
-    assert academy.asked == ["ready", "add_customer", "ready", "add_customer_to_group", "ready", "add_comp_order"]
+    assert [limits.deadline_seconds for limits in learningcart.limits] == [CALL_SECONDS] * 3
+    assert all(limits.slot_taken for limits in learningcart.limits)
+    assert [limits.before_send is not None for limits in learningcart.limits] == [False, False, True]
+    assert learningcart.asked == ["ready", "add_customer", "ready", "add_customer_to_group", "ready", "add_comp_order"]
 
 
 def test_run_succeeds_when_its_last_step_is_safe_to_repeat(ledger: Ledger, run_id: str, clock: Clock) -> None:
     """No workflow ends so yet; a follow-on cart's may."""
     with ledger.write() as connection:
         connection.execute(steps.delete().where(steps.c.name != "add_customer"))
-    executor = an_executor(ledger, Academy(), clock)
+    executor = an_executor(ledger, FakeLearningCart(), clock)
     work(executor, run_id)
     assert state(ledger) == ("succeeded", None)
     assert [row.outcome for row in rows(ledger, attempts)] == ["ok"]
@@ -170,9 +170,9 @@ def test_run_succeeds_when_its_last_step_is_safe_to_repeat(ledger: Ledger, run_i
 
 
 def test_step_is_tried_again_when_a_safe_call_failed(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
-    academy.before["add_customer_to_group"] = [api_error(ServerError, status=500)]
+    learningcart.before["add_customer_to_group"] = [api_error(ServerError, status=500)]
     work(executor, run_id)
     assert state(ledger) == ("waiting", "retrying")
     (attempt,) = rows(ledger, attempts, attempts.c.step == "add_customer_to_group")
@@ -180,20 +180,20 @@ def test_step_is_tried_again_when_a_safe_call_failed(
     clock.advance(seconds=PATIENCE.base_seconds)
     work(executor, run_id)
     assert state(ledger) == ("succeeded", None)
-    assert academy.asked.count("add_customer") == 1
+    assert learningcart.asked.count("add_customer") == 1
 
 
 def test_run_fails_when_a_safe_call_is_refused(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str
 ) -> None:
-    academy.before["add_customer"] = [api_error(InvalidRequestError, status=400)]
+    learningcart.before["add_customer"] = [api_error(InvalidRequestError, status=400)]
     work(executor, run_id)
     assert state(ledger) == ("failed", "refused")
     assert run_of(ledger, KEY).finished_at is not None
 
 
 def test_lease_is_renewed_when_it_would_not_outlast_a_safe_call(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
     held = claimed(executor, run_id)
     clock.advance(seconds=LEASE_SECONDS - CALL_SECONDS + 1)
@@ -203,10 +203,10 @@ def test_lease_is_renewed_when_it_would_not_outlast_a_safe_call(
 
 @pytest.mark.parametrize("method", ["add_customer", "get_orders_by_date"])
 def test_nothing_is_asked_when_the_lease_was_lost_before_a_call(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, *, clock: Clock, method: str
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, *, clock: Clock, method: str
 ) -> None:
     if method == "get_orders_by_date":
-        academy.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+        learningcart.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
         work(executor, run_id)
         settle(clock)
     held = claimed(executor, run_id)
@@ -214,21 +214,21 @@ def test_nothing_is_asked_when_the_lease_was_lost_before_a_call(
         connection.execute(runs.update().values(fence=runs.c.fence + 1))
     clock.advance(seconds=LEASE_SECONDS)
     assert not perform(executor, held)
-    assert method not in academy.asked
+    assert method not in learningcart.asked
 
 
 # Letting go
 
 
 def test_run_is_due_at_once_when_it_is_let_go(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
     executor.let_go(before_the_order(executor, run_id))
     run = run_of(ledger, KEY)
     assert (run.state, run.next_attempt_at, run.lease_until) == ("waiting", clock(), None)
     work(executor, run_id)
     assert state(ledger) == ("succeeded", None)
-    assert academy.asked.count("add_customer") == 1
+    assert learningcart.asked.count("add_customer") == 1
 
 
 def test_nothing_happens_when_a_lost_run_is_let_go(
@@ -278,11 +278,11 @@ def test_events_tell_the_story_when_a_run_ends(executor: Executor, ledger: Ledge
 
 
 def test_each_attempt_has_the_status_of_its_own_answer_when_it_succeeded(
-    ledger: Ledger, executor: Executor, academy: Academy, run_id: str
+    ledger: Ledger, executor: Executor, learningcart: FakeLearningCart, run_id: str
 ) -> None:
     statuses = {"add_customer": 200, "add_customer_to_group": None, "add_comped_order": 201}
     answers = {"add_customer": 200, "add_comp_order": 201}
-    academy.during = lambda method: note_status(answers[method]) if method in answers else None
+    learningcart.during = lambda method: note_status(answers[method]) if method in answers else None
     note_status(599)  # of a call before
     work(executor, run_id)
     found = {row.step: row.http_status for row in rows(ledger, attempts)}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from tests.unit.workflows.fakes.learningcart import LEASE_SECONDS, PATIENCE, Academy, api_error, step_of
+from tests.unit.workflows.fakes.learningcart import LEASE_SECONDS, PATIENCE, FakeLearningCart, api_error, step_of
 from tests.unit.workflows.fakes.storefront import JANE, NOW, Clock, rows
 from worker.errors import ApiTimeoutError, ServerError
 from worker.ledger.runs import claims, due
@@ -76,7 +76,7 @@ def executor(ledger: Ledger, two_steps: TwoSteps, clock: Clock, holder: str = "w
     return Executor(
         ledger,
         {"two_steps": two_steps.workflow()},
-        {"learningcart": Academy()},
+        {"learningcart": FakeLearningCart()},
         timing=Timing(lease_seconds=LEASE_SECONDS, call_seconds={"learningcart": 35.0}),
         patience=PATIENCE,
         holder=holder,

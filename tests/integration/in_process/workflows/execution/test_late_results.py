@@ -9,7 +9,7 @@ import pytest
 from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     KEY,
-    Academy,
+    FakeLearningCart,
     a_recorder,
     a_run,
     an_executor,
@@ -34,7 +34,7 @@ def ledger(session_ledger: SessionLedger) -> Ledger:
 @pytest.fixture
 def held(ledger: Ledger, clock: Clock) -> HeldRun:
     """A run whose order was sent by a holder that then lost it."""
-    held = before_the_order(an_executor(ledger, Academy(), clock), run_of(ledger, KEY).id)
+    held = before_the_order(an_executor(ledger, FakeLearningCart(), clock), run_of(ledger, KEY).id)
     a_recorder(ledger, clock).commit_intent(held, step_of(held), "cb-reference")
     return held
 
@@ -107,7 +107,7 @@ def test_answer_is_found_by_the_holder_when_somebody_works_on_the_run(
     ledger: Ledger, held: HeldRun, clock: Clock
 ) -> None:
     put(ledger, RunState.WAITING, next_attempt_at=NOW)
-    theirs = claimed(an_executor(ledger, Academy(), clock, holder="worker-2"), held.id)
+    theirs = claimed(an_executor(ledger, FakeLearningCart(), clock, holder="worker-2"), held.id)
     tell(ledger, held)
     assert run_of(ledger, KEY).state == "running"
     with ledger.read() as connection:
@@ -119,7 +119,7 @@ def test_answer_is_found_by_the_holder_when_somebody_works_on_the_run(
 
 def test_person_is_asked_when_a_held_run_was_to_be_cancelled(ledger: Ledger, held: HeldRun, clock: Clock) -> None:
     put(ledger, RunState.WAITING, next_attempt_at=NOW, cancel_reason="cancelled_by_source")
-    theirs = claimed(an_executor(ledger, Academy(), clock, holder="worker-2"), held.id)
+    theirs = claimed(an_executor(ledger, FakeLearningCart(), clock, holder="worker-2"), held.id)
     with ledger.write() as connection:
         late_results.adopt_held(connection, theirs, "90001", now=NOW)
     assert questions(ledger) == [("revoke", "cancelled_after_provisioning", "90001")]
@@ -182,7 +182,7 @@ def test_doubles_are_reported_once_each_when_they_are_found_and_told(
     ledger: Ledger, held: HeldRun, clock: Clock
 ) -> None:
     put(ledger, RunState.WAITING, next_attempt_at=NOW)
-    theirs = claimed(an_executor(ledger, Academy(), clock, holder="worker-2"), held.id)
+    theirs = claimed(an_executor(ledger, FakeLearningCart(), clock, holder="worker-2"), held.id)
     tell(ledger, held, "90003")
     for _ in range(2):
         with ledger.write() as connection:

@@ -13,7 +13,7 @@ from tests.unit.workflows.fakes.learningcart import (
     KEY,
     LEASE_SECONDS,
     PATIENCE,
-    Academy,
+    FakeLearningCart,
     a_recorder,
     a_run,
     an_executor,
@@ -56,7 +56,7 @@ def recorder(ledger: Ledger, clock: Clock) -> Recorder:
 @pytest.fixture
 def held(ledger: Ledger, clock: Clock) -> HeldRun:
     """A run whose comped order is next, its safe steps not committed yet."""
-    return before_the_order(an_executor(ledger, Academy(), clock), run_of(ledger, KEY).id)
+    return before_the_order(an_executor(ledger, FakeLearningCart(), clock), run_of(ledger, KEY).id)
 
 
 def lose(ledger: Ledger, **values: Any) -> None:

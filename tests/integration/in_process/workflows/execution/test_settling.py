@@ -11,7 +11,7 @@ from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     KEY,
     PATIENCE,
-    Academy,
+    FakeLearningCart,
     a_run,
     api_error,
     ask_and_settle,
@@ -36,10 +36,10 @@ def ledger(session_ledger: SessionLedger) -> Ledger:
 
 
 def test_run_asks_every_minute_when_it_gets_no_answer(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
-    academy.before["get_orders_by_date"] = [api_error(ServerError)] * 2
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.before["get_orders_by_date"] = [api_error(ServerError)] * 2
     work(executor, run_id)
     clock.advance(seconds=PATIENCE.base_seconds)
     for _ in range(2):
@@ -53,60 +53,66 @@ def test_run_asks_every_minute_when_it_gets_no_answer(
 
 
 def test_settle_time_counts_from_the_first_prompt_answer_when_those_before_were_slow(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
     """A stalled server carries out what had queued: an answer that sat in the stall says nothing of it."""
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     work(executor, run_id)
-    academy.answer_seconds = PROMPT_ANSWER_SECONDS + 0.1
+    learningcart.answer_seconds = PROMPT_ANSWER_SECONDS + 0.1
     clock.advance(seconds=PATIENCE.settle_seconds)
     for _ in range(5):
         work(executor, run_id)
         clock.advance(seconds=PATIENCE.probe_seconds)
-    academy.answer_seconds = PROMPT_ANSWER_SECONDS
+    learningcart.answer_seconds = PROMPT_ANSWER_SECONDS
     work(executor, run_id)
     clock.advance(seconds=PATIENCE.settle_seconds - 1)
     assert executor.claim(run_id, "learningcart") is None
-    assert academy.asked.count("add_comp_order") == 1
+    assert learningcart.asked.count("add_comp_order") == 1
     clock.advance(seconds=1)
     work(executor, run_id)
     assert outcomes(ledger) == [("call", "unknown"), *[("lookup", "unknown")] * 6, ("lookup", "absent"), ("call", "ok")]
 
 
 def test_slow_answer_is_no_proof_when_the_settle_time_is_over(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     work(executor, run_id)
     ask_and_settle(executor, run_id, clock)
-    academy.answer_seconds = PROMPT_ANSWER_SECONDS + 0.1
+    learningcart.answer_seconds = PROMPT_ANSWER_SECONDS + 0.1
     work(executor, run_id)
     assert state(ledger) == ("waiting", "settling")
-    academy.answer_seconds = 0.1
+    learningcart.answer_seconds = 0.1
     clock.advance(seconds=PATIENCE.probe_seconds)
     work(executor, run_id)
     assert outcomes(ledger)[-2:] == [("lookup", "absent"), ("call", "ok")]
 
 
 def test_match_is_adopted_at_once_when_a_slow_answer_shows_it(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
-    academy.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.after["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     work(executor, run_id)
-    academy.answer_seconds = 29.0
+    learningcart.answer_seconds = 29.0
     clock.advance(seconds=PATIENCE.base_seconds)
     work(executor, run_id)
     assert state(ledger) == ("succeeded", None)
-    assert len(academy.made) == 1
+    assert len(learningcart.made) == 1
 
 
 @pytest.mark.parametrize("error", [api_error(ServerError), None], ids=["fails", "is slow"])
 def test_a_person_is_asked_when_no_lookup_has_a_prompt_answer_for_a_day(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock, *, error: Exception | None
+    executor: Executor,
+    learningcart: FakeLearningCart,
+    ledger: Ledger,
+    run_id: str,
+    clock: Clock,
+    *,
+    error: Exception | None,
 ) -> None:
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
-    academy.before["get_orders_by_date"] = [] if error is None else [error] * 2000
-    academy.answer_seconds = PROMPT_ANSWER_SECONDS + 0.1
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.before["get_orders_by_date"] = [] if error is None else [error] * 2000
+    learningcart.answer_seconds = PROMPT_ANSWER_SECONDS + 0.1
     work(executor, run_id)
     for _ in range(24):
         clock.advance(hours=1)
@@ -115,13 +121,13 @@ def test_a_person_is_asked_when_no_lookup_has_a_prompt_answer_for_a_day(
     clock.advance(hours=1)
     work(executor, run_id)
     assert state(ledger) == ("review", "outcome_unknown")
-    assert academy.asked.count("add_comp_order") == 1
+    assert learningcart.asked.count("add_comp_order") == 1
 
 
 def test_clock_that_was_ahead_settles_nothing_when_it_is_set_right(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock
+    executor: Executor, learningcart: FakeLearningCart, ledger: Ledger, run_id: str, clock: Clock
 ) -> None:
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     work(executor, run_id)
     clock.advance(hours=5)
     work(executor, run_id)
@@ -134,10 +140,16 @@ def test_clock_that_was_ahead_settles_nothing_when_it_is_set_right(
 
 @pytest.mark.parametrize("comments", [None, "typed in"])
 def test_absence_is_not_proven_when_a_record_cannot_be_read(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock, *, comments: str | None
+    executor: Executor,
+    learningcart: FakeLearningCart,
+    ledger: Ledger,
+    run_id: str,
+    clock: Clock,
+    *,
+    comments: str | None,
 ) -> None:
-    academy.unreadable = [ListedOrder.model_validate({"Customer Comments": comments})]
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.unreadable = [ListedOrder.model_validate({"Customer Comments": comments})]
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     work(executor, run_id)
     ask_and_settle(executor, run_id, clock)
     work(executor, run_id)
@@ -154,10 +166,16 @@ def test_absence_is_not_proven_when_a_record_cannot_be_read(
     ],
 )
 def test_absence_is_proven_when_what_cannot_be_read_is_not_this_customers(
-    executor: Executor, academy: Academy, ledger: Ledger, run_id: str, clock: Clock, *, row: dict[str, Any]
+    executor: Executor,
+    learningcart: FakeLearningCart,
+    ledger: Ledger,
+    run_id: str,
+    clock: Clock,
+    *,
+    row: dict[str, Any],
 ) -> None:
-    academy.unreadable = [ListedOrder.model_validate(row)]
-    academy.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
+    learningcart.unreadable = [ListedOrder.model_validate(row)]
+    learningcart.before["add_comp_order"] = [api_error(ApiTimeoutError, unknown=True)]
     work(executor, run_id)
     ask_and_settle(executor, run_id, clock)
     work(executor, run_id)

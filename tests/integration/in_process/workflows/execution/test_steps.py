@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.unit.workflows.fakes.learningcart import Academy
+from tests.unit.workflows.fakes.learningcart import FakeLearningCart
 from tests.unit.workflows.fakes.storefront import JANE, NOW
 from worker.clients.base import CallLimits
 from worker.ledger.session import Ledger
@@ -34,5 +34,5 @@ def test_call_has_limits_of_its_own_when_none_are_given() -> None:
 
 
 def test_client_is_a_destination_when_it_can_get_ready() -> None:
-    destination: Destination = Academy()  # type: ignore[assignment]  # holds its limits as a keyword alone
+    destination: Destination = FakeLearningCart()  # type: ignore[assignment]  # holds its limits as a keyword alone
     destination.ready()

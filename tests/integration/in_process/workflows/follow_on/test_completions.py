@@ -178,14 +178,14 @@ def test_each_fact_is_kept_and_told_once_when_it_is_reported_again_and_again(
     ledger: Ledger, site: Site, new_poller: NewPoller, clock: Clock
 ) -> None:
     site.rows = [info(), info(customer=5002, began_at=NOW - timedelta(hours=2)), info(Customer=None)]
-    polled = new_poller(tells=True).poll()
+    polled = new_poller(sends_events=True).poll()
     assert (polled.rows, polled.changed, polled.unreadable, polled.error) == (3, 2, 1, None)
     clock.advance(minutes=15)
-    assert new_poller(tells=True).poll().changed == 0
+    assert new_poller(sends_events=True).poll().changed == 0
     clock.advance(hours=2)
     site.rows = [completed(completed_at=clock(), score=95), *site.rows]
     for _ in range(2):
-        new_poller(tells=True).poll()
+        new_poller(sends_events=True).poll()
         clock.advance(minutes=15)
     first, second = sorted(rows(ledger, completions), key=lambda row: row.customer_id)
     assert (first.state, first.score, first.email_key, first.name) == ("completed", 95, "jane@example.test", "Jane Doe")

@@ -56,12 +56,12 @@ def hear(ledger: Ledger, *told: Progress, by: FollowOnPlanner | None = None, is_
     planning = by or planner()
 
     def follow(connection: Any, completion_id: str, news: Progress, /, *, now: datetime) -> object:
-        return planning.plan_news(
+        return planning.plan_completed(
             connection, completion_id, news, first_contact_at=CONTACT, is_first_poll=is_first_poll, now=now
         )
 
     with ledger.write() as connection:
-        record_progress(connection, told or (progress(completed()),), now=NOW, tells=False, follow=follow)
+        record_progress(connection, told or (progress(completed()),), now=NOW, sends_events=False, follow=follow)
 
 
 def skipped(ledger: Ledger) -> list[str | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, an_executor, api_error, work
+from tests.unit.workflows.fakes.learningcart import KEY, FakeLearningCart, a_run, an_executor, api_error, work
 from tests.unit.workflows.fakes.storefront import Clock, an_order, put_run, record, run_of
 from worker.errors import ServerError
 from worker.ledger.events import record_event
@@ -36,7 +36,7 @@ def test_each_outcome_is_one_line_when_an_order_goes_through(
 ) -> None:
     a_run(ledger)
     run_id = run_of(ledger, KEY).id
-    work(an_executor(ledger, Academy(), clock), run_id)
+    work(an_executor(ledger, FakeLearningCart(), clock), run_id)
     lines = lines_of(caplog)
     reported = [
         {name: line.get(name) for name in ("event", "run_id", "step", "attempt", "order", "outcome")} for line in lines
@@ -60,8 +60,8 @@ def test_failure_is_a_warning_with_its_names_when_a_call_fails(
 ) -> None:
     a_run(ledger)
     run_id = run_of(ledger, KEY).id
-    academy = Academy(before={"add_customer": [api_error(ServerError, status=503)]})
-    work(an_executor(ledger, academy, clock), run_id)
+    learningcart = FakeLearningCart(before={"add_customer": [api_error(ServerError, status=503)]})
+    work(an_executor(ledger, learningcart, clock), run_id)
     (ended,) = [line for line in lines_of(caplog) if line["event"] == "call ended"]
     names = ("log_level", "run_id", "step", "attempt", "order", "outcome", "http_status")
     assert tuple(ended[name] for name in names) == (

@@ -25,7 +25,7 @@ from tests.unit.workflows.fakes.frontcore_orders import (
     a_user,
     one,
 )
-from tests.unit.workflows.fakes.learningcart import KEY, Academy, a_run, an_executor, api_error, work
+from tests.unit.workflows.fakes.learningcart import KEY, FakeLearningCart, a_run, an_executor, api_error, work
 from tests.unit.workflows.fakes.storefront import JANE, Clock, a_line, an_order, record, states
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
@@ -169,23 +169,23 @@ def test_one_order_is_made_when_the_seat_is_held_in_the_middle_of_a_run_and_conf
 ) -> None:
     held = an_order(lines=[a_line(seats=[Seat(id="buyer", learner=JANE, hold="waiting_list")])])
     run_id = a_run(ledger)
-    academy = Academy()
+    learningcart = FakeLearningCart()
 
     def put_on_waiting_list(method: str) -> None:
         if method == "add_customer":
             record(ledger, held)
 
-    academy.during = put_on_waiting_list
-    executor = an_executor(ledger, academy, clock)
+    learningcart.during = put_on_waiting_list
+    executor = an_executor(ledger, learningcart, clock)
     work(executor, run_id)
-    assert academy.made == []
+    assert learningcart.made == []
     assert states(ledger) == {KEY: ("cancelled", "waiting_list")}
     record(ledger, held)
     assert states(ledger) == {KEY: ("cancelled", "waiting_list"), "1109/1107/buyer/held": ("review", "waiting_list")}
-    academy.during = lambda _method: None
+    learningcart.during = lambda _method: None
     assert record(ledger, an_order()).ready == [run_id]
     work(executor, run_id)
-    assert len(academy.made) == 1
+    assert len(learningcart.made) == 1
     assert states(ledger) == {KEY: ("succeeded", None), "1109/1107/buyer/held": ("cancelled", "superseded")}
 
 
@@ -195,13 +195,13 @@ def test_question_fits_the_hold_when_the_effect_turns_out_to_have_taken_place(
 ) -> None:
     held = an_order(lines=[a_line(seats=[Seat(id="buyer", learner=JANE, hold=hold)])])
     run_id = a_run(ledger)
-    academy = Academy(after={"add_comp_order": [api_error(unknown=True)]})
-    executor = an_executor(ledger, academy, clock)
+    learningcart = FakeLearningCart(after={"add_comp_order": [api_error(unknown=True)]})
+    executor = an_executor(ledger, learningcart, clock)
     work(executor, run_id)
     record(ledger, held)
     clock.advance(minutes=5)
     work(executor, run_id)
-    assert len(academy.made) == 1
+    assert len(learningcart.made) == 1
     record(ledger, held, now=clock.now)
     revocation = ("review", "place_lost_after_provisioning") if hold == "waiting_list" else ("cancelled", SETTLED)
     assert states(ledger) == {KEY: ("succeeded", None), f"{KEY}/revoke": revocation}

@@ -13,7 +13,7 @@ from tests.unit.worker.ledger.rows import (
     minutes_ago,
 )
 from worker.ledger.orders.recorded_orders import known_orders
-from worker.ledger.views import reconcile as books
+from worker.ledger.views import reconcile as views
 from worker.ledger.views.listing import status
 
 
@@ -32,10 +32,10 @@ def test_an_order_was_missed_when_only_a_poll_or_a_reconciliation_found_it() -> 
                 add_delivery(connection, f"{order_id}-{number}", order_id=order_id, via=via)
         add_order(connection, "6", at=minutes_ago(61))  # nobody was there to be told
         add_delivery(connection, "6-0", order_id="6", via="poll")
-        missed = partial(books.missed_by_webhook, connection, since=minutes_ago(120))
+        missed = partial(views.missed_by_webhook, connection, since=minutes_ago(120))
         assert missed(["studiocart", "frontcore"]) == {"studiocart": 2, "frontcore": 0}
         assert missed([]) == {}
-        assert books.missed_by_webhook(connection, ["studiocart"], since=NOW + timedelta(1)) == {"studiocart": 0}
+        assert views.missed_by_webhook(connection, ["studiocart"], since=NOW + timedelta(1)) == {"studiocart": 0}
 
 
 def test_the_state_of_the_whole_tells_it_by_source_when_webhooks_are_expected() -> None:

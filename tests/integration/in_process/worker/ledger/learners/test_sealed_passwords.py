@@ -61,8 +61,8 @@ def test_password_is_overwritten_when_it_is_erased(ledger: Ledger) -> None:
 def test_password_is_out_of_time_when_it_is_old_or_its_run_has_ended(ledger: Ledger) -> None:
     old, new, ended, erased = some_runs(ledger, "old", "new", "ended", "erased")
     with ledger.write() as connection:
-        for run_id, kept_at in ((old, NOW - timedelta(days=8)), (new, NOW), (ended, NOW), (erased, NOW)):
-            sealed_passwords.keep(connection, run_id, "sealed", now=kept_at)
+        for run_id, sealed_at in ((old, NOW - timedelta(days=8)), (new, NOW), (ended, NOW), (erased, NOW)):
+            sealed_passwords.keep(connection, run_id, "sealed", now=sealed_at)
         sealed_passwords.erase(connection, [erased], now=NOW)
         connection.execute(update(runs).where(runs.c.id == ended).values(state=RunState.CANCELLED))
         found = sealed_passwords.out_of_time(connection, before=NOW - timedelta(days=7))

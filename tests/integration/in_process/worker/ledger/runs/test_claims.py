@@ -20,7 +20,7 @@ from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState, StepState
 from worker.ledger.tables.runs import attempts, events, pauses, steps
-from worker.ledger.views import reconcile as books
+from worker.ledger.views import reconcile as views
 
 SEAT = "1109/1107/buyer/501"
 SAME_LANE = "1110/1107/buyer/501"
@@ -358,14 +358,14 @@ def test_attempts_of_a_step_that_is_gone_are_passed_over(ledger: Ledger) -> None
 def test_nothing_is_asked_when_there_is_nothing_to_ask(ledger: Ledger) -> None:
     with ledger.read() as connection:
         assert effect_open_runs(connection, []) == set()
-        assert books.accounted_results(connection, []) == set()
+        assert views.accounted_results(connection, []) == set()
 
 
 def test_effects_are_accounted_for_by_runs_and_by_attempts(ledger: Ledger) -> None:
     put_run(ledger, SEAT, RunState.SUCCEEDED, result_id="7001")
     add_attempts(ledger, an_attempt(run_of(ledger, OTHER_LANE).id, 1, outcome=Outcome.ADOPTED, result_id="7002"))
     with ledger.read() as connection:
-        assert books.accounted_results(connection, ["7001", "7002", "7003"]) == {"7001", "7002"}
+        assert views.accounted_results(connection, ["7001", "7002", "7003"]) == {"7001", "7002"}
 
 
 def test_oldest_due_run_of_the_lane_is_next_when_a_run_is_let_go(ledger: Ledger) -> None:
