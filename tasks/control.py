@@ -25,7 +25,7 @@ BATCH = 500
 
 @shared_task(name="cartbridge.dispatch_due", base=LedgerTask, bind=True)
 def dispatch_due(self: Task) -> None:
-    """Take over runs whose worker vanished, and send what is due: hints, runs, and orders to look at again.
+    """Take over runs whose worker vanished, and send what is due: deliveries, runs, and orders to look at again.
 
     Safe to repeat and to double: what was sent lately is not sent again, and a message for work that is not due does
     nothing.
@@ -86,7 +86,7 @@ def sweep(runtime: Runtime) -> None:
         runtime.dispatcher.send_poll(source)
     runtime.dispatcher.send_runs(run_ids)
     for source, order_id in again:
-        recorded = runtime.hints.replan(source, order_id)
+        recorded = runtime.delivery_reader.replan(source, order_id)
         if recorded is not None:
             runtime.dispatcher.send_runs(recorded.ready)
 

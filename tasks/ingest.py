@@ -33,7 +33,7 @@ def ingest(self: Task, source: str, order_id: str) -> None:
         log_context(order=f"{source}/{order_id}"),
         tracing().within("ingest", _delivery_of(runtime, source, order_id), source=source),
     ):
-        looked = runtime.hints.look(source, order_id)
+        looked = runtime.delivery_reader.look(source, order_id)
         runtime.dispatcher.send_runs(looked.ready)
 
 

@@ -49,13 +49,13 @@ def alert(self: Task) -> None:
 def mail_report(self: Task) -> None:
     """Mail the report of the month before, once a month. Safe to double: the ledger knows whose this month is."""
     runtime = runtime_of(self.app)
-    mailroom = runtime.clients.get(MAIL)
+    mailer = runtime.clients.get(MAIL)
     recipient = runtime.settings.report.mail_to
-    if mailroom is None or recipient is None:
+    if mailer is None or recipient is None:
         return
     send_report(
         runtime.ledger,
-        mailroom.client,
+        mailer.client,
         MailAddress.parse(recipient),
         now=runtime.clock(),
         zone=runtime.settings.zone,

@@ -43,7 +43,7 @@ def reconciler_of(runtime: Runtime, *, but: Collection[str] = ()) -> Reconciler:
         {name: source for name, source in runtime.sources.items() if name not in but},
         runtime.policies,
         runtime.offers,
-        hints=runtime.hints,
+        delivery_reader=runtime.delivery_reader,
         learningcart=runtime.clients.get(LEARNINGCART),
         clock=runtime.clock,
         should_stop=runtime.stopping.is_set,

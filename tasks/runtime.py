@@ -44,11 +44,11 @@ from worker.sources.source import Source, SubscriptionSource
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.threedcart import ThreedcartSource
 from workflows.descriptions import describe_plan
-from workflows.enrolment.mailer import MAIL, Mailroom
+from workflows.enrolment.mailer import MAIL, Mailer
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.retry_policy import Patience
 from workflows.ingest.backfill import Backfiller
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.ingest.subscription_polling import SubscriptionPoller
 from workflows.operations.replay import Operations
@@ -115,7 +115,7 @@ class Runtime:
             for system in (settings.studiocart, settings.frontcore, settings.threedcart)
         }
         rng = rng or Random()  # noqa: S311  (jitter, not a secret)
-        self.hints = HintReader(
+        self.delivery_reader = DeliveryReader(
             self.ledger,
             ChainMap(self.sources, self._webhook_only),
             self.policies,
@@ -128,7 +128,7 @@ class Runtime:
             lease_seconds=self._reading_lease_seconds(),
         )
         self.executor = self._executor(rng)
-        self.operations = Operations(self.ledger, self.hints, check_source=self.check_source, clock=clock)
+        self.operations = Operations(self.ledger, self.delivery_reader, check_source=self.check_source, clock=clock)
         self.dispatcher = Dispatcher(self.app, self.ledger)
 
     def _executor(self, rng: Random) -> Executor:
@@ -175,9 +175,9 @@ class Runtime:
                 self.sources[name] = self._source(name, self.clients[name])
             else:
                 self._webhook_only[name] = self._source(name, NoAccess(name, section.missing()))
-        mailroom = _mailroom(settings, storage)
-        if mailroom is not None:
-            self.clients[MAIL] = mailroom
+        mailer = _mailer(settings, storage)
+        if mailer is not None:
+            self.clients[MAIL] = mailer
 
     def _source(self, name: str, client: Any) -> Source:
         settings, clock = self.settings, self.clock
@@ -252,7 +252,7 @@ class Runtime:
         """
         self.check_source(source)
         if dry_run:
-            order, plan = self.hints.preview_fetched(source, order_id)
+            order, plan = self.delivery_reader.preview_fetched(source, order_id)
             return IngestResult(
                 source, order.id, plan.state, ok=True, reason=plan.reason, plan_lines=describe_plan(plan)
             )
@@ -261,7 +261,7 @@ class Runtime:
             delivery_id = order_rows.insert_delivery(
                 connection, source=source, order_id=order_id, via=Via.MANUAL, actor=actor, now=now, sent=True
             )
-        looked = self.hints.look(source, order_id)
+        looked = self.delivery_reader.look(source, order_id)
         if looked.recorded is None:
             return self._unread(source, order_id, delivery_id, looked.error)
         self.dispatcher.send_runs(looked.ready)
@@ -305,8 +305,8 @@ class Runtime:
         self.tracing.close()
 
 
-def _mailroom(settings: Settings, storage: Storage | None) -> Mailroom | None:
-    """The mailroom; None where mail is not configured. Registers the password and the keys as secrets."""
+def _mailer(settings: Settings, storage: Storage | None) -> Mailer | None:
+    """What mails; None where mail is not configured. Registers the password and the keys as secrets."""
     mail, passwords = settings.mail, settings.passwords
     if not mail.is_configured:
         return None
@@ -314,7 +314,7 @@ def _mailroom(settings: Settings, storage: Storage | None) -> Mailroom | None:
     for key in keys:
         known_secrets.add(key)
     host = (settings.learningcart.site_hostname or "").removeprefix("https://").removeprefix("http://").rstrip("/")
-    return Mailroom(
+    return Mailer(
         MailClient(mail, secrets=known_secrets, storage=storage),
         MailTemplates(mail.templates_directory),
         login_url=f"https://{host}",

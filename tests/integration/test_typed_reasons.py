@@ -16,7 +16,7 @@ from worker.ledger.tables.ledger import recoveries
 from worker.ledger.tables.runs import events, pauses, runs
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.pausing import pause, resume
 from workflows.operations.replay import Operations
 
@@ -62,7 +62,7 @@ def test_no_other_person_is_named_when_a_run_is_settled_by_hand(ledger: Ledger) 
     with ledger.write() as connection:
         connection.execute(update(runs).values(state=RunState.REVIEW, reason=Reason.REFUSED, next_attempt_at=None))
     operations = Operations(
-        ledger, cast("HintReader", None), check_source=str, clock=lambda: NOW
+        ledger, cast("DeliveryReader", None), check_source=str, clock=lambda: NOW
     )  # nothing is fetched here
     first, second = (row.id for row in sorted(rows(ledger, runs), key=lambda row: row.order_id))
     typed = "Jane Doe gave it to Marquerite Överskog"

@@ -19,7 +19,7 @@ MAIL = "mail"
 
 
 @dataclass(frozen=True)
-class Mailroom:
+class Mailer:
     """What the steps that mail work with; stands among the clients as `mail`."""
 
     client: MailClient

@@ -23,7 +23,7 @@ from worker.ledger.sql import record_of
 from worker.ledger.states import Outcome, RunState
 from worker.ledger.tables.runs import Attempt, attempts, runs
 from worker.sources.order import Address, Learner, email_key
-from workflows.enrolment.mailer import MAIL, Mailroom
+from workflows.enrolment.mailer import MAIL, Mailer
 from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, WELCOME_MAIL
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, Workflow
 from workflows.planning.offers import Grant
@@ -122,14 +122,14 @@ def _keep_password(call: Call, customer: Customer) -> None:
     To be called as soon as LearningCart has answered: the password is told once. It is kept whatever becomes of the
     caller's lease. Does nothing where passwords are not mailed, or the customer is not new. Safe to repeat.
     """
-    room = _mailroom(call)
-    if room is None or room.seal is None or customer.password is None:
+    mailer = _mailer(call)
+    if mailer is None or mailer.seal is None or customer.password is None:
         return
     credentials = Credentials(customer.password.get_secret_value(), (customer.user_name or "").strip())
     with call.ledger.write() as connection:
         run_id = _plan_mail(connection, call, with_password=True, now=call.now)
         if run_id is not None:
-            ciphertext = room.seal.close(credentials, run_id=run_id)
+            ciphertext = mailer.seal.close(credentials, run_id=run_id)
             sealed_passwords.keep(connection, run_id, ciphertext, now=call.now)
 
 
@@ -139,7 +139,7 @@ def _welcome_without_password(call: Call, customer: Customer) -> Callable[[Conne
     The password went with that attempt's answer, so the mail says how to ask for a new one. None where nothing of the
     kind can have happened. Not planned for a learner who was welcomed before, with a password or without.
     """
-    if _mailroom(call) is None or call.attempt == 0 or customer.is_new:
+    if _mailer(call) is None or call.attempt == 0 or customer.is_new:
         return None
 
     def plan(connection: Connection, now: datetime) -> None:
@@ -155,10 +155,10 @@ def _welcome_without_password(call: Call, customer: Customer) -> Callable[[Conne
     return plan
 
 
-def _mailroom(call: Call) -> Mailroom | None:
-    """The mailroom, where passwords are mailed."""
-    room: Mailroom | None = call.clients.get(MAIL)
-    return room if room is not None and room.mails_passwords else None
+def _mailer(call: Call) -> Mailer | None:
+    """What mails, where new customers' passwords are mailed."""
+    mailer: Mailer | None = call.clients.get(MAIL)
+    return mailer if mailer is not None and mailer.mails_passwords else None
 
 
 def _may_have_made(attempt: Attempt) -> bool:

@@ -21,7 +21,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.ledger.tables.runs import runs
 from worker.mail_templates import WELCOME
-from workflows.enrolment.mailer import MAIL, Mailroom, not_ready
+from workflows.enrolment.mailer import MAIL, Mailer, not_ready
 from workflows.execution.steps import Call, PlannedStep, Repeat, StepDefinition, StepResult, Workflow
 
 ERASED: Final = "password_erased"
@@ -34,15 +34,17 @@ _LONGEST_USER_NAME: Final = 254
 
 def _send_welcome_mail(call: Call) -> StepResult:
     """Mail the password that is kept, or without one how to ask for one. Never repeated by itself."""
-    room: Mailroom = call.clients[MAIL]
-    credentials = _sealed_credentials(call, room)
+    mailer: Mailer = call.clients[MAIL]
+    credentials = _sealed_credentials(call, mailer)
     values = {
         "password": credentials.password if credentials is not None else None,
         "user_name": _user_name(credentials) or call.learner.email,
-        "login_url": room.login_url,
+        "login_url": mailer.login_url,
     }
     secrets = () if credentials is None else (credentials.password,)
-    message_id = room.send(WELCOME, call.learner, values, reference=call.reference, limits=call.limits, secrets=secrets)
+    message_id = mailer.send(
+        WELCOME, call.learner, values, reference=call.reference, limits=call.limits, secrets=secrets
+    )
 
     def erase(connection: Connection, now: datetime) -> None:
         sealed_passwords.erase(connection, [call.run_id], now=now)
@@ -57,16 +59,16 @@ def _user_name(credentials: Credentials | None) -> str:
     return name if name.isprintable() and len(name) <= _LONGEST_USER_NAME and not set(name) & set(" /\\<>") else ""
 
 
-def _sealed_credentials(call: Call, room: Mailroom) -> Credentials | None:
+def _sealed_credentials(call: Call, mailer: Mailer) -> Credentials | None:
     """The credentials kept for the run; None where there are none, or none any more."""
     with call.ledger.read() as connection:
         ciphertext = sealed_passwords.find(connection, call.run_id)
     if ciphertext is None:
         return None
     problem = "CARTBRIDGE_PASSWORDS__KEY is not set, and the password is sealed"
-    if room.seal is not None:
+    if mailer.seal is not None:
         try:
-            return room.seal.open(ciphertext, run_id=call.run_id)
+            return mailer.seal.open(ciphertext, run_id=call.run_id)
         except SealBrokenError as error:
             problem = f"{error}. Put the key that sealed it into CARTBRIDGE_PASSWORDS__KEY"
     raise not_ready(problem)

@@ -21,7 +21,7 @@ from worker.mail_templates import FOLLOW_ON as FOLLOW_ON_TEMPLATE
 from worker.mail_templates.rendering import one_short_line
 from worker.reasons import Reason
 from worker.sources.order import Address, Learner
-from workflows.enrolment.mailer import MAIL, Mailroom
+from workflows.enrolment.mailer import MAIL, Mailer
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
 
 NAME: Final = "follow_on"
@@ -171,12 +171,12 @@ def _add_event(connection: Connection, data: dict[str, Any], now: datetime) -> N
 
 def _send_follow_on_mail(call: Call) -> StepResult:
     """Mail the cart's checkout address. Never repeated by itself. Raises `StopError` where no step gave an address."""
-    room: Mailroom = call.clients[MAIL]
+    mailer: Mailer = call.clients[MAIL]
     addresses = [output[CHECKOUT_URL] for output in call.outputs.values() if output.get(CHECKOUT_URL)]
     if not addresses:
         raise StopError("3dcart gave no address for the cart's checkout", reason=Reason.REFUSED)
     values = {"checkout_url": addresses[-1], "course_name": _course_name(call)}
-    message_id = room.send(FOLLOW_ON_TEMPLATE, call.learner, values, reference=call.reference, limits=call.limits)
+    message_id = mailer.send(FOLLOW_ON_TEMPLATE, call.learner, values, reference=call.reference, limits=call.limits)
     return StepResult({"message_id": message_id}, message_id)
 
 

@@ -78,7 +78,7 @@ class _Read:
     """It was read from a webhook's body, of which nobody knows how old it is."""
 
 
-class HintReader:
+class DeliveryReader:
     """Answers open deliveries: one fetch for all of an order's."""
 
     def __init__(

@@ -13,7 +13,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
 from workflows.descriptions import describe_plan
 from workflows.ingest.backfill import Window
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.ingest.requested_backfills import BackfillItem, request_backfill
 
 
@@ -34,14 +34,14 @@ class Intake:
     def __init__(
         self,
         ledger: Ledger,
-        hints: HintReader,
+        delivery_reader: DeliveryReader,
         *,
         check_source: Callable[[str], object],
         clock: Callable[[], datetime],
     ) -> None:
         """`check_source` raises `ConfigurationError` for a source that cannot be asked."""
         self._ledger = ledger
-        self._hints = hints
+        self._delivery_reader = delivery_reader
         self._check_source = check_source
         self._clock = clock
 
@@ -70,7 +70,7 @@ class Intake:
         return asked
 
     def _preview(self, source: str, order_id: str) -> AskedOrder:
-        order, plan = self._hints.preview_fetched(source, order_id)
+        order, plan = self._delivery_reader.preview_fetched(source, order_id)
         lines = list(describe_plan(plan))
         return AskedOrder(source=source, order_id=order.id, state=plan.state, delivery_id=None, plan=lines)
 

@@ -26,7 +26,7 @@ from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan
 from workflows.execution import late_results
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.intake import Intake
 from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
@@ -59,16 +59,16 @@ class Operations:
     def __init__(
         self,
         ledger: Ledger,
-        hints: HintReader,
+        delivery_reader: DeliveryReader,
         *,
         check_source: Callable[[str], object],
         clock: Callable[[], datetime],
     ) -> None:
         self._ledger = ledger
-        self._hints = hints
+        self._delivery_reader = delivery_reader
         self._clock = clock
-        self.seats = SeatNaming(ledger, hints, clock=clock)
-        self.intake = Intake(ledger, hints, check_source=check_source, clock=clock)
+        self.seats = SeatNaming(ledger, delivery_reader, clock=clock)
+        self.intake = Intake(ledger, delivery_reader, check_source=check_source, clock=clock)
 
     def now(self) -> datetime:
         """The moment by the clock that acts are dated by."""
@@ -133,8 +133,8 @@ class Operations:
         if known.state is RunState.SUCCEEDED and not replan:
             return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
         options: dict[str, Any] = {"replan": replan, "accepted": accepted}
-        recorded = None if dry_run else self._hints.replan(row.source, order_id, actor=actor, **options)
-        preview = self._hints.preview(row.source, order_id, **options) if dry_run else None
+        recorded = None if dry_run else self._delivery_reader.replan(row.source, order_id, actor=actor, **options)
+        preview = self._delivery_reader.preview(row.source, order_id, **options) if dry_run else None
         plan = preview if recorded is None else recorded.plan
         if plan is not None and not plan.actions and plan.look_again:
             return Replayed(

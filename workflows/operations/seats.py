@@ -32,7 +32,7 @@ from worker.reasons import Reason
 from worker.sources.order import Learner, Payment, email_key
 from worker.text.email_address import email_problem, trimmed_email
 from workflows.descriptions import describe_enrolment, describe_plan
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.planning.line_keys import line_keys
 from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, ChangeLearner, Create, KnownRun, Plan, Revive
 from workflows.planning.reviews import closed_by_operator
@@ -97,9 +97,9 @@ class _RefusedError(Exception):
 class SeatNaming:
     """Names seats. Safe to repeat: the same person once more changes nothing; with `dry_run` nothing is written."""
 
-    def __init__(self, ledger: Ledger, hints: HintReader, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, ledger: Ledger, delivery_reader: DeliveryReader, *, clock: Callable[[], datetime]) -> None:
         self._ledger = ledger
-        self._hints = hints
+        self._delivery_reader = delivery_reader
         self._clock = clock
 
     def name(
@@ -174,7 +174,7 @@ class SeatNaming:
             with self._ledger.read() as connection:
                 seats = [_seat(connection, row, person, again=again) for row, person in chosen]
                 named = _found(connection, *order, [seat.named for seat in seats])
-            plan = self._hints.preview(*order, named=named)  # a broken offers file stops it here
+            plan = self._delivery_reader.preview(*order, named=named)  # a broken offers file stops it here
             if dry_run:
                 return [_told(seat, plan, "would name", ready=()) for seat in seats]
             if all(_is_so(seat, plan) for seat in seats) and not self._is_new(*order, named):
@@ -183,7 +183,7 @@ class SeatNaming:
                 ready = self._keep(connection, *order, chosen, actor=actor, reason=reason, again=again)
         except _RefusedError as refused:
             return [SeatNamed(row.id, REFUSED, str(refused), person.email) for row, person in chosen]
-        recorded = self._hints.replan(*order, actor=actor)
+        recorded = self._delivery_reader.replan(*order, actor=actor)
         ready += () if recorded is None else tuple(recorded.ready)
         return [_told(seat, plan, "named", ready=ready) for seat in seats]
 

@@ -31,7 +31,7 @@ from worker.reasons import Reason
 from worker.sources.source import Source
 from workflows.enrolment.steps import LEARNINGCART
 from workflows.execution import late_results
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.planning.model import REVOCATION
 from workflows.planning.offers_file import OffersFile
 from workflows.planning.reviews import REVOCATION_REASONS
@@ -77,7 +77,7 @@ class Reconciler:
         policies: Mapping[str, SourcePolicy],
         offers: OffersFile,
         *,
-        hints: HintReader,
+        delivery_reader: DeliveryReader,
         learningcart: OrderReader | None,
         clock: Callable[[], datetime],
         should_stop: Callable[[], bool] = lambda: False,
@@ -87,7 +87,7 @@ class Reconciler:
         self._sources = sources
         self._policies = policies
         self._offers = offers
-        self._hints = hints
+        self._delivery_reader = delivery_reader
         self._learningcart = learningcart
         self._clock = clock
         self._should_stop = should_stop
@@ -172,7 +172,7 @@ class Reconciler:
             order_rows.insert_delivery(
                 connection, source=source, order_id=order_id, via=Via.RECONCILE, actor=actor, now=now, sent=True
             )
-        looked = self._hints.look(source, order_id)
+        looked = self._delivery_reader.look(source, order_id)
         if looked.error is not None:
             done = f"could not be read yet, and is tried again: {looked.error}"
             return finding.with_result(done, is_settled=False), ()

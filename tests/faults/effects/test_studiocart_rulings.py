@@ -53,7 +53,7 @@ def hint(rig: Rig, order_id: int, body: dict[str, Any] | None = None) -> None:
             now=rig.clock(),
         )
     rig.clock.move(5)
-    rig.runtime.hints.look("studiocart", str(order_id))
+    rig.runtime.delivery_reader.look("studiocart", str(order_id))
     rig.go_on()
 
 

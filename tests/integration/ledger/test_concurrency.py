@@ -42,7 +42,7 @@ from worker.ledger.states import Actor, DeliveryState, RunState, Via
 from worker.ledger.tables.runs import cursors, deliveries, events, learners, order_versions, runs, steps
 from worker.sources.order import Learner, Seat
 from workflows.execution import late_results
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.ingest.order_polling import Polled, Poller
 from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import _Recorder
@@ -194,7 +194,7 @@ def source(clock: Clock) -> FakeSource:
 
 
 @pytest.fixture
-def reader(ledger: Ledger, source: FakeSource, clock: Clock, tmp_path: Path) -> HintReader:
+def reader(ledger: Ledger, source: FakeSource, clock: Clock, tmp_path: Path) -> DeliveryReader:
     return a_hint_reader(ledger, source, an_offers_reader(tmp_path), clock)
 
 
@@ -205,7 +205,7 @@ def an_offers_reader(folder: Path) -> OffersFile:
 
 
 def test_order_is_one_run_when_webhooks_a_poll_and_an_ingest_meet(
-    ledger: Ledger, source: FakeSource, reader: HintReader, clock: Clock, tmp_path: Path
+    ledger: Ledger, source: FakeSource, reader: DeliveryReader, clock: Clock, tmp_path: Path
 ) -> None:
     source.put(an_order())
     for number in range(MANY):

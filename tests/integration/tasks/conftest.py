@@ -14,7 +14,7 @@ from tests.unit.workflows.fakes.learningcart import FakeLearningCart
 from tests.unit.workflows.fakes.storefront import NOW, ONE_OFFER, Clock, FakeSource
 from worker.settings.settings import Settings, load_settings
 from workflows.execution.executor import Executor
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def stand_in(runtime: Runtime, source: FakeSource, learningcart: FakeLearningCar
     runtime.clients["learningcart"] = learningcart
     runtime.sources["studiocart"] = source
     assert isinstance(runtime.executor, Executor)
-    assert isinstance(runtime.hints, HintReader)
+    assert isinstance(runtime.delivery_reader, DeliveryReader)
 
 
 @pytest.fixture

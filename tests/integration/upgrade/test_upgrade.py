@@ -25,7 +25,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
 from worker.ledger.tables.runs import LedgerModel, cursors, events, orders, runs
 from workflows.ingest.backfill import Backfiller, Window
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.planning.model import ENROLMENT
 from workflows.planning.offers_file import OffersFile
@@ -56,7 +56,7 @@ class Company:
         self.clock = Clock(FILLED_AT + timedelta(days=1))
         self.offers_reader = OffersFile(HERE / "offers.toml")
         self.shops = {name: RecordShop(name, self.clock) for name in SOURCES}
-        self.hints = HintReader(
+        self.delivery_reader = DeliveryReader(
             ledger,
             self.shops,
             dict.fromkeys(SOURCES, POLICY),
@@ -79,7 +79,7 @@ class Company:
                 due = select(orders.c.order_id).where(orders.c.source == name, orders.c.replan_at <= self.clock.now)
                 order_ids = list(connection.scalars(due))
             for order_id in order_ids:
-                self.hints.replan(name, order_id)
+                self.delivery_reader.replan(name, order_id)
         self.clock.advance(minutes=5)
         return changed
 
@@ -91,7 +91,7 @@ class Company:
                     order_rows.insert_delivery(
                         connection, source=name, order_id=order.id, via=via, actor=Actor.SOURCE, now=now
                     )
-                assert self.hints.look(name, order.id).error is None
+                assert self.delivery_reader.look(name, order.id).error is None
         self.clock.advance(minutes=5)
 
     def backfill(self) -> None:

@@ -329,6 +329,6 @@ def test_order_is_a_question_when_no_subscription_lists_it_for_long(live: NewYea
     years.on("2024-02-11")
     years.rig.sweep_quietly()
     assert years.asked == [(str(again["id"]), "subscription_unlisted")]
-    years.rig.runtime.hints.replan("studiocart", str(again["id"]), replan=True, actor="operator:ann")
+    years.rig.runtime.delivery_reader.replan("studiocart", str(again["id"]), replan=True, actor="operator:ann")
     years.rig.go_on()
     assert (years.granted, years.asked) == (2, [])

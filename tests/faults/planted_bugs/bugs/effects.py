@@ -17,8 +17,8 @@ EFFECTS = (
         "last check dropped",
         "A process that was held up sends though its lease has ended, and another has sent meanwhile.",
         _EXECUTION,
-        "self._call(held, planned, slot_taken=True, before_send=self._last_check(held, planned))",
-        "self._call(held, planned, slot_taken=True)",
+        "self._call(held, step, planned, before_send=self._last_check(held, planned))",
+        "self._call(held, step, planned)",
         Simulated(),
     ),
     Bug(
@@ -28,12 +28,12 @@ EFFECTS = (
         """        self._recorder.commit_intent(held, step, reference)
         try:
             result = planned.definition.call(
-                self._call(held, planned, slot_taken=True, before_send=self._last_check(held, planned))
+                self._call(held, step, planned, before_send=self._last_check(held, planned))
             )
 """,
         """        try:
             result = planned.definition.call(
-                self._call(held, planned, slot_taken=True, before_send=self._last_check(held, planned))
+                self._call(held, step, planned, before_send=self._last_check(held, planned))
             )
             self._recorder.commit_intent(held, step, reference)
 """,
@@ -178,11 +178,11 @@ EFFECTS = (
         "A destination that does not answer lookups uses up the attempts of a call that was made.",
         "workflows/execution/lookups.py",
         """        step.attempts += 1
-        attempt = ended""",
+        attempt = failed""",
         """        step.attempts += 1
         step.counted += 1
         held.dirty.append(step)
-        attempt = ended""",
+        attempt = failed""",
         ByTest(
             "tests/faults/effects/test_faulty_answers.py"
             "::test_lookup_is_repeated_and_not_counted_when_its_answer_is_broken"

@@ -1,4 +1,4 @@
-"""Planted bugs on the way from a source's news to its runs: hints, polls, versions, cancellations."""
+"""Planted bugs on the way from a source's news to its runs: deliveries, polls, versions, cancellations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ORDERS = (
         Simulated(),
     ),
     Bug(
-        "hints' lease never ends",
+        "deliveries' lease never ends",
         "A hint whose worker was killed is never looked at again.",
         "worker/ledger/leases.py",
         "return row.lease_until is not None and row.lease_until > now",

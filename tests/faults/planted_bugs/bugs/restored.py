@@ -11,8 +11,8 @@ RESTORED = (
         "later plans trusted after a restore",
         "An order that the copy does not hold at all is taken in again, and gets a second comped order.",
         "worker/ledger/runs/run_rows.py",
-        "if run.step_names and recovered:",
-        "if not run_id:",
+        "if may_send and connection.scalar(_ANY_RECOVERY) is not None:",
+        "if not made:",
         ByTest(f"{_TESTS}an_order_is_taken_in_and_adopts_its_effect_when_the_ledger_was_recovered_and_reconcile_fixes"),
     ),
     Bug(

@@ -13,7 +13,7 @@ from tests.unit.workflows.fakes.polled_storefront import Shop
 from tests.unit.workflows.fakes.reconciled_world import SINCE, FakeCart, NewReconciler
 from tests.unit.workflows.fakes.storefront import ONE_OFFER, Clock, FakeSource, a_hint_reader
 from worker.ledger.session import Ledger
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.planning.offers_file import OffersFile
 from workflows.reconcile.reconciler import Reconciled, Reconciler
 
@@ -41,7 +41,7 @@ def offers_reader(offers_file: Path) -> OffersFile:
 
 
 @pytest.fixture
-def hints(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> HintReader:
+def delivery_reader(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> DeliveryReader:
     return a_hint_reader(ledger, source, offers_reader, clock)
 
 
@@ -62,13 +62,21 @@ def cart() -> FakeCart:
 
 @pytest.fixture
 def new_reconciler(
-    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, hints: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, delivery_reader: DeliveryReader, clock: Clock
 ) -> NewReconciler:
     """Makes reconcilers of the one shop; `learningcart` is to be given."""
 
     def make(**options: Any) -> Reconciler:
         policies = {"studiocart": SourcePolicy(start_at=SINCE)}
-        return Reconciler(ledger, {"studiocart": source}, policies, offers_reader, hints=hints, clock=clock, **options)
+        return Reconciler(
+            ledger,
+            {"studiocart": source},
+            policies,
+            offers_reader,
+            delivery_reader=delivery_reader,
+            clock=clock,
+            **options,
+        )
 
     return make
 

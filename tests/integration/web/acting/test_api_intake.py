@@ -62,7 +62,7 @@ def test_order_is_asked_for_when_a_program_names_it(program: Program, rig: Rig) 
     (asked,) = program.act("ingest", source="studiocart", order_ids=["7001", "7001"], reason="by phone").json()
     assert program.dispatcher.orders == ["studiocart/7001"]
     assert program.ask(f"deliveries/{asked['delivery_id']}")["state"] == "received"
-    rig.runtime.hints.look("studiocart", "7001")
+    rig.runtime.delivery_reader.look("studiocart", "7001")
     assert program.ask(f"deliveries/{asked['delivery_id']}")["state"] == "planned"
     (act,) = program.ask("activity?kind=order_ingested")
     assert (act["actor"], act["reason"], act["order_id"]) == ("operator:api", "by phone", "7001")

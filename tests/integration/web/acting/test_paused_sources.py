@@ -46,7 +46,7 @@ def test_nothing_is_asked_and_webhooks_wait_while_a_source_is_paused(office: Off
     notify(rig, "7001")
     before = asked(rig)
     tell(rig)
-    rig.runtime.hints.look("studiocart", "7001")
+    rig.runtime.delivery_reader.look("studiocart", "7001")
     assert asked(rig) == before
     with rig.ledger.read() as connection:
         assert [each.state for each in list_deliveries(connection)] == ["received"]

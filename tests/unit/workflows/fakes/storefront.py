@@ -17,7 +17,7 @@ from worker.ledger.states import Actor, RunState, Via, check_transition
 from worker.ledger.tables.runs import attempts, deliveries, runs
 from worker.sources.order import Learner, Line, Money, Order, Payment, Product, Seat
 from worker.sources.source import Page, Unreadable, Until, Walk
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.planning.model import (
     ENROLMENT,
     Cancel,
@@ -205,8 +205,8 @@ def a_hint_reader(
     *,
     policy: SourcePolicy = SourcePolicy(start_at=START),  # noqa: B008  (frozen)
     holder: str = "reader",
-) -> HintReader:
-    return HintReader(
+) -> DeliveryReader:
+    return DeliveryReader(
         ledger,
         {source.name: source},
         {source.name: policy, "frontcore": SourcePolicy()},

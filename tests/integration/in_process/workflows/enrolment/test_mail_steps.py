@@ -17,7 +17,7 @@ from worker.ledger.session import Ledger
 from worker.mail_templates import FOLLOW_ON, MailTemplates
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.enrolment.mailer import Mailroom
+from workflows.enrolment.mailer import Mailer
 from workflows.enrolment.steps import _may_have_made
 from workflows.execution.steps import Call, Repeat, StopError
 from workflows.follow_on.steps import SEND_FOLLOW_ON_MAIL
@@ -44,13 +44,13 @@ class Post:
         self.events.append("close")
 
 
-def a_room(post: Post) -> Mailroom:
-    return Mailroom(cast(MailClient, post), MailTemplates(), login_url="https://academy.example")
+def a_mailer(post: Post) -> Mailer:
+    return Mailer(cast(MailClient, post), MailTemplates(), login_url="https://academy.example")
 
 
 def a_call(ledger: Ledger, post: Post, **values: Any) -> Call:
     given: dict[str, Any] = {
-        "clients": {"mail": a_room(post)},
+        "clients": {"mail": a_mailer(post)},
         "ledger": ledger,
         "source": "learningcart",
         "order_id": None,
@@ -94,17 +94,17 @@ def test_nothing_is_mailed_when_no_step_gave_an_address(ledger: Ledger) -> None:
 
 def test_nothing_is_mailed_when_the_address_is_none_or_the_template_cannot_be_rendered() -> None:
     post = Post()
-    room = a_room(post)
+    mailer = a_mailer(post)
     values = {"course_name": "", "checkout_url": URL}
     with pytest.raises(InvalidRequestError, match="no address"):
-        room.send(FOLLOW_ON, Learner(email="jane"), values, reference="cb-abc", limits=NO_LIMITS)
+        mailer.send(FOLLOW_ON, Learner(email="jane"), values, reference="cb-abc", limits=NO_LIMITS)
     with pytest.raises(ApiError, match=r"there is no checkout_url.*cartbridge check") as caught:
-        room.send(FOLLOW_ON, JANE, {"course_name": ""}, reference="cb-abc", limits=NO_LIMITS)
+        mailer.send(FOLLOW_ON, JANE, {"course_name": ""}, reference="cb-abc", limits=NO_LIMITS)
     assert (caught.value.retryable, caught.value.outcome_unknown) == (True, False)
     assert caught.value.__context__ is None
     assert post.mails == []
-    room.ready()
-    room.close()
+    mailer.ready()
+    mailer.close()
     assert post.events == ["ready", "close"]
 
 

@@ -15,11 +15,11 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Via
 from worker.ledger.tables.runs import orders, runs
 from worker.sources.order import Payment
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 
 
 def test_body_is_planned_from_and_forgotten_when_the_source_is_trusted(
-    ledger: Ledger, source: FakeSource, trusting: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, trusting: DeliveryReader, clock: Clock
 ) -> None:
     hint = arrive(ledger, clock, body={"id": 1109, "status": "paid"})
     trusting.look("studiocart", "1109")
@@ -29,14 +29,14 @@ def test_body_is_planned_from_and_forgotten_when_the_source_is_trusted(
 
 
 def test_body_is_read_when_its_id_is_in_a_field_of_the_operators(
-    ledger: Ledger, trusting: HintReader, clock: Clock
+    ledger: Ledger, trusting: DeliveryReader, clock: Clock
 ) -> None:
     arrive(ledger, clock, body={"bestellung": "1109", "status": "paid"})
     trusting.look("studiocart", "1109")
     assert states(ledger) == {SEAT: ("pending", None)}
 
 
-def test_newest_body_counts_when_several_came(ledger: Ledger, trusting: HintReader, clock: Clock) -> None:
+def test_newest_body_counts_when_several_came(ledger: Ledger, trusting: DeliveryReader, clock: Clock) -> None:
     arrive(ledger, clock, body={"id": 1109, "status": "waiting"})
     clock.advance(seconds=1)
     arrive(ledger, clock, body={"id": 1109, "status": "paid"})
@@ -45,7 +45,7 @@ def test_newest_body_counts_when_several_came(ledger: Ledger, trusting: HintRead
 
 
 def test_body_is_older_news_when_the_order_was_read_since_it_arrived(
-    ledger: Ledger, trusting: HintReader, clock: Clock
+    ledger: Ledger, trusting: DeliveryReader, clock: Clock
 ) -> None:
     arrive(ledger, clock, body={"id": 1109, "status": "waiting"})
     record(ledger, an_order(), now=clock.advance(seconds=30))
@@ -56,7 +56,7 @@ def test_body_is_older_news_when_the_order_was_read_since_it_arrived(
     assert rows(ledger, orders)[0].payment == "paid"
 
 
-def test_body_goes_to_review_when_it_is_no_order(ledger: Ledger, trusting: HintReader, clock: Clock) -> None:
+def test_body_goes_to_review_when_it_is_no_order(ledger: Ledger, trusting: DeliveryReader, clock: Clock) -> None:
     hint = arrive(ledger, clock, body={"hello": "world"})
     trusting.look("studiocart", "1109")
     row = delivery(ledger, hint)
@@ -64,7 +64,7 @@ def test_body_goes_to_review_when_it_is_no_order(ledger: Ledger, trusting: HintR
 
 
 def test_order_is_fetched_when_the_operator_named_it_though_the_source_is_trusted(
-    ledger: Ledger, source: FakeSource, trusting: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, trusting: DeliveryReader, clock: Clock
 ) -> None:
     source.put(an_order())
     arrive(ledger, clock, body={"id": 1109, "status": "waiting"})
@@ -75,9 +75,9 @@ def test_order_is_fetched_when_the_operator_named_it_though_the_source_is_truste
 
 
 def test_order_is_fetched_when_the_body_is_not_to_be_trusted(
-    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
 ) -> None:
     source.put(an_order(payment=Payment.WAITING))
     arrive(ledger, clock, body={"id": 1109, "status": "paid"})
-    hints.look("studiocart", "1109")
+    delivery_reader.look("studiocart", "1109")
     assert rows(ledger, runs) == []

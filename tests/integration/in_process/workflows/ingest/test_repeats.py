@@ -26,7 +26,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.studiocart import StudiocartSource, to_order
-from workflows.ingest.deliveries import HintReader, SourcePolicy
+from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.planning.offers_file import OffersFile
 
 SEAT = "11/4/buyer/501"
@@ -64,7 +64,7 @@ def offers_reader(tmp_path: Any) -> OffersFile:
 
 
 @pytest.fixture
-def trusting(ledger: Ledger, site: Site, offers_reader: OffersFile, clock: Clock) -> HintReader:
+def trusting(ledger: Ledger, site: Site, offers_reader: OffersFile, clock: Clock) -> DeliveryReader:
     source: Any = StudiocartSource(site, clock=clock)  # type: ignore[arg-type]
     return a_hint_reader(ledger, source, offers_reader, clock, policy=SourcePolicy(start_at=START, trust_webhook=True))
 
@@ -72,7 +72,7 @@ def trusting(ledger: Ledger, site: Site, offers_reader: OffersFile, clock: Clock
 class Hooks:
     """Sends bodies, one at a time or at once."""
 
-    def __init__(self, ledger: Ledger, reader: HintReader, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, reader: DeliveryReader, clock: Clock) -> None:
         self.ledger, self.reader, self.clock = ledger, reader, clock
 
     def send(self, *bodies: dict[str, Any], order_id: str = "11") -> str:
@@ -93,7 +93,7 @@ class Hooks:
 
 
 @pytest.fixture
-def hooks(ledger: Ledger, trusting: HintReader, clock: Clock) -> Hooks:
+def hooks(ledger: Ledger, trusting: DeliveryReader, clock: Clock) -> Hooks:
     return Hooks(ledger, trusting, clock)
 
 

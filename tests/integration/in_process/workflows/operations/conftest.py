@@ -7,13 +7,13 @@ import pytest
 from tests.unit.workflows.fakes.operations import SEAT
 from tests.unit.workflows.fakes.storefront import Clock, an_order, record, run_of
 from worker.ledger.session import Ledger
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.replay import Operations
 
 
 @pytest.fixture
-def operations(ledger: Ledger, hints: HintReader, clock: Clock) -> Operations:
-    return Operations(ledger, hints, check_source=str, clock=clock)
+def operations(ledger: Ledger, delivery_reader: DeliveryReader, clock: Clock) -> Operations:
+    return Operations(ledger, delivery_reader, check_source=str, clock=clock)
 
 
 @pytest.fixture

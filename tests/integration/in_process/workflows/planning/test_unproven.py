@@ -20,7 +20,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders
 from worker.sources.order import Order, Payment
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.planning.unproven import ASKED_AFTER, asked_at
 
 DAY = timedelta(hours=24)
@@ -92,14 +92,14 @@ def test_seat_is_held_back_and_asked_about_when_the_money_is_gone_before_access_
 
 
 def test_preview_says_the_same_when_a_day_has_passed(
-    ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock
+    ledger: Ledger, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
 ) -> None:
     source.put(unproven())
     for _ in range(2):
-        _, plan = hints.preview_fetched("studiocart", "1109")
+        _, plan = delivery_reader.preview_fetched("studiocart", "1109")
         assert (plan.state, plan.reason) == ("waiting", "awaiting_payment")
     clock.advance(hours=23)
-    _, plan = hints.preview_fetched("studiocart", "1109")
+    _, plan = delivery_reader.preview_fetched("studiocart", "1109")
     assert (plan.state, plan.reason) == ("review", "payment_unproven")
 
 

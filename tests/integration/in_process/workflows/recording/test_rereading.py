@@ -26,7 +26,7 @@ from worker.ledger.orders.recorded_orders import READING
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import order_versions, orders, runs
 from worker.sources.order import Line, Money, Order, Payment, Product, Seat
-from workflows.ingest.deliveries import HintReader
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.recording.order_recording import Look, record_order
 from workflows.recording.rereading import compare, reread_orders, thinned
 
@@ -48,7 +48,7 @@ def named(title: str, line_id: str) -> Line:
 
 
 @pytest.fixture
-def look_again(ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clock) -> Any:
+def look_again(ledger: Ledger, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock) -> Any:
     def look(read: Order, kept: Order | None = None) -> dict[str, tuple[str, str | None]]:
         """What the order's runs are after the upgrade, when the source shows `read`; twice, as nothing may follow."""
         source.rereads = {read.id: kept or read}
@@ -56,7 +56,7 @@ def look_again(ledger: Ledger, source: FakeSource, hints: HintReader, clock: Clo
             now = clock.advance(minutes=5)
             reread_orders(ledger, source, now=now)
             if rows(ledger, orders, orders.c.replan_at <= now):
-                hints.replan("studiocart", read.id)
+                delivery_reader.replan("studiocart", read.id)
             with ledger.write() as connection:
                 seen = Look(fetched_at=now, polled=True)
                 record_order(connection, read, offers(), seen, now=now, start_at=START, reread=source.reread)
