@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, Unpack
 
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
@@ -34,6 +34,26 @@ PAGE_SIZE: Final = 100
 OrderBy = Literal["id", "date_created", "date_modified"]
 ProductOrderBy = Literal["id", "date_created", "date_modified", "product_name"]
 Direction = Literal["asc", "desc"]
+
+
+class Filters(TypedDict, total=False):
+    """What a list of orders or subscriptions is asked for."""
+
+    per_page: int
+    """Not given: the vendor's maximum."""
+    date_after: date | str
+    """It knows days only, in the site's own zone: ask for a day more."""
+    orderby: OrderBy
+    order: Direction
+
+
+class ProductFilters(TypedDict, total=False):
+    """What the list of products is asked for."""
+
+    per_page: int
+    orderby: ProductOrderBy
+    order: Direction
+
 
 _R = TypeVar("_R", bound=IdentifiedRecord)
 _PAST_THE_END: Final = "rest_post_invalid_page_number"
@@ -84,84 +104,36 @@ class StudiocartClient:
         """Iterate over the customers. Each page is asked for when it is needed."""
         return _once_each(self._pages(Customer, "/customers", {"per_page": per_page}, limits))
 
-    def list_orders(
-        self,
-        *,
-        per_page: int = PAGE_SIZE,
-        date_after: date | str | None = None,
-        orderby: OrderBy | None = None,
-        order: Direction | None = None,
-        limits: CallLimits = NO_LIMITS,
-    ) -> Iterator[Order]:
-        """Iterate over the orders. `date_after` knows days only, in the site's own zone: ask for a day more."""
-        pages = self.iter_order_pages(
-            per_page=per_page, date_after=date_after, orderby=orderby, order=order, limits=limits
-        )
-        return _once_each(pages)
+    def list_orders(self, *, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]) -> Iterator[Order]:
+        """Iterate over the orders."""
+        return _once_each(self.iter_order_pages(limits=limits, **filters))
 
-    def iter_order_pages(
-        self,
-        *,
-        per_page: int = PAGE_SIZE,
-        date_after: date | str | None = None,
-        orderby: OrderBy | None = None,
-        order: Direction | None = None,
-        limits: CallLimits = NO_LIMITS,
-    ) -> Iterator[Rows[Order]]:
+    def iter_order_pages(self, *, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]) -> Iterator[Rows[Order]]:
         """Iterate over whole pages of orders, none empty. An order may come again where the list moved meanwhile."""
-        return self._pages(Order, "/orders", _filters(per_page, date_after, orderby, order), limits)
+        return self._pages(Order, "/orders", _parameters(**filters), limits)
 
     def list_subscription_orders(
-        self,
-        subscription_id: int,
-        *,
-        per_page: int = PAGE_SIZE,
-        date_after: date | str | None = None,
-        orderby: OrderBy | None = None,
-        order: Direction | None = None,
-        limits: CallLimits = NO_LIMITS,
+        self, subscription_id: int, *, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]
     ) -> Iterator[Order]:
         """Iterate over the orders of one subscription; none for a subscription that does not exist."""
         path = f"/orders/subscription/{int(subscription_id)}"
-        return _once_each(self._pages(Order, path, _filters(per_page, date_after, orderby, order), limits))
+        return _once_each(self._pages(Order, path, _parameters(**filters), limits))
 
     def list_subscriptions(
-        self,
-        *,
-        per_page: int = PAGE_SIZE,
-        date_after: date | str | None = None,
-        orderby: OrderBy | None = None,
-        order: Direction | None = None,
-        limits: CallLimits = NO_LIMITS,
+        self, *, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]
     ) -> Iterator[Subscription]:
         """Iterate over the subscriptions, with their invoices."""
-        pages = self.iter_subscription_pages(
-            per_page=per_page, date_after=date_after, orderby=orderby, order=order, limits=limits
-        )
-        return _once_each(pages)
+        return _once_each(self.iter_subscription_pages(limits=limits, **filters))
 
     def iter_subscription_pages(
-        self,
-        *,
-        per_page: int = PAGE_SIZE,
-        date_after: date | str | None = None,
-        orderby: OrderBy | None = None,
-        order: Direction | None = None,
-        limits: CallLimits = NO_LIMITS,
+        self, *, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]
     ) -> Iterator[Rows[Subscription]]:
         """Iterate over whole pages of subscriptions, none empty. One may come again where the list moved meanwhile."""
-        return self._pages(Subscription, "/subscriptions", _filters(per_page, date_after, orderby, order), limits)
+        return self._pages(Subscription, "/subscriptions", _parameters(**filters), limits)
 
-    def list_products(
-        self,
-        *,
-        per_page: int = PAGE_SIZE,
-        orderby: ProductOrderBy | None = None,
-        order: Direction | None = None,
-        limits: CallLimits = NO_LIMITS,
-    ) -> Iterator[Product]:
+    def list_products(self, *, limits: CallLimits = NO_LIMITS, **filters: Unpack[ProductFilters]) -> Iterator[Product]:
         """Iterate over the products, with their plans."""
-        return _once_each(self._pages(Product, "/products", _filters(per_page, None, orderby, order), limits))
+        return _once_each(self._pages(Product, "/products", {"per_page": PAGE_SIZE} | dict(filters), limits))
 
     def retrieve_customer(self, customer_id: int, *, limits: CallLimits = NO_LIMITS) -> Customer:
         """Return one customer. Raises `NotFoundError` when there is none of that id."""
@@ -275,10 +247,11 @@ class StudiocartClient:
         return self._api.unexpected(operation, what, safe_to_repeat=True, answer=answer)
 
 
-def _filters(per_page: int, date_after: date | str | None, orderby: str | None, order: str | None) -> dict[str, Any]:
-    day = date_after.strftime("%Y-%m-%d") if isinstance(date_after, date) else date_after
-    parameters = {"per_page": per_page, "date_after": day, "orderby": orderby, "order": order}
-    return {name: value for name, value in parameters.items() if value is not None}
+def _parameters(*, date_after: date | str | None = None, **filters: Any) -> dict[str, Any]:
+    parameters = {"per_page": PAGE_SIZE} | filters
+    if date_after is not None:
+        parameters["date_after"] = date_after.strftime("%Y-%m-%d") if isinstance(date_after, date) else date_after
+    return parameters
 
 
 def _once_each(pages: Iterator[Rows[_R]]) -> Iterator[_R]:

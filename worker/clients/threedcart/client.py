@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack
 
 from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
@@ -54,6 +54,18 @@ _STATUS_DECIDES: Final = frozenset({*range(200, 300), HTTPStatus.BAD_REQUEST})
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _PAST_THE_END: Final = "offset amount exceeds the total number of records"
 _Q = TypeVar("_Q", bound=ThreedcartRecord)
+
+
+class Filters(TypedDict, total=False):
+    """What a list of orders is asked for; whether the store minds it is for the caller to see."""
+
+    date_start: datetime
+    """Those made since then. Moments are aware, and sent in the store's zone."""
+    last_update_start: datetime
+    """Those changed since then."""
+    order_status: int | None
+    billing_email: str
+    """Their buyer's."""
 
 
 class ThreedcartAccess(SystemAccess, Protocol):
@@ -181,50 +193,25 @@ class ThreedcartClient:
     # Orders
 
     def list_orders(
-        self,
-        *,
-        limit: int = PAGE_SIZE,
-        date_start: datetime | None = None,
-        last_update_start: datetime | None = None,
-        order_status: int | None = None,
-        billing_email: str | None = None,
-        limits: CallLimits = NO_LIMITS,
+        self, *, limit: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]
     ) -> Iterator[Order]:
-        """Iterate over the orders made and changed since moments, which are aware and sent in the store's zone.
-
-        By status and by the buyer's email where they are given; whether the store minds them is for the caller to see.
-        """
-        for page in self.iter_order_pages(
-            limit=limit,
-            date_start=date_start,
-            last_update_start=last_update_start,
-            order_status=order_status,
-            billing_email=billing_email,
-            limits=limits,
-        ):
+        """Iterate over the orders."""
+        for page in self.iter_order_pages(limit=limit, limits=limits, **filters):
             yield from (row for row in page if isinstance(row, Order))
 
     def iter_order_pages(
-        self,
-        *,
-        limit: int = PAGE_SIZE,
-        date_start: datetime | None = None,
-        last_update_start: datetime | None = None,
-        order_status: int | None = None,
-        billing_email: str | None = None,
-        limits: CallLimits = NO_LIMITS,
+        self, *, limit: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]
     ) -> Iterator[Rows[Order]]:
         """Iterate over whole pages of orders, none empty.
 
         An order that is listed throughout is never stepped over, also when others appear or vanish meanwhile:
         `paging` tells how. One that changes meanwhile may come twice, the later one as it is then.
         """
-        filters = {"datestart": date_start, "lastupdatestart": last_update_start}
-        query = {name: self._store_time(moment) for name, moment in filters.items() if moment is not None}
-        if order_status is not None:
-            query["orderstatus"] = str(order_status)
-        if billing_email is not None:
-            query["billingemail"] = billing_email
+        query = {
+            name.replace("_", ""): self._store_time(value) if isinstance(value, datetime) else str(value)
+            for name, value in filters.items()
+            if value is not None
+        }
         problem = ""
         try:
             yield from walk_by_offset(
