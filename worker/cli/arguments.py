@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from worker.cli.context import opening_of
 from worker.reasons import Reason
@@ -42,6 +43,13 @@ def one_of(names: type[StrEnum]) -> str:
     """All of them, for the help of an option: in its column of types they would squeeze the rest."""
     *first, last = names
     return f"{', '.join(first)} or {last}"
+
+
+def in_states(states: type[StrEnum]) -> OptionInfo:
+    """The option that chooses by state."""
+    shown = f"In this state, or in several given so: {one_of(states)}."
+    option: OptionInfo = typer.Option("--state", metavar="STATE", help=shown)
+    return option
 
 
 def parse_moment(text: str) -> datetime:

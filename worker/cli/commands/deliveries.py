@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsCsv, AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until, one_of
+from worker.cli.arguments import AsCsv, AsJson, Limit, OfOrder, OfReason, OfSource, Since, Until, in_states, one_of
 from worker.cli.commands.runs import events_table
 from worker.cli.context import opening_of
 from worker.cli.output import (
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Deliveries: every arrival of news about an order.")
 
-OfState = Annotated[
-    list[DeliveryState] | None,
-    typer.Option("--state", metavar="STATE", help=f"In this state, or in several given so: {one_of(DeliveryState)}."),
-]
+OfState = Annotated[list[DeliveryState] | None, in_states(DeliveryState)]
 
 
 @app.command("list")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsCsv, AsJson, DryRun, Limit, OfReason, OfSource, Since, Until, Yes, one_of
+from worker.cli.arguments import AsCsv, AsJson, DryRun, Limit, OfReason, OfSource, Since, Until, Yes, in_states
 from worker.cli.commands.deliveries import deliveries_table
 from worker.cli.commands.runs import runs_table
 from worker.cli.context import current_actor, opening_of
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Orders, as last seen at their sources.")
 
-OfState = Annotated[
-    list[OrderState] | None,
-    typer.Option("--state", metavar="STATE", help=f"In this state, or in several given so: {one_of(OrderState)}."),
-]
+OfState = Annotated[list[OrderState] | None, in_states(OrderState)]
 
 
 @app.command("list")

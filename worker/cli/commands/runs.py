@@ -26,7 +26,7 @@ from worker.cli.arguments import (
     Why,
     Yes,
     hint_at_review_reason,
-    one_of,
+    in_states,
 )
 from worker.cli.confirm import ask, is_terminal
 from worker.cli.context import current_actor, opening_of
@@ -58,10 +58,7 @@ _WIDE = 120
 app = typer.Typer(no_args_is_help=True, help="Runs: one learner, one grant, one order line.")
 
 _SHOWN_BEFORE_ASKING = 20
-OfState = Annotated[
-    list[RunState] | None,
-    typer.Option("--state", metavar="STATE", help=f"In this state, or in several given so: {one_of(RunState)}."),
-]
+OfState = Annotated[list[RunState] | None, in_states(RunState)]
 
 
 @app.command("list")
