@@ -1,4 +1,4 @@
-"""How a step's task works: it claims the run, performs its step, and carries on in place with the chain's next ones."""
+"""The task of a step: it claims the run, performs the step, and goes on in place with the chain's next ones."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class StepTask(LedgerTask):
     abstract = True
     definition: StepDefinition
     throws = (OperationalError,)
-    """From handing the next link over: no fault of the task's, and one line in the log."""
+    """Raised where the next link cannot be sent. It is logged in one line."""
 
     def work(self, run_id: str) -> None:
-        """Work a run from where the ledger says it stands, until it ends, waits, or belongs to another system's queue.
+        """Work a run on from where the ledger says it stands, until it ends, waits, or needs another system's queue.
 
-        The message says only that the run may be due. Which step is next is the ledger's word; a run that is not due,
-        or is held by somebody else, is left alone. What is left of the chain is sent by Celery when this returns.
+        The message says only that the run may be due; the ledger says which step is next. A run that is not due, or
+        that somebody else holds, is left alone. Celery sends what is left of the chain when this returns.
         """
         runtime = runtime_of(self.app)
         chain, self.request.chain = self.request.chain, None
@@ -54,7 +54,7 @@ class StepTask(LedgerTask):
     def _carry_on(self, runtime: Runtime, held: HeldRun) -> list[str]:
         """Perform step after step in place: a step that is due now needs no trip through the broker.
 
-        Returns the names of the tasks that another worker is to go on with, none where the chain ends here.
+        Returns the names of the tasks that another worker must go on with; none where the chain ends here.
         """
         while left := runtime.executor.steps_left(held):
             planned = left[0]
@@ -72,7 +72,7 @@ class StepTask(LedgerTask):
         return []
 
     def on_failure(self, exc: Exception, *_: Any) -> None:
-        """Say in one line that the next link could not be sent; the run is marked as sent, and is sent again."""
+        """Log in one line that the next link could not be sent. A sweep sends the run again."""
         if isinstance(exc, OperationalError):
             tell_broker_is_away(exc)
 
@@ -87,12 +87,12 @@ def links_of(chain: Sequence[Link] | None, names: Sequence[str]) -> list[Link] |
 
 
 def _attempt_of(held: HeldRun) -> int | None:
-    """The number of the attempt that comes now: of a lookup, where the call before must be asked about first."""
+    """The number of the next attempt, which may be a lookup."""
     return None if held.next_step is None else held.next_step.attempts + 1
 
 
 def _delivery_of(runtime: Runtime, held: HeldRun) -> str | None:
-    """The delivery that caused a run, whose trace its steps belong to; asked for only where there are traces."""
+    """The delivery that caused a run: the steps belong to its trace. None without traces."""
     if not tracing().is_on:
         return None
     with runtime.ledger.read() as connection:

@@ -48,7 +48,7 @@ def failed_attempt(
     kind: AttemptKind = AttemptKind.CALL,
     sent: bool = True,
 ) -> dict[str, Any]:
-    """The row of an attempt that ended with an error. `sent`: it got as far as the call."""
+    """The row of an attempt that ended with an error. `sent`: the call itself was made."""
     return held.attempt(
         step,
         kind=kind,

@@ -83,10 +83,10 @@ class Executor:
         self._lookups = LookupRecorder(self._recorder, patience=patience, clock=clock)
 
     def claim(self, run_id: str, system: str) -> HeldRun | None:
-        """Take a due run for work on `system`; None when there is nothing to do for us. Commits the claim.
+        """Claim a due run for work on `system`; None where it may not be worked on now. Commits the claim.
 
-        Lost with the power of the one machine that SQLite has, a claim is lost with its holder, who was to write an
-        intent, durably, before any effect: the run is due as it was.
+        On SQLite a power cut may lose the claim, and then its holder too: the intent reaches the disk before any effect
+        that is not safe to repeat, so the run is due as it was.
         """
         if system not in self._clients:
             return None  # not configured: its runs wait
@@ -170,7 +170,7 @@ class Executor:
         return True
 
     def _outlast(self, held: HeldRun, planned: PlannedStep) -> None:
-        """Have a lease that outlasts the call's whole deadline, by a commit if need be."""
+        """Renew the lease if it would end before the call can. Commits then."""
         now = self._clock()
         seconds = self._timing.deadline_seconds(planned.definition.system)
         if held.lease_until - now < timedelta(seconds=seconds):
@@ -210,11 +210,11 @@ class Executor:
         return self._recorder.record_effect(held, step, result, Outcome.OK)
 
     def _last_check(self, held: HeldRun, planned: PlannedStep) -> Callable[[], None]:
-        """What is checked immediately before the request's bytes leave: the lease outlasts the call's whole deadline.
+        """Return the check to make immediately before the request's bytes leave: the lease outlasts the whole deadline.
 
-        A whole deadline from then on, whatever came before: the client's own may have begun only then (a process that
-        was frozen, a slot waited for after a refused token). By two clocks: one that was set back makes the lease look
-        longer than it is, and one that never goes back may stand still while the machine sleeps.
+        The deadline counts from that moment, since the client's own may begin only then: the process may have been
+        frozen, or have waited for a slot after a refused token. Two clocks decide: one that was set back makes the
+        lease look longer than it is, and one that never goes back may stand still while the machine sleeps.
         """
         deadline_seconds = self._timing.deadline_seconds(planned.definition.system)
 
@@ -226,9 +226,9 @@ class Executor:
         return check
 
     def _resolve_unknown(self, held: HeldRun, step: HeldStep, planned: PlannedStep) -> bool:
-        """Ask the destination for an earlier attempt's effect. True: proven absent, the call may be sent; or adopted.
+        """Ask the destination for an earlier attempt's effect. True: it was adopted, or is absent and may be sent.
 
-        What can neither be asked about nor repeated is a question to a person.
+        Where nothing can be asked, a person must decide.
         """
         if planned.definition.look_up is None:
             self._recorder.end(held, state=RunState.REVIEW, reason=Reason.OUTCOME_UNKNOWN, note=unknown_note(planned))
@@ -310,7 +310,7 @@ class Executor:
     # What both share
 
     def _is_ready(self, held: HeldRun, step: HeldStep, planned: PlannedStep) -> bool:
-        """Get ready for a step's own call. False: that failed, nothing of the step was sent, and the run waits."""
+        """Get ready for a step's own call. False: that failed; nothing was sent, and the run waits."""
         started_at = self._clock()
         try:
             self._get_ready(planned)
@@ -320,7 +320,7 @@ class Executor:
         return True
 
     def _get_ready(self, planned: PlannedStep) -> None:
-        """The rate limit's slot and valid credentials, before the lease is checked and the intent committed."""
+        """Take the rate limit's slot and valid credentials, before the lease is checked and the intent committed."""
         self._clients[planned.definition.system].ready()
 
     def _call(
@@ -365,8 +365,8 @@ class Executor:
     def hand_over(self, held: HeldRun, system: str) -> bool:
         """Give a held run back for its next step at `system`, due at once, and mark it as sent there. Commits.
 
-        True: the caller sends the message, and one that is lost is sent again by a sweep. False: nothing is to be sent,
-        as the system is paused, down or not configured, or somebody else holds the run; a sweep begins anew.
+        True: the caller must send the message; a sweep sends a lost one again. False: send nothing, since the system is
+        paused, down or not configured, or somebody else holds the run.
         """
         is_sent = False
 
@@ -377,7 +377,7 @@ class Executor:
         return self._release(held, mark) and is_sent
 
     def _release(self, held: HeldRun, then: Callable[[Connection, datetime], None] | None = None) -> bool:
-        """Let go of a run that is due at once; False where it was somebody else's by then."""
+        """Let go of a run that is due at once; False where somebody else holds it by now."""
         try:
             self._recorder.end(held, state=RunState.WAITING, next_attempt_at=self._clock(), then=then)
         except LeaseLostError as error:
@@ -387,7 +387,7 @@ class Executor:
 
 
 def _unproven(unaccounted: list[str], unreadable: int) -> str:
-    """What keeps absence from being proven."""
+    """Why absence is not proven, as a sentence."""
     reasons = []
     if unaccounted:
         reasons.append(f"orders of this customer that nothing accounts for: {', '.join(unaccounted[:10])}")

@@ -1,4 +1,4 @@
-"""The recorder: every write a holder makes while it works a run. Each public method is one transaction."""
+"""The recorder: every write of a holder while it works a run. Each public method is one transaction."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AdoptedMeanwhileError(LeaseLostError):
 class Recorder:
     """Writes what happens to held runs.
 
-    Raises `LeaseLostError` where the holder lost its run, having kept what it knew.
+    Raises `LeaseLostError` where the holder has lost its run; what it knows is appended to the ledger first.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Recorder:
         self._rng = rng
 
     def renew(self, held: HeldRun, *, then: Then | None = None) -> None:
-        """Commit what was done so far, with `then` if it is given, and hold the run for a whole lease from now."""
+        """Commit what was done so far, and `then` with it, and hold the run for a whole lease from now."""
         now = self._clock()
         with self._ledger.write() as connection:
             claims.write_progress(connection, held, now=now, lease_seconds=self._lease_seconds)
@@ -95,9 +95,9 @@ class Recorder:
             raise CancelledMeanwhileError(f"run {held.id} was cancelled by the source")
 
     def _is_written_alone(self, write: Callable[[Connection], object]) -> bool:
-        """Commit one statement, for a run that nothing disturbs; False, and nothing is written, where something does.
+        """Commit one statement for an undisturbed run; False, and nothing is written, where anything disturbs it.
 
-        What that is the caller finds out in a transaction. For a first holder: nobody before it can report late.
+        The caller then finds out in a transaction what does. Only for a first holder: no earlier one can report late.
         """
         try:
             with self._ledger.write(alone=True) as connection:
@@ -155,7 +155,7 @@ class Recorder:
         *,
         sent: bool = True,
     ) -> None:
-        """Record a failed attempt that left nothing open, and let go of the run. `sent`: it got as far as the call."""
+        """Record a failed attempt that left nothing open, and let go of the run. `sent`: the call itself was made."""
         now = self._clock()
         is_own = sent and self.answers_others(held, step.failed_at)
         decision = judge(
@@ -181,7 +181,7 @@ class Recorder:
         self.end_by(held, planned, decision, error, now, is_own=is_own)
 
     def answers_others(self, held: HeldRun, failed_at: datetime | None) -> bool:
-        """Whether the destination has answered other runs since then; a first failure says nothing yet."""
+        """Whether the destination has answered other runs since then; False at a first failure."""
         if failed_at is None:
             return False
         with self._ledger.read() as connection:
@@ -230,7 +230,7 @@ class Recorder:
         *,
         lookup: bool = False,
     ) -> None:
-        """Record what a safe call or a lookup found, and end the run as it says."""
+        """Record that a safe call or a lookup stopped the run, and end the run as it says."""
         now = self._clock()
         step.attempts += 1
         held.outcomes.append(
@@ -247,7 +247,7 @@ class Recorder:
         self._end_stopped(held, planned, stop, now)
 
     def stop_intent(self, held: HeldRun, step: HeldStep, planned: PlannedStep, stop: StopError) -> None:
-        """Close the open attempt, of which nothing was sent, and end the run as what it found says."""
+        """Close the open attempt, of which nothing was sent, and end the run as `stop` says."""
         now = self._clock()
         said = describe(stop, held.learner)
         closing = Closing(step=step, outcome=Outcome.FINAL, finished_at=now, error=said, may_have_acted=False)
@@ -324,7 +324,7 @@ class Recorder:
         detail: dict[str, Any] | None = None,
         then: Then | None = None,
     ) -> None:
-        """Let go of a run that needs no attempt recorded beyond what is noted. `then` is committed with it."""
+        """Let go of a run without recording another attempt. `then` is committed with it."""
         now = self._clock()
         with self._ledger.write() as connection:
             if state is RunState.CANCELLED or (state is not RunState.SUCCEEDED and held.fence > 1):

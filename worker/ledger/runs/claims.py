@@ -1,4 +1,4 @@
-"""A run in its holder's hands: claimed, kept, and let go of. Every write of a holder is fenced.
+"""A holder's writes: a run is claimed, worked on, and released. Every write is fenced.
 
 Each function works inside the transaction it is given and commits nothing itself.
 """
@@ -111,12 +111,10 @@ def write_progress(
     lease_seconds: float | None = None,
     closing: Closing | None = None,
 ) -> str | None:
-    """Commit-to-be: the safe steps' outcomes, with `closing` the last attempt's, and with `lease_seconds` a longer
-    lease.
+    """Write the outcomes of the safe steps so far, and lengthen the lease where `lease_seconds` are given.
 
-    Returns the requested cancellation.
-
-    Raises `LeaseLostError` when somebody else holds the run by now; then nothing is written.
+    `closing` gives the last attempt its outcome. Returns the reason of a cancellation that was asked for. Raises
+    `LeaseLostError` where somebody else holds the run by now; then nothing is written.
     """
     lease_until = leases.renewed(held.lease_until, now=now, lease_seconds=lease_seconds)
     values = held.fence_values | {"now": now, "new_lease_until": lease_until}
@@ -129,10 +127,10 @@ def write_progress(
 def write_intent(
     connection: Connection, held: HeldRun, step: HeldStep, *, reference: str, now: datetime, lease_seconds: float
 ) -> None:
-    """Commit-to-be: the safe steps' outcomes, a longer lease, and that a call which is not safe to repeat is about to
-    be sent. It counts towards the cap from here on.
+    """Write that a call which is not safe to repeat is about to be sent, with the outcomes of the safe steps so far.
 
-    Raises `LeaseLostError` when somebody else holds the run by now or the source cancelled it; nothing is written then.
+    Lengthens the lease. The attempt counts towards the cap from now on. Raises `LeaseLostError` where somebody else
+    holds the run by now, or the source cancelled it; then nothing is written.
     """
     begun = replace(step, attempts=step.attempts + 1, counted=step.counted + 1)
     lease_until = leases.renewed(held.lease_until, now=now, lease_seconds=lease_seconds)
@@ -158,11 +156,11 @@ def release_run(
     closing: Closing | None = None,
     undisturbed: bool = False,
 ) -> str | None:
-    """Give the run its next state and let go of it and its lane, with what the holder has not yet written.
+    """Give the run its next state, free it and its lane, and write what the holder has not written yet.
 
-    `closing` gives the last attempt of a step its outcome; one that has one keeps it. Returns the cancellation the
-    source asked for meanwhile, if it did. Raises `LeaseLostError` when somebody else holds the run by now; where it is
-    to be `undisturbed`, also when the source cancelled it or its destination has a breaker. Then nothing is written.
+    `closing` gives the last attempt of a step its outcome, unless it has one. Returns the reason of a cancellation that
+    the source asked for meanwhile. Raises `LeaseLostError` where somebody else holds the run by now, and with
+    `undisturbed` also where the source cancelled it or its destination has a breaker. Then nothing is written.
     """
     statement, values = transitions.release(held, ending, now=now, undisturbed=undisturbed)
     event = {
@@ -192,7 +190,7 @@ def _write(
     also: Iterable[HeldStep] = (),
     event: dict[str, Any] | None = None,
 ) -> Row[Any]:
-    """Write what the holder has not written yet, and more, where `statement` finds the run to be the holder's."""
+    """Write what the holder has not written yet, and the rest with it, if `statement` finds the run still its own."""
     closed = [] if closing is None else [closing.row(held)]
     changed = {step.position: step for step in (*held.dirty, *also)}
     for outcome in (*held.outcomes, *closed):
@@ -238,11 +236,10 @@ def write_held(
     changed_steps: Rows = (),
     new_events: Rows = (),
 ) -> Row[Any] | None:
-    """Change the run's row by `run`, and write the rest if it returns one: that row, None where nothing is written.
+    """Change the run's row by `run`. If that returns a row, write the rest and return the row; else write nothing.
 
-    `values` are those of `run`, `held_id` among them: the run that every row belongs to.
-
-    A closing gives an attempt its outcome unless it has one.
+    `values` are those of `run`; they include `held_id`, the run that every row belongs to. A closing gives an attempt
+    its outcome, unless it has one.
     """
     rows = {"new_attempts": new_attempts, "closings": closings, "changed_steps": changed_steps}
     rows["new_events"] = new_events

@@ -1,4 +1,4 @@
-"""A run in its holder's hands: what it knows of it, and what it has not written yet."""
+"""A run as its holder knows it, with what the holder has not written yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROMPT_ANSWER_SECONDS = 5.0
 """An answer that took longer may have sat in a stall, and says nothing of what was sent before it."""
 
 _NOTHING_KNOWN: Final = dict.fromkeys(attempts.c.keys()) | {"is_forgotten": False}
-"""Of an attempt that was not made yet."""
+"""The columns of an attempt of which nothing is known yet."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class HeldStep:
     first_sent_at: datetime | None = None
     """When the first call of this generation was begun, None when none was."""
     unresolved: bool = False
-    """A call may have been carried out, and no lookup has told since."""
+    """A call may have been carried out, and no lookup has answered since whether it was."""
     finished_at: datetime | None = None
     spent_unknown: bool = False
     """The last call of this generation ended with an unknown outcome."""
@@ -95,7 +95,7 @@ class HeldRun:
     """The lease's end on the holder's own clock that never goes back."""
 
     next_in_lane: str | None = None
-    """When it was let go of: another run that waited for its lane, and is due."""
+    """Once it is released: another run of its lane that is due."""
 
     @property
     def fence_values(self) -> dict[str, Any]:
@@ -147,14 +147,14 @@ FENCED: Final = (
     leases.is_held_by(runs, bindparam("held_by", type_=String())),
     runs.c.state == str(RunState.RUNNING),
 )
-"""The run's row, as long as this holder holds it (`HeldRun.fence_values`): every write of a holder asks for it."""
+"""Finds the run's row only while this holder holds it, by `HeldRun.fence_values`. Every write of a holder uses it."""
 
 
 HELD: Final = (
     *(runs.c.id, runs.c.key, runs.c.workflow, runs.c.system, runs.c.source, runs.c.order_id, runs.c.lane),
     *(runs.c.learner, runs.c.grant, runs.c.generation, runs.c.fence, runs.c.cancel_reason),
 )
-"""What a claim tells its holder of the run's row: each column of an answer takes as long to read as a short row."""
+"""The columns of the run's row that a claim returns. No more: each costs as much to read as a short row."""
 
 
 class StepsOfRun(FunctionElement[list[list[Any]]]):
@@ -179,7 +179,7 @@ def _steps_by_sqlite(_element: StepsOfRun, _compiler: SQLCompiler, **_options: A
 
 
 def load_attempts(connection: Connection, row: Row[Any], by_name: dict[str, HeldStep], now: datetime) -> None:
-    """Let the held steps know what was tried of them before; `now` is the holder's."""
+    """Note at the held steps what was tried of them before; `now` is the holder's."""
     found = connection.execute(
         select(attempts).where(attempts.c.run_id == row.id).order_by(attempts.c.step, attempts.c.number)
     )
