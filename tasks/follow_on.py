@@ -82,7 +82,7 @@ def planner(runtime: Runtime) -> FollowOnPlanner:
 
 
 def notifier(runtime: Runtime) -> str:
-    """Who is told of a cart: what the settings say, as far as there is a way to."""
+    """Who learns of a cart: whom the settings name, if there is a way to reach them."""
     settings = runtime.settings
     able = {"none": True, "event": events_of(settings) is not None, "mail": settings.mail.is_configured}
     wanted = settings.follow_on.notify

@@ -25,7 +25,7 @@ from workflows.monitoring.run_events import note_run_events
 
 @shared_task(name="cartbridge.alert", base=LedgerTask, bind=True)
 def alert(self: Task) -> None:
-    """Look at what is wrong and tell what is news. Safe to double: the ledger knows who tells."""
+    """Look for what is wrong and send an alert about what is new. Safe to double: the ledger lets one process send."""
     from worker.clients.alerts import AlertsClient  # noqa: PLC0415  (Apprise takes a fifth of a second to import)
 
     runtime = runtime_of(self.app)

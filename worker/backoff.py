@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again: exponential backoff with full jitter, and the server's own wish."""
+"""When a failed attempt is tried again: exponential backoff with full jitter, and the wait that the server asks for."""
 
 from __future__ import annotations
 

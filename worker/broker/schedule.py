@@ -83,7 +83,7 @@ def completions_ask_seconds(poll_seconds: float) -> float:
 
 
 def events_of(settings: Settings) -> EventsAccess | None:
-    """Where events are sent; None while nobody is to be told."""
+    """Where events are sent; None while nobody receives them."""
     return settings.events if settings.events.is_configured else None
 
 

@@ -18,7 +18,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 _MOST_OFFERED = 30
 DEFAULT_LIMIT = 50
-"""Rows of a table for people; JSON gives everything unless it is told less."""
+"""Rows of a table for people; JSON gives everything unless `--limit` says less."""
 
 
 class SourceName(StrEnum):

@@ -1,4 +1,4 @@
-"""The outbox: events a receiver is to be told of, written with the fact and kept until the receiver has taken them."""
+"""The outbox: events for a receiver, written together with the fact and kept until the receiver has taken them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _add_customer(call: Call) -> StepResult:
 
 
 def customer_fields(learner: Learner) -> CustomerFields:
-    """What `addCustomer` is told of a learner; what the order leaves empty stays empty, and so is not sent.
+    """What `addCustomer` is sent about a learner. What the order leaves empty is not sent.
 
     Raises `ValueError` for a learner without an email.
     """
@@ -119,7 +119,7 @@ def _rest(limits: CallLimits, started: float) -> CallLimits:
 def _keep_password(call: Call, customer: Customer) -> None:
     """Seal the password of a customer who was just made, and plan its mail, in one transaction of its own.
 
-    To be called as soon as LearningCart has answered: the password is told once. It is kept whatever becomes of the
+    Call it as soon as LearningCart has answered: the password is given only once. It is kept whatever becomes of the
     caller's lease. Does nothing where passwords are not mailed, or the customer is not new. Safe to repeat.
     """
     mailer = _mailer(call)
@@ -181,7 +181,7 @@ def _is_welcomed(connection: Connection, run_id: str) -> bool:
 def _plan_mail(connection: Connection, call: Call, *, with_password: bool, now: datetime) -> str | None:
     """Add the mail's run beside the one that made the customer; None where there is one already."""
     parent = load_run(connection, call.run_id)
-    # Repeated on purpose (`--again`), the customer may be made anew, and is told of it anew.
+    # Repeated on purpose (`--again`), the customer may be made anew, and gets another mail.
     word = f"{_WELCOME_KEY}-{parent.generation}" if parent.generation else _WELCOME_KEY
     return insert_run(
         connection,

@@ -1,4 +1,4 @@
-"""The `welcome_mail` workflow: one mail with the password that LearningCart made up for a new customer and told once.
+"""The `welcome_mail` workflow: one mail with the password that LearningCart made for a new customer and gave only once.
 
 `add_customer` seals the password in the ledger before it does anything else, and plans a run of this workflow, which
 erases it in the commit of the mail's outcome. Whether a lost mail arrived cannot be asked, so none is sent twice by
@@ -33,7 +33,7 @@ _LONGEST_USER_NAME: Final = 254
 
 
 def _send_welcome_mail(call: Call) -> StepResult:
-    """Mail the password that is kept, or without one how to ask for one. Never repeated by itself."""
+    """Mail the kept password, or how to ask for one where there is none. Never repeated by itself."""
     mailer: Mailer = call.clients[MAIL]
     credentials = _sealed_credentials(call, mailer)
     values = {
@@ -60,7 +60,7 @@ def _user_name(credentials: Credentials | None) -> str:
 
 
 def _sealed_credentials(call: Call, mailer: Mailer) -> Credentials | None:
-    """The credentials kept for the run; None where there are none, or none any more."""
+    """The credentials kept for the run; None where there are none any more."""
     with call.ledger.read() as connection:
         ciphertext = sealed_passwords.find(connection, call.run_id)
     if ciphertext is None:

@@ -1,4 +1,4 @@
-"""What the end of a hold tells of the destination as a whole, and the breaker that is told."""
+"""What the end of a hold says about the destination as a whole, and how the breaker learns of it."""
 
 from __future__ import annotations
 

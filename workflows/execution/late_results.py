@@ -120,7 +120,7 @@ def _append(
 
 
 def _output(workflow: str, result_id: str) -> dict[str, str]:
-    """What a step gave whose answer came late: the id is all that was kept."""
+    """The output of a step whose answer came late: only the id is known."""
     return {"order_id" if workflow == ENROLMENT else "result_id": result_id}
 
 

@@ -160,6 +160,6 @@ def refused_to_all(error: BaseException, now: datetime) -> RetryDecision | None:
 
 
 def requested_wait_seconds(error: BaseException) -> float:
-    """How long the server asked us to wait, 0 if it did not; a wish beyond a day is taken for a mistake."""
+    """How long the server asked us to wait, 0 if it did not; more than a day is taken for a mistake."""
     requested_seconds = error.retry_after_seconds if isinstance(error, ApiError) else None
     return min(requested_seconds or 0.0, LONGEST_REQUESTED_WAIT_SECONDS)

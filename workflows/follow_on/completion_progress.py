@@ -59,9 +59,9 @@ class Progress:
         return cls(**values | {"state": CompletionState(row.state)})
 
     def joined_by(self, other_progress: Progress) -> Progress:
-        """This progress and the news of it: nothing goes back, in whatever order and however often both are told.
+        """This progress joined with a later report of it. It never goes back, whatever the order and number of reports.
 
-        Who the learner is follows the news that moves the progress forward, and fills in what was missing.
+        The report that moves the progress forward decides who the learner is; others fill in what is missing.
         """
         is_forward = other_progress.state is CompletionState.COMPLETED and self.state is CompletionState.BEGAN
         leading, other = (other_progress, self) if is_forward else (self, other_progress)
@@ -77,7 +77,7 @@ class Progress:
 
 
 def advance(before: Progress | None, reported: Iterable[Progress]) -> tuple[Progress | None, list[CompletionState]]:
-    """What becomes of one learner's course by what is told of it, and the states it newly came to, in their order."""
+    """One learner's course after these reports, and the states it newly reached, in their order."""
     after, reached = before, []
     for each_report in sorted(reported, key=lambda each: each.state is CompletionState.COMPLETED):
         joined = each_report if after is None else after.joined_by(each_report)

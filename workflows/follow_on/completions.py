@@ -1,7 +1,7 @@
 """Completions: reads LearningCart's report of who began and completed a course, and keeps each learner's progress.
 
 The cursor moves only in the transaction that records what it covers. A poll that dies midway goes on where it stood;
-what is told twice, or out of order, changes nothing.
+a report that comes twice, or out of order, changes nothing.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class CompletionsPolled:
     rows: int = 0
     changed: int = 0
     unreadable: int = 0
-    """Rows that name no learner or no course: nobody can be told of them."""
+    """Rows that name no learner or no course: they belong to nobody."""
     set_aside: dict[str, str] = field(default_factory=dict)
     """Rows that cannot be read or recorded, by learner and course, and why: the audit trail holds them."""
     error: str | None = None
@@ -256,13 +256,13 @@ class Follow(Protocol):
     """Plans what follows on a completed course, inside the caller's transaction."""
 
     def __call__(self, connection: Connection, completion_id: str, completed: Progress, /, *, now: datetime) -> object:
-        """Plan it. Raises `ConfigurationError` where it cannot be told what follows."""
+        """Plan it. Raises `ConfigurationError` where it is not known what follows."""
 
 
 def record_progress(
     connection: Connection, seen: Sequence[Progress], *, now: datetime, sends_events: bool, follow: Follow | None = None
 ) -> int:
-    """Join what was told to what is kept, with an event for each state newly come to; returns how many rows changed.
+    """Join reports to what is stored, with an event for each state newly reached; returns how many rows changed.
 
     `follow` is called for each course newly seen to be completed. Its caller holds the cursor's row: no two of these
     run at once.

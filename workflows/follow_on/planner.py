@@ -77,7 +77,7 @@ class FollowOnPlanner:
     """
 
     def __init__(self, offers: Callable[[], Offers], *, notify: str = "none", start_at: datetime | None = None) -> None:
-        """`notify`: who is told of the cart, one of `NOTIFIERS`. `start_at`: what was completed before it has none."""
+        """`notify`: how the cart is announced, one of `NOTIFIERS`. `start_at`: earlier completions get no cart."""
         self._offers = offers
         self._notify = notify if notify in NOTIFIERS else "none"
         self._start_at = start_at
@@ -94,7 +94,7 @@ class FollowOnPlanner:
     ) -> Planned:
         """Plan a course that was newly seen to be completed.
 
-        One whose time of completion is not told counts as old on the first poll, and as new later on.
+        A completion without a time counts as old on the first poll, and as new later on.
         """
         rule = self._offers().follow_on_of(completed.course_id)
         if rule is None:

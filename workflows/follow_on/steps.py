@@ -1,4 +1,4 @@
-"""The `follow_on` workflow: `create_cart` → `add_cart_item` → `check_cart`, and then somebody is told, or nobody."""
+"""The `follow_on` workflow: `create_cart` → `add_cart_item` → `check_cart`, and then a notification, if wanted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def billing_fields(learner: Learner) -> CartFields:
 def _create_cart(call: Call) -> StepResult:
     """Make an empty cart for the learner, unless the item was bought meanwhile.
 
-    Two that arrive make two carts (vendor), of which one is never used and never told of: no call lists them.
+    Two that arrive make two carts (vendor); one of them is never used and never announced. No call lists carts.
     """
     with call.ledger.read() as connection:
         by = bought(
@@ -148,7 +148,7 @@ def _number(quantity: object) -> str:
 
 
 def _tell(call: Call) -> StepResult:
-    """Put an event into the outbox, in the transaction that ends the run: told once, and sent at least once."""
+    """Put an event into the outbox, in the transaction that ends the run: written once, and sent at least once."""
     ready = call.outputs["check_cart"]
     data = {
         "run_id": call.run_id,
@@ -181,7 +181,7 @@ def _send_follow_on_mail(call: Call) -> StepResult:
 
 
 def _course_name(call: Call) -> str:
-    """The name of the completed course, as LearningCart last told it; empty where it did not."""
+    """The name of the completed course, as LearningCart last gave it; empty where it gave none."""
     with call.ledger.read() as connection:
         name = connection.scalar(
             select(completions.c.course_name).where(completions.c.id == str(call.planned.get(COMPLETION_ID)))

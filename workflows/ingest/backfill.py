@@ -36,7 +36,7 @@ from workflows.recording.subscription_status import keep_subscriptions
 log = logging.getLogger(__name__)
 
 SHOWN_FIRST = 20
-"""So many orders are told in full by a preview."""
+"""So many orders are shown in full by a preview."""
 GIVES_ACCESS = "gives_access"
 """What a run that is due is counted under, beside the reason codes."""
 
@@ -105,7 +105,7 @@ def ignore_page(_done: Backfilled, _ready: list[str]) -> None:
 
 
 class Backfiller:
-    """Backfills one source. Harmless when two run: an order that one has recorded is news to neither."""
+    """Backfills one source. Harmless when two run: an order that one has recorded is not recorded again."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Backfiller:
         for page in self._source.walk_since(window.since):
             with self._ledger.read() as connection:
                 known, new_orders = self._new_orders(connection, page, window, offers)
-            # What a shifted page brings again was told before.
+            # What a shifted page brings again was counted before.
             annotated = self._annotate([order for order in new_orders if order.id not in done.met])
             with self._ledger.read() as connection:
                 for order in annotated:
@@ -194,7 +194,7 @@ class Backfiller:
         return ready
 
     def _record(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
-        """Record a page's news in one transaction; returns the runs that are due."""
+        """Record what is new of a page in one transaction; returns the runs that are due."""
         with self._ledger.read() as connection:
             known, new_orders = self._new_orders(connection, page, window, offers)
         if not new_orders:

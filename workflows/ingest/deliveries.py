@@ -236,7 +236,7 @@ class DeliveryReader:
         return _Read(source.annotate([order])[0] if order.payment is Payment.PAID else order, fetched_at)
 
     def _refuse_emptied(self, order: Order) -> None:
-        """Raises `AnotherRecordError` where the ledger knows the order whole: this is no news of it."""
+        """Raises `AnotherRecordError` where the ledger knows the whole order: the record says nothing new of it."""
         with self._ledger.read() as connection:
             if not is_known_whole(connection, order):
                 return
@@ -338,7 +338,7 @@ class DeliveryReader:
     ) -> Recorded | None:
         """Plan an order again from its last recorded content; None if the ledger does not hold it.
 
-        An operator, who means the file as it stands, is told by `OffersError` when it cannot be used.
+        For an operator, who means the file as it stands, raises `OffersError` where it cannot be used.
         """
         offers = self._offers.current() if actor == Actor.SOURCE else self._offers.checked()
         now = self._clock()

@@ -31,7 +31,7 @@ def end_of_look(error: Exception, *, age: timedelta, is_manual: bool, is_known: 
     if isinstance(error, NoOrderError) and is_old:
         return DeliveryState.IGNORED, reason  # the source has it, and says that it is none: an abandoned cart
     if reason is Reason.ORDER_NOT_FOUND and is_manual:
-        return DeliveryState.IGNORED, reason  # somebody mistyped it, and is told so
+        return DeliveryState.IGNORED, reason  # somebody mistyped it, and the answer says so
     if reason in {Reason.ORDER_NOT_FOUND, Reason.RECORD_UNREADABLE} and is_old:
         return DeliveryState.REVIEW, reason
     return DeliveryState.WAITING, reason

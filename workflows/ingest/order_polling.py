@@ -180,7 +180,7 @@ class Poller:
             )
 
     def _sweep_deep(self, poll: _UnderWay) -> None:
-        """Once a day, record what the lists of news never showed; then let go of the cursor."""
+        """Once a day, record what the lists of changes never showed; then release the cursor."""
         now = poll.progress.began_at
         last_at = poll.cursor.deep_swept_at
         # One in the future was written by a clock that was ahead: what was stepped over since is found by a sweep.
@@ -298,7 +298,7 @@ class Poller:
             return put_off(connection, orders, now=self._clock())
 
     def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
-        """A page's news, and what nobody has met but was there before the last poll."""
+        """What is new of a page, and orders that nobody has met though they were there before the last poll."""
         with self._ledger.read() as connection:
             known = known_orders(connection, self._source.name, [order.id for order in page.orders])
         new: list[Order] = []

@@ -1,6 +1,6 @@
 """Backfills that a program asked for: each a line of the audit trail, done by whichever worker holds it, and reported.
 
-The request is committed before a worker is told. One worker at a time does them, so that the others are free for what
+The request is committed before a message is sent. One worker at a time does them, so that the others are free for what
 is sold now: by one mark, which it moves with every page. If the mark stands still, another takes it, and begins again
 from the start, which repeats nothing.
 """

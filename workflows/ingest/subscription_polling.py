@@ -47,7 +47,7 @@ class SubscriptionsPolled:
     ready: list[str] = field(default_factory=list)
     """The runs that are due now and should be sent to the workers."""
     set_aside: dict[str, str] = field(default_factory=dict)
-    """What cannot be read, kept or applied, by its id, and why. It is told as the poll's failure."""
+    """What cannot be read, kept or applied, by its id, and why. It is reported as the poll's failure."""
     error: str | None = None
     busy: bool = False
     """Another poll is under way: nothing was done."""
@@ -180,7 +180,7 @@ class SubscriptionPoller:
             raise self._stopped("another poll took over")
 
     def _judge(self, polled: SubscriptionsPolled, offers: Offers) -> None:
-        """Plan the orders of every subscription whose news is not applied yet, each subscription in one transaction.
+        """Plan the orders of every subscription whose change is not applied yet, each subscription in one transaction.
 
         Also of those that have ended and whose orders gave access only since: a run may end after its subscription.
         """

@@ -34,7 +34,7 @@ def tell(
     summary_at: time | None = None,
     zone: tzinfo,
 ) -> list[str]:
-    """Look once at what is wrong, and tell what is news; returns the titles sent.
+    """Look once for what is wrong, and send what is new; returns the titles sent.
 
     Harmless when two run: the ledger lets one send. What was sent is written after the message is taken: killed
     between the two, the next tells again, for an alert twice is better than none. What nobody takes is tried again at

@@ -1,4 +1,4 @@
-"""Alerts: what is wrong now, what of it is news, and how it is told. Grouped, and without learners' data."""
+"""Alerts: what is wrong now, what of it is new, and the message about it. Grouped, and without learners' data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.ledger.views import overview
 from worker.ledger.views.overview import ReasonCount
 
 DOWN_AFTER = timedelta(minutes=5)
-"""A destination that comes back sooner is no news: runs wait for it, and lose nothing."""
+"""A destination that comes back sooner causes no alert: runs wait for it, and lose nothing."""
 BEHIND_AFTER = timedelta(minutes=15)
 FAILED_POLLS = 3
 _LISTS = {"subscriptions": "subscriptions", "catalog": "products"}
@@ -43,7 +43,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reported:
-    """What was told of a problem."""
+    """What was sent about a problem."""
 
     title: str
     at: datetime
@@ -51,7 +51,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class AlertsSent:
-    """What was told of what still lasts."""
+    """What was sent about problems that still last."""
 
     reported: Mapping[str, Reported]
     sent_at: datetime | None = None
@@ -79,7 +79,7 @@ class AlertsSent:
 
 @dataclass(frozen=True)
 class Alert:
-    """One message for all that is news."""
+    """One message for all that is new."""
 
     new: tuple[Problem, ...]
     lasting: tuple[Problem, ...] = ()
@@ -263,10 +263,10 @@ def _events(connection: Connection) -> list[Problem]:
 def judge(
     found: Sequence[Problem], sent: AlertsSent, *, now: datetime, group: timedelta, repeat: timedelta
 ) -> tuple[Alert | None, AlertsSent]:
-    """What is to be told now, if anything, and the state once that is sent.
+    """What to send now, if anything, and the state once that is sent.
 
-    News is what was not told, and what was told `repeat` ago and lasts. Within `group` of the last alert it waits, to
-    be told with what else comes.
+    New is what was not sent yet, and what was sent `repeat` ago and lasts. Within `group` of the last alert it waits,
+    to be sent with what else comes.
     """
     if sent.sent_at is not None and now - sent.sent_at < group:
         return None, sent

@@ -14,7 +14,7 @@ class Trial:
     """Rules that were pasted, and what they would match of what was sold."""
 
     problems: tuple[str, ...] = ()
-    """What is wrong with them; nothing else is told then."""
+    """What is wrong with them; then nothing else is said."""
     is_added: bool = True
     """They are lines to add to the file; else they are a whole file."""
     matched: list[tuple[Sold, str]] = field(default_factory=list)

@@ -95,7 +95,7 @@ def forget_person(
         person = find_person(connection, email)
         refuse_if_needed(person)
         receipt = forget(connection, person, now=now, actor=actor, reason=reason)
-        # Before the commit: an erasure that no restored copy could be told of is none.
+        # Before the commit: an erasure that a restored copy would not know of is none.
         write_missing(connection, file)
     remains = [*REMAINS]
     is_rewritten = False

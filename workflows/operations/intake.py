@@ -29,7 +29,7 @@ class AskedOrder:
 
 
 class Intake:
-    """Each request is committed before a worker is told of it."""
+    """Each request is committed before a message about it is sent."""
 
     def __init__(
         self,

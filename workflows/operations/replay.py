@@ -94,7 +94,7 @@ class Operations:
         Done steps stay done, and a call whose outcome is unknown is looked up before anything is sent; so a replay
         repeats nothing, and one of a finished run does nothing. A placeholder, or `replan`, plans the order's seats
         again by today's offers. `from_step` with `again` and a reason repeats finished effects on purpose, under a new
-        reference; `seen_generation`, the one the operator saw, keeps one wish that was sent twice from making two.
+        reference; `seen_generation`, the one the operator saw, keeps a request that was sent twice from making two.
         A seat whose address is another's too is given access under it, and its name and address go together from then
         on; not where `accepts_address` is false, for runs that nobody named one by one.
         Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).

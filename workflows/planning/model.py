@@ -109,7 +109,7 @@ class Standing:
     is_instalment: bool = False
     """All payments of the subscription are for one purchase."""
     is_judged: bool = False
-    """The subscription's status says whether it gives a right to access. Else what is asked stays as it is."""
+    """The subscription's status says whether it gives a right to access. Else an open question stays as it is."""
     is_unlisted: bool = False
     """The subscription's status is one that nobody has ruled on."""
     ended: Ended | None = None

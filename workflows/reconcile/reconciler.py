@@ -303,7 +303,7 @@ class Reconciler:
 
 
 def _became(row: Run | None, effect_id: str) -> tuple[str, bool]:
-    """What became of a run that was told of its effect, in words; and whether nothing is left to do."""
+    """What became of a run whose effect was reported to it, in words; and whether nothing is left to do."""
     if row is None:
         return "its run is not in the ledger any more", False
     is_its_own = row.result_id == effect_id

@@ -126,7 +126,7 @@ class SourceDiff:
             return is_as_recorded(connection, order, row, self._source.reread)
 
     def _compare_content(self, order: Order, row: KnownOrder, page: Page) -> Iterator[Finding]:
-        """A list may show an order otherwise than the order itself does: only what a fetch confirms is told."""
+        """A list may show an order otherwise than the order itself does: only what a fetch confirms is reported."""
         if page.fetched_at <= row.fetched_at < page.fetched_at + _LONGEST_WALK:
             return
         name = f"{order.source}/{order.id}"

@@ -307,7 +307,7 @@ def _is_new(found: PlanningInput, recorded: Recorded) -> bool:
 
 
 def _replan_at(found: PlanningInput, plan: Plan, *, refused: bool, now: datetime) -> datetime | None:
-    """When the order is looked at again by itself, None: not before there is news of it."""
+    """When the order is looked at again by itself; None: not before something arrives about it."""
     if plan.look_again or refused:
         return now + timedelta(seconds=LOOK_AGAIN_SECONDS)
     if found.ask_at is not None and plan.reason is Reason.AWAITING_PAYMENT:

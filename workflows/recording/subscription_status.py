@@ -109,7 +109,7 @@ def _progress(
     rules: SubscriptionRules,
     now: datetime,
 ) -> dict[str, Any]:
-    """What follows from a subscription's news, given what was known before."""
+    """What follows from a subscription's new record, given what was known before."""
     values: dict[str, Any] = {"initial_order_id": _purchase(connection, subscription, row.initial_order_id, rules)}
     access = subscription.access
     if access is Access.BEGINS and row.live_at is not None:

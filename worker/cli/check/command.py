@@ -138,7 +138,7 @@ def _ledger_problems(settings: Settings, offers: Offers) -> tuple[list[str], lis
 
 
 def _unverified_offers(connection: Connection, offers: Offers) -> list[str]:
-    """The offers that name what nobody has sold or been given; none while the file cannot be used, which is told."""
+    """The offers that name what nobody has sold or been given; none while the file cannot be used."""
     from worker.ledger.views.page.offers import granted_numbers, sold
     from workflows.monitoring.offers_trial import unverified
 

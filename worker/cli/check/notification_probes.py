@@ -123,7 +123,7 @@ def _about_passwords(settings: Settings) -> ProbeResult:
 
 
 def _sealed_passwords(settings: Settings) -> list[tuple[str, str]]:
-    """The passwords that are kept; none where the ledger cannot tell, of which its own finding speaks."""
+    """The passwords that are kept; none where the ledger cannot be read, which its own finding says."""
     ledger = Ledger(settings.database_url.get_secret_value())
     if ledger.path is not None and not ledger.path.exists():
         return []

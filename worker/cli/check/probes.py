@@ -68,7 +68,7 @@ def _ask_studiocart(settings: Any) -> str:
 
 
 def _refused_lists(client: StudiocartClient) -> list[str]:
-    """What else cannot be read: renewals are told by subscriptions, products are named by their list."""
+    """The further lists that cannot be read: subscriptions, which show renewals, and products, which give names."""
     asks: dict[str, tuple[Callable[..., Iterator[Any]], Callable[[int], Any]]] = {
         "subscriptions": (client.list_subscriptions, client.retrieve_subscription),
         "products": (client.list_products, client.retrieve_product),

@@ -215,7 +215,7 @@ def _chosen(
 
 
 def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) -> None:
-    """Settle each run in a transaction of its own. One that refuses is told, and exits 1 when all were tried."""
+    """Settle each run in a transaction of its own. A refusal is printed, and the exit code is 1 once all were tried."""
     has_refused = False
     for run_id in run_ids:
         try:

@@ -33,7 +33,7 @@ class Facts:
     orders: tuple[OrderItem, ...] = ()
     deliveries: tuple[DeliveryItem, ...] = ()
     to_look_at_again: int = 0
-    """Orders with news that waits for a run to be let go."""
+    """Orders with a change that waits until a run is released."""
 
     def runs_by_state(self) -> Counter[str]:
         """How many runs are in each state."""
@@ -45,7 +45,7 @@ class Facts:
 
     @property
     def duplicates(self) -> int:
-        """Deliveries that told nothing new."""
+        """Deliveries that brought nothing new."""
         return sum(1 for delivery in self.deliveries if delivery.duplicate)
 
     @property

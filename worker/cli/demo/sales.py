@@ -60,7 +60,7 @@ class Sale:
 
     @property
     def is_paid(self) -> bool:
-        """Whether it is paid as it is first sold, and so needs no later news."""
+        """Whether it is paid when it is first sold, so that no later change is needed."""
         return self.record.get("status", "paid") in _PAID
 
 

@@ -1,4 +1,4 @@
-"""Countries as LearningCart is told of them: names in English, states and provinces in their places.
+"""Countries as they are sent to LearningCart: names in English, states and provinces in their places.
 
 How LearningCart spells countries, and which of them it gives a state, is not documented. Both are guesses here: ISO
 3166's common English names, and states for the United States, Canada and Australia alone.

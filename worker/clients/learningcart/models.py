@@ -118,7 +118,7 @@ class Token(LearningCartRecord):
 
     @property
     def lifetime(self) -> timedelta | None:
-        """Expiration less issue, right in whatever zone both are written; None when that cannot be told."""
+        """Expiration less issue, right in whatever zone both are written; None where it is not known."""
         if self.issued_at is None or self.expires_at is None or self.expires_at <= self.issued_at:
             return None
         return self.expires_at - self.issued_at
@@ -308,7 +308,7 @@ class CourseCompletionInfo(LearningCartRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerFields:
-    """What `addCustomer` may be told. An empty field is not sent, and so leaves what LearningCart knows as it is.
+    """What `addCustomer` takes. An empty field is not sent, and so leaves what LearningCart knows as it is.
 
     There is no password: LearningCart makes one up for a new customer, and one sent for an existing customer would
     reset theirs. Raises `ValueError` without an email.

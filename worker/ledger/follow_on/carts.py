@@ -62,7 +62,7 @@ class CartItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowOnItem:
-    """A run that followed on a completion, with its newest cart: one that was told of, if one was."""
+    """A run that followed on a completion, with its newest cart, or the one that somebody was told of."""
 
     run_id: str
     state: str

@@ -47,7 +47,7 @@ def hold_places(document: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RecordableOrder:
-    """An order as it may be kept."""
+    """An order as it may be stored."""
 
     order: Order
     content_hash: str

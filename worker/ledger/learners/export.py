@@ -39,7 +39,7 @@ _AT_ONCE: Final = 500
 _LEFT_OUT: Final = frozenset(
     {"ciphertext", "content_hash", "source_hash", "polled_hash", "offers_digest", "lease_holder"}
 )
-"""A password is told to nobody; hashes and holders tell nothing of anybody."""
+"""Passwords are never exported; hashes and lease holders say nothing about a person."""
 
 
 def export_person(connection: Connection, person: Person, *, now: datetime) -> Document:

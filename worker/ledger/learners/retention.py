@@ -1,4 +1,4 @@
-"""What is kept only for so long: sources' records, deliveries, texts of errors and reasons, completions' names.
+"""What is kept only for a limited time: sources' records, deliveries, texts of errors and reasons, completions' names.
 
 What the books need stays: who was given what, when, by which order, and what an operator did by hand. Done in small
 transactions, each harmless when two processes do it at once.
@@ -100,7 +100,7 @@ def expire(
 ) -> dict[str, int]:
     """Drop what is kept for too long, some hundred rows a transaction; how many of each kind.
 
-    Goes on where it was stopped when it is called again. `progress` is told after each transaction.
+    Goes on where it stopped when it is called again. `progress` is called after each transaction.
     """
     done = {}
     for name, rule, before in _in_force(days, now):
@@ -140,7 +140,7 @@ def _in_force(days: RetentionDays, now: datetime) -> Iterator[tuple[str, _Rule, 
 
 
 def _old_versions(_: Connection, before: datetime) -> ColumnElement[bool]:
-    """All but the newest of an order that is not finished: by that one its next change is told."""
+    """All but the newest of an order that is not finished: its next change is compared with that one."""
     is_open = exists().where(
         runs.c.source == orders.c.source, runs.c.order_id == orders.c.order_id, runs.c.state.not_in(_ENDED)
     )
@@ -219,7 +219,7 @@ def _old_messages(_: Connection, before: datetime) -> ColumnElement[bool]:
 
 
 def _drop_messages(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    """Their rows stay: by their ids no event is told twice."""
+    """Their rows stay: their ids keep an event from being sent twice."""
     connection.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(payload=RAW))
 
 
@@ -263,4 +263,4 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "order_notes": _Rule((order_notes.c.id,), _old_notes, _drop_notes, lambda days: days.texts),
     "completions": _Rule((completions.c.id,), _old_completions, _drop_names, lambda days: days.completions),
 }
-"""By the name it is told under."""
+"""By the name under which it is reported."""

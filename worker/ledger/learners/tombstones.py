@@ -65,7 +65,7 @@ class Tombstone:
         return order.created_at is None or order.created_at <= self.erased_at
 
     def is_older_record(self, source: str, record_id: str) -> bool:
-        """The same of another record of a source, such as a subscription, that is told by its id alone."""
+        """The same of another record of a source, such as a subscription, that is recognised by its id alone."""
         number, mark = number_of(record_id), self.marks.get(source)
         return number is None or mark is None or number <= mark
 

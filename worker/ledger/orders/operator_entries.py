@@ -31,7 +31,7 @@ class NamedSeat:
 
 
 def hash_of(learner: Learner | None) -> str:
-    """What is kept of the person a source names, only to notice that it names another: address and name.
+    """A hash of the address and name that a source gives for a person, to notice when it names somebody else.
 
     A hash, so that an address that was corrected is not kept twice.
     """

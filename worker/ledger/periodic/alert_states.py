@@ -1,4 +1,4 @@
-"""What the alerts keep in the ledger: what was told, and who is telling right now; and the day's figures."""
+"""What the alerts keep in the ledger: what was sent, who is sending right now, and the day's figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = "operator"
 
 
 def take(connection: Connection, *, holder: str, now: datetime, lease_seconds: float) -> dict[str, Any] | None:
-    """Take what was told, for one telling: None while another tells. Given back by `write`."""
+    """Take what was sent, to send more; None while another process does. `write` gives it back."""
     insert_ignoring(connection, alert_states, {"name": _NAME, "document": {}})
     row = leases.take(
         connection,
@@ -33,7 +33,7 @@ def take(connection: Connection, *, holder: str, now: datetime, lease_seconds: f
 
 
 def write(connection: Connection, document: dict[str, Any] | None, *, holder: str) -> bool:
-    """Give it back, with what was told by now (None: as it was); False where another has taken it."""
+    """Give it back, with what was sent by now (None: unchanged); False where another process has taken it."""
     values = {} if document is None else {"document": document}
     own_row = alert_states.c.name == _NAME
     return leases.write_held(connection, alert_states, own_row, holder=holder, **leases.FREE, **values)

@@ -17,7 +17,7 @@ _QUIET_SECONDS: Final = 60.0
 
 
 class RefusalNotes:
-    """Writes one note a minute for each source and kind: strangers must not keep the ledger busy."""
+    """Writes one note a minute for each source and kind: unknown senders must not keep the ledger busy."""
 
     def __init__(
         self, ledger: Ledger, *, clock: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic

@@ -178,7 +178,7 @@ class WebhookRoutes:
             return await read_body(request, largest)
 
     async def _commit(self, call: partial[Taken]) -> Taken | Refusal | SQLAlchemyError | None:
-        """Take it in within `ANSWER_SECONDS`. What is committed later all the same is told twice, which is harmless."""
+        """Take it in within `ANSWER_SECONDS`. What is committed later is delivered twice, which is harmless."""
         if self._unanswered >= _MOST_UNANSWERED:
             return None
         self._unanswered += 1

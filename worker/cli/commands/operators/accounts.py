@@ -66,7 +66,7 @@ def remove_command(
 
 @app.command("list")
 def list_command(context: typer.Context, *, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
-    """List the operators, by name. Nobody's password is shown, nor kept but for a hash of it."""
+    """List the operators, by name. No password is shown; only its hash is kept."""
     from worker.ledger.web.operators import OPERATOR_FIELDS, list_operators
 
     refuse_two_forms(as_json=as_json, as_csv=as_csv)
