@@ -22,6 +22,7 @@ JUMP_SECONDS = 0.25
 AHEAD_BY_AT_LEAST: Final = timedelta(minutes=1)
 """Less is what the clocks of several machines, or of one, may differ by from call to call."""
 
+
 def utc_now() -> datetime:
     """The machine's clock."""
     return datetime.now(UTC)

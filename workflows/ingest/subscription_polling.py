@@ -107,7 +107,7 @@ class SubscriptionPoller:
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
             return self._fail(polled, cursor, describe_failure(error))
         if polled.set_aside:  # all others are kept and applied; the next poll reads them all again
-            return self._fail(polled, cursor, _told(polled.set_aside))
+            return self._fail(polled, cursor, _set_aside_problem(polled.set_aside))
         done: dict[str, Any] = {"deep_swept_at": now} if is_deep else {}
         done |= {"position": {"whole": True}, "last_success_at": self._clock(), "last_error": None, "failures": 0}
         self._let_go(**done)
@@ -220,7 +220,7 @@ class SubscriptionPoller:
             )
 
 
-def _told(set_aside: dict[str, str]) -> str:
+def _set_aside_problem(set_aside: dict[str, str]) -> str:
     named = "; ".join(f"subscription {each}: {problem}" for each, problem in sorted(set_aside.items())[:3])
     more = f"; and {len(set_aside) - 3} more" if len(set_aside) > 3 else ""
     return f"Set aside, all others go on: {named}{more}"

@@ -176,16 +176,16 @@ class SeatNaming:
                 named = _found(connection, *order, [seat.named for seat in seats])
             plan = self._delivery_reader.preview(*order, named=named)  # a broken offers file stops it here
             if dry_run:
-                return [_told(seat, plan, "would name", ready=()) for seat in seats]
+                return [_outcome_of(seat, plan, "would name", ready=()) for seat in seats]
             if all(_is_so(seat, plan) for seat in seats) and not self._is_new(*order, named):
-                return [_told(seat, plan, "", ready=()) for seat in seats]
+                return [_outcome_of(seat, plan, "", ready=()) for seat in seats]
             with self._ledger.write() as connection:
                 ready = self._keep(connection, *order, chosen, actor=actor, reason=reason, again=again)
         except _RefusedError as refused:
             return [SeatNamed(row.id, REFUSED, str(refused), person.email) for row, person in chosen]
         recorded = self._delivery_reader.replan(*order, actor=actor)
         ready += () if recorded is None else tuple(recorded.ready)
-        return [_told(seat, plan, "named", ready=ready) for seat in seats]
+        return [_outcome_of(seat, plan, "named", ready=ready) for seat in seats]
 
     def _is_new(self, source: str, order_id: str, named: Sequence[NamedSeat]) -> bool:
         with self._ledger.read() as connection:
@@ -335,7 +335,7 @@ def _begin_anew(
     )
 
 
-def _told(seat: _Seat, plan: Plan | None, verb: str, *, ready: tuple[str, ...]) -> SeatNamed:
+def _outcome_of(seat: _Seat, plan: Plan | None, verb: str, *, ready: tuple[str, ...]) -> SeatNamed:
     """What is said of one seat: the calls of its own runs, whatever else the plan of its order does."""
     learner = seat.named.learner
     place = f"{seat.named.line_id}/{seat.named.seat_id}"

@@ -37,7 +37,7 @@ def become(ledger: Ledger, state: str, *, after: float, **values: Any) -> None:
         connection.execute(update(runs).where(runs.c.seat_id == "buyer").values(state=state, updated_at=at, **values))
 
 
-def told(ledger: Ledger) -> list[dict[str, Any]]:
+def run_events(ledger: Ledger) -> list[dict[str, Any]]:
     with ledger.read() as connection:
         return [row.payload for row in connection.execute(select(outbox).order_by(outbox.c.created_at, outbox.c.id))]
 
@@ -45,7 +45,7 @@ def told(ledger: Ledger) -> list[dict[str, Any]]:
 def test_success_is_told_once_when_it_is_looked_at_often(ledger: Ledger) -> None:
     become(ledger, "succeeded", after=5, result_id="700123", fence=1)
     assert [note_run_events(ledger, now=NOW + timedelta(seconds=after)) for after in (6, 7, 200)] == [1, 0, 0]
-    (event,) = told(ledger)
+    (event,) = run_events(ledger)
     assert event["type"] == "enrolment.succeeded"
     data = event["data"]
     assert (data["order_id"], data["email"], data["result_id"]) == ("1109", "jane@example.com", "700123")
@@ -66,9 +66,13 @@ def test_each_stop_is_told_when_a_run_comes_to_several(ledger: Ledger) -> None:
     note_run_events(ledger, now=NOW + timedelta(seconds=21))
     become(ledger, "failed", after=30, reason="attempts_spent", fence=3)
     note_run_events(ledger, now=NOW + timedelta(seconds=31))
-    assert [event["type"] for event in told(ledger)] == ["enrolment.review", "enrolment.review", "enrolment.failed"]
-    assert all(event["data"]["sentence"] and event["data"]["action"] for event in told(ledger))
-    assert told(ledger)[-1]["data"]["actions"][0]["kind"] == "check"
+    assert [event["type"] for event in run_events(ledger)] == [
+        "enrolment.review",
+        "enrolment.review",
+        "enrolment.failed",
+    ]
+    assert all(event["data"]["sentence"] and event["data"]["action"] for event in run_events(ledger))
+    assert run_events(ledger)[-1]["data"]["actions"][0]["kind"] == "check"
 
 
 def test_note_on_a_review_is_no_news_when_it_waits_already(ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ from worker.cli.demo.proof import (
     check_sales,
     check_secrecy,
 )
-from worker.cli.demo.report import Result, kept, print_report
+from worker.cli.demo.report import Result, print_report, where_kept
 from worker.cli.demo.sales import OLDEST_AT, START_AT, offers_text, plan_sales
 from worker.cli.demo.scenario import READ_TIMEOUT_SECONDS, Scenario
 from worker.cli.demo.view import View
@@ -77,7 +77,7 @@ def run_demo(*, seconds: float = DEADLINE_SECONDS, keep: bool = False, as_json: 
         return FAILED
     except DemoError as error:
         complain(str(error))
-        for line in kept(folder):
+        for line in where_kept(folder):
             note(line)
         return FAILED
     finally:

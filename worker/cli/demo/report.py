@@ -98,11 +98,11 @@ def print_report(console: Console, result: Result, folder: Path | None) -> None:
         console.print(Text(f"{counted(wrong, 'claim')} of {len(result.checks)} not proven.", style="bold red"))
     else:
         console.print(Text(f"Everything agrees, after {result.progress.seconds:.1f} s.", style="bold green"))
-    for sentence in kept(folder) if folder is not None else ():
+    for sentence in where_kept(folder) if folder is not None else ():
         console.print(cell(sentence), soft_wrap=True)
 
 
-def kept(folder: Path) -> Iterator[str]:
+def where_kept(folder: Path) -> Iterator[str]:
     """Where everything is, and how to look into it."""
     yield f"Log, ledger, offers and LearningCart's books are kept in {folder} ({LOG_NAME} is what `up` said)."
     yield f"Look into it: cartbridge --env-file {folder / SETTINGS_NAME} runs list"

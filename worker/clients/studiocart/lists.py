@@ -22,7 +22,7 @@ from worker.errors import ApiError, UnexpectedResponseError
 PAGE_LIMIT: Final = 10_000
 """A list of more requests than this is taken for a server that never ends."""
 
-_MOST_PAGES_WITHOUT_NEW: Final = 2
+_MOST_PAGES_WITHOUT_NEW_ROWS: Final = 2
 """So many in a row, and the page's number is not read. One alone may come of rows that moved down meanwhile."""
 
 _R = TypeVar("_R", bound=IdentifiedRecord)
@@ -51,7 +51,7 @@ class ListWalk(Generic[_R]):
     """Rows that were walked, in the order of the list."""
     _largest: int = 0
     """Rows of the longest page served."""
-    _pages_without_new: int = 0
+    _pages_without_new_rows: int = 0
     _has_changed_way: bool = False
 
     def pages(self) -> Iterator[Rows[_R]]:
@@ -78,9 +78,9 @@ class ListWalk(Generic[_R]):
                 size, number = self._change_way()
                 continue
             self._note(page)
-            if not self._pages_without_new:
+            if not self._pages_without_new_rows:
                 yield page.records
-            if is_whole and self._pages_without_new:
+            if is_whole and self._pages_without_new_rows:
                 return
             if not is_read:
                 raise self._unpageable()
@@ -100,7 +100,7 @@ class ListWalk(Generic[_R]):
     def _change_way(self) -> tuple[int, int]:
         self._has_changed_way = True
         self.requests.change_way()
-        self._position = self._largest = self._pages_without_new = 0
+        self._position = self._largest = self._pages_without_new_rows = 0
         return self._first_size(), 1
 
     def _note(self, page: Listed[_R]) -> None:
@@ -111,8 +111,8 @@ class ListWalk(Generic[_R]):
     def _is_read(self, page: Listed[_R]) -> bool:
         """Whether the site seems to read the parameters: pages bring news, and ids come in the order asked for."""
         ids = [record.id for record in page.records]
-        self._pages_without_new = self._pages_without_new + 1 if self._seen.issuperset(ids) else 0
-        if self._pages_without_new >= _MOST_PAGES_WITHOUT_NEW:
+        self._pages_without_new_rows = self._pages_without_new_rows + 1 if self._seen.issuperset(ids) else 0
+        if self._pages_without_new_rows >= _MOST_PAGES_WITHOUT_NEW_ROWS:
             return False
         is_by_id = self.parameters.get("orderby") == "id" and "order" in self.parameters
         named = [each for each in ids if each > 0]  # of what cannot be read, not every row shows its id

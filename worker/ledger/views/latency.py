@@ -18,12 +18,12 @@ def bought_at() -> ColumnElement[Any]:
     operator had fetched, and an order whose date is later than its news.
     """
     arrived_at = func.coalesce(deliveries.c.received_at, runs.c.created_at)
-    is_news_of_itself = and_(
+    announces_itself = and_(
         runs.c.created_at <= orders.c.first_seen_at,
         orders.c.created_at < arrived_at,
         func.coalesce(deliveries.c.via, "") != Via.MANUAL,
     )
-    return case((is_news_of_itself, orders.c.created_at), else_=arrived_at)
+    return case((announces_itself, orders.c.created_at), else_=arrived_at)
 
 
 def of_run_order() -> ColumnElement[bool]:

@@ -24,7 +24,7 @@ ARRIVALS = (
         "short page taken for the end",
         "A site that caps its pages at ten shows its newest ten, and every order behind them is lost.",
         _LISTS,
-        "            if is_whole and self._pages_without_new:\n",
+        "            if is_whole and self._pages_without_new_rows:\n",
         "            if len(page.records) < size:\n",
         ByTest(
             f"{_UNIT}/worker/clients/studiocart/test_client.py"

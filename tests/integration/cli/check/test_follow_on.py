@@ -82,22 +82,22 @@ def test_operator_starts_a_cart_by_hand_when_the_course_was_completed_before_the
 
 
 def test_story_says_what_the_cart_waits_for_when_it_is_not_ready(run: Run, rig: FollowOnRig) -> None:
-    def told(subject: str) -> tuple[str, str]:
+    def answer_of(subject: str) -> tuple[str, str]:
         story = json.loads(run("why", subject, "--json").stdout)
         return story["tone"], story["answer"]
 
     (completion_id,) = rig.completion_ids
     shown(run, "completions", "follow", completion_id)
     run_id = rig.follow_on["id"]
-    tone, answer = told(run_id)
+    tone, answer = answer_of(run_id)
     assert (tone, "under way" in answer) == ("wait", True)
     rig.sandbox.config.threedcart.catalog_ids = frozenset({99})
     rig.finish()
-    tone, answer = told(EMAIL)
+    tone, answer = answer_of(EMAIL)
     assert (tone, "needs a person. The destination refused the call" in answer) == ("bad", True)
     assert "refused" in shown(run, "completions", "list", "--email", EMAIL)
     shown(run, "runs", "cancel", run_id)
-    tone, answer = told(EMAIL)
+    tone, answer = answer_of(EMAIL)
     assert (tone, "cancelled" in answer) == ("plain", True)
     assert "would be replayed" in shown(run, "replay", run_id, "--replan", "--dry-run")
 

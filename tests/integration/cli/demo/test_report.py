@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.records import record
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.proof import Check
-from worker.cli.demo.report import Result, kept, print_report
+from worker.cli.demo.report import Result, print_report, where_kept
 from worker.cli.demo.view import Progress
 from worker.ledger.views.records import AttemptItem, DeliveryItem, EventItem, OrderItem, RunDetail, StepItem
 from worker.ledger.views.serializers import to_json
@@ -114,7 +114,7 @@ def test_disagreement_and_place_are_told_when_something_does_not_hold() -> None:
 
 
 def test_way_to_look_is_a_command_when_kept() -> None:
-    assert list(kept(FOLDER))[1] == (f"Look into it: cartbridge --env-file {FOLDER / '.env'} runs list")
+    assert list(where_kept(FOLDER))[1] == (f"Look into it: cartbridge --env-file {FOLDER / '.env'} runs list")
 
 
 def test_summary_is_one_object_when_asked_for_json() -> None:

@@ -82,7 +82,7 @@ class FakeCart:
         return self.orders[order_id]
 
 
-def told(reconciled: Reconciled) -> list[tuple[str, str]]:
+def sentences(reconciled: Reconciled) -> list[tuple[str, str]]:
     return [(str(finding.kind), str(finding.cause)) for finding in reconciled.findings]
 
 

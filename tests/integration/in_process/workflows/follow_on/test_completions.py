@@ -58,8 +58,8 @@ def completed(**more: Any) -> CourseCompletionInfo:
     return info(**more)
 
 
-def progress(told: CourseCompletionInfo) -> Progress:
-    found = Progress.reported(told)
+def progress(reported: CourseCompletionInfo) -> Progress:
+    found = Progress.reported(reported)
     assert found is not None
     return found
 
@@ -341,12 +341,12 @@ def test_all_others_are_kept_when_one_row_cannot_be_read(
     site.rows = [info(customer=1), info(customer=2), info(customer=3)]
     understand = Progress.reported.__func__  # type: ignore[attr-defined]
 
-    def told(cls: type[Progress], each: CourseCompletionInfo) -> Progress | None:
+    def reported(cls: type[Progress], each: CourseCompletionInfo) -> Progress | None:
         if each.customer and each.customer.customer_id == 2:
             raise OverflowError
         return cast("Progress | None", understand(cls, each))
 
-    monkeypatch.setattr(Progress, "reported", classmethod(told))
+    monkeypatch.setattr(Progress, "reported", classmethod(reported))
     for _ in range(2):
         polled = new_poller().poll()
         assert (polled.error, list(polled.set_aside)) == (None, ["2/77"])

@@ -52,7 +52,7 @@ def planner(text: str = RULES, **more: Any) -> FollowOnPlanner:
     return FollowOnPlanner(lambda: found, **more)
 
 
-def hear(ledger: Ledger, *told: Progress, by: FollowOnPlanner | None = None, is_first_poll: bool = False) -> None:
+def hear(ledger: Ledger, *reports: Progress, by: FollowOnPlanner | None = None, is_first_poll: bool = False) -> None:
     planning = by or planner()
 
     def follow(connection: Any, completion_id: str, news: Progress, /, *, now: datetime) -> object:
@@ -61,7 +61,7 @@ def hear(ledger: Ledger, *told: Progress, by: FollowOnPlanner | None = None, is_
         )
 
     with ledger.write() as connection:
-        record_progress(connection, told or (progress(completed()),), now=NOW, sends_events=False, follow=follow)
+        record_progress(connection, reports or (progress(completed()),), now=NOW, sends_events=False, follow=follow)
 
 
 def skipped(ledger: Ledger) -> list[str | None]:

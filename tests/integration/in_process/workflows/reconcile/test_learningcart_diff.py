@@ -15,8 +15,8 @@ from tests.unit.workflows.fakes.reconciled_world import (
     only,
     plan,
     provide,
+    sentences,
     succeed,
-    told,
 )
 from tests.unit.workflows.fakes.storefront import (
     JANE,
@@ -74,7 +74,7 @@ def test_lookups_stop_when_they_fail_one_after_the_other(
         succeed(ledger, str(90000 + number), f"{number}/1107/buyer/501")
     cart.lookups_broken = ApiTimeoutError("too slow")
     found = find()
-    assert told(found) == [("unchecked", "not_checked")] * 4
+    assert sentences(found) == [("unchecked", "not_checked")] * 4
     assert found.findings[-1].sentence.startswith("3 further runs could not be checked")
     assert len(cart.asked) == 3
 
@@ -84,7 +84,7 @@ def test_an_effect_is_unknown_when_no_run_has_its_reference(cart: FakeCart, sour
     cart.make(90001, f"{lost} studiocart order 1109")
     source.put(an_order())
     found = find()
-    assert told(found) == [("extra", "unknown_reference"), ("missing", "order_not_ingested")]
+    assert sentences(found) == [("extra", "unknown_reference"), ("missing", "order_not_ingested")]
     assert (found.findings[0].order_id, found.findings[0].command) == ("1109", "cartbridge why studiocart/1109")
     assert (found.findings[1].is_safe_to_fix, found.findings[1].command) == (
         False,
@@ -184,7 +184,7 @@ def test_the_older_is_the_effect_when_two_orders_carry_one_reference(
     fixed = rows(ledger, events, events.c.kind == "reconcile_fixed")
     assert [(row.actor, row.reason, row.run_id) for row in fixed] == [("operator:ann", "phone call", run_id)] * 2
     again = find()
-    assert told(again) == [("duplicate", "duplicate_open")]
+    assert sentences(again) == [("duplicate", "duplicate_open")]
     reconciler.fix(again, actor="operator:ann")
     assert len(rows(ledger, runs)) == 2
     put_run(ledger, f"{SEAT}/duplicate/90002", RunState.SUCCEEDED)
@@ -198,7 +198,7 @@ def test_an_effect_of_an_earlier_generation_is_a_second_one_when_it_landed_late(
     cart.make(90001, intend(ledger, outcome="unknown"))
     put_run(ledger, SEAT, RunState.WAITING, generation=1)
     found = find()
-    assert told(found) == [("duplicate", "second_effect")]
+    assert sentences(found) == [("duplicate", "second_effect")]
     reconciler.fix(found, actor="operator:ann")
     assert run_of(ledger, f"{SEAT}/duplicate/90001").state == "review"
     assert run_of(ledger, SEAT).state == "waiting"

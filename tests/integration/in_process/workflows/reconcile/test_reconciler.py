@@ -11,8 +11,8 @@ from tests.unit.workflows.fakes.reconciled_world import (
     only,
     plan,
     provide,
+    sentences,
     succeed,
-    told,
 )
 from tests.unit.workflows.fakes.storefront import (
     NOW,
@@ -41,7 +41,7 @@ def test_nothing_is_said_to_be_missing_when_learningcart_fails_or_is_paused(
     source.put(an_order("1110"))
     cart.broken = ApiTimeoutError("too slow")
     found = find()
-    assert told(found) == [("unchecked", "not_checked"), ("missing", "order_not_ingested")]
+    assert sentences(found) == [("unchecked", "not_checked"), ("missing", "order_not_ingested")]
     assert "ApiTimeoutError: too slow" in found.findings[0].sentence
     assert not found.findings[1].is_safe_to_fix
     cart.broken = None
@@ -60,7 +60,7 @@ def test_the_sources_are_compared_when_learningcart_is_off(
     source.put(an_order())
     clock.advance(minutes=1)
     found = new_reconciler(learningcart=None).find(SINCE)
-    assert told(found) == [("unchecked", "not_checked"), ("missing", "order_not_ingested")]
+    assert sentences(found) == [("unchecked", "not_checked"), ("missing", "order_not_ingested")]
     assert not found.findings[1].is_safe_to_fix
 
 
@@ -69,7 +69,7 @@ def test_it_ends_early_and_says_so_when_the_process_stops(
 ) -> None:
     provide(ledger, source, cart)
     stopping = new_reconciler(learningcart=cart, should_stop=lambda: True)
-    assert told(stopping.find(SINCE)) == [("unchecked", "not_checked")] * 2
+    assert sentences(stopping.find(SINCE)) == [("unchecked", "not_checked")] * 2
     assert cart.windows == []
 
 

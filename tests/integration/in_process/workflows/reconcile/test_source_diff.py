@@ -10,7 +10,7 @@ from tests.unit.workflows.fakes.reconciled_world import (
     only,
     plan,
     provide,
-    told,
+    sentences,
 )
 from tests.unit.workflows.fakes.storefront import (
     NOW,
@@ -86,7 +86,7 @@ def test_only_a_confirmed_change_is_told_when_the_list_shows_another_content(
     assert (finding.cause, finding.command) == ("order_outdated", "cartbridge ingest studiocart 1109")
     assert finding.sentence.endswith("its content has changed.")
     source.during_fetch = lambda _: (_ for _ in ()).throw(ApiTimeoutError("too slow"))
-    assert told(find()) == [("unchecked", "not_checked")]
+    assert sentences(find()) == [("unchecked", "not_checked")]
 
 
 def test_nothing_is_told_when_the_ledger_is_newer_than_the_page(ledger: Ledger, source: FakeSource, find: Find) -> None:
@@ -107,7 +107,7 @@ def test_a_seat_is_missed_when_an_offer_would_give_it_a_run(
     assert find().findings == []
     offers_file.write_text(text)
     found = find()
-    assert told(found) == [("missing", "seat_without_run")] * 2
+    assert sentences(found) == [("missing", "seat_without_run")] * 2
     assert "Seat buyer on line 1107 of the paid order studiocart/1109 has no run" in found.findings[0].sentence
 
 
@@ -133,7 +133,7 @@ def test_access_is_stale_when_its_order_is_gone_at_the_source(
     assert (finding.kind, finding.cause) == ("stale", "order_gone")
     assert finding.command == "cartbridge why studiocart/1109"
     source.during_fetch = lambda _: (_ for _ in ()).throw(ApiTimeoutError("too slow"))
-    assert told(find()) == [("unchecked", "not_checked")]
+    assert sentences(find()) == [("unchecked", "not_checked")]
 
 
 def test_access_is_not_stale_when_its_order_is_only_missing_in_the_list(
@@ -151,6 +151,6 @@ def test_the_rest_is_compared_when_a_source_fails(
     del cart.orders[90001]
     source.broken = ApiTimeoutError("too slow")
     found = find()
-    assert told(found) == [("missing", "effect_gone"), ("unchecked", "not_checked")]
+    assert sentences(found) == [("missing", "effect_gone"), ("unchecked", "not_checked")]
     assert found.findings[0].run_id == run_id
     assert "studiocart could not be checked to the end" in found.findings[1].sentence
