@@ -21,7 +21,7 @@ from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import Source, SubscriptionFoundError
-from workflows.ingest.delivery_groups import ToldAloneError, by_body
+from workflows.ingest.delivery_groups import WebhookOnlyError, by_body
 from workflows.ingest.failed_looks import end_of_look
 from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written, is_known_whole
 from workflows.ingest.repeats import Novelty, judge, leave
@@ -147,7 +147,7 @@ class DeliveryReader:
                     return self._read_again(found.order, taken)
         except SubscriptionFoundError as subscription:
             return self._take_subscription(source_name, order_id, taken, subscription, offers)
-        except ToldAloneError:
+        except WebhookOnlyError:
             return self._look_at_each(source_name, order_id, by_body(taken))
         except Exception as error:  # noqa: BLE001  (of any class: what a record does concerns its own deliveries)
             return self._put_off(source_name, order_id, taken, error)
@@ -204,7 +204,7 @@ class DeliveryReader:
             with suppress(NoAccessError):  # then what the bodies say is all that is known
                 return self._fetch(source, order_id)
             if len(bodies) > 1:
-                raise ToldAloneError
+                raise WebhookOnlyError
         body, received_at = bodies[-1]
         try:
             # The id was read where a setting says it stands, which the source need not know.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from worker.ledger.orders.order_rows import TakenDelivery
 
 
-class ToldAloneError(Exception):
+class WebhookOnlyError(Exception):
     """The source cannot be asked, and several bodies tell of the order: each is news of its own, and is looked at."""
 
 

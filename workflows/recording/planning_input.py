@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from worker.ledger.clock import is_older as is_older_news
+from worker.ledger.clock import is_older as is_older_moment
 from worker.ledger.learners.erased import RecordableOrder, as_recorded
 from worker.ledger.orders.operator_entries import named_in
 from worker.ledger.orders.order_facts import OrderFacts
@@ -68,7 +68,7 @@ class PlanningInput:
     @property
     def is_stale(self) -> bool:
         """Newer content was recorded before."""
-        is_older = is_older_news(self.look.fetched_at, self.row.fetched_at, now=self.now)
+        is_older = is_older_moment(self.look.fetched_at, self.row.fetched_at, now=self.now)
         return self.is_changed and self.row.version > 0 and is_older
 
     @property

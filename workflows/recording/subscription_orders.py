@@ -15,7 +15,7 @@ from worker.reasons import Reason
 from workflows.planning.offers import Offers
 from workflows.recording.order_recording import Look, record_orders
 from workflows.recording.source_start import note_contact
-from workflows.recording.subscription_status import SubscriptionRules, stored_subscription
+from workflows.recording.subscription_status import SubscriptionRules, stored
 
 _KINDS: dict[str | None, str] = {None: "subscription_goes_on", Reason.UNKNOWN_STATUS: "subscription_unclear"}
 
@@ -56,7 +56,7 @@ def _tell(connection: Connection, row: RecordedSubscription, now: datetime) -> N
     gave = subscription_rows.orders_with_access(connection, row.source, row.subscription_id)
     if not gave or row.ended_reason == row.told_reason:
         return
-    subscription = stored_subscription(row)
+    subscription = stored(row)
     record_event(
         connection,
         at=now,

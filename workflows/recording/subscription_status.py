@@ -70,11 +70,9 @@ def record_subscription(
     read = subscription_rows.content_hash(subscription)
     subscription = _without_erased_buyer(connection, subscription)
     if subscription.is_partial and not created:
-        subscription = stored_subscription(row).model_copy(
-            update={"status": subscription.status, "access": subscription.access}
-        )
+        subscription = stored(row).model_copy(update={"status": subscription.status, "access": subscription.access})
     elif subscription.invoices is None and not created:
-        subscription = subscription.model_copy(update={"invoices": stored_subscription(row).invoices})
+        subscription = subscription.model_copy(update={"invoices": stored(row).invoices})
     hashed = subscription_rows.content_hash(subscription)
     changed = bool(row.content_hash != hashed)
     if changed and not created and is_older(fetched_at, row.fetched_at, now=now):
@@ -179,7 +177,7 @@ def begins_trial(connection: Connection, order: Order, rules: SubscriptionRules)
     )
 
 
-def stored_subscription(row: RecordedSubscription) -> Subscription:
+def stored(row: RecordedSubscription) -> Subscription:
     """The subscription as the ledger keeps it: without its buyer's address."""
     return Subscription.model_validate(row.document)
 
@@ -211,7 +209,7 @@ def standing_of(
 def _by_row(
     connection: Connection, order: Order, row: RecordedSubscription, rules: SubscriptionRules
 ) -> Standing | None:
-    subscription = stored_subscription(row)
+    subscription = stored(row)
     initial_order_id = row.initial_order_id or _purchase(connection, subscription, None, rules)
     if initial_order_id is not None and initial_order_id != order.id:
         initial_order_id = _purchase(connection, subscription, initial_order_id, rules)
@@ -314,7 +312,7 @@ def _may_be_instalment(connection: Connection, order: Order) -> bool:
     if product is None or product.product_id is None or not order.buyer_email:
         return True
     rows = subscription_rows.subscriptions_of_buyer(connection, order.source, order.buyer_email, product.product_id)
-    candidates = [found for found in map(stored_subscription, rows) if _may_renew(order, product.plan_id, found)]
+    candidates = [found for found in map(stored, rows) if _may_renew(order, product.plan_id, found)]
     return not candidates or any(found.is_instalment_plan for found in candidates)
 
 

@@ -57,9 +57,9 @@ def _status(value: object) -> int | str | None:
 
 def _paid(value: object) -> bool | str | None:
     """Read whether an order is paid; as text what says neither, None where nothing is told."""
-    told = as_bool(value)
-    if told is not None or not value:
-        return told
+    truth = as_bool(value)
+    if truth is not None or not value:
+        return truth
     return (as_text(value) or "unreadable").strip()[:40] or None
 
 

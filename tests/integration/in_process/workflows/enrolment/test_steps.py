@@ -105,18 +105,18 @@ def test_order_carries_the_reference_and_its_origin_when_it_is_made() -> None:
     ],
 )
 def test_outcome_is_unknown_when_anothers_order_is_answered(answered: Order) -> None:
-    academy = Academy()
-    academy.add_comp_order = lambda *_, **__: answered  # type: ignore[method-assign]
+    learningcart = FakeLearningCart()
+    learningcart.add_comp_order = lambda *_, **__: answered  # type: ignore[method-assign]
     with pytest.raises(UnexpectedResponseError) as caught:
-        ADD_COMPED_ORDER.call(a_call(academy))
+        ADD_COMPED_ORDER.call(a_call(learningcart))
     assert (caught.value.outcome_unknown, caught.value.retryable) == (True, False)
 
 
 @pytest.mark.parametrize("comments", [f"{OURS.upper()} studiocart", f"{ANOTHERS} {OURS}", "", None, "cut off cb-"])
 def test_order_is_ours_when_nothing_in_the_answer_denies_it(comments: str | None) -> None:
-    academy = Academy()
-    academy.add_comp_order = lambda *_, **__: comped_order(90007, comments)  # type: ignore[method-assign]
-    assert ADD_COMPED_ORDER.call(a_call(academy)).result_id == "90007"
+    learningcart = FakeLearningCart()
+    learningcart.add_comp_order = lambda *_, **__: comped_order(90007, comments)  # type: ignore[method-assign]
+    assert ADD_COMPED_ORDER.call(a_call(learningcart)).result_id == "90007"
 
 
 def test_window_is_a_day_wider_on_each_side_when_an_order_is_looked_up() -> None:
