@@ -14,8 +14,8 @@ _EMPTY: dict[type, Any] = {str: "", int: 0, bool: False, datetime: datetime(2026
 def record(kind: type[Kind], /, **values: Any) -> Kind:
     """A record of this class, whose other members are None or, where they cannot be, empty."""
     assert is_dataclass(kind)
-    delivery_reader = get_type_hints(kind)
-    empty = {each.name: _empty(delivery_reader[each.name]) for each in fields(kind) if each.name not in values}
+    hints = get_type_hints(kind)
+    empty = {each.name: _empty(hints[each.name]) for each in fields(kind) if each.name not in values}
     return kind(**empty, **values)
 
 

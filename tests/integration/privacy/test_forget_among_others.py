@@ -175,8 +175,8 @@ def test_nothing_is_made_for_a_pseudonym_when_a_forgotten_learners_run_is_replay
     (run,) = rows(ledger, runs)
     path = tmp_path / "offers.toml"
     path.write_text(ANOTHER_OFFER)
-    delivery_reader = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
-    Operations(ledger, delivery_reader, check_source=str, clock=Clock()).replay(run.id, actor="operator:ann", **way)
+    reader = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
+    Operations(ledger, reader, check_source=str, clock=Clock()).replay(run.id, actor="operator:ann", **way)
     assert {row.state for row in rows(ledger, runs)} <= {RunState.CANCELLED, RunState.REVIEW}
 
 
@@ -201,9 +201,9 @@ def test_order_is_what_it_was_when_it_is_planned_again_by_what_the_ledger_kept(
     before = rows(ledger, orders)[0]
     path = tmp_path / "offers.toml"
     path.write_text(ANOTHER_OFFER)
-    delivery_reader = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
-    previewed = delivery_reader.preview("studiocart", "1109", replan=replan)
-    recorded = delivery_reader.replan("studiocart", "1109", replan=replan)
+    reader = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(path), Clock())
+    previewed = reader.preview("studiocart", "1109", replan=replan)
+    recorded = reader.replan("studiocart", "1109", replan=replan)
     assert recorded is not None
     assert previewed is not None
     assert (recorded.changed, recorded.plan.actions, previewed.actions) == (False, (), ())

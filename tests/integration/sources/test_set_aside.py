@@ -27,7 +27,7 @@ from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import deliveries, orders
 from worker.sources.order import Order
 from worker.sources.source import Unreadable
-from workflows.ingest import deliveries as delivery_reader
+from workflows.ingest import deliveries as reader
 from workflows.ingest import order_polling
 from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.catalog import refresh
@@ -198,7 +198,7 @@ def test_a_backfill_takes_in_all_others_when_one_order_cannot_be_recorded(
     source.put(*numbered(1, 2, 3, created_at=NOW - timedelta(days=2)))
     source.unreadable = [BROKEN]
     monkeypatch.setattr("workflows.ingest.backfill.record_orders", fail_for("2", ValueError()))
-    policy = delivery_reader.SourcePolicy(start_at=NOW - timedelta(days=5))
+    policy = reader.SourcePolicy(start_at=NOW - timedelta(days=5))
     backfiller = Backfiller(ledger, source, policy, offers_reader, clock=clock)
     window = Window(NOW - timedelta(days=3), NOW)
     done = backfiller.run(window, actor="operator:ann")
@@ -213,7 +213,7 @@ def test_a_reconciliation_says_what_it_could_not_check_when_a_record_cannot_be_r
 ) -> None:
     source.put(an_order("2"))
     source.unreadable = [BROKEN, NAMELESS]
-    offers_reader = SourceDiff(ledger, source, delivery_reader.SourcePolicy(), offers(ONE_OFFER), provisioned=set())
+    offers_reader = SourceDiff(ledger, source, reader.SourcePolicy(), offers(ONE_OFFER), provisioned=set())
     found = list(offers_reader.compare(since=NOW - timedelta(days=9), until=NOW + timedelta(hours=1)))
     assert [(each.cause, each.order_id) for each in found] == [
         ("not_checked", "9"),

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tests.integration.in_process.conftest import ledger
-from tests.integration.in_process.workflows.conftest import clock, delivery_reader, offers_reader, shop, source
+from tests.integration.in_process.workflows.conftest import clock, offers_reader, reader, shop, source
 from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched
 from tests.unit.workflows.fakes.storefront import Clock
 from worker.ledger.session import Ledger
 from workflows.planning.offers_file import OffersFile
 
-__all__ = ["clock", "delivery_reader", "ledger", "offers_reader", "shop", "source"]
+__all__ = ["clock", "ledger", "offers_reader", "reader", "shop", "source"]
 
 
 @pytest.fixture

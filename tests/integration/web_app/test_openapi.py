@@ -49,8 +49,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     clock, dispatcher = Clock(NOW), SilentDispatcher()
     offers = tmp_path_factory.mktemp("offers") / "offers.toml"
     offers.write_text("")
-    delivery_reader = a_hint_reader(ledger, FakeSource(clock), OffersFile(offers, ledger), clock)
-    operator = Operator(Operations(ledger, delivery_reader, check_source=check_source, clock=clock), dispatcher)
+    reader = a_hint_reader(ledger, FakeSource(clock), OffersFile(offers, ledger), clock)
+    operator = Operator(Operations(ledger, reader, check_source=check_source, clock=clock), dispatcher)
     record(ledger, an_order(quantity=2), now=NOW)
     app: FastAPI = create_app(settings_with(), ledger, dispatcher, clock=clock, operator=operator)
     yield schemathesis.openapi.from_asgi(OPENAPI_PATH, app, headers=BEARER)

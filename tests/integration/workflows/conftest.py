@@ -3,11 +3,11 @@
 from tests.integration.in_process.conftest import ledger
 from tests.integration.in_process.workflows.conftest import (
     clock,
-    delivery_reader,
     offers_file,
     offers_reader,
+    reader,
     shop,
     source,
 )
 
-__all__ = ["clock", "delivery_reader", "ledger", "offers_file", "offers_reader", "shop", "source"]
+__all__ = ["clock", "ledger", "offers_file", "offers_reader", "reader", "shop", "source"]

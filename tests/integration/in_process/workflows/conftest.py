@@ -41,7 +41,7 @@ def offers_reader(offers_file: Path) -> OffersFile:
 
 
 @pytest.fixture
-def delivery_reader(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> DeliveryReader:
+def reader(ledger: Ledger, source: FakeSource, offers_reader: OffersFile, clock: Clock) -> DeliveryReader:
     return a_hint_reader(ledger, source, offers_reader, clock)
 
 
@@ -62,7 +62,7 @@ def cart() -> FakeCart:
 
 @pytest.fixture
 def new_reconciler(
-    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, delivery_reader: DeliveryReader, clock: Clock
+    ledger: Ledger, source: FakeSource, offers_reader: OffersFile, reader: DeliveryReader, clock: Clock
 ) -> NewReconciler:
     """Makes reconcilers of the one shop; `learningcart` is to be given."""
 
@@ -73,7 +73,7 @@ def new_reconciler(
             {"studiocart": source},
             policies,
             offers_reader,
-            delivery_reader=delivery_reader,
+            delivery_reader=reader,
             clock=clock,
             **options,
         )

@@ -75,9 +75,9 @@ def test_order_is_fetched_when_the_operator_named_it_though_the_source_is_truste
 
 
 def test_order_is_fetched_when_the_body_is_not_to_be_trusted(
-    ledger: Ledger, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
+    ledger: Ledger, source: FakeSource, reader: DeliveryReader, clock: Clock
 ) -> None:
     source.put(an_order(payment=Payment.WAITING))
     arrive(ledger, clock, body={"id": 1109, "status": "paid"})
-    delivery_reader.look("studiocart", "1109")
+    reader.look("studiocart", "1109")
     assert rows(ledger, runs) == []

@@ -21,7 +21,7 @@ HALF = order_of("N-order-read-while-being-written").model_copy(update={"id": "11
 
 
 def test_poll_has_it_read_again_in_a_minute_and_asks_nobody(
-    ledger: Ledger, shop: Shop, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
+    ledger: Ledger, shop: Shop, source: FakeSource, reader: DeliveryReader, clock: Clock
 ) -> None:
     shop.poll()
     source.put(HALF)
@@ -32,7 +32,7 @@ def test_poll_has_it_read_again_in_a_minute_and_asks_nobody(
     assert (states(ledger), [row for row in rows(ledger, orders) if row.order_id == "1109"]) == ({}, [])
     source.put(an_order(created_at=clock.now))
     clock.now = max(clock.now, waiting[0].next_attempt_at)
-    delivery_reader.look("studiocart", "1109")
+    reader.look("studiocart", "1109")
     assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
 
 
@@ -48,13 +48,13 @@ def test_runs_stay_when_a_known_order_is_read_half_written(
 
 
 def test_it_is_taken_as_it_is_when_it_was_read_again_already(
-    ledger: Ledger, shop: Shop, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
+    ledger: Ledger, shop: Shop, source: FakeSource, reader: DeliveryReader, clock: Clock
 ) -> None:
     shop.poll()
     source.put(HALF)
     shop.poll()
     clock.advance(minutes=2)
-    delivery_reader.look("studiocart", "1109")
+    reader.look("studiocart", "1109")
     assert len(states(ledger)) == 1
     shop.poll()
     with ledger.write() as connection:
@@ -66,7 +66,7 @@ def test_backfill_has_it_read_again_in_a_minute_for_its_operator(
     ledger: Ledger,
     shop: Shop,
     source: FakeSource,
-    delivery_reader: DeliveryReader,
+    reader: DeliveryReader,
     clock: Clock,
     *,
     offers_reader: OffersFile,
@@ -86,7 +86,7 @@ def test_backfill_has_it_read_again_in_a_minute_for_its_operator(
     assert [(row.state, row.reason, row.actor) for row in waiting] == [("waiting", "order_incomplete", "operator:ann")]
     source.put(an_order(created_at=START - timedelta(days=2)))  # made before the start, and named by the operator
     clock.now = max(clock.now, waiting[0].next_attempt_at)
-    delivery_reader.look("studiocart", "1109")
+    reader.look("studiocart", "1109")
     assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
 
 
@@ -97,7 +97,7 @@ def test_order_with_a_learner_or_a_product_is_not_half_written() -> None:
 
 
 def test_nothing_is_taken_from_a_known_order_when_a_cache_shows_it_half_written(
-    ledger: Ledger, shop: Shop, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
+    ledger: Ledger, shop: Shop, source: FakeSource, reader: DeliveryReader, clock: Clock
 ) -> None:
     shop.poll()
     source.put(an_order(created_at=clock.now))
@@ -106,7 +106,7 @@ def test_nothing_is_taken_from_a_known_order_when_a_cache_shows_it_half_written(
         source.put(HALF)
         shop.poll()
         clock.advance(minutes=10)
-        delivery_reader.look("studiocart", "1109")
+        reader.look("studiocart", "1109")
     assert states(ledger) == {"1109/1107/buyer/501": ("pending", None)}
     asked = [row for row in rows(ledger, deliveries) if row.order_id == "1109" and row.state != "planned"]
     assert [(row.state, row.reason) for row in asked] == [("review", "record_unreadable")]

@@ -12,8 +12,8 @@ from workflows.operations.replay import Operations
 
 
 @pytest.fixture
-def operations(ledger: Ledger, delivery_reader: DeliveryReader, clock: Clock) -> Operations:
-    return Operations(ledger, delivery_reader, check_source=str, clock=clock)
+def operations(ledger: Ledger, reader: DeliveryReader, clock: Clock) -> Operations:
+    return Operations(ledger, reader, check_source=str, clock=clock)
 
 
 @pytest.fixture

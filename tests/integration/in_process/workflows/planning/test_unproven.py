@@ -92,14 +92,14 @@ def test_seat_is_held_back_and_asked_about_when_the_money_is_gone_before_access_
 
 
 def test_preview_says_the_same_when_a_day_has_passed(
-    ledger: Ledger, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock
+    ledger: Ledger, source: FakeSource, reader: DeliveryReader, clock: Clock
 ) -> None:
     source.put(unproven())
     for _ in range(2):
-        _, plan = delivery_reader.preview_fetched("studiocart", "1109")
+        _, plan = reader.preview_fetched("studiocart", "1109")
         assert (plan.state, plan.reason) == ("waiting", "awaiting_payment")
     clock.advance(hours=23)
-    _, plan = delivery_reader.preview_fetched("studiocart", "1109")
+    _, plan = reader.preview_fetched("studiocart", "1109")
     assert (plan.state, plan.reason) == ("review", "payment_unproven")
 
 

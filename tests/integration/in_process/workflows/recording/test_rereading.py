@@ -48,7 +48,7 @@ def named(title: str, line_id: str) -> Line:
 
 
 @pytest.fixture
-def look_again(ledger: Ledger, source: FakeSource, delivery_reader: DeliveryReader, clock: Clock) -> Any:
+def look_again(ledger: Ledger, source: FakeSource, reader: DeliveryReader, clock: Clock) -> Any:
     def look(read: Order, kept: Order | None = None) -> dict[str, tuple[str, str | None]]:
         """What the order's runs are after the upgrade, when the source shows `read`; twice, as nothing may follow."""
         source.rereads = {read.id: kept or read}
@@ -56,7 +56,7 @@ def look_again(ledger: Ledger, source: FakeSource, delivery_reader: DeliveryRead
             now = clock.advance(minutes=5)
             reread_orders(ledger, source, now=now)
             if rows(ledger, orders, orders.c.replan_at <= now):
-                delivery_reader.replan("studiocart", read.id)
+                reader.replan("studiocart", read.id)
             with ledger.write() as connection:
                 seen = Look(fetched_at=now, polled=True)
                 record_order(connection, read, offers(), seen, now=now, start_at=START, reread=source.reread)
