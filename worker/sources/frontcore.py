@@ -20,6 +20,7 @@ from worker.sources.frontcore_seats import full_name, lines_of, states_all_seats
 from worker.sources.order import Money, Order, Payment, without_emails
 from worker.sources.source import Page, Until, Walk, page_of
 from worker.text.email_address import trimmed_email
+from worker.text.entities import decoded
 
 OVERLAP: Final = timedelta(hours=26)
 """How much earlier than asked a walk begins: the vendor does not say in which zone it reads a filter's date, and zones
@@ -166,8 +167,8 @@ def _buyer(record: records.Order) -> tuple[str, str]:
 
 def _company(record: records.Order) -> str:
     """The customer, which is mostly a company; else where the first user works."""
-    customer = trimmed(record.customer.title) if record.customer else ""
-    return customer or (trimmed(record.first_user.company) if record.first_user else "")
+    customer = decoded(record.customer.title) if record.customer else ""
+    return customer or (decoded(record.first_user.company) if record.first_user else "")
 
 
 def _total_amount(record: records.Order) -> Decimal | None:

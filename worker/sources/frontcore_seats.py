@@ -15,6 +15,7 @@ from typing import Final
 
 from worker.clients.frontcore import models as records
 from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
+from worker.text.entities import decoded
 
 LARGEST_QUANTITY: Final = 1_000
 """More seats than this on one line is taken for a mistake and looked at by a person."""
@@ -68,8 +69,8 @@ def trimmed(text: str | None) -> str:
 
 
 def full_name(*parts: str | None) -> str:
-    """The parts that are not empty, with one space between."""
-    return " ".join(" ".join(part or "" for part in parts).split())
+    """The parts that are not empty, with one space between, and as people read them."""
+    return decoded(" ".join(part or "" for part in parts))
 
 
 def _people(record: records.Order) -> _People:

@@ -21,7 +21,7 @@ from worker.clients.unreadable import Rows
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
 from worker.sources.order import Order, Payment, without_emails
 from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, page_of
-from worker.sources.threedcart_lines import lines_of, trimmed
+from worker.sources.threedcart_lines import lines_of
 from worker.sources.threedcart_statuses import (
     NOT_COMPLETED,
     PAID_STATUSES,
@@ -32,6 +32,7 @@ from worker.sources.threedcart_statuses import (
     unknown_approval,
 )
 from worker.text.email_address import trimmed_email
+from worker.text.entities import decoded
 
 OVERLAP: Final = timedelta(hours=26)
 """How much earlier than asked a walk begins. The store's zone is a setting, and may be set wrong: that then costs a
@@ -143,8 +144,8 @@ def to_order(record: records.Order, *, zone: tzinfo, paid_statuses: frozenset[in
         payment_unproven=lacks_evidence(record, paid_statuses),
         created_at=_moment(record.order_date, zone),
         buyer_email=trimmed_email(record.billing_email),
-        buyer_name=" ".join(filter(None, (trimmed(record.billing_first_name), trimmed(record.billing_last_name)))),
-        company=trimmed(record.billing_company),
+        buyer_name=" ".join(filter(None, (decoded(record.billing_first_name), decoded(record.billing_last_name)))),
+        company=decoded(record.billing_company),
         given_back=given_back(record),
         lines=lines_of(record),
         lines_known=record.order_item_list is not None,

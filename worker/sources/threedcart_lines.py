@@ -10,6 +10,7 @@ from typing import Final
 
 from worker.clients.threedcart.models import Order, OrderItem
 from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
+from worker.text.entities import decoded
 
 LARGEST_QUANTITY: Final = 1_000
 """More seats than this on one line is taken for a mistake and looked at by a person."""
@@ -129,17 +130,17 @@ def _buyer(record: Order) -> tuple[Learner | None, str | None]:
     if not is_email(email):
         return None, "invalid_email"
     address = Address(
-        line_1=trimmed(record.billing_address),
-        line_2=trimmed(record.billing_address_2),
-        city=trimmed(record.billing_city),
-        state=trimmed(record.billing_state),
-        zip=trimmed(record.billing_zip_code),
-        country=trimmed(record.billing_country),
+        line_1=decoded(record.billing_address),
+        line_2=decoded(record.billing_address_2),
+        city=decoded(record.billing_city),
+        state=decoded(record.billing_state),
+        zip=decoded(record.billing_zip_code),
+        country=decoded(record.billing_country),
     )
     learner = Learner(
         email=email,
-        first_name=trimmed(record.billing_first_name),
-        last_name=trimmed(record.billing_last_name),
+        first_name=decoded(record.billing_first_name),
+        last_name=decoded(record.billing_last_name),
         address=None if address == Address() else address,
     )
     return learner, None

@@ -61,8 +61,11 @@ def _beside_paid(connection: Connection, source: Source, order: Order) -> Novelt
         return Novelty.OLD  # of the checkout before it was paid
     if order.payment is not Payment.PAID:
         return Novelty.NEW
-    latest, *before = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
-    is_repeat = not _says(source, latest, order) and any(_says(source, each, order) for each in before)
+    versions = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
+    latest, before = versions[:1], versions[1:]
+    is_repeat = any(_says(source, each, order) for each in before) and not any(
+        _says(source, each, order) for each in latest
+    )
     return Novelty.DOUBTFUL if is_repeat else Novelty.NEW
 
 

@@ -90,6 +90,13 @@ def test_an_order_is_paid_when_it_says_so_or_costs_nothing(fields: dict[str, Any
     assert ordered(**fields, provision_when="created").payment is Payment.PAID
 
 
+def test_a_name_is_as_people_read_it_when_it_holds_entities() -> None:
+    order = ordered(line(place(1, 10), users=(user(10, name="Sin&eacute;ad O&#039;Neil"),)))
+    learner = order.lines[0].seats[0].learner
+    assert learner is not None
+    assert (learner.first_name, learner.last_name) == ("Sinéad", "O'Neil")
+
+
 def test_the_status_names_what_says_neither_paid_nor_unpaid() -> None:
     order = to_order(Record.model_validate(SAMPLES[1] | {"is_paid": " partly, a@b.no "}))
     assert order.status == "is_paid partly, …"

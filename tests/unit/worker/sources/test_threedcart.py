@@ -115,6 +115,15 @@ def test_each_product_is_a_line_with_a_seat_for_each_when_items_are_read() -> No
     assert read(OrderItemList=items[1:2]).lines[0].id == ids[1]
 
 
+def test_a_buyer_s_name_is_as_people_read_it_when_the_store_sends_entities() -> None:
+    order = read(BillingFirstName="Sin&eacute;ad", BillingLastName=" O&#39;Neil", BillingCity="Tr&oslash;ndelag")
+    learner = order.lines[0].seats[0].learner
+    assert learner is not None
+    assert (order.buyer_name, learner.first_name, learner.last_name) == ("Sinéad O'Neil", "Sinéad", "O'Neil")
+    assert learner.address is not None
+    assert learner.address.city == "Trøndelag"
+
+
 def test_a_quantity_is_a_question_when_it_counts_no_seats() -> None:
     held = [("buyer", "invalid_quantity")]
     for quantity in (-1, 1.5, 1001, "9E999999", 0, "2,0", {"Quantity": 2}):
