@@ -15,11 +15,11 @@ ID_FIELDS = ("id", "order_id", "OrderID")
 BODY_SECRET_FIELD = "studiocart_secret"  # noqa: S105 - the name of a field
 _DROPPED_PREFIXES = (
     *("card", "cvv", "paymenttoken"),
-    *("transactionid", "transactionapproval", "transactionavs", "transactioncvv", "transactionreference"),
+    *("transactionid", "transactionavs", "transactioncvv", "transactionreference"),
     *("ip", "referer", "referrer", "continueurl"),
 )
 """How the names of members begin that tell of a card or of the buyer's machine, or hold the key of a checkout, whatever
-their letters' case."""
+their letters' case. A transaction's approval is none of them: its word tells a sale that was declined."""
 _MOST = 2**63
 _MOST_EXACT_FLOAT = 2.0**53
 _DIGITS = re.compile(r"0*([1-9][0-9]{0,18})", re.ASCII)

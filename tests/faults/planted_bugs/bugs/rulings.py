@@ -281,4 +281,15 @@ RULINGS = (
             "::test_a_person_is_asked_when_a_payment_is_for_another_product_or_plan"
         ),
     ),
+    Bug(
+        "approval left out of a trusted body",
+        "A store's webhook of a declined sale is trusted, its approval is not kept, and it gives access.",
+        "worker/web/webhooks/fields.py",
+        '    *("transactionid", "transactionavs", "transactioncvv", "transactionreference"),\n',
+        '    *("transactionid", "transactionapproval", "transactionavs", "transactioncvv", "transactionreference"),\n',
+        ByTest(
+            "tests/unit/worker/web/webhooks/test_fields.py"
+            "::test_what_is_kept_of_a_store_s_order_is_read_as_the_whole_is"
+        ),
+    ),
 )

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.worker.sources.captured import body_of
+from tests.unit.worker.sources.studiocart_records import NOW
+from tests.unit.worker.sources.test_studiocart_captures import WITH_A_BODY
+from worker.clients.threedcart.models import Order as Record
 from worker.errors import WebhookRejectedError
+from worker.sources.source import SubscriptionFoundError
+from worker.sources.studiocart import StudiocartSource
+from worker.sources.threedcart import to_order
 from worker.web.webhooks.fields import Storable, is_lead, no_order, order_id_of
 
 SECRET = "a-planted-secret"
@@ -122,3 +130,42 @@ def test_a_store_s_order_keeps_what_shows_its_payment_and_no_key_address_or_card
         assert secret not in str(stored), secret
     [transaction] = stored["TransactionList"]
     assert (transaction["TransactionType"], transaction["TransactionAmount"]) == ("Sale", 49.0)
+    assert transaction["TransactionApproval"] == "000000"
+
+
+@pytest.mark.parametrize("approval", ["000000", "Declined", "Pending review"])
+@pytest.mark.parametrize("name", ["webhook_order_new", "webhook_order_status_change"])
+def test_what_is_kept_of_a_store_s_order_is_read_as_the_whole_is(name: str, approval: str) -> None:
+    path = Path(__file__).parents[4] / "captures" / "threedcart" / f"{name}.json"
+    [order] = json.loads(path.read_text(encoding="utf-8"))
+    order["TransactionList"] = [
+        {
+            "TransactionType": "Sale",
+            "TransactionAmount": 49.0,
+            "TransactionApproval": approval,
+            "TransactionCaptured": 1,
+        }
+    ]
+    order["OrderStatusID"] = 1
+    whole, kept = (
+        to_order(Record.model_validate(each), zone=UTC).model_dump(exclude={"raw"})
+        for each in (order, Storable([]).fields(order, str(order["OrderID"])) | {"OrderID": order["OrderID"]})
+    )
+    assert kept == whole
+    assert whole["payment"] == ("paid" if approval == "000000" else "waiting")
+
+
+@pytest.mark.parametrize("name", WITH_A_BODY)
+def test_what_is_kept_of_a_studiocart_webhook_is_read_as_the_whole_is(name: str) -> None:
+    def read(body: dict[str, Any]) -> object:
+        try:
+            return StudiocartSource(None, clock=lambda: NOW).from_body(body).model_dump(exclude={"raw"})  # type: ignore[arg-type]
+        except SubscriptionFoundError as news:
+            return news.subscription
+        except WebhookRejectedError as error:
+            return str(error)
+
+    body = body_of(name)
+    if not isinstance(body, dict) or not body.get("id"):
+        return
+    assert read(Storable([]).fields(body, str(body["id"]))) == read(body)
