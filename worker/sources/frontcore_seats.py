@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from worker.clients.frontcore import models as records
 from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
@@ -140,8 +140,8 @@ def _participant_seat(relation: records.Relation, user: records.User | None, cou
     else:
         seat = _named_seat(seat_id, user or records.User(), country)
     hold, note = _hold_of(relation)
-    changes = {"hold": hold, "note": note} if hold else {}
-    return seat.model_copy(update=changes | {"course_date_id": relation.coursedate_id})
+    changes: dict[str, Any] = {"hold": hold, "note": note} if hold else {}
+    return seat.model_copy(update=changes | {"course_date_id": relation.coursedate_id, "undenied": _undenied(relation)})
 
 
 def _named_seat(seat_id: str, user: records.User, country: str) -> Seat:
@@ -209,6 +209,14 @@ def _hold_of(relation: records.Relation) -> tuple[str | None, str]:
     unknown = [f"its course date has the status {each!r}" for each in sorted(dates - COURSE_DATE_STATUSES, key=str)]
     unknown += [f"its participant has the status {each!r}" for each in sorted(places - PARTICIPANT_STATUSES, key=str)]
     return ("unknown_status", f"Nobody has ruled on it: {'; '.join(unknown)}.") if unknown else (None, "")
+
+
+def _undenied(relation: records.Relation) -> frozenset[str]:
+    """The holds that no status of the place, or of its course date, stands against."""
+    shows_date = any(_status(date) is not None for date in _course_dates(relation))
+    shows_place = any(_status(participant) is not None for participant in _participants(relation))
+    found = set() if shows_date else {"course_cancelled", "unknown_status"}
+    return frozenset(found if shows_place else found | {"waiting_list", "unknown_status"})
 
 
 def _status(record: records.CourseDate | records.Participant) -> int | str | None:

@@ -92,6 +92,8 @@ class Seat(Frozen):
     hold: str | None = None
     note: str = ""
     """What helps a person who has to settle a held seat. Holds no personal data."""
+    undenied: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+    """Holds that the record says nothing for or against: what was said before of the same place stands."""
     course_date_id: str | None = None
     """The date of the course the place is on, where the source says so: another one is a change of the order."""
 

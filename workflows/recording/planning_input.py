@@ -15,6 +15,7 @@ from worker.ledger.clock import is_older as is_older_moment
 from worker.ledger.learners.erased import RecordableOrder, as_recorded
 from worker.ledger.orders.operator_entries import named_in
 from worker.ledger.orders.order_facts import OrderFacts
+from worker.ledger.orders.order_rows import content_hash
 from worker.ledger.orders.people import AddressUse
 from worker.ledger.orders.recorded_orders import RecordedOrder, unknown_order
 from worker.ledger.orders.source_cursors import SourceCursor
@@ -28,6 +29,7 @@ from workflows.recording.look import Look, situation_of
 from workflows.recording.named_seats import Named, with_named_seats
 from workflows.recording.rereading import Reread, reading_of
 from workflows.recording.shared_addresses import with_owned_addresses
+from workflows.recording.silent_records import with_holds_of_before
 from workflows.recording.subscription_status import SubscriptionRules, has_no_subscription, placed
 
 
@@ -99,7 +101,10 @@ class InputReader:
         """What planning needs of an order whose row, None where it has none, and runs are these."""
         is_new = row is None
         row = row or unknown_order(order, fetched_at=look.fetched_at, now=self.now)
-        stored = as_recorded(self.connection, order, row, has_erasures=around.facts.has_erasures)
+        whole = with_holds_of_before(order, row.document)
+        stored = as_recorded(self.connection, whole, row, has_erasures=around.facts.has_erasures)
+        if whole is not order:
+            stored = replace(stored, read_hash=content_hash(order))
         order, places = self._reading(stored, row)
         order, standing = self._placed(order, look, row, around.facts)
         situation = situation_of(

@@ -97,6 +97,8 @@ def _owned(
     if order.source == SHARING_SOURCE and hold in {None, Reason.SHARED_EMAIL}:
         if (line.id, seat.id) in accepted or (own_run is not None and is_same_name(name, _name(own_run))):
             hold = None
+        elif not order.lines_known and any(_is_asked(row) for row in own):
+            hold = str(Reason.SHARED_EMAIL)  # who shares it is left out of this record
         else:
             hold = _hold_of(hold, name, given, _asked(order, others))
     return seat.model_copy(update={"learner": learner, "hold": hold})
@@ -122,11 +124,13 @@ def _asked(order: Order, rows: Iterable[AddressUse]) -> list[str]:
     return [
         name
         for row in rows
-        if row.grant is None
-        and (row.state, row.reason) == (RunState.REVIEW, Reason.SHARED_EMAIL)
-        and (row.source, row.order_id) != (order.source, order.id)
-        and (name := _name(row))
+        if _is_asked(row) and (row.source, row.order_id) != (order.source, order.id) and (name := _name(row))
     ]
+
+
+def _is_asked(row: AddressUse) -> bool:
+    """Whether a person is asked whose the address is."""
+    return row.grant is None and (row.state, row.reason) == (RunState.REVIEW, Reason.SHARED_EMAIL)
 
 
 def _name(row: AddressUse) -> str:

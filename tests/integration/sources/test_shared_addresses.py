@@ -111,6 +111,19 @@ def test_each_seat_of_a_group_order_keeps_its_run_when_they_share_an_address(led
     assert seats(ledger, 51003) == {"Anne Fire": DUE}
 
 
+def test_a_shared_address_is_still_asked_about_when_an_answer_leaves_the_others_out(ledger: Ledger) -> None:
+    [record] = capture("frontcore", "orders_group_shared_email.json")
+    whole = captured("orders_group_shared_email.json")
+    bare = captured("orders_group_shared_email.json", lines=[line | {"users": None} for line in record["lines"]])
+    look(ledger, whole)
+    asked = {row.key for row in rows(ledger, runs, runs.c.reason == "shared_email", runs.c.state == "review")}
+    assert len(asked) > 1
+    look(ledger, bare)
+    assert not rows(ledger, runs, runs.c.state == "pending", runs.c.email == MAILBOX)
+    look(ledger, whole)
+    assert {row.key for row in rows(ledger, runs, runs.c.reason == "shared_email", runs.c.state == "review")} == asked
+
+
 def test_a_participant_is_given_access_when_the_bookers_address_is_nobody_elses(ledger: Ledger) -> None:
     look(ledger, captured("order_one_participant_with_bookers_email.json"))
     assert seats(ledger, 51002) == {"Per En": DUE}

@@ -292,4 +292,26 @@ RULINGS = (
             "::test_what_is_kept_of_a_store_s_order_is_read_as_the_whole_is"
         ),
     ),
+    Bug(
+        "place confirmed by silence",
+        "An answer of Frontcore's that shows no status gives access to who is on a waiting list.",
+        "workflows/recording/planning_input.py",
+        "        whole = with_holds_of_before(order, row.document)\n",
+        "        whole = order\n",
+        ByTest(
+            "tests/integration/in_process/workflows/recording/test_silent_records.py"
+            "::test_a_held_place_stays_held_when_a_record_shows_no_status_of_it"
+        ),
+    ),
+    Bug(
+        "shared address settled by silence",
+        "An answer of Frontcore's without the users of a group order gives one of them the address they share.",
+        "workflows/recording/shared_addresses.py",
+        "        elif not order.lines_known and any(_is_asked(row) for row in own):\n",
+        "        elif False:\n",
+        ByTest(
+            "tests/integration/sources/test_shared_addresses.py"
+            "::test_a_shared_address_is_still_asked_about_when_an_answer_leaves_the_others_out"
+        ),
+    ),
 )

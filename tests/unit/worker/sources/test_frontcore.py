@@ -30,7 +30,8 @@ def test_the_document_s_paid_order_is_read_as_it_stands() -> None:
         last_name="Larsen",
         address=Address(line_1="Veien 2", city="Oslo", zip="3120", country="Norway"),
     )
-    seat = Seat(id="participant-124920-user-154420", learner=learner, course_date_id="9304757")
+    silent = frozenset({"waiting_list", "course_cancelled", "unknown_status"})
+    seat = Seat(id="participant-124920-user-154420", learner=learner, course_date_id="9304757", undenied=silent)
     product = Product(product_id="8079", course_id="22353")
     assert order == Order(
         source="frontcore",
@@ -281,4 +282,5 @@ def test_every_seat_is_named_once_and_provisioned_or_held_whatever_the_record_ho
             assert "@" not in f"{each.id}{seat.id}"
             assert "/" not in f"{each.id}{seat.id}"
     assert order == ordered(*before, **fields)
-    assert Order.model_validate(order.model_dump(mode="json")) == order
+    kept = order.model_dump(mode="json")  # without what a record says nothing of
+    assert Order.model_validate(kept).model_dump(mode="json") == kept
