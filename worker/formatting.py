@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
+from typing import Final
 
 _NO_MINOR_UNIT = frozenset(
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 -- reads best so
 )
 _MINOR_UNIT_OF_THREE_DIGITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+_ERROR_CLASS: Final = re.compile(r"[A-Z][A-Za-z]*Error: (?=\S)")
 
 _display_zone: tzinfo = UTC
 """The zone in which this process shows moments to people. Everything else is in UTC."""
@@ -36,6 +39,12 @@ def counted(number: int, noun: str) -> str:
 def counted_days(number: float) -> str:
     """`1 day`, `1.5 days`."""
     return f"{number:g} day" if number == 1 else f"{number:g} days"
+
+
+def plain_error(text: str | None) -> str:
+    """An error for people: what the ledger keeps (`NotFoundError: no such order`) without its class; empty for None."""
+    found = _ERROR_CLASS.match(text or "")
+    return (text or "")[found.end() if found else 0 :]
 
 
 def minor_digits(currency: str) -> int:

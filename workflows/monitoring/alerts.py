@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
-from worker.formatting import counted, minute
+from worker.formatting import counted, minute, plain_error
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_counts
@@ -210,7 +210,7 @@ def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
 
 def _with_error(error: str | None, advice: str) -> str:
     """What a poll's last failure says, and what to do about it."""
-    return f"{error}. {advice}" if error else advice
+    return f"{plain_error(error).rstrip('.')}. {advice}" if error else advice
 
 
 def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:

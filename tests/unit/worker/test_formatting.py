@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.formatting import counted, counted_days, money
+from worker.formatting import counted, counted_days, money, plain_error
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,18 @@ def test_an_amount_is_told_in_its_currency_s_digits(minor_units: int, currency: 
 def test_one_is_told_apart_when_things_are_counted() -> None:
     assert [counted(number, "order") for number in (0, 1, 2_000)] == ["0 orders", "1 order", "2,000 orders"]
     assert [counted_days(number) for number in (0.5, 1.0, 90.0)] == ["0.5 days", "1 day", "90 days"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ("NotFoundError: studiocart answered HTTP 404", "studiocart answered HTTP 404"),
+        ("InvalidRequestError: [erased]", "[erased]"),
+        ("The source names nobody: ask", "The source names nobody: ask"),
+        ("TypeError in Cartbridge itself", "TypeError in Cartbridge itself"),
+        ("ServerError: ", "ServerError: "),
+        (None, ""),
+    ],
+)
+def test_an_error_is_told_without_its_class_when_people_read_it(kept: str | None, shown: str) -> None:
+    assert plain_error(kept) == shown

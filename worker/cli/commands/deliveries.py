@@ -20,7 +20,7 @@ from worker.cli.output import (
     state_cell,
     table,
 )
-from worker.formatting import age, ago, timestamp
+from worker.formatting import age, ago, plain_error, timestamp
 from worker.ledger.states import DeliveryState, Via
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _print_delivery(delivery: DeliveryDetail) -> None:
                 ("told", "nothing new" if delivery.duplicate else None),
                 ("reason", delivery.reason),
                 ("meaning", delivery.advice),
-                ("note", delivery.note),
+                ("note", plain_error(delivery.note)),
                 ("to do", delivery.action),
                 ("received", timestamp(delivery.received_at)),
                 ("next attempt", ago(delivery.next_attempt_at)),

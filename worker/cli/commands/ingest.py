@@ -14,6 +14,7 @@ from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, print_json_array, progress, state_cell
 from worker.errors import ApiError, NotFoundError
+from worker.formatting import plain_error
 
 if TYPE_CHECKING:
     from tasks.runtime import IngestResult, Runtime
@@ -40,12 +41,10 @@ def ingest_command(
             try:
                 result = runtime.ingest(source.value, order_id, actor=current_actor(), dry_run=dry_run)
             except ApiError as error:
-                known = isinstance(error, NotFoundError) and advice(
-                    "order_not_found", source=source.value, order_id=order_id
-                )
-                complain(
-                    f"{source.value}/{order_id}: {error}" + (f". {known.sentence} {known.action}" if known else "")
-                )
+                name, about = f"{source.value}/{order_id}", {"source": source.value, "order_id": order_id}
+                known = advice("order_not_found", **about) if isinstance(error, NotFoundError) else None
+                said = f"{str(error).rstrip('.')}. {known.sentence} {known.action}" if known else str(error)
+                complain(f"{name}: {said}")
                 failed = True
                 continue
             results.append(result)
@@ -94,7 +93,7 @@ def _print_result(result: IngestResult, *, dry_run: bool) -> None:
         line.append(cell(f"  {result.reason}"))
     out.print(line)
     if result.note:
-        out.print(cell(f"  {result.note}", "" if result.ok else "red"))
+        out.print(cell(f"  {plain_error(result.note)}", "" if result.ok else "red"))
     step = None if result.ok else advice(result.reason, source=result.source, order_id=result.order_id)
     if step is not None:
         out.print(cell(f"  {step.sentence} {step.action}"))

@@ -42,7 +42,7 @@ from worker.cli.output import (
     table,
 )
 from worker.errors import LedgerError
-from worker.formatting import age, ago, clock, counted, timestamp, zone_label
+from worker.formatting import age, ago, clock, counted, plain_error, timestamp, zone_label
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def _print_run(run: RunDetail, diagnosis: Diagnosis) -> None:
                 ("state", state_cell(run.state)),
                 ("reason", run.reason),
                 ("meaning", None if (run.advice or "") in diagnosis.answer else run.advice),
-                ("note", run.note),
+                ("note", plain_error(run.note)),
                 ("to do", cell(diagnosis.action, "bold") if diagnosis.action else None),
                 ("learner", run.email),
                 ("product", run.title),
@@ -340,7 +340,7 @@ def _attempt_cells(attempt: AttemptItem) -> list[Text]:
         cell(clock(attempt.started_at)[5:]),
         state_cell(attempt.outcome or "open"),
         cell(attempt.http_status),
-        cell(attempt.error or found),
+        cell(plain_error(attempt.error) or found),
     ]
 
 

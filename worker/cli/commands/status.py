@@ -10,7 +10,7 @@ import typer
 from worker.cli.arguments import AsJson
 from worker.cli.context import opening_of
 from worker.cli.output import STATE_STYLES, cell, console, print_json, table, warn_of_offers
-from worker.formatting import ago, clock, counted, duration
+from worker.formatting import ago, clock, counted, duration, plain_error
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,7 +90,9 @@ def _print_polls(found: Status) -> None:
             out.print(cell(quiet, "bold yellow"))
     for each in found.lists:
         if each.failures:
-            out.print(cell(f"The {each.list} of {each.source} cannot be read: {each.last_error}", "bold yellow"))
+            out.print(
+                cell(f"The {each.list} of {each.source} cannot be read: {plain_error(each.last_error)}", "bold yellow")
+            )
 
 
 def _counts(counts: dict[str, int]) -> Text:
@@ -115,7 +117,7 @@ def _completions(poll: CompletionsPoll) -> Text:
     if poll.unreadable:
         text += f"; {poll.unreadable} without a learner or a course"
     if poll.last_error:
-        text += f"; {poll.last_error}"
+        text += f"; {plain_error(poll.last_error)}"
     return cell(text, "red" if poll.last_error else "")
 
 
@@ -163,7 +165,7 @@ def _sources_table(sources: list[SourceItem]) -> Table:
             cell(source.failures or ""),
             cell(clock(source.start_at)[:10]),
             cell(source.missed_by_webhook),
-            cell(source.last_error),
+            cell(plain_error(source.last_error)),
         ]
         for source in sources
     ]

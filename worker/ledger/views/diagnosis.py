@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, or_, select
 
 from worker.actions import ActionItem, NextStep, items, resuming
-from worker.formatting import minute
+from worker.formatting import minute, plain_error
 from worker.ledger.pauses import BY_OPERATOR, pause_of
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
@@ -132,7 +132,7 @@ def _of_run(connection: Connection, run: RunItem, now: datetime, settled: RunIte
     who = run.email or "The learner"
     label = run_label(run)
     because = f" {run.advice}" if run.advice else ""
-    note = f" ({run.note})" if run.note else ""
+    note = f" ({plain_error(run.note)})" if run.note else ""
     match RunState(run.state):
         case RunState.SUCCEEDED:
             return _succeeded(run, who, label, settled)
@@ -170,7 +170,7 @@ def _beside_access(run: RunItem) -> Diagnosis:
     """A run that gives no access: a follow-on cart, a mail. It explains a missing access last of all."""
     label = f"{run_label(run)} for {run.email or 'the learner'}"
     because = f" {run.advice}" if run.advice else ""
-    note = f" ({run.note})" if run.note else ""
+    note = f" ({plain_error(run.note)})" if run.note else ""
     match RunState(run.state):
         case RunState.SUCCEEDED:
             return Diagnosis(85, f"{label}: done {minute(run.finished_at)}.", "good")
@@ -227,7 +227,7 @@ def _due(connection: Connection, run: RunItem, who: str, label: str, now: dateti
         return Diagnosis(32, f"{waits}: another run of the same learner ({ahead}) is first.", "wait")
     if row.next_attempt_at is not None and row.next_attempt_at > now:
         because = f" {run.advice}" if run.advice else ""
-        note = f" ({run.note})" if run.note else ""
+        note = f" ({plain_error(run.note)})" if run.note else ""
         when = minute(run.next_attempt_at)
         return Diagnosis(30, f"{waits}; the next try is at {when}.{because}{note}", "wait", run.next_step)
     since = row.next_attempt_at
@@ -277,7 +277,7 @@ def _of_deliveries(
     for delivery in deliveries:
         name = f"{delivery.source}/{delivery.order_id}"
         later = 0 if (delivery.source, delivery.order_id) not in known else 42
-        note = f" ({delivery.note})" if delivery.note else ""
+        note = f" ({plain_error(delivery.note)})" if delivery.note else ""
         because = f" {delivery.advice}" if delivery.advice else ""
         match DeliveryState(delivery.state):
             case DeliveryState.WAITING | DeliveryState.RECEIVED if pause := _pause_of_source(connection, delivery):

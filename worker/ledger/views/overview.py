@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Row, Table, false, func, select
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
-from worker.formatting import local, minute
+from worker.formatting import local, minute, plain_error
 from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
 from worker.ledger.outbox import OutboxCounts, outbox_counts
 from worker.ledger.pauses import is_held_back
@@ -319,7 +319,7 @@ def _seconds(moment: datetime | None, now: datetime) -> float | None:
 
 def outage_sentence(breaker: Breaker, now: datetime) -> str:
     """Since when the destination is down, why, and when it is asked again."""
-    error = f" ({breaker.last_error})" if breaker.last_error else ""
+    error = f" ({plain_error(breaker.last_error)})" if breaker.last_error else ""
     probe = (
         f"at {local(breaker.probe_at):%H:%M:%S %Z}"
         if breaker.probe_at is not None and breaker.probe_at > now

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, select
 
 from worker.actions import RUN, NextStep
-from worker.formatting import minute
+from worker.formatting import minute, plain_error
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 from worker.ledger.views.records import RunItem
@@ -100,7 +100,7 @@ def say_review(connection: Connection, run: RunItem) -> Said | None:
 
 def _after(connection: Connection, run: RunItem, given: Given, happened: str) -> Said:
     others = _paid_access(connection, given, given.email_key)
-    note = f" ({run.note})" if run.note else ""
+    note = f" ({plain_error(run.note)})" if run.note else ""
     if not others:
         return Said(f"{given.sentence}; {happened}{note}. Nothing else that the ledger knows pays for this access.")
     named = ", ".join(other.order for other in others[:_MOST_OTHERS])

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row
 
 from worker.advice import advice
-from worker.formatting import minute
+from worker.formatting import minute, plain_error
 from worker.ledger.orders.operator_entries import NoteItem
 from worker.ledger.orders.subscription_rows import subscription_of
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
@@ -141,7 +141,7 @@ def delivery_lines(deliveries: list[DeliveryItem]) -> Iterator[TimelineLine]:
 
 
 def _arrived(delivery: DeliveryItem, text: str) -> tuple[str, str]:
-    note = f" ({delivery.note})" if delivery.note else ""
+    note = f" ({plain_error(delivery.note)})" if delivery.note else ""
     if delivery.state == DeliveryState.WAITING:
         return f"{text}; not read yet{note}. Next try {minute(delivery.next_attempt_at)}.", "wait"
     if delivery.state == DeliveryState.RECEIVED:
@@ -165,7 +165,7 @@ def attempt_line(row: Row[Any], run: RunItem) -> TimelineLine:
     outcome, tone = _OUTCOMES[Outcome(row.outcome)] if row.outcome else ("sent, no answer yet", "wait")
     if row.kind == "death":
         outcome, tone = "the worker vanished before the call", "wait"
-    error = f" ({row.error})" if row.error else ""
+    error = f" ({plain_error(row.error)})" if row.error else ""
     return _run_line(row.finished_at or row.started_at, run, f"{verb}{what}: {outcome}{error}.", tone)
 
 

@@ -10,7 +10,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from worker.formatting import ago, clock, counted, duration, local, money, time_of_day, timestamp, zone_label
+from worker.formatting import (
+    ago,
+    clock,
+    counted,
+    duration,
+    local,
+    money,
+    plain_error,
+    time_of_day,
+    timestamp,
+    zone_label,
+)
 from worker.ledger.views.serializers import iso
 from worker.ledger.views.timeline import person, run_label
 from worker.text.control_characters import CONTROL_CHARACTERS
@@ -43,6 +54,7 @@ def environment() -> Environment:
         money=money,
         local=local,
         person=person,
+        plain_error=plain_error,
         run_label=run_label,
         sentence=sentence,
         time_of_day=time_of_day,

@@ -24,9 +24,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         if order_id == "504":
             raise ApiTimeoutError("no answer in time")
         if order_id == "404" and dry_run:
-            raise NotFoundError("studiocart retrieve_order: there is none")
+            raise NotFoundError("studiocart retrieve_order: there is none.")
         if order_id == "404":
-            return IngestResult(source, order_id, "review", ok=False, reason="order_not_found", note="HTTP 404")
+            return IngestResult(
+                source, order_id, "review", ok=False, reason="order_not_found", note="NotFoundError: HTTP 404."
+            )
         lines = (
             () if order_id == "7" else ("give First aid to jane@example.test", "  learningcart addCompOrder price 501")
         )
@@ -65,7 +67,7 @@ def test_the_others_go_on_and_the_exit_code_is_1_when_an_order_fails(run: Run, l
     result = run("ingest", "studiocart", "404", "504", "1109")
     assert result.exit_code == 1
     assert "order_not_found" in result.stdout
-    assert "HTTP 404" in result.stdout
+    assert "  HTTP 404.\n" in result.stdout
     step = "Check the number; `cartbridge ingest studiocart 404` looks again."
     assert step in result.stdout
     assert "studiocart/504: no answer in time" in result.stderr
@@ -73,7 +75,8 @@ def test_the_others_go_on_and_the_exit_code_is_1_when_an_order_fails(run: Run, l
     as_json = run("ingest", "studiocart", "404", "1109", "--json")
     assert [row["ok"] for row in json.loads(as_json.stdout)] == [False, True]
     assert as_json.exit_code == 1
-    assert step in run("ingest", "studiocart", "404", "--dry-run").stderr
+    would = run("ingest", "studiocart", "404", "--dry-run").stderr
+    assert f"there is none. The source does not know this order. {step}" in would
 
 
 def test_it_is_misuse_when_the_source_is_unknown_or_off(

@@ -65,7 +65,7 @@ def test_probe_is_due_when_its_time_has_come_or_cannot_be_right(seconds: float, 
 
 def test_sentence_says_since_when_it_is_down_why_and_what_comes_next() -> None:
     assert outage_sentence(failed(DOWN, "a"), NOW) == (
-        "learningcart is down since 2025-03-04 12:00 UTC (ServerError: no). "
+        "learningcart is down since 2025-03-04 12:00 UTC (no). "
         "Its runs wait; one of them asks it again at 12:01:00 UTC."
     )
     assert outage_sentence(DOWN, LATER).endswith("asks it again with the next run that is due.")
