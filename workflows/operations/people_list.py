@@ -85,4 +85,7 @@ def _person(number: int, cells: Sequence[str], heading: dict[str, int]) -> Perso
         raise PeopleListError(f"Line {number}: the address {problem}.")
     if not first and not last:
         raise PeopleListError(f"Line {number} holds no name.")
+    if not first or not last:
+        need = "first and last are needed; for somebody of one name, give that one twice."
+        raise PeopleListError(f"Line {number} holds one name: {need}")
     return Person(trimmed_email(email), first, last)

@@ -257,11 +257,23 @@ def _seat(connection: Connection, row: Run, person: Person, *, again: bool) -> _
         first_name=" ".join(person.first_name.split()) or (before.first_name if before else ""),
         last_name=" ".join(person.last_name.split()) or (before.last_name if before else ""),
     )
-    if not learner.first_name and not learner.last_name:
-        raise _RefusedError("The seat has no name yet: give a first and a last name too.")
+    _check_name(learner, before)
     seat = _Seat(row.id, NamedSeat(row.line_id, row.seat_id, learner), tuple(enrolments))
     _check(connection, row, seat, again=again)
     return seat
+
+
+def _check_name(learner: Learner, before: Learner | None) -> None:
+    """A seat that has no name gets a first and a last one; a name of the source's own may be of one word."""
+    if before is not None and (before.first_name or before.last_name):
+        return
+    if not learner.first_name and not learner.last_name:
+        raise _RefusedError("The seat has no name yet: give a first and a last name too.")
+    if not learner.first_name or not learner.last_name:
+        missing = "last" if learner.first_name else "first"
+        raise _RefusedError(
+            f"The seat has no {missing} name yet: give it too; for somebody of one name, give that one twice."
+        )
 
 
 def _found(connection: Connection, source: str, order_id: str, asked: Sequence[NamedSeat]) -> tuple[NamedSeat, ...]:

@@ -32,6 +32,7 @@ def test_names_and_addresses_are_told_apart_when_they_are_pasted_from_a_mail() -
         ("name,first\nJane,Doe", "Line 1 holds no address"),
         ("jane@x.example,Jane,Doe\nkim@@x.example,Kim,Lee", "Line 2: the address has more than one @"),
         ("jane@x.example", "Line 1 holds no name"),
+        ("jane@x.example,Jane,Doe\nkim@x.example,Kim", "Line 2 holds one name: first and last are needed"),
         ("jane@x.example,J,D\n" * (MOST_PEOPLE + 1), "more than 1000 lines"),
     ],
 )

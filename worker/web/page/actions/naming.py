@@ -133,6 +133,7 @@ def _form(
         shown=shown,
         warning=warning,
         is_list=False,
+        must_name=not any((run.learner or {}).get(name) for name in ("first_name", "last_name")),
         longest_reason=LONGEST_REASON,
     )
 
@@ -162,6 +163,7 @@ def _list(
         shown=shown,
         warning="",
         is_list=True,
+        must_name=True,
         longest_reason=LONGEST_REASON,
     )
 

@@ -220,6 +220,8 @@ def test_it_is_refused_with_the_reason_when_the_seat_cannot_be_named(
     before = states(ledger)
     assert "has no @" in refusal(Person("kim", "Kim", "Lee"))
     assert "give a first and a last name" in refusal(Person("kim@example.test"))
+    assert "no last name yet" in refusal(Person("kim@example.test", "Kim"))
+    assert "no first name yet" in refusal(Person("kim@example.test", "", "Lee"))
     open_effect(ledger, SEAT, outcome="unknown")
     assert "may have taken effect" in refusal(run_id=run_of(ledger, SEAT).id)
     assert states(ledger) == before
