@@ -8,6 +8,7 @@ import typer
 
 from worker.cli.errors import FAILED, MISUSED, complain
 from worker.cli.output import note
+from worker.cli.terminal import fitted
 
 
 def ask(question: str, *, yes: bool) -> None:
@@ -15,7 +16,7 @@ def ask(question: str, *, yes: bool) -> None:
     must_be_askable(yes=yes)
     if yes:
         return
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(fitted(question, sys.stderr), err=True):
         note("Nothing was changed.")
         raise typer.Exit(FAILED)
 

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.context import Opening
+from worker.cli.terminal import fitted
 from worker.errors import CartbridgeError, ConfigurationError
 from worker.text.control_characters import CONTROL_CHARACTERS
 
@@ -47,7 +48,7 @@ class ExplainingGroup(TyperGroup):
 
 def complain(sentence: str) -> None:
     """Say on stderr what went wrong."""
-    typer.secho(sentence.translate(CONTROL_CHARACTERS), fg=typer.colors.RED, err=True)
+    typer.secho(fitted(sentence.translate(CONTROL_CHARACTERS), sys.stderr), fg=typer.colors.RED, err=True)
 
 
 def _is_ledger_failure(error: Exception) -> bool:

@@ -15,6 +15,7 @@ import typer
 
 from worker.cli.arguments import DEFAULT_LIMIT
 from worker.cli.context import opening_of
+from worker.cli.terminal import fitted
 from worker.text.control_characters import CONTROL_CHARACTERS, JSON_CONTROLS
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Listing(Generic[Item]):
 
 def note(text: str) -> None:
     """A remark beside the result, on stderr."""
-    typer.secho(text, dim=True, err=True)
+    typer.secho(fitted(text, sys.stderr), dim=True, err=True)
 
 
 @contextmanager

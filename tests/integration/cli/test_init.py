@@ -54,7 +54,9 @@ class Terminal:
         return self.shown
 
     def answer(self, question: str, text: str = "") -> None:
-        self.read_until(rf"{question}[^\n]*: $")  # the whole question: a secret is hidden from its last character on
+        words = question.replace(" ", r"\s+")  # the line may end between any two
+        # The whole question: a secret is hidden from its last character on.
+        self.read_until(rf"{words}[\s\S]*: $")
         self.shown = ""
         os.write(self._screen, f"{text}\n".encode())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import typer
@@ -10,7 +11,9 @@ import typer
 from worker.cli.check.probes import probe_system
 from worker.cli.check.result import ProbeResult
 from worker.cli.errors import FAILED, complain
+from worker.cli.init.prompts import ask_text
 from worker.cli.output import cell, console, note
+from worker.cli.terminal import fitted
 from worker.errors import ConfigurationError
 from worker.observability.logs import known_secrets
 from worker.settings.environment import VariablesSource
@@ -65,9 +68,9 @@ class Answers:
             if variable.is_secret:
                 enter = "keeps what is set" if self.value(name) else "takes a new one" if default else ""
                 keeps = f"not shown; Enter {enter}" if enter else "not shown"
-                given = typer.prompt(f"  {about} ({keeps})", default=now, hide_input=True, show_default=False)
+                given = ask_text(f"  {about} ({keeps})", default=now, hides=True)
             else:
-                given = typer.prompt(f"  {about}", default=now)
+                given = ask_text(f"  {about}", default=now)
             try:
                 return self.give(name, given if variable.is_secret else given.strip())
             except ConfigurationError as error:
@@ -83,7 +86,7 @@ class Answers:
             found = self.probe(system.system)
             if found is None or not found.failed:
                 return
-            choice = typer.prompt("  Try [a]gain, [k]eep them as they are, or go on [w]ithout it", default="a")
+            choice = ask_text("  Try [a]gain, [k]eep them as they are, or go on [w]ithout it", default="a")
             if choice.startswith("w"):
                 self.given = {name: value for name, value in self.given.items() if name not in names}
                 return
@@ -100,7 +103,7 @@ class Answers:
         if not found.configured:
             return None
         mark, style = ("✗", "bold red") if found.failed else ("✓", "green")
-        console().print(cell(f"  {mark} {name}: {found.detail}", style))
+        console().print(cell(fitted(f"  {mark} {name}: {found.detail}", sys.stdout), style))
         if found.next_step:
             note(f"    {found.next_step}")
         return found

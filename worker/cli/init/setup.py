@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,11 @@ import typer
 from worker.cli.confirm import is_terminal
 from worker.cli.errors import FAILED, MISUSED, complain
 from worker.cli.init.installation import is_ours, program, shipped_file, unit_text, wrapper_text
+from worker.cli.init.prompts import ask_text, ask_yes, say
 from worker.cli.init.questions import Answers
 from worker.cli.init.sold_products import offers_text, read_sold
 from worker.cli.output import cell, console, note, progress
+from worker.cli.terminal import fitted
 from worker.formatting import counted
 from worker.settings.env_file import private_mode, with_values, write_whole
 from worker.settings.settings import Settings, load_settings, variables
@@ -85,31 +88,31 @@ def _ask_systems(answers: Answers) -> None:
         system = answers.settings().systems()[name]
         wanted = name == "learningcart" or system.is_begun
         if name != "learningcart":
-            wanted = typer.confirm(f"{about}: is it in use?", default=wanted)
+            wanted = ask_yes(f"{about}: is it in use?", default=wanted)
         else:
-            typer.echo(about)
+            say(about)
         if not wanted:
             continue
         answers.ask_system(system)
         if isinstance(system, ThreedcartSettings):
-            sells = typer.confirm("  Do orders come from it, too?", default=system.orders_enabled)
+            sells = ask_yes("  Do orders come from it, too?", default=system.orders_enabled)
             answers.give(system.variable("orders_enabled"), str(sells).lower())
             if sells:
                 answers.probe(name)
         if isinstance(system, SourceSettings) and name != "frontcore" and not system.takes_webhooks:
             question = "  Shall it tell of its orders at once, by a webhook (else it is asked every few minutes)?"
-            if typer.confirm(question, default=True):
+            if ask_yes(question, default=True):
                 answers.give(system.variable("webhook_url_token"), secrets.token_hex(_TOKEN_BYTES))
 
 
 def _ask_rest(answers: Answers) -> None:
-    typer.echo("And for you")
+    say("And for you")
     answers.ask("CARTBRIDGE_TIME_ZONE", question="Your time zone", default=_zone_here())
     name = "CARTBRIDGE_WEB__ADMIN_PASSWORD"
-    if answers.value(name) is None and typer.confirm("  Open the operator's page in a browser?", default=True):
+    if answers.value(name) is None and ask_yes("  Open the operator's page in a browser?", default=True):
         answers.ask(name, question="A password for it", default=(made := secrets.token_urlsafe(12)))
         if answers.value(name) == made:
-            typer.echo(f"  The page's password is {made}")
+            say(f"  The page's password is {made}")
 
 
 def _zone_here() -> str:
@@ -138,12 +141,12 @@ def _write_env(answers: Answers, path: Path, *, asks: bool, yes: bool) -> None:
         about = f"set {', '.join(sorted(answers.given))} in it? What else it holds stays."
         _may_change(path, about, asks=asks, yes=yes)
     write_whole(path, text, mode=private_mode(path))
-    typer.echo(f"Written: {path}, which only its owner can read.")
+    say(f"Written: {path}, which only its owner can read.")
 
 
 def _may_change(path: Path, what: str, *, asks: bool, yes: bool) -> None:
     """Go on if a file that is there may be changed; else exit, with everything as it is."""
-    if yes or (asks and typer.confirm(f"{path} is there already: {what}")):
+    if yes or (asks and ask_yes(f"{path} is there already: {what}")):
         return
     complain(f"{path} is there already and stays as it is." + ("" if asks else " To change it: --yes"))
     raise typer.Exit(FAILED if asks else MISUSED)
@@ -169,7 +172,7 @@ def _write_offers(settings: Settings, *, asks: bool, yes: bool) -> None:
     if before:
         _may_change(path, f"add {about}?", asks=asks, yes=yes)
     write_whole(path, offers_text(before, sold), mode=0o644)
-    typer.echo(f"Written: {path}, with {about}." if sold else f"Written: {path}. Nothing was sold yet.")
+    say(f"Written: {path}, with {about}." if sold else f"Written: {path}. Nothing was sold yet.")
 
 
 def _write_examples(folder: Path) -> None:
@@ -183,9 +186,9 @@ def _tell_webhooks(settings: Settings, *, asks: bool) -> None:
         return
     host = ANYWHERE
     if asks:
-        host = typer.prompt("Where is this machine reached from outside (https://…)?", default=ANYWHERE).rstrip("/")
+        host = ask_text("Where is this machine reached from outside (https://…)?", default=ANYWHERE).rstrip("/")
     for line in webhook_lines(settings, host, shows_secrets=asks):
-        console().print(cell(line), soft_wrap=True)
+        console().print(cell(fitted(line, sys.stdout)), soft_wrap=True)
 
 
 def _install(what: str, path: Path | None, text: Callable[[], str], *, asks: bool, yes: bool) -> None:
@@ -193,8 +196,8 @@ def _install(what: str, path: Path | None, text: Callable[[], str], *, asks: boo
     is_wrapper = what == "wrapper"
     if path is None and asks:
         question = "Make a `cartbridge` that works from any folder?" if is_wrapper else "Write a systemd unit for it?"
-        if typer.confirm(question, default=False):
-            path = Path(typer.prompt("  Where", default=str(_usual_place(is_wrapper=is_wrapper)))).expanduser()
+        if ask_yes(question, default=False):
+            path = Path(ask_text("  Where", default=str(_usual_place(is_wrapper=is_wrapper)))).expanduser()
     if path is None:
         return
     if path.absolute() == program():
@@ -208,7 +211,7 @@ def _install(what: str, path: Path | None, text: Callable[[], str], *, asks: boo
     except OSError as error:
         complain(f"Cannot write {path}: {error.strerror}. All else is written; choose another with --{what} FILE.")
         raise typer.Exit(FAILED) from None
-    typer.echo(f"Written: {path}")
+    say(f"Written: {path}")
     if not is_wrapper:
         note(f"Start it: systemctl daemon-reload && systemctl enable --now {path.stem}")
 
