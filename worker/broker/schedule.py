@@ -40,10 +40,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         # Also where passwords are dropped by now, as some may be kept from before.
         "erase_passwords": _entry("erase_passwords", _ERASE_SECONDS, CONTROL_QUEUE),
         "expire": _entry("expire", _ERASE_SECONDS, INGEST_QUEUE),
+        # What was lost of a request's message; usually there is none. Also where its source was turned off since.
+        "backfill": _entry("backfill", _BACKFILL_ASK_SECONDS, INGEST_QUEUE),
     }
     if settings.sources():
-        # What was lost of a request's message; usually there is none.
-        schedule["backfill"] = _entry("backfill", _BACKFILL_ASK_SECONDS, INGEST_QUEUE)
         schedule["watch_sources"] = _entry("watch_sources", _WATCH_SECONDS, CONTROL_QUEUE)
     if settings.studiocart.is_configured:
         schedule["refresh_catalog"] = _entry("refresh_catalog", _CATALOG_ASK_SECONDS, INGEST_QUEUE)

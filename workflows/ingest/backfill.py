@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 SHOWN_FIRST = 20
 """So many orders are shown in full by a preview."""
+COUNTS = ("orders", "new", "changed", "gives_access", "review")
+_ADDED_UP = ("new", "changed", "gives_access", "review")
 GIVES_ACCESS = "gives_access"
 """What a run that is due is counted under, beside the reason codes."""
 
@@ -95,6 +97,11 @@ class Backfilled:
         """Orders the ledger held as they are."""
         return self.orders - self.new - self.changed
 
+    def add(self, earlier: Mapping[str, int]) -> None:
+        """Go on counting where an interrupted one stopped; its orders are all read again."""
+        for name in _ADDED_UP:
+            setattr(self, name, getattr(self, name) + earlier.get(name, 0))
+
 
 OnPage = Callable[[Backfilled, list[str]], None]
 """Told after each page: the counts so far, and the runs that are due now."""
@@ -152,17 +159,20 @@ class Backfiller:
         actor: str,
         reason: str | None = None,
         request_id: str | None = None,
+        earlier: Mapping[str, int] | None = None,
         on_page: OnPage = ignore_page,
     ) -> Backfilled:
         """Record and plan what the ledger lacks of the window, page by page, each page one transaction.
 
         The audit trail says when it began and ended, and on which request, if it was asked for from elsewhere.
+        `earlier` is what it had come to (`COUNTS`) when it was interrupted: what was new then is not new again.
         Safe to repeat: the second time nothing is recorded. Raises `ApiError` (what was recorded stays; begin it again)
         and `OffersError`.
         """
         offers = self._offers.checked()
         reread_orders(self._ledger, self._source, now=self._clock())
         done = Backfilled(self._source.name, window.since, window.until)
+        done.add(earlier or {})
         self._event("backfill_begun", actor, reason, done, request_id)
         for page in self._source.walk_since(window.since):
             on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
@@ -256,9 +266,6 @@ class Backfiller:
                 | {"since": done.since.isoformat(), "until": done.until.isoformat()}
                 | {name: getattr(done, name) for name in COUNTS},
             )
-
-
-COUNTS = ("orders", "new", "changed", "gives_access", "review")
 
 
 def _count_page(done: Backfilled, page: Page, window: Window) -> None:

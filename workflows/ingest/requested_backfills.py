@@ -1,8 +1,10 @@
 """Backfills that a program asked for: each a line of the audit trail, done by whichever worker holds it, and reported.
 
 The request is committed before a message is sent. One worker at a time does them, so that the others are free for what
-is sold now: by one mark, which it moves with every page. If the mark stands still, another takes it, and begins again
-from the start, which repeats nothing.
+is sold now: by one mark, which it moves with every page. If the mark stands still, another takes it. Whoever goes on
+reads the window from its start, which repeats nothing, and adds to what was counted before it was interrupted.
+
+A request that nobody has ended after `KNOWN_DAYS` has failed, whether or not a worker came to record it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -34,9 +36,19 @@ KNOWN_DAYS: Final = 7
 """What was asked for longer ago is not begun any more: it ends as failed. What ended longer ago is not shown."""
 MARK: Final = "backfills"
 _SOUGHT_DAYS: Final = 90
-"""So long the audit trail is looked through for requests: in this time some worker has ended each."""
-_KINDS: Final = ("backfill_requested", "backfill_begun", "backfill_ended", "backfill_previewed", "backfill_failed")
+"""So far back a worker looks for requests whose end nobody recorded."""
+_KINDS: Final = (
+    "backfill_requested",
+    "backfill_begun",
+    "backfill_interrupted",
+    "backfill_ended",
+    "backfill_previewed",
+    "backfill_failed",
+)
 _ENDS: Final = {"backfill_ended": "done", "backfill_previewed": "done", "backfill_failed": "failed"}
+_TOO_LATE: Final = (
+    f"It was not done within {KNOWN_DAYS} days: its source was paused, or no worker came to it. Ask for it again."
+)
 
 
 class StoppedError(CartbridgeError):
@@ -49,7 +61,9 @@ class PausedError(CartbridgeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillItem:
-    """A backfill that was asked for. `orders` to `review` are what it came to, or with `dry_run` would come to."""
+    """A backfill that was asked for. `orders` to `review` are what it came to, or with `dry_run` would come to; while
+    it is open, what it came to until it was last interrupted.
+    """
 
     id: str
     source: str
@@ -90,6 +104,23 @@ def request_backfill(
 
 def list_backfills(connection: Connection, *, now: datetime) -> list[BackfillItem]:
     """What was asked for or ended in the last days, or is open; newest first."""
+    moved_at = periodic_tasks.done_at(connection, MARK)
+    is_at_work = moved_at is not None and moved_at >= now - timedelta(seconds=HELD_SECONDS)
+    found = _requests(connection, now)
+    if not is_at_work:
+        found = [_in_time(each, now) for each in found]
+    return [each for each in found if each.ended_at is None or not _is_old(each.ended_at, now)]
+
+
+def _in_time(item: BackfillItem, now: datetime) -> BackfillItem:
+    """The backfill, as failed where its time is over."""
+    if item.ended_at is not None or not _is_old(item.requested_at, now):
+        return item
+    return replace(item, state="failed", ended_at=item.requested_at + timedelta(days=KNOWN_DAYS), error=_TOO_LATE)
+
+
+def _requests(connection: Connection, now: datetime) -> list[BackfillItem]:
+    """What was asked for, as the audit trail tells it; newest first."""
     asked: list[Any] = [
         text(f"({OPERATORS_ACTED})"),
         events.c.kind.in_(_KINDS),
@@ -98,8 +129,7 @@ def list_backfills(connection: Connection, *, now: datetime) -> list[BackfillIte
     by_request: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(select(events).where(*asked).order_by(events.c.at, events.c.id)):
         by_request.setdefault(row.detail.get("request", ""), []).append(row)
-    found = [_item(rows) for rows in by_request.values() if rows[0].kind == "backfill_requested"]
-    return [each for each in found[::-1] if each.ended_at is None or not _is_old(each.ended_at, now)]
+    return [_item(rows) for rows in by_request.values() if rows[0].kind == "backfill_requested"][::-1]
 
 
 def _is_old(moment: datetime, now: datetime) -> bool:
@@ -155,11 +185,11 @@ class _Hold:
         if not periodic_tasks.note_done(connection, MARK, now=self._clock(), holder=self._holder):
             raise LeaseLostError("another worker took the backfills over")
 
-    def end(self, item: BackfillItem, kind: str, detail: dict[str, Any]) -> None:
-        """Report what it came to. Raises `LeaseLostError`."""
+    def report(self, item: BackfillItem, kind: str, detail: dict[str, Any]) -> None:
+        """Record what it came to, at its end or where it was interrupted. Raises `LeaseLostError`."""
         with self._ledger.write() as connection:
             self.move(connection)
-            _record_end(connection, item, kind, detail, now=self._clock())
+            _record(connection, item, kind, detail, now=self._clock())
 
     def drop(self) -> None:
         """Leave it to others, unless one took it over."""
@@ -181,7 +211,7 @@ def perform_open(
     One whose source is paused waits. One during which the ledger cannot be used stays open, and that error is raised.
     """
     with ledger.read() as connection:
-        if all(each.ended_at is not None for each in list_backfills(connection, now=clock())):
+        if all(each.ended_at is not None for each in _requests(connection, clock())):
             return
     hold = _Hold(ledger, holder, clock)
     if not hold.take():
@@ -210,12 +240,11 @@ def _next(ledger: Ledger, hold: _Hold, now: datetime) -> BackfillItem | None:
     with ledger.write() as connection:
         hold.move(connection)
         paused = paused_sources(connection)
-        for item in reversed(list_backfills(connection, now=now)):
+        for item in reversed(_requests(connection, now)):
             if item.ended_at is not None:
                 continue
             if _is_old(item.requested_at, now):
-                error = f"It was not done within {KNOWN_DAYS} days: its source was paused, or no worker came to it."
-                _record_end(connection, item, "backfill_failed", {"error": f"{error} Ask for it again."}, now=now)
+                _record(connection, item, "backfill_failed", {"error": _TOO_LATE}, now=now)
             elif item.source not in paused:
                 return item
     return None
@@ -227,31 +256,40 @@ def _perform(
     hold: _Hold,
     after_page: Callable[[str, list[str]], None],
 ) -> None:
-    """Do one, and report its end, unless it is to go on later or elsewhere."""
+    """Do one, and report its end, or how far it came where it is to go on later."""
+    counts = dict[str, int]()
 
-    def on_page(_done: Backfilled, ready: list[str]) -> None:
+    def on_page(done: Backfilled, ready: list[str]) -> None:
+        counts.update(_counts(done))
         after_page(item.source, ready)
 
     try:
         backfiller, window = backfiller_of(item.source), Window(item.since, item.until)
         if item.dry_run:
             found = backfiller.preview(window, on_page)
-            hold.end(item, "backfill_previewed", {name: getattr(found, name) for name in COUNTS})
+            hold.report(item, "backfill_previewed", _counts(found))
         else:
-            backfiller.run(window, actor=item.actor, reason=item.reason, request_id=item.id, on_page=on_page)
-    except PausedError:
-        return
-    except (StoppedError, LeaseLostError, *LEDGER_AWAY):
+            backfiller.run(
+                window, actor=item.actor, reason=item.reason, request_id=item.id, earlier=_counts(item), on_page=on_page
+            )
+    except (PausedError, StoppedError) as interruption:
+        if not item.dry_run:  # which counts from nothing each time
+            hold.report(item, "backfill_interrupted", counts | {"why": str(interruption)})
+        if isinstance(interruption, StoppedError):
+            raise
+    except (LeaseLostError, *LEDGER_AWAY):
         raise
     except CartbridgeError as error:
-        hold.end(item, "backfill_failed", {"error": str(error)})
+        hold.report(item, "backfill_failed", {"error": str(error)})
     except Exception as error:
-        hold.end(item, "backfill_failed", {"error": type(error).__name__})
+        hold.report(item, "backfill_failed", {"error": type(error).__name__})
         raise
 
 
-def _record_end(
-    connection: Connection, item: BackfillItem, kind: str, detail: dict[str, Any], *, now: datetime
-) -> None:
+def _counts(found: Backfilled | BackfillItem) -> dict[str, int]:
+    return {name: getattr(found, name) for name in COUNTS}
+
+
+def _record(connection: Connection, item: BackfillItem, kind: str, detail: dict[str, Any], *, now: datetime) -> None:
     about = {"request": item.id, "since": item.since.isoformat(), "until": item.until.isoformat()}
     record_event(connection, at=now, kind=kind, actor=item.actor, source=item.source, detail=about | detail)

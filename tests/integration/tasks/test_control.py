@@ -120,4 +120,6 @@ def test_sources_are_watched_when_they_are_on(runtime: Runtime) -> None:
 
 
 def test_nothing_is_watched_when_no_source_is_on() -> None:
-    assert "watch_sources" not in create_celery(load_settings({}, env_file=None)).conf.beat_schedule
+    schedule = create_celery(load_settings({}, env_file=None)).conf.beat_schedule
+    assert "watch_sources" not in schedule
+    assert "backfill" in schedule  # what was asked for of a source that is off by now is to end

@@ -109,7 +109,7 @@ def _add_backfills(router: APIRouter, ledger: Ledger, operator: Operator) -> Non
     @router.post("/backfills", response_model=BackfillItem, status_code=202)
     def backfill(body: BackfillBody) -> JsonAnswer:
         """Take in the orders of a window that the ledger lacks; as `cartbridge backfill`. A worker does it, also the
-        dry run: `GET /backfills/{id}` says how far it is.
+        dry run: `GET /backfills/{id}` says what became of it.
         """
         how: dict[str, Any] = {"actor": ACTOR, "reason": body.reason, "dry_run": body.dry_run}
         item = _done(lambda: intake.backfill(body.source, body.since, body.until, **how))

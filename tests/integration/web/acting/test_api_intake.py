@@ -11,10 +11,12 @@ from sqlalchemy.exc import OperationalError
 from tests.faults.harness.product import Rig
 from tests.integration.web.acting.test_api_actions import BEARER, Program, program
 from tests.unit.worker.web.asking import assert_problem
+from worker.errors import ConfigurationError
 from worker.ledger.periodic import periodic_tasks
 from worker.ledger.tables.periodic import periodic_tasks as marks
 from worker.ledger.tables.runs import deliveries, orders
 from worker.sandbox import Fault
+from workflows.ingest.backfill import Backfiller
 from workflows.ingest.requested_backfills import HELD_SECONDS, KNOWN_DAYS, MARK, perform_open
 
 __all__ = ["program"]
@@ -115,9 +117,11 @@ def test_backfill_is_taken_over_when_its_worker_vanished(program: Program, rig: 
     rig.sell(7001)
     asked = program.act("backfills", **WINDOW).json()
     assert len(work(rig, stops=True)) == 1  # it ends after its first page
-    assert report(program, asked["id"])["state"] == "running"
+    running = report(program, asked["id"])
+    assert (running["state"], running["orders"], running["new"]) == ("running", 1, 1)
     assert work(rig) == []  # what was done is not done again
-    assert report(program, asked["id"])["state"] == "done"
+    done = report(program, asked["id"])
+    assert (done["state"], done["orders"], done["new"], done["gives_access"]) == ("done", 1, 1, 1)
 
 
 def test_backfills_take_one_worker_when_many_are_asked_for(program: Program, rig: Rig) -> None:
@@ -170,9 +174,14 @@ def test_backfill_waits_when_its_source_is_paused(program: Program, rig: Rig) ->
     program.act("systems/studiocart/resume")
     assert len(work(rig, meanwhile=lambda: program.act("systems/studiocart/pause"))) == 1
     assert report(program, asked)["state"] == "running"
+    acts = {act["kind"]: act["text"] for act in program.ask("activity")}
+    assert acts["backfill_interrupted"] == (
+        "had a backfill of studiocart interrupted (studiocart is paused): 1 order, 1 new so far"
+    )
     program.act("systems/studiocart/resume")
     assert work(rig) == []
-    assert report(program, asked)["state"] == "done"
+    done = report(program, asked)
+    assert (done["state"], done["orders"], done["new"], done["changed"]) == ("done", 1, 1, 0)
 
 
 def test_backfill_stays_due_when_the_ledger_is_away(program: Program, rig: Rig) -> None:
@@ -192,13 +201,39 @@ def test_backfill_stays_due_when_the_ledger_is_away(program: Program, rig: Rig) 
 def test_backfill_ends_when_nobody_did_it_in_time(program: Program, rig: Rig) -> None:
     asked = program.act("backfills", **WINDOW).json()["id"]
     rig.clock.move(KNOWN_DAYS * 86_400 + 1)
-    assert report(program, asked)["state"] == "requested"
+    unseen = report(program, asked)
+    assert unseen["state"] == "failed"  # also where no worker ever comes
+    assert unseen["error"].endswith("Ask for it again.")
     work(rig)
     ended = report(program, asked)
-    assert (ended["state"], count(rig, orders)) == ("failed", 0)
-    assert ended["error"].endswith("Ask for it again.")
+    assert (ended["state"], ended["error"], count(rig, orders)) == ("failed", unseen["error"], 0)
+    assert "backfill_failed" in {act["kind"] for act in program.ask("activity")}
     rig.clock.move(KNOWN_DAYS * 86_400 + 1)
     assert program.ask("backfills") == []
+
+
+def test_backfill_has_failed_when_nobody_ever_came_to_it(program: Program, rig: Rig) -> None:
+    asked = program.act("backfills", **WINDOW).json()["id"]
+    rig.clock.move(KNOWN_DAYS * 86_400 - 1)
+    assert report(program, asked)["state"] == "requested"
+    rig.clock.move(2)
+    ended = report(program, asked)
+    assert (ended["state"], ended["error"].endswith("Ask for it again.")) == ("failed", True)
+    rig.clock.move(KNOWN_DAYS * 86_400)
+    assert program.ask("backfills") == []
+
+
+def test_backfill_ends_when_its_source_was_turned_off(program: Program, rig: Rig) -> None:
+    asked = program.act("backfills", **WINDOW).json()["id"]
+
+    def off(_source: str) -> Backfiller:
+        raise ConfigurationError("studiocart is not configured")
+
+    perform_open(
+        rig.ledger, off, holder="a-worker", clock=rig.clock, send_runs=lambda _: None, should_stop=lambda: False
+    )
+    ended = report(program, asked)
+    assert (ended["state"], ended["error"]) == ("failed", "studiocart is not configured")
 
 
 def test_backfill_says_why_when_its_source_fails(program: Program, rig: Rig) -> None:

@@ -42,6 +42,7 @@ class Act(StrEnum):
     ORDER_INGESTED = "order_ingested"
     BACKFILL_REQUESTED = "backfill_requested"
     BACKFILL_BEGUN = "backfill_begun"
+    BACKFILL_INTERRUPTED = "backfill_interrupted"
     BACKFILL_ENDED = "backfill_ended"
     BACKFILL_PREVIEWED = "backfill_previewed"
     BACKFILL_FAILED = "backfill_failed"
@@ -71,6 +72,7 @@ _TEXTS: Final = {
     Act.ORDER_INGESTED: "asked for the order",
     Act.BACKFILL_REQUESTED: "asked for a backfill of {source}, from {since} until {until}",
     Act.BACKFILL_BEGUN: "began a backfill of {source}, from {since} until {until}",
+    Act.BACKFILL_INTERRUPTED: "had a backfill of {source} interrupted ({why}): {orders:order}, {new} new so far",
     Act.BACKFILL_ENDED: "ended a backfill of {source}: {orders:order}, {new} new, {changed} changed",
     Act.BACKFILL_PREVIEWED: "looked at what a backfill of {source} would do: {orders:order}, {new} new",
     Act.BACKFILL_FAILED: "had no end of a backfill of {source}: {error}",
