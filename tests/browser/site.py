@@ -13,6 +13,7 @@ from sqlalchemy import select
 from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
 from worker.ledger.learners.erasure import find_person, forget
+from worker.ledger.runs import breaker
 from worker.ledger.tables.runs import orders, runs
 from worker.sandbox import Fault
 
@@ -155,6 +156,26 @@ class Site:
                 return connection.scalar(select(orders.c.version).where(orders.c.order_id == order_id)) == 2
 
         wait_until(is_seen, seconds=ENOUGH_SECONDS, what=f"the change of order {order_id} is seen")
+
+    def take_learningcart_down(self) -> None:
+        """Have a gateway answer for LearningCart that it is not there, until `end_outage`."""
+        self.sandbox.inject(
+            Fault(system="learningcart", operation="addCustomer", status=503, times=None, when="before")
+        )
+
+    def wait_for_outage(self) -> None:
+        """Wait until LearningCart is taken for down."""
+
+        def is_down() -> bool:
+            with self.product.ledger.read() as connection:
+                found = breaker.read(connection, "learningcart")
+            return found is not None and found.state is breaker.BreakerState.OPEN
+
+        wait_until(is_down, seconds=ENOUGH_SECONDS, what="LearningCart is taken for down")
+
+    def end_outage(self) -> None:
+        """LearningCart is there again."""
+        self.sandbox.clear_faults()
 
     def wait_for_orders(self, email: str, count: int) -> None:
         """Wait until a learner has as many comped orders."""

@@ -123,6 +123,19 @@ def test_pause_is_told_and_ended_from_the_search(call: Caller, site: Site) -> No
     site.run_of(order_id, state="succeeded")
 
 
+def test_outage_is_told_and_ended_from_the_search(call: Caller, site: Site) -> None:
+    email = "don.down@example.test"
+    site.take_learningcart_down()
+    order_id = site.sell(email)
+    site.wait_for_outage()
+    call.search(email)
+    call.answers("learningcart is down since")
+    site.end_outage()
+    call.click("Resume learningcart")
+    call.click("Resume", "button")
+    site.run_of(order_id, state="succeeded")
+
+
 def test_failure_is_fixed_and_replayed_from_the_search(call: Caller, site: Site) -> None:
     email = "fay.failed@example.test"
     run_id = site.sell_and_fail(email)

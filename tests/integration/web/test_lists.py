@@ -80,7 +80,7 @@ def test_filters_offer_what_occurs_with_its_count_when_rows_are_there(operator: 
     assert '<option value="review">review (20)</option>' in page
     assert '<option value="unnamed_seat">unnamed seat (20)</option>' in page
     assert 'value="failed"' not in page
-    assert "60 runs newest first" in page
+    assert "60 runs, newest first" in page
     chosen = operator.get("/runs?state=failed").text
     assert '<option value="failed" selected>failed (0)</option>' in chosen
     assert 'value="unnamed_seat"' not in chosen

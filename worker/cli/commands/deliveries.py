@@ -89,21 +89,19 @@ def show_command(
 
 def deliveries_table(deliveries: Sequence[DeliveryItem], *, title: str | None = None) -> Table:
     """Deliveries for people, one a line."""
-    rows = [
-        [
+    rows = []
+    for delivery in deliveries:
+        asked_by = [delivery.actor.removeprefix("operator:")] if delivery.via == Via.MANUAL else []
+        cells = [
             cell(delivery.id),
             state_cell(delivery.state),
             cell("nothing new" if delivery.duplicate else delivery.reason),
             cell(f"{delivery.source}/{delivery.order_id or '-'}"),
-            cell(delivery.via),
-            cell(delivery.actor),
-            cell(delivery.attempts if delivery.attempts > 1 else ""),
+            cell(", ".join((delivery.via, *asked_by))),
             cell(age(delivery.received_at)),
         ]
-        for delivery in deliveries
-    ]
-    headings = ("delivery", "state", "told", "order", "via", "by", "tries", "age")
-    return table(headings, rows, shortened=("told", "by"), title=title)
+        rows.append(cells)
+    return table(("delivery", "state", "told", "order", "via", "age"), rows, wrapped=("told", "via"), title=title)
 
 
 def _print_delivery(delivery: DeliveryDetail) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from worker.ledger.views.history import Story
     from worker.ledger.views.records import LineItem, OrderDetail, OrderItem, VersionItem
 
+_WIDE = 120
+"""Columns that an order needs to stand on one line."""
 app = typer.Typer(no_args_is_help=True, help="Orders, as last seen at their sources.")
 
 OfState = Annotated[list[OrderState] | None, in_states(OrderState)]
@@ -69,21 +71,17 @@ def list_command(
 @app.command("show")
 def show_command(
     context: typer.Context,
-    order: Annotated[str, typer.Argument(metavar="SOURCE/ORDER", help="Such as studiocart/1109.", show_default=False)],
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="SOURCE/ORDER, or its number.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """Show one order: its lines and seats, its runs, and every delivery of it."""
-    from worker.errors import NotInLedgerError
     from worker.ledger.views.history import story_of_order
     from worker.ledger.views.listing import show_order
-    from worker.ledger.views.lookup import not_found
+    from worker.ledger.views.lookup import one_order
 
-    source, _, order_id = order.partition("/")
     with opening_of(context).reading() as connection:
-        try:
-            found = show_order(connection, source, order_id)
-        except NotInLedgerError:
-            raise not_found(connection, "order", order) from None
+        source, order_id = one_order(connection, order)
+        found = show_order(connection, source, order_id)
         story = story_of_order(connection, source, order_id, now=datetime.now(UTC))
     if as_json:
         print_json(found)
@@ -110,19 +108,21 @@ def note_command(
 
 
 def _orders_table(orders: Sequence[OrderItem]) -> Table:
-    rows = [
-        [
-            cell(f"{order.source}/{order.order_id}"),
-            state_cell(order.state),
-            cell(order.reason),
-            cell(order.status),
-            cell(order.buyer_email or "-"),
-            cell(_total(order)),
-            cell(age(order.created_at)),
-            cell(age(order.updated_at)),
-        ]
-        for order in orders
-    ]
+    """Orders for people, one a line; on a narrow terminal two, with the source's word and the reason below."""
+    is_narrow = console().width < _WIDE
+    rows = []
+    for order in orders:
+        name, state = cell(f"{order.source}/{order.order_id}"), state_cell(order.state)
+        buyer, total = cell(order.buyer_email or "-"), cell(_total(order))
+        placed, news = cell(age(order.created_at)), cell(age(order.updated_at))
+        if is_narrow:
+            state = state.append(cell(f"\n{order.status}")) if order.status else state
+            buyer = buyer.append(cell(f"\n{order.reason}")) if order.reason else buyer
+            rows.append([name, state, buyer, total.append(cell("\n")).append(news)])
+        else:
+            rows.append([name, state, cell(order.reason), cell(order.status), buyer, total, placed, news])
+    if is_narrow:
+        return table(("order", "state", "buyer", "total, news"), rows, wrapped=("buyer",))
     headings = ("order", "state", "reason", "status", "buyer", "total", "placed", "news")
     return table(headings, rows, shortened=("reason", "status", "buyer"))
 

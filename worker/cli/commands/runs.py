@@ -246,12 +246,13 @@ def runs_table(runs: Sequence[RunItem], *, title: str | None = None) -> Table:
         why = f"{run.reason or ''}{', ' + ago(due) if due else ''}".removeprefix(", ")
         state, failed, since = state_cell(run.state), cell(run.failed_attempts or ""), cell(age(run.created_at))
         if is_narrow:
-            state = state.append(cell(f"\n{why}")) if why else state
-            rows.append([cell(run.id), state, cell(f"{run.email or '-'}\n{_belongs_to(run)}"), since])
+            state = state.append(cell(f"\n{_belongs_to(run)}"))
+            rows.append([cell(run.id), state, cell(f"{run.email or '-'}\n{why}".rstrip()), since])
         else:
             rows.append([cell(run.id), state, cell(why), cell(_belongs_to(run)), cell(run.email or "-"), failed, since])
     if is_narrow:
-        return table(("run", "state", "learner, order", "age"), rows, wrapped=("learner, order",), title=title)
+        narrow = ("run", "state, order", "learner, reason", "age")
+        return table(narrow, rows, wrapped=("learner, reason",), title=title)
     headings = ("run", "state", "reason", "order", "learner", "failed tries", "age")
     return table(headings, rows, shortened=("reason", "learner"), title=title)
 

@@ -68,11 +68,15 @@ def _print_status(found: Status) -> None:
         out.print(cell(f"  it is asked at once by: cartbridge resume {breaker.system}"))
     _print_polls(found)
     if found.reviews or found.failures or found.delivery_reviews:
-        out.print(_needs_table(found))
+        _print_needs(found)
     else:
         out.print(cell("Nothing needs a person.", "green"))
     if found.sources:
+        out.print()
         out.print(_sources_table(found.sources))
+        for source in found.sources:
+            if source.last_error:
+                out.print(cell(f"{source.source}, last error: {plain_error(source.last_error)}", "red"))
 
 
 def _print_polls(found: Status) -> None:
@@ -130,30 +134,29 @@ def _events(outbox: OutboxCounts) -> Text:
     return cell("; ".join(parts), "red" if outbox.failed else "")
 
 
-def _counted_rows(row: ReasonCount, what: str) -> str:
-    """How many, and of how many orders where those are fewer: a question about an order is one question."""
+def _of_orders(row: ReasonCount, what: str) -> str:
+    """Of how many orders, where those are fewer: a question about an order is one question."""
     is_of_runs = what != "delivery" and 0 < row.orders < row.count
-    return f"{row.count} of {counted(row.orders, 'order')}" if is_of_runs else str(row.count)
+    return f", of {counted(row.orders, 'order')}" if is_of_runs else ""
 
 
-def _needs_table(found: Status) -> Table:
-    rows = []
+def _print_needs(found: Status) -> None:
+    """What needs a person: what and how many in one line, below it what that means and what to do."""
+    from rich.padding import Padding
+
+    out = console()
+    out.print(cell("\nNeeds a person", "bold"))
     for counts, what, style in (
         (found.failures, "failed", "bold red"),
         (found.reviews, "review", "bold yellow"),
         (found.delivery_reviews, "delivery", "bold yellow"),
     ):
-        rows += [
-            [
-                cell(f"{what}: {row.reason or 'no reason'}", style),
-                cell(_counted_rows(row, what)),
-                cell(ago(row.oldest_at)),
-                cell(f"{row.advice}\n{row.action}" if row.advice else ""),
-            ]
-            for row in counts
-        ]
-    headings = ("what", "count", "oldest", "meaning, and what to do")
-    return table(headings, rows, wrapped=("meaning, and what to do",), title="Needs a person")
+        for row in counts:
+            line = cell(f"{row.count:>4}  ").append_text(cell(f"{what}: {row.reason or 'no reason'}", style))
+            out.print(line.append_text(cell(f"{_of_orders(row, what)}, oldest {ago(row.oldest_at)}", "dim")))
+            for sentence in (row.advice, row.action):
+                if sentence:
+                    out.print(Padding(cell(sentence), (0, 0, 0, 6)))
 
 
 def _sources_table(sources: list[SourceItem]) -> Table:
@@ -165,9 +168,8 @@ def _sources_table(sources: list[SourceItem]) -> Table:
             cell(source.failures or ""),
             cell(clock(source.start_at)[:10]),
             cell(source.missed_by_webhook),
-            cell(plain_error(source.last_error)),
         ]
         for source in sources
     ]
-    headings = ("source", "last good poll", "last try", "failures", "starts at", "no webhook", "last error")
-    return table(headings, rows, wrapped=("last error",), title="Sources")
+    headings = ("source", "last good poll", "last try", "failures", "starts at", "no webhook")
+    return table(headings, rows, title="Sources")

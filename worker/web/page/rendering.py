@@ -31,6 +31,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_COUNTED = 1000
 """Counts stop here: `1,000+` is as good a reason to act as the number, and costs nothing to find."""
 _COMMAND = re.compile(r"`([^`]+)`")
+_LABEL = re.compile(r"\*\*([A-Za-z ]+)\*\*")
+"""A button's label in a sentence about what to do."""
 
 
 def environment() -> Environment:
@@ -51,6 +53,7 @@ def environment() -> Environment:
         commands=commands,
         counted=counted,
         duration=duration,
+        labelled=labelled,
         money=money,
         local=local,
         person=person,
@@ -84,6 +87,11 @@ def capped(count: int) -> str:
 def commands(text: str | None) -> Markup:
     """A sentence in which `commands` stand between backticks."""
     return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text or ""))))  # noqa: S704 - escaped before
+
+
+def labelled(text: str | None) -> Markup:
+    """As `commands`, with the labels of buttons between double asterisks."""
+    return Markup(_LABEL.sub(r"<strong>\1</strong>", str(commands(text))))  # noqa: S704 - escaped before
 
 
 def words(code: str | None) -> str:

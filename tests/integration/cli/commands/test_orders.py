@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import add_delivery, add_order, add_run, minutes_ago
 from tests.unit.workflows.fakes.storefront import an_order, record
@@ -55,9 +57,20 @@ def test_an_order_without_anything_is_shown_when_named(run: Run, ledger: Ledger)
 def test_the_nearest_is_offered_when_an_order_is_not_there(run: Run, ledger: Ledger) -> None:
     with ledger.write() as connection:
         add_order(connection)
-    result = run("orders", "show", "1109")
+    result = run("orders", "show", "1108")
     assert result.exit_code == 1
-    assert "There is no order '1109' in the ledger. Did you mean studiocart/1109?" in result.stderr
+    assert "There is no order '1108' in the ledger. See: cartbridge orders list" in result.stderr
+    assert run("orders", "show", "frontcore/1109").stderr.strip().endswith("Did you mean studiocart/1109?")
+
+
+def test_an_order_is_shown_by_its_number_when_no_other_source_has_it(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+    assert "studiocart/1109" in run("orders", "show", "1109").stdout
+    with ledger.write() as connection:
+        add_order(connection, source="frontcore")
+    result = run("orders", "show", "1109")
+    assert (result.exit_code, "Give the source too" in result.stderr) == (1, True)
 
 
 def test_versions_tell_what_changed_when_an_order_was_seen_twice(run: Run, ledger: Ledger) -> None:
@@ -72,3 +85,17 @@ def test_versions_tell_what_changed_when_an_order_was_seen_twice(run: Run, ledge
         [],
         ["payment", "status"],
     ]
+
+
+def test_nothing_that_tells_an_order_from_another_is_cut_when_the_terminal_has_80_columns(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cli.output.PIPED_WIDTH", 80)
+    with ledger.write() as connection:
+        whole = {"state": "cancelled", "reason": "refunded_after_provisioning", "status": "refunded"}
+        add_order(connection, buyer_email="jane.doe@training-company.example", **whole)
+    shown = run("orders", "list").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for text in ("studiocart/1109", "jane.doe@training-company.example", *whole.values()):
+        assert text in shown
+    assert "…" not in shown

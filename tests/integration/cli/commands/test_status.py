@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import (
     add_breaker,
@@ -72,3 +74,19 @@ def test_status_says_since_when_a_destination_is_down_and_blames_no_worker(run: 
     (found,) = json.loads(run("status", "--json").stdout)["breakers"]
     assert (found["system"], found["state"], found["since"]) == ("learningcart", "open", "2025-03-04T11:30:00Z")
     assert found["sentence"].startswith("learningcart is down since")
+
+
+def test_what_needs_a_person_has_the_whole_width_when_the_terminal_has_80_columns(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.cli.output.PIPED_WIDTH", 80)
+    with ledger.write() as connection:
+        add_order(connection)
+        add_cursor(connection, last_error="ServerError: studiocart answered HTTP 503", failures=3)
+        for seat in ("seat-2", "seat-3"):
+            add_run(connection, seat=seat, state="review", reason="unnamed_seat", next_attempt_at=None)
+    lines = run("status").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "      The seat was bought, but the order names nobody for it." in [line.rstrip() for line in lines]
+    assert any(line.startswith("   2  review: unnamed_seat, of 1 order, oldest ") for line in lines)
+    assert "studiocart, last error: studiocart answered HTTP 503" in lines

@@ -42,11 +42,16 @@ def report_command(
     if not lines:
         console().print(f"Nothing in {wanted.title}.")
     else:
-        rows = [[cell(each.course), cell(each.source), cell(each.customer), *_counts(each)] for each in lines]
+        courses = ["", *(each.course for each in lines)]
+        rows = [
+            # A course that goes on is named once.
+            [cell("" if each.course == before else each.course), cell(each.source), cell(each.customer), *_counts(each)]
+            for before, each in zip(courses, lines, strict=False)
+        ]
         totals = [sum(getattr(each, name) for each in lines) for name in ("granted", "refunded", "in_question")]
         rows = [*rows[:_MOST_LINES], [cell("all", "bold"), cell(""), cell(""), *(cell(f"{each:,}") for each in totals)]]
         headings = ("course", "source", "customer", "granted", "refunded", "in question")
-        console().print(table(headings, rows, shortened=("course", "customer"), title=wanted.title))
+        console().print(table(headings, rows, wrapped=("course", "customer"), title=wanted.title))
         if len(lines) > _MOST_LINES:
             console().print(f"The first {_MOST_LINES} of {len(lines)} lines. All: --csv")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, TextClause, func, select, text
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, TextClause, func, select, text
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
@@ -164,12 +164,23 @@ def _examples(
         if table is runs:
             learner = row.learner or {}
             name = " ".join(filter(None, (learner.get("first_name"), learner.get("last_name"))))
-            found.append(Example(name or row.email or "nobody named", row.title, ("runs", row.id)))
+            who, what = name or row.email, row.title
+            if not who:
+                who, what = f"{row.title}, {row.seat_id}", _bought_by(connection, row)
+            found.append(Example(who, what, ("runs", row.id)))
         elif row.order_id is not None:
             who = getattr(row, "buyer_name", "") or getattr(row, "buyer_email", "")
             order = f"{row.source}/{row.order_id}"
             found.append(Example(who or order, order if who else "", ("orders", row.source, row.order_id)))
     return found
+
+
+def _bought_by(connection: Connection, run: Row[Any]) -> str:
+    """Who bought a seat that is nobody's yet."""
+    of_run = (orders.c.source == run.source, orders.c.order_id == run.order_id)
+    buyer = connection.execute(select(orders.c.buyer_name, orders.c.buyer_email).where(*of_run)).one_or_none()
+    said = (buyer.buyer_name or buyer.buyer_email) if buyer is not None else ""
+    return f"bought by {said}" if said else ""
 
 
 def _count_orders(

@@ -20,6 +20,8 @@ _LABELS = {
     ActionKind.CANCEL: "Cancel",
 }
 """By kind, for what is done to one run: the page that asks has the kind's name."""
+_SAID_BY_LABEL = frozenset({*_LABELS, ActionKind.REPEAT, ActionKind.NAME_SEAT, ActionKind.RESUME})
+"""What a sentence calls by its button."""
 _NAMEABLE = frozenset({RunState.REVIEW, RunState.FAILED, RunState.WAITING, RunState.PENDING, RunState.SUCCEEDED})
 """The states of runs whose seat can be given to somebody."""
 _UNSETTLED = frozenset({RunState.REVIEW, RunState.FAILED})
@@ -38,6 +40,15 @@ class Button:
 def suggested(actions: Iterable[ActionItem]) -> list[Button]:
     """The buttons for what can be done about a reason, in its order: the first is what to do."""
     return list(dict.fromkeys(button for button in map(_button, actions) if button is not None))
+
+
+def in_buttons(sentence: str, actions: Iterable[ActionItem]) -> str:
+    """What to do as the page's buttons are called, where a button does what a command in the sentence does."""
+    for action in actions:
+        button = _button(action)
+        if button is not None and ActionKind(action.kind) in _SAID_BY_LABEL:
+            sentence = sentence.replace(f"`{action.command}`", f"**{button.label}**")
+    return sentence
 
 
 def offered(run: RunItem) -> list[Button]:

@@ -12,7 +12,7 @@ from worker.ledger.views.diagnosis import Diagnosis
 from worker.ledger.views.history import Story
 from worker.ledger.views.timeline import TimelineLine
 from worker.settings.settings import PAUSABLE, Settings
-from worker.web.page.actions.links import Button, beside, suggested
+from worker.web.page.actions.links import Button, beside, in_buttons, suggested
 
 _SYSTEMS = frozenset(PAUSABLE)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.IGNORECASE)
@@ -30,6 +30,9 @@ class Summary:
     answer: str
     tone: str
     action: str | None
+    """What to do, in the words of the buttons."""
+    command: str | None
+    """The same by commands, where it differs."""
     buttons: list[Button]
     others: list[Button]
     """What else may be done to the one run that is meant."""
@@ -39,7 +42,9 @@ def summary_of(story: Story | Diagnosis, *, can_act: bool) -> Summary:
     """The top of a story, with buttons where the page may act."""
     buttons = suggested(story.actions) if can_act else []
     others = beside(buttons, story.runs) if can_act and isinstance(story, Story) else []
-    return Summary(story.answer, story.tone, story.action, buttons, others)
+    said = in_buttons(story.action, story.actions) if story.action and can_act else story.action
+    command = story.action if said != story.action else None
+    return Summary(story.answer, story.tone, said, command, buttons, others)
 
 
 def sentence(text: str) -> str:

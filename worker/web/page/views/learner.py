@@ -55,6 +55,12 @@ def learner_routes(page: Page) -> APIRouter:
     return router
 
 
+def _of_them(answer: str, email: str | None) -> str:
+    """A sentence about somebody, without naming them: the page is headed by who it is."""
+    said = answer.removeprefix(f"{email} ")
+    return said[:1].upper() + said[1:] if said != answer else answer
+
+
 @dataclass(frozen=True, slots=True)
 class CourseRow:
     """What somebody bought: what came of it in one sentence, and its runs, newest first."""
@@ -73,5 +79,5 @@ def _courses(connection: Connection, found: list[RunItem], now: datetime) -> lis
     rows = []
     for (title, _), theirs in by_course.items():
         said = diagnose(connection, theirs, (), (), now=now)
-        rows.append((said.rank, CourseRow(title, said.answer, said.tone, theirs)))
+        rows.append((said.rank, CourseRow(title, _of_them(said.answer, theirs[0].email), said.tone, theirs)))
     return [row for _, row in sorted(rows, key=lambda each: each[0])]
