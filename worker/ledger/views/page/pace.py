@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -15,11 +16,11 @@ from sqlalchemy import (
     cast,
     extract,
     func,
-    literal_column,
     select,
     text,
+    type_coerce,
 )
-from sqlalchemy.types import Float, String
+from sqlalchemy.types import DateTime, Float, String
 
 from worker.ledger.tables.page_indexes import SUCCEEDED
 from worker.ledger.tables.runs import deliveries, orders, runs
@@ -47,9 +48,8 @@ class HourOfWork:
 def pace(connection: Connection, now: datetime, *, hours: int = PACE_HOURS) -> list[HourOfWork]:
     """The last hours, oldest first, the running one last, each whether or not anything happened in it."""
     first = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours - 1)
-    # What was first seen since then was recorded since then, and that has an index.
-    came = _by_hour(connection, orders.c.first_seen_at, orders.c.updated_at >= first, orders.c.first_seen_at >= first)
-    done = _by_hour(connection, runs.c.finished_at, _SUCCEEDED, runs.c.finished_at >= first)
+    came = _counted(connection, orders.c.first_seen_at, _Span.HOUR, orders.c.first_seen_at >= first)
+    done = _counted(connection, runs.c.finished_at, _Span.HOUR, _SUCCEEDED, runs.c.finished_at >= first)
     took = _latencies(connection, first)
     return [
         HourOfWork(hour, came.get(hour, 0), done.get(hour, 0), *took.get(hour, (None, None)))
@@ -69,29 +69,40 @@ class DayOfWork:
 def days_of_work(connection: Connection, now: datetime, *, days: int = PACE_DAYS) -> list[DayOfWork]:
     """The last days, oldest first, today last, each whether or not anything happened in it."""
     first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
-    came = _by_hour(connection, orders.c.first_seen_at, orders.c.updated_at >= first, orders.c.first_seen_at >= first)
-    done = _by_hour(connection, runs.c.finished_at, _SUCCEEDED, runs.c.finished_at >= first)
+    came = _counted(connection, orders.c.first_seen_at, _Span.DAY, orders.c.first_seen_at >= first)
+    done = _counted(connection, runs.c.finished_at, _Span.DAY, _SUCCEEDED, runs.c.finished_at >= first)
     found: dict[date, list[int]] = {(first + timedelta(days=number)).date(): [0, 0] for number in range(days)}
     for column, counts in enumerate((came, done)):
-        for hour, count in counts.items():
-            if hour.date() in found:  # what is dated ahead of now is of no day yet
-                found[hour.date()][column] += count
+        for begins_at, count in counts.items():
+            if begins_at.date() in found:  # what is dated ahead of now is of no day yet
+                found[begins_at.date()][column] = count
     return [DayOfWork(day, *counts) for day, counts in found.items()]
 
 
-def _by_hour(
-    connection: Connection, moment: Column[Any], *conditions: ColumnElement[bool] | TextClause
+class _Span(StrEnum):
+    """What is counted apart; of UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
+_LETTERS = {_Span.HOUR: 13, _Span.DAY: 10}
+"""How much of a moment as SQLite keeps it (`2026-03-04 05:06:07.000000`) names its hour, and its day."""
+
+
+def _counted(
+    connection: Connection, moment: Column[Any], span: _Span, *conditions: ColumnElement[bool] | TextClause
 ) -> dict[datetime, int]:
-    hour = _hour_of(connection, moment).label("hour")
-    counted = select(hour, func.count().label("rows")).select_from(moment.table).where(*conditions).group_by(hour)
-    return {_moment_of(row.hour): row.rows for row in connection.execute(counted)}
+    begins_at = _begin(connection, moment, span).label("begins_at")
+    counted = select(begins_at, func.count().label("rows")).select_from(moment.table).where(*conditions)
+    return {_moment_of(row.begins_at): row.rows for row in connection.execute(counted.group_by(begins_at))}
 
 
-def _hour_of(connection: Connection, moment: Column[Any]) -> ColumnElement[str]:
-    """The hour that a moment is in, as text in UTC: `2026-03-04 05:00`."""
+def _begin(connection: Connection, moment: Column[Any], span: _Span) -> ColumnElement[Any]:
+    """When the hour or the day that a moment is in begins, in UTC; `_moment_of` reads it."""
     if connection.dialect.name == "sqlite":
-        return func.strftime("%Y-%m-%d %H:00", moment, type_=String())
-    return func.to_char(func.timezone("UTC", moment), literal_column("'YYYY-MM-DD HH24:00'"), type_=String())
+        return func.substr(type_coerce(moment, String()), 1, _LETTERS[span], type_=String())
+    return func.date_trunc(str(span), func.timezone("UTC", moment), type_=DateTime())
 
 
 def _seconds_between(connection: Connection, begun: ColumnElement[Any], ended: Column[Any]) -> ColumnElement[float]:
@@ -104,7 +115,7 @@ def _latencies(connection: Connection, since: datetime) -> dict[datetime, tuple[
     """Within how many seconds half and 95 of a hundred enrolments were done, by the hour in which they were."""
     took = (
         select(
-            _hour_of(connection, runs.c.finished_at).label("hour"),
+            _begin(connection, runs.c.finished_at, _Span.HOUR).label("hour"),
             _seconds_between(connection, bought_at(), runs.c.finished_at).label("seconds"),
         )
         .select_from(runs)
@@ -128,5 +139,7 @@ def _latencies(connection: Connection, since: datetime) -> dict[datetime, tuple[
     return {_moment_of(row.hour): (float(row.half), float(row.most)) for row in connection.execute(query)}
 
 
-def _moment_of(hour: str) -> datetime:
-    return datetime.fromisoformat(hour).replace(tzinfo=UTC)
+def _moment_of(begins_at: datetime | str) -> datetime:
+    if isinstance(begins_at, str):
+        begins_at = datetime.fromisoformat(begins_at)
+    return begins_at.replace(tzinfo=UTC)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, case, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, func, select
 
 from worker.errors import ConfigurationError
 from worker.ledger.states import RunState
+from worker.ledger.tables.page_indexes import NEEDS_PERSON, REFUNDED, REVOCATIONS, SUCCEEDED, by_index_of
 from worker.ledger.tables.runs import orders, runs
 from worker.reasons import Reason
 
@@ -87,18 +88,17 @@ def report(
         else_=orders.c.buyer_email,
     )
     found: dict[tuple[str, str, str], list[int]] = {}
-    for column, condition in _conditions(month).items():
+    for column, conditions in _conditions(connection, month):
         of_run = (runs.c.title, runs.c.source)
-        counted: Select[Any] = select(*of_run, func.count().label("seats")).where(
-            condition, runs.c.order_id.is_not(None)
-        )
+        counted: Select[Any] = select(*of_run, func.count().label("seats")).select_from(runs).where(*conditions)
+        counted = counted.where(runs.c.order_id.is_not(None))
         if course is not None:
             counted = counted.where(runs.c.title == course)
         if source is not None:
             counted = counted.where(runs.c.source == source)
         if by_customer:
             same = and_(orders.c.source == runs.c.source, orders.c.order_id == runs.c.order_id)
-            counted = counted.add_columns(customer.label("customer")).join_from(runs, orders, same)
+            counted = counted.add_columns(customer.label("customer")).join(orders, same)
             counted = counted.group_by(*of_run, customer)
         else:
             counted = counted.group_by(*of_run)
@@ -124,18 +124,18 @@ def _company() -> Any:
     return orders.c.document["company"].as_string()
 
 
-def _conditions(month: Month) -> dict[int, Any]:
-    """What is counted in each column."""
+def _conditions(connection: Connection, month: Month) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """What is counted, each with its column; what is counted in one column is of several kinds. All are of orders."""
     came = (runs.c.created_at >= month.begins_at, runs.c.created_at < month.ends_at)
     ended = (runs.c.finished_at >= month.begins_at, runs.c.finished_at < month.ends_at)
     is_seat = runs.c.workflow == _ENROLMENT
-    taken_back = and_(runs.c.workflow == REVOCATION, *came)
-    unused = and_(is_seat, runs.c.state == RunState.CANCELLED, runs.c.reason == Reason.REFUNDED_BY_SOURCE, *ended)
-    return {
-        0: and_(is_seat, runs.c.state == RunState.SUCCEEDED, *ended),
-        1: or_(taken_back, unused),
-        2: and_(is_seat, runs.c.state.in_([RunState.REVIEW, RunState.FAILED]), *came),
-    }
+    succeeded = (runs.c.state == RunState.SUCCEEDED, by_index_of(connection, "runs", SUCCEEDED))
+    yield 0, (*succeeded, is_seat, *ended)
+    yield 1, (runs.c.workflow == REVOCATION, by_index_of(connection, "runs", REVOCATIONS), *came)
+    refunded = (runs.c.reason == Reason.REFUNDED_BY_SOURCE, by_index_of(connection, "runs", REFUNDED))
+    yield 1, (*refunded, is_seat, runs.c.state == RunState.CANCELLED, *ended)
+    needs_person = (runs.c.state.in_([RunState.REVIEW, RunState.FAILED]), by_index_of(connection, "runs", NEEDS_PERSON))
+    yield 2, (*needs_person, is_seat, *came)
 
 
 def _lines(month: Month, found: dict[tuple[str, str, str], list[int]]) -> Iterator[ReportLine]:

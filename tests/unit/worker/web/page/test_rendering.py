@@ -5,7 +5,7 @@ from jinja2 import UndefinedError
 from pydantic import SecretStr
 
 from worker.web.page.auth.password import AdminPassword
-from worker.web.page.rendering import capped, commands, environment, words
+from worker.web.page.rendering import capped, commands, environment, labelled, words
 
 
 def test_commands_stand_out_and_all_else_is_escaped_when_a_sentence_is_shown() -> None:
@@ -13,6 +13,13 @@ def test_commands_stand_out_and_all_else_is_escaped_when_a_sentence_is_shown() -
         "&lt;b&gt; <code>cartbridge &lt;x&gt;</code> and <code>more</code>"
     )
     assert commands(None) == ""
+
+
+def test_labels_of_buttons_stand_out_when_it_is_said_what_to_do() -> None:
+    assert labelled("<b> then **Plan again**, or `x`; not **a*b**") == (
+        "&lt;b&gt; then <strong>Plan again</strong>, or <code>x</code>; not **a*b**"
+    )
+    assert commands("**Bold** Jane") == "**Bold** Jane"
 
 
 def test_values_are_escaped_and_forgotten_names_are_errors_when_a_template_is_rendered() -> None:

@@ -10,7 +10,7 @@ from worker.advice import ADVICE, advice
 from worker.ledger.states import RunState
 from worker.ledger.views.records import RunItem
 from worker.reasons import Reason
-from worker.web.page.actions.links import offered, suggested
+from worker.web.page.actions.links import in_buttons, offered, suggested
 
 RUN = "01m80brza576vm64tp63"
 
@@ -64,6 +64,17 @@ def test_first_button_is_what_to_do_when_a_step_names_several() -> None:
     found = advice(Reason.UNMAPPED_PRODUCT, run_id=RUN)
     assert found is not None
     assert [button.label for button in suggested(items(found.step))] == ["Offers", "Replay"]
+
+
+def test_what_to_do_is_said_as_the_buttons_are_called_when_the_page_has_them() -> None:
+    found = advice(Reason.UNNAMED_SEAT, run_id=RUN)
+    assert found is not None
+    said = in_buttons(found.step.text, items(found.step))
+    assert said.startswith("Ask the buyer for the learner, then **Name this seat**; ")
+    assert said.endswith(" Given by hand already: **Resolve**.")
+    other = advice(Reason.UNMAPPED_PRODUCT, run_id=RUN)
+    assert other is not None
+    assert "run `cartbridge offers check`, then **Replay**." in in_buttons(other.step.text, items(other.step))
 
 
 @pytest.mark.parametrize("reason", sorted(ADVICE))
