@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_nothing_that_tells_an_order_from_another_is_cut_when_the_terminal_has_8
 ) -> None:
     monkeypatch.setattr("worker.cli.output.PIPED_WIDTH", 80)
     with ledger.write() as connection:
-        whole = {"state": "cancelled", "reason": "refunded_after_provisioning", "status": "refunded"}
+        whole: dict[str, Any] = {"state": "cancelled", "reason": "refunded_after_provisioning", "status": "refunded"}
         add_order(connection, buyer_email="jane.doe@training-company.example", **whole)
     shown = run("orders", "list").stdout
     assert max(map(len, shown.splitlines())) <= 80

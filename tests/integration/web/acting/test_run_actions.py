@@ -27,6 +27,8 @@ def test_replay_shows_its_calls_and_changes_nothing_when_it_is_asked_for(office:
     page = office.get(f"/runs/{failed_run}/replay").text
     for call in ("addCustomer jane@example.test", "addCustomerToGroup group 12", "addCompOrder price 501"):
         assert f"learningcart {call}" in page
+    assert "Ask LearningCart to give " in page
+    assert ", by these calls:" in page
     assert office.run(failed_run).state == "failed"
     assert office.dispatcher.runs == []
 

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from worker.actions import Action, ActionItem
 from worker.errors import ConfigurationError, LedgerError
-from worker.web.page.actions.links import suggested
+from worker.web.page.actions.links import in_buttons, suggested
 from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.flash import Notice
 from worker.web.page.page import Page, see_other
@@ -30,6 +30,11 @@ class Outcome:
     """Runs for the workers."""
     actions: tuple[Action, ...] = ()
     """What else can be done, where nothing was."""
+
+    @property
+    def said(self) -> str:
+        """The sentence in the words of the page's buttons."""
+        return in_buttons(self.sentence, map(ActionItem.of, self.actions))
 
 
 @dataclass(frozen=True)

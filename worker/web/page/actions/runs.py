@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -16,6 +17,7 @@ from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from workflows.operations.replay import PLANNED, REPLAYED, Replayed
+from workflows.planning.model import ENROLMENT
 
 Verb = Literal["replay", "replan", "repeat", "resolve", "cancel", "reopen"]
 _LONGEST_ORDER_ID = 20
@@ -47,7 +49,7 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
             result_id=None,
             dry_run=True,
         )
-        return confirm(page, request, confirmation, outcome)
+        return confirm(page, request, confirmation, _in_words(run, verb, outcome))
 
     @router.post("/runs/{run_id}/{verb}")
     def act(request: Request, run_id: str, verb: Verb) -> Response:
@@ -62,6 +64,7 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
             preview, _ = _act(
                 operator, verb, run, confirmation, actor=actor, reason=_FOR_THE_PREVIEW, result_id=None, dry_run=True
             )
+            preview = _in_words(run, verb, preview)
             return confirm(page, request, confirmation, preview, error=error, reason=reason, order_id=order_id)
         outcome, is_planned = _act(
             operator,
@@ -114,6 +117,15 @@ def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Confir
                 warning=_REPEATED,
                 fields={"step": step, "seen": seen},
             )
+
+
+def _in_words(run: RunDetail, verb: Verb, outcome: Outcome) -> Outcome:
+    """What the calls to LearningCart come to, for whoever is asked."""
+    if verb not in {"replay", "repeat"} or run.workflow != ENROLMENT or not outcome.calls:
+        return outcome
+    learner = run.learner or {}
+    name = " ".join(filter(None, (learner.get("first_name"), learner.get("last_name"))))
+    return replace(outcome, sentence=f"Ask LearningCart to give {name or run.email} {run_label(run)}, by these calls:")
 
 
 def _missing(confirmation: Confirmation, reason: str, order_id: str) -> str:
