@@ -12,19 +12,18 @@ depends_on = None
 tolerates = "0023"
 """The version before finds what it looks for in these indexes, too."""
 
-_SUCCEEDED = sa.text("state = 'succeeded'")
-_REVOCATIONS = sa.text("workflow = 'revocation'")
-_REFUNDED = sa.text("reason = 'refunded_by_source'")
+_NEEDS = ["state", "reason", "created_at", "id", "source", "order_id"]
+_ENDED = ["state", "finished_at", "workflow", "title", "source", "order_id"]
 
 
 def upgrade() -> None:
     """Indexes alone. While each is made, writers wait."""
-    columns = ["state", "finished_at", "workflow", "title", "source", "order_id"]
-    op.drop_index("ix_runs_succeeded_at", "runs")
-    op.create_index("ix_runs_succeeded_at", "runs", columns, sqlite_where=_SUCCEEDED, postgresql_where=_SUCCEEDED)
-    for name, of, first in (
-        ("ix_runs_revoked_at", _REVOCATIONS, ["workflow", "created_at"]),
-        ("ix_runs_refunded_at", _REFUNDED, ["reason", "finished_at"]),
+    op.drop_index("ix_runs_needs_reason", "runs")
+    for name, columns, of in (
+        ("ix_runs_ended", _ENDED, "finished_at IS NOT NULL"),
+        ("ix_runs_needs_reason", _NEEDS, "state IN ('review', 'failed')"),
+        ("ix_runs_revoked_at", ["created_at"], "workflow = 'revocation'"),
     ):
-        op.create_index(name, "runs", first, sqlite_where=of, postgresql_where=of)
+        op.create_index(name, "runs", columns, sqlite_where=sa.text(of), postgresql_where=sa.text(of))
+    op.drop_index("ix_runs_succeeded_at", "runs")
     op.create_index("ix_orders_first_seen_at", "orders", ["first_seen_at"])

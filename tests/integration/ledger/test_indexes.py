@@ -58,7 +58,7 @@ PARTIAL = {
     if index.dialect_options["postgresql"]["where"] is not None
 }
 USED = (
-    *("runs_needs_reason", "runs_needs", "runs_reason", "runs_other_system", "runs_succeeded_at"),
+    *("runs_needs_reason", "runs_needs", "runs_reason", "runs_other_system", "runs_ended"),
     *("orders_needs_reason", "deliveries_needs_reason", "orders_updated_at"),
 )
 """Indexes that the operator's page stands on."""

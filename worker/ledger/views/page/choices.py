@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, case, func, literal, select, true, union_all
 
-from worker.ledger.tables.page_indexes import OTHER_SYSTEM, by_index_of
+from worker.ledger.states import RunState
+from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.views.page.leaps import values_of
 from worker.ledger.views.paging import between
 
 MOST_COUNTED: Final = 1_000
@@ -23,6 +25,7 @@ _TIMES: Final = {runs: runs.c.created_at, orders: orders.c.updated_at, deliverie
 """What the rows of a list are newest by."""
 _UNINDEXED: Final = frozenset({deliveries.c.reason, deliveries.c.via})
 _USUAL_SYSTEM: Final = "learningcart"
+_NEEDS_PERSON: Final = frozenset({RunState.REVIEW, RunState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ def choices(
             counted = _among_newest(connection, column, left, others.get("state"), known.get(name, ()))
         else:
             most = MOST_COMPARED if others or since is not None else MOST_COUNTED
-            counted = _by_value(connection, column, left, known.get(name) or _values(connection, column), most)
+            values = known.get(name) or values_of(connection, column)
+            counted = _by_value(connection, column, left, values, state=others.get("state"), most=most)
         offered = [each for each in counted if each.count or each.is_more or each.value == value]
         if value is not None and value not in {each.value for each in offered}:
             offered.append(Choice(value, 0))
@@ -68,22 +72,20 @@ def choices(
     return found
 
 
-def _values(connection: Connection, column: Column[Any]) -> list[str]:
-    """The values that occur, each found by one look at the column's index."""
-    found: list[str] = []
-    while (
-        value := connection.scalar(select(func.min(column)).where(column > (found[-1] if found else "")))
-    ) is not None:
-        found.append(value)
-    return found
-
-
 def _by_value(
-    connection: Connection, column: Column[Any], left: ColumnElement[bool], values: Iterable[str], most: int
+    connection: Connection,
+    column: Column[Any],
+    left: ColumnElement[bool],
+    values: Iterable[str],
+    *,
+    state: str | None,
+    most: int,
 ) -> list[Choice]:
     counts = []
     for value in values:
         of_value = [column == value]
+        if column is runs.c.reason and state in _NEEDS_PERSON:  # these are few, and their index holds all of it
+            of_value += [left, by_index_of(connection, "runs", NEEDS_PERSON)]  # type: ignore[list-item]
         if column is runs.c.system and value != _USUAL_SYSTEM:
             of_value.append(by_index_of(connection, "runs", OTHER_SYSTEM))  # type: ignore[arg-type]
         some = select(case((left, 1), else_=0).label("hit")).where(*of_value).limit(most + 1).subquery()

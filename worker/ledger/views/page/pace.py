@@ -17,12 +17,11 @@ from sqlalchemy import (
     extract,
     func,
     select,
-    text,
     type_coerce,
 )
 from sqlalchemy.types import DateTime, Float, String
 
-from worker.ledger.tables.page_indexes import SUCCEEDED
+from worker.ledger.states import RunState
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.latency import bought_at, of_run_order
 
@@ -30,7 +29,7 @@ PACE_HOURS = 48
 PACE_DAYS = 30
 _MOST_LATENCIES = 20_000
 """So many of the newest enrolments tell how long access took: more would tell the same, later."""
-_SUCCEEDED = text(f"runs.{SUCCEEDED}")
+_SUCCEEDED = runs.c.state == RunState.SUCCEEDED
 
 
 @dataclass(frozen=True)

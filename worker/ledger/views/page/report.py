@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, and_, case, func, select
 
 from worker.errors import ConfigurationError
 from worker.ledger.states import RunState
-from worker.ledger.tables.page_indexes import NEEDS_PERSON, REFUNDED, REVOCATIONS, SUCCEEDED, by_index_of
+from worker.ledger.tables.page_indexes import NEEDS_PERSON, REVOCATIONS, by_index_of
 from worker.ledger.tables.runs import orders, runs
 from worker.reasons import Reason
 
@@ -129,11 +129,9 @@ def _conditions(connection: Connection, month: Month) -> Iterator[tuple[int, tup
     came = (runs.c.created_at >= month.begins_at, runs.c.created_at < month.ends_at)
     ended = (runs.c.finished_at >= month.begins_at, runs.c.finished_at < month.ends_at)
     is_seat = runs.c.workflow == _ENROLMENT
-    succeeded = (runs.c.state == RunState.SUCCEEDED, by_index_of(connection, "runs", SUCCEEDED))
-    yield 0, (*succeeded, is_seat, *ended)
+    yield 0, (runs.c.state == RunState.SUCCEEDED, is_seat, *ended)
     yield 1, (runs.c.workflow == REVOCATION, by_index_of(connection, "runs", REVOCATIONS), *came)
-    refunded = (runs.c.reason == Reason.REFUNDED_BY_SOURCE, by_index_of(connection, "runs", REFUNDED))
-    yield 1, (*refunded, is_seat, runs.c.state == RunState.CANCELLED, *ended)
+    yield 1, (runs.c.state == RunState.CANCELLED, is_seat, runs.c.reason == Reason.REFUNDED_BY_SOURCE, *ended)
     needs_person = (runs.c.state.in_([RunState.REVIEW, RunState.FAILED]), by_index_of(connection, "runs", NEEDS_PERSON))
     yield 2, (*needs_person, is_seat, *came)
 

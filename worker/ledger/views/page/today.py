@@ -5,21 +5,37 @@ Fast on any ledger: every question is answered by an index, and no count goes pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, TextClause, func, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    String,
+    Table,
+    TextClause,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
-from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, SUCCEEDED, by_index_of
+from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
+from worker.ledger.views.page.leaps import values_of
 
 DONE_HOURS = 24
+_Conditions = tuple[ColumnElement[bool] | TextClause, ...]
 _NAMED_FIRST = 3
 
 
@@ -101,7 +117,9 @@ def under_way(connection: Connection, now: datetime, *, most_counted: int) -> Un
 
 def done_since(connection: Connection, now: datetime, *, hours: int = DONE_HOURS) -> int:
     """How many runs have succeeded in the last hours."""
-    counted = select(func.count()).where(text(f"runs.{SUCCEEDED}"), runs.c.finished_at >= now - timedelta(hours=hours))
+    counted = select(func.count()).where(
+        runs.c.state == RunState.SUCCEEDED, runs.c.finished_at >= now - timedelta(hours=hours)
+    )
     return int(connection.scalar(counted.select_from(runs)) or 0)
 
 
@@ -126,53 +144,80 @@ def _by_reason(
 ) -> Iterator[Need]:
     """One group a reason. Leaps from reason to reason along the index, and counts each no further than asked."""
     table = begun_at.table
-    in_state: tuple[ColumnElement[bool] | TextClause, ...] = (
-        table.c.state == state,
-        by_index_of(connection, table.name, index_of),
-    )
-    first = select(table.c.reason, begun_at.label("oldest_at")).order_by(table.c.reason, begun_at).limit(1)
-    row = connection.execute(first.where(*in_state, table.c.reason.is_(None))).one_or_none()
-    if row is None:
-        row = connection.execute(first.where(*in_state, table.c.reason.is_not(None))).one_or_none()
-    while row is not None:
+    in_state = (table.c.state == state, by_index_of(connection, table.name, index_of))
+    by_reason = {reason: (*in_state, _is_of(table, reason)) for reason in _reasons(connection, table, in_state)}
+    if not by_reason:
+        return
+    examples = _examples(connection, begun_at, by_reason)
+    for row in connection.execute(_counted(begun_at, by_reason, most_counted)):
         found = advice(row.reason)
-        same = table.c.reason.is_(None) if row.reason is None else table.c.reason == row.reason
         yield Need(
             what=table.name,
             state=str(state),
             reason=row.reason,
-            count=_count(connection, select(table.c.state).where(*in_state, same), most_counted),
-            orders=_count_orders(connection, table, (*in_state, same), most_counted),
+            count=row.rows,
+            orders=row.orders,
             oldest_at=row.oldest_at,
-            first=_examples(connection, table, (*in_state, same), begun_at),
+            first=examples.get(row.reason, []),
             advice=found.sentence if found else None,
             action=found.action if found else None,
             actions=items(found.step if found else None),
         )
-        row = connection.execute(first.where(*in_state, table.c.reason > (row.reason or ""))).one_or_none()
+
+
+def _is_of(table: Table, reason: str | None) -> ColumnElement[bool]:
+    return table.c.reason.is_(None) if reason is None else table.c.reason == reason
+
+
+def _reasons(connection: Connection, table: Table, in_state: _Conditions) -> list[str | None]:
+    """The reasons that occur, None among them where a row has none."""
+    without = select(literal(1)).select_from(table).where(*in_state, table.c.reason.is_(None)).limit(1)
+    found = values_of(connection, table.c.reason, *in_state)
+    return found if connection.execute(without).first() is None else [None, *found]
+
+
+def _counted(
+    begun_at: Column[Any], by_reason: Mapping[str | None, _Conditions], most_counted: int
+) -> CompoundSelect[Any]:
+    """Of each reason how many rows there are, of how many orders, and the oldest; no further than one beyond."""
+    table = begun_at.table
+    order = (table.c.source + "/" + table.c.order_id).label("name")
+    counts = []
+    for reason, conditions in by_reason.items():
+        oldest = select(order, begun_at.label("at")).where(*conditions).order_by(begun_at)
+        some = oldest.limit(most_counted + 1).subquery()
+        of_orders = func.count(some.c.name.distinct()).label("orders")
+        named = literal(reason, String()).label("reason")
+        counts.append(select(named, func.count().label("rows"), of_orders, func.min(some.c.at).label("oldest_at")))
+    return union_all(*counts)
 
 
 def _examples(
-    connection: Connection,
-    table: Table,
-    conditions: tuple[ColumnElement[bool] | TextClause, ...],
-    begun_at: Column[Any],
-) -> list[Example]:
-    first = select(table).where(*conditions).order_by(begun_at).limit(_NAMED_FIRST)
-    found = []
-    for row in connection.execute(first):
+    connection: Connection, begun_at: Column[Any], by_reason: Mapping[str | None, _Conditions]
+) -> dict[str | None, list[Example]]:
+    """Of each reason those who wait longest."""
+    table = begun_at.table
+    wanted = ("id", "reason", "source", "order_id", "learner", "email", "title", "seat_id", "buyer_name", "buyer_email")
+    columns = [table.c[name] for name in wanted if name in table.c]
+    oldest = [select(*columns).where(*each).order_by(begun_at).limit(_NAMED_FIRST) for each in by_reason.values()]
+    found: dict[str | None, list[Example]] = {}
+    for row in connection.execute(union_all(*(select(each.subquery()) for each in oldest))):
         if table is runs:
-            learner = row.learner or {}
-            name = " ".join(filter(None, (learner.get("first_name"), learner.get("last_name"))))
-            who, what = name or row.email, row.title
-            if not who:
-                who, what = f"{row.title}, {row.seat_id}", _bought_by(connection, row)
-            found.append(Example(who, what, ("runs", row.id)))
+            found.setdefault(row.reason, []).append(_example_of_run(connection, row))
         elif row.order_id is not None:
             who = getattr(row, "buyer_name", "") or getattr(row, "buyer_email", "")
             order = f"{row.source}/{row.order_id}"
-            found.append(Example(who or order, order if who else "", ("orders", row.source, row.order_id)))
+            shown = Example(who or order, order if who else "", ("orders", row.source, row.order_id))
+            found.setdefault(row.reason, []).append(shown)
     return found
+
+
+def _example_of_run(connection: Connection, run: Row[Any]) -> Example:
+    learner = run.learner or {}
+    name = " ".join(filter(None, (learner.get("first_name"), learner.get("last_name"))))
+    if name or run.email:
+        return Example(name or run.email, run.title, ("runs", run.id))
+    return Example(f"{run.title}, {run.seat_id}", _bought_by(connection, run), ("runs", run.id))
 
 
 def _bought_by(connection: Connection, run: Row[Any]) -> str:
@@ -181,15 +226,6 @@ def _bought_by(connection: Connection, run: Row[Any]) -> str:
     buyer = connection.execute(select(orders.c.buyer_name, orders.c.buyer_email).where(*of_run)).one_or_none()
     said = (buyer.buyer_name or buyer.buyer_email) if buyer is not None else ""
     return f"bought by {said}" if said else ""
-
-
-def _count_orders(
-    connection: Connection, table: Table, conditions: tuple[ColumnElement[bool] | TextClause, ...], most_counted: int
-) -> int:
-    """How many orders the rows that are counted are of."""
-    order = (table.c.source + "/" + table.c.order_id).label("name")
-    rows = select(order).where(*conditions).limit(most_counted + 1).subquery()
-    return int(connection.scalar(select(func.count(rows.c.name.distinct()))) or 0)
 
 
 def _count(connection: Connection, rows: Select[Any], most_counted: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +18,8 @@ from worker.web.page.views.recent import Recent
 MOST_SEATS = 2_000
 """A month of more is shown by course and source; the customers of each are behind it."""
 MOST_LINES = 1_000
-Lines = list[ReportLine]
+Lines = tuple[datetime, list[ReportLine]]
+"""When they were counted, and what was."""
 
 
 def report_routes(page: Page) -> APIRouter:
@@ -37,8 +38,9 @@ def report_routes(page: Page) -> APIRouter:
         month: Month, *, by_customer: bool = True, course: str | None = None, source: str | None = None
     ) -> Lines:
         def read() -> Lines:
+            now = page.clock()
             with page.reading() as connection:
-                return report(connection, month, by_customer=by_customer, course=course, source=source)
+                return now, report(connection, month, by_customer=by_customer, course=course, source=source)
 
         is_over = month.ends_at <= page.clock()
         return finished.get((month.name, by_customer, course, source), read) if is_over else read()
@@ -48,11 +50,11 @@ def report_routes(page: Page) -> APIRouter:
         chosen = month_of(month)
         with page.reading() as connection:
             known = months(connection, page.clock(), zone)
-        courses = lines_of(chosen, by_customer=False)
+        counted_at, courses = lines_of(chosen, by_customer=False)
         is_large = sum(line.granted + line.refunded + line.in_question for line in courses) > MOST_SEATS
         lines = courses
         if source or not is_large:
-            lines = lines_of(chosen, course=course if source else None, source=source or None)
+            counted_at, lines = lines_of(chosen, course=course if source else None, source=source or None)
         shown = lines if source else courses
         totals = {name: sum(getattr(line, name) for line in shown) for name in ("granted", "refunded", "in_question")}
         return page.render(
@@ -63,6 +65,7 @@ def report_routes(page: Page) -> APIRouter:
             lines=lines[:MOST_LINES],
             left_out=max(0, len(lines) - MOST_LINES),
             totals=totals,
+            counted_at=counted_at,
             course=course if source else None,
             by_customer=bool(source) or not is_large,
             line_path=_line_path,
@@ -71,7 +74,7 @@ def report_routes(page: Page) -> APIRouter:
     @router.get("/report.csv")
     def download_report(request: Request, month: str = "") -> Response:  # noqa: ARG001 -- the guard's
         chosen = month_of(month)
-        return csv_file(f"report-{chosen.name}.csv", csv_lines(lines_of(chosen), REPORT_FIELDS))
+        return csv_file(f"report-{chosen.name}.csv", csv_lines(lines_of(chosen)[1], REPORT_FIELDS))
 
     return router
 

@@ -53,8 +53,9 @@ def today_routes(page: Page) -> APIRouter:
 
     def month() -> dict[str, Any]:
         with page.reading() as connection:
-            days = days_of_work(connection, page.clock())
-        return {"month": chart.daily(days), "days": days}
+            now = page.clock()
+            days = days_of_work(connection, now)
+        return {"month": chart.daily(days), "days": days, "month_at": now}
 
     @router.get("/")
     def show_today(request: Request) -> Response:
@@ -100,9 +101,11 @@ def _live(page: Page) -> dict[str, Any]:
 
 
 def _pace(page: Page) -> dict[str, Any]:
+    now = page.clock()
     with page.reading() as connection:
-        hours = pace(connection, page.clock())
+        hours = pace(connection, now)
     return {
+        "pace_at": now,
         "hours": hours,
         "amounts": chart.amounts(hours),
         "latencies": chart.latencies(hours),

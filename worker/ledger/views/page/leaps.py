@@ -1,0 +1,19 @@
+"""The values that occur in a column of texts, each found by one look at an index, however many rows there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, TextClause, func, select
+
+
+def values_of(connection: Connection, column: Column[Any], *conditions: ColumnElement[bool] | TextClause) -> list[Any]:
+    """Those of the rows that meet the conditions, in order, without None and empty ones; in one statement.
+
+    The index must begin with what the conditions fix, and then the column.
+    """
+    first = select(func.min(column).label("value")).where(*conditions, column > "")
+    found = first.cte("found", recursive=True)
+    following = select(func.min(column)).where(*conditions, column > found.c.value).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.value.is_not(None)))
+    return [value for value in connection.scalars(select(found.c.value)) if value is not None]
