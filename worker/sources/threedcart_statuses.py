@@ -69,6 +69,8 @@ _OF_SALES: Final = frozenset({Reading.PAID, Reading.PAID_BY_EVIDENCE, Reading.PA
 """How the statuses of a sale that was completed are read."""
 _MOST_GIVEN_BACK: Final = Decimal(10) ** 14
 _GIVEN_BACK: Final = ("refund", "credit", "void", "chargeback", "reversal")
+_CARD: Final = "creditcard"
+"""How a card is called, by which nothing was credited."""
 _TAKEN: Final = ("sale", "capture", "charge", "purchase", "priorauthcapture", "authcapture", "authorizeandcapture")
 
 
@@ -198,7 +200,7 @@ def _moved(record: Order) -> _Moved:
         approval = approval_of(row)
         if approval is Approval.DECLINED:
             was_declined = True
-        elif kind.startswith(_GIVEN_BACK) or amount < 0:
+        elif (kind.startswith(_GIVEN_BACK) and not kind.startswith(_CARD)) or amount < 0:
             was_given_back = True
             if kind.startswith("void"):
                 voided += abs(amount)
