@@ -123,7 +123,7 @@ class _Planner:
         if run.state is RunState.SUCCEEDED:
             self._ensure_revocation(run, after)
         else:
-            self.actions += taken_back(run, before)
+            self.actions += taken_back(run, before, self.situation.doubt)
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
         """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
@@ -365,7 +365,8 @@ class _Planner:
             return
         is_same_person = email_key(seat.learner.email) == email_key(run.learner.email)
         if run.state is RunState.SUCCEEDED:
-            self._ask(of_learner(run, None if is_same_person else seat.learner, self.by_key))
+            if not (is_same_person and self.situation.doubt):
+                self._ask(of_learner(run, None if is_same_person else seat.learner, self.by_key))
         elif seat.learner == run.learner:
             return
         elif run.is_untouchable:

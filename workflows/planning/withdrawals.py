@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.planning.model import Action, Cancel, KnownRun, RequestCancel, Revive
 
+_NOT_STARTED: Final = frozenset({RunState.PENDING, RunState.WAITING})
 
-def taken_back(run: KnownRun, reason: Reason) -> list[Action]:
-    """Cancel a run that has not succeeded; LearningCart is asked before, where the effect may have taken place."""
-    if run.state is RunState.CANCELLED:
+
+def taken_back(run: KnownRun, reason: Reason, doubt: Reason | None) -> list[Action]:
+    """Cancel a run that has not succeeded; LearningCart is asked before, where the effect may have taken place.
+
+    With a `doubt` that the order's content is old, a person is asked instead; what a person is asked for that cause is
+    not taken as removed afterwards.
+    """
+    is_asked = run.state is RunState.REVIEW and run.reason == Reason.REPEATED_WEBHOOK
+    if run.state is RunState.CANCELLED or (is_asked and reason is Reason.REMOVED_FROM_ORDER):
         return []
     if run.is_untouchable:
         return [] if run.cancel_requested else [RequestCancel(run.id, reason)]
+    if doubt is not None and run.state in _NOT_STARTED:
+        return in_doubt(run, doubt)
     # What the operator cancelled stays his when the source cancels it too: paid again, it is a question again.
     return [Cancel(run.id, reason, "operator" if run.reason == Reason.PAID_AFTER_CANCEL else "source")]
 
 
 def held_back(runs: Iterable[KnownRun], reason: Reason) -> list[Cancel]:
     """Stop the runs of an order that is not paid any more before their effect; paid again, they go on."""
-    is_due = {RunState.PENDING, RunState.WAITING}
-    return [Cancel(run.id, reason) for run in runs if run.state in is_due and not run.is_untouchable]
+    return [Cancel(run.id, reason) for run in runs if run.state in _NOT_STARTED and not run.is_untouchable]
 
 
-def in_doubt(run: KnownRun, doubt: Reason, learner: Learner) -> list[Action]:
-    """Ask before another learner takes the place of the one a run was planned for."""
+def in_doubt(run: KnownRun, doubt: Reason, learner: Learner | None = None) -> list[Action]:
+    """Ask before a run that was planned goes on, for the `learner` where that is another now."""
     return [Cancel(run.id, Reason.SUPERSEDED, by="superseded"), Revive(run.id, doubt, learner=learner)]

@@ -200,8 +200,8 @@ RULINGS = (
         "seat given though unpaid",
         "An order is put on hold or unpaid again before its access was given, and the access is given all the same.",
         "workflows/planning/withdrawals.py",
-        "    is_due = {RunState.PENDING, RunState.WAITING}\n",
-        "    is_due = {RunState.FAILED}\n",
+        "_NOT_STARTED: Final = frozenset({RunState.PENDING, RunState.WAITING})\n",
+        "_NOT_STARTED: Final = frozenset({RunState.FAILED})\n",
         ByTest(
             "tests/integration/in_process/workflows/planning/test_unproven.py"
             "::test_seat_is_held_back_and_asked_about_when_the_money_is_gone_before_access_was_given"

@@ -171,6 +171,32 @@ def test_address_that_was_corrected_is_a_question_when_an_old_body_brings_the_wr
     assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
 
 
+def test_seat_that_was_added_is_a_review_when_an_old_body_leaves_it_out(
+    ledger: Ledger, hooks: Hooks, tmp_path: Path
+) -> None:
+    bump = {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"}
+    (tmp_path / "offers.toml").write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
+    hooks.says("paid")
+    hooks.says("paid", items=[*PAID["items"], bump])
+    hooks.says("paid")
+    expected = {SEAT: ("pending", None), "11/5/buyer/505": ("review", "repeated_webhook")}
+    assert states(ledger) == expected
+    hooks.reader.replan("studiocart", "11")
+    assert states(ledger) == expected
+    hooks.says("canceled")
+    assert states(ledger)["11/5/buyer/505"] == ("cancelled", "cancelled_by_source")
+
+
+def test_question_about_a_corrected_address_stays_open_when_an_old_body_brings_the_first_one_back(
+    ledger: Ledger, hooks: Hooks
+) -> None:
+    hooks.says("paid")
+    put_run(ledger, SEAT, RunState.SUCCEEDED, reason=None)
+    hooks.says("paid", customer_email="right@lab.test")
+    hooks.says("paid")
+    assert states(ledger)[f"{SEAT}/learner"] == ("review", "learner_changed")
+
+
 def test_unpaid_body_changes_nothing_when_the_order_is_paid(ledger: Ledger, hooks: Hooks) -> None:
     hooks.says("paid")
     hooks.says("pending-payment")
