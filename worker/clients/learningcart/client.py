@@ -372,7 +372,7 @@ class LearningCartClient:
         return orders
 
     def _rows(self, row: str, document: Any, operation: str, answer: Answer) -> list[Any]:
-        if names_no_list(document, is_xml=answer.body.lstrip().startswith(b"<")):
+        if names_no_list(document, answer.body):
             raise self._api.unexpected(operation, "the answer is not a list", safe_to_repeat=True, answer=answer)
         return as_rows(document, row)
 

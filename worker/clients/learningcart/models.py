@@ -17,6 +17,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from worker.clients.charset import decode
+from worker.clients.json_text import BOM
 from worker.clients.reading import (
     FieldNames,
     as_bool,
@@ -134,13 +136,13 @@ def names_no_token(document: object) -> bool:
     return document is None or document is False
 
 
-def names_no_list(document: object, *, is_xml: bool) -> bool:
+def names_no_list(document: object, body: bytes) -> bool:
     """Tell what answers a list's method without a list. Of XML an empty element is an empty one; of JSON only a list.
 
     Absence must never be proven by a service that had nothing to say.
     """
     if document in ("", {}):
-        return not is_xml
+        return not decode(body).replace(BOM, "").lstrip().startswith("<")
     return not isinstance(document, (list, dict))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -165,7 +166,13 @@ def test_a_list_is_unexpected_when_it_is_none(body: object) -> None:
     assert (type(error), error.retryable) == (UnexpectedResponseError, True)
 
 
-@pytest.mark.parametrize("body", [[], {"d": []}, b"<ArrayOfOrder/>", b"<getOrdersByDateResult/>"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *([], {"d": []}, b"<ArrayOfOrder/>", b"<getOrdersByDateResult/>"),
+        *(codecs.BOM_UTF8 + b"<getOrdersByDateResult/>", "<getOrdersByDateResult/>".encode("utf-16")),
+    ],
+)
 def test_a_list_is_empty_when_it_is_one(body: object) -> None:
     assert client(Vendor(answer(body))).get_orders_by_date(BEGIN) == []
 
