@@ -8,6 +8,7 @@ from worker.ledger import keys
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Line, Order, Seat
+from worker.sources.studiocart_lines import is_same_name
 from workflows.planning.model import ENROLMENT, Create, Role, Standing
 from workflows.planning.offers import Ignore, Offer, Offers
 
@@ -92,12 +93,17 @@ def _is_of_another_purchase(order: Order, offers: Offers, line: Line, rule: Offe
     """Whether a later payment is for what was not bought before: another product, or a plan of an offer of its own."""
     if standing is None or not standing.earlier:
         return False
-    products = [each for earlier in standing.earlier for each in earlier.lines]
-    return not any(
-        offers.match(order.source, each) == rule
-        or (each.product.product_id, each.product.plan_id) == (line.product.product_id, line.product.plan_id)
-        for each in products
-    )
+    bought = [each for earlier in standing.earlier for each in earlier.lines]
+    is_known = any(offers.match(order.source, each) == rule or _is_same_product(each, line) for each in bought)
+    return bool(bought) and not is_known
+
+
+def _is_same_product(one: Line, other: Line) -> bool:
+    """Whether two lines are of one product and plan: by its name where one shows no id. No plan is none other."""
+    if None in {one.product.product_id, other.product.product_id}:
+        return is_same_name(one.title, other.title)
+    plans = {one.product.plan_id, other.product.plan_id}
+    return one.product.product_id == other.product.product_id and (len(plans) == 1 or None in plans)
 
 
 def awaits(order: Order, offers: Offers, standing: Standing | None) -> Reason | None:

@@ -50,6 +50,27 @@ def test_a_person_is_asked_when_a_payment_is_for_another_product_or_plan(
     }
 
 
+def by_name(name: str) -> Line:
+    """A line of a version that shows no product's id."""
+    product = Product(product_name=name)
+    return Line(id="name-1", title=name, product=product, seats=(Seat(id="buyer", learner=JANE),))
+
+
+@pytest.mark.parametrize("installments", [None, 3])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [(by_name("Course 1107"), a_line("1107")), (of_plan("gold"), a_line("1107")), (None, of_plan("gold"))],
+)
+def test_nobody_is_asked_or_given_a_second_time_when_a_record_leaves_out_what_was_bought(
+    watched: Watched, first: Line | None, later: Line, installments: int | None
+) -> None:
+    watched.site.put(a_subscription(1108, 1109, 1120, installments=installments))
+    record(watched.ledger, an_order("1109", lines=[] if first is None else [first]), rules=RULES)
+    watched.poll()
+    pay(watched, 1120, later)
+    assert not [key for key in states(watched.ledger) if key.startswith("1120/")]
+
+
 @pytest.mark.parametrize("line", [of_plan("silver"), of_plan("bronze"), a_line("1107")])
 def test_nobody_is_asked_when_a_payment_is_for_the_same(watched: Watched, line: Line) -> None:
     watched.site.put(a_subscription(1108, 1109, 1120))
