@@ -10,9 +10,10 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from worker.ledger import keys
 from worker.ledger.states import RunState
 from worker.sources.order import Learner, Line, Order, Seat, email_key
-from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun
+from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, KnownRun
 from workflows.planning.names import is_same_name, name_of
 from workflows.planning.offers import Ignore, Offer, Offers
 
@@ -41,11 +42,12 @@ class Seating:
         return self.named[was] if was in self.named and _is_fixed(run) else self.moved.get(was, was)
 
 
-def seating(order: Order, offers: Offers, runs: Iterable[KnownRun]) -> Seating:
+def seating(order: Order, offers: Offers, runs: Sequence[KnownRun]) -> Seating:
     """How the order's seats go together, given all of its runs."""
     enrolments = [run for run in runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
     named = _named_since(order, enrolments) if order.lines_known else {}
-    moved = _moved(order, offers, enrolments, taken=named.values()) if order.lines_known else {}
+    lost = _lost(runs)
+    moved = _moved(order, offers, enrolments, taken=named.values(), lost=lost) if order.lines_known else {}
     found = Seating(moved, {}, named)
     planned = {found.place_of(run) for run in enrolments if _is_fixed(run)}
     return Seating(moved, _covered(order, offers, planned), named)
@@ -86,14 +88,19 @@ def _named_since(order: Order, runs: Sequence[KnownRun]) -> dict[Place, Place]:
 
 
 def _moved(
-    order: Order, offers: Offers, runs: Sequence[KnownRun], *, taken: Collection[Place] = ()
+    order: Order,
+    offers: Offers,
+    runs: Sequence[KnownRun],
+    *,
+    taken: Collection[Place],
+    lost: Collection[str],
 ) -> dict[Place, Place]:
     """Match seats that are gone, and have runs, with the new ones of the same user.
 
     On one line when participants became known, or are no longer told: `user-2` is then `participant-1-user-2`. On any
     line when the course stayed and the place did not, as by another course date: what it grants tells. So neither a
     late participant nor a move makes a second comped order. Nor does a person whose user is another now: two records of
-    one that were made one, or a booking made anew.
+    one that were made one, or a booking made anew: unless the access was taken back before, as the keys in `lost` say.
     """
     present = {(line.id, seat.id): line for line in order.lines for seat in line.seats}
     gone: dict[Place, list[KnownRun]] = {}
@@ -118,11 +125,25 @@ def _moved(
             free.remove(found)
     people = {(line.id, seat.id): seat.learner for line in order.lines for seat in line.seats}
     for was in sorted(gone.keys() - moved.keys(), key=lambda place: (_rank(gone[place]), place)):
+        given = [run for run in gone[was] if run.state is RunState.SUCCEEDED]
+        if given and all(run.key in lost for run in given):
+            continue
         same = (now for now in free if stays(was, now) and _is_of_person(gone[was], people[now]))
         if (found := next(same, None)) is not None:
             moved[was] = found
             free.remove(found)
     return moved
+
+
+def _lost(runs: Iterable[KnownRun]) -> frozenset[str]:
+    """The keys of runs whose access was taken back, by an operator's word, and not given again."""
+    answered: dict[str, set[str]] = {keys.REVOKE: set(), keys.REGRANT: set()}
+    for run in runs:
+        key, _, word = run.key.rpartition("/")
+        asked = word.split("-")[0]
+        if run.workflow == REVOCATION and run.state is RunState.SUCCEEDED and asked in answered:
+            answered[asked].add(key)
+    return frozenset(answered[keys.REVOKE] - answered[keys.REGRANT])
 
 
 def _is_of_person(runs: Sequence[KnownRun], learner: Learner | None) -> bool:

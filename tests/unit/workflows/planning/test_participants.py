@@ -154,6 +154,19 @@ def test_enrolment_is_kept_when_its_person_has_another_user_now(
     assert operator.look(a_course_order(line)) == {f"{ONE}/601": DONE if after else DUE}
 
 
+def test_new_enrolment_is_made_when_the_person_comes_back_with_another_user_after_the_access_was_taken(
+    operator: Operator,
+) -> None:
+    operator.look(one())
+    operator.succeed(f"{ONE}/601")
+    others = a_course_line(places=[a_place(2, 2)], users=[a_user(2)])
+    operator.look(a_course_order(others))
+    operator.set(f"{ONE}/601/revoke", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
+    again = a_user(7, email="kari1@example.test", firstname="Kari", lastname="NO1")
+    back = a_course_line(places=[a_place(2, 2), a_place(31, 7)], users=[a_user(2), again])
+    assert operator.look(a_course_order(back))["500/participant-31-user-7/601"] == DUE
+
+
 @pytest.mark.parametrize("name", [{"lastname": "Another"}, {"firstname": "", "lastname": ""}])
 def test_another_person_has_another_seat_when_they_share_the_address(operator: Operator, name: dict[str, str]) -> None:
     operator.look(one())
