@@ -1,12 +1,13 @@
 """Whether two names can be one person's. Pure; for comparing, never for showing.
 
 Case, accents, order and punctuation do not matter, nor do additional names (Ola Nordmann, Nordmann Ola Johan), nor
-whether a Nordic or German letter is written as it is, bare, or as two (Bjørn, Bjorn, Bjoern). An initial stands for any
-name that begins with it.
+whether a Nordic or German letter is written as it is, bare, or as two (Bjørn, Bjorn, Bjoern), nor whether a shop left
+its entities in a name. An initial stands for any name that begins with it.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -40,7 +41,7 @@ def is_known_name(name: str, known: Iterable[str]) -> bool:
 
 def _spellings(name: str) -> tuple[tuple[str, ...], ...]:
     """The words of a name, with its special letters bare and as two letters each."""
-    plain = _APOSTROPHES.sub("", unicodedata.normalize("NFC", name).casefold())
+    plain = _APOSTROPHES.sub("", unicodedata.normalize("NFC", html.unescape(name)).casefold())
     return tuple(_words(plain.translate(table)) for table in (_BARE, _PAIRED))
 
 

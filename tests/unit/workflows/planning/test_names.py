@@ -23,6 +23,7 @@ from workflows.planning.names import is_known_name, is_same_name, name_of
         ("Anne-Marie Hansen", "Anne Marie Hansen"),
         ("Anne-Marie Hansen", "Annemarie Hansen"),
         ("O'Neil Pat", "Pat O\u2019Neil"),
+        ("Ana Mu&ntilde;oz", "Ana Muñoz"),
         ("P. Hansen", "Per Hansen"),
         ("Per J Hansen", "Per Johan Hansen"),
         ("Per", "Per Hansen"),
