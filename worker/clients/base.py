@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -15,7 +16,6 @@ from urllib.parse import quote, urlencode, urlsplit
 import requests
 from limits.storage import Storage
 
-from worker.clients.answer_status import last_status, note_status
 from worker.clients.charset import charset_of
 from worker.clients.outcomes import error_for_answer, error_for_no_answer, unexpected
 from worker.clients.rate import RateLimit
@@ -28,6 +28,8 @@ from worker.text.redaction import redact
 __all__ = ["Answer", "ApiClient", "Budget", "CallAccess", "CallLimits", "SystemAccess"]
 
 USER_AGENT = "cartbridge"
+_LAST_STATUS: ContextVar[int | None] = ContextVar("answer_status", default=None)
+"""The HTTP status of the last answer to a call of this thread, for the record of an attempt that succeeded."""
 NOTES_KEPT = 20
 _ROUTE: Final = re.compile(r"rest_route=/[\w./~-]*")
 """The one query that a base URL may have: a WordPress with plain permalinks takes its routes there."""
@@ -316,3 +318,13 @@ class ApiClient:
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
         self._transport.close()
+
+
+def note_status(status: int | None) -> None:
+    """Keep the status of an answer; None where none came, or before a call is begun."""
+    _LAST_STATUS.set(status)
+
+
+def last_status() -> int | None:
+    """The status of the last answer; None where there was none, as for a mail."""
+    return _LAST_STATUS.get()

@@ -16,8 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.clients.answer_status import last_status, note_status
-from worker.clients.base import CallLimits
+from worker.clients.base import CallLimits, last_status, note_status
 from worker.errors import LeaseHeldError, LeaseLostError
 from worker.formatting import counted
 from worker.ledger import keys

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.clients.answer_status import last_status
+from worker.clients.base import last_status
 from worker.errors import ApiError, LeaseLostError
 from worker.ledger import pauses
 from worker.ledger.runs import claims

@@ -21,10 +21,9 @@ from worker.ledger.states import Actor, DeliveryState, Via
 from worker.reasons import Reason
 from worker.sources.order import Order, Payment
 from worker.sources.source import Source, SubscriptionFoundError
-from workflows.ingest.delivery_groups import WebhookOnlyError, by_body
 from workflows.ingest.failed_looks import end_of_look
 from workflows.ingest.half_written import READ_AGAIN_AFTER, is_half_written, is_known_whole
-from workflows.ingest.repeats import Novelty, judge, leave
+from workflows.ingest.repeats import Novelty, WebhookOnlyError, by_body, judge, leave
 from workflows.ingest.set_aside import CONCERNS_ALL, describe_failure
 from workflows.planning.model import Plan
 from workflows.planning.offers import Offers

@@ -3,7 +3,7 @@
 What was fetched is the present; of a body nobody knows how old it is. So one that says what an earlier version said
 gives nothing back that was taken since: after a refund it changes nothing, and after any other withdrawal, which may
 have been followed by a payment, a person looks. A seat that was removed, or whose address was corrected, is such a
-withdrawal as well.
+withdrawal as well. Where the source cannot be asked, each body is looked at by itself, in its turn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.errors import ApiError, WebhookRejectedError
-from worker.ledger.orders.order_rows import content_hash
+from worker.ledger.orders.order_rows import TakenDelivery, content_hash
 from worker.ledger.orders.recorded_orders import OrderVersion, RecordedOrder, latest_versions
 from worker.ledger.states import OrderState
 from worker.sources.order import Line, Order, Payment, email_key
@@ -117,3 +117,17 @@ def _are_same_lines(some: tuple[Line, ...], others: tuple[Line, ...]) -> bool:
 def _is_same_line(one: Line, other: Line) -> bool:
     shows_name_alone = None in {one.product.product_id, other.product.product_id}
     return one.id == other.id or (shows_name_alone and is_same_name(one.title, other.title))
+
+
+class WebhookOnlyError(Exception):
+    """The source cannot be asked, and several bodies say what became of the order: each must be looked at by itself."""
+
+
+def by_body(taken: list[TakenDelivery]) -> list[list[TakenDelivery]]:
+    """An order's deliveries in groups, one for each webhook's body: those without a body go with the one before."""
+    groups: list[list[TakenDelivery]] = [[]]
+    for row in taken:
+        if row.body is not None and any(each.body is not None for each in groups[-1]):
+            groups.append([])
+        groups[-1].append(row)
+    return groups

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.clients.stub import StubTransport, answer
-from worker.clients.answer_status import last_status
-from worker.clients.base import ApiClient, Budget, CallLimits
+from worker.clients.base import ApiClient, Budget, CallLimits, last_status
 from worker.clients.reading import UnreadableError
 from worker.clients.transport import NoAnswer
 from worker.errors import (

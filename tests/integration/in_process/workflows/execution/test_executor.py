@@ -27,7 +27,7 @@ from tests.unit.workflows.fakes.learningcart import (
     work,
 )
 from tests.unit.workflows.fakes.storefront import Clock, rows, run_of
-from worker.clients.answer_status import note_status
+from worker.clients.base import note_status
 from worker.errors import (
     ApiTimeoutError,
     InvalidRequestError,
