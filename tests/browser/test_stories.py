@@ -27,7 +27,7 @@ def test_timeline_is_found_from_the_order_when_it_is_searched_for(page: Page, si
     page.goto("/")
     search(page, f"studiocart/{order_id}")
     expect(page.get_by_role("heading", name=f"studiocart/{order_id}", level=1)).to_be_visible()
-    page.get_by_role("link", name=run_id, exact=True).first.click()
+    page.get_by_role("link", name=f"price 501, run {run_id}", exact=True).first.click()
     expect(page.get_by_role("region", name="In short")).to_contain_text(f"{email} has access to First aid")
     story = page.get_by_role("region", name="What happened").get_by_role("listitem")
     expect(story.first).to_contain_text(f"Order studiocart/{order_id} was placed by Ida Found.")
