@@ -156,10 +156,10 @@ def _buyer(record: records.Order) -> tuple[str, str]:
     if user := record.first_user:
         people.append((trimmed_email(user.email), full_name(user.firstname, user.lastname)))
     if booker := record.booker:
-        name = full_name(booker.firstname, booker.lastname) or trimmed(booker.name)
+        name = full_name(booker.firstname, booker.lastname) or decoded(booker.name)
         people.append((trimmed_email(booker.email), name))
     if customer := record.customer:
-        people.append((trimmed_email(customer.email) or trimmed_email(customer.invoice_email), trimmed(customer.title)))
+        people.append((trimmed_email(customer.email) or trimmed_email(customer.invoice_email), decoded(customer.title)))
     people.append((trimmed_email(record.invoice_email), ""))
     email, name = next((person for person in people if person[0]), ("", ""))
     return email, name or next((name for _, name in people if name), "")

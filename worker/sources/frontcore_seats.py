@@ -79,7 +79,7 @@ def _people(record: records.Order) -> _People:
     country = record.customer.country if record.customer else None
     return _People(
         {user.id: user for user in everybody if user is not None and user.id is not None},
-        (trimmed(country.title) or trimmed(country.code)) if country else "",
+        (decoded(country.title) or trimmed(country.code)) if country else "",
     )
 
 
@@ -158,12 +158,12 @@ def _address(user: records.User, country: str) -> Address | None:
     for given in (user.work_address, user.home_address, user.invoice_address):
         if given is None:
             continue
-        lines = [trimmed(line) for line in (given.address, given.address_2, given.address_3)]
+        lines = [decoded(line) for line in (given.address, given.address_2, given.address_3)]
         address = Address(
             line_1=lines[0],
             line_2=", ".join(line for line in lines[1:] if line),
-            city=trimmed(given.city),
-            zip=trimmed(given.zipcode),
+            city=decoded(given.city),
+            zip=decoded(given.zipcode),
         )
         if address != Address():
             return address.model_copy(update={"country": country})

@@ -98,6 +98,18 @@ def test_a_name_is_as_people_read_it_when_it_holds_entities() -> None:
     assert (learner.first_name, learner.last_name) == ("Sinéad", "O'Neil")
 
 
+def test_an_address_is_as_people_read_it_when_it_holds_entities() -> None:
+    address = {"address": "St. Mary&#039;s Road 1", "address_2": "Smith &amp; Sons", "city": "Mal&oslash;y"}
+    customer = {"country": {"title": "C&ocirc;te d&#039;Ivoire"}}
+    order = ordered(line(place(1, 10), users=(user(10, work_address=address),)), customer=customer)
+    learner = order.lines[0].seats[0].learner
+    assert learner is not None
+    assert learner.address is not None
+    assert learner.address.line_1 == "St. Mary's Road 1"
+    assert learner.address.line_2 == "Smith & Sons"
+    assert (learner.address.city, learner.address.country) == ("Maløy", "Côte d'Ivoire")
+
+
 def test_the_status_names_what_says_neither_paid_nor_unpaid() -> None:
     order = to_order(Record.model_validate(SAMPLES[1] | {"is_paid": " partly, a@b.no "}))
     assert order.status == "is_paid partly, …"
