@@ -149,6 +149,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help="Run this part alone; may be given several times.")] = None,
 ) -> None:
     """Run every part of the proof, and print what each counted. Exit 1 if one did not hold."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that runs is ended too
     console = Console()
     every = parts(minutes=minutes, seeds=seeds, trials=trials)
     chosen = [part for part in every if not only or part.name in only]

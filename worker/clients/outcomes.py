@@ -38,6 +38,8 @@ _WORD_READ: Final = 2_000
 _LONGEST_RETRY_AFTER: Final = 100
 _LIMITS_RATES: Final = frozenset({"frontcore", "threedcart"})
 """The systems that are known to refuse by 429 what comes too fast, without carrying it out."""
+_SPEAKS_FOR_ITSELF: Final = frozenset({408, 425, 429})
+"""Refusals that mean the same whatever their body says."""
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -62,16 +64,16 @@ def error_for_answer(
     """Return the error an answer stands for; None for a whole 2xx.
 
     Refusals (4xx) are final and nothing was done; 425 and 429 may be tried again. After a 408, a 5xx, a 3xx (never
-    followed) or half an answer the system may have acted: may be tried again when the call is safe to repeat, else an
-    unknown outcome. So is an HTML page that refuses a call which is not safe to repeat: it may come from something in
-    between. So is a 429 of a system that is not known to limit rates, whose body is no refusal either. The message
-    quotes the system's own short word, redacted, and nothing else of the body; of a redirection, where it leads, with
-    the setting to change where the system's `base_url` is given.
+    followed) or half an answer, of a 4xx too (it may have been a page), the system may have acted: may be tried again
+    when the call is safe to repeat, else an unknown outcome. So is an HTML page that refuses a call which is not safe
+    to repeat: it may come from something in between. So is a 429 of a system that is not known to limit rates, whose
+    body is no refusal either. The message quotes the system's own short word, redacted, and nothing else of the body;
+    of a redirection, where it leads, with the setting to change where the system's `base_url` is given.
     """
     status = answer.status
-    if 200 <= status < 300:
-        if not answer.broken:
-            return None
+    if 200 <= status < 300 and not answer.broken:
+        return None
+    if answer.broken and (status < 300 or 400 <= status < 500) and status not in _SPEAKS_FOR_ITSELF:
         kind: type[ApiError] = ApiTimeoutError if answer.timed_out else UnexpectedResponseError
         message = f"{system} {operation}: {answer.broken} (HTTP {status})"
         return uncertain(

@@ -128,10 +128,19 @@ def test_half_an_answer_is_unknown_when_the_call_is_unsafe(broken: str, kind: ty
     assert (error.retryable, error.outcome_unknown, error.status) == (safe, not safe, 200)
 
 
-def test_the_status_decides_when_a_refusal_is_cut_short() -> None:
-    error = error_of(Answer(400, {}, b"", broken="the answer was cut short"), safe=False)
-    assert isinstance(error, InvalidRequestError)
-    assert not error.outcome_unknown
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+def test_a_refusal_is_unknown_when_it_is_cut_short(status: int, safe: bool) -> None:
+    """What is missing may have been a page of something in between, or WCF's, which stands for any failure."""
+    error = error_of(Answer(status, {}, b"", broken="the answer was cut short"), safe=safe)
+    assert type(error) is UnexpectedResponseError
+    assert (error.retryable, error.outcome_unknown, error.status) == (safe, not safe, status)
+
+
+def test_too_many_requests_mean_the_same_when_their_answer_is_cut_short() -> None:
+    error = error_of(Answer(429, {"Retry-After": "7"}, b"", broken="the answer was cut short"), safe=True)
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after_seconds == 7
 
 
 @pytest.mark.parametrize("safe", [True, False])
