@@ -55,7 +55,9 @@ def name(ledger: Ledger, operations: Operations) -> Callable[..., None]:
     def name_seat(seat: str, user_id: int, *, is_given: bool) -> None:
         [run_id] = [row.id for row in rows(ledger, runs) if row.key == f"frontcore/1/500/{seat}/unnamed"]
         person: Any = a_user(user_id)
-        operations.seats.name(run_id, Person(person["email"].upper(), person["firstname"], ""), actor=ANN)
+        operations.seats.name(
+            run_id, Person(person["email"].upper(), person["firstname"], person["lastname"]), actor=ANN
+        )
         if is_given:
             with ledger.write() as connection:
                 of_seat = runs.c.seat_id == seat, runs.c.state == RunState.PENDING
