@@ -59,10 +59,10 @@ def measure(servers: Servers, backlog: Backlog, rounds: int, advance: Callable[[
     """Workflows a second of each, medians of the rounds, and the pool that served the product best."""
     advance("peers' environment")
     python = peers_python()
-    trials = {}
-    for pool in POOLS:
+    trials = dict.fromkeys(POOLS, 0.0)
+    for pool in [*POOLS, *POOLS]:  # the better of two: one short trial that something disturbed must not choose
         advance(f"trial: {pool}")
-        trials[pool] = distributed(servers, backlog, pool, TRIAL_RUNS)
+        trials[pool] = max(trials[pool], distributed(servers, backlog, pool, TRIAL_RUNS))
     best = max(trials, key=trials.__getitem__)
     contenders: dict[str, Callable[[int], float]] = {
         "bare loop": lambda count: bare_loop(servers, python, count),
