@@ -99,7 +99,7 @@ class Dispatcher:
         ]
         first, *following = links
         # As `celery.chain` sends it, whose look through nested chains and groups costs more than all the rest.
-        first.apply_async(chain=following[::-1], retry=False)
+        first.apply_async(chain=following[::-1] or None, retry=False)
 
     def _positions(self, run_ids: Sequence[str]) -> dict[str, list[tuple[str, str, str]]]:
         """The steps left of each run: `(workflow, kind, system)` in order.

@@ -23,7 +23,6 @@ from worker.clients.base import ApiClient, CallLimits
 from worker.errors import (
     ApiConnectionError,
     ApiTimeoutError,
-    InvalidRequestError,
     LeaseLostError,
 )
 
@@ -72,13 +71,13 @@ def test_the_next_call_succeeds_when_one_before_outlasted_its_deadline(
     assert server.connections == 2
 
 
-def test_a_refusal_is_believed_when_its_body_never_ends(
+def test_a_refusal_is_an_unknown_outcome_when_its_body_never_ends(
     serve: Callable[..., Server], connect: Callable[..., ApiClient]
 ) -> None:
     client = connect(serve(dribbling(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 500\r\n\r\n", b"z" * 500)))
     error = failure(client, deadline_seconds=0.2)
-    assert isinstance(error, InvalidRequestError)
-    assert not error.outcome_unknown
+    assert isinstance(error, ApiTimeoutError)
+    assert (error.status, error.outcome_unknown, error.retryable) == (400, True, False)
 
 
 def test_the_read_timeout_holds_when_it_is_shorter_than_the_deadline(

@@ -20,7 +20,7 @@ def test_names_are_read_from_every_source_that_tells_them_when_beat_asks(migrate
             rig.runtime.app.tasks[refresh_catalog.name].apply(throw=True)
         with rig.ledger.read() as connection:
             assert product_names(connection, "studiocart", ["1130", "1107"]) == {"1130": "SC Product 2"}
-        assert sandbox.requests("studiocart", "list_products") == 1  # the page, and the end of the list
+        assert sandbox.requests("studiocart", "list_products") == 2  # the page, and the end of the list
         schedule = create_celery(rig.settings).conf.beat_schedule
         assert schedule["refresh_catalog"]["task"] == refresh_catalog.name
         rig.close()
