@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from worker.errors import CartbridgeError, LeaseLostError, NotInLedgerError
 from worker.ledger.events import record_event
@@ -24,8 +24,9 @@ from worker.ledger.keys import new_id
 from worker.ledger.pauses import paused_sources
 from worker.ledger.periodic import periodic_tasks
 from worker.ledger.session import LEDGER_AWAY, Ledger
+from worker.ledger.sql import record_of
 from worker.ledger.tables.page_indexes import OPERATORS_ACTED
-from worker.ledger.tables.runs import events
+from worker.ledger.tables.runs import Event, events
 from workflows.ingest.backfill import COUNTS, Backfilled, Backfiller, Window
 
 log = logging.getLogger(__name__)
@@ -126,10 +127,11 @@ def _requests(connection: Connection, now: datetime) -> list[BackfillItem]:
         events.c.kind.in_(_KINDS),
         events.c.at >= now - timedelta(days=_SOUGHT_DAYS),
     ]
-    by_request: dict[str, list[Row[Any]]] = {}
+    by_request: dict[str, list[Event]] = {}
     for row in connection.execute(select(events).where(*asked).order_by(events.c.at, events.c.id)):
-        by_request.setdefault(row.detail.get("request", ""), []).append(row)
-    return [_item(rows) for rows in by_request.values() if rows[0].kind == "backfill_requested"][::-1]
+        line = record_of(Event, row)
+        by_request.setdefault(line.detail.get("request", ""), []).append(line)
+    return [_item(lines) for lines in by_request.values() if lines[0].kind == "backfill_requested"][::-1]
 
 
 def _is_old(moment: datetime, now: datetime) -> bool:
@@ -144,12 +146,12 @@ def find_backfill(connection: Connection, request_id: str, *, now: datetime) -> 
     return found
 
 
-def _item(rows: Sequence[Row[Any]]) -> BackfillItem:
-    first, last = rows[0], next((row for row in rows if row.kind in _ENDS), rows[-1])
+def _item(lines: Sequence[Event]) -> BackfillItem:
+    first, last = lines[0], next((line for line in lines if line.kind in _ENDS), lines[-1])
     state = _ENDS.get(last.kind)
     return BackfillItem(
         id=first.detail["request"],
-        source=first.source,
+        source=str(first.source),
         since=datetime.fromisoformat(first.detail["since"]),
         until=datetime.fromisoformat(first.detail["until"]),
         dry_run=first.detail["dry_run"],
