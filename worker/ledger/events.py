@@ -138,7 +138,9 @@ def log_outcome(
 def _log_after_commit(connection: Connection, level: int, text: str, about: dict[str, Any]) -> None:
     if not log.isEnabledFor(level):
         return
-    known = {name: str(value) for name, value in about.items() if value is not None}
+    known = {
+        name: value if isinstance(value, int) else str(value) for name, value in about.items() if value is not None
+    }
     # Made here: whoever looks for the calling line, as `log.log` does, takes longer than all the rest.
     record = log.makeRecord(log.name, level, __file__, 0, text, (), None, extra={"about": known})
     after_commit(connection, lambda: log.handle(record))

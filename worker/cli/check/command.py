@@ -91,7 +91,7 @@ def _verdict(findings: list[ProbeResult], paused: list[str], *, has_offers: bool
         return f"Not ready: {' and '.join(paused)} answers, but is paused here. Go on with: {resume}", False
     if not has_offers:
         return "Nothing gives access yet: add an [[offer]] to the offers file. Orders can come in: cartbridge up", True
-    return "Ready: orders can come in and access can be given. Start with: cartbridge up", True
+    return "Ready: orders can come in and access can be given. Unless it runs already, start it: cartbridge up", True
 
 
 def _offers(settings: Settings) -> Offers:

@@ -17,7 +17,7 @@ from worker.ledger.learners.sealed_passwords import PasswordSeal
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets
-from worker.settings.mail import MAKE_A_KEY, MailSettings, keys_in
+from worker.settings.mail import MailSettings, keys_in
 from worker.settings.settings import Settings
 
 SUBJECT = "Test mail from Cartbridge"
@@ -111,8 +111,8 @@ def _about_passwords(settings: Settings) -> ProbeResult:
         )
     if passwords.mode == "drop" or passwords.key is None:
         step = (
-            "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail and "
-            f"CARTBRIDGE_PASSWORDS__KEY, which is made by: {MAKE_A_KEY}"
+            "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail: the "
+            "next command then says how to make the key that this needs."
         )
         return ProbeResult("passwords", "mail", configured=False, next_step=step)
     detail = (

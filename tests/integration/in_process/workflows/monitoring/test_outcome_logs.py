@@ -42,7 +42,7 @@ def test_each_outcome_is_one_line_when_an_order_goes_through(
         {name: line.get(name) for name in ("event", "run_id", "step", "attempt", "order", "outcome")} for line in lines
     ]
     outcomes = [
-        {"event": "call ended", "run_id": run_id, "step": step, "attempt": "1", "order": "studiocart/1109"}
+        {"event": "call ended", "run_id": run_id, "step": step, "attempt": 1, "order": "studiocart/1109"}
         | {"outcome": "ok"}
         for step in ("add_customer", "add_customer_to_group", "add_comped_order")
     ]
@@ -68,10 +68,10 @@ def test_failure_is_a_warning_with_its_names_when_a_call_fails(
         "warning",
         run_id,
         "add_customer",
-        "1",
+        1,
         "studiocart/1109",
         "retryable",
-        "503",
+        503,
     )
 
 
