@@ -17,7 +17,6 @@ from random import Random
 from typing import Any
 
 from celery import Celery
-from limits.storage import Storage
 
 from tasks.dispatch import Dispatcher
 from worker.broker.app import create_celery
@@ -25,7 +24,7 @@ from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import LearningCartClient
 from worker.clients.mail.client import MailClient
 from worker.clients.no_access import NoAccess
-from worker.clients.rate import shared_storage
+from worker.clients.rate import SharedSlots, shared_slots
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.errors import ConfigurationError
@@ -159,23 +158,21 @@ class Runtime:
 
     def _connect_systems(self) -> None:
         settings = self.settings
-        storage = shared_storage(settings.broker_url.get_secret_value())
+        slots = shared_slots(settings.broker_url.get_secret_value())
         if settings.learningcart.is_configured:
-            self.clients["learningcart"] = LearningCartClient(
-                settings.learningcart, secrets=known_secrets, storage=storage
-            )
+            self.clients["learningcart"] = LearningCartClient(settings.learningcart, secrets=known_secrets, slots=slots)
         if settings.studiocart.is_configured:
-            self.clients["studiocart"] = StudiocartClient(settings.studiocart, secrets=known_secrets, storage=storage)
+            self.clients["studiocart"] = StudiocartClient(settings.studiocart, secrets=known_secrets, slots=slots)
         if settings.frontcore.is_configured:
-            self.clients["frontcore"] = FrontcoreClient(settings.frontcore, secrets=known_secrets, storage=storage)
+            self.clients["frontcore"] = FrontcoreClient(settings.frontcore, secrets=known_secrets, slots=slots)
         if settings.threedcart.is_configured:
-            self.clients["threedcart"] = ThreedcartClient(settings.threedcart, secrets=known_secrets, storage=storage)
+            self.clients["threedcart"] = ThreedcartClient(settings.threedcart, secrets=known_secrets, slots=slots)
         for name, section in settings.sources().items():
             if name in self.clients:
                 self.sources[name] = self._source(name, self.clients[name])
             else:
                 self._webhook_only[name] = self._source(name, NoAccess(name, section.missing()))
-        mailer = _mailer(settings, storage)
+        mailer = _mailer(settings, slots)
         if mailer is not None:
             self.clients[MAIL] = mailer
 
@@ -305,7 +302,7 @@ class Runtime:
         self.tracing.close()
 
 
-def _mailer(settings: Settings, storage: Storage | None) -> Mailer | None:
+def _mailer(settings: Settings, slots: SharedSlots | None) -> Mailer | None:
     """What mails; None where mail is not configured. Registers the password and the keys as secrets."""
     mail, passwords = settings.mail, settings.passwords
     if not mail.is_configured:
@@ -315,7 +312,7 @@ def _mailer(settings: Settings, storage: Storage | None) -> Mailer | None:
         known_secrets.add(key)
     host = (settings.learningcart.site_hostname or "").removeprefix("https://").removeprefix("http://").rstrip("/")
     return Mailer(
-        MailClient(mail, secrets=known_secrets, storage=storage),
+        MailClient(mail, secrets=known_secrets, slots=slots),
         MailTemplates(mail.templates_directory),
         login_url=f"https://{host}",
         seal=PasswordSeal(keys) if keys else None,

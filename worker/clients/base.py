@@ -14,11 +14,10 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
-from limits.storage import Storage
 
 from worker.clients.charset import charset_of
 from worker.clients.outcomes import error_for_answer, error_for_no_answer, unexpected
-from worker.clients.rate import RateLimit
+from worker.clients.rate import RateLimit, SharedSlots
 from worker.clients.reading import UnreadableError, read_document, read_tolerantly
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
@@ -111,7 +110,7 @@ class ApiClient:
         requests_per_second: float = 0.0,
         secrets: Callable[[], Iterable[str]] = tuple,
         redact: Callable[[str], str] | None = None,
-        storage: Storage | None = None,
+        slots: SharedSlots | None = None,
         transport: Transport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.time,
@@ -138,7 +137,7 @@ class ApiClient:
         self._secrets = secrets
         self._redact = redact
         self._now = now
-        self._rate_limit = RateLimit(system, requests_per_second, storage=storage, now=clock, sleep=sleep)
+        self._rate_limit = RateLimit(system, requests_per_second, shared=slots, now=clock, sleep=sleep)
         self._transport = transport or Transport()
         self._notes: dict[str, None] = {}
         self._notes_lock = threading.Lock()
@@ -151,7 +150,7 @@ class ApiClient:
         base_url: str,
         *,
         redact: Callable[[str], str],
-        storage: Storage | None,
+        slots: SharedSlots | None,
     ) -> ApiClient:
         """One that goes by a system's settings, whose `base_url` is set."""
         return cls(
@@ -161,7 +160,7 @@ class ApiClient:
             read_timeout_seconds=access.read_timeout_seconds,
             requests_per_second=access.requests_per_second,
             redact=redact,
-            storage=storage,
+            slots=slots,
         )
 
     def __repr__(self) -> str:

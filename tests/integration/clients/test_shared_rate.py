@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from tests.integration.servers import RedisServer
-from worker.clients.rate import RateLimit, shared_storage
+from worker.clients.rate import RateLimit, shared_slots
 
 
 def test_two_clients_keep_one_rate_when_they_share_redis(redis_server: RedisServer) -> None:
-    limits = [RateLimit("frontcore", 10, storage=shared_storage(redis_server.url)) for _ in range(2)]
+    limits = [RateLimit("frontcore", 10, shared=shared_slots(redis_server.url)) for _ in range(2)]
     began = time.monotonic()
 
     def take(number: int) -> float:
@@ -34,9 +34,7 @@ def test_no_window_holds_more_than_the_limit_when_processes_take_several_slots_a
         clock[0] += seconds
 
     limits = [
-        RateLimit(
-            "many", requests_per_second, storage=shared_storage(redis_server.url), now=lambda: clock[0], sleep=sleep
-        )
+        RateLimit("many", requests_per_second, shared=shared_slots(redis_server.url), now=lambda: clock[0], sleep=sleep)
         for _ in range(3)
     ]
     taken = []
@@ -51,15 +49,15 @@ def test_no_window_holds_more_than_the_limit_when_processes_take_several_slots_a
 
 def test_no_slot_is_lost_when_the_limit_is_low(redis_server: RedisServer) -> None:
     clock = [1000.0]
-    storages = [shared_storage(redis_server.url) for _ in range(2)]
-    limits = [RateLimit("few", 10, storage=storage, now=lambda: clock[0]) for storage in storages]
+    windows = [shared_slots(redis_server.url) for _ in range(2)]
+    limits = [RateLimit("few", 10, shared=each, now=lambda: clock[0]) for each in windows]
     for number in range(30):
         limits[number % 2].take()
         clock[0] += 0.1001
 
 
 def test_fewer_questions_than_requests_are_asked_when_the_limit_is_high(redis_server: RedisServer) -> None:
-    limited = RateLimit("often", 1000, storage=shared_storage(redis_server.url))
+    limited = RateLimit("often", 1000, shared=shared_slots(redis_server.url))
     with redis_server.client() as client:
         limited.take()
         before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
@@ -69,7 +67,7 @@ def test_fewer_questions_than_requests_are_asked_when_the_limit_is_high(redis_se
 
 
 def test_requests_go_on_when_redis_is_stopped(redis_server: RedisServer) -> None:
-    limited = RateLimit("frontcore", 50, storage=shared_storage(redis_server.url))
+    limited = RateLimit("frontcore", 50, shared=shared_slots(redis_server.url))
     limited.take()
     redis_server.stop()
     began = time.monotonic()

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
-from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
@@ -19,6 +18,7 @@ from worker.clients.frontcore.models import Order
 from worker.clients.frontcore.paging import walk_newest_first
 from worker.clients.list_pages import EndlessListError, LastPage, PageSizes, prove_paging, unpageable
 from worker.clients.outcomes import another_record
+from worker.clients.rate import SharedSlots
 from worker.clients.reading import UnreadableError, numbered_rows, word_of
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
@@ -95,7 +95,7 @@ class FrontcoreClient:
     """Reads one Frontcore account. Safe to share between threads; make one per process, after it forked.
 
     Orders come newest first; the vendor knows no other order. The vendor allows five requests a second per account:
-    processes that share an account share `storage`. Every method raises `ApiError`, also for an error that comes with
+    processes that share an account share `slots`. Every method raises `ApiError`, also for an error that comes with
     status 200; an order without an id is an `UnexpectedResponseError`, never left out. Raises `ConfigurationError` for
     settings that lack something.
     """
@@ -105,7 +105,7 @@ class FrontcoreClient:
         settings: FrontcoreAccess,
         *,
         secrets: SecretRegistry | None = None,
-        storage: Storage | None = None,
+        slots: SharedSlots | None = None,
         page_limit: int = PAGE_LIMIT,
         api: ApiClient | None = None,
     ) -> None:
@@ -118,7 +118,7 @@ class FrontcoreClient:
         self._api_key = settings.api_key
         self._page_limit = page_limit
         self._sizes = PageSizes()
-        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, storage=storage)
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, slots=slots)
 
     def list_orders(
         self, *, limit: int = PAGE_SIZE, limits: CallLimits = NO_LIMITS, **filters: Unpack[Filters]

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits, SystemAccess
@@ -27,6 +26,7 @@ from worker.clients.learningcart.models import (
 from worker.clients.learningcart.query import fitting, window
 from worker.clients.learningcart.refusals import Refusal, hides_a_refusal, is_error_page, is_page, refusal_of
 from worker.clients.learningcart.token import TokenKeeper
+from worker.clients.rate import SharedSlots
 from worker.clients.reading import (
     FieldNames,
     UnreadableError,
@@ -89,7 +89,7 @@ class LearningCartClient:
         settings: LearningCartAccess,
         *,
         secrets: SecretRegistry | None = None,
-        storage: Storage | None = None,
+        slots: SharedSlots | None = None,
         clock: Callable[[], float] = time.monotonic,
         api: ApiClient | None = None,
     ) -> None:
@@ -104,9 +104,7 @@ class LearningCartClient:
         self._password = settings.password
         self._comped_order_method = settings.comped_order_method
         self._clock = clock
-        self._api = api or ApiClient.of(
-            SYSTEM, settings, settings.base_url, redact=self._secrets.redact, storage=storage
-        )
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=self._secrets.redact, slots=slots)
         self._tokens = TokenKeeper(self._fetch_token, clock=clock)
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:

@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from limits.storage import Storage
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from worker.clients.base import NO_LIMITS, CallLimits
@@ -27,7 +26,7 @@ from worker.clients.mail.outcomes import (
     error_for_silence,
     error_for_tls,
 )
-from worker.clients.rate import RateLimit
+from worker.clients.rate import RateLimit, SharedSlots
 from worker.clients.watchdog import WATCHDOG, Watched
 from worker.errors import AuthenticationError, ConfigurationError
 from worker.settings.mail import MailSettings
@@ -57,7 +56,7 @@ class MailClient:
         access: MailSettings,
         *,
         secrets: SecretRegistry | None = None,
-        storage: Storage | None = None,
+        slots: SharedSlots | None = None,
         context: ssl.SSLContext | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -73,7 +72,7 @@ class MailClient:
             self._secrets.add(access.password.get_secret_value())
         self._sender = MailAddress.parse(access.sender)
         self._reply_to = None if access.reply_to is None else MailAddress.parse(access.reply_to)
-        self._rate_limit = RateLimit(SYSTEM, access.requests_per_second, storage=storage)
+        self._rate_limit = RateLimit(SYSTEM, access.requests_per_second, shared=slots)
         self._context = context or _trusting()
         self._now = now
         self._local = threading.local()

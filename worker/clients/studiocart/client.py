@@ -8,12 +8,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, Unpack
 
-from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.list_pages import PageSizes, is_within, total_of, unpageable
 from worker.clients.outcomes import another_record
+from worker.clients.rate import SharedSlots
 from worker.clients.reading import as_text, numbered_rows
 from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
 from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription
@@ -85,7 +85,7 @@ class StudiocartClient:
         settings: StudiocartAccess,
         *,
         secrets: SecretRegistry | None = None,
-        storage: Storage | None = None,
+        slots: SharedSlots | None = None,
         page_limit: int = PAGE_LIMIT,
         api: ApiClient | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class StudiocartClient:
         registry = SecretRegistry() if secrets is None else secrets
         registry.add(settings.api_key.get_secret_value())
         self._page_limit = page_limit
-        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, storage=storage)
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, slots=slots)
         self._requests = StudiocartRequests(self._api, settings.api_key, first=settings.parameters_in)
         self._sizes = PageSizes()
 

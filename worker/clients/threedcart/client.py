@@ -11,13 +11,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack
 
-from limits.storage import Storage
 from pydantic import SecretStr, ValidationError
 
 from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
 from worker.clients.json_text import without_trailing_commas
 from worker.clients.list_pages import EndlessListError, PageSizes, prove_paging, unpageable
 from worker.clients.outcomes import another_record
+from worker.clients.rate import SharedSlots
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
 from worker.clients.threedcart.models import (
     Cart,
@@ -90,7 +90,7 @@ class ThreedcartClient:
     or an item is not, since the vendor has no idempotency keys: such a call may end in an unknown outcome. No call
     lists carts, so an unknown cart can never be found again; an unknown item can, by reading its cart.
 
-    The vendor allows about two requests a second: processes that share a store share `storage`. Every method raises
+    The vendor allows about two requests a second: processes that share a store share `slots`. Every method raises
     `ApiError`, by the HTTP status or by the one in the body where that says more. Raises `ConfigurationError` for
     settings that lack something. Carts and their items are the document's; all about orders is from public material.
     """
@@ -100,7 +100,7 @@ class ThreedcartClient:
         settings: ThreedcartAccess,
         *,
         secrets: SecretRegistry | None = None,
-        storage: Storage | None = None,
+        slots: SharedSlots | None = None,
         page_limit: int = PAGE_LIMIT,
         api: ApiClient | None = None,
     ) -> None:
@@ -118,7 +118,7 @@ class ThreedcartClient:
         self._list_timeout_seconds = settings.list_timeout_seconds
         self._page_limit = page_limit
         self._sizes = PageSizes(SIZES)
-        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, storage=storage)
+        self._api = api or ApiClient.of(SYSTEM, settings, settings.base_url, redact=registry.redact, slots=slots)
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
         """Wait for the rate limit's slot, so that the next call can go out at once: it is made with `slot_taken`."""

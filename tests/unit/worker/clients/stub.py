@@ -1,4 +1,4 @@
-"""A transport without a socket: gives the answers it is told to, and remembers what was asked."""
+"""What stands in for a socket or a server: gives the answers it is told to, and remembers what was asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 from requests.structures import CaseInsensitiveDict
 
+from worker.clients.rate import OwnSlots, SharedSlots, SlotsAwayError, Window
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 
 
@@ -61,3 +62,22 @@ def answer(body: object = b"", status: int = 200, **headers: str) -> Answer:
     """An answer; anything but bytes is written as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Answer(status, CaseInsensitiveDict({key.replace("_", "-"): value for key, value in headers.items()}), raw)
+
+
+class SlotsInMemory(SharedSlots):
+    """A shared window without its server, which may be away."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        self.away, self.asked = away, 0
+        self._own: OwnSlots | None = None
+
+    def take(self, window: Window, name: str, *, slots: int, now: float, kept_seconds: float) -> float | None:
+        self.asked += 1
+        if self.away:
+            raise SlotsAwayError("away")
+        self._own = self._own or OwnSlots(window)
+        return self._own.take(now)
+
+    def forget(self) -> None:
+        """As if the window had passed."""
+        self._own = None

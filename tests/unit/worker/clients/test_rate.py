@@ -5,20 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from limits.errors import StorageError
-from limits.storage import MemoryStorage
 
-from worker.clients import rate
-from worker.clients.rate import RateLimit, shared_storage, window
+from tests.unit.worker.clients.stub import SlotsInMemory
+from worker.clients.rate import OwnSlots, RateLimit, SharedSlots, Window, shared_slots, window
 
 
 class Time:
-    """A clock that moves when somebody sleeps, for the storage too."""
+    """A clock that moves when somebody sleeps."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.seconds = 1_000_000.0
         self.naps: list[float] = []
-        monkeypatch.setattr("limits.storage.memory.time.time", lambda: self.seconds)
 
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
@@ -26,12 +23,12 @@ class Time:
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    return Time(monkeypatch)
+def time() -> Time:
+    return Time()
 
 
-def limit(time: Time, requests_per_second: float, storage: MemoryStorage | None = None) -> RateLimit:
-    return RateLimit("learningcart", requests_per_second, storage=storage, now=lambda: time.seconds, sleep=time.sleep)
+def limit(time: Time, requests_per_second: float, shared: SharedSlots | None = None) -> RateLimit:
+    return RateLimit("learningcart", requests_per_second, shared=shared, now=lambda: time.seconds, sleep=time.sleep)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +38,14 @@ def limit(time: Time, requests_per_second: float, storage: MemoryStorage | None 
 def test_a_window_is_short_and_not_above_the_rate_when_chosen(
     requests_per_second: float, amount: int, seconds: int
 ) -> None:
-    assert window(requests_per_second) == (amount, seconds)
+    assert window(requests_per_second) == Window(amount, seconds)
 
 
 @given(st.floats(min_value=0.001, max_value=10_000))
 def test_a_window_never_exceeds_the_rate_when_the_rate_is_odd(requests_per_second: float) -> None:
-    amount, seconds = window(requests_per_second)
-    assert amount >= 1
-    assert amount / seconds <= requests_per_second * (1 + 1e-9)
+    chosen = window(requests_per_second)
+    assert chosen.amount >= 1
+    assert chosen.amount / chosen.seconds <= requests_per_second * (1 + 1e-9)
 
 
 def test_nobody_waits_when_the_rate_is_zero(time: Time) -> None:
@@ -76,49 +73,59 @@ def test_a_wait_is_no_longer_than_the_window_when_the_clock_is_set_back(
     assert max(time.naps) <= 1.0
 
 
-def test_two_clients_share_a_window_when_they_share_a_storage(time: Time) -> None:
-    storage = MemoryStorage()
-    limit(time, 1, storage).take()
-    limit(time, 1, storage).take()
+@given(
+    st.integers(min_value=1, max_value=6),
+    st.integers(min_value=1, max_value=3),
+    st.lists(st.integers(min_value=0, max_value=96), min_size=1, max_size=60),
+)
+def test_no_window_holds_more_than_the_limit_whenever_slots_are_asked_for(
+    amount: int, seconds: int, pauses: list[int]
+) -> None:
+    slots, now = OwnSlots(Window(amount, seconds)), 1000.0
+    taken_at: list[float] = []
+    for pause in pauses:
+        now += pause / 64
+        wait_seconds = slots.take(now)
+        if wait_seconds is None:
+            taken_at.append(now)
+        else:
+            assert 0 <= wait_seconds <= seconds
+            assert now - taken_at[-amount] <= seconds, "a slot was there"
+    assert all(later - first > seconds for first, later in zip(taken_at, taken_at[amount:], strict=False))
+
+
+def test_a_slot_is_there_after_the_window_when_the_clock_was_set_back() -> None:
+    slots = OwnSlots(Window(2, 1))
+    assert (slots.take(1000.0), slots.take(1000.0)) == (None, None)
+    assert slots.take(10.0) == 1.0
+    assert slots.take(11.1) is None
+
+
+def test_two_clients_share_a_window_when_they_share_slots(time: Time) -> None:
+    shared = SlotsInMemory()
+    limit(time, 1, shared).take()
+    limit(time, 1, shared).take()
     assert sum(time.naps) >= 1.0
 
 
-def test_no_storage_is_made_when_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate, "MemoryStorage", None)
-    RateLimit("frontcore", 0).take()
-
-
-class Failing(MemoryStorage):
-    """A shared storage whose server is away."""
-
-    away = True
-    asked = 0
-
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        self.asked += 1
-        if self.away:
-            raise StorageError(ConnectionError("away"))
-        return super().acquire_entry(key, limit, expiry, amount)
-
-
-def test_this_process_keeps_the_rate_by_itself_when_the_shared_storage_is_away(time: Time) -> None:
-    storage = Failing()
-    limited = limit(time, 2, storage)
+def test_this_process_keeps_the_rate_by_itself_when_the_shared_window_is_away(time: Time) -> None:
+    shared = SlotsInMemory(away=True)
+    limited = limit(time, 2, shared)
     began = time.seconds
     for _ in range(5):
         limited.take()
     assert time.seconds - began >= 2.0
-    assert storage.asked == 1
+    assert shared.asked == 1
 
 
-def test_the_shared_storage_is_asked_again_when_some_seconds_have_passed(time: Time) -> None:
-    storage = Failing()
-    limited = limit(time, 2, storage)
+def test_the_shared_window_is_asked_again_when_some_seconds_have_passed(time: Time) -> None:
+    shared = SlotsInMemory(away=True)
+    limited = limit(time, 2, shared)
     limited.take()
-    storage.away = False
+    shared.away = False
     time.seconds += 6
     limited.take()
-    assert storage.asked == 2
+    assert shared.asked == 2
 
 
 @pytest.mark.parametrize(
@@ -126,4 +133,4 @@ def test_the_shared_storage_is_asked_again_when_some_seconds_have_passed(time: T
     [("memory://", False), ("redis://127.0.0.1:1/0", True), ("rediss://127.0.0.1:1/0", True)],
 )
 def test_processes_share_the_rate_when_their_broker_is_redis(broker_url: str, shared: bool) -> None:
-    assert (shared_storage(broker_url) is not None) is shared
+    assert (shared_slots(broker_url) is not None) is shared

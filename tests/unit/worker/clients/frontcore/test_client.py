@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from limits.storage import MemoryStorage
 from pydantic import SecretStr
 
 from tests.captures import capture
@@ -22,7 +21,7 @@ from tests.unit.worker.clients.frontcore.account import (
     client,
     query_of,
 )
-from tests.unit.worker.clients.stub import Asked, Reply, StubTransport, answer
+from tests.unit.worker.clients.stub import Asked, Reply, SlotsInMemory, StubTransport, answer
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.frontcore.models import Order
@@ -312,14 +311,14 @@ class Waited(Exception):  # noqa: N818 -- it tells of no error
     """A client would have slept."""
 
 
-def test_two_clients_share_one_limit_when_they_share_storage() -> None:
+def test_two_clients_share_one_limit_when_they_share_slots() -> None:
     def sleep(seconds: float) -> None:
         raise Waited
 
-    storage = MemoryStorage()
+    slots = SlotsInMemory()
     account = StubTransport(answer([{"id": 1}]))
     options: dict[str, Any] = {"base_url": "https://api.example.test/v2", "transport": account, "sleep": sleep}
-    apis = [ApiClient("frontcore", requests_per_second=5.0, storage=storage, **options) for _ in range(2)]
+    apis = [ApiClient("frontcore", requests_per_second=5.0, slots=slots, **options) for _ in range(2)]
     clients = [FrontcoreClient(Access(), api=api) for api in apis]
     for number in range(5):
         clients[number % 2].retrieve_order(1)
@@ -338,9 +337,9 @@ def test_the_limit_of_the_settings_holds_when_a_client_makes_its_own_calls(monke
             super().__init__(system, **options)
 
     monkeypatch.setattr("worker.clients.frontcore.client.ApiClient", Recorder)
-    storage = MemoryStorage()
-    FrontcoreClient(FrontcoreSettings(api_key=SECRET), storage=storage)
-    assert (given["system"], given["requests_per_second"], given["storage"]) == ("frontcore", 4.0, storage)
+    slots = SlotsInMemory()
+    FrontcoreClient(FrontcoreSettings(api_key=SECRET), slots=slots)
+    assert (given["system"], given["requests_per_second"], given["slots"]) == ("frontcore", 4.0, slots)
     assert given["base_url"] == "https://api.frontcore.com/v2"
 
 

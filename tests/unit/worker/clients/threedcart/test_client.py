@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from limits.storage import MemoryStorage
 from pydantic import SecretStr
 
-from tests.unit.worker.clients.stub import Reply, StubTransport, answer
+from tests.unit.worker.clients.stub import Reply, SlotsInMemory, StubTransport, answer
 from tests.unit.worker.clients.threedcart.store import (
     CHANGES,
     CREATED,
@@ -66,19 +65,19 @@ def test_two_requests_a_second_are_kept_when_processes_share_a_store() -> None:
     settings = ThreedcartSettings(
         secure_url="store.example", private_key=SecretStr(PRIVATE_KEY), token=SecretStr(TOKEN)
     )
-    storage = MemoryStorage()
+    slots = SlotsInMemory()
     waits: list[float] = []
 
     def wait(seconds: float) -> None:
         waits.append(seconds)
-        storage.reset()
+        slots.forget()
 
     for _ in range(2):
         api = ApiClient(
             "threedcart",
             base_url=str(settings.base_url),
             requests_per_second=settings.requests_per_second,
-            storage=storage,
+            slots=slots,
             transport=StubTransport(answer(result_row())),
             sleep=wait,
         )
