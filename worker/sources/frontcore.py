@@ -16,7 +16,7 @@ from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.reading import as_datetime, id_of
 from worker.errors import NotFoundError, WebhookRejectedError
 from worker.formatting import minor_digits
-from worker.sources.frontcore_seats import full_name, lines_of, states_all_seats, trimmed
+from worker.sources.frontcore_seats import full_name, is_credited, lines_of, states_all_seats, total_amount, trimmed
 from worker.sources.order import Money, Order, Payment, without_emails
 from worker.sources.source import Page, Until, Walk, page_of
 from worker.text.email_address import trimmed_email
@@ -133,17 +133,25 @@ def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -
 
 
 def _status(record: records.Order) -> str:
+    status = "paid" if record.is_paid else "unpaid"
     if isinstance(record.is_paid, str):
-        return f"is_paid {without_emails(record.is_paid)}"
-    return "paid" if record.is_paid else "unpaid"
+        status = f"is_paid {without_emails(record.is_paid)}"
+    if is_credited(record):
+        return f"{status}, credited"
+    return f"{status}, total below zero" if _is_below_zero(record) else status
 
 
 def _payment(record: records.Order, provision_when: ProvisionWhen) -> Payment:
     """Frontcore tells paid from unpaid; an order with nothing to pay is never marked as paid.
 
-    What says neither is a status nobody has ruled on: taken for unpaid, a paid order would wait for ever.
+    What says neither is a status nobody has ruled on: taken for unpaid, a paid order would wait for ever. So is a total
+    below zero. One that was credited in whole has nothing to pay either, and was not for free.
     """
-    if provision_when == "created" or _total_amount(record) == 0:
+    if is_credited(record):
+        return Payment.REFUNDED if record.is_paid is True else Payment.CANCELLED
+    if _is_below_zero(record):
+        return Payment.UNKNOWN
+    if provision_when == "created" or total_amount(record) == 0:
         return Payment.PAID
     if isinstance(record.is_paid, str):
         return Payment.UNKNOWN
@@ -171,14 +179,16 @@ def _company(record: records.Order) -> str:
     return customer or (decoded(record.first_user.company) if record.first_user else "")
 
 
-def _total_amount(record: records.Order) -> Decimal | None:
-    totals = record.calculated_totals
-    return None if totals is None else totals.total_amount_incl_discounts_and_vat
+def _is_below_zero(record: records.Order) -> bool:
+    """Whether money is owed to the buyer, and no line says for what it is: a quantity below zero is a question."""
+    total = total_amount(record)
+    is_told = any(line.quantity is not None and line.quantity < 0 for line in record.lines or ())
+    return total is not None and total < 0 and not is_told
 
 
 def _total(record: records.Order) -> Money | None:
     """The sum with discounts and VAT; None where it is not told, or its lines do not agree on one currency."""
-    amount = _total_amount(record)
+    amount = total_amount(record)
     currencies = {currency for line in record.lines or () if (currency := _currency(line))}
     if amount is None or len(currencies) != 1 or abs(amount) > _LARGEST_AMOUNT:
         return None

@@ -51,8 +51,42 @@ def lines_of(record: records.Order) -> tuple[Line, ...]:
     for line in record.lines or ():
         line_id = _line_id(line, used_ids)
         used_ids.add(line_id)
-        lines += _parts(line, line_id, people)
+        if not is_price_negative(line):  # it takes something off the price, and sells nobody a place
+            lines += _parts(line, line_id, people)
     return _hold_shared_emails(lines)
+
+
+def is_credited(record: records.Order) -> bool:
+    """Whether what the order sold was credited in whole: lines that take places back leave nothing to pay.
+
+    A price below zero credits only what another line sells; else it is a discount.
+    """
+    lines = record.lines or ()
+    sold = [line for line in lines if not is_price_negative(line) and (line.quantity is None or line.quantity > 0)]
+    products = {line.product.id for line in sold if line.product is not None and line.product.id is not None}
+    is_taken_back = any(
+        (line.quantity is not None and line.quantity < 0)
+        or (is_price_negative(line) and line.product is not None and line.product.id in products)
+        for line in lines
+    )
+    total = total_amount(record)
+    return bool(sold) and is_taken_back and total is not None and total <= 0
+
+
+def total_amount(record: records.Order) -> Decimal | None:
+    """What is to be paid, with discounts and VAT; None where the record does not say."""
+    totals = record.calculated_totals
+    return None if totals is None else totals.total_amount_incl_discounts_and_vat
+
+
+def is_price_negative(line: records.Line) -> bool:
+    """Whether the line's price is below zero, at whatever moment it was noted."""
+    prices = (
+        line.price_at_order_per_item_vat_excluded,
+        line.price_at_invoice_per_item_vat_excluded,
+        line.price_at_export_per_item_vat_excluded,
+    )
+    return any(price is not None and price < 0 for price in prices)
 
 
 def states_all_seats(record: records.Order) -> bool:

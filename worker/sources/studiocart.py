@@ -25,7 +25,13 @@ from worker.sources.source import (
     page_of,
     unreadable,
 )
-from worker.sources.studiocart_bodies import is_subscription_record, read_body, stated_payment, states_money
+from worker.sources.studiocart_bodies import (
+    is_subscription_record,
+    read_body,
+    stated_payment,
+    states_money,
+    states_refund,
+)
 from worker.sources.studiocart_lines import has_trial, lines_of, plain_text, trial_lines_of
 from worker.sources.studiocart_subscriptions import (
     NEVER_BEGUN,
@@ -287,7 +293,8 @@ def _payment(status: str, record: records.Order, trials: Trials) -> Payment:
         return Payment.CANCELLED
     if not status:
         return Payment.WAITING
-    return Payment.PAID if (status, trials) == ("trialing", "grant") else PAYMENTS.get(status, Payment.UNKNOWN)
+    payment = Payment.PAID if (status, trials) == ("trialing", "grant") else PAYMENTS.get(status, Payment.UNKNOWN)
+    return Payment.REFUNDED if payment is Payment.PAID and states_refund(extra) else payment
 
 
 def _subscription_id(record: records.Order) -> str | None:

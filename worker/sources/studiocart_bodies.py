@@ -69,6 +69,11 @@ def stated_payment(body: Mapping[str, Any]) -> Literal["first", "later"] | None:
     return _PAYMENTS.get(_trigger(body))
 
 
+def states_refund(body: Mapping[str, Any]) -> bool:
+    """Whether a body's trigger says that the order was refunded: its status may be of the moment before."""
+    return _trigger(body) == "refunded"
+
+
 def _trigger(body: Mapping[str, Any]) -> str:
     """What happened, by the vendor's word: a map of fields may send its label ("Past Due") in its place."""
     word = "_".join((as_text(body.get("trigger")) or "").replace("-", " ").replace("_", " ").split()).casefold()

@@ -27,6 +27,7 @@ from worker.sources.threedcart_statuses import (
     PAID_STATUSES,
     STATUS_NAMES,
     given_back,
+    is_below_zero,
     lacks_evidence,
     payment_of,
     unknown_approval,
@@ -182,7 +183,9 @@ def _status_of(record: records.Order, paid_statuses: frozenset[int]) -> str:
     status = _status(record.order_status_id)
     waits = lacks_evidence(record, paid_statuses) or payment_of(record, paid_statuses) is Payment.UNKNOWN
     word = unknown_approval(record) if waits else ""
-    return f"{status}, payment {without_emails(word)}"[:_LONGEST_STATUS] if word else status
+    if word:
+        return f"{status}, payment {without_emails(word)}"[:_LONGEST_STATUS]
+    return f"{status}, amount below zero" if waits and is_below_zero(record) else status
 
 
 def _moment(text: str | None, zone: tzinfo) -> datetime | None:

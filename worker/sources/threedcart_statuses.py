@@ -130,6 +130,8 @@ def payment_of(record: Order, paid_statuses: frozenset[int]) -> Payment:
     reading = reading_of(record.order_status_id, paid_statuses)
     if reading in _OF_SALES and is_money_given_back(record):
         return Payment.REFUNDED
+    if reading in _OF_SALES and is_below_zero(record):
+        return Payment.UNKNOWN
     match reading:
         case Reading.PAID:
             return Payment.PAID
@@ -145,6 +147,11 @@ def payment_of(record: Order, paid_statuses: frozenset[int]) -> Payment:
             return Payment.CANCELLED
         case Reading.UNLISTED:
             return Payment.UNKNOWN
+
+
+def is_below_zero(record: Order) -> bool:
+    """Whether the order's amount is one that is owed to the buyer: no sale that anybody has ruled on."""
+    return record.order_amount is not None and record.order_amount < 0
 
 
 def lacks_evidence(record: Order, paid_statuses: frozenset[int]) -> bool:

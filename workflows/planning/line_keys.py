@@ -153,7 +153,7 @@ def _by_name(order: Order, line_id: str, names: Iterable[str]) -> str | None:
 
 
 def _by_numbers(order: Order, line_id: str) -> str | None:
-    """The one line that shows a number of a gone line's, where either leaves the other number out."""
+    """The one line that shows a gone line's numbers, or one of them where either leaves the other out."""
     numbers = _numbers_of(line_id)
     found = {
         line.id
@@ -171,5 +171,9 @@ def _contradict(one: str, other: str) -> bool:
 
 
 def _numbers_of(line_id: str) -> tuple[str | None, str | None]:
+    """The CatalogID and the ItemID, which a store may write in another case."""
     found = _NUMBERS.fullmatch(line_id)
-    return (None, None) if found is None else (found["catalog"], found["sku"] or found["lone_sku"])
+    if found is None:
+        return None, None
+    sku = found["sku"] or found["lone_sku"]
+    return found["catalog"], None if sku is None else sku.lower()

@@ -18,6 +18,8 @@ from worker.clients.reading import as_bool, as_decimal, as_int, as_quantity, as_
 
 _WRITTEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Ids are numbers (vendor's sample). Another text is taken as far as a key can hold it."""
+_NO_ID = frozenset({"null", "none", "undefined", "nil", "nan", "false", "true"})
+"""What a program writes where there is none."""
 
 
 def _text(value: object) -> str | None:
@@ -30,7 +32,7 @@ def _id(value: object) -> str | None:
     if number is not None:
         return str(number) if number > 0 else None
     written = "" if isinstance(value, bool) else (as_text(value) or "").strip()
-    return written if _WRITTEN_ID.fullmatch(written) else None
+    return written if _WRITTEN_ID.fullmatch(written) and written.casefold() not in _NO_ID else None
 
 
 def _object(value: object) -> object:

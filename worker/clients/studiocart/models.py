@@ -37,6 +37,12 @@ def _quantity(value: object) -> int | None:
     return as_int(quantity) if quantity == quantity.to_integral_value() else -1
 
 
+def _product_id(value: object) -> str | None:
+    """Read a product's id: the same number, however it is written, is one product."""
+    number = as_int(value)
+    return str(number) if number is not None and number > 0 else _text(value)
+
+
 def _records(value: object) -> object:
     found = numbered_rows(value)
     return None if found is None else [item for item in found if isinstance(item, (dict, BaseModel))]
@@ -49,6 +55,7 @@ MinorUnits = Annotated[int | None, BeforeValidator(_minor_units)]
 Rate = Annotated[Decimal | None, BeforeValidator(as_decimal)]
 Truth = Annotated[bool | None, BeforeValidator(as_bool)]
 Id = Annotated[int, BeforeValidator(as_int), Field(ge=1)]
+ProductId = Annotated[str | None, BeforeValidator(_product_id)]
 
 
 class StudiocartRecord(BaseModel):
@@ -82,7 +89,7 @@ class OrderItem(StudiocartRecord):
     """
 
     id: Text = None
-    product_id: Text = None
+    product_id: ProductId = None
     price_id: Text = None
     item_type: Text = None
     product_name: Text = None
@@ -108,7 +115,7 @@ class Order(IdentifiedRecord):
     customer_lastname: Text = None
     customer_name: Text = None
     customer_email: Text = None
-    product_id: Text = None
+    product_id: ProductId = None
     product_name: Text = None
     gateway: Text = None
     shipping_amount: MinorUnits = None
@@ -151,7 +158,7 @@ class Subscription(IdentifiedRecord):
     customer_lastname: Text = None
     customer_name: Text = None
     customer_email: Text = None
-    product_id: Text = None
+    product_id: ProductId = None
     product_name: Text = None
     gateway: Text = None
     date: Text = None

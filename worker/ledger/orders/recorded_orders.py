@@ -18,7 +18,7 @@ from worker.ledger.states import OrderState
 from worker.ledger.tables.runs import order_versions, orders
 from worker.sources.order import Money, Order, email_key
 
-READING: Final = 4
+READING: Final = 5
 """By which reading orders are recorded. Raise it whenever a source's record is read or hashed otherwise than before:
 what was recorded so far is then read again, and what that adds is a question, not news."""
 

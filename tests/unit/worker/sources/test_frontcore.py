@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.worker.sources.frontcore_records import SAMPLES, line, ordered, place, user
 from worker.clients.frontcore.models import Order as Record
 from worker.ledger import keys
-from worker.sources.frontcore import to_order
+from worker.sources.frontcore import ProvisionWhen, to_order
 from worker.sources.order import Address, Learner, Line, Money, Order, Payment, Product, Seat
 
 HOUR = timedelta(hours=1)
@@ -89,6 +89,14 @@ def test_the_document_s_unpaid_order_waits_as_it_stands() -> None:
 def test_an_order_is_paid_when_it_says_so_or_costs_nothing(fields: dict[str, Any], payment: Payment) -> None:
     assert ordered(**fields).payment is payment
     assert ordered(**fields, provision_when="created").payment is Payment.PAID
+
+
+@pytest.mark.parametrize("provision_when", ["paid", "created"])
+def test_a_person_is_asked_when_the_total_is_below_zero(provision_when: ProvisionWhen) -> None:
+    order = ordered(
+        line(), calculated_totals={"total_amount_incl_discounts_and_vat": "-1500.00"}, provision_when=provision_when
+    )
+    assert (order.payment, order.status) == (Payment.UNKNOWN, "paid, total below zero")
 
 
 def test_a_name_is_as_people_read_it_when_it_holds_entities() -> None:

@@ -131,8 +131,9 @@ def test_a_nameless_seat_waits_for_each_place_that_names_nobody(quantity: Any, n
     assert {hold for seat_id, hold in found.items() if seat_id.startswith("seat-")} <= {"unnamed_seat"}
 
 
-def test_a_nameless_seat_waits_when_a_user_has_no_id_to_know_them_by() -> None:
-    assert seats(line(users=(user(1), user(None, "x@example.test")), quantity=1)) == {
+@pytest.mark.parametrize("nobody", [None, 0, "null", "None", "undefined", False])
+def test_a_nameless_seat_waits_when_a_user_has_no_id_to_know_them_by(nobody: Any) -> None:
+    assert seats(line(users=(user(1), user(nobody, "x@example.test")), quantity=1)) == {
         "user-1": None,
         "seat-2": "unnamed_seat",
     }

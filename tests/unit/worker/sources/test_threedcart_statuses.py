@@ -34,6 +34,13 @@ def a_transaction(kind: str | None, amount: object = 49.0, captured: object = 0)
     return {"TransactionType": kind, "TransactionAmount": amount, "TransactionCaptured": captured}
 
 
+@pytest.mark.parametrize("status_id", [1, 2, 3, 4])
+def test_a_person_is_asked_when_the_amount_is_below_zero(status_id: int) -> None:
+    order = to_order(an_order(status_id, OrderAmount=-49, BillingOnLinePayment=True), zone=UTC)
+    assert order.payment is UNKNOWN
+    assert order.status.endswith(", amount below zero")
+
+
 @pytest.mark.parametrize(
     ("status_id", "with_money", "without", "free"),
     [

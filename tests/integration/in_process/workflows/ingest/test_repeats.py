@@ -197,6 +197,14 @@ def test_question_about_a_corrected_address_stays_open_when_an_old_body_brings_t
     assert states(ledger)[f"{SEAT}/learner"] == ("review", "learner_changed")
 
 
+def test_trigger_of_a_refund_counts_when_the_status_is_still_of_before(ledger: Ledger, hooks: Hooks) -> None:
+    hooks.says("paid")
+    hooks.says("paid", trigger="refunded")
+    assert (states(ledger), hooks.payment) == ({SEAT: ("cancelled", "refunded_by_source")}, "refunded")
+    hooks.says("paid")
+    assert hooks.payment == "refunded"
+
+
 def test_unpaid_body_changes_nothing_when_the_order_is_paid(ledger: Ledger, hooks: Hooks) -> None:
     hooks.says("paid")
     hooks.says("pending-payment")

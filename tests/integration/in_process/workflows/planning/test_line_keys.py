@@ -128,6 +128,14 @@ def test_lines_with_ids_come_and_go_as_before(ledger: Ledger) -> None:
     }
 
 
+@pytest.mark.parametrize("written", [4, 4.0, "4.0", "004", " 4 "])
+def test_line_is_granted_once_when_its_product_s_number_is_written_otherwise(ledger: Ledger, written: Any) -> None:
+    for product_id in ("4", written):
+        item = {"product_name": "Course", "quantity": "1", "product_id": product_id, "item_type": "main"}
+        record(ledger, an_order(items=[item], product_id=product_id), rules=offers(BY_NAME))
+    assert states(ledger) == {"22/4/buyer/501": ("pending", None)}
+
+
 def test_offer_by_id_beats_one_by_name(ledger: Ledger) -> None:
     record(ledger, an_order(bump()), rules=offers(BY_NAME + AND_ID))
     assert "22/5/buyer/503" in states(ledger)
@@ -287,6 +295,12 @@ def test_3dcart_line_is_granted_once_when_one_of_its_numbers_is_left_out(
     for order in reversed(looks) if is_thin_first else looks:
         record(ledger, order, rules=offers(BY_SKU))
     assert [state for state, _ in states(ledger).values()] == ["pending"]
+
+
+def test_3dcart_line_is_granted_once_when_its_sku_is_written_in_another_case(ledger: Ledger) -> None:
+    for sku in ("FIRST-AID", "first-aid", "First-Aid"):
+        record(ledger, cart_order({"CatalogID": 1234, "ItemID": sku}), rules=offers(BY_SKU))
+    assert states(ledger) == {"threedcart/900/1234-FIRST-AID/buyer/601": ("pending", None)}
 
 
 def test_3dcart_line_is_a_review_when_it_shares_no_number_with_one_that_is_lost(ledger: Ledger) -> None:

@@ -196,8 +196,49 @@ def test_credit_line_is_covered_when_it_names_the_participant_of_another_line() 
     line = a_course_line(places=[a_place(1, 1)])
     operator.look(a_course_order(line, total=1500))
     credit = a_course_line(509, places=[a_place(1, 1)], quantity=-1)
-    states = operator.look(a_course_order(line, credit, total=0))
+    states = operator.look(a_course_order(line, credit, total=500))
     assert states == {"500/participant-1-user-1/601": (RunState.PENDING, None), QUESTION: ASKED}
+
+
+@pytest.mark.parametrize("credit", [{"quantity": -1}, {"price_at_order_per_item_vat_excluded": "-1500.00"}])
+@pytest.mark.parametrize("provisioned", [False, True])
+def test_order_is_refunded_when_all_of_it_was_credited(credit: dict[str, Any], provisioned: bool) -> None:
+    operator = Operator()
+    line = a_course_line(places=[a_place(1, 1)])
+    operator.look(a_course_order(line, total=1500))
+    if provisioned:
+        operator.succeed("500/participant-1-user-1/601")
+    states = operator.look(a_course_order(line, a_course_line(509, places=[a_place(1, 1)], **credit), total=0))
+    if provisioned:
+        assert states["500/participant-1-user-1/601/revoke"] == (REVIEW, Reason.REFUNDED_AFTER_PROVISIONING)
+    else:
+        assert states == {"500/participant-1-user-1/601": (RunState.CANCELLED, Reason.REFUNDED_BY_SOURCE)}
+
+
+@pytest.mark.parametrize("credit", [{"quantity": -1}, {"price_at_order_per_item_vat_excluded": -1500}])
+def test_nobody_is_given_access_when_an_unpaid_order_was_credited(credit: dict[str, Any]) -> None:
+    operator = Operator()
+    line = a_course_line(places=[a_place(1, 1)])
+    assert operator.look(a_course_order(line, total=1500, is_paid=False)) == {}
+    credited = a_course_order(line, a_course_line(509, places=[a_place(1, 1)], **credit), total=0, is_paid=False)
+    assert operator.look(credited) == {}
+    assert (credited.payment, credited.status) == (Payment.CANCELLED, "unpaid, credited")
+
+
+def test_participant_is_given_access_once_when_a_discount_of_the_product_is_a_line() -> None:
+    operator = Operator(offers('[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'))
+    line = a_course_line(places=[a_place(1, 1)])
+    discount = a_course_line(509, places=[a_place(1, 1)], price_at_order_per_item_vat_excluded=-200)
+    assert operator.look(a_course_order(line, discount, total=1300)) == {
+        "500/participant-1-user-1/701": (RunState.PENDING, None)
+    }
+
+
+def test_order_is_for_free_when_a_discount_is_as_much_as_its_price() -> None:
+    line = a_course_line(places=[a_place(1, 1)])
+    voucher = a_course_line(509, product_id=9000, price_at_order_per_item_vat_excluded=-1500)
+    states = Operator().look(a_course_order(line, voucher, total=0, is_paid=False))
+    assert states == {"500/participant-1-user-1/601": (RunState.PENDING, None)}
 
 
 def test_impossible_quantity_is_its_own_question_when_no_less_is_paid() -> None:
