@@ -258,20 +258,28 @@ def _status(record: records.CourseDate | records.Participant) -> int | str | Non
 
 
 def _participants(relation: records.Relation) -> list[records.Participant]:
-    """What is included of the relation's own participant."""
+    """What is included of the relation's own participant. One that shows no id is known by its user, or by itself."""
     own = [relation.participant] if relation.participant else []
+    listed = relation.participants or ()
     return [each for each in own if _is(relation.participant_id, each.id, each.participant_id, otherwise=True)] + [
-        each for each in relation.participants or () if _is(relation.participant_id, each.id, each.participant_id)
+        each
+        for each in listed
+        if _is(
+            relation.participant_id,
+            each.id,
+            each.participant_id,
+            otherwise=_is(relation.user_id, each.user_id, otherwise=len(listed) == 1),
+        )
     ]
 
 
 def _course_dates(relation: records.Relation) -> list[records.CourseDate]:
-    """What is included of the relation's own course date, wherever it is written."""
+    """What is included of the relation's own course date, wherever it is written. A lone one without an id is it."""
     course = relation.course or records.Course()
     own = [relation.coursedate, *(each.coursedate for each in _participants(relation)), course.coursedate]
-    wanted = relation.coursedate_id
+    wanted, listed = relation.coursedate_id, course.coursedates or ()
     return [each for each in own if each and _is(wanted, each.id, each.coursedate_id, otherwise=True)] + [
-        each for each in course.coursedates or () if _is(wanted, each.id, each.coursedate_id)
+        each for each in listed if _is(wanted, each.id, each.coursedate_id, otherwise=len(listed) == 1)
     ]
 
 

@@ -208,9 +208,10 @@ class DeliveryReader:
         try:
             # The id was read where a setting says it stands, which the source need not know.
             order = source.from_body({**body, "id": order_id})
-        except SubscriptionFoundError as error:
-            is_partial = error.subscription is not None and error.subscription.is_partial
-            if is_partial and (asked := self._try_to_fetch(source, order_id)) is not None:
+        except (SubscriptionFoundError, WebhookRejectedError) as error:
+            found = error.subscription if isinstance(error, SubscriptionFoundError) else None
+            says_little = isinstance(error, WebhookRejectedError) or (found is not None and found.is_partial)
+            if says_little and (asked := self._try_to_fetch(source, order_id)) is not None:
                 return asked  # an order after all
             raise
         is_bare = not order.buyer_email and not order.lines_known

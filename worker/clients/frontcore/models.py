@@ -188,6 +188,7 @@ class Participant(FrontcoreRecord):
 
     id: Id = None
     participant_id: Id = None
+    user_id: Id = None
     status: Status = None
     status_id: Status = None
     coursedate: Annotated[CourseDate | None, BeforeValidator(_object)] = None

@@ -166,6 +166,8 @@ def test_a_person_looks_when_a_quantity_is_no_number_of_seats(
         {"participants": [{"id": 2, "status": 1}, {"id": 1, "status": "3"}]},
         {"participants": {"participant_id": 1, "status": {"id": 3, "title": "Waiting list"}}},
         {"participant": {"status_id": 3}},
+        {"participants": [{"status": 3}]},
+        {"participants": [{"user_id": 10, "status": 3}, {"user_id": 11, "status": 1}]},
     ],
 )
 def test_a_seat_waits_when_its_participant_is_on_the_waiting_list(included: dict[str, Any]) -> None:
@@ -179,6 +181,7 @@ def test_a_seat_waits_when_its_participant_is_on_the_waiting_list(included: dict
         {"course": {"id": 77, "coursedates": [{"id": 4, "status": 2}, {"id": 5, "status": 3}]}},
         {"course": {"id": 77, "coursedate": {"coursedate_id": 5, "status_id": "3"}}},
         {"coursedate": {"status": 3}},
+        {"course": {"id": 77, "coursedates": [{"status": 3}]}},
         {"participants": [{"id": 1, "status": 3, "coursedate": {"id": 5, "status": 3}}]},
     ],
 )
@@ -192,6 +195,7 @@ def test_a_seat_waits_when_its_course_date_is_cancelled(included: dict[str, Any]
     "included",
     [
         {"participants": [{"id": 2, "status": 3}, {"status": 3}]},
+        {"participants": [{"user_id": 11, "status": 3}]},
         {"participant": {"id": 2, "status": 3}},
         {"course": {"coursedates": [{"id": 4, "status": 3}, {"status": 3}]}},
         {"coursedate": {"id": 4, "status": 3}},

@@ -63,6 +63,16 @@ def test_body_goes_to_review_when_it_is_no_order(ledger: Ledger, trusting: Deliv
     assert (row.state, row.body) == ("review", None)
 
 
+def test_order_is_fetched_when_a_body_says_no_more_than_which_it_is(
+    ledger: Ledger, source: FakeSource, trusting: DeliveryReader, clock: Clock
+) -> None:
+    source.put(an_order())
+    hint = arrive(ledger, clock, body={"event": "order.created", "id": 1109})
+    trusting.look("studiocart", "1109")
+    assert states(ledger) == {SEAT: ("pending", None)}
+    assert delivery(ledger, hint).state == "planned"
+
+
 def test_order_is_fetched_when_the_operator_named_it_though_the_source_is_trusted(
     ledger: Ledger, source: FakeSource, trusting: DeliveryReader, clock: Clock
 ) -> None:
