@@ -143,7 +143,7 @@ class Backfiller:
                     if is_half_written(order) and order.id not in known:
                         _count_half_written(done, order)
                         continue
-                    look = Look(fetched_at=page.fetched_at, manual=True, start_at=window.since)
+                    look = Look(fetched_at=page.fetched_at, manual=True, is_present=True, start_at=window.since)
                     rules = self._policy.subscriptions
                     plan = preview(connection, order, offers, look, start_at=self._policy.start_at, rules=rules)
                     _count(done, order, plan, is_new=order.id not in known)
@@ -217,7 +217,14 @@ class Backfiller:
         with self._ledger.write() as connection:
             rules, start_at = self._policy.subscriptions, self._policy.start_at
             keep_subscriptions(connection, annotated, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
-            look = Look(fetched_at=page.fetched_at, actor=actor, manual=True, via=Via.MANUAL, start_at=window.since)
+            look = Look(
+                fetched_at=page.fetched_at,
+                actor=actor,
+                manual=True,
+                via=Via.MANUAL,
+                is_present=True,
+                start_at=window.since,
+            )
             seen = [(order, look) for order in annotated]
             recorded = record_orders(
                 connection, seen, offers, now=now, start_at=start_at, rules=rules, reread=self._source.reread

@@ -166,6 +166,7 @@ class DeliveryReader:
             manual=bool(actors),
             replan=any(row.replan for row in taken),
             delivery_ids=tuple(row.id for row in taken),
+            is_present=not found.is_trusted,
         )
         now, order, policy = self._clock(), found.order, self._policies[source_name]
         rules, start_at = policy.subscriptions, policy.start_at

@@ -275,7 +275,7 @@ class Poller:
             read_with = annotated.values()
             keep_subscriptions(connection, read_with, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             misdated = self._misdated(of, poll.cursor)
-            look = Look(fetched_at=page.fetched_at, via=Via.POLL, polled=True)
+            look = Look(fetched_at=page.fetched_at, via=Via.POLL, polled=True, is_present=True)
             seen = [
                 (
                     annotated.get(order.id, order),

@@ -180,6 +180,8 @@ class Situation:
     """Evidence that it was paid was waited for long enough, see `workflows.planning.unproven`."""
     planned_lines: Mapping[str, PlannedLine] = field(default_factory=dict)
     """By their ids, the lines that were planned and that the order does not show under that id."""
+    is_present: bool = False
+    """What is said of the order is what its source says now."""
     doubt: Reason | None = None
     """Why what is said of the order may be old news: what it would start or settle is asked instead."""
 

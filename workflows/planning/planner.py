@@ -47,7 +47,7 @@ from workflows.planning.reviews import (
     order_key,
 )
 from workflows.planning.seat_matching import seating
-from workflows.planning.withdrawals import held_back, in_doubt, taken_back
+from workflows.planning.withdrawals import held_back, in_doubt, is_in_doubt, out_of_doubt, taken_back
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -123,7 +123,7 @@ class _Planner:
         if run.state is RunState.SUCCEEDED:
             self._ensure_revocation(run, after)
         else:
-            self.actions += taken_back(run, before, self.situation.doubt)
+            self.actions += taken_back(run, before, self.situation.doubt, is_present=self.situation.is_present)
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
         """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
@@ -325,22 +325,22 @@ class _Planner:
             self.actions.append(WithdrawCancel(run.id))
         if run.state is RunState.SUCCEEDED:
             self._follow_revocation(run)
-        if run.state is RunState.CANCELLED:
-            if run.cancelled_by == "operator":
-                self._review_if_paid_again(run, seat.learner)
-            else:
-                hold = Reason.READ_ANEW if self.seating.place_of(run) in self.situation.read_anew else self.hold
-                self.actions.append(Revive(run.id, hold, learner=seat.learner))
-            return
-        self._follow_learner(run, seat)
+        if run.state is RunState.CANCELLED and run.cancelled_by == "operator":
+            self._review_if_paid_again(run, seat.learner)
+        elif run.state is RunState.CANCELLED:
+            hold = Reason.READ_ANEW if self.seating.place_of(run) in self.situation.read_anew else self.hold
+            self.actions.append(Revive(run.id, hold, learner=seat.learner))
+        elif self.situation.is_present and is_in_doubt(run):
+            self.actions += out_of_doubt(run, self.hold, seat.learner)
+        else:
+            self._follow_learner(run, seat)
 
     def _follow_revocation(self, run: KnownRun) -> None:
         """Paid, access stays: unless its subscription ended, an answered taking back asks of giving it again."""
         asks_already = self._follow_subscription(run)
         standing = self._standing_of(run)
         if not asks_already and (standing is None or standing.ended is None):
-            doubt, is_paid_again = self.situation.doubt, self._is_paid_again()
-            self._ask(of_payment(run, self.by_key, doubt=doubt, is_paid_again=is_paid_again))
+            self._ask(of_payment(run, self.by_key, self.situation, is_paid_again=self._is_paid_again()))
 
     def _follow_subscription(self, run: KnownRun) -> bool:
         """Ask and settle what its subscription comes to; True if there is a question that must be there."""

@@ -18,8 +18,10 @@ from workflows.planning.model import (
     Create,
     Ended,
     KnownRun,
+    Situation,
     Standing,
 )
+from workflows.planning.withdrawals import is_in_doubt
 
 CANCEL_REASONS = {
     Payment.CANCELLED: (Reason.CANCELLED_BY_SOURCE, Reason.CANCELLED_AFTER_PROVISIONING),
@@ -131,9 +133,9 @@ def of_withdrawal(run: KnownRun, reason: Reason, by_key: Mapping[str, KnownRun],
 
 
 def of_payment(
-    run: KnownRun, by_key: Mapping[str, KnownRun], *, doubt: Reason | None, is_paid_again: bool
+    run: KnownRun, by_key: Mapping[str, KnownRun], situation: Situation, *, is_paid_again: bool
 ) -> list[Action]:
-    """What being paid comes to where taking access back was asked: that is settled, or `doubt` is asked in its place.
+    """What being paid comes to where taking access back was asked: that is settled, or a doubt is asked in its place.
 
     Where it was answered and the payment came back, giving access again is asked.
     """
@@ -141,8 +143,10 @@ def of_payment(
     if revocation is None:
         return []
     if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
-        if doubt is not None:
-            return [replace(about(run, keys.REVOKE, doubt), key=revocation.key)]
+        if situation.doubt is not None:
+            return [replace(about(run, keys.REVOKE, situation.doubt), key=revocation.key)]
+        return [Cancel(revocation.id, Reason.SETTLED_BY_SOURCE)]
+    if is_in_doubt(revocation) and situation.is_present:
         return [Cancel(revocation.id, Reason.SETTLED_BY_SOURCE)]
     if revocation.state is RunState.SUCCEEDED and is_paid_again:
         _, key = last_asked(by_key, f"{run.key}/{keys.REGRANT}")

@@ -13,14 +13,14 @@ from workflows.planning.model import Action, Cancel, KnownRun, RequestCancel, Re
 _NOT_STARTED: Final = frozenset({RunState.PENDING, RunState.WAITING})
 
 
-def taken_back(run: KnownRun, reason: Reason, doubt: Reason | None) -> list[Action]:
+def taken_back(run: KnownRun, reason: Reason, doubt: Reason | None, *, is_present: bool = False) -> list[Action]:
     """Cancel a run that has not succeeded; LearningCart is asked before, where the effect may have taken place.
 
     With a `doubt` that the order's content is old, a person is asked instead; what a person is asked for that cause is
-    not taken as removed afterwards.
+    not taken as removed afterwards, unless the source itself says so (`is_present`).
     """
-    is_asked = run.state is RunState.REVIEW and run.reason == Reason.REPEATED_WEBHOOK
-    if run.state is RunState.CANCELLED or (is_asked and reason is Reason.REMOVED_FROM_ORDER):
+    is_asked = is_in_doubt(run) and reason is Reason.REMOVED_FROM_ORDER and not is_present
+    if run.state is RunState.CANCELLED or is_asked:
         return []
     if run.is_untouchable:
         return [] if run.cancel_requested else [RequestCancel(run.id, reason)]
@@ -33,6 +33,18 @@ def taken_back(run: KnownRun, reason: Reason, doubt: Reason | None) -> list[Acti
 def held_back(runs: Iterable[KnownRun], reason: Reason) -> list[Cancel]:
     """Stop the runs of an order that is not paid any more before their effect; paid again, they go on."""
     return [Cancel(run.id, reason) for run in runs if run.state in _NOT_STARTED and not run.is_untouchable]
+
+
+def out_of_doubt(run: KnownRun, hold: Reason | None, learner: Learner | None) -> list[Action]:
+    """Let a run go on, about which was asked whether the news of it was old: its source says so now."""
+    if run.is_untouchable:
+        return []
+    return [Cancel(run.id, Reason.SUPERSEDED, by="superseded"), Revive(run.id, hold, learner=learner)]
+
+
+def is_in_doubt(run: KnownRun) -> bool:
+    """Whether a person is asked about a run because the news of it may be old."""
+    return run.state is RunState.REVIEW and run.reason == Reason.REPEATED_WEBHOOK
 
 
 def in_doubt(run: KnownRun, doubt: Reason, learner: Learner | None = None) -> list[Action]:

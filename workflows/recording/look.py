@@ -46,6 +46,8 @@ class Look:
     start_at: datetime | None = None
     """The operator's own start for this look: what was made since then counts as new, also where the first sweep took
     it as handled. None: the source's."""
+    is_present: bool = False
+    """The source was asked: what it says now settles what was asked because news might be old."""
     doubt: Reason | None = None
     """Why what was read may be old news: what it would start or settle is asked instead."""
 
@@ -101,6 +103,7 @@ def situation_of(
         paid_total_before=None if row is None else refunds.paid_total(row.payment, row.status, row.total),
         given_back_before=0 if row is None else int(row.document.get("given_back", 0)),
         standing=standing,
+        is_present=look.is_present,
         doubt=look.doubt,
         read_anew=frozenset() if row is None else row.places_read_anew,
     )

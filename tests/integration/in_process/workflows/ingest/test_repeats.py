@@ -22,7 +22,7 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError, ServerError
 from worker.ledger.session import Ledger
-from worker.ledger.states import RunState
+from worker.ledger.states import RunState, Via
 from worker.ledger.tables.runs import orders
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.studiocart import StudiocartSource, to_order
@@ -231,6 +231,40 @@ def test_present_counts_when_it_was_fetched(
     fetched = to_order(records.Order.model_validate(captured("rest-order-paid") | {"id": 11, "date_time": None}))
     record(ledger, fetched, rules=offers_reader.current(), now=clock.now)
     assert states(ledger) == {SEAT: ("pending", None)}
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_question_is_settled_when_the_source_itself_says_that_it_is_paid(
+    ledger: Ledger, hooks: Hooks, clock: Clock, offers_reader: OffersFile, is_given: bool
+) -> None:
+    hooks.says("paid")
+    if is_given:
+        put_run(ledger, SEAT, RunState.SUCCEEDED, reason=None)
+    hooks.says("canceled")
+    hooks.says("paid")
+    asked = f"{SEAT}/revoke" if is_given else SEAT
+    assert states(ledger)[asked] == ("review", "repeated_webhook")
+    fetched = to_order(records.Order.model_validate(captured("rest-order-paid") | {"id": 11, "date_time": None}))
+    clock.advance(minutes=1)
+    record(ledger, fetched, rules=offers_reader.current(), now=clock.now, is_present=True)
+    assert states(ledger)[asked] == (("cancelled", "settled_by_source") if is_given else ("pending", None))
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_seat_in_doubt_follows_what_the_source_itself_says(
+    ledger: Ledger, hooks: Hooks, tmp_path: Path, site: Site, stays: bool
+) -> None:
+    bump = {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"}
+    (tmp_path / "offers.toml").write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
+    hooks.says("paid")
+    hooks.says("paid", items=[*PAID["items"], bump])
+    hooks.says("paid")
+    assert states(ledger)["11/5/buyer/505"] == ("review", "repeated_webhook")
+    site.record = PAID | {"items": [*PAID["items"], bump] if stays else PAID["items"]}
+    hooks.clock.advance(minutes=1)
+    arrive(ledger, hooks.clock, Via.MANUAL, order_id="11", actor="operator:ann")
+    hooks.reader.look("studiocart", "11")
+    assert states(ledger)["11/5/buyer/505"] == (("pending", None) if stays else ("cancelled", "removed_from_order"))
 
 
 # Bodies that say little
