@@ -78,9 +78,9 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.RENEWAL_UNDECIDED: _advice(
         "The order renews a subscription, and its offer does not say whether a renewal grants access again; or it is a "
-        "later payment for what was not bought before.",
-        'Add renewals = "grant" or renewals = "ignore" to the offer, then {replay}. For what was not bought before: '
-        "{replan}.",
+        "later payment for what was not bought before, or of a purchase that was taken back before it gave access.",
+        'Add renewals = "grant" or renewals = "ignore" to the offer, then {replay}. For what was not bought before, or '
+        "never given: {replan}.",
     ),
     Reason.SUBSCRIPTION_UNLISTED: _advice(
         "The buyer has a subscription to this product, which does not list the order: it may renew that one, or be a "

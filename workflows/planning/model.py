@@ -119,6 +119,8 @@ class Standing:
     awaited_until: datetime | None = None
     earlier: tuple[Order, ...] = ()
     """For a later payment: the purchase and the payment before this one, as far as the ledger holds them."""
+    is_unserved: bool = False
+    """For a later payment: its purchase is not paid any more, or never was, and nobody was given anything."""
     is_looked_at: bool = False
     """The operator has it planned as it stands."""
     is_of_trial_lines: bool = False

@@ -51,6 +51,7 @@ def _wanted_runs(
     role = None if standing is None else standing.role
     rule = offers.match(order.source, line)
     is_other = isinstance(rule, Offer) and _is_of_another_purchase(order, offers, line, rule, standing)
+    is_other = is_other or (standing is not None and standing.is_unserved)
     if standing is not None and standing.is_instalment and role is Role.LATER and not is_other:
         return Reason.INSTALMENT
     if role in {Role.TRIAL, Role.TRIAL_OVER}:

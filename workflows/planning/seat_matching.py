@@ -46,7 +46,7 @@ def seating(order: Order, offers: Offers, runs: Sequence[KnownRun]) -> Seating:
     """How the order's seats go together, given all of its runs."""
     enrolments = [run for run in runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
     named = _named_since(order, enrolments) if order.lines_known else {}
-    lost = _lost(runs)
+    lost = taken_back(runs)
     moved = _moved(order, offers, enrolments, taken=named.values(), lost=lost) if order.lines_known else {}
     found = Seating(moved, {}, named)
     planned = {found.place_of(run) for run in enrolments if _is_fixed(run)}
@@ -135,7 +135,7 @@ def _moved(
     return moved
 
 
-def _lost(runs: Iterable[KnownRun]) -> frozenset[str]:
+def taken_back(runs: Iterable[KnownRun]) -> frozenset[str]:
     """The keys of runs whose access was taken back, by an operator's word, and not given again."""
     answered: dict[str, set[str]] = {keys.REVOKE: set(), keys.REGRANT: set()}
     for run in runs:

@@ -18,7 +18,7 @@ from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
 from worker.sources.subscription import Access, Subscription
 from workflows.planning.model import ENROLMENT, Ended, Role, Standing
-from workflows.recording.earlier_payments import earlier_payments
+from workflows.recording.earlier_payments import earlier_payments, is_unserved
 from workflows.recording.known_runs import known_runs
 from workflows.recording.source_start import note_contact
 
@@ -230,6 +230,7 @@ def _by_row(
         is_of_trial_lines=is_trial,
         resumed=_resumed(row),
         earlier=earlier_payments(connection, order, row.subscription_id, initial_order_id),
+        is_unserved=is_unserved(connection, order, row.subscription_id, initial_order_id),
     )
 
 

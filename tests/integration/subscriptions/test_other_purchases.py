@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.subscriptions.watched import IGNORING_TEXT, Watched, a_subscription
-from tests.unit.workflows.fakes.storefront import JANE, a_line, an_order, offers, record, rows, states
+from tests.unit.workflows.fakes.storefront import JANE, a_line, an_order, offers, put_run, record, rows, states
+from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders
-from worker.sources.order import Line, Product, Seat
+from worker.sources.order import Line, Payment, Product, Seat
 
 RULES = offers(
     IGNORING_TEXT
@@ -78,3 +79,49 @@ def test_nobody_is_asked_when_a_payment_is_for_the_same(watched: Watched, line: 
     watched.poll()
     pay(watched, 1120, line)
     assert states(watched.ledger) == GIVEN
+
+
+FIRST = "1109/1107/buyer/501"
+ASKED = {"1120/1107/buyer/renewal": ("review", "renewal_undecided")}
+
+
+def is_paid_later(watched: Watched, payment: Payment, *, replan: bool = False) -> None:
+    """The purchase turns out as this, and what is paid after it is looked at."""
+    watched.sell(1109, payment=payment)
+    record(watched.ledger, an_order("1120"), rules=RULES, now=watched.clock.advance(minutes=1), replan=replan)
+
+
+@pytest.mark.parametrize("installments", [None, 3])
+@pytest.mark.parametrize("payment", [Payment.REFUNDED, Payment.CANCELLED, Payment.UNKNOWN, Payment.WAITING])
+def test_a_person_is_asked_when_the_purchase_gave_nothing_and_a_later_payment_is_made(
+    watched: Watched, payment: Payment, installments: int | None
+) -> None:
+    watched.site.put(a_subscription(1108, 1109, 1120, 1130, installments=installments))
+    watched.poll()
+    is_paid_later(watched, payment)
+    assert states(watched.ledger).items() >= ASKED.items()
+    pay(watched, 1130, a_line())  # one question is enough
+    assert not [key for key in states(watched.ledger) if key.startswith("1130/")]
+    is_paid_later(watched, payment, replan=True)
+    assert states(watched.ledger)["1120/1107/buyer/501"] == ("pending", None)
+
+
+def test_a_person_is_asked_when_the_access_of_a_refunded_purchase_was_taken_back(watched: Watched) -> None:
+    watched.site.put(a_subscription(1108, 1109, 1120))
+    watched.sell(1109)
+    watched.poll()
+    watched.succeed(1109)
+    is_paid_later(watched, Payment.REFUNDED)
+    assert set(states(watched.ledger)) == {FIRST, f"{FIRST}/revoke"}  # she still has it
+    put_run(watched.ledger, f"{FIRST}/revoke", RunState.SUCCEEDED, reason="done_by_hand")
+    is_paid_later(watched, Payment.REFUNDED)
+    assert states(watched.ledger).items() >= ASKED.items()
+
+
+def test_question_is_settled_when_the_purchase_is_paid_after_all(watched: Watched) -> None:
+    watched.site.put(a_subscription(1108, 1109, 1120))
+    watched.poll()
+    is_paid_later(watched, Payment.CANCELLED)
+    assert states(watched.ledger) == ASKED
+    is_paid_later(watched, Payment.PAID)
+    assert states(watched.ledger) == GIVEN | {"1120/1107/buyer/renewal": ("cancelled", "superseded")}
