@@ -102,8 +102,10 @@ def error_for_answer(
 
 
 def _is_no_refusal(answer: Answer, kind: type[ApiError]) -> bool:
-    """Whether a 4xx does not refuse in the system's own words: a page, or a 429 with a value of some kind."""
-    if is_html(decode(answer.body)):
+    """Whether a 4xx does not refuse in the system's own words: a page (of one cut short nobody knows), or a 429 with a
+    value of some kind.
+    """
+    if answer.broken or is_html(decode(answer.body)):
         return True
     if kind is not RateLimitedError or not answer.body.strip():
         return False

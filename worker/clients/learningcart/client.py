@@ -135,7 +135,9 @@ class LearningCartClient:
         error = self._api.error_for(operation, answer, safe_to_repeat=True)
         if error is not None:
             is_plain = not (is_html(decode(answer.body)) or is_error_page(answer))
-            if answer.status == 401 or (answer.status in {400, 403, 422} and is_plain):
+            if answer.broken:
+                error.retryable = True
+            elif answer.status == 401 or (answer.status in {400, 403, 422} and is_plain):
                 error = self._credentials_refused(answer.status)
             elif answer.status in {400, 403, 422}:
                 error = self._page(operation, answer, safe_to_repeat=True)

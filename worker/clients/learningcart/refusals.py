@@ -65,8 +65,11 @@ def refusal_of(answer: Answer, operation: str, *, safe_to_repeat: bool, is_undat
     """Judge an answer of whatever status; None for one that a new token cannot better, a good one among them.
 
     `is_undated`: the token it was asked with names no end, so any refusal may be for it. For a call that is not safe
-    to repeat only what is certainly not carried out is a refusal.
+    to repeat only what is certainly not carried out is a refusal; one that was cut short is none, as what is missing
+    may have been a page.
     """
+    if answer.broken and (not safe_to_repeat or answer.status in {401, 403}):
+        return Refusal.PAGE if safe_to_repeat else None
     status, speaks = answer.status, speaks_of_token(answer, operation)
     is_page = is_html(decode(answer.body[:_PAGE_LIMIT_BYTES]))
     if status < 300 and speaks and (safe_to_repeat or not is_error_page(answer)):

@@ -143,6 +143,16 @@ def test_too_many_requests_mean_the_same_when_their_answer_is_cut_short() -> Non
     assert error.retry_after_seconds == 7
 
 
+@pytest.mark.parametrize("status", [425, 429])
+def test_too_many_requests_are_an_unknown_outcome_when_their_answer_is_cut_short_and_no_rate_is_known(
+    status: int,
+) -> None:
+    """What is missing may have been a page of something in between, and the call carried out behind it."""
+    error = error_of(Answer(status, {"Retry-After": "7"}, b"", broken="the answer was cut short"), safe=False)
+    assert type(error) is UnexpectedResponseError
+    assert (error.retryable, error.outcome_unknown, error.retry_after_seconds) == (False, True, 7)
+
+
 @pytest.mark.parametrize("safe", [True, False])
 @pytest.mark.parametrize(
     ("kind", "sent", "error_class", "retryable"),

@@ -162,6 +162,33 @@ def test_an_unsafe_call_is_unknown_and_not_repeated_when_a_page_refuses_it(statu
     assert vendor.calls[1].query["AuthenticationToken"] == guid(2)
 
 
+CUT = "the answer was cut short (ProtocolError)"
+
+
+@pytest.mark.parametrize("is_undated", [False, True])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429])
+def test_an_unsafe_call_is_unknown_and_not_repeated_when_its_refusal_is_cut_short(
+    status: int, is_undated: bool
+) -> None:
+    """What is missing may have been a page of something in between, after LearningCart made the order."""
+    vendor = Vendor(
+        Answer(status, {}, b"", broken=CUT), answer(ORDER), tokens=[answer(guid(1))] if is_undated else None
+    )
+    error = failure("addCompOrder", vendor)
+    assert (type(error), error.outcome_unknown, error.status) == (UnexpectedResponseError, True, status)
+    assert len(vendor.calls) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_safe_call_is_repeated_once_and_nobodys_credentials_are_refused_when_refusals_are_cut_short(
+    status: int,
+) -> None:
+    cut = Answer(status, {}, b"", broken=CUT)
+    assert client(Vendor(cut, answer([]))).get_orders_by_date(BEGIN) == []
+    error = failure(LIST, Vendor(cut))
+    assert (type(error), error.retryable, error.outcome_unknown) == (UnexpectedResponseError, True, False)
+
+
 def test_a_safe_call_is_repeated_when_a_page_refuses_it() -> None:
     vendor = Vendor(answer(HTML, 401), answer([]))
     assert client(vendor).get_orders_by_date(BEGIN) == []
@@ -232,6 +259,7 @@ def test_the_credentials_are_wrong_when_no_token_is_given(refusal: Answer) -> No
         (answer(HTML, 400), UnexpectedResponseError),
         (answer(HTML, 403), UnexpectedResponseError),
         (answer(HTML), UnexpectedResponseError),
+        *((Answer(status, {}, b"", broken="cut short"), UnexpectedResponseError) for status in (400, 401, 403, 422)),
         (answer({"Something": "else"}), UnexpectedResponseError),
         (answer([]), UnexpectedResponseError),
         (answer(b"{"), UnexpectedResponseError),
