@@ -21,7 +21,7 @@ from worker.ledger.learners.sealed_passwords import Credentials
 from worker.ledger.runs.run_rows import NewRun, insert_run, load_run
 from worker.ledger.sql import record_of
 from worker.ledger.states import Outcome, RunState
-from worker.ledger.tables.runs import Attempt, attempts, runs
+from worker.ledger.tables.runs import Attempt, Run, attempts, runs
 from worker.sources.order import Address, Learner, email_key
 from workflows.enrolment.mailer import MAIL, Mailer
 from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, WELCOME_MAIL
@@ -179,14 +179,15 @@ def _is_welcomed(connection: Connection, run_id: str) -> bool:
 
 
 def _plan_mail(connection: Connection, call: Call, *, with_password: bool, now: datetime) -> str | None:
-    """Add the mail's run beside the one that made the customer; None where there is one already."""
+    """Add the mail's run beside the one that made the customer; None where this learner has one already."""
     parent = load_run(connection, call.run_id)
-    # Repeated on purpose (`--again`), the customer may be made anew, and gets another mail.
-    word = f"{_WELCOME_KEY}-{parent.generation}" if parent.generation else _WELCOME_KEY
+    key = _mail_key(connection, parent, call.learner)
+    if key is None:
+        return None
     return insert_run(
         connection,
         NewRun(
-            key=f"{parent.key}/{word}",
+            key=key,
             workflow=WELCOME_MAIL.name,
             state=RunState.PENDING,
             source=parent.source,
@@ -203,6 +204,26 @@ def _plan_mail(connection: Connection, call: Call, *, with_password: bool, now: 
         ),
         now=now,
     )
+
+
+def _mail_key(connection: Connection, parent: Run, learner: Learner) -> str | None:
+    """The key of a learner's mail; None where there is one already.
+
+    Repeated on purpose (`--again`), the customer may be made anew, and gets another mail. So does whoever the seat was
+    given to before its effect: the password of each customer is given only once.
+    """
+    word = f"{_WELCOME_KEY}-{parent.generation}" if parent.generation else _WELCOME_KEY
+    key = f"{parent.key}/{word}"
+    mails = select(runs.c.key, runs.c.email_key).where(
+        runs.c.source == parent.source,
+        runs.c.order_id == parent.order_id,
+        runs.c.parent_id == parent.id,
+        runs.c.workflow == WELCOME_MAIL.name,
+    )
+    taken = {row.key: row.email_key for row in connection.execute(mails) if f"{row.key}/".startswith(f"{key}/")}
+    if email_key(learner.email) in taken.values():
+        return None
+    return f"{key}/{len(taken) + 1}" if taken else key
 
 
 # Its groups and its order

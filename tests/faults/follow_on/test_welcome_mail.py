@@ -14,6 +14,7 @@ from tests.faults.harness.product import let_lease_end
 from worker.sandbox import Fault, Sandbox
 from worker.sandbox.mailbox import Mailbox, MailFault
 from workflows.enrolment.welcome_mail import ERASED, erase_unmailed
+from workflows.operations.seats import NAMED, Person
 
 pytestmark = pytest.mark.faults
 
@@ -68,6 +69,28 @@ def test_password_is_mailed_once_when_a_bundle_makes_two_runs_and_profiles_are_k
     assert len(rig.ingest(7001)) == 2
     rig.finish()
     assert_mailed_once(rig)
+
+
+@ON_SQLITE
+def test_each_customer_is_mailed_their_own_password_when_the_address_is_corrected_before_access_is_given(
+    rig: MailRig,
+) -> None:
+    """LearningCart makes a customer for either address, and gives either password only once."""
+    for address, right in (("jane@exampel.test", "jane@example.test"), ("jan@example.test", "jane@exampel.test")):
+        rig.sandbox.inject(
+            Fault("learningcart", "addCustomerToGroup", kind="status", status=404, body="{}", times=None)
+        )
+        run_id = rig.enrol(7001 if right == "jane@example.test" else 7002, email=address)
+        rig.finish()
+        assert rig.run(run_id)["state"] == "failed"
+        rig.sandbox.clear_faults()
+        named = rig.runtime.operations.seats.name(run_id, Person(right), actor="operator:test")
+        assert named.result == NAMED
+        rig.finish()
+        assert rig.state(run_id) == ("succeeded", None)
+    received = [(mail.recipient, LEARNERS_PASSWORD in mail.text) for mail in rig.mailbox.received]
+    assert received == [("jane@exampel.test", True), ("jane@example.test", True), ("jan@example.test", True)]
+    assert rig.stored_passwords == [None, None, None]
 
 
 @ON_SQLITE
