@@ -17,10 +17,16 @@ BY_OPERATOR = "operator"
 
 
 def pause(connection: Connection, system: str, *, kind: str, reason: str | None, actor: str, now: datetime) -> bool:
-    """Pause a system, with an event; False where it is paused already, by however many at the same moment."""
+    """Pause a system, with an event; False where it is paused already, by however many at the same moment.
+
+    An operator's takes the place of one that a refused call set, as it holds back more, and keeps what that one says.
+    """
     values = {"system": system, "kind": kind, "reason": reason or "", "actor": actor, "since": now}
     if not insert_ignoring(connection, pauses, values):
-        return False
+        is_less = (pauses.c.system == system, pauses.c.kind != BY_OPERATOR)
+        taken = {"kind": kind, "actor": actor} | ({"reason": reason} if reason else {})
+        if kind != BY_OPERATOR or not connection.execute(update(pauses).where(*is_less).values(taken)).rowcount:
+            return False
     record_event(connection, at=now, kind="system_paused", actor=actor, system=system, reason=reason)
     return True
 

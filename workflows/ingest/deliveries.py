@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
+from sqlalchemy import Connection
+
 from worker.advice import ADVICE
 from worker.backoff import backoff_seconds
 from worker.errors import AnotherRecordError, ApiError, NoAccessError, NotFoundError, WebhookRejectedError
@@ -336,8 +338,9 @@ class DeliveryReader:
         replan: bool = False,
         accepted: frozenset[Place] = frozenset(),
         actor: str = Actor.SOURCE,
+        then: Callable[[Connection, Recorded], None] | None = None,
     ) -> Recorded | None:
-        """Plan an order again from its last recorded content; None if the ledger does not hold it.
+        """Plan an order again from its last recorded content, and `then` in its transaction; None if it is not held.
 
         For an operator, who means the file as it stands, raises `OffersError` where it cannot be used.
         """
@@ -347,16 +350,14 @@ class DeliveryReader:
             order = order_rows.load_order(connection, source_name, order_id)
             if order is None:
                 return None
-            look = Look(
-                fetched_at=order_rows.fetched_at(connection, source_name, order_id),
-                actor=actor,
-                replan=replan,
-                accepted=accepted,
-            )
+            fetched_at = order_rows.fetched_at(connection, source_name, order_id)
+            look = Look(fetched_at=fetched_at, actor=actor, replan=replan, accepted=accepted)
             policy = self._policies[source_name]
-            return record_order(
-                connection, order, offers, look, now=now, start_at=policy.start_at, rules=policy.subscriptions
-            )
+            rules = policy.subscriptions
+            recorded = record_order(connection, order, offers, look, now=now, start_at=policy.start_at, rules=rules)
+            if then is not None:
+                then(connection, recorded)
+            return recorded
 
     def preview(
         self,

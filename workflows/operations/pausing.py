@@ -18,10 +18,13 @@ def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_ru
     Calls under way end. Of a source no order is polled or fetched; its webhooks are kept, and wait.
     """
     if dry_run:
-        return f"would pause {system}"
+        with ledger.read() as connection:
+            found = pauses.pause_of(connection, system)
+        is_paused = found is not None and found.kind == pauses.BY_OPERATOR
+        return f"{system} is paused already" if is_paused else f"would pause {system}"
     with ledger.write() as connection:
         typed = typed_text(connection, reason) if reason else None
-        if not pauses.pause(connection, system, kind="operator", reason=typed, actor=actor, now=now):
+        if not pauses.pause(connection, system, kind=pauses.BY_OPERATOR, reason=typed, actor=actor, now=now):
             return f"{system} is paused already"
     waits = "its runs wait" if system not in SOURCES else "its polls and webhooks wait"
     if system in DESTINATIONS and system in SOURCES:
@@ -36,7 +39,10 @@ def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_r
     they would all be sent into the same failure.
     """
     if dry_run:
-        return f"would resume {system}"
+        with ledger.read() as connection:
+            is_paused = pauses.pause_of(connection, system) is not None
+            is_down = any(each.system == system for each in breaker.down(connection))
+        return f"would resume {system}" if is_paused or is_down else f"{system} is not paused"
     with ledger.write() as connection:
         paused = pauses.lift(connection, system)
         pauses.wake_deliveries(connection, system)

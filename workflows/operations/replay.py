@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from worker.actions import Action
 from worker.advice import advice
 from worker.errors import IllegalTransitionError
-from worker.formatting import counted, local
+from worker.formatting import counted
 from worker.ledger.events import record_event, typed_text
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
@@ -21,9 +22,8 @@ from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.runs.run_rows import load_run
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, RunState, StepState, check_transition
-from worker.ledger.tables.runs import Run, orders, steps
+from worker.ledger.tables.runs import Run, steps
 from worker.reasons import Reason
-from worker.sources.order import Payment
 from workflows.descriptions import describe_calls, describe_plan
 from workflows.execution import late_results
 from workflows.ingest.deliveries import DeliveryReader
@@ -31,12 +31,17 @@ from workflows.operations.intake import Intake
 from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
+from workflows.operations.restarting import RESOLVED, WhyNot, what_holds_back, why_not_restart
 from workflows.operations.seats import SeatNaming
 from workflows.planning.model import REVOCATION, KnownRun
 from workflows.planning.seat_matching import Place
 from workflows.recording.known_runs import known_run
+from workflows.recording.order_recording import Recorded
 
 REPLAYED, PLANNED, NOTHING, REFUSED = "replayed", "planned", "nothing", "refused"
+PLANS_OR_REPEATS: Final = (
+    "--replan plans the order again, --from-step and --again repeat the run as it was planned: one of the two."
+)
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,13 @@ class Operations:
         """
         with self._ledger.read() as connection:
             row, known = _load(connection, run_id)
+        if replan and (from_step is not None or again):
+            return Replayed(run_id, REFUSED, PLANS_OR_REPEATS)
         if row.workflow == REVOCATION:
             return Replayed(
                 run_id, NOTHING, "It is a question to a person: take the access back by hand, then resolve it."
             )
-        if is_pseudonym(row.email) and not replan:
+        if is_pseudonym(row.email) and not (replan and row.order_id is not None):
             return Replayed(run_id, NOTHING, "Its learner was forgotten: there is nobody to give access to.")
         if from_step is not None or again:
             seen = row.generation if seen_generation is None else seen_generation
@@ -133,7 +140,14 @@ class Operations:
         if known.state is RunState.SUCCEEDED and not replan:
             return Replayed(row.id, NOTHING, "It was resolved by hand; nothing is repeated.")
         options: dict[str, Any] = {"replan": replan, "accepted": accepted}
-        recorded = None if dry_run else self._delivery_reader.replan(row.source, order_id, actor=actor, **options)
+
+        def tell(connection: Connection, recorded: Recorded) -> None:
+            if recorded.plan.actions:
+                detail = {"from": known.state}
+                _event(connection, row, "run_replayed", actor, reason=reason, now=self._clock(), detail=detail)
+
+        again = partial(self._delivery_reader.replan, row.source, order_id, actor=actor, then=tell)
+        recorded = None if dry_run else again(**options)
         preview = self._delivery_reader.preview(row.source, order_id, **options) if dry_run else None
         plan = preview if recorded is None else recorded.plan
         if plan is not None and not plan.actions and plan.look_again:
@@ -144,15 +158,17 @@ class Operations:
             )
         if plan is None or not plan.actions:
             found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
+            if known.cancelled_by == "superseded":
+                return Replayed(row.id, NOTHING, "It was replaced by the runs that were planned later.")
             message = "Planning its order again changes nothing."
+            if known.state is RunState.CANCELLED and known.cancelled_by == "operator":
+                first = f"An operator cancelled it. First: cartbridge runs reopen {row.id} --reason TEXT"
+                return Replayed(row.id, NOTHING, f"{message} {first}")
             if found is None or known.state is not RunState.REVIEW:
                 return Replayed(row.id, NOTHING, message)
             return Replayed(row.id, NOTHING, f"{message} {found.sentence} {found.action}", actions=found.actions)
         if recorded is None:
             return Replayed(row.id, PLANNED, "would plan its order again", calls=describe_plan(plan))
-        now, detail = self._clock(), {"from": known.state}
-        with self._ledger.write() as connection:
-            _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail=detail)
         return Replayed(
             row.id,
             PLANNED,
@@ -165,9 +181,10 @@ class Operations:
         now = self._clock()
         with self._ledger.write() as connection:
             row, known = _load(connection, run_id)
-            refusal = _why_not_restart(connection, row, known, now)
-            if refusal is not None:
-                return refusal
+            why_not = why_not_restart(connection, row, known, now)
+            if why_not is not None:
+                return _not_restarted(row, why_not)
+            held_back = what_holds_back(connection, row, now=now)
             calls = describe_calls(row, _states(connection, run_id), effect_open=known.effect_open)
             if dry_run:
                 return Replayed(run_id, REPLAYED, "would be replayed", calls=calls)
@@ -180,7 +197,8 @@ class Operations:
                 now=now,
             )
             _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail={"from": known.state})
-        return Replayed(run_id, REPLAYED, "replayed", ready=(run_id,), calls=calls)
+        message = f"replayed. {held_back}" if held_back else "replayed"
+        return Replayed(run_id, REPLAYED, message, ready=(run_id,), calls=calls)
 
     def _repeat(
         self,
@@ -213,9 +231,9 @@ class Operations:
                     REFUSED,
                     f"Steps from {first} on may have taken effect; repeat them on purpose with --again --reason TEXT.",
                 )
-            refusal = None if again else _why_not_restart(connection, row, known, now)
-            if refusal is not None:
-                return refusal
+            why_not = None if again else why_not_restart(connection, row, known, now)
+            if why_not is not None:
+                return _not_restarted(row, why_not)
             if again and not (reason or "").strip():
                 return Replayed(row.id, REFUSED, "--again needs --reason TEXT: it may make a second comped order.")
             calls = describe_calls(
@@ -264,7 +282,7 @@ class Operations:
             _event(
                 connection,
                 row,
-                "run_resolved",
+                RESOLVED,
                 actor,
                 reason=note[:500],
                 now=now,
@@ -327,31 +345,9 @@ def _states(connection: Connection, run_id: str) -> dict[str, StepState]:
     return {row.name: StepState(row.state) for row in found}
 
 
-def _why_not_restart(connection: Connection, row: Run, known: KnownRun, now: datetime) -> Replayed | None:
-    if known.state is RunState.SUCCEEDED:
-        return Replayed(row.id, NOTHING, "It has succeeded; a replay repeats nothing.")
-    if known.state is RunState.RUNNING:
-        return Replayed(row.id, NOTHING, "It is being worked on right now.")
-    if known.cancelled_by == "superseded":
-        return Replayed(row.id, NOTHING, "It was replaced by the runs that were planned later.")
-    if known.state is RunState.PENDING:
-        return Replayed(row.id, NOTHING, "It is due already and will be sent within seconds.", ready=(row.id,))
-    if row.lane_shut_until is not None and row.lane_shut_until > now:
-        return Replayed(
-            row.id,
-            NOTHING,
-            f"A call may still be under way; LearningCart is asked at {local(row.lane_shut_until):%H:%M:%S %Z}.",
-        )
-    payment = connection.scalar(
-        select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
-    )
-    if payment in {Payment.CANCELLED, Payment.REFUNDED} and not known.effect_open:
-        return Replayed(
-            row.id,
-            REFUSED,
-            f"The order {row.source}/{row.order_id} is {payment} at the source. Paying it again revives the run.",
-        )
-    return None
+def _not_restarted(row: Run, why: WhyNot) -> Replayed:
+    ready = (row.id,) if why.is_due else ()
+    return Replayed(row.id, REFUSED if why.is_refused else NOTHING, why.sentence, ready=ready)
 
 
 def _check(known: KnownRun, after: RunState, word: str) -> None:

@@ -87,6 +87,11 @@ def replay_command(
         raise typer.BadParameter(
             "name runs, or filter them by --state, --review-reason, --source, --since or --until; one of the two"
         )
+    if replan and (from_step or again):
+        raise typer.BadParameter(
+            "it plans the orders again; --from-step and --again repeat runs as they were planned: one of the two",
+            param_hint="--replan",
+        )
     if again and not (reason or "").strip():
         raise typer.BadParameter(
             "--again makes effects a second time: say why with --reason TEXT", param_hint="--again"

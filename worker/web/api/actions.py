@@ -53,9 +53,14 @@ class ReasonBody(ActionBody):
 class ReplayBody(ReasonBody):
     """How a run is replayed; `{}` repeats nothing that was done."""
 
-    replan: bool = Field(default=False, description="Plan its order again by today's offers.")
+    replan: bool = Field(
+        default=False, description="Plan its order again by today's offers; not with `from_step` or `again`."
+    )
     from_step: str | None = Field(None, pattern=r"^[a-z0-9_]{1,60}$", description="Repeat from this step on.")
     again: bool = Field(default=False, description="Also finished effects, under a new reference. Needs a reason.")
+    generation: int | None = Field(
+        None, ge=0, description="The run's, as you saw it: where it was repeated since, nothing is repeated again."
+    )
 
 
 class ResolveBody(ActionBody):
@@ -131,7 +136,12 @@ def _add_run_actions(router: APIRouter, operator: Operator) -> None:
     @router.post("/runs/{run_id}/replay", response_model=Done)
     def replay(run_id: str, body: ReplayBody) -> JsonAnswer:
         """Start a run again where it stands; as `cartbridge replay`."""
-        return _act(operator, body, lambda given: operations.replay(run_id, **given))
+        return _act(
+            operator,
+            body,
+            lambda given: operations.replay(run_id, seen_generation=body.generation, **given),
+            without={"generation"},
+        )
 
     @router.post("/runs/{run_id}/resolve", response_model=Done)
     def resolve(run_id: str, body: ResolveBody) -> JsonAnswer:

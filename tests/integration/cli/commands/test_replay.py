@@ -114,6 +114,8 @@ def test_the_exit_code_is_1_when_the_run_refuses(run: Run, ledger: Ledger) -> No
         ("abcd", "--state", "failed"),
         ("abcd", "--again", "--from-step", "add_customer"),
         ("abcd", "--again", "--reason", " "),
+        ("abcd", "--replan", "--again", "--reason", "x"),
+        ("abcd", "--replan", "--from-step", "add_customer"),
     ],
 )
 def test_it_is_refused_as_misuse_when_the_options_make_no_sense(

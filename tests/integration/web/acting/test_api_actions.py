@@ -89,6 +89,22 @@ def test_finished_effect_is_repeated_only_with_a_reason(program: Program, rig: R
     assert program.act(path, from_step=step, again=True, reason="it was deleted there").json()["result"] == "replayed"
 
 
+def test_an_effect_is_repeated_once_when_a_program_says_it_twice_of_the_run_that_it_saw(
+    program: Program, rig: Rig
+) -> None:
+    """A program that got no answer asks again."""
+    run_id = rig.enrol()
+    rig.go_on()
+    seen = program.ask(f"runs/{run_id}")["generation"]
+    how = {"again": True, "reason": "deleted by hand", "generation": seen}
+    assert program.act(f"runs/{run_id}/replay", **how).json()["result"] == "replayed"
+    rig.go_on()
+    assert program.act(f"runs/{run_id}/replay", **how).json()["result"] == "nothing"
+    rig.go_on()
+    assert len(rig.comped_orders) == 2
+    assert_problem(program.act(f"runs/{run_id}/replay", replan=True, again=True, reason="x"), 409)
+
+
 def test_seats_are_named_when_a_program_says_whose_they_are(program: Program, rig: Rig) -> None:
     rig.sell(7001, quantity=3)
     rig.ingest(7001)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.unit.workflows.fakes.storefront import rows
+from tests.unit.workflows.fakes.storefront import NOW, rows
+from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
 from worker.ledger.states import StepState
 from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
@@ -29,3 +30,19 @@ def do_steps(ledger: Ledger, count: int = 3) -> None:
 def contents(ledger: Ledger) -> list[object]:
     """Every row that an act of an operator may change."""
     return [rows(ledger, table) for table in (runs, steps, attempts, events, pauses)]
+
+
+def note_down(ledger: Ledger) -> None:
+    """Have LearningCart be down."""
+    with ledger.write() as connection:
+        for _ in range(breaker.FAILURES_TO_OPEN):
+            breaker.note_failure(
+                connection,
+                "learningcart",
+                "another",
+                error="HTTP 503",
+                unreachable=True,
+                is_own=False,
+                now=NOW,
+                probe_seconds=60.0,
+            )

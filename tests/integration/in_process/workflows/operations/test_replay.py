@@ -22,7 +22,7 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.errors import IllegalTransitionError, NotInLedgerError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import events, pauses, steps
+from worker.ledger.tables.runs import events, steps
 from worker.sources.order import Payment
 from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations, Replayed
 from workflows.planning.offers import Offers, OffersError
@@ -283,24 +283,6 @@ def test_cancel_is_refused_when_the_run_is_running_or_finished(
     put_run(ledger, SEAT, state)
     with pytest.raises(IllegalTransitionError, match=f"is {state} and cannot be cancelled"):
         operations.cancel(seat, actor=ANN)
-
-
-# Pause and resume
-
-
-def test_system_is_paused_and_resumed_once_when_told_so_twice(ledger: Ledger, operations: Operations) -> None:
-    assert "would" in operations.pause("learningcart", actor=ANN, dry_run=True)
-    assert operations.pause("learningcart", actor=ANN, reason="maintenance").startswith("paused")
-    assert operations.pause("learningcart", actor="operator:bob") == "learningcart is paused already"
-    (row,) = rows(ledger, pauses)
-    assert (row.kind, row.reason, row.actor, row.since) == ("operator", "maintenance", ANN, NOW)
-    assert "would" in operations.resume("learningcart", actor=ANN, dry_run=True)
-    assert operations.resume("learningcart", actor=ANN, reason="over").startswith("resumed")
-    assert operations.resume("learningcart", actor=ANN) == "learningcart is not paused"
-    assert [(row.kind, row.system, row.reason) for row in rows(ledger, events)] == [
-        ("system_paused", "learningcart", "maintenance"),
-        ("system_resumed", "learningcart", "over"),
-    ]
 
 
 def test_older_order_is_provisioned_when_the_operator_replays_its_review(
