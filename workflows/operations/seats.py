@@ -6,7 +6,6 @@ stay: a seat has one run a grant, whoever it is for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from worker.errors import NotInLedgerError
-from worker.formatting import counted
 from worker.ledger import keys
 from worker.ledger.events import record_event
 from worker.ledger.learners.erased import is_pseudonym
@@ -33,17 +31,19 @@ from worker.sources.order import Learner, Payment, email_key
 from worker.text.email_address import email_problem, trimmed_email
 from workflows.descriptions import describe_enrolment, describe_plan
 from workflows.ingest.deliveries import DeliveryReader
+from workflows.operations.nameless_seats import nameless_seats, why_not_filled
 from workflows.planning.line_keys import line_keys
 from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, ChangeLearner, Create, KnownRun, Plan, Revive
 from workflows.planning.reviews import closed_by_operator
+from workflows.planning.seat_matching import Place
 from workflows.recording.known_runs import known_runs, planned_lines
 from workflows.recording.named_seats import with_named_seats
 
-_NUMBERS: Final = re.compile(r"(\d+)")
 NAMED, NOTHING, REFUSED = "named", "nothing", "refused"
 _NO_SEAT: Final = "It is about no seat of an order."
-NAMELESS: Final = (Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL)
-"""The reviews of seats that nobody is named for, which a list of people fills."""
+_NAMED_MEANWHILE: Final = (
+    "A seat of it was named meanwhile: nobody else was. Look at the order, then send what is left."
+)
 
 
 @dataclass(frozen=True)
@@ -139,25 +139,19 @@ class SeatNaming:
         with self._ledger.read() as connection:
             of_order = (runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow == ENROLMENT)
             rows = [record_of(Run, row) for row in connection.execute(select(runs).where(*of_order))]
+            seen = _named(connection, source, order_id)
         if not rows:
             raise NotInLedgerError(f"The order {source}/{order_id} has no seats. See: cartbridge orders list")
-        free = sorted((row for row in rows if _is_nameless(row)), key=_place_order)
+        free = nameless_seats(rows)
         seated = {row.email_key for row in rows if row.state != RunState.CANCELLED and row.email_key}
         wanted = [person for person in people if email_key(trimmed_email(person.email)) not in seated]
         if not wanted:
             return [SeatNamed("", NOTHING, "Everybody in the list has a seat of this order.")]
-        lines = {row.line_id: row.title or row.line_id for row in free}
-        refusal = None
-        if len(wanted) > len(free):
-            refusal = f"{len(wanted)} people for {counted(len(free), 'seat')} without a name: nobody was named."
-        elif len(lines) > 1:
-            refusal = f"Its nameless seats are of several products ({', '.join(lines.values())}): name them one by one."
-        elif len({email_key(trimmed_email(person.email)) for person in wanted}) < len(wanted):
-            refusal = "An address stands twice in the list: nobody was named."
+        refusal = why_not_filled(free, [email_key(trimmed_email(person.email)) for person in wanted])
         if refusal is not None:
             return [SeatNamed("", REFUSED, refusal)]
         chosen = list(zip(free, wanted, strict=False))
-        return self._name(chosen, actor=actor, reason=reason, again=False, dry_run=dry_run)
+        return self._name(chosen, actor=actor, reason=reason, again=False, dry_run=dry_run, seen=seen)
 
     def _name(
         self,
@@ -167,8 +161,9 @@ class SeatNaming:
         reason: str | None,
         again: bool,
         dry_run: bool,
+        seen: Mapping[Place, NamedSeat] | None = None,
     ) -> list[SeatNamed]:
-        """Name seats of one order."""
+        """Name seats of one order; where it is a list, only while nobody named one since `seen` was read."""
         try:
             order = _order_of(chosen[0][0])
             with self._ledger.read() as connection:
@@ -180,6 +175,10 @@ class SeatNaming:
             if all(_is_so(seat, plan) for seat in seats) and not self._is_new(*order, named):
                 return [_outcome_of(seat, plan, "", ready=()) for seat in seats]
             with self._ledger.write() as connection:
+                of_order = (orders.c.source == order[0], orders.c.order_id == order[1])
+                connection.execute(select(orders.c.order_id).where(*of_order).with_for_update()).one()
+                if seen is not None and _named(connection, *order) != seen:
+                    raise _RefusedError(_NAMED_MEANWHILE)
                 ready = self._keep(connection, *order, chosen, actor=actor, reason=reason, again=again)
         except _RefusedError as refused:
             return [SeatNamed(row.id, REFUSED, str(refused), person.email) for row, person in chosen]
@@ -189,7 +188,7 @@ class SeatNaming:
 
     def _is_new(self, source: str, order_id: str, named: Sequence[NamedSeat]) -> bool:
         with self._ledger.read() as connection:
-            known = {(each.line_id, each.seat_id): each for each in named_in(connection, source, order_id)}
+            known = _named(connection, source, order_id)
         for each in named:
             before = known.get((each.line_id, each.seat_id))
             if before is None or before.learner != each.learner:
@@ -207,10 +206,8 @@ class SeatNaming:
         reason: str | None,
         again: bool,
     ) -> tuple[str, ...]:
-        """Commit whom the seats are for, and begin anew what gave others access; what is due now."""
+        """Keep whom the seats are for, and begin anew what gave others access; what is due now."""
         now = self._clock()
-        of_order = (orders.c.source == source, orders.c.order_id == order_id)
-        connection.execute(select(orders.c.order_id).where(*of_order).with_for_update()).one()
         seats = [_seat(connection, row, person, again=again) for row, person in chosen]
         found = _found(connection, source, order_id, [seat.named for seat in seats])
         keep_named(connection, source, order_id, found, actor=actor, now=now)
@@ -231,6 +228,10 @@ class SeatNaming:
                 detail={"line_id": seat.named.line_id, "seat_id": seat.named.seat_id, "again": bool(seat.given)},
             )
         return tuple(ready)
+
+
+def _named(connection: Connection, source: str, order_id: str) -> dict[Place, NamedSeat]:
+    return {(each.line_id, each.seat_id): each for each in named_in(connection, source, order_id)}
 
 
 def _order_of(row: Run) -> tuple[str, str]:
@@ -386,13 +387,3 @@ def _of_seat(seat: _Seat, plan: Plan | None) -> list[Any]:
 def _is_so(seat: _Seat, plan: Plan | None) -> bool:
     """Whether nothing is left to do for the seat."""
     return not seat.given and not _of_seat(seat, plan)
-
-
-def _is_nameless(row: Run) -> bool:
-    is_placeholder = row.key.rpartition("/")[2] == keys.UNNAMED
-    return is_placeholder and row.state == RunState.REVIEW and row.reason in NAMELESS
-
-
-def _place_order(row: Run) -> tuple[Any, ...]:
-    """By line and seat, `seat-2` before `seat-10`."""
-    return (row.line_id, [int(part) if part.isdecimal() else part for part in _NUMBERS.split(row.seat_id)])

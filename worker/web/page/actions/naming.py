@@ -19,8 +19,9 @@ from worker.web.page.actions.links import order_path, run_path
 from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
+from workflows.operations.nameless_seats import NAMELESS
 from workflows.operations.people_list import read_people
-from workflows.operations.seats import NAMED, NAMELESS, REFUSED, Person, SeatNamed
+from workflows.operations.seats import NAMED, REFUSED, Person, SeatNamed
 
 _LONGEST = 320
 _AGAIN = (

@@ -16,8 +16,8 @@ from worker.web.page.actions.notes import notes_path
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page
 from worker.web.page.views.formatting import days, order_at_source, summary_of
+from workflows.operations.nameless_seats import NAMELESS
 from workflows.operations.notes import LONGEST_NOTE
-from workflows.operations.seats import NAMELESS
 
 
 def order_routes(page: Page) -> APIRouter:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.operator_entries import named_seats
 from worker.ledger.tables.runs import events
 from worker.sources.order import Learner, Payment
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.replay import Operations
 from workflows.operations.seats import NAMED, NOTHING, REFUSED, Person, SeatNaming
 from workflows.planning.offers import Offers, OffersError
@@ -265,6 +267,24 @@ def test_a_group_s_nameless_seats_are_named_in_order_when_a_list_is_given(ledger
     again = seats.name_order("studiocart", "1109", people, actor=ANN)
     assert [each.result for each in again] == [NOTHING]
     assert sum(state == ("pending", None) for state in states(ledger).values()) == 12
+
+
+def test_a_list_names_nobody_when_a_colleague_names_one_of_its_seats_at_the_same_moment(
+    ledger: Ledger, seats: SeatNaming, nameless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list fills seats that nobody is named for: of two that are sent at once the later must not take the other's."""
+    preview = DeliveryReader.preview
+
+    def named_meanwhile(reader: DeliveryReader, *order: str, **how: Any) -> object:
+        monkeypatch.setattr(DeliveryReader, "preview", preview)
+        assert seats.name(nameless, KIM, actor="operator:bob").result == NAMED
+        return preview(reader, *order, **how)
+
+    monkeypatch.setattr(DeliveryReader, "preview", named_meanwhile)
+    [refused] = seats.name_order("studiocart", "1109", [Person("lea@example.test", "Lea", "Ek")], actor=ANN)
+    assert (refused.result, "named meanwhile" in refused.message) == (REFUSED, True)
+    assert run_of(ledger, SECOND).email == "Kim@Example.test"
+    assert [row.actor for row in rows(ledger, events, events.c.kind == "seat_named")] == ["operator:bob"]
 
 
 def test_a_list_is_refused_whole_when_it_does_not_say_which_seat_is_whose(ledger: Ledger, seats: SeatNaming) -> None:
