@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -19,10 +20,13 @@ from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, REVOCATION
 
 LATE_ANSWER = "late_answer"
+REPEATED = "run_repeated"
+"""The event of an effect that an operator has repeated on purpose."""
 _AFTER_CANCEL: dict[str, Reason] = {
     Reason.REFUNDED_BY_SOURCE: Reason.REFUNDED_AFTER_PROVISIONING,
     Reason.REMOVED_FROM_ORDER: Reason.REMOVED_AFTER_PROVISIONING,
 }
+_WITHDRAWN = frozenset({*_AFTER_CANCEL, Reason.CANCELLED_BY_SOURCE})
 
 
 def append(
@@ -204,6 +208,34 @@ def report_duplicates(
 
 def _report_duplicate(connection: Connection, row: Run, result_id: str, now: datetime) -> None:
     _open(connection, row, f"{keys.DUPLICATE}/{result_id}", Reason.DUPLICATE_EFFECT, result_id, now=now)
+
+
+def release(
+    connection: Connection, held: HeldRun, ending: Ending, *, now: datetime, detail: dict[str, Any] | None = None
+) -> str | None:
+    """As `claims.release_run`; what a cancelled run gave before it was repeated is asked about."""
+    cancel_reason = claims.release_run(connection, held, ending, now=now, detail=detail)
+    if ending.state is RunState.CANCELLED:
+        ask_about_earlier_effect(connection, held.id, ending.reason or "", now=now)
+    return cancel_reason
+
+
+def earlier_effect(connection: Connection, run_id: str) -> str | None:
+    """The effect that a run had when an operator had it repeated (`--again`), None if it had none."""
+    found = connection.scalars(
+        select(events.c.detail).where(events.c.run_id == run_id, events.c.kind == REPEATED).order_by(events.c.id.desc())
+    )
+    return next((str(detail["result_id_before"]) for detail in found if detail.get("result_id_before")), None)
+
+
+def ask_about_earlier_effect(connection: Connection, run_id: str, cancel_reason: str, *, now: datetime) -> None:
+    """The source took a run back that was being repeated: what it gave before that has not gone with it."""
+    if cancel_reason not in _WITHDRAWN:
+        return
+    result_id = earlier_effect(connection, run_id)
+    if result_id is not None:
+        _set_result(connection, run_id, result_id)
+        open_revocation(connection, run_id, cancel_reason, now=now)
 
 
 def open_revocation(connection: Connection, run_id: str, cancel_reason: str, *, now: datetime) -> None:

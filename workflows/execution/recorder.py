@@ -86,7 +86,7 @@ class Recorder:
             # Asked under the row's lock, which whoever reports late takes too: no answer slips in between.
             adopted = self._adopt_late(connection, held, now)
             if not adopted and cancelled is not None:
-                claims.release_run(connection, held, Ending(RunState.CANCELLED, cancelled), now=now)
+                late_results.release(connection, held, Ending(RunState.CANCELLED, cancelled), now=now)
             elif not adopted:
                 begin(connection, lease_seconds=self._lease_seconds)
         if adopted:
@@ -294,7 +294,7 @@ class Recorder:
             if not self._adopt_late(connection, held, now):
                 if decision.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
                     cancelled = None  # only the destination can tell whether there is anything left to cancel
-                claims.release_run(
+                late_results.release(
                     connection,
                     held,
                     Ending(
@@ -337,7 +337,7 @@ class Recorder:
             if state is RunState.WAITING and lane_shut_until is None and any(each.unresolved for each in held.steps):
                 lane_shut_until = now + timedelta(seconds=self._patience.settle_seconds)
             ending = Ending(state, reason, note, result_id, next_attempt_at, lane_shut_until)
-            claims.release_run(connection, held, ending, now=now, detail=detail)
+            late_results.release(connection, held, ending, now=now, detail=detail)
             if then is not None:
                 then(connection, now)
             if state is RunState.SUCCEEDED:

@@ -252,7 +252,7 @@ class Operations:
                 now=now,
             )
             detail = {"from_step": first, "generation": generation, "result_id_before": row.result_id}
-            _event(connection, row, "run_repeated", actor, reason=reason, now=now, detail=detail)
+            _event(connection, row, late_results.REPEATED, actor, reason=reason, now=now, detail=detail)
         return Replayed(row.id, REPLAYED, f"repeats from {first}", ready=(row.id,), calls=calls)
 
     # Resolve and cancel
@@ -307,6 +307,11 @@ class Operations:
                     f"Run {run_id} may have taken effect, so it cannot be cancelled. Replay it, so that "
                     f"LearningCart is asked, "
                     f"or look there yourself and use: cartbridge runs resolve {run_id} --note TEXT"
+                )
+            if (given := late_results.earlier_effect(connection, run_id)) is not None:
+                raise IllegalTransitionError(
+                    f"Run {run_id} gave access before it was repeated, so it cannot be cancelled. To leave it at that: "
+                    f"cartbridge runs resolve {run_id} --order-id {given} --note TEXT"
                 )
             if dry_run:
                 return f"would cancel {row.key} ({known.state})"

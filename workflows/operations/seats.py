@@ -30,6 +30,7 @@ from worker.reasons import Reason
 from worker.sources.order import Learner, Payment, email_key
 from worker.text.email_address import email_problem, trimmed_email
 from workflows.descriptions import describe_enrolment, describe_plan
+from workflows.execution.late_results import REPEATED
 from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.nameless_seats import nameless_seats, why_not_filled
 from workflows.planning.line_keys import line_keys
@@ -338,7 +339,7 @@ def _begin_anew(
     record_event(
         connection,
         at=now,
-        kind="run_repeated",
+        kind=REPEATED,
         actor=actor,
         run_id=run.id,
         source=row.source,

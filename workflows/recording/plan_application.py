@@ -15,6 +15,7 @@ from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import NewRun, add_learners, change_grant, change_learner, insert_runs
 from worker.ledger.states import Actor, RunState
 from worker.sources.order import Learner, Order
+from workflows.execution.late_results import ask_about_earlier_effect
 from workflows.planning import model as plans
 from workflows.planning.model import KnownRun
 from workflows.planning.offers import Grant
@@ -133,7 +134,8 @@ class PlanApplier:
         moved = transitions.cancel(
             self._connection, known, actor=self._transition_actor, by=cancel.by, reason=cancel.reason, now=self._now
         )
-        self._note_move(known, RunState.CANCELLED, cancel.reason, moved=moved)
+        if self._note_move(known, RunState.CANCELLED, cancel.reason, moved=moved) and cancel.by == "source":
+            ask_about_earlier_effect(self._connection, known.id, cancel.reason, now=self._now)
 
     def _request_cancel(self, run_id: str, reason: str | None) -> None:
         changed = transitions.request_cancel(self._connection, self._existing[run_id], reason, now=self._now)

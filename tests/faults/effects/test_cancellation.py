@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
 from tests.faults.harness.product import Killed, NewRig, Rig, die
+from worker.errors import IllegalTransitionError
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
@@ -304,3 +305,48 @@ def test_order_is_provisioned_once_when_it_is_paid_again_during_the_lookup(rig: 
     assert rig.state(run_id) == ("succeeded", None)
     assert len(rig.comped_orders) == 1
     assert rig.reviews() == []
+
+
+def repeat(rig: Rig) -> tuple[str, str]:
+    """A run that gave access, and that an operator has repeated; with the order it made."""
+    run_id = rig.enrol()
+    rig.finish()
+    (effect,) = rig.comped_orders
+    repeated = rig.runtime.operations.replay(run_id, actor="operator:test", again=True, reason="she cannot see it")
+    assert repeated.result == "replayed"
+    return run_id, str(effect.facts["order_id"])
+
+
+@EVERY_STATUS
+@pytest.mark.parametrize("when", ["before the call", "during the call", "in review"])
+def test_person_is_asked_of_what_was_given_before_when_a_repeated_run_is_taken_back(
+    rig: Rig, status: str, before: str, after: str, when: str
+) -> None:
+    """No order was made the second time; the first one has not gone with it."""
+    run_id, order_id = repeat(rig)
+    if when != "before the call":
+        rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="status", status=409, body='{"Message": "no"}'))
+    if when == "during the call":
+        rig.before_call("add_comp_order", cancel(rig, status))
+        rig.finish()
+    else:
+        if when == "in review":
+            rig.finish()
+            assert rig.run(run_id)["state"] == "failed"
+        cancel(rig, status)()
+    assert rig.state(run_id) == ("cancelled", before)
+    (review,) = rig.reviews(about=run_id)
+    assert (review["state"], review["reason"], review["result_id"]) == ("review", after, order_id)
+    assert len(rig.comped_orders) == 1
+
+
+@ON_SQLITE
+def test_a_repeated_run_is_not_cancelled_by_an_operator_but_left_at_what_it_gave(rig: Rig) -> None:
+    run_id, order_id = repeat(rig)
+    operations = rig.runtime.operations
+    with pytest.raises(IllegalTransitionError, match=f"runs resolve {run_id} --order-id {order_id}"):
+        operations.cancel(run_id, actor="operator:test")
+    operations.resolve(run_id, actor="operator:test", note="she found it", result_id=order_id)
+    cancel(rig, "refunded")()
+    (review,) = rig.reviews(about=run_id)
+    assert (review["reason"], review["result_id"]) == ("refunded_after_provisioning", None)
