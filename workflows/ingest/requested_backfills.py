@@ -50,6 +50,9 @@ _ENDS: Final = {"backfill_ended": "done", "backfill_previewed": "done", "backfil
 _TOO_LATE: Final = (
     f"It was not done within {KNOWN_DAYS} days: its source was paused, or no worker came to it. Ask for it again."
 )
+_OWN_FAULT: Final = (
+    "A fault of Cartbridge's own ended it; the worker's log has which. What was taken in stays. Ask for it again."
+)
 
 
 class StoppedError(CartbridgeError):
@@ -283,8 +286,8 @@ def _perform(
         raise
     except CartbridgeError as error:
         hold.report(item, "backfill_failed", {"error": str(error)})
-    except Exception as error:
-        hold.report(item, "backfill_failed", {"error": type(error).__name__})
+    except Exception:
+        hold.report(item, "backfill_failed", {"error": _OWN_FAULT})
         raise
 
 

@@ -45,7 +45,8 @@ def read_offers_file(path: Path) -> str:
         )
         raise OffersError(problem, problems=(problem,)) from None
     except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path}: cannot be read ({type(error).__name__}). It must be a readable UTF-8 file."
+        why = (error.strerror or "for no known reason") if isinstance(error, OSError) else "it is not UTF-8"
+        problem = f"{path}: cannot be read ({why}). It must be a readable UTF-8 file."
         raise OffersError(problem, problems=(problem,)) from None
 
 

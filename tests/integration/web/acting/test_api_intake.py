@@ -198,6 +198,20 @@ def test_backfill_stays_due_when_the_ledger_is_away(program: Program, rig: Rig) 
     assert report(program, asked)["state"] == "done"
 
 
+def test_backfill_says_what_to_do_when_a_fault_of_our_own_ends_it(program: Program, rig: Rig) -> None:
+    rig.sell(7001)
+    asked = program.act("backfills", **WINDOW).json()["id"]
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work(rig, meanwhile=fail)
+    failed = report(program, asked)
+    assert (failed["state"], failed["error"].endswith("Ask for it again.")) == ("failed", True)
+    assert "Error" not in failed["error"]
+
+
 def test_backfill_ends_when_nobody_did_it_in_time(program: Program, rig: Rig) -> None:
     asked = program.act("backfills", **WINDOW).json()["id"]
     rig.clock.move(KNOWN_DAYS * 86_400 + 1)
