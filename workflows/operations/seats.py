@@ -171,10 +171,10 @@ class SeatNaming:
                 seats = [_seat(connection, row, person, again=again) for row, person in chosen]
                 named = _found(connection, *order, [seat.named for seat in seats])
             plan = self._delivery_reader.preview(*order, named=named)  # a broken offers file stops it here
-            if dry_run:
-                return [_outcome_of(seat, plan, "would name", ready=()) for seat in seats]
             if all(_is_so(seat, plan) for seat in seats) and not self._is_new(*order, named):
                 return [_outcome_of(seat, plan, "", ready=()) for seat in seats]
+            if dry_run:
+                return [_outcome_of(seat, plan, "would name", ready=()) for seat in seats]
             with self._ledger.write() as connection:
                 of_order = (orders.c.source == order[0], orders.c.order_id == order[1])
                 connection.execute(select(orders.c.order_id).where(*of_order).with_for_update()).one()
@@ -353,7 +353,7 @@ def _outcome_of(seat: _Seat, plan: Plan | None, verb: str, *, ready: tuple[str, 
     """What is said of one seat: the calls of its own runs, whatever else the plan of its order does."""
     learner = seat.named.learner
     place = f"{seat.named.line_id}/{seat.named.seat_id}"
-    if not verb or (verb == "would name" and _is_so(seat, plan)):
+    if not verb:
         return SeatNamed(seat.run_id, NOTHING, f"{place} is {learner.email}'s already.", learner.email)
     calls = [call for run in seat.given for call in describe_enrolment(learner, run.grant)]
     others: list[str] = []

@@ -87,6 +87,17 @@ def test_nothing_is_new_when_the_same_person_is_named_twice(ledger: Ledger, seat
     assert (states(ledger), len(rows(ledger, events))) == before
 
 
+def test_a_dry_run_says_what_naming_does_when_only_the_name_is_new(
+    ledger: Ledger, seats: SeatNaming, nameless: str
+) -> None:
+    seats.name(nameless, KIM, actor=ANN)
+    put_run(ledger, SECOND, RunState.SUCCEEDED)
+    renamed = Person(KIM.email, "Kimberley", "Lee")
+    for dry_run, again in ((True, NAMED), (False, NAMED), (True, NOTHING), (False, NOTHING)):
+        named = seats.name(run_of(ledger, SECOND).id, renamed, actor=ANN, dry_run=dry_run)
+        assert (named.result, named.calls, named.ready) == (again, (), ())
+
+
 def test_the_name_stands_when_the_source_sends_the_order_unchanged_or_changed_elsewhere(
     ledger: Ledger, seats: SeatNaming, nameless: str
 ) -> None:
