@@ -31,9 +31,9 @@ from workflows.operations.intake import Intake
 from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
-from workflows.operations.restarting import RESOLVED, WhyNot, what_holds_back, why_not_restart
+from workflows.operations.restarting import RESOLVED, WhyNot, how_to_find_out, what_holds_back, why_not_restart
 from workflows.operations.seats import SeatNaming
-from workflows.planning.model import REVOCATION, KnownRun
+from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
 from workflows.planning.seat_matching import Place
 from workflows.recording.known_runs import known_run
 from workflows.recording.order_recording import Recorded
@@ -295,20 +295,17 @@ class Operations:
     def cancel(self, run_id: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
         """Cancel a run that has had no effect.
 
-        Raises `IllegalTransitionError` for one that is running, finished, or whose effect is not known: LearningCart
-        must be asked first.
+        Raises `IllegalTransitionError` for one that is running, finished, or that has had an effect, or may have had.
         """
         now = self._clock()
         with self._ledger.write() as connection:
             row, known = _load(connection, run_id)
             _check(known, RunState.CANCELLED, "cancelled")
             if known.effect_open:
-                raise IllegalTransitionError(
-                    f"Run {run_id} may have taken effect, so it cannot be cancelled. Replay it, so that "
-                    f"LearningCart is asked, "
-                    f"or look there yourself and use: cartbridge runs resolve {run_id} --note TEXT"
-                )
-            if (given := late_results.earlier_effect(connection, run_id)) is not None:
+                how = how_to_find_out(connection, row)
+                raise IllegalTransitionError(f"Run {run_id} may have taken effect, so it cannot be cancelled. {how}")
+            given = late_results.earlier_effect(connection, run_id) if row.workflow == ENROLMENT else None
+            if given is not None:
                 raise IllegalTransitionError(
                     f"Run {run_id} gave access before it was repeated, so it cannot be cancelled. To leave it at that: "
                     f"cartbridge runs resolve {run_id} --order-id {given} --note TEXT"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -15,10 +16,13 @@ from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import Run, events, orders, steps
 from worker.ledger.views.overview import outage_sentence
 from worker.sources.order import Payment
+from workflows.execution.steps import Repeat, StepDefinition
 from workflows.planning.model import KnownRun
 from workflows.registry import WORKFLOWS
 
-RESOLVED = "run_resolved"
+_NAMES: Final = {"learningcart": "LearningCart", "threedcart": "3dcart"}
+"""The systems that can be asked what became of a call, as people call them."""
+RESOLVED: Final = "run_resolved"
 """The event of a run that a person did by hand."""
 
 
@@ -43,9 +47,17 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
     if known.state is RunState.PENDING:
         held_back = what_holds_back(connection, row, now=now)
         return WhyNot(f"It is due already. {held_back or 'It will be sent within seconds.'}", is_due=True)
+    if known.effect_open and (step := _next_step(connection, row)) is not None and step.repeat is Repeat.NEVER:
+        return WhyNot(
+            "Nobody can be asked whether the mail was sent, so it is not sent again by itself. The learner has it: "
+            f"cartbridge runs resolve {row.id} --note TEXT. If not: cartbridge replay {row.id} --again --reason TEXT",
+            is_refused=True,
+        )
     if row.lane_shut_until is not None and row.lane_shut_until > now:
         asked_at = f"{local(row.lane_shut_until):%H:%M:%S %Z}"
-        return WhyNot(f"A call may still be under way; LearningCart is asked at {asked_at}.")
+        who = _whom_to_ask(connection, row)
+        then = f"{who} is asked at {asked_at}" if who else f"a replay does something from {asked_at} on"
+        return WhyNot(f"A call may still be under way; {then}.")
     if (result_id := _resolved_with(connection, row)) is not None:
         return WhyNot(
             f"It was resolved with LearningCart order {result_id}, so a replay would make a second one. If that is its "
@@ -66,22 +78,36 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
 
 def what_holds_back(connection: Connection, row: Run, *, now: datetime) -> str:
     """What keeps a run that is due from being sent, in a sentence; empty where nothing does."""
-    system = _next_system(connection, row)
-    if system is None:
+    step = _next_step(connection, row)
+    if step is None:
         return ""
+    system = step.system
     if pause_of(connection, system) is not None:
         return f"{system} is paused; it goes on after: cartbridge resume {system}"
     outage = breaker.read(connection, system)
     return "" if outage is None or outage.state is not BreakerState.OPEN else outage_sentence(outage, now)
 
 
-def _next_system(connection: Connection, row: Run) -> str | None:
-    """Whom the run's next step asks."""
+def how_to_find_out(connection: Connection, row: Run) -> str:
+    """How an operator learns whether the run's open call was carried out, before it is resolved by hand."""
+    who = _whom_to_ask(connection, row)
+    found_out = f"Replay it, so that {who} is asked, or look there yourself" if who else "Ask the learner"
+    return f"{found_out} and use: cartbridge runs resolve {row.id} --note TEXT"
+
+
+def _next_step(connection: Connection, row: Run) -> StepDefinition | None:
+    """The run's first step that is not done."""
     done = select(steps.c.name).where(steps.c.run_id == row.id, steps.c.state == StepState.DONE)
     names = set(connection.scalars(done))
     workflow = WORKFLOWS.get(row.workflow)
     sequence = workflow.sequence(row.grant) if workflow is not None and row.grant is not None else ()
-    return next((planned.definition.system for planned in sequence if planned.name not in names), None)
+    return next((planned.definition for planned in sequence if planned.name not in names), None)
+
+
+def _whom_to_ask(connection: Connection, row: Run) -> str | None:
+    """The system that can say what became of the run's next call, None where none can."""
+    step = _next_step(connection, row)
+    return None if step is None else _NAMES.get(step.system)
 
 
 def _resolved_with(connection: Connection, row: Run) -> str | None:

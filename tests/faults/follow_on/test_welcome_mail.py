@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD, MailRig, Make, assert_mailed_once, making_rigs
 from tests.faults.harness.product import let_lease_end
+from worker.errors import IllegalTransitionError
 from worker.sandbox import Fault, Sandbox
 from worker.sandbox.mailbox import Mailbox, MailFault
 from workflows.enrolment.welcome_mail import ERASED, erase_unmailed
@@ -172,7 +173,10 @@ def test_a_person_is_asked_and_nothing_is_sent_again_when_the_outcome_is_unknown
     mail_id = rig.mail["id"]
     assert rig.state(mail_id) == ("review", "outcome_unknown")
     assert len(rig.mailbox.received) == taken
-    rig.runtime.operations.replay(mail_id, actor="operator:test")
+    refused = rig.runtime.operations.replay(mail_id, actor="operator:test")
+    assert (refused.result, "--again" in refused.message) == ("refused", True)
+    with pytest.raises(IllegalTransitionError, match=r"cannot be cancelled\. Ask the learner and use"):
+        rig.runtime.operations.cancel(mail_id, actor="operator:test")
     rig.finish()
     assert rig.state(mail_id) == ("review", "outcome_unknown")
     assert len(rig.mailbox.received) == taken
