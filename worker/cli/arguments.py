@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -85,6 +86,14 @@ def hint_at_review_reason(context: typer.Context, text: str | None) -> str | Non
     return text
 
 
+def known_reason(text: str | None) -> str | None:
+    """A reason's code: a misspelled one would choose nothing, and so do nothing."""
+    if text is None or text in list(Reason):
+        return text
+    [nearest] = difflib.get_close_matches(text, [str(reason) for reason in Reason], n=1, cutoff=0)
+    raise typer.BadParameter(f"there is no reason {text!r}; the nearest is {nearest}")
+
+
 def offered_reasons(incomplete: str) -> list[str]:
     """The reasons' codes that a shell offers."""
     return [str(reason) for reason in Reason if reason.startswith(incomplete)]
@@ -153,6 +162,7 @@ OfReviewReason = Annotated[
         metavar="CODE",
         help="All runs in review with this reason code, such as read_anew.",
         autocompletion=offered_reasons,
+        callback=known_reason,
     ),
 ]
 OfEmail = Annotated[str | None, typer.Option("--email", help="Of this learner.")]

@@ -208,6 +208,9 @@ def test_the_filter_is_hinted_at_when_a_note_is_a_reason_s_code(run: Run, ledger
     assert [row["id"] for row in json.loads(run("runs", "list", "--review-reason", "read_anew", "--json").stdout)] == [
         stuck
     ]
+    for words in ("runs list", "runs resolve --note x", "runs cancel", "replay"):
+        misspelled = run(*words.split(), "--review-reason", "read_new")
+        assert (misspelled.exit_code, "read_anew" in misspelled.stderr) == (2, True)
     assert run("runs", "list", "--review-reason", "read_anew", "--state", "failed").exit_code == 2
 
 

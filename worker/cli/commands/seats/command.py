@@ -127,7 +127,9 @@ def _people(file: Path) -> list[Person]:
     except UnicodeDecodeError:
         raise typer.BadParameter("it is not UTF-8 text; save it as CSV UTF-8", param_hint="--file") from None
     except OSError as error:
-        raise typer.BadParameter(f"it cannot be read ({error.strerror or 'for no known reason'})", param_hint="--file") from None
+        raise typer.BadParameter(
+            f"it cannot be read ({error.strerror or 'for no known reason'})", param_hint="--file"
+        ) from None
     return read_people(text)
 
 
