@@ -44,6 +44,9 @@ STUCK = (RunState.FAILED, RunState.REVIEW)
 _SEND_AT_ONCE = 100
 _STYLES = {"replayed": "green", "planned": "green", "nothing": "", "refused": "red"}
 _SHOWN_BEFORE_ASKING = 20
+_PLANS_OR_REPEATS = (
+    "it plans the orders again; --from-step and --again repeat runs as they were planned: one of the two"
+)
 OfState = Annotated[
     list[RunState] | None,
     typer.Option(
@@ -88,10 +91,7 @@ def replay_command(
             "name runs, or filter them by --state, --review-reason, --source, --since or --until; one of the two"
         )
     if replan and (from_step or again):
-        raise typer.BadParameter(
-            "it plans the orders again; --from-step and --again repeat runs as they were planned: one of the two",
-            param_hint="--replan",
-        )
+        raise typer.BadParameter(_PLANS_OR_REPEATS, param_hint="--replan")
     if again and not (reason or "").strip():
         raise typer.BadParameter(
             "--again makes effects a second time: say why with --reason TEXT", param_hint="--again"
