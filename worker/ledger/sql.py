@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Exists,
     FromClause,
+    Insert,
     Row,
     Table,
     bindparam,
@@ -49,6 +50,34 @@ def execute_fixed(connection: Connection, statement: Update, values: dict[str, A
         return connection.execute(statement, values)
     sql, constants = driver_sql(statement, connection.dialect)
     return connection.exec_driver_sql(sql, constants | values)
+
+
+def execute_on_sqlite(
+    connection: Connection, statement: Update | Insert, rows: Sequence[dict[str, Any]]
+) -> CursorResult[Any]:
+    """Execute a statement that is made once, for each of the rows, on SQLite as its driver takes it.
+
+    What it returns has the driver's own types: use it for texts and numbers, not for moments and JSON.
+    """
+    sql, constants, places = _on_sqlite(statement, connection.dialect)
+    given = []
+    for row in rows:
+        values = constants | row
+        given.append(tuple([convert(values[name]) if convert else values[name] for name, convert in places]))
+    return connection.exec_driver_sql(sql, given if len(given) > 1 else given[0])
+
+
+@lru_cache(maxsize=32)
+def _on_sqlite(
+    statement: Update | Insert, dialect: Dialect
+) -> tuple[str, dict[str, Any], list[tuple[str, Callable[[Any], Any] | None]]]:
+    """A statement as SQLite's driver takes it, its values that never change, and for each place its value's name and
+    what makes of it what SQLite keeps.
+    """
+    compiled = statement.compile(dialect=dialect)
+    names = compiled.positiontup or []
+    convert = {name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in set(names)}
+    return str(compiled), dict(compiled.params), [(name, convert[name]) for name in names]
 
 
 @lru_cache(maxsize=32)

@@ -22,6 +22,8 @@ _REQUEST_ERROR: Final = re.compile(r"<title>\s*Request Error\b|class=\"heading1\
 _FAULT: Final = re.compile(r"(?:<\?xml[^>]*>|\s)*<(?:\w+:)?(?:Fault|Envelope)\b")
 _JSON_FAULTS: Final = (frozenset({"exceptiondetail"}), frozenset({"exceptiontype"}), frozenset({"code", "reason"}))
 """Members, folded, by any of which sets a JSON object is WCF's fault and no word of LearningCart's."""
+_MAY_BE_FAULT: Final = re.compile(rb"exception|reason|\\u|\0", re.IGNORECASE)
+"""What any of them has in its name, or a name that is not written plainly."""
 
 
 class Refusal(Enum):
@@ -52,6 +54,8 @@ def is_page(answer: Answer) -> bool:
 
 def _is_json_fault(answer: Answer) -> bool:
     if len(answer.body) > _PAGE_LIMIT_BYTES or not answer.body.lstrip().startswith(b"{"):
+        return False
+    if not _MAY_BE_FAULT.search(answer.body):  # most answers: each is read for what it says anyway
         return False
     try:
         document = read_document(answer.body)

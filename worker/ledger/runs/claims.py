@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Dialect, Row, Table, bindparam, insert, update
+from sqlalchemy import Connection, Dialect, Insert, Row, Table, bindparam, insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import Update
 
@@ -23,7 +23,7 @@ from worker.ledger.runs import breaker, transitions
 from worker.ledger.runs.held import FENCED, HeldRun, HeldStep, load_attempts
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import violated_constraint
-from worker.ledger.sql import NOW, driver_sql, record_of
+from worker.ledger.sql import NOW, driver_sql, execute_on_sqlite, record_of
 from worker.ledger.states import Actor, Outcome, StepState
 from worker.ledger.tables.runs import Run, attempts, events, runs, steps
 
@@ -247,10 +247,11 @@ def write_held(
         sql, constants = _in_one(run, connection.dialect)
         as_json = {name: json.dumps(some, default=datetime.isoformat) for name, some in rows.items()}
         return connection.exec_driver_sql(sql, constants | values | as_json).one_or_none()
-    row = connection.execute(run, values).one_or_none()
+    row = execute_on_sqlite(connection, run, [values]).one_or_none()
     for name, some in rows.items():
         if some and row is not None:
-            connection.execute(_ONE_BY_ONE[name], [{f"a_{name}": value for name, value in one.items()} for one in some])
+            given = [{f"a_{name}": value for name, value in one.items()} for one in some]
+            execute_on_sqlite(connection, _ONE_BY_ONE[name], given)
     return row
 
 
@@ -291,7 +292,7 @@ def _keyed(table: Table, key: Sequence[str], names: Sequence[str]) -> Update:
     return statement.values({name: given(name) for name in names})
 
 
-_ONE_BY_ONE: Final = {
+_ONE_BY_ONE: Final[dict[str, Insert | Update]] = {
     "new_attempts": insert(attempts).values({name: _given(attempts)(name) for name in _ATTEMPT}),
     "new_events": insert(events).values({name: _given(events)(name) for name in _EVENT}),
     "closings": _keyed(attempts, _CLOSED_BY, _CLOSING).where(attempts.c.outcome.is_(None)),
