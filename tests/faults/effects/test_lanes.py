@@ -144,7 +144,7 @@ def test_one_customer_is_made_when_many_workers_take_one_learners_runs_at_once(r
     start = threading.Barrier(len(run_ids))
 
     def work(number: int) -> None:
-        start.wait(20)
+        start.wait(60)
         workers[number % 2].work(run_ids[number])
 
     with ThreadPoolExecutor(len(run_ids)) as pool:
@@ -181,7 +181,7 @@ def test_run_is_worked_once_when_many_messages_about_it_arrive_at_once(rig: Rig,
     start = threading.Barrier(8)
 
     def work(number: int) -> None:
-        start.wait(20)
+        start.wait(60)
         workers[number % 2].work(run_id)
 
     with ThreadPoolExecutor(8) as pool:
@@ -199,7 +199,7 @@ def test_ten_learners_are_served_at_once_when_each_has_a_worker(new_rig: NewRig)
     real = client.add_customer
 
     def all_are_here(*arguments: object, **options: object) -> object:
-        together.wait(20)  # breaks unless all ten are under way at the same time
+        together.wait(60)  # breaks unless all ten are under way at the same time
         return real(*arguments, **options)
 
     client.add_customer = all_are_here
@@ -217,7 +217,7 @@ def test_sweep_sends_each_run_once_when_beats_are_doubled(rig: Rig, new_rig: New
     start = threading.Barrier(2)
 
     def beat(number: int) -> None:
-        start.wait(20)
+        start.wait(60)
         beats[number].sweep()
 
     with ThreadPoolExecutor(2) as pool:

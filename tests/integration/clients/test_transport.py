@@ -71,7 +71,7 @@ def test_a_new_connection_is_opened_when_the_server_closed_the_idle_one(
     for number in range(1, 4):
         assert call(client).status == 200
         for thread in list(server._threads):
-            thread.join(2)
+            thread.join(60)
         assert server.connections == number
 
 
@@ -170,7 +170,7 @@ def test_each_thread_has_its_own_connection_when_many_call(
     together = threading.Barrier(4)
 
     def work() -> None:
-        together.wait(5)
+        together.wait(60)
         for _ in range(5):
             call(client)
 
@@ -178,7 +178,7 @@ def test_each_thread_has_its_own_connection_when_many_call(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert len(server.requests) == 20
     assert server.connections == 4
     call(client)  # a new thread's adapter also closes those of threads that ended

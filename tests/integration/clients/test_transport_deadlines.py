@@ -44,12 +44,12 @@ def test_a_call_ends_at_its_deadline_when_the_server_dribbles(
 ) -> None:
     def behave(server: Server, connection: socket.socket) -> None:
         dribbling(head, tail)(server, connection)
-        server.stopping.wait(5)
+        server.stopping.wait(60)
 
     client = connect(serve(behave), read_timeout_seconds=30.0)
     began = time.monotonic()
-    error = failure(client, deadline_seconds=0.2)
-    assert 0.15 <= time.monotonic() - began < 1.0
+    error = failure(client, deadline_seconds=0.5)
+    assert 0.45 <= time.monotonic() - began < 20.0
     assert isinstance(error, ApiTimeoutError)
     assert error.outcome_unknown
     assert not error.retryable
@@ -61,13 +61,13 @@ def test_the_next_call_succeeds_when_one_before_outlasted_its_deadline(
     def behave(server: Server, connection: socket.socket) -> None:
         while server.receive(connection):
             if len(server.requests) == 1:
-                server.stopping.wait(5)
+                server.stopping.wait(60)
             connection.sendall(OK)
 
     server = serve(behave)
     client = connect(server)
-    failure(client, deadline_seconds=0.1)
-    assert call(client, deadline_seconds=2.0).body == b"{}"
+    failure(client, deadline_seconds=0.5)
+    assert call(client, deadline_seconds=20.0).body == b"{}"
     assert server.connections == 2
 
 
@@ -85,7 +85,7 @@ def test_the_read_timeout_holds_when_it_is_shorter_than_the_deadline(
 ) -> None:
     def behave(server: Server, connection: socket.socket) -> None:
         server.receive(connection)
-        server.stopping.wait(5)
+        server.stopping.wait(60)
 
     error = failure(connect(serve(behave), read_timeout_seconds=0.1))
     assert isinstance(error, ApiTimeoutError)
@@ -137,11 +137,10 @@ def test_the_connect_timeout_is_shared_when_a_host_has_many_addresses(
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{number}", 80)) for number in range(1, 9)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     monkeypatch.setattr(transport_module, "create_connection", slow)
-    began = time.monotonic()
     error = failure(connect(80, connect_timeout_seconds=0.1))
     assert isinstance(error, ApiTimeoutError)
-    assert time.monotonic() - began < 0.45  # eight times as long as one would be 0.48
-    assert len(tried) == 2
+    assert len(tried) <= 2  # of eight
+    assert tried[0] <= 0.1
 
 
 def test_the_next_address_is_tried_when_the_first_refuses(

@@ -238,7 +238,7 @@ def test_one_poll_of_two_works_when_they_start_at_once(
 
     def wait_for_the_other(_number: int) -> None:
         walking.set()
-        assert tried.wait(10)
+        assert tried.wait(60)
 
     source.during_walk = wait_for_the_other
     offers_reader = an_offers_reader(tmp_path)
@@ -279,12 +279,12 @@ def test_order_can_be_recorded_while_a_worker_adds_a_run_to_it(postgres_ledger: 
         with ledger.write() as connection:
             assert lock_orders(connection, "studiocart", [an_order().id])
             holds_the_order.set()
-            assert holds_the_run.wait(10)
+            assert holds_the_run.wait(60)
             claims.lock_run(connection, run_id, now=NOW)
 
     def work() -> None:
         with ledger.write() as connection:
-            assert holds_the_order.wait(10)
+            assert holds_the_order.wait(60)
             claims.lock_run(connection, run_id, now=NOW)
             holds_the_run.set()
             wait_until(lambda: blocked(ledger), what="the ingest waits for the run")
@@ -293,7 +293,7 @@ def test_order_can_be_recorded_while_a_worker_adds_a_run_to_it(postgres_ledger: 
     with ThreadPoolExecutor(2) as pool:
         done = [pool.submit(ingest), pool.submit(work)]
         for each in done:
-            each.result(timeout=30)
+            each.result(timeout=60)
     assert states(ledger)[f"{SEAT}/revoke"] == ("review", "refunded_after_provisioning")
 
 
@@ -324,7 +324,7 @@ def test_page_is_recorded_while_a_hint_of_one_of_its_orders_is(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_Recorder, "record", record_and_let_the_hint_in)
             polled = poller.poll()
-        hinted[0].result(timeout=30)
+        hinted[0].result(timeout=60)
     assert polled.error is None
     assert {row.email for row in rows(ledger, runs)} == {JANE.email, JOHN.email}
     assert len(rows(ledger, runs)) == 3
@@ -339,7 +339,7 @@ def test_run_is_not_claimed_with_the_steps_of_before_when_they_change_under_the_
             changing.execute(update(steps).where(steps.c.run_id == run_id).values(state="done"))
             claiming = other.submit(claim, postgres_ledger, run_id, "h:1:a")
             wait_until(lambda: waits_for_a_lock(postgres_ledger), what="the claim waits for the change")
-        assert claiming.result(timeout=30) is None
+        assert claiming.result(timeout=60) is None
     held = claim(postgres_ledger, run_id, "h:1:a")
     assert held is not None
     assert {step.state for step in held.steps} == {"done"}

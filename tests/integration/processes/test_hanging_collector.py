@@ -19,4 +19,4 @@ def test_process_stops_in_time_when_the_collector_hangs(monkeypatch: pytest.Monk
             pass
         begun = monotonic()
         tracing.close()
-    assert monotonic() - begun < 5
+    assert monotonic() - begun < 9

@@ -44,7 +44,7 @@ def sandbox(tmp_path: Path) -> Iterator[dict[str, str]]:
         variables[name] = value
     yield {name: value for name, value in variables.items() if "LEARNINGCART" in name or "STUDIOCART" in name}
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
 
 

@@ -26,7 +26,7 @@ from workflows.planning.offers_file import OffersFile
 pytestmark = pytest.mark.integration
 
 MONTH = 10_000
-ENOUGH_SECONDS = 60.0
+ENOUGH_SECONDS = 120.0
 
 
 def contents(ledger: Ledger) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> FakeSandbox:
         if port == 2:
             raise KeyboardInterrupt
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(5)
+        assert stop.wait(60)
 
     monkeypatch.setattr("worker.sandbox.serve_forever", serve)
     return fake
