@@ -31,6 +31,7 @@ from worker.sources.threedcart_statuses import (
     lacks_evidence,
     payment_of,
     unknown_approval,
+    unreadable_refund,
 )
 from worker.text.email_address import trimmed_email
 from worker.text.entities import decoded
@@ -185,6 +186,8 @@ def _status_of(record: records.Order, paid_statuses: frozenset[int]) -> str:
     word = unknown_approval(record) if waits else ""
     if word:
         return f"{status}, payment {without_emails(word)}"[:_LONGEST_STATUS]
+    if waits and (back := unreadable_refund(record)):
+        return f"{status}, given back {without_emails(back)}"[:_LONGEST_STATUS]
     return f"{status}, amount below zero" if waits and is_below_zero(record) else status
 
 

@@ -130,7 +130,7 @@ def payment_of(record: Order, paid_statuses: frozenset[int]) -> Payment:
     reading = reading_of(record.order_status_id, paid_statuses)
     if reading in _OF_SALES and is_money_given_back(record):
         return Payment.REFUNDED
-    if reading in _OF_SALES and is_below_zero(record):
+    if reading in _OF_SALES and (is_below_zero(record) or unreadable_refund(record)):
         return Payment.UNKNOWN
     match reading:
         case Reading.PAID:
@@ -152,6 +152,14 @@ def payment_of(record: Order, paid_statuses: frozenset[int]) -> Payment:
 def is_below_zero(record: Order) -> bool:
     """Whether the order's amount is one that is owed to the buyer: no sale that anybody has ruled on."""
     return record.order_amount is not None and record.order_amount < 0
+
+
+def unreadable_refund(record: Order) -> str:
+    """The first amount that was given back and cannot be read, as written: all or a part; empty for none."""
+    backs = (
+        row for row in record.transaction_list or () if _is_back(row) and approval_of(row) is not Approval.DECLINED
+    )
+    return next((row.transaction_amount for row in backs if isinstance(row.transaction_amount, str)), "")
 
 
 def lacks_evidence(record: Order, paid_statuses: frozenset[int]) -> bool:
@@ -202,26 +210,35 @@ def _moved(record: Order) -> _Moved:
     taken = authorized = refunded = voided = Decimal(0)
     was_given_back = was_taken = was_declined = False
     for row in record.transaction_list or ():
-        amount = whole if row.transaction_amount is None else row.transaction_amount
+        is_told = isinstance(row.transaction_amount, Decimal)
+        amount = row.transaction_amount if isinstance(row.transaction_amount, Decimal) else whole
         kind = fold(row.transaction_type or "")
         approval = approval_of(row)
         if approval is Approval.DECLINED:
             was_declined = True
-        elif (kind.startswith(_GIVEN_BACK) and not kind.startswith(_CARD)) or amount < 0:
+        elif _is_back(row):
             was_given_back = True
+            back = Decimal(0) if isinstance(row.transaction_amount, str) else abs(amount)
             if kind.startswith("void"):
-                voided += abs(amount)
+                voided += back
             else:
-                refunded += abs(amount)
+                refunded += back
         elif approval is Approval.UNKNOWN:
             was_declined = True
         elif _is_captured(row, kind):
             taken += amount
-            was_taken = row.transaction_amount is None or amount > 0 or was_taken
+            was_taken = not is_told or amount > 0 or was_taken
         else:
             authorized += amount
     given_back = refunded + max(voided - authorized, Decimal(0))
     return _Moved(taken, given_back, was_taken, was_given_back, was_declined)
+
+
+def _is_back(row: Transaction) -> bool:
+    """Whether a transaction gives money back: by its kind, or by an amount below zero."""
+    kind, amount = fold(row.transaction_type or ""), row.transaction_amount
+    is_negative = isinstance(amount, Decimal) and amount < 0
+    return (kind.startswith(_GIVEN_BACK) and not kind.startswith(_CARD)) or is_negative
 
 
 def _is_captured(row: Transaction, kind: str) -> bool:

@@ -40,6 +40,12 @@ def _status_id(value: object) -> int | str | None:
     return number if number is not None else (as_text(value) or "").strip() or None
 
 
+def _written_amount(value: object) -> Decimal | str | None:
+    """Return an amount; a text that is none as it stands: it is not nothing."""
+    number = as_decimal(value)
+    return number if number is not None else (as_text(value) or "").strip()[:40] or None
+
+
 def _order_key(value: object) -> str | None:
     """Return the key in an order's `ContinueURL`: the cart's own, which the order's number may follow."""
     try:
@@ -196,7 +202,8 @@ class Transaction(ThreedcartRecord):
 
     transaction_type: Text = None
     """`Sale`, `Authorize`, `Capture`, `Void`, `Refund`, …"""
-    transaction_amount: Amount = None
+    transaction_amount: Annotated[Decimal | str | None, BeforeValidator(_written_amount)] = None
+    """A text where it is no amount."""
     transaction_captured: Flag = None
     transaction_approval: Text = None
     """The processor's code of approval, or its word: `000000`, `Approved`, `Declined`."""

@@ -182,6 +182,18 @@ def test_what_was_given_back_is_told_in_hundredths(rows: list[dict[str, Any]], h
     assert to_order(an_order(TransactionList=rows), zone=UTC).given_back == hundredths
 
 
+@pytest.mark.parametrize("amount", ["20,00", "$20.00", "all"])
+@pytest.mark.parametrize("status_id", [1, 2, 3, 4])
+def test_a_person_is_asked_when_what_was_given_back_cannot_be_read(status_id: int, amount: str) -> None:
+    rows = [a_transaction("Sale"), a_transaction("Refund", amount)]
+    order = to_order(an_order(status_id, TransactionList=rows), zone=UTC)
+    assert order.payment is UNKNOWN
+    assert order.status.endswith(f", given back {amount}")
+    assert read(status_id, TransactionList=[a_transaction("Sale", amount)]) is PAID
+    rows[1] |= {"TransactionApproval": "Declined"}
+    assert read(status_id, TransactionList=rows) is PAID
+
+
 def test_refund_gives_nothing_back_when_it_was_declined() -> None:
     declined = a_transaction("Refund") | {"TransactionApproval": "Declined"}
     assert is_money_taken(an_order(TransactionList=[a_transaction("Sale"), declined]))
