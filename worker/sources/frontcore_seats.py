@@ -92,7 +92,8 @@ def is_price_negative(line: records.Line) -> bool:
 def states_all_seats(record: records.Order) -> bool:
     """Whether the record says who has a seat; else nobody may be taken as removed."""
     return record.lines is not None and not any(
-        line.users is None and any(_is_place(relation) for relation in line.database_relations or ())
+        line.users is None
+        and (line.database_relations is None or any(_is_place(relation) for relation in line.database_relations))
         for line in record.lines
     )
 
@@ -154,7 +155,8 @@ def _places(line: records.Line, people: _People) -> list[_Place]:
             user_id = relation.user_id or ""
             unplaced.pop(user_id, None)
             seat = _participant_seat(relation, users.get(user_id) or people.by_id.get(user_id), people.country)
-            places.setdefault(seat.id, _Place(seat, relation.course_id))
+            course_id = relation.course_id or (relation.course.id if relation.course else None)
+            places.setdefault(seat.id, _Place(seat, course_id))
     for user_id, user in unplaced.items():
         places.setdefault(f"user-{user_id}", _Place(_named_seat(f"user-{user_id}", user, people.country)))
     anonymous = sum(user.id is None for user in line.users or ())

@@ -197,6 +197,7 @@ def test_the_buyer_is_the_first_who_can_be_written_to_when_several_are_named(
         ({"lines": []}, True),
         ({"lines": [line(place(1, 10), users=None)]}, False),
         ({"lines": [line(users=None)]}, True),
+        ({"lines": [line(users=None, database_relations=None)]}, False),
         ({"lines": [line(place(1, 10), users=(user(10),))]}, True),
         ({"lines": [line(place(1, 10), users=[])]}, True),
     ],

@@ -63,6 +63,11 @@ def test_a_line_names_no_course_when_its_product_is_not_the_main_one(is_main: An
     assert order.lines[0].product == Product(product_id="9")
 
 
+def test_a_line_s_course_is_the_included_one_when_its_number_is_left_out() -> None:
+    order = ordered(line(place(1, 10, None, course={"id": 77}), users=(user(10),)))
+    assert order.lines[0].product == Product(product_id="8079", course_id="77")
+
+
 def test_a_line_comes_in_parts_when_its_participants_are_on_different_courses() -> None:
     places = (place(1, 10, 77), place(2, 11, 78), place(3, 12, None))
     order = ordered(line(*places, users=(user(10), user(11), user(12)), quantity=4))
