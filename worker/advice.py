@@ -78,9 +78,10 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.RENEWAL_UNDECIDED: _advice(
         "The order renews a subscription, and its offer does not say whether a renewal grants access again; or it is a "
-        "later payment for what was not bought before, or of a purchase that was taken back before it gave access.",
+        "later payment for what was not bought before, or of a purchase that gave no access, or whose access was taken "
+        "back.",
         'Add renewals = "grant" or renewals = "ignore" to the offer, then {replay}. For what was not bought before, or '
-        "never given: {replan}.",
+        "nobody has: {replan}; nothing is to be given: {resolve}.",
     ),
     Reason.SUBSCRIPTION_UNLISTED: _advice(
         "The buyer has a subscription to this product, which does not list the order: it may renew that one, or be a "
