@@ -261,7 +261,8 @@ class _Recorder:
             values |= self._decided(found, plan, refused=bool(recorded.refused))
             recorded_orders.update_order(self._connection, order.source, order.id, **values)
         if found.is_changed or plan.actions:
-            detail = {"status": order.status, "state": plan.state, "actions": len(plan.actions)}
+            detail: dict[str, Any] = {"status": order.status, "payment": order.payment, "state": plan.state}
+            detail |= {"actions": len(plan.actions)}
             planned.events.append(
                 {
                     "at": self._now,

@@ -19,6 +19,7 @@ from worker.ledger.views.overview import outage_sentence
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.ledger.views.review_sentences import say_review
 from worker.ledger.views.timeline import person, run_label
+from worker.sources.order import Payment
 
 OVERDUE_SECONDS = 60.0
 """Due work that nobody has taken for this long means that no worker is at work."""
@@ -85,10 +86,15 @@ def diagnose(
         for run in found
         if run.workflow == "revocation" and run.state == RunState.SUCCEEDED and run.reason == "done_by_hand"
     }
+    unpaid = {order.name: order for order in orders if order.payment == Payment.WAITING}
     shared = _sharing_an_email(shown)
     diagnoses = [_of_shared_email(runs_of) for runs_of in shared.values()]
     grouped = {run.id for runs_of in shared.values() for run in runs_of}
-    diagnoses += [_of_run(connection, run, now, settled.get(run.id)) for run in shown if run.id not in grouped]
+    diagnoses += [
+        _if_unpaid(_of_run(connection, run, now, settled.get(run.id)), run, unpaid.get(run.order or ""))
+        for run in shown
+        if run.id not in grouped
+    ]
     diagnoses += _of_orders(orders, {run.order for run in found})
     diagnoses += _of_deliveries(connection, deliveries, {(order.source, order.order_id) for order in orders})
     # Sorting keeps the newest first among equals.
@@ -102,6 +108,15 @@ def diagnose(
         others = f" ({len(has) - 1} more like it.)" if len(has) > 1 else ""
         answer = f"{answer} {has[0]}{others}"
     return replace(worst, answer=answer)
+
+
+def _if_unpaid(said: Diagnosis, run: RunItem, order: OrderItem | None) -> Diagnosis:
+    """Say of access that was given that its order is not paid, or not any more: nobody is asked about that."""
+    if order is None or run.workflow != "enrolment" or run.state != RunState.SUCCEEDED:
+        return said
+    status = f" (status {order.status!r})" if order.status else ""
+    answer = f"{said.answer} Order {order.name}, by which it was given, is not paid now{status}."
+    return replace(said, answer=answer, tone="plain")
 
 
 def _sharing_an_email(found: list[RunItem]) -> dict[tuple[str, str, str], list[RunItem]]:

@@ -16,6 +16,7 @@ from worker.ledger.orders.operator_entries import NoteItem
 from worker.ledger.orders.subscription_rows import subscription_of
 from worker.ledger.states import DeliveryState, OrderState, Outcome, Via
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
+from worker.sources.order import Payment
 from worker.sources.subscription import Access, Subscription
 
 
@@ -206,10 +207,13 @@ def _order_event(row: Row[Any]) -> TimelineLine:
     found = advice(row.reason)
     sentence = f" {found.sentence}" if found is not None and state != OrderState.WAITING else ""
     status = f"status {detail.get('status')!r}: " if detail.get("status") else ""
+    came_to = _ORDER_STATES[OrderState(state)]
+    if state == OrderState.PLANNED and detail.get("payment") == Payment.WAITING:
+        came_to = "not paid any more, what was given stays"
     tone = {OrderState.WAITING: "wait", OrderState.REVIEW: "bad"}.get(OrderState(state), "plain")
     return _line(
         row.at,
-        f"Order {name} was planned: {status}{_ORDER_STATES[OrderState(state)]}.{sentence}",
+        f"Order {name} was planned: {status}{came_to}.{sentence}",
         tone,
         order=name,
     )
