@@ -198,9 +198,31 @@ READINGS = (
         "course with nothing to pay waits",
         "A course that costs nothing is never marked as paid, and its participants wait for ever.",
         "worker/sources/frontcore.py",
-        '    if provision_when == "created" or _total_amount(record) == 0:\n',
+        '    if provision_when == "created" or total_amount(record) == 0:\n',
         '    if provision_when == "created":\n',
         ByTest(f"{_UNIT}/worker/sources/test_frontcore.py::test_an_order_is_paid_when_it_says_so_or_costs_nothing"),
+    ),
+    Bug(
+        "credited order is for free",
+        "An order that was credited in whole has nothing to pay: it passes for a free one, and gives access.",
+        "worker/sources/frontcore.py",
+        "    if is_credited(record):\n        return Payment",
+        "    if False:\n        return Payment",
+        ByTest(
+            "tests/integration/in_process/workflows/recording/test_order_changes.py"
+            "::test_nobody_is_given_access_when_an_unpaid_order_was_credited"
+        ),
+    ),
+    Bug(
+        "later payment of a withdrawn purchase is ignored",
+        "A purchase was refunded before it gave access, and what is paid later is ignored: nobody gets any.",
+        "workflows/planning/required_runs.py",
+        "    is_other = is_other or (standing is not None and standing.is_unserved)\n",
+        "",
+        ByTest(
+            "tests/integration/subscriptions/test_other_purchases.py"
+            "::test_a_person_is_asked_when_the_purchase_gave_nothing_and_a_later_payment_is_made"
+        ),
     ),
     Bug(
         "store's order with nothing to pay waits",
