@@ -31,7 +31,14 @@ from workflows.operations.intake import Intake
 from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
-from workflows.operations.restarting import RESOLVED, WhyNot, how_to_find_out, what_holds_back, why_not_restart
+from workflows.operations.restarting import (
+    RESOLVED,
+    WhyNot,
+    how_to_find_out,
+    what_holds_back,
+    why_not_paid,
+    why_not_restart,
+)
 from workflows.operations.seats import SeatNaming
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
 from workflows.planning.seat_matching import Place
@@ -231,7 +238,9 @@ class Operations:
                     REFUSED,
                     f"Steps from {first} on may have taken effect; repeat them on purpose with --again --reason TEXT.",
                 )
+            is_access = row.workflow == ENROLMENT
             why_not = None if again else why_not_restart(connection, row, known, now)
+            why_not = why_not_paid(connection, row) if again and is_access else why_not
             if why_not is not None:
                 return _not_restarted(row, why_not)
             if again and not (reason or "").strip():

@@ -65,15 +65,18 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
             f"cartbridge replay {row.id} --again --reason TEXT",
             is_refused=True,
         )
+    return None if known.effect_open else why_not_paid(connection, row)
+
+
+def why_not_paid(connection: Connection, row: Run) -> WhyNot | None:
+    """That the source has taken the run's order back, None where it has not."""
     payment = connection.scalar(
         select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
     )
-    if payment in {Payment.CANCELLED, Payment.REFUNDED} and not known.effect_open:
-        return WhyNot(
-            f"The order {row.source}/{row.order_id} is {payment} at the source. Paying it again revives the run.",
-            is_refused=True,
-        )
-    return None
+    if payment not in {Payment.CANCELLED, Payment.REFUNDED}:
+        return None
+    said = f"The order {row.source}/{row.order_id} is {payment} at the source. Paying it again revives the run."
+    return WhyNot(said, is_refused=True)
 
 
 def what_holds_back(connection: Connection, row: Run, *, now: datetime) -> str:

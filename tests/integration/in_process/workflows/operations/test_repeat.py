@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.unit.workflows.fakes.operations import ALL_STEPS, ANN, SEAT, contents, do_steps
@@ -16,6 +18,7 @@ from tests.unit.workflows.fakes.storefront import (
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import events, steps
+from worker.sources.order import Payment
 from workflows.operations.replay import NOTHING, REFUSED, REPLAYED, Operations
 from workflows.planning.offers import Offers
 
@@ -40,6 +43,21 @@ def test_everything_is_repeated_when_no_step_is_named(ledger: Ledger, operations
     do_steps(ledger)
     put_run(ledger, SEAT, RunState.SUCCEEDED)
     assert operations.replay(seat, actor=ANN, again=True, reason="all of it").calls == ALL_STEPS
+
+
+@pytest.mark.parametrize("payment", [Payment.CANCELLED, Payment.REFUNDED])
+def test_repeating_is_refused_when_the_order_was_taken_back_at_its_source(
+    ledger: Ledger, operations: Operations, seat: str, payment: Payment
+) -> None:
+    """Nobody would be asked about what it gives: the question about its access is there already, or answered."""
+    do_steps(ledger)
+    put_run(ledger, SEAT, RunState.SUCCEEDED, result_id="7001")
+    record(ledger, an_order(payment=payment), now=NOW + timedelta(minutes=1))
+    before = contents(ledger)
+    for dry_run in (True, False):
+        refused = operations.replay(seat, actor=ANN, again=True, reason="she rang", dry_run=dry_run)
+        assert (refused.result, f"is {payment} at the source" in refused.message) == (REFUSED, True)
+    assert contents(ledger) == before
 
 
 @pytest.mark.parametrize("reason", [None, "", "  "])
