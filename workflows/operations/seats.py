@@ -42,6 +42,9 @@ from workflows.recording.named_seats import with_named_seats
 
 NAMED, NOTHING, REFUSED = "named", "nothing", "refused"
 _NO_SEAT: Final = "It is about no seat of an order."
+_ELSEWHERE: Final = (
+    "The source names this person for another seat of the same product, which gives the access: name another."
+)
 _NAMED_MEANWHILE: Final = (
     "A seat of it was named meanwhile: nobody else was. Look at the order, then send what is left."
 )
@@ -285,9 +288,14 @@ def _found(connection: Connection, source: str, order_id: str, asked: Sequence[N
         raise _RefusedError("The ledger does not hold what the order is. Ingest it first.")
     existing = known_runs(connection, source, order_id)
     planned = planned_lines(connection, content, existing)
-    found = with_named_seats(content, (), asked, line_keys(content, existing, planned)).seats
+    known_lines = line_keys(content, existing, planned)
+    found = with_named_seats(content, (), asked, known_lines).seats
     if len(found) < len(asked):
         raise _RefusedError("The order has no such seat any more.")
+    if len(with_named_seats(content, found, (), known_lines).places) < len(
+        found
+    ):  # what is kept would count for nothing
+        raise _RefusedError(_ELSEWHERE)
     return found
 
 

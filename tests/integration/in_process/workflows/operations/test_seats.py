@@ -98,6 +98,17 @@ def test_a_dry_run_says_what_naming_does_when_only_the_name_is_new(
         assert (named.result, named.calls, named.ready) == (again, (), ())
 
 
+def test_a_seat_is_not_given_to_whom_the_source_names_for_another_of_the_product(
+    ledger: Ledger, seats: SeatNaming, nameless: str
+) -> None:
+    """It counts for nothing, as the source is followed: "named" would be said of a seat that stays nameless."""
+    before = states(ledger), len(rows(ledger, events)), rows(ledger, named_seats)
+    for dry_run in (True, False):
+        refused = seats.name(nameless, Person(JANE.email.upper(), "Kim", "Lee"), actor=ANN, dry_run=dry_run)
+        assert (refused.result, "another seat of the same product" in refused.message) == (REFUSED, True)
+    assert (states(ledger), len(rows(ledger, events)), rows(ledger, named_seats)) == before
+
+
 def test_the_name_stands_when_the_source_sends_the_order_unchanged_or_changed_elsewhere(
     ledger: Ledger, seats: SeatNaming, nameless: str
 ) -> None:
