@@ -16,16 +16,26 @@ BY_OPERATOR = "operator"
 """The kind of pause that holds back what a source sends, too; one that a refused call set is about calls alone."""
 
 
-def pause(connection: Connection, system: str, *, kind: str, reason: str | None, actor: str, now: datetime) -> bool:
+def pause(
+    connection: Connection,
+    system: str,
+    *,
+    kind: str,
+    reason: str | None,
+    actor: str,
+    now: datetime,
+    takes_over: bool = False,
+) -> bool:
     """Pause a system, with an event; False where it is paused already, by however many at the same moment.
 
-    An operator's takes the place of one that a refused call set, as it holds back more, and keeps what that one says.
+    `takes_over`: in the place of a pause of another kind, as this one holds back more; without a reason it keeps that
+    one's.
     """
     values = {"system": system, "kind": kind, "reason": reason or "", "actor": actor, "since": now}
     if not insert_ignoring(connection, pauses, values):
-        is_less = (pauses.c.system == system, pauses.c.kind != BY_OPERATOR)
+        is_other = (pauses.c.system == system, pauses.c.kind != kind)
         taken = {"kind": kind, "actor": actor} | ({"reason": reason} if reason else {})
-        if kind != BY_OPERATOR or not connection.execute(update(pauses).where(*is_less).values(taken)).rowcount:
+        if not takes_over or not connection.execute(update(pauses).where(*is_other).values(taken)).rowcount:
             return False
     record_event(connection, at=now, kind="system_paused", actor=actor, system=system, reason=reason)
     return True

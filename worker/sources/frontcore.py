@@ -52,7 +52,7 @@ class FrontcoreSource:
         """One order as it is now; `NotFoundError` if the account does not know it."""
         number = id_of(order_id)
         if number is None:
-            raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
+            raise NotFoundError(f"the order ids of {self.name} are whole numbers", system=self.name, operation="fetch")
         return to_order(self._client.retrieve_order(number), provision_when=self._provision_when)
 
     def from_body(self, body: dict[str, Any]) -> Order:

@@ -90,7 +90,7 @@ class StudiocartSource:
         """One order as it is now; `NotFoundError` if the site does not know it, as an order or as a subscription."""
         number = id_of(order_id)
         if number is None:
-            raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
+            raise NotFoundError(f"the order ids of {self.name} are whole numbers", system=self.name, operation="fetch")
         record = self._client.retrieve_order(number)
         whole = record.model_dump(mode="json", exclude_unset=True)
         if is_subscription_record(whole):

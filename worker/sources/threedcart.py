@@ -67,7 +67,7 @@ class ThreedcartSource:
         """One order as it is now; `NotFoundError` if the store does not know it, `NoOrderError` if it is none."""
         number = id_of(order_id)
         if number is None:
-            raise NotFoundError("its order ids are whole numbers", system=self.name, operation="fetch")
+            raise NotFoundError(f"the order ids of {self.name} are whole numbers", system=self.name, operation="fetch")
         try:
             return self._to_order(_completed(self._client.retrieve_order(number)))
         except NotFoundError as error:

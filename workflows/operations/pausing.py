@@ -17,14 +17,16 @@ def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_ru
 
     Calls under way end. Of a source no order is polled or fetched; its webhooks are kept, and wait.
     """
+    holds_more = system in SOURCES  # than the pause of a refused call, which its polls and webhooks go on under
     if dry_run:
         with ledger.read() as connection:
             found = pauses.pause_of(connection, system)
-        is_paused = found is not None and found.kind == pauses.BY_OPERATOR
+        is_paused = found is not None and not (holds_more and found.kind != pauses.BY_OPERATOR)
         return f"{system} is paused already" if is_paused else f"would pause {system}"
     with ledger.write() as connection:
         typed = typed_text(connection, reason) if reason else None
-        if not pauses.pause(connection, system, kind=pauses.BY_OPERATOR, reason=typed, actor=actor, now=now):
+        kind = pauses.BY_OPERATOR
+        if not pauses.pause(connection, system, kind=kind, reason=typed, actor=actor, now=now, takes_over=holds_more):
             return f"{system} is paused already"
     waits = "its runs wait" if system not in SOURCES else "its polls and webhooks wait"
     if system in DESTINATIONS and system in SOURCES:

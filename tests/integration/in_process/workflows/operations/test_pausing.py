@@ -42,6 +42,18 @@ def test_an_operators_pause_takes_the_place_of_one_that_refused_credentials_set(
     ]
 
 
+def test_a_pause_of_refused_credentials_stays_where_an_operators_would_hold_back_no_more(
+    ledger: Ledger, operations: Operations
+) -> None:
+    """It says why, and what to do; and nobody asks LearningCart with credentials that it refuses."""
+    with ledger.write() as connection:
+        set_pause(connection, "learningcart", kind="authentication", reason="HTTP 401", actor="engine", now=NOW)
+    for dry_run in (True, False):
+        assert operations.pause("learningcart", actor=ANN, dry_run=dry_run) == "learningcart is paused already"
+    (row,) = rows(ledger, pauses)
+    assert (row.kind, row.reason, row.actor) == ("authentication", "HTTP 401", "engine")
+
+
 def test_nothing_would_be_resumed_when_the_system_is_neither_paused_nor_down(
     ledger: Ledger, operations: Operations
 ) -> None:
