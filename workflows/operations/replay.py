@@ -365,7 +365,8 @@ def _check(known: KnownRun, after: RunState, word: str) -> None:
     try:
         check_transition(known.state, after, Actor.OPERATOR)
     except IllegalTransitionError:
-        raise IllegalTransitionError(f"Run {known.id} is {known.state} and cannot be {word}.") from None
+        then = " Try again when it has ended." if known.state is RunState.RUNNING else ""
+        raise IllegalTransitionError(f"Run {known.id} is {known.state} and cannot be {word}.{then}") from None
 
 
 def _event(

@@ -281,8 +281,9 @@ def test_cancel_is_refused_when_the_run_is_running_or_finished(
     ledger: Ledger, operations: Operations, seat: str, state: RunState
 ) -> None:
     put_run(ledger, SEAT, state)
-    with pytest.raises(IllegalTransitionError, match=f"is {state} and cannot be cancelled"):
+    with pytest.raises(IllegalTransitionError, match=f"is {state} and cannot be cancelled") as caught:
         operations.cancel(seat, actor=ANN)
+    assert ("Try again when it has ended" in str(caught.value)) is (state is RunState.RUNNING)
 
 
 def test_older_order_is_provisioned_when_the_operator_replays_its_review(
