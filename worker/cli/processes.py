@@ -15,9 +15,9 @@ from fastapi import FastAPI
 
 from tasks.control import queue_depths
 from tasks.runtime import Runtime, adopt_runtime
-from worker.broker.memory import spare_collections, spare_memory
 from worker.broker.queues import QUEUES
 from worker.broker.schedule import LedgerScheduler
+from worker.cli.process_memory import spare_collections, spare_memory
 from worker.errors import ConfigurationError
 from worker.formatting import counted
 from worker.ledger.guards import guard_warning

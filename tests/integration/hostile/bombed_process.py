@@ -15,7 +15,7 @@ from tests.unit.worker.clients.frontcore import account
 from tests.unit.worker.clients.learningcart import site as learningcart_site
 from tests.unit.worker.clients.studiocart import test_client as test_studiocart
 from tests.unit.worker.clients.threedcart import store as threedcart_store
-from worker.broker.memory import spare_memory
+from worker.cli.process_memory import spare_memory
 from worker.clients.base import ApiClient
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.learningcart.client import CustomerFields, LearningCartClient

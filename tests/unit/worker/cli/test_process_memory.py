@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.broker.memory import spare_collections
+from worker.cli.process_memory import spare_collections
 
 
 @pytest.fixture
