@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, and_, case, fun
 from worker.ledger.states import RunState
 from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
-from worker.ledger.views.page.leaps import values_of
+from worker.ledger.views.page.distinct_values import distinct_values
 from worker.ledger.views.paging import between
 
 MOST_COUNTED: Final = 1_000
@@ -63,7 +63,7 @@ def choices(
             counted = _among_newest(connection, column, left, others.get("state"), known.get(name, ()))
         else:
             most = MOST_COMPARED if others or since is not None else MOST_COUNTED
-            values = known.get(name) or values_of(connection, column)
+            values = known.get(name) or distinct_values(connection, column)
             counted = _by_value(connection, column, left, values, state=others.get("state"), most=most)
         offered = [each for each in counted if each.count or each.is_more or each.value == value]
         if value is not None and value not in {each.value for each in offered}:

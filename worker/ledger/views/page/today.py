@@ -32,7 +32,7 @@ from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, by_index_of
 from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
-from worker.ledger.views.page.leaps import values_of
+from worker.ledger.views.page.distinct_values import distinct_values
 
 DONE_HOURS = 24
 _Conditions = tuple[ColumnElement[bool] | TextClause, ...]
@@ -172,7 +172,7 @@ def _is_of(table: Table, reason: str | None) -> ColumnElement[bool]:
 def _reasons(connection: Connection, table: Table, in_state: _Conditions) -> list[str | None]:
     """The reasons that occur, None among them where a row has none."""
     without = select(literal(1)).select_from(table).where(*in_state, table.c.reason.is_(None)).limit(1)
-    found = values_of(connection, table.c.reason, *in_state)
+    found = distinct_values(connection, table.c.reason, *in_state)
     return found if connection.execute(without).first() is None else [None, *found]
 
 

@@ -1,4 +1,4 @@
-"""The values that occur in a column of texts, each found by one look at an index, however many rows there are."""
+"""The distinct values of an indexed column, each found by one look at the index: a loose index scan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, TextClause, func, select
 
 
-def values_of(connection: Connection, column: Column[Any], *conditions: ColumnElement[bool] | TextClause) -> list[Any]:
+def distinct_values(
+    connection: Connection, column: Column[Any], *conditions: ColumnElement[bool] | TextClause
+) -> list[Any]:
     """Those of the rows that meet the conditions, in order, without None and empty ones; in one statement.
 
     The index must begin with what the conditions fix, and then the column.
