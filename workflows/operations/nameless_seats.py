@@ -26,7 +26,8 @@ def why_not_filled(free: Sequence[Run], emails: Sequence[str]) -> str | None:
     """Why a list of people, by their addresses, is not given these seats, in a sentence; None where it can be."""
     lines = {row.line_id: row.title or row.line_id for row in free}
     if len(emails) > len(free):
-        return f"{len(emails)} people for {counted(len(free), 'seat')} without a name: nobody was named."
+        people = "1 person" if len(emails) == 1 else f"{len(emails)} people"
+        return f"{people} for {counted(len(free), 'seat')} without a name: nobody was named."
     if len(lines) > 1:
         return f"Its nameless seats are of several products ({', '.join(lines.values())}): name them one by one."
     if len(set(emails)) < len(emails):

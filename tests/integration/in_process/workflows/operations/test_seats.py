@@ -309,6 +309,12 @@ def test_a_list_names_nobody_when_a_colleague_names_one_of_its_seats_at_the_same
     assert [row.actor for row in rows(ledger, events, events.c.kind == "seat_named")] == ["operator:bob"]
 
 
+def test_a_list_is_counted_in_people_when_there_is_no_seat_left(ledger: Ledger, seats: SeatNaming) -> None:
+    record(ledger, an_order())
+    [refused] = seats.name_order("studiocart", "1109", [KIM], actor=ANN)
+    assert refused.message == "1 person for 0 seats without a name: nobody was named."
+
+
 def test_a_list_is_refused_whole_when_it_does_not_say_which_seat_is_whose(ledger: Ledger, seats: SeatNaming) -> None:
     record(ledger, an_order(lines=[a_line("1107", quantity=2), a_line("1108", quantity=2)]), rules=Offers())
     record(ledger, an_order("1110", quantity=3))
