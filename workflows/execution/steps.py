@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,13 +17,6 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Learner
-
-
-class Destination(Protocol):
-    """A client of a system that is changed, as far as the executor itself uses it."""
-
-    def ready(self, limits: CallLimits = ...) -> None:
-        """Wait for the rate limit's slot and hold valid credentials, so that what follows is the call alone."""
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,6 @@ THE_SAME_READING = {
     "SC.iter_subscription_pages": "SC.list_subscriptions",
     "SC.check_paging": "SC.list_orders",
     "FC.iter_order_pages": "FC.list_orders",
-    "FC.retrieve_order_page": "FC.list_orders",
     "FC.check_paging": "FC.list_orders",
     "TD.iter_order_pages": "TD.list_orders",
     "TD.check_paging": "TD.list_orders",

@@ -154,17 +154,6 @@ class FrontcoreClient:
         ask = partial(self._page, {}, limits, limit=1)
         return prove_paging(SYSTEM, _LIST, ask, size="limit", number="page")
 
-    def retrieve_order_page(
-        self,
-        page: int = 1,
-        *,
-        limit: int = PAGE_SIZE,
-        limits: CallLimits = NO_LIMITS,
-        **filters: Unpack[Filters],
-    ) -> Rows[Order]:
-        """Return one page as the account numbers them, from 1; empty past the end."""
-        return self._page(dict(filters), limits, page, limit)
-
     def retrieve_order(self, order_id: int, *, limits: CallLimits = NO_LIMITS, **details: Unpack[Details]) -> Order:
         """Return one order as it is now. Raises `NotFoundError` when there is none of that id.
 

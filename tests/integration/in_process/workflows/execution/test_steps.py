@@ -6,11 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from tests.unit.workflows.fakes.learningcart import FakeLearningCart
 from tests.unit.workflows.fakes.storefront import JANE, NOW
 from worker.clients.base import CallLimits
 from worker.ledger.session import Ledger
-from workflows.execution.steps import Call, Destination, Lookup, Repeat, StepDefinition, StepResult
+from workflows.execution.steps import Call, Lookup, Repeat, StepDefinition, StepResult
 
 
 def call_nothing(_: Call) -> StepResult:
@@ -31,8 +30,3 @@ def test_definition_is_refused_when_it_has_a_lookup_and_is_not_to_be_asked_about
 def test_call_has_limits_of_its_own_when_none_are_given() -> None:
     call = Call({}, Ledger("sqlite://"), "studiocart", "1109", JANE, {"price_id": 501}, "a", "cb-x", {}, NOW)
     assert call.limits == CallLimits()
-
-
-def test_client_is_a_destination_when_it_can_get_ready() -> None:
-    destination: Destination = FakeLearningCart()  # type: ignore[assignment]  # holds its limits as a keyword alone
-    destination.ready()

@@ -76,8 +76,7 @@ def test_everything_is_asked_for_when_nothing_else_is_said() -> None:
 def test_every_parameter_of_the_document_is_sent_when_it_is_given() -> None:
     account = StubTransport(answer([]))
     oslo = timezone(timedelta(hours=1))
-    client(account).retrieve_order_page(
-        3,
+    orders = client(account).list_orders(
         limit=75,
         course_id=22353,
         since_id=1000,
@@ -91,9 +90,10 @@ def test_every_parameter_of_the_document_is_sent_when_it_is_given() -> None:
         exported=False,
         include=["campaign"],
     )
+    assert list(orders) == []
     assert dict(query_of(account.asked[0])) == {
         "limit": "75",
-        "page": "3",
+        "page": "1",
         "course_id": "22353",
         "since_id": "1000",
         "created_at_min": "1999-03-31",
@@ -157,12 +157,6 @@ def test_pages_come_one_by_one_when_they_are_asked_for_as_pages() -> None:
     assert [order.id for order in next(pages)] == list(range(25, 15, -1))
     assert len(account.asked) == 1
     assert [order.id for page in pages for order in page] == list(range(15, 0, -1))
-
-
-def test_one_page_comes_as_numbered_when_it_is_asked_for() -> None:
-    account = account_of(list(range(25, 0, -1)))
-    assert [order.id for order in client(account).retrieve_order_page(2, limit=20)] == [5, 4, 3, 2, 1]
-    assert client(account).retrieve_order_page(3, limit=20) == []
 
 
 @pytest.mark.parametrize(
@@ -349,7 +343,7 @@ def test_a_caller_s_limits_reach_every_call_when_it_pages() -> None:
     account = account_of([2, 1])
     list(client(account).list_orders(limits=limits))
     client(StubTransport(answer({"id": 1}))).retrieve_order(1, limits=limits)
-    client(account_of([])).retrieve_order_page(limits=limits)
+    client(account_of([])).check_paging(limits=limits)
     assert len(sends) == 4
     exchange = account.asked[0].exchange
     assert exchange.deadline - exchange.started == pytest.approx(2.0, abs=0.05)
