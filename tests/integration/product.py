@@ -22,7 +22,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import LedgerModel, attempts, runs
 from worker.sandbox import Sandbox
 
-ENOUGH_SECONDS = 120.0
+ENOUGH_SECONDS = 80.0
 """Far more than anything here takes, on a machine that is busy too."""
 SETTLE_SECONDS = 0.5
 CONNECT_SECONDS = 5.0
