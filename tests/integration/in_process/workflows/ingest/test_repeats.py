@@ -31,7 +31,13 @@ from workflows.planning.offers_file import OffersFile
 
 SEAT = "11/4/buyer/501"
 RULES = '[[offer]]\nsource = "studiocart"\nproduct_id = "4"\ngrants = [{ price_id = 501 }]\n'
+BUMP = "11/5/buyer/505"
 PAID: dict[str, Any] = body_of("C-default-body-purchased") | {"date_time": f"{START:%Y-%m-%d} 23:00:00"}
+
+WITH_BUMP = [
+    *PAID["items"],
+    {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"},
+]
 
 
 class Site:
@@ -57,10 +63,16 @@ def site() -> Site:
 
 
 @pytest.fixture
-def offers_reader(tmp_path: Any) -> OffersFile:
+def offers_reader(tmp_path: Path) -> OffersFile:
     path = tmp_path / "offers.toml"
     path.write_text(RULES)
     return OffersFile(path)
+
+
+@pytest.fixture
+def bump_rule(offers_reader: OffersFile) -> None:
+    """A rule for the bump, too."""
+    offers_reader.path.write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
 
 
 @pytest.fixture
@@ -147,18 +159,14 @@ def test_old_paid_body_leaves_the_question_open_when_access_was_given(ledger: Le
     assert states(ledger)[f"{SEAT}/revoke"] == ("review", "repeated_webhook")
 
 
-def test_seat_that_was_removed_is_a_review_when_an_old_body_gives_it_back(
-    ledger: Ledger, hooks: Hooks, tmp_path: Path
-) -> None:
-    bump = {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"}
-    (tmp_path / "offers.toml").write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
-    with_bump = [*PAID["items"], bump]
-    hooks.says("paid", items=with_bump)
+@pytest.mark.usefixtures("bump_rule")
+def test_seat_that_was_removed_is_a_review_when_an_old_body_gives_it_back(ledger: Ledger, hooks: Hooks) -> None:
+    hooks.says("paid", items=WITH_BUMP)
     hooks.says("paid")
-    assert states(ledger)["11/5/buyer/505"] == ("cancelled", "removed_from_order")
+    assert states(ledger)[BUMP] == ("cancelled", "removed_from_order")
     for _ in range(2):
-        hooks.says("paid", items=with_bump)
-        assert states(ledger) == {SEAT: ("pending", None), "11/5/buyer/505": ("review", "repeated_webhook")}
+        hooks.says("paid", items=WITH_BUMP)
+        assert states(ledger) == {SEAT: ("pending", None), BUMP: ("review", "repeated_webhook")}
 
 
 def test_address_that_was_corrected_is_a_question_when_an_old_body_brings_the_wrong_one_back(
@@ -171,20 +179,17 @@ def test_address_that_was_corrected_is_a_question_when_an_old_body_brings_the_wr
     assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
 
 
-def test_seat_that_was_added_is_a_review_when_an_old_body_leaves_it_out(
-    ledger: Ledger, hooks: Hooks, tmp_path: Path
-) -> None:
-    bump = {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"}
-    (tmp_path / "offers.toml").write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
+@pytest.mark.usefixtures("bump_rule")
+def test_seat_that_was_added_is_a_review_when_an_old_body_leaves_it_out(ledger: Ledger, hooks: Hooks) -> None:
     hooks.says("paid")
-    hooks.says("paid", items=[*PAID["items"], bump])
+    hooks.says("paid", items=WITH_BUMP)
     hooks.says("paid")
-    expected = {SEAT: ("pending", None), "11/5/buyer/505": ("review", "repeated_webhook")}
+    expected = {SEAT: ("pending", None), BUMP: ("review", "repeated_webhook")}
     assert states(ledger) == expected
     hooks.reader.replan("studiocart", "11")
     assert states(ledger) == expected
     hooks.says("canceled")
-    assert states(ledger)["11/5/buyer/505"] == ("cancelled", "cancelled_by_source")
+    assert states(ledger)[BUMP] == ("cancelled", "cancelled_by_source")
 
 
 def test_question_about_a_corrected_address_stays_open_when_an_old_body_brings_the_first_one_back(
@@ -250,21 +255,20 @@ def test_question_is_settled_when_the_source_itself_says_that_it_is_paid(
     assert states(ledger)[asked] == (("cancelled", "settled_by_source") if is_given else ("pending", None))
 
 
+@pytest.mark.usefixtures("bump_rule")
 @pytest.mark.parametrize("stays", [True, False])
 def test_seat_in_doubt_follows_what_the_source_itself_says(
-    ledger: Ledger, hooks: Hooks, tmp_path: Path, site: Site, stays: bool
+    ledger: Ledger, hooks: Hooks, site: Site, stays: bool
 ) -> None:
-    bump = {"product_id": "5", "price_id": "bump", "item_type": "bump", "product_name": "Tips", "quantity": "1"}
-    (tmp_path / "offers.toml").write_text(RULES + RULES.replace('"4"', '"5"').replace("501", "505"))
     hooks.says("paid")
-    hooks.says("paid", items=[*PAID["items"], bump])
+    hooks.says("paid", items=WITH_BUMP)
     hooks.says("paid")
-    assert states(ledger)["11/5/buyer/505"] == ("review", "repeated_webhook")
-    site.record = PAID | {"items": [*PAID["items"], bump] if stays else PAID["items"]}
+    assert states(ledger)[BUMP] == ("review", "repeated_webhook")
+    site.record = PAID | {"items": WITH_BUMP if stays else PAID["items"]}
     hooks.clock.advance(minutes=1)
     arrive(ledger, hooks.clock, Via.MANUAL, order_id="11", actor="operator:ann")
     hooks.reader.look("studiocart", "11")
-    assert states(ledger)["11/5/buyer/505"] == (("pending", None) if stays else ("cancelled", "removed_from_order"))
+    assert states(ledger)[BUMP] == (("pending", None) if stays else ("cancelled", "removed_from_order"))
 
 
 # Bodies that say little
