@@ -32,12 +32,15 @@ from workflows.operations.notes import note_order
 from workflows.operations.pausing import pause, resume
 from workflows.operations.reopening import reopen
 from workflows.operations.restarting import (
+    NOT_SEEN,
     RESOLVED,
+    Seen,
     WhyNot,
+    asked_cancellation,
     how_to_find_out,
     what_holds_back,
-    why_not_paid,
     why_not_restart,
+    why_not_wanted,
 )
 from workflows.operations.seats import SeatNaming
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
@@ -97,7 +100,7 @@ class Operations:
         replan: bool = False,
         from_step: str | None = None,
         again: bool = False,
-        seen_generation: int | None = None,
+        seen: Seen = NOT_SEEN,
         accepts_address: bool = True,
         dry_run: bool = False,
     ) -> Replayed:
@@ -106,7 +109,8 @@ class Operations:
         Done steps stay done, and a call whose outcome is unknown is looked up before anything is sent; so a replay
         repeats nothing, and one of a finished run does nothing. A placeholder, or `replan`, plans the order's seats
         again by today's offers. `from_step` with `again` and a reason repeats finished effects on purpose, under a new
-        reference; `seen_generation`, the one the operator saw, keeps a request that was sent twice from making two.
+        reference. `seen`: as the operator saw the run, so that a request sent twice does not make two, and what
+        a colleague cancelled since is not started.
         A seat whose address is another's too is given access under it, and its name and address go together from then
         on; not where `accepts_address` is false, for runs that nobody named one by one.
         Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).
@@ -115,6 +119,10 @@ class Operations:
             row, known = _load(connection, run_id)
         if replan and (from_step is not None or again):
             return Replayed(run_id, REFUSED, PLANS_OR_REPEATS)
+        if seen.is_before_cancellation_of(known):
+            return Replayed(
+                run_id, NOTHING, f"A colleague cancelled it meanwhile. After all: cartbridge replay {run_id}"
+            )
         if row.workflow == REVOCATION:
             return Replayed(
                 run_id, NOTHING, "It is a question to a person: take the access back by hand, then resolve it."
@@ -122,8 +130,9 @@ class Operations:
         if is_pseudonym(row.email) and not (replan and row.order_id is not None):
             return Replayed(run_id, NOTHING, "Its learner was forgotten: there is nobody to give access to.")
         if from_step is not None or again:
-            seen = row.generation if seen_generation is None else seen_generation
-            return self._repeat(row, from_step, seen, again=again, actor=actor, reason=reason, dry_run=dry_run)
+            return self._repeat(
+                row, from_step, seen.generation_of(row), again=again, actor=actor, reason=reason, dry_run=dry_run
+            )
         if row.order_id is not None and (known.is_placeholder or replan):
             is_answer = accepts_address and known.is_placeholder and known.reason == Reason.SHARED_EMAIL
             accepted = frozenset({(row.line_id, row.seat_id)} if is_answer else ())
@@ -199,8 +208,7 @@ class Operations:
                 connection,
                 known,
                 keeps_lane_shut=known.state is RunState.WAITING,
-                # The destination must still be asked before a run whose effect is open may be cancelled.
-                cancel_reason=row.cancel_reason if known.effect_open else None,
+                cancel_reason=asked_cancellation(row, known),
                 now=now,
             )
             _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail={"from": known.state})
@@ -240,7 +248,7 @@ class Operations:
                 )
             is_access = row.workflow == ENROLMENT
             why_not = None if again else why_not_restart(connection, row, known, now)
-            why_not = why_not_paid(connection, row) if again and is_access else why_not
+            why_not = why_not_wanted(connection, row, known) if again and is_access else why_not
             if why_not is not None:
                 return _not_restarted(row, why_not)
             if again and not (reason or "").strip():

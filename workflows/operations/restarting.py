@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from worker.advice import advice
 from worker.formatting import local
 from worker.ledger.pauses import pause_of
 from worker.ledger.runs import breaker
@@ -15,13 +16,16 @@ from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import Run, events, orders, steps
 from worker.ledger.views.overview import outage_sentence
+from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.execution.steps import Repeat, StepDefinition
-from workflows.planning.model import KnownRun
+from workflows.planning.model import ENROLMENT, HOLDS, KnownRun
 from workflows.registry import WORKFLOWS
 
 _NAMES: Final = {"learningcart": "LearningCart", "threedcart": "3dcart"}
 """The systems that can be asked what became of a call, as people call them."""
+_WITHDRAWN: Final = HOLDS | {Reason.REMOVED_FROM_ORDER}
+"""Why a source takes back a seat of an order that is paid."""
 RESOLVED: Final = "run_resolved"
 """The event of a run that a person did by hand."""
 
@@ -34,6 +38,25 @@ class WhyNot:
     is_refused: bool = False
     is_due: bool = False
     """It is at work's disposal already: the workers may be woken."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run as the operator saw it who wants it replayed; what is None was not seen."""
+
+    generation: int | None = None
+    state: str | None = None
+
+    def generation_of(self, row: Run) -> int:
+        """The generation that the operator means to repeat."""
+        return row.generation if self.generation is None else self.generation
+
+    def is_before_cancellation_of(self, known: KnownRun) -> bool:
+        """Whether an operator has cancelled the run since."""
+        return known.cancelled_by == "operator" and self.state not in {None, RunState.CANCELLED}
+
+
+NOT_SEEN: Final = Seen()
 
 
 def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: datetime) -> WhyNot | None:
@@ -65,18 +88,36 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
             f"cartbridge replay {row.id} --again --reason TEXT",
             is_refused=True,
         )
-    return None if known.effect_open else why_not_paid(connection, row)
+    return None if known.effect_open else why_not_wanted(connection, row, known)
 
 
-def why_not_paid(connection: Connection, row: Run) -> WhyNot | None:
-    """That the source has taken the run's order back, None where it has not."""
+def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot | None:
+    """That the source has taken the run's order or its seat back, None where it has not."""
+    order = f"{row.source}/{row.order_id}"
     payment = connection.scalar(
         select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
     )
-    if payment not in {Payment.CANCELLED, Payment.REFUNDED}:
+    if payment == Payment.UNKNOWN:
+        said = f"The order {order} has a status at the source that nobody has ruled on. See: cartbridge why {order}"
+        return WhyNot(said, is_refused=True)
+    if payment not in {None, Payment.PAID}:
+        is_now = "not paid" if payment == Payment.WAITING else payment
+        return WhyNot(f"The order {order} is {is_now} at the source. Paying it again revives the run.", is_refused=True)
+    if not known.is_withdrawn or row.reason not in _WITHDRAWN:
         return None
-    said = f"The order {row.source}/{row.order_id} is {payment} at the source. Paying it again revives the run."
-    return WhyNot(said, is_refused=True)
+    found = advice(row.reason)
+    said = found.sentence if found is not None else ""
+    return WhyNot(f"{said} News from the source revives the run. See: cartbridge why {order}", is_refused=True)
+
+
+def asked_cancellation(row: Run, known: KnownRun) -> str | None:
+    """Why a run that is started again is cancelled unless its effect took place: the destination must be asked first.
+
+    So must it be about a run that the source has cancelled, where a restored ledger is not sure of it.
+    """
+    if not known.effect_open:
+        return None
+    return row.cancel_reason or (row.reason if known.is_withdrawn and row.workflow == ENROLMENT else None)
 
 
 def what_holds_back(connection: Connection, row: Run, *, now: datetime) -> str:

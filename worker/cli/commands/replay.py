@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
@@ -97,12 +97,12 @@ def replay_command(
             "--again makes effects a second time: say why with --reason TEXT", param_hint="--again"
         )
     with opening_of(context).runtime() as runtime:
-        names = run or []
+        names: dict[str, str | None] = dict.fromkeys(run or [])
         if is_filtered:
             chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
             if chosen and not dry_run:
                 _ask(chosen, yes=yes)
-            names = [each.id for each in chosen]
+            names = {each.id: each.state for each in chosen}
             if not names:
                 note("No run matches: nothing to replay.")
         report = _Report(as_json=as_json, total=len(names) if is_filtered and not dry_run else None)
@@ -124,14 +124,19 @@ def replay_command(
 
 
 def _replay_each(
-    runtime: Runtime, names: list[str], report: _Report, *, dry_run: bool, **options: Any
+    runtime: Runtime, names: Mapping[str, str | None], report: _Report, *, dry_run: bool, **options: Any
 ) -> Iterator[str]:
-    """Replay one run after the other, each in a transaction of its own; gives the runs that are ready to be sent."""
+    """Replay one run after the other, each in a transaction of its own; gives the runs that are ready to be sent.
+
+    `names`: with the state in which each was shown, where it was.
+    """
+    from workflows.operations.restarting import Seen
+
     actor = current_actor()
-    for name in names:
+    for name, state in names.items():
         try:
             run_id = named_run(runtime, name)
-            found = runtime.operations.replay(run_id, actor=actor, dry_run=dry_run, **options)
+            found = runtime.operations.replay(run_id, actor=actor, seen=Seen(state=state), dry_run=dry_run, **options)
         except LedgerError as error:
             report.fail(name, str(error))
             continue

@@ -21,6 +21,7 @@ from worker.web.page.actions.operator import Operator
 from workflows.operations.notes import LONGEST_NOTE
 from workflows.operations.people_list import MOST_PEOPLE
 from workflows.operations.replay import REFUSED, Replayed
+from workflows.operations.restarting import Seen
 from workflows.operations.seats import Person, SeatNamed
 
 SystemName = Literal["learningcart", "threedcart", "mail", "studiocart", "frontcore"]
@@ -139,7 +140,7 @@ def _add_run_actions(router: APIRouter, operator: Operator) -> None:
         return _act(
             operator,
             body,
-            lambda given: operations.replay(run_id, seen_generation=body.generation, **given),
+            lambda given: operations.replay(run_id, seen=Seen(body.generation), **given),
             without={"generation"},
         )
 

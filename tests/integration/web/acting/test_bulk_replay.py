@@ -79,6 +79,19 @@ def test_bulk_tells_refusals_when_a_run_is_unknown_or_its_order_is_refunded(offi
     assert "No run was chosen." in office.page_after(office.send(form))
 
 
+def test_what_a_colleague_cancelled_since_it_was_shown_is_not_started(office: Office, rig: Rig) -> None:
+    first, second = fail(rig, 2)
+    bulk, one = office.form_of("/replay?state=failed"), office.form_of(f"/runs/{second}/replay")
+    rig.sandbox.clear_faults()
+    for run_id in (first, second):
+        rig.runtime.operations.cancel(run_id, actor="operator:bob", reason="fraud")
+    assert "Of 2 runs: 2 nothing." in office.page_after(office.send(bulk))
+    assert "A colleague cancelled it meanwhile" in office.page_after(office.send(one))
+    rig.go_on()
+    assert [office.run(run_id).state for run_id in (first, second)] == ["cancelled", "cancelled"]
+    assert "Replayed." in office.page_after(office.send(office.form_of(f"/runs/{second}/replay")))
+
+
 def test_bulk_says_what_is_wrong_when_the_offers_file_is_broken(office: Office, rig: Rig) -> None:
     fail(rig, 1)
     rig.sell(7010, product_id="1200")

@@ -210,3 +210,23 @@ def test_a_wrong_address_that_has_access_is_corrected_only_with_a_reason(office:
     rig.go_on()
     assert (office.run(run_id).email, office.run(run_id).state) == ("right@example.test", "succeeded")
     assert comped_orders(rig) == 2
+
+
+def test_access_that_was_given_since_the_calls_were_shown_is_shown_before_it_is_given_to_another(
+    office: Office, rig: Rig
+) -> None:
+    """The run succeeded between the two forms: a second comped order was made, unasked and without a reason."""
+    run_id = rig.enrol(email="wrong@example.test")
+    shown = office.send(office.form_of(f"/runs/{run_id}/name"), email="right@example.test")
+    assert "second comped order" not in shown.text
+    rig.go_on()
+    assert "second comped order" in office.send(Form(shown.text)).text
+    now = office.send(Form(shown.text), reason="misspelt")
+    assert "second comped order" in now.text
+    assert (comped_orders(rig), office.trail("seat_named")) == (1, [])
+    bare = office.send(Form(now.text), reason="")
+    assert (bare.status_code, "A reason is needed" in bare.text, office.trail("seat_named")) == (422, True, [])
+    office.page_after(office.send(Form(now.text)))
+    rig.go_on()
+    assert (office.run(run_id).email, comped_orders(rig)) == ("right@example.test", 2)
+    assert "already" in office.page_after(office.send(Form(shown.text)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -21,6 +22,7 @@ from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, form_of, operator_of
 from worker.web.page.views.filters import RunFilters
 from workflows.operations.replay import PLANNED, REPLAYED
+from workflows.operations.restarting import Seen
 
 MOST_AT_ONCE = 200
 """As many runs are replayed by one form: what is shown is what is done, and it is done in seconds."""
@@ -55,10 +57,12 @@ def bulk_replay_routes(page: Page, operator: Operator) -> APIRouter:
 
     @router.post("/replay")
     def act(request: Request) -> Response:
-        run_ids = list(dict.fromkeys(form_of(request).get("run", [])))[:MOST_AT_ONCE]
+        form = form_of(request)
+        run_ids = form.get("run", [])[:MOST_AT_ONCE]
+        shown = dict(zip_longest(run_ids, form.get("state", [])[: len(run_ids)]))
         reason = field(request, "reason")[:LONGEST_REASON] or None
         back = field(request, "back")
-        outcome = _replay_all(operator, run_ids, actor=operator_of(request), reason=reason)
+        outcome = _replay_all(operator, shown, actor=operator_of(request), reason=reason)
         return tell(page, request, back if back == "/offers" or back.startswith("/runs?") else "/runs", outcome)
 
     return router
@@ -98,13 +102,16 @@ def _previewed(operator: Operator, found: Iterable[RunItem], *, actor: str) -> l
     return listed
 
 
-def _replay_all(operator: Operator, run_ids: list[str], *, actor: str, reason: str | None) -> Outcome:
+def _replay_all(operator: Operator, shown: Mapping[str, str | None], *, actor: str, reason: str | None) -> Outcome:
+    """Replay runs, each by its id with the state in which it was shown."""
     results: Counter[str] = Counter()
     refusals: list[str] = []
     ready: list[str] = []
-    for run_id in run_ids:
+    for run_id, state in shown.items():
         try:
-            found = operator.operations.replay(run_id, actor=actor, reason=reason, accepts_address=False)
+            found = operator.operations.replay(
+                run_id, actor=actor, reason=reason, seen=Seen(state=state), accepts_address=False
+            )
         except (LedgerError, ConfigurationError) as error:
             results["refused"] += 1
             refusals.append(str(error))
@@ -117,7 +124,5 @@ def _replay_all(operator: Operator, run_ids: list[str], *, actor: str, reason: s
         send(operator, tuple(ready[start : start + _SEND_AT_ONCE]))
     done = results[REPLAYED] + results[PLANNED]
     each = ", ".join(f"{count} {result}" for result, count in sorted(results.items()))
-    summary = f"Of {counted(len(run_ids), 'run')}: {each}"
-    return Outcome(
-        summary if run_ids else "No run was chosen", is_done=done > 0, calls=tuple(refusals[:_REFUSALS_SHOWN])
-    )
+    summary = f"Of {counted(len(shown), 'run')}: {each}"
+    return Outcome(summary if shown else "No run was chosen", is_done=done > 0, calls=tuple(refusals[:_REFUSALS_SHOWN]))

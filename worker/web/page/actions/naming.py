@@ -28,6 +28,7 @@ _AGAIN = (
     "Another address was given access already. Confirming makes a second comped order, under this one: cancel the one "
     "of before in LearningCart by hand."
 )
+_NEEDS_REASON = "A reason is needed: it makes a second comped order."
 
 
 def naming_routes(page: Page, operator: Operator) -> APIRouter:
@@ -55,21 +56,25 @@ def naming_routes(page: Page, operator: Operator) -> APIRouter:
         given = {name: field(request, name)[:_LONGEST] for name in ("email", "first", "last")}
         given["reason"] = field(request, "reason")[:LONGEST_REASON]
         again = run.state == RunState.SUCCEEDED or run.workflow == "revocation"
+        # What was shown is what is done: access that was given since, to the address of before, is shown first.
+        is_confirmed = bool(field(request, "confirmed")) and (not again or bool(field(request, "again")))
+        given["again"] = "yes" if again else ""
+        if again and is_confirmed and not given["reason"]:
+            return _form(page, request, run, given, error=_NEEDS_REASON)
         options: dict[str, Any] = {
             "actor": operator_of(request),
             "reason": given["reason"] or None,
             "again": again,
         }
         person = Person(given["email"], given["first"], given["last"])
-        is_confirmed = bool(field(request, "confirmed"))
         try:
             found = seats.name(run_id, person, dry_run=not is_confirmed, **options)
         except (LedgerError, ConfigurationError) as error:
             return _form(page, request, run, given, error=str(error))
         if found.result == REFUSED:
             return _form(page, request, run, given, error=found.message)
-        if again and not given["reason"]:
-            return _form(page, request, run, given, error="A reason is needed: it makes a second comped order.")
+        if again and not given["reason"] and found.result == NAMED:
+            return _form(page, request, run, given, error=_NEEDS_REASON)
         if not is_confirmed and found.result == NAMED:
             return _form(page, request, run, given, shown=[found], warning=_AGAIN if again else "")
         return _done(page, operator, request, run_path(run_id), [found])

@@ -17,6 +17,7 @@ from worker.web.page.actions.operator import Operator
 from worker.web.page.auth.guard import guarded_router
 from worker.web.page.page import Page, field, operator_of
 from workflows.operations.replay import PLANNED, REPLAYED, Replayed
+from workflows.operations.restarting import Seen
 from workflows.planning.model import ENROLMENT
 
 Verb = Literal["replay", "replan", "repeat", "resolve", "cancel", "reopen"]
@@ -38,7 +39,7 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
     def ask(request: Request, run_id: str, verb: Verb, step: str = "") -> Response:
         with page.reading() as connection:
             run = show_run(connection, run_id)
-        confirmation = _confirmation(run, verb, step, seen=str(run.generation))
+        confirmation = _confirmation(run, verb, step, seen=str(run.generation), state=run.state)
         outcome, _ = _act(
             operator,
             verb,
@@ -56,7 +57,8 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
         with page.reading() as connection:
             run = show_run(connection, run_id)
         seen = field(request, "seen") or str(run.generation)
-        confirmation = _confirmation(run, verb, field(request, "step"), seen=seen)
+        state = field(request, "state") or run.state
+        confirmation = _confirmation(run, verb, field(request, "step"), seen=seen, state=state)
         reason, order_id = field(request, "reason")[:LONGEST_REASON], field(request, "order_id")
         error = _missing(confirmation, reason, order_id)
         actor = operator_of(request)
@@ -84,14 +86,16 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
     return router
 
 
-def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str) -> Confirmation:
+def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str, state: str) -> Confirmation:
+    """What is asked. `seen` and `state`: which generation of the run was shown, and in which state."""
     who = f"{run.email or 'nobody named'}: {run_label(run)}"
     path, back = f"{run_path(run.id)}/{verb}", run_path(run.id)
     match verb:
         case "replay":
-            return Confirmation(f"Replay {who}", "Replay", path, back)
+            return Confirmation(f"Replay {who}", "Replay", path, back, fields={"state": state})
         case "replan":
-            return Confirmation(f"Plan {run.source}/{run.order_id} again", "Plan again", path, back)
+            title = f"Plan {run.source}/{run.order_id} again"
+            return Confirmation(title, "Plan again", path, back, fields={"state": state})
         case "cancel":
             return Confirmation(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
         case "reopen":
@@ -168,11 +172,18 @@ def _act(
                     reason=reason,
                     from_step=confirmation.fields["step"] or None,
                     again=True,
-                    seen_generation=int(seen) if seen.isdecimal() and len(seen) < 10 else -1,
+                    seen=Seen(int(seen) if seen.isdecimal() and len(seen) < 10 else -1),
                     dry_run=dry_run,
                 )
             case _:
-                found = operations.replay(run_id, actor=actor, reason=reason, replan=verb == "replan", dry_run=dry_run)
+                found = operations.replay(
+                    run_id,
+                    actor=actor,
+                    reason=reason,
+                    replan=verb == "replan",
+                    seen=Seen(state=confirmation.fields["state"]),
+                    dry_run=dry_run,
+                )
     except (LedgerError, ConfigurationError) as error:
         return refused(error), False
     return of_replay(found), found.result == PLANNED

@@ -11,6 +11,8 @@ from tests.unit.workflows.fakes.storefront import (
     ONE_OFFER,
     START,
     Clock,
+    a_line,
+    a_seat,
     an_order,
     open_effect,
     put_run,
@@ -25,6 +27,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.runs import events, steps
 from worker.sources.order import Payment
 from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations, Replayed
+from workflows.operations.restarting import Seen
 from workflows.planning.offers import Offers, OffersError
 
 # Replay
@@ -102,16 +105,53 @@ def test_replay_starts_it_after_all_when_the_operator_had_cancelled_it(
     assert (run_of(ledger, SEAT).state, run_of(ledger, SEAT).cancelled_by) == ("pending", None)
 
 
-@pytest.mark.parametrize("payment", [Payment.CANCELLED, Payment.REFUNDED])
-def test_replay_is_refused_when_the_order_is_cancelled_at_its_source(
-    ledger: Ledger, operations: Operations, seat: str, payment: Payment
+def test_replay_does_not_start_what_a_colleague_cancelled_since_it_was_shown(
+    ledger: Ledger, operations: Operations, seat: str
 ) -> None:
-    record(ledger, an_order(payment=payment), now=NOW + timedelta(minutes=1))
-    for more in ({}, {"from_step": "add_customer"}):
-        replayed = operations.replay(seat, actor=ANN, **more)  # type: ignore[arg-type]
-        assert replayed.result == REFUSED
-        assert str(payment) in replayed.message
+    operations.cancel(seat, actor=ANN)
+    for replan in (False, True):
+        assert operations.replay(seat, actor=ANN, seen=Seen(state="failed"), replan=replan).result == NOTHING
     assert run_of(ledger, SEAT).state == "cancelled"
+    assert operations.replay(seat, actor=ANN, seen=Seen(state="cancelled")).result == REPLAYED
+
+
+TAKEN_BACK = {
+    "cancelled": an_order(payment=Payment.CANCELLED),
+    "refunded": an_order(payment=Payment.REFUNDED),
+    "not paid": an_order(payment=Payment.WAITING),
+    "nobody has ruled on": an_order(payment=Payment.UNKNOWN),
+    "removed from the order": an_order(lines=[]),
+    "waiting list": an_order(lines=[a_line(seats=[a_seat().model_copy(update={"hold": "waiting_list"})])]),
+}
+
+
+@pytest.mark.parametrize("said", TAKEN_BACK)
+def test_replay_is_refused_when_the_source_took_the_order_or_the_seat_back(
+    ledger: Ledger, operations: Operations, seat: str, said: str
+) -> None:
+    record(ledger, TAKEN_BACK[said], now=NOW + timedelta(minutes=1))
+    for more in ({}, {"from_step": "add_customer"}, {"from_step": "add_customer", "again": True, "reason": "lost"}):
+        replayed = operations.replay(seat, actor=ANN, **more)
+        assert replayed.result == REFUSED
+        assert said in replayed.message
+    assert run_of(ledger, SEAT).state == "cancelled"
+
+
+def test_replay_is_refused_when_a_run_has_failed_and_its_order_is_not_paid_any_more(
+    ledger: Ledger, operations: Operations, seat: str
+) -> None:
+    put_run(ledger, SEAT, RunState.FAILED)
+    record(ledger, an_order(payment=Payment.WAITING), now=NOW + timedelta(minutes=1))
+    assert operations.replay(seat, actor=ANN).result == REFUSED
+
+
+def test_what_the_source_took_back_is_cancelled_again_when_a_restored_ledger_finds_no_effect(
+    ledger: Ledger, operations: Operations, clock: Clock, seat: str
+) -> None:
+    record(ledger, an_order(payment=Payment.REFUNDED), now=clock.advance(minutes=1))
+    open_effect(ledger, SEAT, outcome="unknown")
+    assert operations.replay(seat, actor=ANN).result == REPLAYED
+    assert run_of(ledger, SEAT).cancel_reason == "refunded_by_source"
 
 
 def test_replay_asks_learningcart_when_a_cancelled_orders_run_may_have_taken_effect(
