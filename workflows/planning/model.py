@@ -164,6 +164,8 @@ class Situation:
     """It was paid and waits for its subscription."""
     read_anew: frozenset[tuple[str, str]] = frozenset()
     """The places, as line and seat, that only a changed reading of the source's record gives the order."""
+    is_tracked: bool = True
+    """Where it was not paid before: it was known to be unpaid, and its source says that somebody has paid since."""
     is_another_buyers: bool = False
     """The ledger knows the order's id as that of another buyer's order."""
     is_misdated: bool = False

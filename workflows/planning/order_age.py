@@ -7,13 +7,13 @@ mark is the highest id at the start; what lies above it was made since, unless i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from worker.sources.order import Order
-from workflows.planning.model import Situation
+from workflows.planning.model import WHOLE_ORDER, KnownRun, Situation
 
 REDATED_BY_AT_MOST = timedelta(hours=48)
 """Zones lie at most 26 hours apart; a gateway's event shifts a date by twice the site's offset, at most 28 hours."""
@@ -121,16 +121,21 @@ def decide(age: Age, sighting: Sighting) -> StartDecision:
     return StartDecision.HOLD
 
 
-def start_decision(order: Order, situation: Situation, *, has_runs: bool) -> StartDecision:
-    """What the source's start means for a paid order in its situation."""
+def start_decision(order: Order, situation: Situation, runs: Collection[KnownRun]) -> StartDecision:
+    """What the source's start means for a paid order in its situation, given all of its runs.
+
+    Of an order that was refunded, or of a status nobody had ruled on, and of one that a setting makes paid, nobody
+    knows whether it was handled before the start, unless its seats were planned since.
+    """
+    is_planned = any(run.line_id != WHOLE_ORDER for run in runs)
     start = Start(situation.start_at, situation.mark, is_swept=situation.is_swept)
     age = age_of(order.id, order.created_at, start)
     sighting = Sighting(
         is_decided=situation.before_start,
-        seen_before=situation.seen_before,
+        seen_before=situation.seen_before and (situation.is_tracked or is_planned),
         is_sweep=situation.baseline,
         is_manual=situation.manual,
-        is_in_hand=has_runs or situation.is_awaited,
+        is_in_hand=bool(runs) or situation.is_awaited,
         is_another_buyers=situation.is_another_buyers,
     )
     return decide(Age.CONTRADICTED if situation.is_misdated and age is Age.OLDER else age, sighting)

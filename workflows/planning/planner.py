@@ -131,7 +131,7 @@ class _Planner:
         self._ensure(of_withdrawal(run, reason, self.by_key, is_anew=is_anew))
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
-        found = start_decision(self.order, self.situation, has_runs=bool(self.runs))
+        found = start_decision(self.order, self.situation, self.runs)
         if found is StartDecision.IGNORE:
             return OrderState.IGNORED, Reason.BEFORE_START, True
         if found is StartDecision.HOLD:

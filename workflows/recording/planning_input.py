@@ -19,7 +19,7 @@ from worker.ledger.orders.order_rows import content_hash
 from worker.ledger.orders.people import AddressUse
 from worker.ledger.orders.recorded_orders import RecordedOrder, unknown_order
 from worker.ledger.orders.source_cursors import SourceCursor
-from worker.sources.order import Order
+from worker.sources.order import Order, Payment
 from workflows.planning import planner, unproven
 from workflows.planning.line_keys import line_keys
 from workflows.planning.model import KnownRun, Plan, Situation, Standing
@@ -27,7 +27,7 @@ from workflows.planning.offers import Offers
 from workflows.recording.known_runs import planned_lines
 from workflows.recording.look import Look, situation_of
 from workflows.recording.named_seats import Named, with_named_seats
-from workflows.recording.rereading import Reread, reading_of
+from workflows.recording.rereading import Reread, is_paid_by_reading, reading_of
 from workflows.recording.shared_addresses import with_owned_addresses
 from workflows.recording.silent_records import with_holds_of_before
 from workflows.recording.subscription_status import SubscriptionRules, has_no_subscription, placed
@@ -119,6 +119,7 @@ class InputReader:
         ask_at = unproven.asked_at(order, first_seen_at=row.first_seen_at, start_at=situation.start_at)
         situation = replace(
             situation,
+            is_tracked=self._is_tracked(order, row, situation),
             read_anew=frozenset((line, seat) for line, seat in places or ()).difference(look.accepted),
             payment_overdue=ask_at is not None and ask_at <= self.now,
             planned_lines=planned_lines(self.connection, order, existing),
@@ -145,6 +146,15 @@ class InputReader:
             if reading is not None:
                 return reading.order, row.places_with(reading.anew)
         return stored.order, row.places_with(())
+
+    def _is_tracked(self, order: Order, row: RecordedOrder, situation: Situation) -> bool:
+        """Whether the order, if it is paid now and was not, was known to be unpaid, and not only by a setting."""
+        if row.version == 0 or row.payment == Payment.PAID or order.payment is not Payment.PAID:
+            return True
+        if row.payment not in {Payment.WAITING, Payment.CANCELLED}:
+            return False
+        is_new = order.created_at is None or situation.start_at is None or order.created_at >= situation.start_at
+        return is_new or self.reread is None or not is_paid_by_reading(self.connection, order, row, self.reread)
 
     def _placed(self, order: Order, look: Look, row: RecordedOrder, facts: OrderFacts) -> tuple[Order, Standing | None]:
         if has_no_subscription(order) and not facts.has_subscriptions:

@@ -164,6 +164,16 @@ def reading_of(connection: Connection, order: Order, row: RecordedOrder, reread:
     return _compared(order, Order.model_validate(row.document), version.raw, reread)
 
 
+def is_paid_by_reading(connection: Connection, order: Order, row: RecordedOrder, reread: Reread) -> bool:
+    """Whether the record that the ledger holds of an order reads as paid today: a setting has changed, and no payment.
+
+    Of a record that is not kept any more the status decides.
+    """
+    version = last_version(connection, row.source, row.order_id, row.version)
+    before = None if version is None else _read(version.raw, reread)
+    return row.status == order.status if before is None else before.payment is Payment.PAID
+
+
 def is_as_recorded(connection: Connection, order: Order, row: KnownOrder, reread: Reread) -> bool:
     """Whether a source's record is the one the ledger holds, by whatever reading that was recorded. Reads only."""
     if row.reading == READING and row.content_hash:

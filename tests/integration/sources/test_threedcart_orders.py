@@ -204,6 +204,29 @@ def test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money(fou
     assert states(rig)["threedcart/8/-/-/payment-unproven"] == ("review", "payment_unproven")
 
 
+@pytest.mark.parametrize("status_id", [1, 8])
+def test_nothing_old_is_given_when_a_setting_makes_a_status_a_paid_one(found_company: Company, status_id: int) -> None:
+    start_at = datetime.now(UTC) - timedelta(hours=2)
+    old = (start_at - timedelta(days=9)).replace(tzinfo=None).isoformat(timespec="seconds")
+    rig = found_company(START_AT=start_at.isoformat())
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=7, OrderStatusID=status_id, OrderAmount=25.0, OrderDate=old))
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=8, OrderStatusID=11, OrderAmount=25.0, OrderDate=old))
+    rig.sandbox.threedcart.add_order(a_sale(OrderID=9, OrderStatusID=status_id, OrderAmount=25.0))
+    poll(rig)
+    rig.close()
+    rig = found_company(START_AT=start_at.isoformat(), PAID_STATUSES="2,4,1,8")
+    rig.sandbox.threedcart.update_order(8, OrderStatusID=4)
+    rig.clock.move(25 * 3600)
+    poll(rig)
+    asked = BUYER.replace("/7/", "/{}/")
+    found = {key: state for key, state in states(rig).items() if key in map(asked.format, (7, 8, 9))}
+    assert found == {
+        asked.format(7): ("review", "older_than_start"),
+        asked.format(8): ("pending", None),
+        asked.format(9): ("pending", None),
+    }
+
+
 def test_an_order_is_found_when_its_last_update_is_older_than_itself(found_company: Company) -> None:
     rig = found_company()
     made_at = (datetime.now(UTC) - timedelta(days=3)).replace(tzinfo=None).isoformat(timespec="seconds")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from tests.unit.workflows.fakes.polled_storefront import Shop, numbered, seats
 from tests.unit.workflows.fakes.storefront import (
     NOW,
@@ -44,6 +46,28 @@ def test_unpaid_order_of_the_first_sweep_is_provisioned_when_it_is_paid(ledger: 
     shop.poll()
     shop.source.put(*numbered(1, created_at=OLD))
     shop.poll()
+    assert states(ledger) == seats(1)
+
+
+@pytest.mark.parametrize("before", [Payment.UNKNOWN, Payment.REFUNDED])
+def test_order_of_the_first_sweep_is_a_question_when_nobody_knows_whether_it_was_handled_and_it_is_paid(
+    ledger: Ledger, shop: Shop, before: Payment
+) -> None:
+    shop.source.put(*numbered(1, created_at=OLD, payment=before), *numbered(2, payment=before))
+    shop.poll()
+    shop.source.put(*numbered(1, created_at=OLD), *numbered(2))
+    shop.poll()
+    found = states(ledger)
+    assert found["1/1107/buyer/501"] == ("review", "older_than_start")
+    assert found["2/1107/buyer/501"] == ("pending", None)
+
+
+def test_planned_order_of_before_the_start_goes_on_when_it_was_refunded_and_is_paid_again(
+    ledger: Ledger, shop: Shop
+) -> None:
+    for payment in (Payment.WAITING, Payment.PAID, Payment.REFUNDED, Payment.PAID):
+        shop.source.put(*numbered(1, created_at=OLD, payment=payment))
+        shop.poll()
     assert states(ledger) == seats(1)
 
 
