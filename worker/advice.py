@@ -100,7 +100,8 @@ ADVICE: dict[Reason, Advice] = {
         "this. Not to be paid: {cancel}.",
     ),
     Reason.OLDER_THAN_START: _advice(
-        "The order was made before Cartbridge started here and is paid now, so it may have been provisioned by hand.",
+        "The order was made before Cartbridge started here and counts as paid now, so it may have been provisioned by "
+        "hand.",
         "Check in LearningCart whether the learner has access: {resolve} if so, else {replay}.",
     ),
     Reason.PAID_AFTER_CANCEL: _advice(
@@ -160,7 +161,9 @@ ADVICE: dict[Reason, Advice] = {
         "The order was cancelled after access was given, and no API call can take access back.", _TAKE_BACK
     ),
     Reason.REMOVED_AFTER_PROVISIONING: _advice(
-        "The seat was removed from the order after access was given, and no API call can take access back.", _TAKE_BACK
+        "The seat was removed from the order, or moved to another course, after access was given, and no API call can "
+        "take access back.",
+        _TAKE_BACK,
     ),
     Reason.PLACE_LOST_AFTER_PROVISIONING: _advice(
         "The learner's place went to the waiting list, or its course date was cancelled, after access was given, and "
@@ -198,7 +201,8 @@ ADVICE: dict[Reason, Advice] = {
         "another one made: {repeat_cart}.",
     ),
     Reason.PAID_AFTER_REVOCATION: _advice(
-        "The order is paid again after somebody had dealt with taking its access back.", _GIVE_AGAIN
+        "The order is paid again, or the seat is in it again, after somebody had dealt with taking its access back.",
+        _GIVE_AGAIN,
     ),
     Reason.LEARNER_CHANGED: _advice(
         "The seat's learner was changed in the source after access was given to the one named before.",
@@ -251,7 +255,8 @@ ADVICE: dict[Reason, Advice] = {
         "The order was refunded, and Cartbridge has given no access by it.", "Nothing: a later payment revives it."
     ),
     Reason.REMOVED_FROM_ORDER: _advice(
-        "The seat was removed from the order, and Cartbridge has given no access by it.", _NOTHING
+        "The seat was removed from the order, or moved to another course, and Cartbridge has given no access by it.",
+        _NOTHING,
     ),
     Reason.CANCELLED_BY_OPERATOR: _advice("An operator cancelled it.", "{replay} starts it after all."),
     Reason.DONE_BY_HAND: _advice("An operator did it by hand.", _NOTHING),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from worker.sources.order import Line, Order
+from worker.sources.order import Line, Order, Product
 from worker.sources.studiocart_lines import NAMELESS, is_name_id, is_same_name
 from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun, PlannedLine
 
@@ -63,6 +63,10 @@ class LineKeys:
     def apply_to_runs(self, runs: Iterable[KnownRun]) -> tuple[KnownRun, ...]:
         """The runs at those ids, also any that were planned under a line's own."""
         return tuple(replace(run, line_id=self._now(run.line_id)) for run in runs)
+
+    def apply_to_places(self, places: Mapping[tuple[str, str], Product]) -> dict[tuple[str, str], Product]:
+        """What the order's places, by line and seat, are for, at those ids."""
+        return {(self.keys.get(line_id, line_id), seat_id): found for (line_id, seat_id), found in places.items()}
 
     def _now(self, line_id: str) -> str:
         found = self.aliases.get(line_id, line_id)

@@ -10,7 +10,7 @@ from enum import Enum
 from worker.ledger import keys
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
-from worker.sources.order import Learner, Money, Order
+from worker.sources.order import Learner, Money, Order, Product
 from workflows.planning.offers import Grant
 
 ENROLMENT = "enrolment"
@@ -184,6 +184,9 @@ class Situation:
     """Evidence that it was paid was waited for long enough, see `workflows.planning.unproven`."""
     planned_lines: Mapping[str, PlannedLine] = field(default_factory=dict)
     """By their ids, the lines that were planned and that the order does not show under that id."""
+    places_before: Mapping[tuple[str, str], Product] | None = None
+    """What each of the order's places, by line and seat, was for when the ledger last looked, see
+    `workflows.planning.places_before`; None where nobody knows."""
     is_present: bool = False
     """What is said of the order is what its source says now."""
     doubt: Reason | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from worker.ledger import keys
 from worker.ledger.states import OrderState, RunState
 from worker.reasons import Reason
-from worker.sources.order import Learner, Line, Order, Payment, Seat, email_key
+from worker.sources.order import Learner, Line, Order, Payment, Seat
 from workflows.planning import refunds
 from workflows.planning.line_keys import line_keys, of_one_identity
 from workflows.planning.model import (
@@ -34,6 +34,7 @@ from workflows.planning.model import (
 )
 from workflows.planning.offers import Grant, Offers
 from workflows.planning.order_age import StartDecision, start_decision
+from workflows.planning.places_before import is_another_course, of_former_course
 from workflows.planning.required_runs import awaits, held_placeholder, wanted_runs
 from workflows.planning.reviews import (
     CANCEL_REASONS,
@@ -44,10 +45,10 @@ from workflows.planning.reviews import (
     of_payment,
     of_subscription,
     of_withdrawal,
-    order_key,
+    settled_about_order,
 )
-from workflows.planning.seat_matching import seating
-from workflows.planning.withdrawals import held_back, in_doubt, is_in_doubt, out_of_doubt, taken_back
+from workflows.planning.seat_matching import prices_of, seating, taken_back
+from workflows.planning.withdrawals import held_back, is_in_doubt, out_of_doubt, withdrawn
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -66,6 +67,7 @@ class _Planner:
         self.by_key = {run.key: run for run in runs}
         self.situation = situation
         self.seating = seating(order, offers, runs)
+        self.places_before = self.line_keys.apply_to_places(situation.places_before or {})
         self.actions: list[Action] = []
         self.look_again = False
         self.hold: Reason | None = situation.doubt
@@ -74,12 +76,12 @@ class _Planner:
     def plan(self) -> Plan:
         before_start = self.situation.before_start
         if not self.order.payment_unproven:
-            self._settle_question_about_order(keys.PAYMENT_UNPROVEN)
+            self.actions += settled_about_order(self.order, keys.PAYMENT_UNPROVEN, self.by_key)
         if self.order.payment is Payment.UNKNOWN:
             self.actions += held_back(self._seat_runs(), Reason.UNKNOWN_STATUS)
             state, reason = self._ask_about_order(keys.UNKNOWN_STATUS, Reason.UNKNOWN_STATUS)
         else:
-            self._settle_question_about_order(keys.UNKNOWN_STATUS)
+            self.actions += settled_about_order(self.order, keys.UNKNOWN_STATUS, self.by_key)
             if self.order.payment is Payment.PAID:
                 state, reason, before_start = self._plan_paid()
             elif self.order.payment is Payment.WAITING:
@@ -91,11 +93,6 @@ class _Planner:
     def _ask_about_order(self, word: str, reason: Reason) -> tuple[OrderState, Reason | None]:
         self._ensure(about_order(self.order, word, reason))
         return OrderState.REVIEW, reason
-
-    def _settle_question_about_order(self, word: str) -> None:
-        run = self.by_key.get(order_key(self.order, word))
-        if run is not None and run.state is RunState.REVIEW:
-            self.actions.append(Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded"))
 
     def _plan_waiting(self) -> tuple[OrderState, Reason | None]:
         for run in self._seat_runs():
@@ -123,12 +120,18 @@ class _Planner:
         if run.state is RunState.SUCCEEDED:
             self._ensure_revocation(run, after)
         else:
-            self.actions += taken_back(run, before, self.situation.doubt, is_present=self.situation.is_present)
+            self.actions += withdrawn(run, before, self.situation.doubt, is_present=self.situation.is_present)
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
-        """Ask whether access is taken back; anew where that was answered and the order was paid for again since."""
-        is_anew = self.order.payment is not Payment.PAID and self.situation.paid_before
-        self._ensure(of_withdrawal(run, reason, self.by_key, is_anew=is_anew))
+        """Ask whether access is taken back; anew where that was answered and the order or the seat came back since."""
+        is_anew = self.situation.paid_before
+        if self.order.payment is Payment.PAID:
+            is_anew = self._was_there(run) and run.key not in taken_back(self.runs)
+        self._ask(of_withdrawal(run, reason, self.by_key, is_anew=is_anew))
+
+    def _was_there(self, run: KnownRun) -> bool:
+        """Whether the order had the seat of a run when the ledger last looked."""
+        return not self.places_before.keys().isdisjoint({(run.line_id, run.seat_id), self.seating.place_of(run)})
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
         found = start_decision(self.order, self.situation, self.runs)
@@ -162,6 +165,7 @@ class _Planner:
         self._supersede(settled)
         if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):
             fixed = []  # a name that went and came back is no less a question than one that came
+        fixed = self._on_its_course(line, seat, of_seat, fixed)
         open_placeholders = [run for run in of_seat if run.is_placeholder and run.state is RunState.REVIEW]
         closed = [run for run in of_seat if run.is_placeholder and closed_by_operator(run)]
         was_paid_again = any(run.reason == Reason.PAID_AFTER_CANCEL for run in open_placeholders)
@@ -195,6 +199,15 @@ class _Planner:
             if create.grant is None or create.grant.price_id not in given:
                 self._ensure(create)
         return None
+
+    def _on_its_course(self, line: Line, seat: Seat, of_seat: list[KnownRun], fixed: list[KnownRun]) -> list[KnownRun]:
+        """A seat's planned runs, without those of a course that its source has moved it from: these are taken back."""
+        prices = prices_of(self.offers.match(self.order.source, line))
+        is_moved = is_another_course(self.places_before.get((line.id, seat.id)), line.product)
+        former = of_former_course(fixed, of_seat, prices, self.by_key, is_moved=is_moved)
+        for run in former:
+            self._withdraw(run, Reason.REMOVED_FROM_ORDER, Reason.REMOVED_AFTER_PROVISIONING)
+        return [run for run in fixed if run not in former]
 
     def _hold_of(self, line: Line, seat: Seat, of_seat: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
         """A seat that joins an order already planned is news, whatever the order's age; all others share its hold.
@@ -293,8 +306,7 @@ class _Planner:
         """Let a run whose seat is held go no further. True: a placeholder takes its place until the hold is gone.
 
         After the effect only a lost place is a question. With an open effect, or while it is worked on, the lookup or
-        the worker decides, and the seat is looked at again. A record that merely leaves the learner out says nothing
-        against the one it named before.
+        the worker decides, and the seat is looked at again. A record that leaves the learner out denies nobody.
         """
         if run.state is RunState.SUCCEEDED:
             if hold in PLACE_HOLDS:
@@ -333,14 +345,17 @@ class _Planner:
         elif self.situation.is_present and is_in_doubt(run):
             self.actions += out_of_doubt(run, self.hold, seat.learner)
         else:
-            self._follow_learner(run, seat)
+            found = of_learner(run, seat.learner, self.by_key, self.situation.doubt)
+            self.look_again = self.look_again or found is None
+            self._ask(found or ())
 
     def _follow_revocation(self, run: KnownRun) -> None:
         """Paid, access stays: unless its subscription ended, an answered taking back asks of giving it again."""
         asks_already = self._follow_subscription(run)
         standing = self._standing_of(run)
         if not asks_already and (standing is None or standing.ended is None):
-            self._ask(of_payment(run, self.by_key, self.situation, is_paid_again=self._is_paid_again()))
+            is_back = self.situation.places_before is not None and not self._was_there(run)
+            self._ask(of_payment(run, self.by_key, self.situation, is_paid_again=is_back or self._is_paid_again()))
 
     def _follow_subscription(self, run: KnownRun) -> bool:
         """Ask and settle what its subscription comes to; True if there is a question that must be there."""
@@ -359,22 +374,6 @@ class _Planner:
                 self._ensure(action)
             else:
                 self.actions.append(action)
-
-    def _follow_learner(self, run: KnownRun, seat: Seat) -> None:
-        if seat.learner is None or run.learner is None:
-            return
-        is_same_person = email_key(seat.learner.email) == email_key(run.learner.email)
-        if run.state is RunState.SUCCEEDED:
-            if not (is_same_person and self.situation.doubt):
-                self._ask(of_learner(run, None if is_same_person else seat.learner, self.by_key))
-        elif seat.learner == run.learner:
-            return
-        elif run.is_untouchable:
-            self.look_again = self.look_again or not is_same_person
-        elif self.situation.doubt is not None and not is_same_person and run.state is not RunState.REVIEW:
-            self.actions += in_doubt(run, self.situation.doubt, seat.learner)
-        else:
-            self.actions.append(ChangeLearner(run.id, seat.learner))
 
     def _review_if_paid_again(self, run: KnownRun, learner: Learner | None) -> None:
         if run.state is RunState.CANCELLED and self._is_paid_again():

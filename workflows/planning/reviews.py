@@ -15,13 +15,14 @@ from workflows.planning.model import (
     WHOLE_ORDER,
     Action,
     Cancel,
+    ChangeLearner,
     Create,
     Ended,
     KnownRun,
     Situation,
     Standing,
 )
-from workflows.planning.withdrawals import is_in_doubt
+from workflows.planning.withdrawals import in_doubt, is_in_doubt
 
 CANCEL_REASONS = {
     Payment.CANCELLED: (Reason.CANCELLED_BY_SOURCE, Reason.CANCELLED_AFTER_PROVISIONING),
@@ -86,6 +87,13 @@ def about_order(order: Order, word: str, reason: Reason) -> Create:
     )
 
 
+def settled_about_order(order: Order, word: str, by_key: Mapping[str, KnownRun]) -> list[Action]:
+    """What ends a question about a whole order, whose cause is gone."""
+    run = by_key.get(order_key(order, word))
+    is_open = run is not None and run.state is RunState.REVIEW
+    return [Cancel(run.id, Reason.SETTLED_BY_SOURCE, by="superseded")] if run is not None and is_open else []
+
+
 def closed_by_operator(run: KnownRun) -> bool:
     """Whether an operator gave the answer: done by hand, or cancelled."""
     return run.state is RunState.SUCCEEDED or (run.state is RunState.CANCELLED and run.cancelled_by == "operator")
@@ -105,7 +113,25 @@ def answered_for_the_order(order: Order, by_key: Mapping[str, KnownRun]) -> bool
     return any(run is not None and closed_by_operator(run) for run in asked)
 
 
-def of_learner(run: KnownRun, learner: Learner | None, by_key: Mapping[str, KnownRun]) -> list[Action]:
+def of_learner(
+    run: KnownRun, learner: Learner | None, by_key: Mapping[str, KnownRun], doubt: Reason | None
+) -> list[Action] | None:
+    """What it comes to whom the seat of a planned run is for now; None: another person, once nobody works on it."""
+    if learner is None or run.learner is None:
+        return []
+    is_same_person = email_key(learner.email) == email_key(run.learner.email)
+    if run.state is RunState.SUCCEEDED:
+        return [] if is_same_person and doubt else _of_other_learner(run, None if is_same_person else learner, by_key)
+    if learner == run.learner:
+        return []
+    if run.is_untouchable:
+        return [] if is_same_person else None
+    if doubt is not None and not is_same_person and run.state is not RunState.REVIEW:
+        return in_doubt(run, doubt, learner)
+    return [ChangeLearner(run.id, learner)]
+
+
+def _of_other_learner(run: KnownRun, learner: Learner | None, by_key: Mapping[str, KnownRun]) -> list[Action]:
     """Whether the seat's new learner gets access, asked once.
 
     None, the one before, settles an open question. Another takes the place of the one asked about, or is asked about
@@ -123,13 +149,18 @@ def of_learner(run: KnownRun, learner: Learner | None, by_key: Mapping[str, Know
     return [replace(question, key=next_key)] if is_another else []
 
 
-def of_withdrawal(run: KnownRun, reason: Reason, by_key: Mapping[str, KnownRun], *, is_anew: bool) -> Create:
-    """Whether access is taken back. `is_anew`: it was paid for again since, so an answer of before does not count."""
+def of_withdrawal(run: KnownRun, reason: Reason, by_key: Mapping[str, KnownRun], *, is_anew: bool) -> list[Action]:
+    """Whether access is taken back; whether it is given again is asked no more.
+
+    `is_anew`: it was paid for again since, so an answer of before does not count.
+    """
     question = about(run, keys.REVOKE, reason)
     asked, next_key = last_asked(by_key, question.key)
-    if asked is None or (asked.state is RunState.SUCCEEDED and is_anew):
-        return replace(question, key=next_key)
-    return replace(question, key=asked.key)
+    is_first = asked is None or (asked.state is RunState.SUCCEEDED and is_anew)
+    regrant, _ = last_asked(by_key, f"{run.key}/{keys.REGRANT}")
+    is_open = regrant is not None and regrant.state is RunState.REVIEW
+    settled: list[Action] = [Cancel(regrant.id, Reason.SETTLED_BY_SOURCE)] if regrant is not None and is_open else []
+    return [*settled, replace(question, key=next_key if is_first or asked is None else asked.key)]
 
 
 def of_payment(

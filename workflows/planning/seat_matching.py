@@ -7,6 +7,7 @@ together.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -93,14 +94,15 @@ def _moved(
     runs: Sequence[KnownRun],
     *,
     taken: Collection[Place],
-    lost: Collection[str],
+    lost: frozenset[str],
 ) -> dict[Place, Place]:
     """Match seats that are gone, and have runs, with the new ones of the same user.
 
     On one line when participants became known, or are no longer told: `user-2` is then `participant-1-user-2`. On any
     line when the course stayed and the place did not, as by another course date: what it grants tells. So neither a
     late participant nor a move makes a second comped order. Nor does a person whose user is another now: two records of
-    one that were made one, or a booking made anew: unless the access was taken back before, as the keys in `lost` say.
+    one that were made one, or a booking made anew. One whose access was taken back before, as `lost` says, is booked
+    anew.
     """
     present = {(line.id, seat.id): line for line in order.lines for seat in line.seats}
     gone: dict[Place, list[KnownRun]] = {}
@@ -112,12 +114,15 @@ def _moved(
 
     def stays(was: Place, now: Place) -> bool:
         """Whether the course is the same: by what it granted and grants."""
-        return not _granted(gone[was]).isdisjoint(_prices(offers.match(order.source, present[now])))
+        return not _granted(gone[was]).isdisjoint(prices_of(offers.match(order.source, present[now])))
 
     moved: dict[Place, Place] = {}
+    given = {was: [run.key for run in gone[was] if run.state is RunState.SUCCEEDED] for was in gone}
+    is_lost = {was for was, run_keys in given.items() if run_keys and lost.issuperset(run_keys)}
     for was in sorted(gone, key=lambda place: (_rank(gone[place]), place)):
+        user = None if was in is_lost else _user_and_participant(was)[0]
         found = next((now for now in free if _is_renamed(was, now)), None) or next(
-            (now for now in free if _user_and_participant(was)[0] == _user_and_participant(now)[0] and stays(was, now)),
+            (now for now in free if user is not None and user == _user_and_participant(now)[0] and stays(was, now)),
             None,
         )
         if found is not None:
@@ -125,11 +130,8 @@ def _moved(
             free.remove(found)
     people = {(line.id, seat.id): seat.learner for line in order.lines for seat in line.seats}
     for was in sorted(gone.keys() - moved.keys(), key=lambda place: (_rank(gone[place]), place)):
-        given = [run for run in gone[was] if run.state is RunState.SUCCEEDED]
-        if given and all(run.key in lost for run in given):
-            continue
         same = (now for now in free if stays(was, now) and _is_of_person(gone[was], people[now]))
-        if (found := next(same, None)) is not None:
+        if was not in is_lost and (found := next(same, None)) is not None:
             moved[was] = found
             free.remove(found)
     return moved
@@ -137,13 +139,12 @@ def _moved(
 
 def taken_back(runs: Iterable[KnownRun]) -> frozenset[str]:
     """The keys of runs whose access was taken back, by an operator's word, and not given again."""
-    answered: dict[str, set[str]] = {keys.REVOKE: set(), keys.REGRANT: set()}
+    taken: Counter[str] = Counter()
     for run in runs:
         key, _, word = run.key.rpartition("/")
-        asked = word.split("-")[0]
-        if run.workflow == REVOCATION and run.state is RunState.SUCCEEDED and asked in answered:
-            answered[asked].add(key)
-    return frozenset(answered[keys.REVOKE] - answered[keys.REGRANT])
+        if run.workflow == REVOCATION and run.state is RunState.SUCCEEDED:
+            taken[key] += {keys.REVOKE: 1, keys.REGRANT: -1}.get(word.split("-")[0], 0)
+    return frozenset(key for key, times in taken.items() if times > 0)
 
 
 def _is_of_person(runs: Sequence[KnownRun], learner: Learner | None) -> bool:
@@ -184,7 +185,8 @@ def _granted(runs: Sequence[KnownRun]) -> frozenset[int]:
     return frozenset(run.grant.price_id for run in runs if run.grant is not None and _is_fixed(run))
 
 
-def _prices(rule: Offer | Ignore | None) -> frozenset[int]:
+def prices_of(rule: Offer | Ignore | None) -> frozenset[int]:
+    """The prices that a rule grants; none where there is no rule, or nothing is granted by it."""
     return frozenset(grant.price_id for grant in rule.grants) if isinstance(rule, Offer) else frozenset()
 
 
@@ -207,5 +209,5 @@ def _covered(order: Order, offers: Offers, planned: set[Place]) -> dict[Place, f
         granted: frozenset[int] = frozenset()
         for line, seat, rule in ranked:
             covered[line.id, seat.id] = granted
-            granted |= _prices(rule)
+            granted |= prices_of(rule)
     return {place: prices for place, prices in covered.items() if prices}

@@ -13,7 +13,7 @@ from workflows.planning.model import Action, Cancel, KnownRun, RequestCancel, Re
 _NOT_STARTED: Final = frozenset({RunState.PENDING, RunState.WAITING})
 
 
-def taken_back(run: KnownRun, reason: Reason, doubt: Reason | None, *, is_present: bool = False) -> list[Action]:
+def withdrawn(run: KnownRun, reason: Reason, doubt: Reason | None, *, is_present: bool = False) -> list[Action]:
     """Cancel a run that has not succeeded; LearningCart is asked before, where the effect may have taken place.
 
     With a `doubt` that the order's content is old, a person is asked instead; what a person is asked for that cause is

@@ -25,7 +25,7 @@ _MOST_OTHERS = 3
 _AFTER = {
     "refunded_after_provisioning": "order {order}, which paid for it, was refunded after that",
     "cancelled_after_provisioning": "order {order}, which paid for it, was cancelled after that",
-    "removed_after_provisioning": "the seat was removed from order {order} after that",
+    "removed_after_provisioning": "the seat was removed from order {order}, or moved to another course, after that",
     "place_lost_after_provisioning": (
         "the place in order {order} went to the waiting list, or its course date was cancelled, after that"
     ),
@@ -41,7 +41,7 @@ _AFTER = {
 }
 """What happened to access that somebody has, by reason; no call takes it back."""
 _AGAIN = {
-    "paid_after_revocation": "order {order} is paid again",
+    "paid_after_revocation": "order {order} is paid again, or the seat is in it again",
     "subscription_resumed": "the subscription goes on",
 }
 """What happened after somebody had dealt with taking access back, by reason."""
