@@ -35,7 +35,7 @@ from workflows.planning.model import (
 from workflows.planning.offers import Grant, Offers
 from workflows.planning.order_age import StartDecision, start_decision
 from workflows.planning.places_before import is_another_course, of_former_course
-from workflows.planning.required_runs import awaits, held_placeholder, wanted_runs
+from workflows.planning.required_runs import awaits, held_placeholder, wanted_runs, with_a_seat
 from workflows.planning.reviews import (
     CANCEL_REASONS,
     about_order,
@@ -59,7 +59,7 @@ def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situ
 class _Planner:
     def __init__(self, order: Order, offers: Offers, runs: tuple[KnownRun, ...], situation: Situation) -> None:
         self.line_keys = line_keys(order, runs, situation.planned_lines)
-        self.order = order = self.line_keys.apply(order)
+        self.order = order = with_a_seat(self.line_keys.apply(order), runs)
         self.offers = offers
         self.alias_ids = frozenset(run.id for run in runs if run.line_id in self.line_keys.aliases)
         """The runs of lines that were planned a second time, under another identity."""
@@ -395,4 +395,5 @@ class _Planner:
         return [run for run in self.runs if run.workflow == ENROLMENT and run.line_id != WHOLE_ORDER]
 
     def _has_enrolments(self) -> bool:
-        return any(run.state is not RunState.CANCELLED and not run.is_placeholder for run in self._seat_runs())
+        is_planned = any(run.state is not RunState.CANCELLED and not run.is_placeholder for run in self._seat_runs())
+        return is_planned or any(isinstance(action, Create) and action.grant is not None for action in self.actions)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from worker.ledger import keys
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from worker.sources.order import Line, Order, Seat
+from worker.sources.order import Line, Order, Payment, Seat
 from worker.sources.studiocart_lines import is_same_name
-from workflows.planning.model import ENROLMENT, Create, Role, Standing
+from workflows.planning.model import ENROLMENT, WHOLE_ORDER, Create, KnownRun, Role, Standing
 from workflows.planning.offers import Ignore, Offer, Offers
 
 _NAMELESS = frozenset({Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL, Reason.INVALID_EMAIL, Reason.INVALID_QUANTITY})
+
+_NO_LINES = Line(id="order", title="no lines")
+_NO_SEAT = Seat(id="seat-0", hold=Reason.INVALID_QUANTITY)
+
+
+def with_a_seat(order: Order, runs: Iterable[KnownRun]) -> Order:
+    """A paid order that shows nothing of what was bought, now or before, with one seat for a person to look at."""
+    if order.payment is not Payment.PAID or any(line.seats for line in order.lines):
+        return order
+    first, *others = order.lines or (_NO_LINES,)
+    was_shown = any(run.line_id != WHOLE_ORDER and run.seat_id != _NO_SEAT.id for run in runs)
+    if was_shown or (order.total is not None and order.total.minor_units == 0):
+        return order
+    return order.model_copy(update={"lines": (first.model_copy(update={"seats": (_NO_SEAT,)}), *others)})
 
 
 def wanted_runs(

@@ -273,6 +273,21 @@ def test_new_enrolment_is_made_when_the_same_user_is_booked_anew_after_the_acces
     assert operator.look(two(a_place(31, 1)))["500/participant-31-user-1/601"] == DUE
 
 
+def test_person_is_asked_when_a_paid_order_shows_nothing_of_what_was_bought(operator: Operator) -> None:
+    empty = a_course_line(quantity=0, currency={"title": "NOK"}, users=[])
+    asked = (REVIEW, Reason.UNMAPPED_PRODUCT)
+    assert operator.look(a_course_order(empty)) == {"500/seat-0/unmapped": asked}
+    nothing = Operator(operator.rules)
+    assert nothing.look(a_course_order()) == {"order/seat-0/unmapped": asked}
+    assert nothing.look(a_course_order(lines=None)) == {"order/seat-0/unmapped": asked}
+    assert nothing.look(one()) == {
+        "order/seat-0/unmapped": (CANCELLED, Reason.REMOVED_FROM_ORDER),
+        f"{ONE}/601": DUE,
+    }
+    assert nothing.look(a_course_order())[f"{ONE}/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
+    assert Operator(operator.rules).look(a_course_order(empty, total=0)) == {}
+
+
 PRODUCT_TOO = COURSE_OFFER + '[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'
 
 

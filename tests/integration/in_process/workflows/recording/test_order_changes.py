@@ -120,6 +120,12 @@ def test_one_question_is_asked_of_the_order_when_it_is_still_paid_for_less(ledge
     assert record(ledger, amounting(400, quantity=2)).plan.actions == ()
 
 
+def test_question_is_asked_when_a_part_was_given_back_before_the_order_was_first_seen(ledger: Ledger) -> None:
+    recorded = record(ledger, an_order(given_back=250))
+    assert [action.reason for action in recorded.plan.actions if isinstance(action, Create)] == [None, ASKED[1]]
+    assert record(ledger, an_order(given_back=250)).plan.actions == ()
+
+
 @pytest.mark.parametrize("total", [1500, 1600, None])
 def test_nothing_is_asked_when_the_amount_is_no_less_or_not_told(ledger: Ledger, total: int | None) -> None:
     record(ledger, amounting(1500))
