@@ -123,8 +123,8 @@ ADVICE: dict[Reason, Advice] = {
         "Compare the two: another product: {replay}; the same one: {cancel}.",
     ),
     Reason.REPEATED_WEBHOOK: _advice(
-        "The order or this seat was taken back or changed, and the webhook that says otherwise may be an old one that "
-        "was sent again.",
+        "The order or this seat was paid for, taken back or changed, and the webhook that says otherwise may be an old "
+        "one that was sent again.",
         "Look at the order in the source system. Paid: {replay}, or {resolve} where access was given. Not paid: "
         "{cancel}, or take the access back by hand.",
     ),

@@ -3,7 +3,8 @@
 What was fetched is the present; of a body nobody knows how old it is. So one that says what an earlier version said
 gives nothing back that was taken since: after a refund it changes nothing, and after any other withdrawal, which may
 have been followed by a payment, a person looks. A seat that was removed, or whose address was corrected, is such a
-withdrawal as well. Where the source cannot be asked, each body is looked at by itself, in its turn.
+withdrawal as well. Nor does one take back what was paid for since. Where the source cannot be asked, each body is
+looked at by itself, in its turn.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def judge(connection: Connection, source: Source, order: Order, row: RecordedOrd
     if row.version > 0 and row.payment == Payment.PAID:
         return _beside_paid(connection, source, order)
     is_withdrawn = row.version > 0 and row.payment in {Payment.REFUNDED, Payment.CANCELLED}
-    if not is_withdrawn or order.payment not in {Payment.PAID, Payment.WAITING}:
+    if not is_withdrawn:
         return Novelty.NEW
+    if order.payment not in {Payment.PAID, Payment.WAITING}:  # what was said of it last asks and settles nothing anew
+        return Novelty.OLD if _was_said(connection, source, order, most=1) else Novelty.NEW
     if order.payment is Payment.WAITING and not order.payment_unproven:
         return Novelty.OLD  # of the checkout before it was paid; a new checkout decides nothing either
     was_said = _was_said(connection, source, order)
@@ -56,10 +59,13 @@ def judge(connection: Connection, source: Source, order: Order, row: RecordedOrd
 
 
 def _beside_paid(connection: Connection, source: Source, order: Order) -> Novelty:
-    """What a body is beside an order that is paid: one that says what was said before the latest change is doubtful."""
+    """What a body is beside an order that is paid: one that says what was said before the latest change is doubtful.
+
+    Be it that it was refused then: the card was tried again since.
+    """
     if order.payment is Payment.WAITING:
         return Novelty.OLD  # of the checkout before it was paid
-    if order.payment is not Payment.PAID:
+    if order.payment is Payment.UNKNOWN:
         return Novelty.NEW
     versions = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
     latest, before = versions[:1], versions[1:]
@@ -75,11 +81,11 @@ def leave(connection: Connection, order: Order, row: RecordedOrder, look: Look, 
     return Recorded(Plan(OrderState(row.state)), changed=False, stale=True)
 
 
-def _was_said(connection: Connection, source: Source, order: Order) -> bool:
+def _was_said(connection: Connection, source: Source, order: Order, *, most: int = _LOOKED_AT) -> bool:
     """Whether a version of the order said the same. Amounts and dates are no news: the source's two ways of telling
     them differ.
     """
-    rows = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
+    rows = latest_versions(connection, order.source, order.id, most=most)
     return any(_says(source, row, order) for row in rows)
 
 

@@ -92,7 +92,9 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
 
 
 def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot | None:
-    """That the source has taken the run's order or its seat back, None where it has not."""
+    """That the source has taken the run's order or its seat back, None where it has not, or a person says so."""
+    if row.reason == Reason.REPEATED_WEBHOOK:
+        return None
     order = f"{row.source}/{row.order_id}"
     payment = connection.scalar(
         select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)

@@ -222,6 +222,21 @@ def test_card_that_is_retried_is_provisioned_when_nothing_was_paid_before(ledger
     assert states(ledger) == {SEAT: ("pending", None)}
 
 
+@pytest.mark.parametrize("is_given", [True, False])
+@pytest.mark.parametrize("said", ["failed", "canceled"])
+def test_order_that_was_paid_since_is_a_question_when_an_old_body_takes_it_back(
+    ledger: Ledger, hooks: Hooks, said: str, *, is_given: bool
+) -> None:
+    hooks.says(said)
+    hooks.says("paid")
+    if is_given:
+        put_run(ledger, SEAT, RunState.SUCCEEDED, reason=None)
+    for _ in range(2):
+        hooks.says(said)
+        asked = (f"{SEAT}/revoke", "cancelled_after_provisioning") if is_given else (SEAT, "repeated_webhook")
+        assert states(ledger)[asked[0]] == ("review", asked[1])
+
+
 def test_paid_body_is_a_review_when_only_its_refund_came_before(ledger: Ledger, hooks: Hooks) -> None:
     hooks.says("refunded")
     hooks.says("paid")

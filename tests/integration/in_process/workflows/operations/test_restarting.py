@@ -7,6 +7,8 @@ from tests.unit.workflows.fakes.storefront import an_order, put_run, record, row
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import events
+from worker.reasons import Reason
+from worker.sources.order import Payment
 from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations
 from workflows.planning.offers import Offers
 
@@ -49,6 +51,15 @@ def test_replay_starts_a_reopened_run_when_it_was_resolved_without_an_order(
     put_run(ledger, SEAT, RunState.FAILED)
     operations.resolve(seat, actor=ANN, note="she needs none")
     operations.reopen(seat, actor=ANN, reason="she does")
+    assert operations.replay(seat, actor=ANN).result == REPLAYED
+
+
+def test_replay_gives_access_when_a_person_says_that_the_webhook_which_took_it_back_was_an_old_one(
+    ledger: Ledger, operations: Operations, seat: str
+) -> None:
+    record(ledger, an_order(payment=Payment.CANCELLED))
+    assert operations.replay(seat, actor=ANN).result == REFUSED
+    put_run(ledger, SEAT, RunState.REVIEW, reason=Reason.REPEATED_WEBHOOK, cancelled_by=None)
     assert operations.replay(seat, actor=ANN).result == REPLAYED
 
 
