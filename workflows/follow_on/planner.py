@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, select
 
 from worker.ledger.events import record_event
+from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.orders.people import bought
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import NewRun, insert_run
@@ -21,7 +22,7 @@ from worker.ledger.tables.runs import runs
 from worker.reasons import Reason
 from worker.sources.order import Learner, email_key, is_email
 from workflows.follow_on.steps import FOLLOW_ON, NAME, NOTIFIERS
-from workflows.planning.model import WHOLE_ORDER
+from workflows.planning.model import ENROLMENT, WHOLE_ORDER
 from workflows.planning.offers import FollowOn, Offers
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Came(StrEnum):
     """There is a run already, of this completion or of an earlier one of the same learner and course."""
     BEFORE_START = "before_start"
     NO_EMAIL = "missing_email"
+    FORGOTTEN = "learner_erased"
+    """The ledger does not know any more whose course it is."""
     NO_RULE = "no_rule"
 
 
@@ -122,11 +125,13 @@ class FollowOnPlanner:
             return Planned(Came.NO_RULE)
         if not dry_run:
             return self._plan(connection, completion_id, completed, rule, actor=actor, reason=reason, now=now)
+        if is_pseudonym(completed.email):
+            return Planned(Came.FORGOTTEN)
+        if not is_email(completed.email):
+            return Planned(Came.NO_EMAIL)
         known = connection.scalar(select(runs.c.id).where(runs.c.key == run_key(completed, rule)))
         if known is not None:
             return Planned(Came.KNOWN, known)
-        if not is_email(completed.email):
-            return Planned(Came.NO_EMAIL)
         return Planned(Came.BOUGHT if self._bought(connection, completed, rule) else Came.PLANNED)
 
     def _plan(
@@ -140,6 +145,8 @@ class FollowOnPlanner:
         reason: str | None,
         now: datetime,
     ) -> Planned:
+        if is_pseudonym(completed.email):
+            return Planned(Came.FORGOTTEN)
         if not is_email(completed.email):
             log.warning("completion %s leads to no cart: LearningCart names no email of the learner", completion_id)
             self._skip(connection, completion_id, rule, Came.NO_EMAIL, now=now)
@@ -198,10 +205,19 @@ def run_key(completed: Completed, rule: FollowOn) -> str:
 
 
 def learner_of(connection: Connection, completed: Completed) -> Learner:
-    """The learner with name and address, as last seen on an enrolment; else by the one name LearningCart gives."""
+    """The learner with name and address, as last seen on an enrolment; else by the one name LearningCart gives.
+
+    A seat that is in question does not tell: it may be another person's with the same address.
+    """
     known = connection.scalar(
         select(runs.c.learner)
-        .where(runs.c.email_key == email_key(completed.email), runs.c.learner.is_not(None))
+        .where(
+            runs.c.email_key == email_key(completed.email),
+            runs.c.learner.is_not(None),
+            runs.c.workflow == ENROLMENT,
+            runs.c.grant.is_not(None),
+            runs.c.state != RunState.REVIEW,
+        )
         .order_by(runs.c.created_at.desc(), runs.c.id.desc())
         .limit(1)
     )

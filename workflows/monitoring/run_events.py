@@ -9,7 +9,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
 from worker.actions import items
 from worker.advice import advice
@@ -19,18 +19,20 @@ from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import Run, runs
+from worker.ledger.tables.runs import Run, events, runs
 from worker.ledger.views.serializers import iso, to_json
 
 OVERLAP: Final = timedelta(minutes=5)
 """How long a transaction may take from stamping a run to its commit, and still be heard."""
+_TURNS: Final = ("run_review", "run_reopened", "run_resolved")
 
 
 def note_run_events(ledger: Ledger, *, now: datetime) -> int:
     """Put an event into the outbox for each run that newly succeeded, failed or came to wait for a person.
 
     Returns how many. The first call only begins to listen. Safe to repeat and to double: an event's id follows from the
-    run, its state and how often it was claimed, so each is put there once; the mark moves in the same transaction.
+    run, its state and how often it was claimed, asked about and answered, so each is put there once; the mark moves in
+    the same transaction.
     """
     with ledger.read() as connection:
         mark = periodic_tasks.done_at(connection, TaskName.RUN_EVENTS)
@@ -55,9 +57,15 @@ def _stops_since(connection: Connection, *, since: datetime) -> list[Run]:
     ]
 
 
+def _turns(connection: Connection, run_id: str) -> int:
+    """How often the run came to wait for a person, or was answered by one: a question may be asked anew unclaimed."""
+    turned = select(func.count()).select_from(events).where(events.c.run_id == run_id, events.c.kind.in_(_TURNS))
+    return connection.scalar(turned) or 0
+
+
 def _tell(connection: Connection, run: Run, *, now: datetime) -> bool:
     since = run.finished_at or run.updated_at
-    what = f"{run.id}/{run.state}/{run.reason or ''}/{run.generation}/{run.fence}"
+    what = f"{run.id}/{run.state}/{run.reason or ''}/{run.generation}/{run.fence}/{_turns(connection, run.id)}"
     kind = f"{run.workflow}.{run.state}"
     reason = run.reason if run.state != RunState.SUCCEEDED else None
     found = advice(reason, run_id=run.id, source=run.source, order_id=run.order_id)

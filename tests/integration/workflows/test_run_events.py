@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.unit.worker.ledger.rows import NOW, add_order, add_run
+from worker.ledger.events import record_event
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import outbox, runs
 from workflows.monitoring.run_events import note_run_events
@@ -80,3 +81,22 @@ def test_note_on_a_review_is_no_news_when_it_waits_already(ledger: Ledger) -> No
     note_run_events(ledger, now=NOW + timedelta(seconds=6))
     become(ledger, "review", after=8, reason="unmapped_product", note="looked at it")
     assert note_run_events(ledger, now=NOW + timedelta(seconds=9)) == 0
+
+
+def test_a_question_that_is_asked_anew_is_told_anew_when_nobody_claimed_it_between(ledger: Ledger) -> None:
+    """A refund whose order was paid again, and refunded again; an answer that was taken back, and given again."""
+    for number, (kind, state) in enumerate(
+        [
+            ("run_review", "review"),
+            ("run_review", "review"),
+            ("run_resolved", "succeeded"),
+            ("run_resolved", "succeeded"),
+        ]
+    ):
+        become(ledger, "cancelled", after=10 * number + 1)
+        become(ledger, state, after=10 * number + 2, reason="refunded_after_provisioning")
+        with ledger.write() as connection:
+            run_id = connection.scalar(select(runs.c.id).where(runs.c.seat_id == "buyer"))
+            record_event(connection, at=NOW, kind=kind, actor="source", run_id=run_id)
+        assert note_run_events(ledger, now=NOW + timedelta(seconds=10 * number + 3)) == 1
+        assert note_run_events(ledger, now=NOW + timedelta(seconds=10 * number + 4)) == 0

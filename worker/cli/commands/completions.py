@@ -42,11 +42,12 @@ _SENTENCES = {
     "already_bought": "no cart: the learner has bought the item already",
     "known": "nothing: there is a run already",
     "missing_email": "no cart: LearningCart names no email of the learner",
+    "learner_erased": "no cart: the learner was forgotten",
     "no_rule": "no cart: no [[follow_on]] rule is for this course",
     "not_completed": "no cart: the course is not completed",
     "not_found": "there is no such completion",
 }
-_REFUSED = frozenset({"missing_email", "no_rule", "not_completed", "not_found"})
+_REFUSED = frozenset({"missing_email", "learner_erased", "no_rule", "not_completed", "not_found"})
 
 
 @app.command("list")

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import insert
 
 from tests.integration.in_process.workflows.follow_on.test_completions import BEGAN_AT, completed, info, progress
-from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, offers, record, rows
+from tests.unit.workflows.fakes.storefront import JANE, NOW, a_line, a_seat, an_order, offers, put_run, record, rows
+from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
+from worker.ledger.states import RunState
 from worker.ledger.tables.follow_on import CompletionRecord, completions
 from worker.ledger.tables.runs import events, orders, runs, steps
 from worker.sources.order import Address, Learner
@@ -165,6 +167,26 @@ def test_learner_without_an_email_has_no_cart_when_the_course_is_completed(ledge
     assert rows(ledger, runs) == []
     assert skipped(ledger) == ["missing_email"]
     assert by_hand(ledger, dry_run=True) == by_hand(ledger) == Planned(Came.NO_EMAIL)
+
+
+def test_nobody_is_sold_anything_for_a_learner_who_was_forgotten(ledger: Ledger) -> None:
+    """A cart was made in the name of a pseudonym."""
+    hear(ledger, by=planner(start_at=NOW))
+    with ledger.write() as connection:
+        forget(connection, find_person(connection, "jane@example.test"), now=NOW, actor="operator:ann", reason=None)
+    assert by_hand(ledger, dry_run=True) == by_hand(ledger) == Planned(Came.FORGOTTEN)
+    assert rows(ledger, runs) == []
+
+
+def test_cart_is_the_learners_when_a_seat_of_another_name_with_the_same_address_is_in_question(ledger: Ledger) -> None:
+    record(ledger, an_order(learner=JANE))
+    put_run(ledger, "1109/1107/buyer/501", RunState.SUCCEEDED)
+    other = JANE.model_copy(update={"first_name": "Pål", "last_name": "Berg"})
+    seat = a_seat(learner=other).model_copy(update={"hold": "shared_email"})
+    record(ledger, an_order("1110", lines=[a_line(seats=[seat])]), now=NOW + timedelta(minutes=1))
+    hear(ledger)
+    run = next(row for row in rows(ledger, runs) if row.key == KEY)
+    assert (run.learner["first_name"], run.learner["last_name"]) == ("Jane", "Doe")
 
 
 @pytest.mark.parametrize(
