@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +15,10 @@ from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.runs.transitions import Ending
 from worker.ledger.states import Actor, Outcome, RunState, StepState
-from worker.ledger.tables.runs import Run, attempts, events, runs, steps
+from worker.ledger.tables.runs import Run, attempts, events, learners, runs, steps
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.planning.model import ENROLMENT, REVOCATION
+from workflows.planning.model import ENROLMENT, HOLDS, PLACE_HOLDS, REVOCATION
 
 LATE_ANSWER = "late_answer"
 REPEATED = "run_repeated"
@@ -25,6 +26,7 @@ REPEATED = "run_repeated"
 _AFTER_CANCEL: dict[str, Reason] = {
     Reason.REFUNDED_BY_SOURCE: Reason.REFUNDED_AFTER_PROVISIONING,
     Reason.REMOVED_FROM_ORDER: Reason.REMOVED_AFTER_PROVISIONING,
+    **dict.fromkeys(PLACE_HOLDS, Reason.PLACE_LOST_AFTER_PROVISIONING),
 }
 _WITHDRAWN = frozenset({*_AFTER_CANCEL, Reason.CANCELLED_BY_SOURCE})
 
@@ -220,29 +222,54 @@ def release(
     return cancel_reason
 
 
-def earlier_effect(connection: Connection, run_id: str) -> str | None:
+@dataclass(frozen=True)
+class EarlierEffect:
+    """The effect that a run had when it was repeated on purpose."""
+
+    result_id: str
+    email: str | None = None
+    """Whose access it is, where the run was begun anew for somebody else."""
+
+
+def earlier_effect(connection: Connection, run_id: str) -> EarlierEffect | None:
     """The effect that a run had when an operator had it repeated (`--again`), None if it had none."""
     found = connection.scalars(
         select(events.c.detail).where(events.c.run_id == run_id, events.c.kind == REPEATED).order_by(events.c.id.desc())
     )
-    return next((str(detail["result_id_before"]) for detail in found if detail.get("result_id_before")), None)
+    detail = next((each for each in found if each.get("result_id_before")), None)
+    if detail is None:
+        return None
+    given_to = select(learners.c.email).where(learners.c.id == detail.get("learner_id_before"))
+    return EarlierEffect(str(detail["result_id_before"]), connection.scalar(given_to))
 
 
 def ask_about_earlier_effect(connection: Connection, run_id: str, cancel_reason: str, *, now: datetime) -> None:
     """The source took a run back that was being repeated: what it gave before that has not gone with it."""
     if cancel_reason not in _WITHDRAWN:
         return
-    result_id = earlier_effect(connection, run_id)
-    if result_id is not None:
-        _set_result(connection, run_id, result_id)
-        open_revocation(connection, run_id, cancel_reason, now=now)
+    earlier = earlier_effect(connection, run_id)
+    if earlier is None:
+        return
+    if earlier.email is None:
+        _set_result(connection, run_id, earlier.result_id)
+    open_revocation(connection, run_id, cancel_reason, earlier=earlier, now=now)
 
 
-def open_revocation(connection: Connection, run_id: str, cancel_reason: str, *, now: datetime) -> None:
-    """The source cancelled a run whose effect took place all the same: a person must take it back."""
+def open_revocation(
+    connection: Connection, run_id: str, cancel_reason: str, *, earlier: EarlierEffect | None = None, now: datetime
+) -> None:
+    """The source cancelled a run whose effect took place all the same, this or an `earlier` one: a person is asked.
+
+    Not where it only held the seat for what is no question once access was given.
+    """
+    if cancel_reason in HOLDS - PLACE_HOLDS:
+        return
     row = claims.lock_run(connection, run_id, now=now)
     if row is None:
         return
+    if earlier is not None and earlier.email is not None:
+        learner = Learner(email=earlier.email)
+        row = row.model_copy(update={"learner": learner.model_dump(mode="json"), "result_id": earlier.result_id})
     reason = _AFTER_CANCEL.get(cancel_reason, Reason.CANCELLED_AFTER_PROVISIONING)
     _open(connection, row, keys.REVOKE, reason, row.result_id, now=now)
 

@@ -39,6 +39,7 @@ from workflows.operations.restarting import (
     asked_cancellation,
     how_to_find_out,
     what_holds_back,
+    why_not_cancelled,
     why_not_restart,
     why_not_wanted,
 )
@@ -323,10 +324,7 @@ class Operations:
                 raise IllegalTransitionError(f"Run {run_id} may have taken effect, so it cannot be cancelled. {how}")
             given = late_results.earlier_effect(connection, run_id) if row.workflow == ENROLMENT else None
             if given is not None:
-                raise IllegalTransitionError(
-                    f"Run {run_id} gave access before it was repeated, so it cannot be cancelled. To leave it at that: "
-                    f"cartbridge runs resolve {run_id} --order-id {given} --note TEXT"
-                )
+                raise IllegalTransitionError(why_not_cancelled(run_id, given))
             if dry_run:
                 return f"would cancel {row.key} ({known.state})"
             transitions.cancel_by_hand(connection, known, reason=Reason.CANCELLED_BY_OPERATOR, now=now)

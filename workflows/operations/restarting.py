@@ -18,6 +18,7 @@ from worker.ledger.tables.runs import Run, events, orders, steps
 from worker.ledger.views.overview import outage_sentence
 from worker.reasons import Reason
 from worker.sources.order import Payment
+from workflows.execution.late_results import EarlierEffect
 from workflows.execution.steps import Repeat, StepDefinition
 from workflows.planning.model import ENROLMENT, HOLDS, KnownRun
 from workflows.registry import WORKFLOWS
@@ -139,6 +140,15 @@ def how_to_find_out(connection: Connection, row: Run) -> str:
     who = _whom_to_ask(connection, row)
     found_out = f"Replay it, so that {who} is asked, or look there yourself" if who else "Ask the learner"
     return f"{found_out} and use: cartbridge runs resolve {row.id} --note TEXT"
+
+
+def why_not_cancelled(run_id: str, given: EarlierEffect) -> str:
+    """That a run gave access before it was repeated, and how it is left at that: for whom it gave it to."""
+    how = f"runs resolve {run_id} --order-id {given.result_id} --note TEXT"
+    if given.email is not None:
+        how = f"seats name {run_id} --email {given.email}"
+    said = f"Run {run_id} gave access before it was repeated, so it cannot be cancelled."
+    return f"{said} To leave it at that: cartbridge {how}"
 
 
 def _next_step(connection: Connection, row: Run) -> StepDefinition | None:

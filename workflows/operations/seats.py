@@ -14,24 +14,20 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from worker.errors import NotInLedgerError
-from worker.ledger import keys
 from worker.ledger.events import record_event
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.operator_entries import NamedSeat, keep_named, named_in
-from worker.ledger.runs import transitions
-from worker.ledger.runs.run_rows import change_learner, load_run
-from worker.ledger.search.texts import write_search_text
+from worker.ledger.runs.run_rows import load_run
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
-from worker.ledger.states import Actor, RunState
-from worker.ledger.tables.runs import Run, orders, runs, steps
-from worker.reasons import Reason
+from worker.ledger.states import RunState
+from worker.ledger.tables.runs import Run, orders, runs
 from worker.sources.order import Learner, Payment, email_key
 from worker.text.email_address import email_problem, trimmed_email
 from workflows.descriptions import describe_enrolment, describe_plan
-from workflows.execution.late_results import REPEATED
 from workflows.ingest.deliveries import DeliveryReader
+from workflows.operations.access_anew import begin_anew, has_access, leave_access
 from workflows.operations.nameless_seats import nameless_seats, why_not_filled
 from workflows.planning.line_keys import line_keys
 from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, ChangeLearner, Create, KnownRun, Plan, Revive
@@ -80,6 +76,8 @@ class _Seat:
     run_id: str
     named: NamedSeat
     runs: tuple[KnownRun, ...]
+    kept: tuple[KnownRun, ...] = ()
+    """Its enrolments that gave this address access before they were begun anew for another, and have not run since."""
 
     @property
     def given(self) -> list[KnownRun]:
@@ -218,8 +216,10 @@ class SeatNaming:
         ready: list[str] = []
         for seat in seats:
             for run in seat.given:
-                _begin_anew(connection, run, seat.named.learner, actor=actor, reason=reason, now=now)
+                begin_anew(connection, run, seat.named.learner, actor=actor, reason=reason, now=now)
                 ready.append(run.id)
+            for run in seat.kept:
+                leave_access(connection, run, seat.named.learner, now=now)
             record_event(
                 connection,
                 at=now,
@@ -263,7 +263,8 @@ def _seat(connection: Connection, row: Run, person: Person, *, again: bool) -> _
         last_name=" ".join(person.last_name.split()) or (before.last_name if before else ""),
     )
     _check_name(learner, before)
-    seat = _Seat(row.id, NamedSeat(row.line_id, row.seat_id, learner), tuple(enrolments))
+    kept = tuple(run for run in enrolments if has_access(connection, run, learner.email))
+    seat = _Seat(row.id, NamedSeat(row.line_id, row.seat_id, learner), tuple(enrolments), kept)
     _check(connection, row, seat, again=again)
     return seat
 
@@ -322,47 +323,13 @@ def _check(connection: Connection, row: Run, seat: _Seat, *, again: bool) -> Non
         )
 
 
-def _begin_anew(
-    connection: Connection, run: KnownRun, learner: Learner, *, actor: str, reason: str | None, now: datetime
-) -> None:
-    """Give access once more, to another: a new generation, so that its comped order has a reference of its own."""
-    row = load_run(connection, run.id, for_update=True)
-    change_learner(connection, run.id, learner, state=RunState.SUCCEEDED, fence=run.fence, now=now)
-    write_search_text(connection, *_order_of(row))
-    transitions.repeat(
-        connection,
-        run,
-        step_names=connection.scalars(select(steps.c.name).where(steps.c.run_id == run.id)).all(),
-        keeps_lane_shut=False,
-        generation=row.generation + 1,
-        result_id=None,
-        now=now,
-    )
-    for question in known_runs(connection, *_order_of(row)):
-        is_asked = question.key.startswith(f"{run.key}/{keys.LEARNER}") and question.state is RunState.REVIEW
-        if is_asked:
-            superseded: dict[str, Any] = {"by": "superseded", "reason": Reason.SUPERSEDED}
-            transitions.cancel(connection, question, actor=Actor.OPERATOR, **superseded, now=now)
-    detail = {"from_step": "add_customer", "generation": row.generation + 1, "result_id_before": row.result_id}
-    record_event(
-        connection,
-        at=now,
-        kind=REPEATED,
-        actor=actor,
-        run_id=run.id,
-        source=row.source,
-        order_id=row.order_id,
-        reason=reason,
-        detail=detail,
-    )
-
-
 def _outcome_of(seat: _Seat, plan: Plan | None, verb: str, *, ready: tuple[str, ...]) -> SeatNamed:
     """What is said of one seat: the calls of its own runs, whatever else the plan of its order does."""
     learner = seat.named.learner
     place = f"{seat.named.line_id}/{seat.named.seat_id}"
     if not verb:
         return SeatNamed(seat.run_id, NOTHING, f"{place} is {learner.email}'s already.", learner.email)
+    kept = ", who has access by it already: nothing is sent" if seat.kept else ""
     calls = [call for run in seat.given for call in describe_enrolment(learner, run.grant)]
     others: list[str] = []
     of_seat = {run.id: run for run in seat.runs}
@@ -374,7 +341,7 @@ def _outcome_of(seat: _Seat, plan: Plan | None, verb: str, *, ready: tuple[str, 
                 calls += describe_enrolment(learner, of_seat[action.run_id].grant)
             case Create() | ChangeLearner():
                 others += describe_plan(Plan(plan.state, None, (action,))) if plan is not None else ()
-    message = f"{verb} {place}: {learner.first_name} {learner.last_name} <{learner.email}>"
+    message = f"{verb} {place}: {learner.first_name} {learner.last_name} <{learner.email}>{kept}"
     return SeatNamed(seat.run_id, NAMED, message, learner.email, tuple(calls or others), ready)
 
 
@@ -382,17 +349,17 @@ def _of_seat(seat: _Seat, plan: Plan | None) -> list[Any]:
     """The plan's actions about the seat, without the question that its new beginning answers."""
     if plan is None:
         return []
-    given = {run.id for run in seat.given}
+    given, kept = {run.id for run in seat.given}, {run.id for run in seat.kept}
     by_id: Mapping[str, KnownRun] = {run.id: run for run in seat.runs}
     place = (seat.named.line_id, seat.named.seat_id)
     return [
         action
         for action in plan.actions
         if (isinstance(action, Create) and (action.line_id, action.seat_id) == place and action.parent_id not in given)
-        or (not isinstance(action, Create) and action.run_id in by_id)
+        or (not isinstance(action, Create) and action.run_id in by_id.keys() - kept)
     ]
 
 
 def _is_so(seat: _Seat, plan: Plan | None) -> bool:
     """Whether nothing is left to do for the seat."""
-    return not seat.given and not _of_seat(seat, plan)
+    return not seat.given and not seat.kept and not _of_seat(seat, plan)

@@ -8,17 +8,21 @@ from tests.unit.workflows.fakes.operations import ALL_STEPS, ANN, SEAT, contents
 from tests.unit.workflows.fakes.storefront import (
     NOW,
     Clock,
+    a_line,
+    a_seat,
     an_order,
     open_effect,
     put_run,
     record,
     rows,
     run_of,
+    states,
 )
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import events, steps
 from worker.sources.order import Payment
+from workflows.execution import late_results
 from workflows.operations.replay import NOTHING, REFUSED, REPLAYED, Operations
 from workflows.planning.offers import Offers
 
@@ -58,6 +62,30 @@ def test_repeating_is_refused_when_the_order_was_taken_back_at_its_source(
         refused = operations.replay(seat, actor=ANN, again=True, reason="she rang", dry_run=dry_run)
         assert (refused.result, f"is {payment} at the source" in refused.message) == (REFUSED, True)
     assert contents(ledger) == before
+
+
+@pytest.mark.parametrize(("hold", "asked"), [("waiting_list", "place_lost_after_provisioning"), ("shared_email", None)])
+def test_what_a_run_gave_before_is_asked_about_when_its_place_is_lost_while_it_is_repeated(
+    ledger: Ledger, operations: Operations, seat: str, hold: str, asked: str | None
+) -> None:
+    do_steps(ledger)
+    put_run(ledger, SEAT, RunState.SUCCEEDED, result_id="7001")
+    operations.replay(seat, actor=ANN, again=True, reason="all of it")
+    held = a_line(seats=[a_seat().model_copy(update={"hold": hold})])
+    record(ledger, an_order(lines=[held]), now=NOW + timedelta(minutes=1))
+    found = states(ledger)
+    assert found[SEAT] == ("cancelled", hold)
+    assert found.get(f"{SEAT}/revoke") == (None if asked is None else ("review", asked))
+
+
+@pytest.mark.parametrize(("hold", "asked"), [("waiting_list", "place_lost_after_provisioning"), ("shared_email", None)])
+def test_an_effect_that_took_place_is_asked_about_for_what_happened_when_its_seat_was_held(
+    ledger: Ledger, seat: str, hold: str, asked: str | None
+) -> None:
+    """It was told as an order that was cancelled."""
+    with ledger.write() as connection:
+        late_results.open_revocation(connection, seat, hold, now=NOW)
+    assert states(ledger).get(f"{SEAT}/revoke") == (None if asked is None else ("review", asked))
 
 
 @pytest.mark.parametrize("reason", [None, "", "  "])
