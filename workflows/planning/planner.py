@@ -345,7 +345,8 @@ class _Planner:
         elif self.situation.is_present and is_in_doubt(run):
             self.actions += out_of_doubt(run, self.hold, seat.learner)
         else:
-            found = of_learner(run, seat.learner, self.by_key, self.situation.doubt)
+            learner = None if seat.hold == Reason.LEARNER_ERASED else seat.learner  # a pseudonym is nobody else
+            found = of_learner(run, learner, self.by_key, self.situation.doubt)
             self.look_again = self.look_again or found is None
             self._ask(found or ())
 

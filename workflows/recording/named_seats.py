@@ -45,16 +45,17 @@ def with_named_seats(
         filled = []
         for seat in line.seats:
             place = (line_keys.keys.get(line.id, line.id), seat.id)
+            standing = _named(order, line, place, known)
+            if standing is not None and (
+                standing.source_hash != hash_of(seat.learner) or _is_elsewhere(line, seat, standing)
+            ):
+                standing = None  # the source names somebody else since, or them elsewhere: that is news
             found = _named(order, line, place, asked)
             if found is not None:
                 seats.append(replace(found, source_hash=hash_of(seat.learner)))
-            else:
-                found = _named(order, line, place, known)
-                if found is not None and (
-                    found.source_hash != hash_of(seat.learner) or _is_elsewhere(line, seat, found)
-                ):
-                    found = None  # the source names somebody else since, or them elsewhere: that is news
-            if found is None or seat.hold == Reason.LEARNER_ERASED:
+            found = found or standing
+            # Who was forgotten is given nothing; who has their place by then, and was not, keeps it.
+            if found is None or (seat.hold == Reason.LEARNER_ERASED and standing is None):
                 filled.append(seat)
                 continue
             places.add((line.id, seat.id))
@@ -84,5 +85,5 @@ def _is_elsewhere(line: Line, seat: Seat, named: NamedSeat) -> bool:
 def _filled(seat: Seat, named: NamedSeat) -> Seat:
     address = named.learner.address or (None if seat.learner is None else seat.learner.address)
     learner = named.learner.model_copy(update={"address": address})
-    hold = None if seat.hold in SETTLED_HOLDS else seat.hold
+    hold = None if seat.hold in SETTLED_HOLDS | {Reason.LEARNER_ERASED} else seat.hold
     return seat.model_copy(update={"learner": learner, "hold": hold, "note": "" if hold is None else seat.note})

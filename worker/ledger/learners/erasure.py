@@ -21,14 +21,14 @@ from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
 from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
-from worker.ledger.orders.operator_entries import erase_notes, forget_named, of_person
+from worker.ledger.orders.operator_entries import erase_notes, follow_erasure, forget_named, of_person
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
 from worker.ledger.runs import transitions
 from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import RunState
 from worker.ledger.tables.follow_on import carts, completions
 from worker.ledger.tables.runs import deliveries, learners, order_versions, orders, outbox, runs, steps
-from worker.sources.order import email_key
+from worker.sources.order import Learner, email_key
 from worker.text.personal_text import ERASED, personal_words, without_words
 
 _RESTORED_OPEN = "The ledger was restored from a copy in which this was open; its learner was forgotten since."
@@ -256,6 +256,9 @@ def _forget_in_order(
     if row is None:  # a completion's run has none
         return removed
     values: dict[str, Any] = {"document": hold_places(replace(row.document))}
+    seated = [Learner.model_validate(each) for each in _learners_in(row.document)]
+    theirs = [each for each in seated if email_key(each.email) == person.email]
+    follow_erasure(connection, source, order_id, before=theirs, pseudonym=person.pseudonym)
     if row.buyer_email_key == person.email:
         values |= {"buyer_email": person.pseudonym, "buyer_email_key": person.pseudonym, "buyer_name": ""}
     removed["orders"] += connection.execute(update(orders).where(*one).values(**values)).rowcount
@@ -274,6 +277,12 @@ def _forget_in_order(
         )
         removed["deliveries"] += 1
     return removed
+
+
+def _learners_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whom an order's document names for its seats."""
+    seats = [seat for line in document.get("lines", ()) for seat in line.get("seats", ())]
+    return [seat["learner"] for seat in seats if seat.get("learner")]
 
 
 def _forget_checkouts(connection: Connection, person: Person) -> int:

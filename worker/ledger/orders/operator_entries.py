@@ -67,6 +67,15 @@ def keep_named(
         )
 
 
+def follow_erasure(
+    connection: Connection, source: str, order_id: str, *, before: Collection[Learner], pseudonym: str
+) -> None:
+    """Let stand what an operator said of an order's seats for which its source named a person who is forgotten now."""
+    for hashed in {hash_of(learner) for learner in before}:
+        stands = update(named_seats).where(*_of_order(source, order_id), named_seats.c.source_hash == hashed)
+        connection.execute(stands.values(source_hash=hash_of(Learner(email=pseudonym))))
+
+
 def of_person(connection: Connection, key: str) -> list[Row[Any]]:
     """The seats that were given to an address."""
     order = (named_seats.c.source, named_seats.c.order_id, named_seats.c.line_id, named_seats.c.seat_id)

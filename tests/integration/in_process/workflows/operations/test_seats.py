@@ -21,7 +21,6 @@ from tests.unit.workflows.fakes.storefront import (
     run_of,
     states,
 )
-from worker.errors import IllegalTransitionError
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.export import export_person
 from worker.ledger.session import Ledger
@@ -216,42 +215,6 @@ def test_access_is_given_anew_only_on_purpose_when_another_address_has_it(ledger
     put_run(ledger, SEAT, RunState.SUCCEEDED)
     assert seats.name(run_id, right, actor=ANN, again=True).result == NOTHING
     record(ledger, an_order(), now=NOW + minutes(5))
-    assert list(states(ledger)) == [SEAT]
-
-
-def test_whose_access_it_was_is_asked_about_when_the_order_is_refunded_before_another_is_given_it(
-    ledger: Ledger, seats: SeatNaming, operations: Operations
-) -> None:
-    """The question named the new address, which has no access, and nobody was asked about the old one."""
-    record(ledger, an_order())
-    put_run(ledger, SEAT, RunState.SUCCEEDED, result_id="90001")
-    run_id = run_of(ledger, SEAT).id
-    seats.name(run_id, KIM, actor=ANN, again=True, reason="moved")
-    with pytest.raises(IllegalTransitionError, match=f"seats name {run_id} --email jane@example.test"):
-        operations.cancel(run_id, actor=ANN)
-    record(ledger, an_order(payment=Payment.REFUNDED), now=NOW + minutes(5))
-    question = run_of(ledger, f"{SEAT}/revoke")
-    assert (question.state, question.email, question.result_id) == ("review", "jane@example.test", "90001")
-    assert (run_of(ledger, SEAT).email, run_of(ledger, SEAT).result_id) == (KIM.email.strip(), None)
-
-
-@pytest.mark.parametrize("state", [RunState.PENDING, RunState.WAITING, RunState.FAILED])
-def test_nothing_is_sent_when_a_seat_is_named_back_before_another_was_given_it(
-    ledger: Ledger, seats: SeatNaming, state: RunState
-) -> None:
-    """It was a second comped order for who had one."""
-    record(ledger, an_order())
-    put_run(ledger, SEAT, RunState.SUCCEEDED, result_id="90001")
-    run_id = run_of(ledger, SEAT).id
-    seats.name(run_id, KIM, actor=ANN, again=True, reason="moved")
-    put_run(ledger, SEAT, state)
-    jane = Person(JANE.email, JANE.first_name, JANE.last_name)
-    for dry_run in (True, False):
-        named = seats.name(run_id, jane, actor=ANN, dry_run=dry_run)
-        assert (named.result, named.calls, named.ready, "already" in named.message) == (NAMED, (), (), True)
-    run = run_of(ledger, SEAT)
-    assert (run.state, run.email, run.result_id) == ("succeeded", JANE.email, "90001")
-    assert seats.name(run_id, jane, actor=ANN).result == NOTHING
     assert list(states(ledger)) == [SEAT]
 
 
