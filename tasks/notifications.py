@@ -13,6 +13,7 @@ from tasks.base import LedgerTask
 from tasks.runtime import runtime_of
 from worker.broker.schedule import events_of
 from worker.clients.events import EventsClient
+from worker.ledger.pauses import pause_of
 from worker.observability.logs import known_secrets
 from worker.settings.mail_address import MailAddress
 from worker.settings.types import zone_of
@@ -53,6 +54,9 @@ def mail_report(self: Task) -> None:
     recipient = runtime.settings.report.mail_to
     if mailer is None or recipient is None:
         return
+    with runtime.ledger.read() as connection:
+        if pause_of(connection, MAIL) is not None:
+            return  # it is mailed when mail goes on
     send_report(
         runtime.ledger,
         mailer.client,

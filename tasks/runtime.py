@@ -36,10 +36,11 @@ from worker.ledger.states import DeliveryState, Via
 from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets
 from worker.observability.tracing_setup import configure_tracing
+from worker.reasons import Reason
 from worker.settings.mail import keys_in
 from worker.settings.settings import Settings
 from worker.sources.frontcore import FrontcoreSource
-from worker.sources.source import Source, SubscriptionSource
+from worker.sources.source import Source, SubscriptionFoundError, SubscriptionSource
 from worker.sources.studiocart import StudiocartSource
 from worker.sources.threedcart import ThreedcartSource
 from workflows.descriptions import describe_plan
@@ -249,7 +250,11 @@ class Runtime:
         """
         self.check_source(source)
         if dry_run:
-            order, plan = self.delivery_reader.preview_fetched(source, order_id)
+            try:
+                order, plan = self.delivery_reader.preview_fetched(source, order_id)
+            except SubscriptionFoundError as found:
+                news, state = Reason.SUBSCRIPTION_NEWS, DeliveryState.IGNORED
+                return IngestResult(source, order_id, state, ok=False, reason=news, note=str(found))
             return IngestResult(
                 source, order.id, plan.state, ok=True, reason=plan.reason, plan_lines=describe_plan(plan)
             )

@@ -33,6 +33,19 @@ def checked_name(name: str) -> str:
     return found
 
 
+def check_free(ledger: Ledger, name: str) -> None:
+    """Raises `OperatorError` for a name that is there."""
+    with ledger.read() as connection:
+        if operators.credentials_of(connection, name) is not None:
+            raise _is_there(name)
+
+
+def _is_there(name: str) -> OperatorError:
+    return OperatorError(
+        f"There is an operator {name}. For another password: cartbridge operators remove, then add again"
+    )
+
+
 def check_password(password: str) -> None:
     """Raises `OperatorError` for a password that cannot be taken."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD or password.isspace():
@@ -46,9 +59,7 @@ def add_operator(ledger: Ledger, name: str, password: str, *, actor: str, reason
     password_hash = PasswordHasher().hash(password)
     with ledger.write() as connection:
         if not operators.add(connection, name, password_hash=password_hash, added_by=actor, now=now):
-            raise OperatorError(
-                f"There is an operator {name}. For another password: cartbridge operators remove, then add again"
-            )
+            raise _is_there(name)
         detail = {"operator": name}
         record_event(connection, at=now, kind="operator_added", actor=actor, reason=reason, detail=detail)
     return f"added operator {name}"

@@ -325,3 +325,19 @@ def test_password_is_mailed_when_the_enrolments_lease_was_lost_as_it_was_told(ma
     fast.finish()
     assert fast.state(run_id) == ("succeeded", None)
     assert_mailed_once(fast)
+
+
+@ON_SQLITE
+def test_the_months_report_waits_too_when_mail_is_paused(make: Make) -> None:
+    """Refused credentials were tried again with each look."""
+    rig = make(CARTBRIDGE_REPORT__MAIL_TO="boss@example.test")
+    report = rig.runtime.app.tasks["cartbridge.mail_report"].run
+    report()  # the first month that is seen is begun
+    rig.clock.move(timedelta(days=32).total_seconds())
+    rig.runtime.operations.pause("mail", actor="operator:test")
+    report()
+    assert rig.mailbox.received == []
+    rig.runtime.operations.resume("mail", actor="operator:test")
+    report()
+    report()
+    assert [mail.recipient for mail in rig.mailbox.received] == ["boss@example.test"]

@@ -30,6 +30,8 @@ def test_operators_are_added_listed_and_removed_when_named(run: Run, ledger: Led
     assert row.password_hash.startswith("$argon2id$")
     again = run("operators", "add", "KARI nordmann", "--password-stdin", input=f"{OWN}\n")
     assert (again.exit_code, "remove" in again.stderr) == (1, True)
+    dry = run("operators", "add", "KARI nordmann", "--dry-run")
+    assert (dry.exit_code, dry.stderr) == (1, again.stderr)
     assert "would remove" in run("operators", "remove", "kari nordmann", "--dry-run").stdout
     assert len(rows(ledger, operators)) == 1
     assert (

@@ -16,6 +16,7 @@ from worker.ledger.tables.runs import deliveries, orders, runs
 from worker.settings.settings import Settings, load_settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.sources.order import Payment
+from worker.sources.source import SubscriptionFoundError
 
 ME = "operator:ann"
 
@@ -149,3 +150,19 @@ def test_every_task_is_there_before_a_thread_is_started(runtime: Runtime) -> Non
     assert runtime.app.finalized
     names = {name for name in runtime.app.tasks if name.startswith("cartbridge.")}
     assert {"cartbridge.dispatch_due", "cartbridge.ingest", "cartbridge.poll"} <= names
+
+
+def test_a_dry_run_says_what_the_look_says_when_the_number_is_a_subscriptions(
+    runtime: Runtime, source: FakeSource
+) -> None:
+    """It said that the source does not know the order, and to check the number."""
+
+    def is_subscription(order_id: str) -> None:
+        raise SubscriptionFoundError(f"{order_id} is a subscription, not an order")
+
+    source.during_fetch = is_subscription
+    dry, done = (runtime.ingest("studiocart", "1108", actor=ME, dry_run=dry_run) for dry_run in (True, False))
+    assert (
+        (dry.state, dry.ok, dry.reason) == (done.state, done.ok, done.reason) == ("ignored", False, "subscription_news")
+    )
+    assert (dry.note, dry.delivery_id) == (done.note, None)

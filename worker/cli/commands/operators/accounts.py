@@ -33,15 +33,16 @@ def add_command(
     yes: Yes = False,  # noqa: ARG001 -- one operator, named: nothing is asked but the password
 ) -> None:
     """Let somebody sign in by a name and a password of their own."""
-    from workflows.operations.operators import add_operator, check_password, checked_name
+    from workflows.operations.operators import add_operator, check_free, check_password, checked_name
 
     name = checked_name(name)
-    if dry_run:
-        typer.echo(f"would add operator {name}")
-        return
-    password = _password(name, from_stdin=password_stdin)
-    check_password(password)
     with opening_of(context).runtime() as runtime:
+        check_free(runtime.ledger, name)
+        if dry_run:
+            typer.echo(f"would add operator {name}")
+            return
+        password = _password(name, from_stdin=password_stdin)
+        check_password(password)
         now = datetime.now(UTC)
         typer.echo(add_operator(runtime.ledger, name, password, actor=current_actor(), reason=reason, now=now))
 
