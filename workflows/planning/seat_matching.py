@@ -17,6 +17,7 @@ from worker.sources.order import Learner, Line, Order, Seat, email_key
 from workflows.planning.model import ENROLMENT, REVOCATION, WHOLE_ORDER, KnownRun
 from workflows.planning.names import is_same_name, name_of
 from workflows.planning.offers import Ignore, Offer, Offers
+from workflows.planning.reviews import closed_by_operator
 
 Place = tuple[str, str]
 """A seat's line and id."""
@@ -67,20 +68,21 @@ def _named_since(order: Order, runs: Sequence[KnownRun]) -> dict[Place, Place]:
     A person's seat would be another, and a second comped order, as soon as the source knows of them too.
     """
     planned = {(run.line_id, run.seat_id) for run in runs if _is_fixed(run)}
+    closed = {(run.line_id, run.seat_id) for run in runs if run.is_placeholder and closed_by_operator(run)}
     free: dict[tuple[str, str], list[Place]] = {}
     nameless: set[Place] = set()
     for line in order.lines:
         for seat in line.seats:
             if seat.learner is None:
                 nameless.add((line.id, seat.id))
-            elif _PERSON.fullmatch(seat.id) and (line.id, seat.id) not in planned:
+            elif (line.id, seat.id) not in planned | closed and (_PERSON.fullmatch(seat.id) or is_nameless(seat.id)):
                 free.setdefault((line.id, email_key(seat.learner.email)), []).append((line.id, seat.id))
     present = {(line.id, seat.id) for line in order.lines for seat in line.seats}
     found: dict[Place, Place] = {}
     for run in sorted(filter(_is_fixed, runs), key=lambda each: (_rank([each]), each.key)):
         was = (run.line_id, run.seat_id)
         is_left = was in nameless or was not in present
-        if run.learner is None or was in found or not (is_left and _NAMELESS.fullmatch(run.seat_id)):
+        if run.learner is None or was in found or not (is_left and is_nameless(run.seat_id)):
             continue
         places = free.get((run.line_id, email_key(run.learner.email)))
         if places:
@@ -135,6 +137,11 @@ def _moved(
             moved[was] = found
             free.remove(found)
     return moved
+
+
+def is_nameless(seat_id: str) -> bool:
+    """Whether a seat is one that its source names nobody for, by its id."""
+    return _NAMELESS.fullmatch(seat_id) is not None
 
 
 def taken_back(runs: Iterable[KnownRun]) -> frozenset[str]:

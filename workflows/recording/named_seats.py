@@ -14,7 +14,7 @@ from worker.ledger.orders.operator_entries import NamedSeat, hash_of
 from worker.reasons import Reason
 from worker.sources.order import Line, Order, Seat, email_key
 from workflows.planning.line_keys import LineKeys
-from workflows.planning.seat_matching import Place, is_moved
+from workflows.planning.seat_matching import Place, is_moved, is_nameless
 
 SETTLED_HOLDS: Final = frozenset({Reason.UNNAMED_SEAT, Reason.MISSING_EMAIL, Reason.INVALID_EMAIL, Reason.SHARED_EMAIL})
 """What a person's name and address settle. A waiting list, an unknown status or an erasure they do not."""
@@ -38,6 +38,7 @@ def with_named_seats(
     """Put the operator's people into their seats. `asked`: named in this look, which go before what was `known`."""
     if not known and not asked:
         return Named(order)
+    known = _counted_anew(order, known, line_keys)
     places: set[Place] = set()
     seats: list[NamedSeat] = []
     lines = []
@@ -62,6 +63,24 @@ def with_named_seats(
             filled.append(_filled(seat, found))
         lines.append(line.model_copy(update={"seats": tuple(filled)}))
     return Named(order.model_copy(update={"lines": tuple(lines)}), frozenset(places), tuple(seats))
+
+
+def _counted_anew(order: Order, known: Sequence[NamedSeat], line_keys: LineKeys) -> list[NamedSeat]:
+    """The people of nameless seats that are counted away, since the source names somebody, on those that are left."""
+    found = {(seat.line_id, seat.seat_id): seat for seat in known}
+    for line in order.lines:
+        line_id = line_keys.keys.get(line.id, line.id)
+        own = {seat_id: seat for (of_line, seat_id), seat in found.items() if of_line in {line_id, line.id}}
+        present = {seat.id for seat in line.seats}
+        nameless = next((seat for seat in line.seats if seat.learner is None and is_nameless(seat.id)), None)
+        gone = [seat for seat_id, seat in sorted(own.items()) if seat_id not in present and is_nameless(seat_id)]
+        if nameless is not None:
+            gone = [seat for seat in gone if not _is_elsewhere(line, nameless, seat)]
+        free = (seat for seat in line.seats if seat.learner is None and is_nameless(seat.id) and seat.id not in own)
+        for was, seat in zip(gone, free, strict=False):
+            del found[was.line_id, was.seat_id]
+            found[line_id, seat.id] = replace(was, line_id=line_id, seat_id=seat.id)
+    return list(found.values())
 
 
 def _named(order: Order, line: Line, place: Place, seats: Sequence[NamedSeat]) -> NamedSeat | None:

@@ -109,3 +109,27 @@ def test_another_person_has_a_seat_of_their_own_when_the_source_names_them_later
         "500/seat-2/601/revoke": ("review", "removed_after_provisioning"),
         "500/participant-3-user-3/601": ("pending", None),
     }
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_person_keeps_the_enrolment_when_the_seat_is_counted_away_by_somebody_whom_the_source_names(
+    look: Look, name: Callable[..., None], *, is_given: bool
+) -> None:
+    look(booked(1, quantity=4))
+    name("seat-2", 2, is_given=is_given)
+    name("seat-3", 3, is_given=is_given)
+    given = ("succeeded" if is_given else "pending", None)
+    kept = {FIRST: ("pending", None), "500/seat-2/601": given, "500/seat-3/601": given}
+
+    def runs_of(*named: int) -> dict[str, tuple[str, str | None]]:
+        found = look(booked(*named, quantity=4))
+        return {key: state for key, state in found.items() if "unnamed" not in key or state[0] == "review"}
+
+    for named in ((1, 5), (1, 5, 2), (1, 5, 2, 3), (1, 5)):
+        assert runs_of(*named) == kept | {"500/participant-5-user-5/601": ("pending", None)}
+    replaced = runs_of(1, 5, 2, 6)
+    assert replaced["500/participant-6-user-6/601"] == ("pending", None)
+    if is_given:
+        assert replaced["500/seat-3/601/revoke"] == ("review", "removed_after_provisioning")
+    else:
+        assert replaced["500/seat-3/601"] == ("cancelled", "removed_from_order")
