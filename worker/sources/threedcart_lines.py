@@ -34,7 +34,7 @@ def lines_of(record: Order) -> tuple[Line, ...]:
     items: dict[str, OrderItem] = {}
     quantities: dict[str, Decimal] = {}
     for item in _sold(record.order_item_list or ()):
-        line_id = _line_id(item)
+        line_id = line_id_of(None if item.catalog_id is None else str(item.catalog_id), trimmed(item.item_id))
         items.setdefault(line_id, item)
         quantities[line_id] = quantities.get(line_id, Decimal(0)) + _quantity(item)
     if not items:
@@ -90,14 +90,13 @@ def _quantity(item: OrderItem) -> Decimal:
     return Decimal(1) if item.item_quantity is None else max(-most, min(item.item_quantity, most))
 
 
-def _line_id(item: OrderItem) -> str:
+def line_id_of(catalog_id: str | None, sku: str) -> str:
     """`1234-FIRST-AID`: an item's own numbers, which do not change with the other items of its order."""
-    sku = trimmed(item.item_id)
     if sku and not _PLAIN_SKU.fullmatch(sku):
         sku = f"item-{hashlib.sha256(sku.encode()).hexdigest()[:8]}"
-    if item.catalog_id is None:
+    if catalog_id is None:
         return f"sku-{sku}" if sku else "item"
-    return f"{item.catalog_id}-{sku}" if sku else str(item.catalog_id)
+    return f"{catalog_id}-{sku}" if sku else catalog_id
 
 
 def _title(item: OrderItem) -> str:

@@ -16,6 +16,7 @@ from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Line, Order, Product
 from worker.sources.studiocart_lines import NAMELESS, is_name_id, is_same_name
+from worker.sources.threedcart_lines import line_id_of
 from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun, PlannedLine
 
 STUDIOCART = "studiocart"
@@ -162,10 +163,18 @@ def _by_numbers(order: Order, line_id: str) -> str | None:
     found = {
         line.id
         for line in order.lines
-        if not _contradict(line_id, line.id)
-        and any(one == other is not None for one, other in zip(numbers, _numbers_of(line.id), strict=True))
+        for spelled in _spellings_of(line)
+        if not _contradict(line_id, spelled)
+        and any(one == other is not None for one, other in zip(numbers, _numbers_of(spelled), strict=True))
     }
     return found.pop() if len(found) == 1 else None
+
+
+def _spellings_of(line: Line) -> set[str]:
+    """The ids that an item's line may have by its SKU in another case: of one with unusual letters the id is a hash."""
+    sku = line.product.sku or ""
+    written = {sku.lower(), sku.upper(), sku.title()} if sku else set()
+    return {line.id, *(line_id_of(line.product.product_id, each) for each in written)}
 
 
 def _contradict(one: str, other: str) -> bool:

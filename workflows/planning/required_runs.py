@@ -8,7 +8,7 @@ from dataclasses import replace
 from worker.ledger import keys
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from worker.sources.order import Line, Order, Payment, Seat
+from worker.sources.order import Line, Order, Payment, Product, Seat
 from worker.sources.studiocart_lines import is_same_name
 from workflows.planning.model import ENROLMENT, WHOLE_ORDER, Create, KnownRun, Role, Standing
 from workflows.planning.offers import Ignore, Offer, Offers
@@ -22,12 +22,21 @@ _NO_SEAT = Seat(id="seat-0", hold=Reason.INVALID_QUANTITY)
 def with_a_seat(order: Order, runs: Iterable[KnownRun]) -> Order:
     """A paid order that shows nothing of what was bought, now or before, with one seat for a person to look at."""
     if order.payment is not Payment.PAID or any(line.seats for line in order.lines):
-        return order
+        return _without_silent_lines(order, runs)
     first, *others = order.lines or (_NO_LINES,)
     was_shown = any(run.line_id != WHOLE_ORDER and run.seat_id != _NO_SEAT.id for run in runs)
     if was_shown or (order.total is not None and order.total.minor_units == 0):
         return order
     return order.model_copy(update={"lines": (first.model_copy(update={"seats": (_NO_SEAT,)}), *others)})
+
+
+def _without_silent_lines(order: Order, runs: Iterable[KnownRun]) -> Order:
+    """The order without a line that names no product, where its record does not show the lines, and some are known."""
+    planned = {run.line_id for run in runs if run.line_id != WHOLE_ORDER}
+    if order.lines_known or not planned:
+        return order
+    lines = tuple(line for line in order.lines if line.id in planned or line.product != Product())
+    return order if len(lines) == len(order.lines) else order.model_copy(update={"lines": lines})
 
 
 def wanted_runs(

