@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from worker.sources.order import Line, Order, Product
+from worker.sources.order import Line, Order
 from worker.sources.studiocart_lines import NAMELESS, is_name_id, is_same_name
 from worker.sources.threedcart_lines import line_id_of
-from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun, PlannedLine
+from workflows.planning.model import ENROLMENT, WHOLE_ORDER, KnownRun, PlaceBefore, PlannedLine
 
 STUDIOCART = "studiocart"
 THREEDCART = "threedcart"
@@ -65,8 +65,12 @@ class LineKeys:
         """The runs at those ids, also any that were planned under a line's own."""
         return tuple(replace(run, line_id=self._now(run.line_id)) for run in runs)
 
-    def apply_to_places(self, places: Mapping[tuple[str, str], Product]) -> dict[tuple[str, str], Product]:
-        """What the order's places, by line and seat, are for, at those ids."""
+    def apply_to_places(
+        self, places: Mapping[tuple[str, str], PlaceBefore] | None
+    ) -> dict[tuple[str, str], PlaceBefore] | None:
+        """An order's places, by line and seat, at those ids."""
+        if places is None:
+            return None
         return {(self.keys.get(line_id, line_id), seat_id): found for (line_id, seat_id), found in places.items()}
 
     def _now(self, line_id: str) -> str:

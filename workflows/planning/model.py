@@ -143,6 +143,16 @@ class PlannedLine:
 
 
 @dataclass(frozen=True)
+class PlaceBefore:
+    """What a place was for when the ledger last looked, and whose; the key is empty where it was nobody's."""
+
+    product: Product
+    email_key: str
+    is_lost: bool = False
+    """It was on a waiting list, or of a cancelled date."""
+
+
+@dataclass(frozen=True)
 class Situation:
     """What is known of the order besides its content."""
 
@@ -184,9 +194,8 @@ class Situation:
     """Evidence that it was paid was waited for long enough, see `workflows.planning.unproven`."""
     planned_lines: Mapping[str, PlannedLine] = field(default_factory=dict)
     """By their ids, the lines that were planned and that the order does not show under that id."""
-    places_before: Mapping[tuple[str, str], Product] | None = None
-    """What each of the order's places, by line and seat, was for when the ledger last looked, see
-    `workflows.planning.places_before`; None where nobody knows."""
+    places_before: Mapping[tuple[str, str], PlaceBefore] | None = None
+    """The order's places, by line and seat, when the ledger last looked; None where nobody knows."""
     is_present: bool = False
     """What is said of the order is what its source says now."""
     doubt: Reason | None = None

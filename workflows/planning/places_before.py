@@ -5,71 +5,105 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from worker.ledger import keys
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from worker.sources.order import Product
-from workflows.planning.model import PLACE_HOLDS, KnownRun
-from workflows.planning.reviews import last_asked
+from worker.sources.order import Order, Product, email_key
+from workflows.planning.model import PLACE_HOLDS, KnownRun, PlaceBefore
+from workflows.planning.reviews import open_revocation
+from workflows.planning.seat_matching import Place, Seating, taken_back
 
-Place = tuple[str, str]
 
-
-def products_by_place(document: Mapping[str, Any]) -> dict[Place, Product] | None:
-    """What each place of a recorded order was for; None where its source did not show them all.
-
-    Without the places that were held as lost: who is on a waiting list has none.
-    """
+def places_of(document: Mapping[str, Any]) -> dict[Place, PlaceBefore] | None:
+    """What a recorded order's places were; None where its source did not show them all."""
     if not document or not document.get("lines_known", True):
         return None
     return {
-        (line["id"], seat["id"]): Product.model_validate(line.get("product") or {})
+        (line["id"], seat["id"]): PlaceBefore(
+            Product.model_validate(line.get("product") or {}),
+            email_key((seat.get("learner") or {}).get("email", "")),
+            is_lost=seat.get("hold") in PLACE_HOLDS,
+        )
         for line in document.get("lines", ())
         for seat in line.get("seats", ())
-        if seat.get("hold") not in PLACE_HOLDS
     }
 
 
-def is_another_course(before: Product | None, now: Product) -> bool:
+class PlacesBefore:
+    """Compares an order's runs with the places it had; `before` is None where nobody knows those."""
+
+    def __init__(
+        self,
+        order: Order,
+        runs: Sequence[KnownRun],
+        seating: Seating,
+        before: Mapping[Place, PlaceBefore] | None,
+    ) -> None:
+        self._seating = seating
+        self._before = before
+        self._now = {(line.id, seat.id): line.product for line in order.lines for seat in line.seats}
+        self._runs = {run.key: run for run in runs}
+        self.lost = taken_back(runs)
+        """The keys of runs whose access was taken back."""
+
+    def was_there(self, run: KnownRun) -> bool:
+        """Whether the order had the seat of a run."""
+        before = self._of(run)
+        return before is not None and not before.is_lost
+
+    def is_back(self, run: KnownRun) -> bool:
+        """Whether the seat of a run is there now and was not before, or not on this course."""
+        if self._before is None:
+            return False
+        is_now = self._seating.place_of(run) in self._now
+        return is_now and (not self.was_there(run) or self._has_moved(run))
+
+    def of_former_course(
+        self, fixed: Sequence[KnownRun], of_seat: Sequence[KnownRun], prices: Collection[int]
+    ) -> list[KnownRun]:
+        """The runs of a seat that were planned for a course that it is not on any more; `prices` are those of its own.
+
+        A plan is fixed against later offers, and not against a source that moves the participant. Afterwards such a run
+        is told by its having been taken back while another of the seat goes on.
+        """
+        former = [run for run in fixed if run.grant is not None and run.grant.price_id not in prices]
+        moved = [run for run in former if self._has_moved(run)]
+        left = {run.id for run in former if self._is_taken_back(run)}
+        goes_on = any(run.id not in left for run in fixed) or any(
+            run.is_placeholder and (run.state is not RunState.CANCELLED or run.cancelled_by == "operator")
+            for run in of_seat
+        )
+        return [run for run in former if run in moved or (run.id in left and goes_on)]
+
+    def _has_moved(self, run: KnownRun) -> bool:
+        """Whether the seat of a run was on another course before than it is on now."""
+        before, now = self._of(run), self._now.get(self._seating.place_of(run))
+        return before is not None and now is not None and _is_another_course(before.product, now)
+
+    def _is_taken_back(self, run: KnownRun) -> bool:
+        """Whether a run was stopped, or its effect is or was asked about, because its seat was gone."""
+        if run.state is not RunState.SUCCEEDED:
+            was_removed = run.is_withdrawn and run.reason == Reason.REMOVED_FROM_ORDER
+            return was_removed or run.cancel_requested
+        asked = open_revocation(run, self._runs)
+        return run.key in self.lost or (asked is not None and asked.reason == Reason.REMOVED_AFTER_PROVISIONING)
+
+    def _of(self, run: KnownRun) -> PlaceBefore | None:
+        """What a run's place was: the same, or the same person's that is gone now, or on another course."""
+        before = self._before or {}
+        here = (self._seating.place_of(run), (run.line_id, run.seat_id))
+        if (found := next((before[place] for place in here if place in before), None)) is not None:
+            return found
+        key = "" if run.learner is None else email_key(run.learner.email)
+        gone = (
+            each
+            for place, each in before.items()
+            if place not in self._now or _is_another_course(each.product, self._now[place])
+        )
+        return next((each for each in gone if each.email_key == key != ""), None)
+
+
+def _is_another_course(before: Product, now: Product) -> bool:
     """Whether a source shows that a place is for something else than before: what it leaves out says nothing."""
-    if before is None:
-        return False
     if None not in {before.course_id, now.course_id}:
         return before.course_id != now.course_id
     return None not in {before.product_id, now.product_id} and before.product_id != now.product_id
-
-
-def of_former_course(
-    fixed: Sequence[KnownRun],
-    of_seat: Sequence[KnownRun],
-    prices: Collection[int],
-    by_key: Mapping[str, KnownRun],
-    *,
-    is_moved: bool,
-) -> list[KnownRun]:
-    """The runs of a seat that were planned for a course that it is not on any more; `prices` are those of its own.
-
-    A plan is fixed against later offers, and not against a source that moves the participant. `is_moved`: it has just
-    done so. Afterwards such a run is told by its having been taken back while another of the seat goes on.
-    """
-    former = [run for run in fixed if run.grant is not None and run.grant.price_id not in prices]
-    if is_moved or not former:
-        return former
-    left = {run.id for run in former if _is_taken_back(run, by_key)}
-    goes_on = any(run.id not in left for run in fixed) or any(
-        run.is_placeholder and (run.state is not RunState.CANCELLED or run.cancelled_by == "operator")
-        for run in of_seat
-    )
-    return [run for run in former if run.id in left and goes_on]
-
-
-def _is_taken_back(run: KnownRun, by_key: Mapping[str, KnownRun]) -> bool:
-    """Whether a run was stopped, or its effect is asked about, because its seat was gone."""
-    if run.state is not RunState.SUCCEEDED:
-        was_removed = run.is_withdrawn and run.reason == Reason.REMOVED_FROM_ORDER
-        return was_removed or run.cancel_requested
-    asked, _ = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
-    return asked is not None and (asked.state, asked.reason) == (
-        RunState.REVIEW,
-        Reason.REMOVED_AFTER_PROVISIONING,
-    )

@@ -34,7 +34,7 @@ from workflows.planning.model import (
 )
 from workflows.planning.offers import Grant, Offers
 from workflows.planning.order_age import StartDecision, start_decision
-from workflows.planning.places_before import is_another_course, of_former_course
+from workflows.planning.places_before import PlacesBefore
 from workflows.planning.required_runs import awaits, held_placeholder, wanted_runs, with_a_seat
 from workflows.planning.reviews import (
     CANCEL_REASONS,
@@ -47,7 +47,7 @@ from workflows.planning.reviews import (
     of_withdrawal,
     settled_about_order,
 )
-from workflows.planning.seat_matching import prices_of, seating, taken_back
+from workflows.planning.seat_matching import prices_of, seating
 from workflows.planning.withdrawals import held_back, is_in_doubt, out_of_doubt, withdrawn
 
 
@@ -67,7 +67,8 @@ class _Planner:
         self.by_key = {run.key: run for run in runs}
         self.situation = situation
         self.seating = seating(order, offers, runs)
-        self.places_before = self.line_keys.apply_to_places(situation.places_before or {})
+        places_before = self.line_keys.apply_to_places(situation.places_before)
+        self.before = PlacesBefore(order, runs, self.seating, places_before)
         self.actions: list[Action] = []
         self.look_again = False
         self.hold: Reason | None = situation.doubt
@@ -126,12 +127,8 @@ class _Planner:
         """Ask whether access is taken back; anew where that was answered and the order or the seat came back since."""
         is_anew = self.situation.paid_before
         if self.order.payment is Payment.PAID:
-            is_anew = self._was_there(run) and run.key not in taken_back(self.runs)
+            is_anew = self.before.was_there(run) and run.key not in self.before.lost
         self._ask(of_withdrawal(run, reason, self.by_key, is_anew=is_anew))
-
-    def _was_there(self, run: KnownRun) -> bool:
-        """Whether the order had the seat of a run when the ledger last looked."""
-        return not self.places_before.keys().isdisjoint({(run.line_id, run.seat_id), self.seating.place_of(run)})
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
         found = start_decision(self.order, self.situation, self.runs)
@@ -165,7 +162,7 @@ class _Planner:
         self._supersede(settled)
         if self.line_keys.may_be_lost(line) and all(run.is_withdrawn for run in fixed):
             fixed = []  # a name that went and came back is no less a question than one that came
-        fixed = self._on_its_course(line, seat, of_seat, fixed)
+        fixed = self._on_its_course(line, of_seat, fixed)
         open_placeholders = [run for run in of_seat if run.is_placeholder and run.state is RunState.REVIEW]
         closed = [run for run in of_seat if run.is_placeholder and closed_by_operator(run)]
         was_paid_again = any(run.reason == Reason.PAID_AFTER_CANCEL for run in open_placeholders)
@@ -200,12 +197,14 @@ class _Planner:
                 self._ensure(create)
         return None
 
-    def _on_its_course(self, line: Line, seat: Seat, of_seat: list[KnownRun], fixed: list[KnownRun]) -> list[KnownRun]:
+    def _on_its_course(self, line: Line, of_seat: list[KnownRun], fixed: list[KnownRun]) -> list[KnownRun]:
         """A seat's planned runs, without those of a course that its source has moved it from: these are taken back."""
         prices = prices_of(self.offers.match(self.order.source, line))
-        is_moved = is_another_course(self.places_before.get((line.id, seat.id)), line.product)
-        former = of_former_course(fixed, of_seat, prices, self.by_key, is_moved=is_moved)
+        former = self.before.of_former_course(fixed, of_seat, prices)
         for run in former:
+            if run.is_withdrawn and run.reason in HOLDS:  # no confirmed place brings it back any more
+                self.actions.append(Revive(run.id, Reason(run.reason)))
+                self.actions.append(Cancel(run.id, Reason.REMOVED_FROM_ORDER))
             self._withdraw(run, Reason.REMOVED_FROM_ORDER, Reason.REMOVED_AFTER_PROVISIONING)
         return [run for run in fixed if run not in former]
 
@@ -355,8 +354,8 @@ class _Planner:
         asks_already = self._follow_subscription(run)
         standing = self._standing_of(run)
         if not asks_already and (standing is None or standing.ended is None):
-            is_back = self.situation.places_before is not None and not self._was_there(run)
-            self._ask(of_payment(run, self.by_key, self.situation, is_paid_again=is_back or self._is_paid_again()))
+            is_again = self.before.is_back(run) or self._is_paid_again()
+            self._ask(of_payment(run, self.by_key, self.situation, is_paid_again=is_again))
 
     def _follow_subscription(self, run: KnownRun) -> bool:
         """Ask and settle what its subscription comes to; True if there is a question that must be there."""

@@ -163,6 +163,12 @@ def of_withdrawal(run: KnownRun, reason: Reason, by_key: Mapping[str, KnownRun],
     return [*settled, replace(question, key=next_key if is_first or asked is None else asked.key)]
 
 
+def open_revocation(run: KnownRun, by_key: Mapping[str, KnownRun]) -> KnownRun | None:
+    """The question whether a run's access is taken back, while it is open."""
+    asked, _ = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
+    return asked if asked is not None and asked.state is RunState.REVIEW else None
+
+
 def of_payment(
     run: KnownRun, by_key: Mapping[str, KnownRun], situation: Situation, *, is_paid_again: bool
 ) -> list[Action]:

@@ -18,7 +18,7 @@ from worker.reasons import Reason
 from worker.sources.order import Order, Payment, email_key
 from workflows.planning import refunds
 from workflows.planning.model import Plan, Situation, Standing
-from workflows.planning.places_before import products_by_place
+from workflows.planning.places_before import places_of
 from workflows.planning.seat_matching import Place
 from workflows.recording.source_start import start_of
 
@@ -104,7 +104,7 @@ def situation_of(
         paid_total_before=None if row is None else refunds.paid_total(row.payment, row.status, row.total),
         given_back_before=0 if row is None else int(row.document.get("given_back", 0)),
         standing=standing,
-        places_before=None if known is None else products_by_place(known.document),
+        places_before=None if known is None else places_of(known.document),
         is_present=look.is_present,
         doubt=look.doubt,
         read_anew=frozenset() if row is None else row.places_read_anew,

@@ -15,7 +15,7 @@ from worker.sources.order import Order, Payment
 from workflows.planning import refunds
 from workflows.planning.model import KnownRun, Plan, Situation
 from workflows.planning.offers import Offers
-from workflows.planning.places_before import products_by_place
+from workflows.planning.places_before import places_of
 from workflows.planning.planner import plan
 
 COURSE_OFFER = """
@@ -101,7 +101,7 @@ class Operator:
             seen_before=True,
             paid_before=order.payment is Payment.PAID,
             before_start=self.last.before_start,
-            places_before=products_by_place(order.model_dump(mode="json")),
+            places_before=places_of(order.model_dump(mode="json")),
             paid_total_before=refunds.paid_total(order.payment, order.status, order.total),
         )
         assert plan(order, self.rules, self.runs, self.seen).actions == ()

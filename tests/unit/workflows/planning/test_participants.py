@@ -15,7 +15,6 @@ from tests.unit.workflows.fakes.frontcore_orders import (
     PENDING,
     REPLACED,
     REVIEW,
-    SETTLED,
     SUCCEEDED,
     WAITING_LIST,
     Operator,
@@ -29,7 +28,7 @@ from tests.unit.workflows.fakes.frontcore_orders import (
 from tests.unit.workflows.fakes.storefront import offers
 from worker.ledger.states import RunState
 from worker.reasons import Reason
-from worker.sources.order import Order, Seat
+from worker.sources.order import Seat
 from workflows.planning.model import Situation
 
 # Which offers match
@@ -206,86 +205,6 @@ def test_new_enrolment_is_made_when_the_participant_moves_to_another_course() ->
         f"{ONE}/601/revoke": (REVIEW, Reason.REMOVED_AFTER_PROVISIONING),
         "500/participant-31-user-1/602": DUE,
     }
-
-
-TWO_COURSES = COURSE_OFFER + COURSE_OFFER.replace("77", "78").replace("601", "602")
-
-
-@pytest.mark.parametrize("is_given", [True, False])
-@pytest.mark.parametrize("is_offered", [True, False])
-def test_place_is_planned_anew_when_its_source_moves_it_to_another_course(*, is_offered: bool, is_given: bool) -> None:
-    operator = Operator(offers(TWO_COURSES if is_offered else COURSE_OFFER))
-    operator.look(one())
-    if is_given:
-        operator.succeed(f"{ONE}/601")
-    asked = {f"{ONE}/601/revoke": (REVIEW, Reason.REMOVED_AFTER_PROVISIONING)} if is_given else {}
-    former = DONE if is_given else (CANCELLED, Reason.REMOVED_FROM_ORDER)
-    now = {f"{ONE}/602": DUE} if is_offered else {f"{ONE}/unmapped": (REVIEW, Reason.UNMAPPED_PRODUCT)}
-    moved = one(course_id=78)
-    assert operator.look(moved) == {f"{ONE}/601": former, **asked, **now}
-    left_out = one(course_id=None)
-    if is_offered:
-        assert operator.look(left_out) == operator.look(moved)
-    back = operator.look(one())
-    assert back[f"{ONE}/601"] == (DONE if is_given else DUE)
-    assert not any(state is REVIEW for state, _ in back.values())
-    assert all(state is CANCELLED for key, (state, _) in back.items() if key in now)
-
-
-def test_place_keeps_its_plan_when_its_offer_is_edited_and_its_source_says_the_same() -> None:
-    operator = Operator(offers(COURSE_OFFER))
-    operator.look(one())
-    operator.rules = offers(COURSE_OFFER.replace("601", "602"))
-    assert operator.look(one()) == {f"{ONE}/601": DUE}
-    gone = a_course_order(a_course_line(places=[a_place(2, 2)]))
-    operator.look(gone)
-    assert operator.look(one())[f"{ONE}/601"] == DUE
-
-
-def two(*places: dict[str, Any]) -> Order:
-    return a_course_order(a_course_line(places=[*places, a_place(2, 2)]))
-
-
-@pytest.mark.parametrize("lost", [two(), two(a_place(1, 1, **WAITING_LIST))], ids=["removed", "waiting list"])
-def test_access_is_asked_about_again_when_the_seat_is_back_after_it_was_taken(operator: Operator, lost: Order) -> None:
-    taken = {"state": SUCCEEDED, "reason": Reason.DONE_BY_HAND}
-    operator.look(two(a_place(1, 1)))
-    operator.succeed(f"{ONE}/601")
-    operator.look(lost)
-    operator.set(f"{ONE}/601/revoke", **taken)
-    again = (REVIEW, Reason.PAID_AFTER_REVOCATION)
-    assert operator.look(two(a_place(1, 1)))[f"{ONE}/601/regrant"] == again
-    gone = operator.look(lost)
-    assert gone[f"{ONE}/601/regrant"] == (CANCELLED, SETTLED)
-    assert f"{ONE}/601/revoke-2" not in gone
-    assert operator.look(two(a_place(1, 1)))[f"{ONE}/601/regrant-2"] == again
-    operator.set(f"{ONE}/601/regrant-2", **taken)
-    assert operator.look(lost)[f"{ONE}/601/revoke-2"][0] is REVIEW
-
-
-def test_new_enrolment_is_made_when_the_same_user_is_booked_anew_after_the_access_was_taken(
-    operator: Operator,
-) -> None:
-    operator.look(two(a_place(1, 1)))
-    operator.succeed(f"{ONE}/601")
-    operator.look(two())
-    operator.set(f"{ONE}/601/revoke", state=SUCCEEDED, reason=Reason.DONE_BY_HAND)
-    assert operator.look(two(a_place(31, 1)))["500/participant-31-user-1/601"] == DUE
-
-
-def test_person_is_asked_when_a_paid_order_shows_nothing_of_what_was_bought(operator: Operator) -> None:
-    empty = a_course_line(quantity=0, currency={"title": "NOK"}, users=[])
-    asked = (REVIEW, Reason.UNMAPPED_PRODUCT)
-    assert operator.look(a_course_order(empty)) == {"500/seat-0/unmapped": asked}
-    nothing = Operator(operator.rules)
-    assert nothing.look(a_course_order()) == {"order/seat-0/unmapped": asked}
-    assert nothing.look(a_course_order(lines=None)) == {"order/seat-0/unmapped": asked}
-    assert nothing.look(one()) == {
-        "order/seat-0/unmapped": (CANCELLED, Reason.REMOVED_FROM_ORDER),
-        f"{ONE}/601": DUE,
-    }
-    assert nothing.look(a_course_order())[f"{ONE}/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
-    assert Operator(operator.rules).look(a_course_order(empty, total=0)) == {}
 
 
 PRODUCT_TOO = COURSE_OFFER + '[[offer]]\nsource="frontcore"\nproduct_id="8079"\ngrants=[{price_id=701}]'
