@@ -189,8 +189,8 @@ def test_an_error_of_ours_exits_1_and_any_other_is_raised_when_a_command_fails()
 
     result = CliRunner().invoke(failing, ["ours"])
     assert result.exit_code == 1
-    # A second line may tell of a Cartbridge that runs on this machine.
-    assert result.stderr.startswith("the rule\n")
+    # Another line may tell of a Cartbridge that runs on this machine.
+    assert "the rule" in result.stderr.splitlines()
     assert isinstance(CliRunner().invoke(failing, ["foreign"]).exception, ZeroDivisionError)
 
 
