@@ -55,6 +55,10 @@ ORDER_FILTERS = (
 )
 
 
+_FEWEST = 25_000
+"""Runs that a ledger needs for a page with 20,000 newer orders before it."""
+
+
 class Silent(Dispatcher):
     """A dispatcher without a broker."""
 
@@ -151,6 +155,8 @@ def main() -> None:
     parser.add_argument("--limit-milliseconds", type=float, default=200.0)
     parser.add_argument("--database-url", default="", help="A ledger that is filled already.")
     arguments = parser.parse_args()
+    if not arguments.database_url and arguments.runs < _FEWEST:
+        parser.error(f"a page far back needs a ledger of {_FEWEST} runs or more")
     with filled_database(arguments) as url:
         ledger = Ledger(url)
         took = asyncio.run(ask(ledger, arguments.times))

@@ -372,7 +372,8 @@ def _check(known: KnownRun, after: RunState, word: str) -> None:
         check_transition(known.state, after, Actor.OPERATOR)
     except IllegalTransitionError:
         then = " Try again when it has ended." if known.state is RunState.RUNNING else ""
-        raise IllegalTransitionError(f"Run {known.id} is {known.state} and cannot be {word}.{then}") from None
+        verb = "has" if known.state in {RunState.SUCCEEDED, RunState.FAILED} else "is"
+        raise IllegalTransitionError(f"Run {known.id} {verb} {known.state} and cannot be {word}.{then}") from None
 
 
 def _event(

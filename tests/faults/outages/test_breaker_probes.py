@@ -133,7 +133,7 @@ def test_nothing_is_probed_when_a_destination_that_is_down_is_paused(rig: Rig) -
     rig.clock.move(1)
     said = rig.runtime.operations.resume("learningcart", actor="operator:test")
     assert said.startswith("resumed learningcart. learningcart is down since ")
-    assert said.endswith("one of them asks it again with the next run that is due.")
+    assert said.endswith("the next of them that is due asks it again.")
     rig.finish()
     assert states(rig) == {"succeeded": 8}
 

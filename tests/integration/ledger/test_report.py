@@ -28,7 +28,9 @@ def filled(ledger: Ledger) -> Ledger:
         for number, seat in enumerate(("buyer", "seat-2")):
             add_run(connection, f"r1{number}", OCTOBER, order_id="1", seat_id=seat, **ended)
         add_run(connection, "r2", OCTOBER, order_id="2", **ended)
-        add_run(connection, "r2back", OCTOBER, order_id="2", workflow="revocation", state="review")
+        for word in ("revoke", "learner", "regrant", "duplicate/90002"):  # only the first is of a refund
+            key = f"studiocart/2/1107/buyer/501/{word}"
+            add_run(connection, word[:7], OCTOBER, order_id="2", workflow="revocation", state="review", key=key)
         add_run(connection, "r3", OCTOBER, order_id="3", source="frontcore", state="failed", reason="refused")
         gone = {"state": "cancelled", "reason": "refunded_by_source", "finished_at": OCTOBER}
         add_run(connection, "r4", OCTOBER, order_id="3", source="frontcore", title="Crane", **gone)

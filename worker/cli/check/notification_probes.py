@@ -111,8 +111,8 @@ def _about_passwords(settings: Settings) -> ProbeResult:
         )
     if passwords.mode == "drop" or passwords.key is None:
         step = (
-            "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail: the "
-            "next command then says how to make the key that this needs."
+            "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail; "
+            "`cartbridge check` then says how to make the key that this needs."
         )
         return ProbeResult("passwords", "mail", configured=False, next_step=step)
     detail = (

@@ -90,9 +90,11 @@ def _print_unmapped(path: str, found: list[Unmapped]) -> None:
             out.print(cell(f"Paste this into {path} with the price and the groups, then: cartbridge offers check"))
             out.print(cell("Or, if it is no course:", "dim"))
             out.print(cell(each.ignore_snippet), soft_wrap=True)
-        out.print(cell(f"Then look again: cartbridge replay {' '.join(each.run_ids[:_SHOWN_RUNS])}"), soft_wrap=True)
-        if len(each.run_ids) > _SHOWN_RUNS:
-            out.print(cell("or all that wait for an offer: cartbridge replay --review-reason unmapped_product", "dim"))
+        are_more = len(each.run_ids) > _SHOWN_RUNS
+        again = f"Then look again{f' at {_SHOWN_RUNS} of them' if are_more else ''}: cartbridge replay "
+        out.print(cell(again + " ".join(each.run_ids[:_SHOWN_RUNS])), soft_wrap=True)
+        if are_more:
+            out.print(cell("or at all that wait for an offer: cartbridge replay --review-reason unmapped_product"))
         out.print()
 
 

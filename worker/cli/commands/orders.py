@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -76,17 +76,18 @@ def show_command(
 ) -> None:
     """Show one order: its lines and seats, its runs, and every delivery of it."""
     from worker.ledger.views.history import story_of_order
-    from worker.ledger.views.listing import show_order
+    from worker.ledger.views.listing import named_seats_of, show_order
     from worker.ledger.views.lookup import one_order
 
     with opening_of(context).reading() as connection:
         source, order_id = one_order(connection, order)
         found = show_order(connection, source, order_id)
+        named = named_seats_of(connection, found)
         story = story_of_order(connection, source, order_id, now=datetime.now(UTC))
     if as_json:
         print_json(found)
     else:
-        _print_order(found, story)
+        _print_order(found, story, named)
 
 
 @app.command("note")
@@ -132,7 +133,7 @@ def _total(order: OrderItem) -> str:
     return "" if total is None else money(total.minor_units, total.currency)
 
 
-def _print_order(order: OrderDetail, story: Story) -> None:
+def _print_order(order: OrderDetail, story: Story, named: Mapping[tuple[str, str], str]) -> None:
     out = console()
     out.print(
         fields(
@@ -155,7 +156,7 @@ def _print_order(order: OrderDetail, story: Story) -> None:
         )
     )
     if order.lines:
-        out.print(_lines_table(order.lines))
+        out.print(_lines_table(order.lines, named))
     if len(order.versions) > 1:
         out.print(_versions_table(order.versions))
     if order.runs:
@@ -176,18 +177,20 @@ def _versions_table(versions: Sequence[VersionItem]) -> Table:
     return table(("version", "seen", "changed"), rows, wrapped=("changed",), title="Versions")
 
 
-def _lines_table(lines: Sequence[LineItem]) -> Table:
+def _lines_table(lines: Sequence[LineItem], named: Mapping[tuple[str, str], str]) -> Table:
+    """By seat whom it is for, by the source or by the operator who named it."""
     rows = []
     for line in lines:
         for number, seat in enumerate(line.seats):
             is_first = number == 0
+            here = named.get((line.id, seat.id))
             rows.append(
                 [
                     cell(line.id if is_first else ""),
                     cell(line.title if is_first else ""),
                     cell(seat.id),
-                    cell((seat.learner or {}).get("email", "-")),
-                    cell(seat.hold, "yellow"),
+                    cell(here or (seat.learner or {}).get("email", "-")),
+                    cell("named here", "dim") if here else cell(seat.hold, "yellow"),
                 ]
             )
     headings = ("line", "product", "seat", "learner", "held back")

@@ -75,7 +75,9 @@ def _must_work(answers: Answers) -> None:
     settings = answers.settings()
     if not settings.learningcart.is_configured or not settings.sources():
         missing = [*settings.learningcart.missing(), *(() if settings.sources() else ("a source's variables",))]
-        complain(f"Nothing was written. Set {', '.join(missing)} in the environment. See .env.example.")
+        *others, last = missing
+        wanted = f"{', '.join(others)} and {last}" if others else last
+        complain(f"Nothing was written. Set {wanted} in the environment. See .env.example.")
         raise typer.Exit(MISUSED)
     failed = [name for name in _NAMES if (found := answers.probe(name)) is not None and found.failed]
     if failed:

@@ -6,7 +6,7 @@ Each function works inside the caller's transaction.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,28 @@ def named_in(connection: Connection, source: str, order_id: str) -> list[NamedSe
     """The seats of an order that an operator named."""
     found = connection.execute(select(named_seats).where(*_of_order(source, order_id)))
     return [NamedSeat(row.line_id, row.seat_id, Learner.model_validate(row.learner), row.source_hash) for row in found]
+
+
+def named_now(
+    connection: Connection, source: str, order_id: str, places: Mapping[tuple[str, str], Mapping[str, Any] | None]
+) -> dict[tuple[str, str], str]:
+    """The address an operator gave each of these seats, where it holds: the source says of the seat what it said then.
+
+    `places`: by line and seat, whom the source names.
+    """
+    return {
+        (seat.line_id, seat.seat_id): seat.learner.email
+        for seat in named_in(connection, source, order_id)
+        if (place := (seat.line_id, seat.seat_id)) in places and seat.source_hash == hash_of(_as_learner(places[place]))
+    }
+
+
+def _as_learner(kept: Mapping[str, Any] | None) -> Learner | None:
+    """A person of an order's document, which an older version may have written."""
+    if not kept:
+        return None
+    email, first, last = (str(kept.get(name) or "") for name in ("email", "first_name", "last_name"))
+    return Learner(email=email, first_name=first, last_name=last)
 
 
 def keep_named(

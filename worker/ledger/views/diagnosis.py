@@ -104,7 +104,9 @@ def diagnose(
     more = sum(1 for each in rest if each.tone == "bad")
     answer = f"{worst.answer} ({more} more below.)" if worst.tone == "bad" and more else worst.answer
     has = [each.answer for each in rest if each.rank == _GIVEN_RANK]
-    if worst.rank < _GIVEN_RANK and not worst.says_who_has and has:
+    if worst.rank == _GIVEN_RANK and has:
+        answer = f"{answer} ({len(has)} more like it.)"
+    elif worst.rank < _GIVEN_RANK and not worst.says_who_has and has:
         others = f" ({len(has) - 1} more like it.)" if len(has) > 1 else ""
         answer = f"{answer} {has[0]}{others}"
     return replace(worst, answer=answer)

@@ -35,6 +35,7 @@ from worker.ledger.views.timeline import (
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
+_FETCH_IT = " An order that has not come in yet: cartbridge ingest SOURCE ORDER"
 _MOST_RUNS = 100
 _MOST_ORDERS = 20
 _MOST_DELIVERIES = 100
@@ -89,7 +90,7 @@ def why(connection: Connection, subject: str, *, now: datetime) -> Story:
         story = _of_run(connection, subject)
     if not (story.orders or story.runs or any(story.deliveries)):
         what = "learner" if "@" in subject else "order" if slash else "learner, order or run"
-        raise lookup.not_found(connection, what, subject)
+        raise lookup.not_found(connection, what, subject, otherwise=_FETCH_IT)
     return _story(connection, subject, story, now)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.orders.catalog import product_names
-from worker.ledger.orders.operator_entries import notes_of
+from worker.ledger.orders.operator_entries import named_now, notes_of
 from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
@@ -219,6 +219,12 @@ def show_order(connection: Connection, source: str, order_id: str) -> OrderDetai
         notes=notes_of(connection, [(source, order_id)]),
         events=trail,
     )
+
+
+def named_seats_of(connection: Connection, order: OrderDetail) -> dict[tuple[str, str], str]:
+    """The addresses that operators gave the order's seats, by line and seat; `lines` has what the source says."""
+    places = {(line.id, seat.id): seat.learner for line in order.lines for seat in line.seats}
+    return named_now(connection, order.source, order.order_id, places)
 
 
 def _lines(connection: Connection, source: str, lines: list[dict[str, Any]]) -> list[LineItem]:

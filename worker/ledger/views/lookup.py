@@ -90,8 +90,8 @@ def _recent_names(connection: Connection, *, slashes: int) -> list[str]:
 _LISTS: Final = {"run": "runs", "order": "orders", "delivery": "deliveries"}
 
 
-def not_found(connection: Connection, what: str, text: str) -> NotInLedgerError:
-    """The error for a name that is not in the ledger, with what may have been meant."""
+def not_found(connection: Connection, what: str, text: str, *, otherwise: str = "") -> NotInLedgerError:
+    """The error for a name that is not in the ledger, with what may have been meant, `otherwise` with what to do."""
     gone = forgotten(connection, text)
     if gone is not None:
         return NotInLedgerError(gone)
@@ -99,7 +99,7 @@ def not_found(connection: Connection, what: str, text: str) -> NotInLedgerError:
     if near:
         step = f" Did you mean {' or '.join(near)}?"
     else:
-        step = f" See: cartbridge {_LISTS[what]} list" if what in _LISTS else ""
+        step = otherwise or (f" See: cartbridge {_LISTS[what]} list" if what in _LISTS else "")
     return NotInLedgerError(f"There is no {what} {text!r} in the ledger.{step}")
 
 

@@ -321,9 +321,9 @@ def outage_sentence(breaker: Breaker, now: datetime) -> str:
     """Since when the destination is down, why, and when it is asked again."""
     error = f" ({plain_error(breaker.last_error)})" if breaker.last_error else ""
     probe = (
-        f"at {local(breaker.probe_at):%H:%M:%S %Z}"
+        f"one of them asks it again at {local(breaker.probe_at):%H:%M:%S %Z}"
         if breaker.probe_at is not None and breaker.probe_at > now
-        else "with the next run that is due"
+        else "the next of them that is due asks it again"
     )
     since = minute(breaker.opened_at)
-    return f"{breaker.system} is down since {since}{error}. Its runs wait; one of them asks it again {probe}."
+    return f"{breaker.system} is down since {since}{error}. Its runs wait; {probe}."

@@ -35,9 +35,10 @@ def docs_routes(check: TokenCheck) -> APIRouter:
     def admit(request: Request) -> None:
         header = request.headers.get("authorization", "")
         if not header:  # a browser's first try, which guesses nothing
-            raise HTTPException(
-                401, f"Give the API's token: any name, and the value of {TOKEN_VARIABLE}.", headers=_ASK
+            asked = (
+                f"Give any name, and as the password the value of {TOKEN_VARIABLE}. The API is closed until it is set."
             )
+            raise HTTPException(401, asked, headers=_ASK)
         try:
             check(request, _credentials(header))
         except HTTPException as refusal:

@@ -46,7 +46,7 @@ def test_mail_and_how_to_have_it_are_told_when_nothing_is_configured(run: Run) -
     assert set(reported) == {"mail", "passwords"}
     assert reported["mail"]["configured"] is False
     assert reported["mail"]["next_step"] == "Off. To use it, set CARTBRIDGE_MAIL__HOST, CARTBRIDGE_MAIL__SENDER."
-    assert "set CARTBRIDGE_PASSWORDS__MODE=mail: the next command" in reported["passwords"]["next_step"]
+    assert "set CARTBRIDGE_PASSWORDS__MODE=mail; `cartbridge check`" in reported["passwords"]["next_step"]
     refused = found(run, "--mail-to", "jane@example.com")["test mail"]
     assert (refused["failed"], refused["detail"]) == (True, "mail is off")
 

@@ -68,7 +68,7 @@ def test_lines_to_paste_are_shown_when_a_product_waits_for_an_offer(run: Run, le
     reported = run("offers", "unmapped").stdout
     assert "First aid of studiocart: 7 seats wait" in reported
     assert 'product_id = "1107"' in reported
-    assert f"cartbridge replay {' '.join(sorted(ids)[:5])}" in reported
+    assert f"look again at 5 of them: cartbridge replay {' '.join(sorted(ids)[:5])}" in reported
     assert "cartbridge replay --review-reason unmapped_product" in reported  # not all that is in review
     (found,) = json.loads(run("offers", "unmapped", "--json").stdout)
     assert (sorted(found["run_ids"]), found["orders"], found["is_mapped_now"]) == (sorted(ids), ["1109"], False)

@@ -50,10 +50,13 @@ def test_a_group_is_named_from_a_file_when_its_order_is_given(run: Run, ledger: 
     (tmp_path / "names.csv").write_text("email,first,last\nkim@example.test,Kim,Lee\nbob@example.test,Bob,Ray\n")
     command = ("seats", "name", "--order", "1109", "--file", "names.csv")
     assert run(*command).exit_code == 2  # nobody to ask
-    assert run(*command, "--dry-run").stdout.count("addCompOrder") == 2
+    dry = run(*command, "--dry-run")
+    assert (dry.stdout.count("addCompOrder"), dry.stderr) == (2, "2 seats would be named.\n")
     assert emails(run) == ["", "", "jane@example.test"]
     assert run(*command, "--yes").exit_code == 0
     assert emails(run) == ["bob@example.test", "jane@example.test", "kim@example.test"]
+    shown = run("orders", "show", "1109").stdout
+    assert (shown.count("named here"), "unnamed_seat" in shown, "(2 more like it.)" in shown) == (2, False, False)
     again = run(*command, "--yes")
     assert (again.exit_code, "has a seat" in again.stdout) == (0, True)
     (tmp_path / "names.csv").write_text("kim@@example.test,Kim,Lee\n")

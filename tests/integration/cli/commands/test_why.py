@@ -45,6 +45,7 @@ def test_the_exit_code_is_1_when_nobody_knows_the_name(run: Run, ledger: Ledger)
     result = run("why", "jane@example.com")
     assert (result.exit_code, "no learner 'jane@example.com'" in result.stderr) == (1, True)
     assert "There is no learner, order or run 'nobody' in the ledger." in run("why", "nobody").stderr
+    assert "cartbridge ingest SOURCE ORDER" in run("why", "nobody").stderr
     assert "There is no run 'nobody' in the ledger. See: cartbridge runs list" in run("runs", "show", "nobody").stderr
 
 

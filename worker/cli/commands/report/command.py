@@ -23,7 +23,7 @@ def report_command(
     context: typer.Context,
     *,
     month: Annotated[
-        str | None, typer.Option("--month", metavar="YYYY-MM", help="Of this month. Default: the one before.")
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="The month to count. Default: last month.")
     ] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,

@@ -84,7 +84,7 @@ def name_command(
     if as_json:
         print_json_array(asdict(each) for each in results)
     else:
-        _print(results)
+        _print(results, dry_run=dry_run)
     if any(each.result == "refused" for each in results):
         raise typer.Exit(FAILED)
 
@@ -108,7 +108,7 @@ def _name_order(
     if dry_run or all(each.result != "named" for each in would):
         return would
     if not yes:
-        _print(would)
+        _print(would, dry_run=True)
         ask(f"Name {counted(len(would), 'seat')} of {source}/{order_id}?", yes=False)
     return seats.name_order(source, order_id, people, **options)
 
@@ -141,7 +141,7 @@ def _order(runtime: Runtime, text: str) -> tuple[str, str]:
         return one_order(connection, text)
 
 
-def _print(results: list[SeatNamed]) -> None:
+def _print(results: list[SeatNamed], *, dry_run: bool) -> None:
     out = console()
     for each in results:
         if each.result == "refused":
@@ -152,4 +152,4 @@ def _print(results: list[SeatNamed]) -> None:
             out.print(cell(f"  {call}"))
     named = sum(each.result == "named" for each in results)
     if len(results) > 1:
-        note(f"{counted(named, 'seat')} named.")
+        note(f"{counted(named, 'seat')} {'would be ' if dry_run else ''}named.")

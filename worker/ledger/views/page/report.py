@@ -9,9 +9,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, case, func, select
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from worker.errors import ConfigurationError
+from worker.ledger.keys import PARTIALLY_REFUNDED, REVOKE
 from worker.ledger.states import RunState
 from worker.ledger.tables.page_indexes import NEEDS_PERSON, REVOCATIONS, by_index_of
 from worker.ledger.tables.runs import orders, runs
@@ -19,6 +20,8 @@ from worker.reasons import Reason
 
 REVOCATION: Final = "revocation"
 _ENROLMENT: Final = "enrolment"
+_TAKEN_BACK: Final = (REVOKE, PARTIALLY_REFUNDED)
+"""What the keys of these questions hold. Others are of no refund: another learner, a second order, a payment again."""
 _MONTH: Final = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -130,7 +133,8 @@ def _conditions(connection: Connection, month: Month) -> Iterator[tuple[int, tup
     ended = (runs.c.finished_at >= month.begins_at, runs.c.finished_at < month.ends_at)
     is_seat = runs.c.workflow == _ENROLMENT
     yield 0, (runs.c.state == RunState.SUCCEEDED, is_seat, *ended)
-    yield 1, (runs.c.workflow == REVOCATION, by_index_of(connection, "runs", REVOCATIONS), *came)
+    is_back = or_(*(runs.c.key.like(f"%/{word}%") for word in _TAKEN_BACK))
+    yield 1, (runs.c.workflow == REVOCATION, is_back, by_index_of(connection, "runs", REVOCATIONS), *came)
     yield 1, (runs.c.state == RunState.CANCELLED, is_seat, runs.c.reason == Reason.REFUNDED_BY_SOURCE, *ended)
     needs_person = (runs.c.state.in_([RunState.REVIEW, RunState.FAILED]), by_index_of(connection, "runs", NEEDS_PERSON))
     yield 2, (*needs_person, is_seat, *came)

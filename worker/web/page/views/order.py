@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from worker.ledger.orders.versions import compared_versions
 from worker.ledger.states import RunState
 from worker.ledger.views.history import story_of_order
-from worker.ledger.views.listing import show_order
+from worker.ledger.views.listing import named_seats_of, show_order
 from worker.ledger.views.records import OrderDetail, RunItem
 from worker.web.page.actions.naming import names_path
 from worker.web.page.actions.notes import notes_path
@@ -29,6 +30,7 @@ def order_routes(page: Page) -> APIRouter:
     def show(request: Request, source: str, order_id: str) -> Response:
         with page.reading() as connection:
             order = show_order(connection, source, order_id)
+            named = named_seats_of(connection, order)
             story = story_of_order(connection, source, order_id, now=page.clock())
             versions = compared_versions(connection, source, order_id)
         return page.render(
@@ -38,7 +40,7 @@ def order_routes(page: Page) -> APIRouter:
             summary=summary_of(story, can_act=page.operator is not None),
             days=days(story.timeline),
             omitted=story.omitted,
-            seats=_seats(order),
+            seats=_seats(order, named),
             names_path=_names_path(order) if page.operator is not None else None,
             notes_path=notes_path(source, order_id) if page.operator is not None else None,
             longest_note=LONGEST_NOTE,
@@ -63,11 +65,13 @@ class SeatRow:
     names: str
     seat_id: str
     email: str | None
+    is_named: bool
+    """By an operator, and not by the source."""
     hold: str | None
     runs: list[RunItem]
 
 
-def _seats(order: OrderDetail) -> list[SeatRow]:
+def _seats(order: OrderDetail, named: Mapping[tuple[str, str], str]) -> list[SeatRow]:
     """One row a seat, with the runs that are for it; the runs of seats that are gone come last."""
     runs: dict[tuple[str, str], list[RunItem]] = {}
     for run in order.runs:
@@ -79,8 +83,9 @@ def _seats(order: OrderDetail) -> list[SeatRow]:
                 f"{name} {value}" for name, value in line.product.items() if value not in {None, line.title}
             ),
             seat_id=seat.id,
-            email=(seat.learner or {}).get("email"),
-            hold=seat.hold,
+            email=named.get((line.id, seat.id)) or (seat.learner or {}).get("email"),
+            is_named=(line.id, seat.id) in named,
+            hold=None if (line.id, seat.id) in named else seat.hold,
             runs=runs.pop((line.id, seat.id), []),
         )
         for line in order.lines
@@ -92,6 +97,7 @@ def _seats(order: OrderDetail) -> list[SeatRow]:
             names="no longer in the order",
             seat_id=seat_id,
             email=None,
+            is_named=False,
             hold=None,
             runs=of_seat,
         )

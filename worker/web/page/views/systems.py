@@ -84,7 +84,7 @@ def _listed(page: Page) -> list[dict[str, Any]]:
         {
             "name": name,
             "roles": [
-                *(["source"] if name in SOURCES else []),
+                *(["source"] if name in sources or (name in SOURCES and name not in DESTINATIONS) else []),
                 *(["destination"] if name in DESTINATIONS else []),
             ],
             "is_source_on": name in sources,

@@ -68,4 +68,4 @@ def test_sentence_says_since_when_it_is_down_why_and_what_comes_next() -> None:
         "learningcart is down since 2025-03-04 12:00 UTC (no). "
         "Its runs wait; one of them asks it again at 12:01:00 UTC."
     )
-    assert outage_sentence(DOWN, LATER).endswith("asks it again with the next run that is due.")
+    assert outage_sentence(DOWN, LATER).endswith("the next of them that is due asks it again.")

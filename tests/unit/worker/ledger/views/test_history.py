@@ -200,6 +200,13 @@ def test_the_worst_is_told_and_the_others_counted_when_several_need_a_person(con
     assert found["action"] is None
 
 
+def test_the_others_are_counted_when_several_were_given_access(connection: Connection) -> None:
+    add_order(connection)
+    for seat in ("buyer", "seat-2", "seat-3"):
+        add_run(connection, seat=seat, state="succeeded")
+    assert ask(connection)["answer"].endswith(" (2 more like it.)")
+
+
 def test_a_question_about_access_given_is_told_when_it_was_refunded(connection: Connection) -> None:
     add_order(connection)
     done = add_run(connection, state="succeeded", result_id="9001")
