@@ -14,6 +14,7 @@ from worker.formatting import counted, minute, plain_error
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_counts
+from worker.ledger.periodic.source_watches import watches
 from worker.ledger.views import overview
 from worker.ledger.views.overview import ReasonCount
 
@@ -170,7 +171,13 @@ def _systems(connection: Connection, now: datetime) -> Iterator[Problem]:
 
 
 def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
+    """What is wrong with polls; of a source that is paused, or not set any more, the last ones say nothing."""
+    paused = {pause.system for pause in overview.list_pauses(connection)}
+    asked = watches(connection).keys() - paused
+    has_none = not asked and not paused  # nobody has looked which sources there are yet
     for source in overview.list_sources(connection, now):
+        if source.source not in asked and not has_none:
+            continue
         name, late, silent = source.source, source.late_since, source.silent_since
         if late:
             yield Problem(
@@ -194,7 +201,7 @@ def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
                 path="/systems",
             )
     for each in overview.list_lists(connection):
-        if each.failures >= FAILED_POLLS:
+        if each.failures >= FAILED_POLLS and (each.source in asked or has_none):
             yield Problem(
                 f"failing/{each.source}:{each.list}",
                 f"{each.source}'s list of {_LISTS[each.list]} cannot be read",
@@ -202,7 +209,7 @@ def _polls(connection: Connection, now: datetime) -> Iterator[Problem]:
                 path="/systems",
             )
     completions = completions_poll(connection)
-    if completions is not None and completions.failures >= FAILED_POLLS:
+    if completions is not None and completions.failures >= FAILED_POLLS and "learningcart" not in paused:
         yield Problem(
             "late/completions", "LearningCart's completions cannot be read", "See: cartbridge status", path="/systems"
         )
@@ -271,10 +278,11 @@ def judge(
     if sent.sent_at is not None and now - sent.sent_at < group:
         return None, sent
     reported = {problem.key: sent.reported[problem.key] for problem in found if problem.key in sent.reported}
+    # Work that somebody did is no news to them.
     over = tuple(
         before.title
         for key, before in sorted(sent.reported.items())
-        if key not in reported and not key.startswith(_WORK)  # work that somebody did is no news to them
+        if key not in reported and not key.startswith(_WORK) and not _is_worse(key, found)
     )
     new = tuple(problem for problem in found if problem.key not in reported or now - reported[problem.key].at >= repeat)
     if not new and not over:
@@ -282,3 +290,11 @@ def judge(
     reported |= {problem.key: Reported(problem.title, now) for problem in new}
     lasting = tuple(problem for problem in found if problem not in new)
     return Alert(new, lasting, over), replace(sent, reported=reported, sent_at=now)
+
+
+def _is_worse(key: str, found: Sequence[Problem]) -> bool:
+    """Whether a problem that is not found any more is hidden by a graver one: it is not over."""
+    kind, _, about = key.partition("/")
+    if kind == "behind":
+        return any(problem.key.startswith(("paused/", "down/")) for problem in found)
+    return any(problem.key.partition("/")[2].partition("/")[0] == about.partition("/")[0] for problem in found)

@@ -11,16 +11,18 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import insert, update
 from werkzeug import Request, Response
 
+from tasks.control import watch_sources
 from tasks.notifications import alert
 from tasks.runtime import Runtime
-from tests.unit.workflows.fakes.storefront import NOW, Clock, an_order, record, rows
+from tests.unit.workflows.fakes.storefront import NOW, Clock, FakeSource, an_order, record, rows
 from worker.broker.app import create_celery
 from worker.clients.alerts import AlertsClient
 from worker.errors import ApiError, ConfigurationError
 from worker.ledger.tables.periodic import alert_states
-from worker.ledger.tables.runs import breakers, pauses, runs
+from worker.ledger.tables.runs import breakers, cursors, pauses, runs
 from worker.settings.notifications import AlertsSettings
 from worker.settings.settings import Settings
+from workflows.monitoring.alerts import problems
 
 TOKEN = "planted-token-of-a-chat"
 
@@ -76,6 +78,25 @@ def test_trouble_is_told_once_when_it_lasts(alerting: Runtime, heard: list[dict[
     assert "learningcart is down since" in message["message"]
     assert "https://bridge.example/runs?state=review&reason=unmapped_product" in message["message"]
     assert "@" not in message["message"]
+
+
+def test_a_source_that_nobody_asks_any_more_has_no_failing_polls(runtime: Runtime, source: FakeSource) -> None:
+    """One that was paused or taken out of the settings while its polls failed was told of day by day."""
+
+    def failing() -> list[str]:
+        runtime.app.tasks[watch_sources.name].apply(throw=True)
+        with runtime.ledger.read() as connection:
+            return [problem.key for problem in problems(connection, NOW)]
+
+    source.put(an_order())
+    source.broken = ApiError("the site is down", system="studiocart", operation="list", status=503, retryable=True)
+    for _ in range(3):
+        runtime.poller("studiocart").poll()
+    with runtime.ledger.write() as connection:
+        connection.execute(insert(cursors).values(source="frontcore", position={}, failures=3, last_error="HTTP 503"))
+    assert failing() == ["failing/studiocart"]
+    runtime.operations.pause("studiocart", actor="operator:ann")
+    assert failing() == []
 
 
 def test_alert_is_told_later_when_nobody_took_it(

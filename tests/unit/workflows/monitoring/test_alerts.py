@@ -68,6 +68,19 @@ def test_what_an_older_version_told_is_not_told_again() -> None:
     assert look(AlertsSent.read({"told": reported}), unmapped(3), after=HOUR)[0] is None
 
 
+def test_nothing_is_told_to_be_over_when_it_has_become_worse() -> None:
+    """Of each longer outage of a shop it was said that its failing polls were over."""
+    failing, late = Problem("failing/studiocart", "polls fail"), Problem("late/studiocart", "no poll has succeeded")
+    behind, paused = Problem("behind", "3 runs are due"), Problem("paused/learningcart", "learningcart is paused")
+    _, sent = look(AlertsSent({}), failing, behind)
+    alert, sent = look(sent, late, paused, after=HOUR)
+    assert alert is not None
+    assert (alert.new, alert.over) == ((late, paused), ())
+    alert, _ = look(sent, Problem("failing/frontcore", "polls fail"), after=2 * HOUR)
+    assert alert is not None
+    assert alert.over == (late.title, paused.title)
+
+
 def test_end_is_told_when_a_condition_is_over_and_not_when_work_is_done() -> None:
     _, sent = look(AlertsSent({}), DOWN, unmapped(1))
     alert, sent = look(sent, after=HOUR)
