@@ -172,6 +172,10 @@ class Reconciler:
             order_rows.insert_delivery(
                 connection, source=source, order_id=order_id, via=Via.RECONCILE, actor=actor, now=now, sent=True
             )
+            is_paused = source in pauses.paused_sources(connection)
+        if is_paused:
+            done = f"noted, and read after: cartbridge resume {source}, as {source} is paused"
+            return finding.with_result(done, is_settled=False), ()
         looked = self._delivery_reader.look(source, order_id)
         if looked.error is not None:
             done = f"could not be read yet, and is tried again: {looked.error}"

@@ -26,6 +26,7 @@ from tests.unit.workflows.fakes.storefront import (
 )
 from worker.errors import ApiTimeoutError
 from worker.ledger.orders import order_rows
+from worker.ledger.pauses import BY_OPERATOR, pause
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, Via
 from worker.ledger.tables.runs import events, orders, pauses
@@ -175,3 +176,17 @@ def test_a_night_is_somebodys_once_when_many_ask(ledger: Ledger) -> None:
         (noon + timedelta(days=3, hours=1), False),
     ]
     assert [take_night(ledger, now=now, holder="one") for now, _ in moments] == [taken for _, taken in moments]
+
+
+def test_an_order_is_not_called_settled_when_its_source_is_paused(
+    ledger: Ledger, source: FakeSource, reconciler: Reconciler, find: Find
+) -> None:
+    """It was told as being read by another process, and settled."""
+    source.put(an_order())
+    with ledger.write() as connection:
+        pause(connection, "studiocart", kind=BY_OPERATOR, reason=None, actor="operator:ann", now=NOW)
+    found = find()
+    reconciler.fix(found, actor="operator:ann")
+    [finding] = found.remaining
+    assert "studiocart is paused" in str(finding.done)
+    assert rows(ledger, orders) == []
