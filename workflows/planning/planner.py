@@ -124,10 +124,9 @@ class _Planner:
             self.actions += withdrawn(run, before, self.situation.doubt, is_present=self.situation.is_present)
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
-        """Ask whether access is taken back; anew where that was answered and the order or the seat came back since."""
-        is_anew = self.situation.paid_before
-        if self.order.payment is Payment.PAID:
-            is_anew = self.before.was_there(run) and run.key not in self.before.lost
+        """Ask whether access is taken back; anew where that was answered and it was given again or paid for since."""
+        is_paid_since = self.order.payment is not Payment.PAID and self.situation.paid_before
+        is_anew = is_paid_since or run.key not in self.before.lost
         self._ask(of_withdrawal(run, reason, self.by_key, is_anew=is_anew))
 
     def _plan_paid(self) -> tuple[OrderState, Reason | None, bool]:
@@ -355,7 +354,8 @@ class _Planner:
         standing = self._standing_of(run)
         if not asks_already and (standing is None or standing.ended is None):
             is_again = self.before.is_back(run) or self._is_paid_again()
-            self._ask(of_payment(run, self.by_key, self.situation, is_paid_again=is_again))
+            is_owed = is_again and run.key in self.before.lost
+            self._ask(of_payment(run, self.by_key, self.situation, is_owed=is_owed))
 
     def _follow_subscription(self, run: KnownRun) -> bool:
         """Ask and settle what its subscription comes to; True if there is a question that must be there."""

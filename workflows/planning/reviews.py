@@ -169,26 +169,25 @@ def open_revocation(run: KnownRun, by_key: Mapping[str, KnownRun]) -> KnownRun |
     return asked if asked is not None and asked.state is RunState.REVIEW else None
 
 
-def of_payment(
-    run: KnownRun, by_key: Mapping[str, KnownRun], situation: Situation, *, is_paid_again: bool
-) -> list[Action]:
+def of_payment(run: KnownRun, by_key: Mapping[str, KnownRun], situation: Situation, *, is_owed: bool) -> list[Action]:
     """What being paid comes to where taking access back was asked: that is settled, or a doubt is asked in its place.
 
-    Where it was answered and the payment came back, giving access again is asked.
+    `is_owed`: access was taken back, and the payment or the seat has come back: giving it again is asked.
     """
     revocation, _ = last_asked(by_key, f"{run.key}/{keys.REVOKE}")
     if revocation is None:
         return []
+    found: list[Action] = []
     if revocation.state is RunState.REVIEW and revocation.reason in REVOCATION_REASONS:
         if situation.doubt is not None:
             return [replace(about(run, keys.REVOKE, situation.doubt), key=revocation.key)]
-        return [Cancel(revocation.id, Reason.SETTLED_BY_SOURCE)]
-    if is_in_doubt(revocation) and situation.is_present:
-        return [Cancel(revocation.id, Reason.SETTLED_BY_SOURCE)]
-    if revocation.state is RunState.SUCCEEDED and is_paid_again:
-        _, key = last_asked(by_key, f"{run.key}/{keys.REGRANT}")
-        return [replace(about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key)]
-    return []
+        found.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
+    elif is_in_doubt(revocation) and situation.is_present:
+        found.append(Cancel(revocation.id, Reason.SETTLED_BY_SOURCE))
+    asked, key = last_asked(by_key, f"{run.key}/{keys.REGRANT}")
+    if is_owed and (asked is None or asked.state is not RunState.REVIEW):
+        found.append(replace(about(run, keys.REGRANT, Reason.PAID_AFTER_REVOCATION), key=key))
+    return found
 
 
 def of_subscription(run: KnownRun, by_key: Mapping[str, KnownRun], standing: Standing) -> list[Action]:

@@ -7,9 +7,9 @@ together.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from worker.ledger import keys
 from worker.ledger.states import RunState
@@ -22,6 +22,7 @@ from workflows.planning.reviews import closed_by_operator
 Place = tuple[str, str]
 """A seat's line and id."""
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _PERSON = re.compile(r"(?:participant-(?P<participant>.+?)-)?user-(?P<user>.+)")
 _NAMELESS = re.compile(r"seat-[0-9]+")
 
@@ -146,12 +147,14 @@ def is_nameless(seat_id: str) -> bool:
 
 def taken_back(runs: Iterable[KnownRun]) -> frozenset[str]:
     """The keys of runs whose access was taken back, by an operator's word, and not given again."""
-    taken: Counter[str] = Counter()
+    latest: dict[str, tuple[datetime, int, bool]] = {}
     for run in runs:
         key, _, word = run.key.rpartition("/")
-        if run.workflow == REVOCATION and run.state is RunState.SUCCEEDED:
-            taken[key] += {keys.REVOKE: 1, keys.REGRANT: -1}.get(word.split("-")[0], 0)
-    return frozenset(key for key, times in taken.items() if times > 0)
+        asked, _, number = word.partition("-")
+        if run.workflow == REVOCATION and run.state is RunState.SUCCEEDED and asked in {keys.REVOKE, keys.REGRANT}:
+            answer = (run.finished_at or _NEVER, int(number or 1), asked == keys.REGRANT)
+            latest[key] = max(answer, latest.get(key, answer))
+    return frozenset(key for key, (_, _, is_given) in latest.items() if not is_given)
 
 
 def _is_of_person(runs: Sequence[KnownRun], learner: Learner | None) -> bool:

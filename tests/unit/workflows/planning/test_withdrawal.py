@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from tests.unit.workflows.fakes.storefront import START, a_line, an_order, apply, known, offers
@@ -259,6 +262,34 @@ def test_order_is_a_question_when_it_is_paid_again_after_its_access_was_taken_ba
     assert isinstance(asked, Create)
     assert (asked.key.rpartition("/")[2], asked.reason) == ("regrant", Reason.PAID_AFTER_REVOCATION)
     assert look(Payment.PAID, runs, PAID_BEFORE).actions == ()
+
+
+def test_access_that_was_given_again_is_asked_about_when_the_refund_comes_after_a_while_unpaid() -> None:
+    answered: dict[str, Any] = {"workflow": REVOCATION, "reason": Reason.DONE_BY_HAND}
+    runs = [
+        known(state=RunState.SUCCEEDED),
+        known("1107/buyer/501/revoke", RunState.SUCCEEDED, finished_at=START, **answered),
+        known("1107/buyer/501/regrant", RunState.SUCCEEDED, finished_at=START + timedelta(days=1), **answered),
+    ]
+    [asked] = look(Payment.REFUNDED, runs, UNPAID_BEFORE).actions
+    assert isinstance(asked, Create)
+    assert asked.key.endswith("/revoke-2")
+    assert look(Payment.PAID, runs, UNPAID_BEFORE).actions == ()  # it is given already
+
+
+def test_access_that_is_owed_is_asked_about_once_more_when_a_second_refund_came_to_nothing() -> None:
+    runs = [
+        known(state=RunState.SUCCEEDED),
+        known("1107/buyer/501/revoke", RunState.SUCCEEDED, workflow=REVOCATION, reason=Reason.DONE_BY_HAND),
+    ]
+    for payment, before in ((Payment.PAID, UNPAID_BEFORE), (Payment.REFUNDED, PAID_BEFORE)):
+        runs = apply(look(payment, runs, before), runs)
+    states = {run.key.rpartition("/")[2]: run.state for run in runs}
+    assert (states["regrant"], states["revoke-2"]) == (RunState.CANCELLED, RunState.REVIEW)
+    runs = apply(look(Payment.PAID, runs, UNPAID_BEFORE), runs)
+    states = {run.key.rpartition("/")[2]: run.state for run in runs}
+    assert (states["regrant-2"], states["revoke-2"]) == (RunState.REVIEW, RunState.CANCELLED)
+    assert look(Payment.PAID, runs, UNPAID_BEFORE).actions == ()
 
 
 def test_access_is_asked_about_anew_when_the_order_is_refunded_a_second_time() -> None:
