@@ -25,6 +25,9 @@ LIST_DEVELOPMENT := import tomllib; project = tomllib.load(open("pyproject.toml"
 	print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")
 
 WITH_SERVERS := $(wildcard tests/integration tests/faults tests/browser)
+# Coverage is counted from the unit tests and these. The others run the product as a whole, mostly as processes, through
+# lines that were counted before, and counting costs them a third of their time.
+COUNTED := $(wildcard $(addprefix tests/integration/,cli in_process tasks web))
 
 # Stamps: an install runs again only when what it was made from has changed.
 RUNTIME := $(VENV)/.runtime-installed
@@ -54,8 +57,8 @@ unit test integration: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEVELOPMENT) ## Run every test: unit, then integration and faults; fails below 95 % line and branch coverage
 	@$(BIN)/coverage erase
 	$(BIN)/pytest tests/unit -n $(JOBS) --cov --cov-report= --cov-fail-under=0
-	$(BIN)/pytest $(filter-out tests/faults,$(WITH_SERVERS)) -n $(JOBS) --cov --cov-append
-	@# Without coverage: they go through the same lines again and again, and nothing is covered by them alone.
+	$(BIN)/pytest $(COUNTED) -n $(JOBS) --cov --cov-append
+	$(BIN)/pytest $(filter-out tests/faults,$(WITH_SERVERS)) $(addprefix --ignore=,$(COUNTED)) -n $(JOBS)
 	$(BIN)/pytest $(wildcard tests/faults) -n $(JOBS)
 
 .PHONY: unit
