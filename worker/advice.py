@@ -45,8 +45,8 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.UNNAMED_SEAT: _advice(
         "The seat was bought, but the order names nobody for it.",
-        "Ask the buyer for the learner, then {name_seat}; a whole group at once with `--order` and `--file`. Given by "
-        "hand already: {resolve_naming}.",
+        "Ask the buyer for the learner, then {name_seat}; a whole group at once on the order's page, or by "
+        "`--order` and `--file`. Given by hand already: {resolve_naming}.",
     ),
     Reason.MISSING_EMAIL: _advice(
         "The learner has no email address, and LearningCart knows people by email.",

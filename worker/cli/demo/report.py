@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.padding import Padding
 from rich.text import Text
 
 from worker.advice import advice
@@ -15,7 +16,7 @@ from worker.cli.commands.runs import events_table, steps_table
 from worker.cli.demo.process import LOG_NAME, SETTINGS_NAME
 from worker.cli.demo.proof import Check
 from worker.cli.demo.view import Progress, listed
-from worker.cli.output import cell, fields, table
+from worker.cli.output import cell, fields
 from worker.formatting import counted
 from worker.ledger.states import Outcome, RunState
 
@@ -79,7 +80,7 @@ def print_report(console: Console, result: Result, folder: Path | None) -> None:
     console.print()
     reviews = _reviews(result.progress.facts.runs)
     if reviews:
-        console.print(_reviews_table(reviews))
+        _print_reviews(console, reviews)
     if result.trail is not None:
         run = result.trail
         about = f"order {run.order_id}, {run.email}, price {run.price_id}"
@@ -139,19 +140,15 @@ def _reviews(runs: Sequence[RunItem]) -> list[dict[str, Any]]:
     return reviews
 
 
-def _reviews_table(reviews: Sequence[dict[str, Any]]) -> Table:
-    rows = []
+def _print_reviews(console: Console, reviews: Sequence[dict[str, Any]]) -> None:
+    """By reason how many and of which orders, below it what that means and what to do, as `status` tells it."""
+    console.print(Text("What needs a person", style="bold"))
     for review in reviews:
         orders = ", ".join(review["orders"][:_ORDERS_SHOWN])
         more = len(review["orders"]) - _ORDERS_SHOWN
-        rows.append(
-            [
-                cell(review["reason"], "bold yellow"),
-                cell(review["runs"]),
-                cell(f"{orders} and {more} more" if more > 0 else orders),
-                cell(review["meaning"]),
-                cell(review["action"], "bold"),
-            ]
-        )
-    headings = ("reason", "runs", "orders", "what it means", "what to do")
-    return table(headings, rows, wrapped=headings[2:], title="What needs a person")
+        line = cell(f"{review['runs']:>4}  ").append_text(cell(review["reason"], "bold yellow"))
+        console.print(line.append(f", of {orders} and {more} more" if more > 0 else f", of {orders}"))
+        for sentence in (review["meaning"], review["action"]):
+            if sentence:
+                console.print(Padding(cell(sentence), (0, 0, 0, 6)))
+    console.print()
