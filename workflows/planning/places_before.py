@@ -67,12 +67,19 @@ class PlacesBefore:
         """
         former = [run for run in fixed if run.grant is not None and run.grant.price_id not in prices]
         moved = [run for run in former if self._has_moved(run)]
-        left = {run.id for run in former if self._is_taken_back(run)}
-        goes_on = any(run.id not in left for run in fixed) or any(
+        left = {run.id for run in fixed if self._is_taken_back(run)}
+        is_asked = any(
             run.is_placeholder and (run.state is not RunState.CANCELLED or run.cancelled_by == "operator")
             for run in of_seat
         )
-        return [run for run in former if run in moved or (run.id in left and goes_on)]
+
+        def is_left_alone(run: KnownRun) -> bool:
+            """Whether it was taken back while what the seat has otherwise went on; not with all of the seat."""
+            others = (each for each in fixed if each.id != run.id)
+            goes_on = any(each.id not in left or each.key in self.lost or _is_later(each, run) for each in others)
+            return run.id in left and (is_asked or goes_on)
+
+        return [run for run in former if run in moved or is_left_alone(run)]
 
     def _has_moved(self, run: KnownRun) -> bool:
         """Whether the seat of a run was on another course before than it is on now."""
@@ -107,3 +114,8 @@ def _is_another_course(before: Product, now: Product) -> bool:
     if None not in {before.course_id, now.course_id}:
         return before.course_id != now.course_id
     return None not in {before.product_id, now.product_id} and before.product_id != now.product_id
+
+
+def _is_later(one: KnownRun, other: KnownRun) -> bool:
+    """Whether one run was ended after another."""
+    return one.finished_at is not None and other.finished_at is not None and one.finished_at > other.finished_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.unit.workflows.fakes.frontcore_orders import (
     a_place,
     one,
 )
-from tests.unit.workflows.fakes.storefront import offers
+from tests.unit.workflows.fakes.storefront import START, offers
 from worker.reasons import Reason
 from worker.sources.order import Order
 
@@ -113,6 +114,25 @@ def test_access_is_asked_about_again_when_the_place_is_moved_back_after_it_was_t
     back = operator.look(one())
     assert back[f"{ONE}/601/regrant"] == (REVIEW, Reason.PAID_AFTER_REVOCATION)
     assert back[f"{ONE}/602"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
+
+
+def test_bundle_comes_back_whole_when_its_offer_was_edited_while_the_seat_was_gone() -> None:
+    operator = Operator(offers(COURSE_OFFER.replace("}]", "}, { price_id = 602 }]")))
+    operator.look(two(a_place(1, 1)))
+    operator.look(two())
+    operator.rules = offers(COURSE_OFFER)
+    back = operator.look(two(a_place(1, 1)))
+    assert (back[f"{ONE}/601"], back[f"{ONE}/602"]) == (DUE, DUE)
+
+
+def test_former_course_stays_taken_back_when_the_place_goes_and_comes_back() -> None:
+    operator = Operator(offers(TWO_COURSES))
+    for number, (order, ended) in enumerate([(one(), None), (one(course_id=78), "601"), (two(), "602")]):
+        operator.look(order)
+        if ended:
+            operator.set(f"{ONE}/{ended}", finished_at=START + timedelta(days=number))
+    back = operator.look(one(course_id=78))
+    assert (back[f"{ONE}/601"], back[f"{ONE}/602"]) == ((CANCELLED, Reason.REMOVED_FROM_ORDER), DUE)
 
 
 def test_person_is_asked_when_a_paid_order_shows_nothing_of_what_was_bought(operator: Operator) -> None:
