@@ -151,8 +151,8 @@ ADVICE: dict[Reason, Advice] = {
         "anew.",
     ),
     Reason.DUPLICATE_EFFECT: _advice(
-        "LearningCart holds two comped orders for one enrolment.",
-        "Cancel the second order in LearningCart by hand, then {resolve}.",
+        "LearningCart holds two comped orders for one enrolment, or one of ours beside what was done by hand.",
+        "Look at the learner's orders in LearningCart, and cancel one there by hand if there are two; then {resolve}.",
     ),
     Reason.REFUNDED_AFTER_PROVISIONING: _advice(
         "The order was refunded after access was given, and no API call can take access back.", _TAKE_BACK

@@ -22,6 +22,7 @@ from worker.ledger.tables.ledger import Recovery
 from worker.ledger.tables.runs import Run
 from worker.ledger.views import reconcile as comparison
 from worker.ledger.views.reconcile import Intent
+from worker.reasons import Reason
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from workflows.enrolment.steps import LEARNINGCART
@@ -235,6 +236,9 @@ class LearningCartDiff:
         if has_another or intent.generation < row.generation:
             other = f" beside order {row.result_id}" if row.result_id else ""
             sentence = f"LearningCart order {listed.id} is a second effect of run {row.id} ({row.state}){other}."
+            if row.reason == Reason.DONE_BY_HAND and row.result_id is None:
+                by_hand = f"run {row.id}, which was done by hand: it is what was meant, or one too many"
+                sentence = f"LearningCart order {listed.id} was made by {by_hand}."
             kind, cause = Kind.DUPLICATE, Cause.SECOND_EFFECT
         else:
             adopting.add(row.id)

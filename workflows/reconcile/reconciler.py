@@ -319,7 +319,7 @@ def _became(row: Run | None, effect_id: str) -> tuple[str, bool]:
         case RunState.PENDING | RunState.RUNNING if row.result_id is None:
             return "noted: the run adopts it when it goes on, and sends nothing", True
         case _:
-            return f"a review ({Reason.DUPLICATE_EFFECT}) asks a person to cancel one of the two", False
+            return f"a review ({Reason.DUPLICATE_EFFECT}) asks a person whether there are two", False
 
 
 def take_night(ledger: Ledger, *, now: datetime, holder: str) -> bool:

@@ -15,6 +15,7 @@ from tests.faults.harness.waiting import wait_until
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
 from worker.ledger.tables.runs import attempts, deliveries, runs, steps
+from worker.ledger.views.history import why
 from worker.sandbox import Fault, Sandbox
 from workflows.reconcile.findings import Cause, Finding
 from workflows.reconcile.reconciler import Reconciled
@@ -291,3 +292,20 @@ def test_the_night_settles_what_is_safe_when_it_comes(rig: Rig) -> None:
         ("reconcile_finding", Actor.ENGINE),
         ("reconciled", Actor.ENGINE),
     ]
+
+
+def test_one_order_is_not_called_two_when_its_run_was_done_by_hand_without_its_number(rig: Rig) -> None:
+    """Whoever did as it was told cancelled the only order there was, and with it the learner's access."""
+    run_id = rig.enrol()
+    rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="cut", when="after"))
+    rig.work(run_id)
+    rig.runtime.operations.resolve(run_id, actor="operator:test", note="it is there")
+    found = find(rig)
+    assert "was done by hand: it is what was meant, or one too many" in only(found).sentence
+    fix(rig, found)
+    (question,) = rig.reviews()
+    assert (question["reason"], question["result_id"]) == ("duplicate_effect", "90001")
+    with rig.ledger.read() as connection:
+        answer = why(connection, "studiocart/7001", now=rig.clock()).answer
+    assert "by hand; LearningCart order 90001 is ours for it, or one too many" in answer
+    assert "two comped orders" not in answer

@@ -93,6 +93,10 @@ def say_review(connection: Connection, run: RunItem) -> Said | None:
     if reason == "learner_changed":
         return _learner_changed(connection, run, given)
     if reason == "duplicate_effect":
+        if given.result_id is None and run.result_id:  # done by hand, by nobody knows which order
+            return Said(
+                f"{given.sentence}, by hand; LearningCart order {run.result_id} is ours for it, or one too many."
+            )
         second = f", and LearningCart order {run.result_id} for the same seat" if run.result_id else " twice"
         return Said(f"{given.sentence}{second}: two comped orders for one enrolment.")
     return None
