@@ -17,6 +17,7 @@ from worker.ledger.outbox import outbox_counts
 from worker.ledger.periodic.source_watches import watches
 from worker.ledger.views import overview
 from worker.ledger.views.overview import ReasonCount
+from worker.settings.settings import SENT_TO
 
 DOWN_AFTER = timedelta(minutes=5)
 """A destination that comes back sooner causes no alert: runs wait for it, and lose nothing."""
@@ -119,7 +120,8 @@ def _paragraph(problem: Problem, page_url: str | None) -> str:
 def problems(connection: Connection, now: datetime) -> list[Problem]:
     """Everything that is wrong now, the most pressing first. Reads open rows and the systems' few, by index."""
     systems = list(_systems(connection, now))
-    is_held_up = any(problem.key.startswith(("paused/", "down/")) for problem in systems)
+    is_paused = any(pause.system in SENT_TO for pause in overview.list_pauses(connection))
+    is_held_up = is_paused or any(problem.key.startswith("down/") for problem in systems)
     return [
         *_offers(connection),
         *systems,

@@ -30,7 +30,7 @@ from worker.cli.confirm import ask
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, note, print_json_array, progress, table
-from worker.errors import LedgerError
+from worker.errors import ConfigurationError, LedgerError
 from worker.formatting import counted
 from worker.ledger.states import RunState
 
@@ -137,8 +137,10 @@ def _replay_each(
         try:
             run_id = named_run(runtime, name)
             found = runtime.operations.replay(run_id, actor=actor, seen=Seen(state=state), dry_run=dry_run, **options)
-        except LedgerError as error:
-            report.fail(name, str(error))
+        except (LedgerError, ConfigurationError) as error:
+            if isinstance(error, ConfigurationError) and len(names) == 1:
+                raise
+            report.fail(name, str(error))  # a broken offers file stops only those that are planned by it
             continue
         report.take(found)
         if not dry_run:

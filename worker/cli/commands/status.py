@@ -107,12 +107,15 @@ def _counts(counts: dict[str, int]) -> Text:
 
 
 def _due(found: Status) -> Text:
+    from worker.settings.settings import SENT_TO
+
     parts = []
     for what, due in (("runs", found.due), ("deliveries", found.due_deliveries)):
         if due.count:
             parts.append(f"{what}: {due.count}, the oldest for {duration(due.oldest_age_seconds or 0)}")
     late = any((due.oldest_age_seconds or 0) > 60 for due in (found.due, found.due_deliveries))
-    hint = " (is a worker running?)" if late and not found.breakers else ""
+    is_held_up = found.breakers or any(pause.system in SENT_TO for pause in found.pauses)
+    hint = " (is a worker running?)" if late and not is_held_up else ""
     return cell("; ".join(parts) + hint if parts else "nothing", "yellow" if late else "")
 
 

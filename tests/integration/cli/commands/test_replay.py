@@ -14,6 +14,7 @@ from worker.cli.commands import replay
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, runs
 from workflows.operations.replay import Operations, Replayed
+from workflows.planning.offers import OffersError
 
 
 @pytest.fixture
@@ -62,6 +63,25 @@ def test_named_runs_start_again_and_are_sent_when_replayed(run: Run, ledger: Led
     with ledger.read() as connection:
         event = connection.execute(select(events).where(events.c.run_id == one)).one()
     assert (event.actor, event.reason) == ("operator:ann", "works again")
+
+
+def test_the_others_start_and_are_told_when_the_offers_file_is_broken(
+    run: Run, ledger: Ledger, sent: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended at the first run that needs the file, and told nothing of those that it had started."""
+    one, two = add_failed(ledger, 2)
+    replay_one = Operations.replay
+
+    def replay_all_but_one(operations: Operations, run_id: str, **how: Any) -> Replayed:
+        if run_id == one:
+            raise OffersError("offers.toml:1: no price_id")
+        return replay_one(operations, run_id, **how)
+
+    monkeypatch.setattr(Operations, "replay", replay_all_but_one)
+    result = run("replay", "--state", "failed", "--yes")
+    assert (result.exit_code, sent) == (1, [[two]])
+    assert "offers.toml:1" in result.stdout
+    assert "1 refused, 1 replayed" in result.stderr
 
 
 def test_nothing_is_changed_or_sent_when_it_is_a_dry_run(run: Run, ledger: Ledger, sent: list[list[str]]) -> None:

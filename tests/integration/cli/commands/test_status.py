@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import (
+    NOW,
     add_breaker,
     add_cursor,
     add_delivery,
@@ -16,6 +17,8 @@ from tests.unit.worker.ledger.rows import (
     minutes_ago,
 )
 from worker.ledger.session import Ledger
+from worker.ledger.views.page.today import under_way
+from workflows.monitoring.alerts import problems
 
 
 def test_status_is_calm_when_there_is_nothing_to_do(run: Run, ledger: Ledger) -> None:
@@ -33,7 +36,7 @@ def test_status_says_what_needs_a_person_when_something_does(run: Run, ledger: L
         add_run(connection, seat="seat-2", state="failed", reason=None, next_attempt_at=None)
         add_run(connection, seat="seat-3", at=minutes_ago(90))
         add_delivery(connection, "d1", state="waiting", next_attempt_at=minutes_ago(1))
-        add_pause(connection, reason="maintenance")
+        add_pause(connection, reason="maintenance", system="frontcore")
         add_cursor(connection, last_error="boom", failures=3, last_success_at=minutes_ago(5))
         add_cursor(connection, source="frontcore")
     result = run("status")
@@ -44,9 +47,9 @@ def test_status_says_what_needs_a_person_when_something_does(run: Run, ledger: L
         "runs: 1, the oldest for",
         "deliveries: 1",
         "is a worker running?",
-        "learningcart is paused since",
+        "frontcore is paused since",
         "maintenance",
-        "cartbridge resume learningcart",
+        "cartbridge resume frontcore",
         "boom",
         "never",
     ):
@@ -74,6 +77,18 @@ def test_status_says_since_when_a_destination_is_down_and_blames_no_worker(run: 
     (found,) = json.loads(run("status", "--json").stdout)["breakers"]
     assert (found["system"], found["state"], found["since"]) == ("learningcart", "open", "2025-03-04T11:30:00Z")
     assert found["sentence"].startswith("learningcart is down since")
+
+
+def test_no_worker_is_blamed_when_a_destination_is_paused(run: Run, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_order(connection)
+        add_run(connection, at=minutes_ago(90))
+        assert under_way(connection, NOW, most_counted=10).late == 1
+        assert [problem.key for problem in problems(connection, NOW)] == ["behind"]
+        add_pause(connection, reason="maintenance")
+        assert under_way(connection, NOW, most_counted=10).late == 0
+        assert problems(connection, NOW) == []
+    assert "is a worker running?" not in run("status").stdout
 
 
 def test_what_needs_a_person_has_the_whole_width_when_the_terminal_has_80_columns(

@@ -132,9 +132,15 @@ def add_event(connection: Connection, kind: str, at: datetime = NOW, actor: str 
     record_event(connection, at=at, kind=kind, actor=actor, **({"source": "studiocart", "order_id": "1109"} | values))
 
 
-def add_pause(connection: Connection, kind: str = "operator", reason: str = "", actor: str = "operator:ann") -> None:
+def add_pause(
+    connection: Connection,
+    kind: str = "operator",
+    reason: str = "",
+    actor: str = "operator:ann",
+    system: str = "learningcart",
+) -> None:
     connection.execute(
-        insert(pauses).values(system="learningcart", kind=kind, reason=reason, actor=actor, since=minutes_ago(5))
+        insert(pauses).values(system=system, kind=kind, reason=reason, actor=actor, since=minutes_ago(5))
     )
 
 

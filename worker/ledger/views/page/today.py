@@ -20,19 +20,23 @@ from sqlalchemy import (
     String,
     Table,
     TextClause,
+    exists,
     func,
     literal,
+    or_,
     select,
     union_all,
 )
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
+from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.page_indexes import IN_REVIEW, NEEDS_PERSON, by_index_of
-from worker.ledger.tables.runs import deliveries, orders, runs
+from worker.ledger.tables.runs import breakers, deliveries, orders, pauses, runs
 from worker.ledger.views.diagnosis import OVERDUE_SECONDS
 from worker.ledger.views.page.distinct_values import distinct_values
+from worker.settings.settings import SENT_TO
 
 DONE_HOURS = 24
 _Conditions = tuple[ColumnElement[bool] | TextClause, ...]
@@ -98,7 +102,7 @@ def under_way(connection: Connection, now: datetime, *, most_counted: int) -> Un
     # Nothing is late in the minute in which a worker starts.
     late_before = now - timedelta(seconds=OVERDUE_SECONDS)
     claimable = runs.c.state.in_(sorted(CLAIMABLE))
-    late = (claimable, runs.c.next_attempt_at <= late_before)
+    late = (claimable, runs.c.next_attempt_at <= late_before, ~_is_held_up())
     open_states = [DeliveryState.RECEIVED, DeliveryState.WAITING]
 
     def counted(state: RunState) -> int:
@@ -113,6 +117,12 @@ def under_way(connection: Connection, now: datetime, *, most_counted: int) -> Un
         late=_count(connection, select(runs.c.id).where(*late), most_counted),
         late_since=connection.scalar(select(func.min(runs.c.next_attempt_at)).where(*late)),
     )
+
+
+def _is_held_up() -> ColumnElement[bool]:
+    """Whether runs wait for a destination that is paused or down, and not for a worker."""
+    is_paused = exists().where(pauses.c.system.in_(SENT_TO))
+    return or_(is_paused, exists().where(breakers.c.state == BreakerState.OPEN))
 
 
 def done_since(connection: Connection, now: datetime, *, hours: int = DONE_HOURS) -> int:
