@@ -32,19 +32,26 @@ class Unmapped:
     """A rule matches it by now: what waits for it only has to be looked at again."""
 
 
-def product_key(product: Product) -> str:
-    """A product's names as one text, the same for the same product."""
-    return json.dumps(product.model_dump(exclude_none=True), sort_keys=True, ensure_ascii=False)
+def product_key(source: str, product: Product) -> str:
+    """A product as one text: the name that its offer is proposed by, so that its plans are one; else all names."""
+    names = product.model_dump(exclude_none=True)
+    best = _best_name(source, names)
+    return json.dumps(names if best is None else {best: names[best]}, sort_keys=True, ensure_ascii=False)
+
+
+def _best_name(source: str, names: dict[str, str]) -> str | None:
+    return next((name for name in _BEST_NAMES if name in names and name in SELECTORS.get(source, ())), None)
 
 
 def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list[tuple[str, Unmapped]]:
     """What waits for an offer, by product, with its key; the product most runs wait for comes first."""
     found: dict[tuple[str, str], Unmapped] = {}
     for each in waiting:
-        key = product_key(each.line.product)
+        key = product_key(each.source, each.line.product)
         product = found.get((each.source, key))
+        names = each.line.product.model_dump(exclude_none=True)
+        is_mapped = offers is not None and offers.match(each.source, each.line) is not None
         if product is None:
-            names = each.line.product.model_dump(exclude_none=True)
             product = found[each.source, key] = Unmapped(
                 each.source,
                 each.line.title,
@@ -54,8 +61,10 @@ def unmapped_products(waiting: Iterable[Waiting], offers: Offers | None) -> list
                 each.created_at,
                 orders=set(),
                 run_ids=[],
-                is_mapped_now=offers is not None and offers.match(each.source, each.line) is not None,
+                is_mapped_now=is_mapped,
             )
+        product.names = {name: value for name, value in product.names.items() if names.get(name) == value}
+        product.is_mapped_now = product.is_mapped_now and is_mapped
         product.orders.add(each.order_id)
         product.run_ids.append(each.run_id)
     by_need = sorted(found.items(), key=lambda item: -len(item[1].run_ids))
@@ -74,7 +83,7 @@ def proposed_ignore(source: str, names: dict[str, str], title: str) -> str:
 
 
 def _product_lines(source: str, names: dict[str, str], title: str) -> list[str]:
-    known = [name for name in _BEST_NAMES if name in names and name in SELECTORS.get(source, ())]
-    selector = f"{known[0]} = {json.dumps(names[known[0]], ensure_ascii=False)}" if known else 'product_id = ""'
+    best = _best_name(source, names)
+    selector = 'product_id = ""' if best is None else f"{best} = {json.dumps(names[best], ensure_ascii=False)}"
     about = " ".join(title.split()).translate(CONTROL_CHARACTERS)
     return [f"source = {json.dumps(source)}", f"{selector}{f'  # {about}' if about else ''}"]

@@ -14,7 +14,7 @@ from worker.errors import ApiError
 from worker.formatting import counted
 from worker.sources.order import Line, Order
 from worker.sources.source import Source
-from workflows.monitoring.unmapped_products import proposed
+from workflows.monitoring.unmapped_products import product_key, proposed
 from workflows.planning.offers import Offers
 
 _MOST_ORDERS: Final = 1000
@@ -42,11 +42,6 @@ class Sold:
     last_at: datetime | None = None
 
     @property
-    def selector(self) -> str:
-        """The rule without the product's title, the same for the same product."""
-        return proposed(self.source, self.line.product.model_dump(exclude_none=True), "")
-
-    @property
     def rule(self) -> str:
         """The rule, each line behind a `#`."""
         names = self.line.product.model_dump(exclude_none=True)
@@ -68,16 +63,14 @@ def read_sold(sources: Iterable[Source], offers: Offers) -> list[Sold]:
 
     A source that fails is left out, with a remark.
     """
-    found: dict[str, Sold] = {}
+    found: dict[tuple[str, str], Sold] = {}
     for source in sources:
         try:
             for order in islice(_orders(source), _MOST_ORDERS):
-                sold_in_it = [
-                    Sold(source.name, line) for line in order.lines if offers.match(source.name, line) is None
-                ]
-                # By the lines to write: two plans of a product are one rule, and two lines of an order one order.
-                for rule, each in {each.selector: each for each in sold_in_it}.items():
-                    sold = found.setdefault(rule, each)
+                lines = [line for line in order.lines if offers.match(source.name, line) is None]
+                # Two plans of a product are one rule, and two lines of an order one order.
+                for key, line in {product_key(source.name, line.product): line for line in lines}.items():
+                    sold = found.setdefault((source.name, key), Sold(source.name, line))
                     sold.count += 1
                     sold.last_at = max(filter(None, (sold.last_at, order.created_at)), default=None)
         except ApiError as error:

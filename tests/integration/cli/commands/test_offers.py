@@ -76,6 +76,18 @@ def test_lines_to_paste_are_shown_when_a_product_waits_for_an_offer(run: Run, le
     assert "A rule matches it by now." in run("offers", "unmapped").stdout
 
 
+def test_a_product_is_one_rule_when_several_of_its_plans_wait(run: Run, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text(GOOD.replace('"1107"', '"1107"\nplan_id = "monthly"'))
+    plans = ("monthly", "yearly")
+    lines = [Line(id=plan, title="First aid", product=Product(product_id="1107", plan_id=plan)) for plan in plans]
+    with ledger.write() as connection:
+        add_order(connection, document={"lines": [line.model_dump(mode="json") for line in lines]})
+        for plan in plans:
+            add_run(connection, seat=plan, price=None, state="review", reason="unmapped_product", line_id=plan)
+    (found,) = json.loads(run("offers", "unmapped", "--json").stdout)
+    assert (len(found["run_ids"]), found["names"], found["is_mapped_now"]) == (2, {"product_id": "1107"}, False)
+
+
 def test_what_waits_is_shown_when_the_offers_file_is_broken(run: Run, ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "offers.toml").write_text("[[offer")
     assert run("offers", "unmapped").exit_code == 0

@@ -92,7 +92,9 @@ def look_again_routes(page: Page, operator: Operator) -> APIRouter:
         with page.reading() as connection:
             waiting = waiting_for_offer(connection, Reason.UNMAPPED_PRODUCT)
             wanted = [
-                each.run_id for each in waiting if each.source == source and product_key(each.line.product) == key
+                each.run_id
+                for each in waiting
+                if each.source == source and product_key(source, each.line.product) == key
             ]
             found = runs_of(connection, wanted[: MOST_AT_ONCE + 1])
         title = "Look again at what waits for an offer"
