@@ -100,6 +100,8 @@ def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot 
     payment = connection.scalar(
         select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
     )
+    if row.workflow != ENROLMENT and payment not in {Payment.CANCELLED, Payment.REFUNDED}:
+        return None  # what follows on access that was given, such as its mail
     if payment == Payment.UNKNOWN:
         said = f"The order {order} has a status at the source that nobody has ruled on. See: cartbridge why {order}"
         return WhyNot(said, is_refused=True)

@@ -145,6 +145,14 @@ def test_replay_is_refused_when_a_run_has_failed_and_its_order_is_not_paid_any_m
     assert operations.replay(seat, actor=ANN).result == REFUSED
 
 
+def test_a_mail_about_access_that_was_given_starts_again_when_its_order_is_not_paid_any_more(
+    ledger: Ledger, operations: Operations, seat: str
+) -> None:
+    put_run(ledger, SEAT, RunState.FAILED, workflow="welcome_mail", grant={"with_password": False})
+    record(ledger, an_order(payment=Payment.WAITING), now=NOW + timedelta(minutes=1))
+    assert operations.replay(seat, actor=ANN).result == REPLAYED
+
+
 def test_what_the_source_took_back_is_cancelled_again_when_a_restored_ledger_finds_no_effect(
     ledger: Ledger, operations: Operations, clock: Clock, seat: str
 ) -> None:
