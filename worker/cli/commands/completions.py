@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, Since, Why
+from worker.cli.arguments import AsJson, DryRun, Limit, OfEmail, Since, Why, Yes
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import (
@@ -107,6 +107,7 @@ def follow_command(
     *,
     reason: Why = None,
     dry_run: DryRun = False,
+    yes: Yes = False,  # noqa: ARG001 -- each is named, and safe to repeat: nothing is asked
     as_json: AsJson = False,
 ) -> None:
     r"""Prepare the cart that follows on a completed course, whenever it was completed.

@@ -45,7 +45,9 @@ def test_operator_starts_a_cart_by_hand_when_the_course_was_completed_before_the
     assert rig.follow_ons == []
     assert "would be: a cart is prepared" in shown(run, "completions", "follow", completion_id, "--dry-run")
     assert rig.follow_ons == []
-    followed = json.loads(run("completions", "follow", completion_id[:12], "--reason", "asked for", "--json").stdout)
+    followed = json.loads(
+        run("completions", "follow", completion_id[:12], "--reason", "asked for", "--yes", "--json").stdout
+    )
     run_id = rig.follow_on["id"]
     assert [(each["completion_id"], each["result"], each["run_id"]) for each in followed] == [
         (completion_id, "planned", run_id)

@@ -79,7 +79,9 @@ def list_command(context: typer.Context, *, as_json: AsJson = False, as_csv: AsC
         [cell(each.name), cell(each.added_by), cell(ago(each.added_at)), cell(ago(each.signed_in_at) or "never")]
         for each in found
     ]
-    none = "No operator has a name yet: everybody signs in by the admin password. Add one: cartbridge operators add"
+    none = (
+        "No operator has a name yet: everybody signs in by the admin password. Add one: cartbridge operators add NAME"
+    )
     console().print(table(("operator", "added by", "added", "signed in"), rows) if rows else none)
 
 
