@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Final
 
+ORDER_NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
+"""How LearningCart writes its orders' numbers. One that is typed otherwise would be an order that it has not."""
 _NO_MINOR_UNIT = frozenset(
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905 -- reads best so
 )

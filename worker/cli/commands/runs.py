@@ -42,7 +42,7 @@ from worker.cli.output import (
     table,
 )
 from worker.errors import LedgerError
-from worker.formatting import age, ago, clock, counted, plain_error, timestamp, zone_label
+from worker.formatting import ORDER_NUMBER, age, ago, clock, counted, plain_error, timestamp, zone_label
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
@@ -114,8 +114,10 @@ def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) 
 
 def _whole_number(order_id: str | None) -> str | None:
     """LearningCart's order ids are whole numbers; anything else is a slip of the finger."""
-    if order_id is not None and not (order_id.isascii() and order_id.isdecimal()):
-        raise typer.BadParameter("LearningCart's order ids are whole numbers", param_hint="--order-id")
+    if order_id is not None and not ORDER_NUMBER.fullmatch(order_id):
+        raise typer.BadParameter(
+            "LearningCart's order ids are whole numbers, as 4711, without a zero before them", param_hint="--order-id"
+        )
     return order_id
 
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from worker.actions import ActionItem
 from worker.errors import CartbridgeError, NotInLedgerError
+from worker.formatting import ORDER_NUMBER
 from worker.ledger.views.serializers import to_json
 from worker.web.api.access import TokenCheck, bounded_route
 from worker.web.json_answer import JsonAnswer
@@ -68,7 +69,9 @@ class ResolveBody(ActionBody):
     """A run that a person did by hand: what was done, and by whom."""
 
     note: Needed
-    order_id: str | None = Field(None, pattern=r"^[0-9]{1,20}$", description="LearningCart's order, if there is one.")
+    order_id: str | None = Field(
+        None, pattern=f"^{ORDER_NUMBER.pattern}$", description="LearningCart's order, if there is one."
+    )
 
 
 class ReopenBody(ActionBody):

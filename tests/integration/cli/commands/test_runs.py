@@ -153,8 +153,9 @@ def test_a_run_is_cancelled_when_it_had_no_effect(run: Run, ledger: Ledger, reas
     assert run("runs", "cancel", "nobody").exit_code == 1
 
 
-def test_an_order_id_is_refused_when_it_is_no_number(run: Run) -> None:
-    result = run("runs", "resolve", "01abc", "--note", "by hand", "--order-id", "abc")
+@pytest.mark.parametrize("typed", ["abc", "0", "04711", "4711 ", "12345678901234567890", "٤٧١١"])
+def test_an_order_id_is_refused_when_it_is_no_number(run: Run, typed: str) -> None:
+    result = run("runs", "resolve", "01abc", "--note", "by hand", "--order-id", typed)
     assert result.exit_code == 2
     assert "whole numbers" in result.output
 

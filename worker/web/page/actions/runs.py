@@ -8,6 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 
 from worker.errors import ConfigurationError, LedgerError
+from worker.formatting import ORDER_NUMBER
 from worker.ledger.views.listing import show_run
 from worker.ledger.views.records import RunDetail
 from worker.ledger.views.timeline import run_label
@@ -21,7 +22,6 @@ from workflows.operations.restarting import Seen
 from workflows.planning.model import ENROLMENT
 
 Verb = Literal["replay", "replan", "repeat", "resolve", "cancel", "reopen"]
-_LONGEST_ORDER_ID = 20
 _REPEATED = "It makes again what was made before, under a new reference: a second comped order, if there was one."
 _FOR_THE_PREVIEW = "preview"
 """A repetition is not even previewed without a reason; nothing of a preview is kept."""
@@ -135,9 +135,8 @@ def _in_words(run: RunDetail, verb: Verb, outcome: Outcome) -> Outcome:
 def _missing(confirmation: Confirmation, reason: str, order_id: str) -> str:
     if confirmation.is_reason_required and not reason:
         return f"“{confirmation.reason_label}” is needed: it is what the audit trail keeps."
-    is_number = order_id.isascii() and order_id.isdecimal() and len(order_id) <= _LONGEST_ORDER_ID
-    if confirmation.asks_order_id and order_id and not is_number:
-        return "LearningCart’s order ids are whole numbers."
+    if confirmation.asks_order_id and order_id and not ORDER_NUMBER.fullmatch(order_id):
+        return "LearningCart’s order ids are whole numbers, as 4711, without a zero before them."
     return ""
 
 
