@@ -27,7 +27,7 @@ LIST_DEVELOPMENT := import tomllib; project = tomllib.load(open("pyproject.toml"
 WITH_SERVERS := $(wildcard tests/integration tests/faults tests/browser)
 # Coverage is counted from the unit tests and these. The others run the product as a whole, mostly as processes, through
 # lines that were counted before, and counting costs them a third of their time.
-COUNTED := $(wildcard $(addprefix tests/integration/,cli clients in_process tasks web))
+COUNTED := $(wildcard $(addprefix tests/integration/,cli clients in_process tasks web workflows))
 
 # Stamps: an install runs again only when what it was made from has changed.
 RUNTIME := $(VENV)/.runtime-installed
