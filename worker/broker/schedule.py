@@ -9,7 +9,7 @@ from typing import Any
 from celery.beat import Scheduler, SchedulingError
 
 from worker.broker.queues import CONTROL_QUEUE, INGEST_QUEUE
-from worker.clients.events import EventsAccess
+from worker.settings.notifications import EventsSettings
 from worker.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def completions_ask_seconds(poll_seconds: float) -> float:
     return min(poll_seconds, _COMPLETIONS_ASK_SECONDS)
 
 
-def events_of(settings: Settings) -> EventsAccess | None:
+def events_of(settings: Settings) -> EventsSettings | None:
     """Where events are sent; None while nobody receives them."""
     return settings.events if settings.events.is_configured else None
 

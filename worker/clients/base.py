@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
@@ -22,9 +22,10 @@ from worker.clients.reading import UnreadableError, read_document, read_tolerant
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
 from worker.observability.tracing import tracing
+from worker.settings.systems import SystemSettings
 from worker.text.redaction import redact
 
-__all__ = ["Answer", "ApiClient", "Budget", "CallAccess", "CallLimits", "SystemAccess"]
+__all__ = ["Answer", "ApiClient", "Budget", "CallLimits"]
 
 USER_AGENT = "cartbridge"
 _LAST_STATUS: ContextVar[int | None] = ContextVar("answer_status", default=None)
@@ -72,24 +73,6 @@ class CallLimits:
 
 
 NO_LIMITS = CallLimits()
-
-
-class CallAccess(Protocol):
-    """What every system's settings say of calling it."""
-
-    @property
-    def connect_timeout_seconds(self) -> float: ...
-    @property
-    def read_timeout_seconds(self) -> float: ...
-    @property
-    def requests_per_second(self) -> float: ...
-
-
-class SystemAccess(CallAccess, Protocol):
-    """What the settings of each of the four systems say, beside what is its own."""
-
-    @property
-    def base_url(self) -> str | None: ...
 
 
 class ApiClient:
@@ -146,7 +129,7 @@ class ApiClient:
     def of(
         cls,
         system: str,
-        access: CallAccess,
+        settings: SystemSettings,
         base_url: str,
         *,
         redact: Callable[[str], str],
@@ -156,9 +139,9 @@ class ApiClient:
         return cls(
             system,
             base_url=base_url,
-            connect_timeout_seconds=access.connect_timeout_seconds,
-            read_timeout_seconds=access.read_timeout_seconds,
-            requests_per_second=access.requests_per_second,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            read_timeout_seconds=settings.read_timeout_seconds,
+            requests_per_second=settings.requests_per_second,
             redact=redact,
             slots=slots,
         )

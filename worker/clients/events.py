@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from worker.clients.base import USER_AGENT
 from worker.clients.outcomes import error_for_answer, error_for_no_answer
 from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ConfigurationError
+from worker.settings.notifications import EventsSettings
 from worker.text.redaction import SecretRegistry
 
 SYSTEM: Final = "events"
 OPERATION: Final = "webhook"
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 READ_TIMEOUT_SECONDS: Final = 15.0
-SHORTEST_KEY_BYTES: Final = 24
-"""The standard's own."""
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024
-_KEY_PREFIX: Final = "whsec_"
-
-
-class EventsAccess(Protocol):
-    """Where events go. The address counts as a secret: with many receivers, whoever knows it may send."""
-
-    @property
-    def webhook_url(self) -> SecretStr | None: ...
-    @property
-    def webhook_secret(self) -> SecretStr | None: ...
 
 
 class EventsClient:
     """Sends events to one receiver. Safe to share between threads; make one per process, after it forked.
 
-    Repeats nothing by itself, verifies TLS, and uses no proxy. Raises `ConfigurationError` for an address that is no
-    URL and for a secret that is none of the standard's. `secrets` learns both.
+    Repeats nothing by itself, verifies TLS, and uses no proxy. Raises `ConfigurationError` for settings that lack the
+    address or the secret. `secrets` learns both: with many receivers, whoever knows the address may send.
     """
 
     def __init__(
         self,
-        access: EventsAccess,
+        settings: EventsSettings,
         *,
         secrets: SecretRegistry | None = None,
         transport: Transport | None = None,
@@ -55,16 +41,14 @@ class EventsClient:
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
-        if access.webhook_url is None or access.webhook_secret is None:
+        if settings.webhook_url is None or settings.webhook_secret is None:
             raise ConfigurationError(
                 "Events are told to nobody. Set CARTBRIDGE_EVENTS__WEBHOOK_URL and __WEBHOOK_SECRET."
             )
-        self._url = access.webhook_url.get_secret_value()
+        self._url = settings.webhook_url.get_secret_value()
         parts = urlsplit(self._url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.fragment:
-            raise ConfigurationError("CARTBRIDGE_EVENTS__WEBHOOK_URL should be https://host/path, without a user name.")
-        secret = access.webhook_secret.get_secret_value()
-        self._signer = Webhook(signing_key(secret))
+        secret = settings.webhook_secret.get_secret_value()
+        self._signer = Webhook(settings.signing_key)
         # A part of it may be what makes the address a secret, and may be a common word: masked in answers alone.
         hidden = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.query]
         self._secrets = SecretRegistry([self._url, secret, *hidden])
@@ -122,17 +106,3 @@ class EventsClient:
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
         self._transport.close()
-
-
-def signing_key(secret: str) -> bytes:
-    """The key that a secret of the standard's form stands for: `whsec_` and base64. Raises `ConfigurationError`."""
-    encoded = secret.strip().removeprefix(_KEY_PREFIX).rstrip("=")
-    try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) < SHORTEST_KEY_BYTES:
-        raise ConfigurationError(
-            "CARTBRIDGE_EVENTS__WEBHOOK_SECRET should be whsec_ and the base64 of at least 24 random bytes."
-        )
-    return key

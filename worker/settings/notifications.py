@@ -63,6 +63,7 @@ class AlertsSettings(Section):
 
 
 SHORTEST_KEY_BYTES = 24
+"""The standard's own."""
 
 
 def _webhook_url(value: SecretStr) -> SecretStr:
@@ -79,13 +80,16 @@ def _webhook_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _signing_secret(value: SecretStr) -> SecretStr:
-    encoded = value.get_secret_value().strip().removeprefix("whsec_").rstrip("=")
+def _signing_key(secret: str) -> bytes:
+    encoded = secret.strip().removeprefix("whsec_").rstrip("=")
     try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
-        key = b""
-    if len(key) < SHORTEST_KEY_BYTES:
+        return b""
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    if len(_signing_key(value.get_secret_value())) < SHORTEST_KEY_BYTES:
         raise PydanticCustomError("setting", "should be whsec_ and the base64 of at least 24 random bytes")
     return value
 
@@ -122,3 +126,8 @@ class EventsSettings(Section):
     def is_configured(self) -> bool:
         """True when events have somewhere to go and something to be signed with."""
         return self.webhook_url is not None and self.webhook_secret is not None
+
+    @property
+    def signing_key(self) -> bytes:
+        """The key that the secret stands for, with or without the standard's prefix; empty where none is set."""
+        return b"" if self.webhook_secret is None else _signing_key(self.webhook_secret.get_secret_value())

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
 from worker.clients.frontcore.models import Order
 from worker.clients.frontcore.paging import walk_newest_first
 from worker.clients.list_pages import EndlessListError, LastPage, PageSizes, prove_paging, unpageable
@@ -22,6 +22,7 @@ from worker.clients.rate import SharedSlots
 from worker.clients.reading import UnreadableError, numbered_rows, word_of
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ApiError, ConfigurationError, NotFoundError, UnexpectedResponseError
+from worker.settings.systems import FrontcoreSettings
 from worker.text.redaction import SecretRegistry
 
 SYSTEM: Final = "frontcore"
@@ -54,13 +55,6 @@ _MEANINGS: Final = tuple(
 )
 """What the vendor's words mean. Only "Wrong API Key" is documented; what is not recognised is an invalid request."""
 _NO_ORDERS: Final = re.compile(r"no (?:orders?|results?)\b|orders? (?:was |were )?not found", re.IGNORECASE)
-
-
-class FrontcoreAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.settings.FrontcoreSettings`."""
-
-    @property
-    def api_key(self) -> SecretStr | None: ...
 
 
 Moment = datetime | date | str
@@ -102,7 +96,7 @@ class FrontcoreClient:
 
     def __init__(
         self,
-        settings: FrontcoreAccess,
+        settings: FrontcoreSettings,
         *,
         secrets: SecretRegistry | None = None,
         slots: SharedSlots | None = None,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits, SystemAccess
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits
 from worker.clients.learningcart.models import (
     CourseCompletionInfo,
     Customer,
@@ -49,10 +49,11 @@ from worker.errors import (
     RefusalUnclearError,
     RequestRefusedError,
 )
+from worker.settings.systems import LearningCartSettings
 from worker.text.email_address import email_key
 from worker.text.redaction import SecretRegistry
 
-__all__ = ["CustomerFields", "LearningCartAccess", "LearningCartClient"]
+__all__ = ["CustomerFields", "LearningCartClient"]
 
 SYSTEM: Final = "learningcart"
 
@@ -60,19 +61,6 @@ _R = TypeVar("_R", bound=LearningCartRecord)
 _MOST_NEW_TOKENS: Final = 2
 _EVERYBODYS: Final = "getOrdersByDate"
 """What tells a refusal of everybody from one of a single request: it holds nothing of a learner."""
-
-
-class LearningCartAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.settings.LearningCartSettings`."""
-
-    @property
-    def site_hostname(self) -> str | None: ...
-    @property
-    def username(self) -> str | None: ...
-    @property
-    def password(self) -> SecretStr | None: ...
-    @property
-    def comped_order_method(self) -> str: ...
 
 
 class LearningCartClient:
@@ -86,7 +74,7 @@ class LearningCartClient:
 
     def __init__(
         self,
-        settings: LearningCartAccess,
+        settings: LearningCartSettings,
         *,
         secrets: SecretRegistry | None = None,
         slots: SharedSlots | None = None,

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
 from worker.clients.list_pages import PageSizes, is_within, total_of, unpageable
 from worker.clients.outcomes import another_record
 from worker.clients.rate import SharedSlots
@@ -19,13 +19,13 @@ from worker.clients.studiocart.lists import PAGE_LIMIT, Listed, ListWalk
 from worker.clients.studiocart.models import Customer, IdentifiedRecord, Order, Product, Subscription
 from worker.clients.studiocart.requests import (
     SYSTEM,
-    ParametersIn,
     StudiocartRequests,
     error_code,
     is_foreign,
 )
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, NotFoundError, UnexpectedResponseError
+from worker.settings.systems import StudiocartSettings
 from worker.text.redaction import SecretRegistry
 
 PAGE_SIZE: Final = 100
@@ -60,15 +60,6 @@ _PAST_THE_END: Final = "rest_post_invalid_page_number"
 """What WordPress's own lists answer, with 400, for a page past the last."""
 
 
-class StudiocartAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.settings.StudiocartSettings`."""
-
-    @property
-    def api_key(self) -> SecretStr | None: ...
-    @property
-    def parameters_in(self) -> ParametersIn: ...
-
-
 class StudiocartClient:
     """Reads one Studiocart site. Safe to share between threads; make one per process, after it forked.
 
@@ -82,7 +73,7 @@ class StudiocartClient:
 
     def __init__(
         self,
-        settings: StudiocartAccess,
+        settings: StudiocartSettings,
         *,
         secrets: SecretRegistry | None = None,
         slots: SharedSlots | None = None,

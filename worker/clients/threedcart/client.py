@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Final, TypedDict, TypeVar, Unpack
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemAccess
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
 from worker.clients.json_text import without_trailing_commas
 from worker.clients.list_pages import EndlessListError, PageSizes, prove_paging, unpageable
 from worker.clients.outcomes import another_record
@@ -32,6 +32,7 @@ from worker.clients.threedcart.models import (
 from worker.clients.threedcart.paging import SIZES, walk_by_offset
 from worker.clients.unreadable import Rows, UnreadableRow, read_rows
 from worker.errors import ConfigurationError, InvalidRequestError, NotFoundError, UnexpectedResponseError
+from worker.settings.systems import ThreedcartSettings
 from worker.text.redaction import SecretRegistry
 
 SYSTEM: Final = "threedcart"
@@ -68,21 +69,6 @@ class Filters(TypedDict, total=False):
     """Their buyer's."""
 
 
-class ThreedcartAccess(SystemAccess, Protocol):
-    """What the client reads of `worker.settings.settings.ThreedcartSettings`."""
-
-    @property
-    def secure_url(self) -> str | None: ...
-    @property
-    def private_key(self) -> SecretStr | None: ...
-    @property
-    def token(self) -> SecretStr | None: ...
-    @property
-    def zone(self) -> tzinfo: ...
-    @property
-    def list_timeout_seconds(self) -> float: ...
-
-
 class ThreedcartClient:
     """Speaks to one 3dcart store. Safe to share between threads; make one per process, after it forked.
 
@@ -97,7 +83,7 @@ class ThreedcartClient:
 
     def __init__(
         self,
-        settings: ThreedcartAccess,
+        settings: ThreedcartSettings,
         *,
         secrets: SecretRegistry | None = None,
         slots: SharedSlots | None = None,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import traceback
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
@@ -10,9 +9,10 @@ import requests
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
-from worker.clients.events import EventsClient, signing_key
+from worker.clients.events import EventsClient
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 from worker.errors import ApiConnectionError, ApiError, ConfigurationError, InvalidRequestError, ServerError
+from worker.settings.notifications import EventsSettings
 from worker.text.redaction import SecretRegistry
 
 KEY = bytes(range(32))
@@ -22,8 +22,7 @@ URL = "https://hooks.example.test/in/planted-path?key=planted-query"
 HIDDEN_URL, HIDDEN_SECRET = SecretStr(URL), SecretStr(SECRET)
 
 
-@dataclass
-class Access:
+class Access(EventsSettings):
     webhook_url: SecretStr | None = HIDDEN_URL
     webhook_secret: SecretStr | None = HIDDEN_SECRET
 
@@ -99,26 +98,11 @@ def test_address_and_secret_are_known_as_secrets_when_a_client_is_made() -> None
     assert registry.redact(f"{URL} {SECRET} in/planted-path") == "*** *** in/planted-path"
 
 
-@pytest.mark.parametrize("secret", ["", "planted-short", "whsec_cGxhbnRlZA==", "whsec_ö" * 20])
-def test_secret_is_refused_when_it_is_none_of_the_standard(secret: str) -> None:
-    with pytest.raises(ConfigurationError, match="at least 24 random bytes") as caught:
-        signing_key(secret)
-    assert "planted" not in str(caught.value)
-
-
 def test_secret_is_taken_when_it_has_no_prefix_or_padding() -> None:
-    assert signing_key(SECRET.removeprefix("whsec_").rstrip("=")) == KEY
+    assert Access(webhook_secret=SecretStr(SECRET.removeprefix("whsec_").rstrip("="))).signing_key == KEY
 
 
-@pytest.mark.parametrize(
-    "access",
-    [
-        Access(webhook_url=None),
-        Access(webhook_secret=None),
-        Access(webhook_url=SecretStr("ftp://planted")),
-        Access(webhook_url=SecretStr("https://planted:planted@hooks.example.test")),
-    ],
-)
+@pytest.mark.parametrize("access", [Access(webhook_url=None), Access(webhook_secret=None)])
 def test_client_is_refused_when_it_has_nowhere_to_send(access: Access) -> None:
     with pytest.raises(ConfigurationError) as caught:
         EventsClient(access)

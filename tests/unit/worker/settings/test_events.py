@@ -16,6 +16,8 @@ SECRET = "whsec_ZXZlbnRzLXNpZ25pbmcta2V5LW9mLTI0LWJ5dGVz"
         ("WEBHOOK_URL", "https://ann:planted@hooks.example", "should hold no user name"),
         ("WEBHOOK_URL", "https://hooks.example/#planted", "should hold no user name"),
         ("WEBHOOK_SECRET", "planted", "at least 24 random bytes"),
+        ("WEBHOOK_SECRET", "whsec_cGxhbnRlZA==", "at least 24 random bytes"),
+        ("WEBHOOK_SECRET", "whsec_ö" * 20, "at least 24 random bytes"),
         ("WEBHOOK_SECRET", "whsec_planted-not-base64-planted-not-base64", "at least 24 random bytes"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,6 +12,7 @@ from worker.clients.base import ApiClient
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.transport import Answer
 from worker.sandbox.seeds import seed_records
+from worker.settings.systems import FrontcoreSettings
 from worker.text.redaction import SecretRegistry
 
 KEY = "hunter2-frontcore"
@@ -24,12 +24,9 @@ WRONG_KEY = {"error": "Wrong API Key"}
 INCLUDES = ["lines.database_relations.course", "lines.database_relations.participants", "campaign"]
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(FrontcoreSettings):
     base_url: str | None = "https://api.example.test/v2"
     api_key: SecretStr | None = SECRET
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 30.0
     requests_per_second: float = 0.0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -17,6 +16,7 @@ from worker.clients.learningcart.client import CustomerFields, LearningCartClien
 from worker.errors import (
     ApiError,
 )
+from worker.settings.systems import LearningCartSettings
 from worker.text.redaction import SecretRegistry
 
 PASSWORD = "hunter2-learningcart"
@@ -34,15 +34,11 @@ def guid(number: int) -> str:
 SECRET = SecretStr(PASSWORD)
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(LearningCartSettings):
     base_url: str | None = "https://cdn.example.test/CDNService.svc"
     site_hostname: str | None = "academy.example.test"
     username: str | None = "api@academy.example.test"
     password: SecretStr | None = SECRET
-    comped_order_method: str = "addCompOrder"
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 30.0
     requests_per_second: float = 0.0
 
 

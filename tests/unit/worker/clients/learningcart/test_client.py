@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +44,7 @@ def test_a_client_cannot_be_made_when_something_is_not_set() -> None:
     for name in ("base_url", "site_hostname", "username", "password"):
         lacking: dict[str, Any] = {name: None}
         with pytest.raises(ConfigurationError, match="CARTBRIDGE_LEARNINGCART__BASE_URL"):
-            LearningCartClient(replace(Access(), **lacking))
+            LearningCartClient(Access(**lacking))
 
 
 def test_the_real_settings_are_understood_when_a_client_is_made() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -37,13 +36,10 @@ NOTHING = answer({"code": "not_found", "message": "Nothing found.", "data": {"st
 SECRET = SecretStr(KEY)
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(StudiocartSettings):
     base_url: str | None = "https://shop.example.test/wp-json/sc/v1"
     api_key: SecretStr | None = SECRET
     parameters_in: ParametersIn = "body"
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 30.0
     requests_per_second: float = 0.0
 
 

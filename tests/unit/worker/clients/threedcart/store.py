@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta, timezone, tzinfo
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from worker.clients.threedcart.models import CartFields
 from worker.errors import (
     ApiError,
 )
+from worker.settings.systems import ThreedcartSettings
 from worker.text.redaction import SecretRegistry
 
 CAPTURES = Path(__file__).parents[4] / "captures" / "threedcart"
@@ -30,16 +30,11 @@ CREATED = b'[{"Key":"OrderKey","Value":"6F027F81ggx48to","Status":"201","Message
 STORE = timezone(timedelta(hours=-5))
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(ThreedcartSettings):
     base_url: str | None = "https://apirest.example.test/3dCartWebAPI/v2"
     secure_url: str | None = "store.example.test"
-    private_key: SecretStr | None = SecretStr(PRIVATE_KEY)  # noqa: RUF009  (immutable)
-    token: SecretStr | None = SecretStr(TOKEN)  # noqa: RUF009  (immutable)
-    zone: tzinfo = STORE
-    list_timeout_seconds: float = 120.0
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 30.0
+    private_key: SecretStr | None = SecretStr(PRIVATE_KEY)
+    token: SecretStr | None = SecretStr(TOKEN)
     requests_per_second: float = 0.0
 
 
