@@ -18,7 +18,6 @@ from sqlalchemy import (
     Exists,
     FromClause,
     Insert,
-    Row,
     Table,
     bindparam,
     exists,
@@ -93,15 +92,20 @@ def parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
         yield values[start : start + VALUES_AT_ONCE]
 
 
-def columns_of(kind: type[DataclassInstance], table: Table) -> list[Column[Any]]:
+def _fields_of(kind: type[DataclassInstance | SQLModel]) -> tuple[str, ...]:
+    return tuple(kind.model_fields) if issubclass(kind, SQLModel) else tuple(each.name for each in fields(kind))
+
+
+def columns_of(kind: type[DataclassInstance], table: Table) -> tuple[Column[Any], ...]:
     """The columns of a table that a record's class has fields for."""
-    return [table.c[each.name] for each in fields(kind)]
+    return tuple(table.c[name] for name in _fields_of(kind) if name in table.c)
 
 
-def record_of(kind: type[_Record], row: Row[Any] | Row[*tuple[Any, ...]]) -> _Record:
-    """A row as a record, a dataclass or a table's own class: its columns that the record's class has fields for."""
-    names = kind.model_fields if issubclass(kind, SQLModel) else (each.name for each in fields(kind))
-    return kind(**{name: getattr(row, name) for name in names})
+def record_of(kind: type[_Record], row: object, **others: Any) -> _Record:
+    """A row, or another record, as a record of a class, a dataclass or a table's own: with its values of the fields of
+    that name. `others` are the fields that it has not, or has otherwise.
+    """
+    return kind(**{name: getattr(row, name) for name in _fields_of(kind) if name not in others}, **others)
 
 
 Moment = datetime | BindParameter[datetime]

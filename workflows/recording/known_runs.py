@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from worker.clients.studiocart import models as records
 from worker.ledger.runs import run_rows
 from worker.ledger.runs.attempts import effect_open_runs
+from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import Run, order_versions
 from worker.sources.order import Learner, Order
@@ -38,22 +39,14 @@ def runs_of_orders(connection: Connection, source: str, order_ids: Sequence[str]
 
 def known_run(run: Run, *, effect_open: bool) -> KnownRun:
     """One run as planning sees it; without a grant where it belongs to another workflow."""
-    return KnownRun(
-        id=run.id,
-        key=run.key,
-        workflow=run.workflow,
+    return record_of(
+        KnownRun,
+        run,
         state=RunState(run.state),
-        line_id=run.line_id,
-        seat_id=run.seat_id,
-        reason=run.reason,
         learner=Learner.model_validate(run.learner) if run.learner else None,
         grant=Grant.model_validate(run.grant) if run.grant and run.workflow in _PLANNED_HERE else None,
-        cancelled_by=run.cancelled_by,
         effect_open=effect_open,
         cancel_requested=run.cancel_reason is not None,
-        fence=run.fence,
-        title=run.title,
-        finished_at=run.finished_at,
     )
 
 

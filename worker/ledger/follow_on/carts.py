@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from worker.ledger.keys import new_id
 from worker.ledger.sql import record_of
@@ -46,18 +46,6 @@ class CartItem:
     checkout_url: str | None
     created_at: datetime
     updated_at: datetime
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        """From a row of `carts`."""
-        return cls(
-            cart_id=row.cart_id,
-            state=row.state,
-            attempt=row.attempt,
-            checkout_url=row.checkout_url,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +181,7 @@ def follow_ons(connection: Connection, completion_ids: Collection[str]) -> dict[
                 state=row.state,
                 reason=row.reason,
                 catalog_id=None if catalog_id is None else str(catalog_id),
-                cart=None if cart is None else CartItem.of(cart),
+                cart=None if cart is None else record_of(CartItem, cart),
             )
         )
     return found
@@ -202,4 +190,4 @@ def follow_ons(connection: Connection, completion_ids: Collection[str]) -> dict[
 def carts_of(connection: Connection, run_id: str) -> list[CartItem]:
     """Every try of a run's cart, oldest first."""
     rows = connection.execute(select(carts).where(carts.c.run_id == run_id).order_by(carts.c.attempt))
-    return [CartItem.of(row) for row in rows]
+    return [record_of(CartItem, row) for row in rows]

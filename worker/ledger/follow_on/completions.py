@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.carts import CartItem, FollowOnItem, carts_of, follow_ons
@@ -18,7 +18,7 @@ from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.sql import parts, record_of
 from worker.ledger.tables.follow_on import CompletionRecord, completions
 from worker.ledger.tables.periodic import ListPoll, list_polls
-from worker.ledger.views.paging import between, pages, unindexed
+from worker.ledger.views.paging import between, chosen, mark_of, pages, unindexed
 from worker.sources.order import email_key
 
 LISTED_BY = "learningcart"
@@ -150,22 +150,17 @@ def list_completions(
 
     `after` is the last one's id of the page before; `NotInLedgerError` when there is none of that id.
     """
-    conditions: list[ColumnElement[bool]] = []
-    if email is not None:
-        conditions.append(completions.c.email_key == email_key(email))
+    key = None if email is None else email_key(email)
+    conditions = chosen(connection, completions, email_key=key)
     if course_id is not None:
         conditions.append(unindexed(connection, completions.c.course_id) == course_id)
     order = (completions.c.updated_at, completions.c.id)
     query = select(completions).where(*conditions, *between(completions.c.updated_at, since, until))
-    mark = None
-    if after is not None:
-        mark = connection.execute(select(*order).where(completions.c.id == after)).one_or_none()
-        if mark is None:
-            raise NotInLedgerError(f"There is no completion {after} to go on after.")
+    mark = mark_of(connection, "completion", after, order, completions.c.id == after)
     for page in pages(connection, query, order, limit=limit, mark=mark):
         followed = follow_ons(connection, [row.id for row in page])
         for row in page:
-            yield CompletionItem(**_progress(row), follow_ons=followed.get(row.id, []))
+            yield record_of(CompletionItem, row, follow_ons=followed.get(row.id, []))
 
 
 def one_completion(connection: Connection, text: str) -> CompletionRecord:
@@ -186,16 +181,10 @@ def show_completion(connection: Connection, text: str) -> CompletionDetail:
     """One completion with what followed on it: its runs, and their carts. Raises as `one_completion`."""
     row = one_completion(connection, text)
     followed = [
-        FollowOnDetail(
-            **{each.name: getattr(run, each.name) for each in fields(run)}, carts=carts_of(connection, run.run_id)
-        )
+        record_of(FollowOnDetail, run, carts=carts_of(connection, run.run_id))
         for run in follow_ons(connection, [row.id]).get(row.id, [])
     ]
-    return CompletionDetail(**_progress(row), follow_ons=followed)
-
-
-def _progress(row: CompletionRecord | Row[Any]) -> dict[str, Any]:
-    return {each.name: getattr(row, each.name) for each in fields(_Progress)}
+    return record_of(CompletionDetail, row, follow_ons=followed)
 
 
 def completions_poll(connection: Connection) -> CompletionsPoll | None:
@@ -205,11 +194,5 @@ def completions_poll(connection: Connection) -> CompletionsPoll | None:
         return None
     text = row.position.get("covered_until")
     covered_until = None if text is None else datetime.fromisoformat(text)
-    return CompletionsPoll(
-        last_attempt_at=row.last_attempt_at,
-        last_success_at=row.last_success_at,
-        covered_until=covered_until,
-        unreadable=row.position.get("unreadable", 0),
-        failures=row.failures,
-        last_error=row.last_error,
-    )
+    unreadable = row.position.get("unreadable", 0)
+    return record_of(CompletionsPoll, row, covered_until=covered_until, unreadable=unreadable)

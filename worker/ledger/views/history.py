@@ -18,10 +18,8 @@ from worker.ledger.views.records import (
     ORDER_COLUMNS,
     RUN_COLUMNS,
     DeliveryItem,
-    OrderItem,
     OrderOfStory,
     RunItem,
-    members_of,
 )
 from worker.ledger.views.timeline import (
     TimelineLine,
@@ -162,7 +160,7 @@ def _with_orders(connection: Connection, names: Iterable[tuple[str, str]], found
         ).one_or_none()
         if row is not None:
             subscription = subscription_line(connection, source, order_id)
-            story.orders.append(OrderOfStory(**members_of(OrderItem.of(row)), subscription=subscription))
+            story.orders.append(OrderOfStory.of(row, subscription=subscription))
         arrivals = list_deliveries(connection, source=source, order_id=order_id, limit=_MOST_DELIVERIES)
         story.deliveries.append(list(arrivals))
     return story

@@ -15,10 +15,11 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from worker.errors import NotInLedgerError
 from worker.ledger.orders.catalog import product_names
 from worker.ledger.orders.operator_entries import named_now, notes_of
+from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
-from worker.ledger.views.paging import between, pages, state_in, unindexed
+from worker.ledger.views.paging import between, chosen, mark_of, pages
 from worker.ledger.views.records import (
     DELIVERY_COLUMNS,
     ORDER_COLUMNS,
@@ -34,10 +35,8 @@ from worker.ledger.views.records import (
     RunItem,
     StepItem,
     VersionItem,
-    members_of,
 )
 from worker.ledger.views.timeline import subscription_line
-from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 
 __all__ = [
@@ -52,6 +51,8 @@ __all__ = [
 
 FAILED_OUTCOMES = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
 """How an attempt ends that did not work."""
+NEWEST_RUNS = (runs.c.created_at, runs.c.id)
+"""What orders runs and tells them apart."""
 
 
 def list_runs(
@@ -73,25 +74,11 @@ def list_runs(
     `NotInLedgerError` when there is none of that id. `attempts` counts every try of every call and lookup,
     `failed_attempts` those that did not work.
     """
-    conditions: list[ColumnElement[bool]] = []
-    if order_id is not None:
-        # The index begins with the source.
-        conditions += [runs.c.order_id == order_id, runs.c.source.in_(SOURCES if source is None else (source,))]
-    elif source is not None:
-        conditions.append(unindexed(connection, runs.c.source) == source)
-    if email is not None:
-        conditions.append(runs.c.email_key == email_key(email))
-    if reason is not None:
-        conditions.append(runs.c.reason == reason)
-    if states:
-        conditions.append(state_in(connection, runs, states))
-    query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, until))
-    mark = None
-    if after is not None:
-        mark = connection.execute(select(runs.c.created_at, runs.c.id).where(runs.c.id == after)).one_or_none()
-        if mark is None:
-            raise NotInLedgerError(f"There is no run {after} to go on after.")
-    for page in pages(connection, query, (runs.c.created_at, runs.c.id), limit=limit, mark=mark):
+    key = None if email is None else email_key(email)
+    wanted = chosen(connection, runs, states=states, source=source, order_id=order_id, reason=reason, email_key=key)
+    query = select(*RUN_COLUMNS).where(*wanted, *between(runs.c.created_at, since, until))
+    mark = mark_of(connection, "run", after, NEWEST_RUNS, runs.c.id == after)
+    for page in pages(connection, query, NEWEST_RUNS, limit=limit, mark=mark):
         counts = _attempt_counts(connection, [row.id for row in page])
         for row in page:
             tries, failed = counts.get(row.id, (0, 0))
@@ -109,34 +96,16 @@ def show_run(connection: Connection, run_id: str) -> RunDetail:
     tries: dict[str, list[AttemptItem]] = {}
     found = connection.execute(select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number))
     for attempt in found:
-        tries.setdefault(attempt.step, []).append(AttemptItem.of(attempt))
+        tries.setdefault(attempt.step, []).append(record_of(AttemptItem, attempt))
     planned = connection.execute(select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position))
-    shown = [
-        StepItem(
-            name=step.name,
-            state=step.state,
-            output=step.output or {},
-            finished_at=step.finished_at,
-            attempts=tries.pop(step.name, []),
-        )
-        for step in planned
-    ]
+    shown = [record_of(StepItem, step, output=step.output or {}, attempts=tries.pop(step.name, [])) for step in planned]
     shown += [
         StepItem(name=name, state="removed", output={}, finished_at=None, attempts=rest) for name, rest in tries.items()
     ]
     outcomes = [attempt.outcome for step in shown for attempt in step.attempts]
     failed = sum(outcome in FAILED_OUTCOMES for outcome in outcomes)
-    return RunDetail(
-        **members_of(RunItem.of(row, len(outcomes), failed_attempts=failed)),
-        learner=row.learner,
-        delivery_id=row.delivery_id,
-        cancel_reason=row.cancel_reason,
-        lease_holder=row.lease_holder,
-        lease_until=row.lease_until,
-        lane_shut_until=row.lane_shut_until,
-        steps=shown,
-        events=_events(connection, events.c.run_id == run_id),
-    )
+    trail = _events(connection, events.c.run_id == run_id)
+    return RunDetail.of(row, len(outcomes), failed_attempts=failed, steps=shown, events=trail)
 
 
 def list_orders(
@@ -155,27 +124,13 @@ def list_orders(
 
     `after` is `SOURCE/ORDER` of the last one of the page before; `NotInLedgerError` when there is none.
     """
-    conditions: list[ColumnElement[bool]] = []
-    if source is not None:
-        conditions.append(unindexed(connection, orders.c.source) == source)
-    if email is not None:
-        conditions.append(orders.c.buyer_email_key == email_key(email))
-    if reason is not None:
-        conditions.append(orders.c.reason == reason)
-    if states:
-        conditions.append(state_in(connection, orders, states))
-    query = select(*ORDER_COLUMNS).where(*conditions, *between(orders.c.updated_at, since, until))
-    mark = None
-    if after is not None:
-        after_source, _, after_id = after.partition("/")
-        mark = connection.execute(
-            select(orders.c.updated_at, orders.c.source, orders.c.order_id).where(
-                orders.c.source == after_source, orders.c.order_id == after_id
-            )
-        ).one_or_none()
-        if mark is None:
-            raise NotInLedgerError(f"There is no order {after} to go on after.")
+    key = None if email is None else email_key(email)
+    wanted = chosen(connection, orders, states=states, source=source, reason=reason, buyer_email_key=key)
+    query = select(*ORDER_COLUMNS).where(*wanted, *between(orders.c.updated_at, since, until))
     columns = (orders.c.updated_at, orders.c.source, orders.c.order_id)
+    after_source, _, after_id = (after or "").partition("/")
+    is_row = (orders.c.source == after_source, orders.c.order_id == after_id)
+    mark = mark_of(connection, "order", after, columns, *is_row)
     for page in pages(connection, query, columns, limit=limit, mark=mark):
         for row in page:
             yield OrderItem.of(row)
@@ -189,31 +144,17 @@ def show_order(connection: Connection, source: str, order_id: str) -> OrderDetai
     if row is None:
         raise NotInLedgerError(f"There is no order {source}/{order_id}.")
     versions = connection.execute(
-        select(
-            order_versions.c.number,
-            order_versions.c.content_hash,
-            order_versions.c.delivery_id,
-            order_versions.c.seen_at,
-        )
+        select(*columns_of(VersionItem, order_versions))
         .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
         .order_by(order_versions.c.number)
     )
     trail = _events(connection, events.c.source == source, events.c.order_id == order_id)
     changed = {event.detail["version"]: event.detail.get("changes", []) for event in trail if "version" in event.detail}
-    return OrderDetail(
-        **members_of(OrderItem.of(row)),
+    return OrderDetail.of(
+        row,
         subscription=subscription_line(connection, source, order_id),
         lines=_lines(connection, source, (row.document or {}).get("lines", [])),
-        versions=[
-            VersionItem(
-                number=version.number,
-                content_hash=version.content_hash,
-                delivery_id=version.delivery_id,
-                seen_at=version.seen_at,
-                changes=changed.get(version.number, []),
-            )
-            for version in versions
-        ],
+        versions=[record_of(VersionItem, row, changes=changed.get(row.number, [])) for row in versions],
         runs=list(list_runs(connection, source=source, order_id=order_id)),
         deliveries=list(list_deliveries(connection, source=source, order_id=order_id)),
         notes=notes_of(connection, [(source, order_id)]),
@@ -253,29 +194,11 @@ def list_deliveries(
 
     `after` is the last one's id of the page before; `NotInLedgerError` when there is none.
     """
-    conditions: list[ColumnElement[bool]] = []
-    if order_id is not None:
-        conditions += [
-            deliveries.c.order_id == order_id,
-            deliveries.c.source.in_(SOURCES if source is None else (source,)),
-        ]
-    elif source is not None:
-        conditions.append(unindexed(connection, deliveries.c.source) == source)
-    if via is not None:
-        conditions.append(deliveries.c.via == via)
-    if reason is not None:
-        conditions.append(deliveries.c.reason == reason)
-    if states:
-        conditions.append(state_in(connection, deliveries, states))
-    query = select(*DELIVERY_COLUMNS).where(*conditions, *between(deliveries.c.received_at, since, until))
-    mark = None
-    if after is not None:
-        mark = connection.execute(
-            select(deliveries.c.received_at, deliveries.c.id).where(deliveries.c.id == after)
-        ).one_or_none()
-        if mark is None:
-            raise NotInLedgerError(f"There is no delivery {after} to go on after.")
-    for page in pages(connection, query, (deliveries.c.received_at, deliveries.c.id), limit=limit, mark=mark):
+    wanted = chosen(connection, deliveries, states=states, source=source, order_id=order_id, reason=reason, via=via)
+    query = select(*DELIVERY_COLUMNS).where(*wanted, *between(deliveries.c.received_at, since, until))
+    columns = (deliveries.c.received_at, deliveries.c.id)
+    mark = mark_of(connection, "delivery", after, columns, deliveries.c.id == after)
+    for page in pages(connection, query, columns, limit=limit, mark=mark):
         for row in page:
             yield DeliveryItem.of(row)
 
@@ -291,8 +214,8 @@ def show_delivery(connection: Connection, delivery_id: str) -> DeliveryDetail:
     caused = select(runs.c.id).where(
         runs.c.source == row.source, runs.c.order_id == row.order_id, runs.c.delivery_id == delivery_id
     )
-    return DeliveryDetail(
-        **members_of(DeliveryItem.of(row)),
+    return DeliveryDetail.of(
+        row,
         order=OrderItem.of(order) if order is not None else None,
         run_ids=list(connection.scalars(caused.order_by(runs.c.id))),
         events=_events(

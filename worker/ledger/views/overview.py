@@ -20,6 +20,7 @@ from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import Breaker
+from worker.ledger.sql import record_of
 from worker.ledger.states import CLAIMABLE, DeliveryState, OrderState, RunState
 from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import cursors, deliveries, orders, pauses, runs
@@ -195,10 +196,7 @@ def due_runs(connection: Connection, now: datetime) -> Due:
 
 def list_pauses(connection: Connection) -> list[PauseItem]:
     """The systems nothing is sent to until they are resumed."""
-    return [
-        PauseItem(system=row.system, kind=row.kind, reason=row.reason, actor=row.actor, since=row.since)
-        for row in connection.execute(select(pauses).order_by(pauses.c.system))
-    ]
+    return [record_of(PauseItem, row) for row in connection.execute(select(pauses).order_by(pauses.c.system))]
 
 
 def list_breakers(connection: Connection, now: datetime) -> list[BreakerItem]:
@@ -222,17 +220,7 @@ def list_lists(connection: Connection) -> list[ListItem]:
         .where(list_polls.c.list_name.in_(_ASSISTING))
         .order_by(list_polls.c.source, list_polls.c.list_name)
     )
-    return [
-        ListItem(
-            source=row.source,
-            list=row.list_name,
-            last_attempt_at=row.last_attempt_at,
-            last_success_at=row.last_success_at,
-            failures=row.failures,
-            last_error=row.last_error,
-        )
-        for row in found
-    ]
+    return [record_of(ListItem, row, list=row.list_name) for row in found]
 
 
 def _counts(connection: Connection, table: Table, states: type[StrEnum]) -> dict[str, int]:
@@ -296,17 +284,10 @@ def _breaker(found: Breaker, now: datetime) -> BreakerItem:
 
 
 def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watch) -> SourceItem:
-    return SourceItem(
-        source=row.source,
-        first_contact_at=row.first_contact_at,
-        start_at=row.start_at,
-        baseline_at=row.baseline_at,
-        position=row.position,
-        last_attempt_at=row.last_attempt_at,
-        last_success_at=row.last_success_at,
+    return record_of(
+        SourceItem,
+        row,
         lag_seconds=_seconds(row.last_success_at, now),
-        last_error=row.last_error,
-        failures=row.failures,
         missed_by_webhook=missed.get(row.source),
         late_since=watch.late_since,
         silent_since=watch.silent_since,

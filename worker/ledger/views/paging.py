@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, or_
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, or_, select
 
+from worker.errors import NotInLedgerError
 from worker.ledger.states import OrderState, RunState
+from worker.settings.systems import SOURCES
 
 PAGE_ROWS = 500
 _COMMON_STATES = frozenset({RunState.SUCCEEDED, RunState.CANCELLED, OrderState.PLANNED, OrderState.IGNORED})
@@ -42,6 +44,21 @@ def pages(
         left = None if left is None else left - len(page)
 
 
+def mark_of(
+    connection: Connection, what: str, after: str | None, columns: Sequence[Column[Any]], *is_row: ColumnElement[bool]
+) -> Sequence[Any] | None:
+    """The `mark` of the row to go on after, `after` as people name it; None from the top.
+
+    Raises `NotInLedgerError` where no row is so.
+    """
+    if after is None:
+        return None
+    found = connection.execute(select(*columns).where(*is_row)).one_or_none()
+    if found is None:
+        raise NotInLedgerError(f"There is no {what} {after} to go on after.")
+    return found
+
+
 def _values(row: Row[Any], columns: Sequence[Column[Any]]) -> tuple[Any, ...]:
     """The values of `columns` in a row."""
     return tuple(getattr(row, column.key) for column in columns)
@@ -64,6 +81,29 @@ def between(column: Column[Any], since: datetime | None, until: datetime | None)
     if until is not None:
         bounds.append(column < until)
     return bounds
+
+
+def chosen(
+    connection: Connection,
+    table: Table,
+    *,
+    states: Sequence[str] = (),
+    source: str | None = None,
+    order_id: str | None = None,
+    **equal: str | None,
+) -> list[ColumnElement[bool]]:
+    """The rows that the filters of a listing choose, `equal` by the table's columns of that name. What is None, or no
+    state at all, chooses nothing.
+    """
+    conditions = [table.c[name] == value for name, value in equal.items() if value is not None]
+    if order_id is not None:
+        # The index begins with the source.
+        conditions += [table.c.order_id == order_id, table.c.source.in_(SOURCES if source is None else (source,))]
+    elif source is not None:
+        conditions.append(unindexed(connection, table.c.source) == source)
+    if states:
+        conditions.append(state_in(connection, table, states))
+    return conditions
 
 
 def state_in(connection: Connection, table: Table, states: Sequence[str]) -> ColumnElement[bool]:

@@ -6,26 +6,18 @@ API's OpenAPI says of it. Ids are strings, moments aware and in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Column, Row, Table
+from sqlalchemy import Row
 
 from worker.actions import RUN, ActionItem, NextStep, explaining, items
 from worker.advice import Advice, advice
 from worker.ledger.orders.operator_entries import NoteItem
-from worker.ledger.tables.runs import attempts, deliveries, events, orders, runs
-
-
-def _columns(table: Table, record: type[Any]) -> tuple[Column[Any], ...]:
-    """The columns of a table that are members of a record."""
-    return tuple(table.c[each.name] for each in fields(record) if each.name in table.c)
-
-
-def _values(row: Row[Any], columns: Iterable[Column[Any]]) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in columns}
+from worker.ledger.sql import columns_of, record_of
+from worker.ledger.tables.runs import deliveries, orders, runs
 
 
 def _advised(found: Advice | None, step: NextStep | None) -> dict[str, Any]:
@@ -35,11 +27,6 @@ def _advised(found: Advice | None, step: NextStep | None) -> dict[str, Any]:
         "action": step.text if step else None,
         "actions": items(step),
     }
-
-
-def members_of(record: RunItem | OrderItem | OrderOfStory | DeliveryItem) -> dict[str, Any]:
-    """A record's members by name, for a record of a class that adds to them."""
-    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +44,6 @@ class AttemptItem:
     reference: str | None
     result_id: str | None
     holder: str | None
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        """From a row of `attempts`."""
-        return cls(**_values(row, _ATTEMPT_COLUMNS))
-
-
-_ATTEMPT_COLUMNS = _columns(attempts, AttemptItem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +71,7 @@ class EventItem:
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
         """From a row of `events`."""
-        return cls(**_values(row, _EVENT_COLUMNS) | {"detail": row.detail or {}})
-
-
-_EVENT_COLUMNS = _columns(events, EventItem)
+        return record_of(cls, row, detail=row.detail or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +109,12 @@ class RunItem:
     action: str | None
     actions: list[ActionItem]
 
-    @staticmethod
-    def of(row: Row[Any], attempts: int, *, failed_attempts: int = 0) -> RunItem:
-        """From a row with `RUN_COLUMNS`."""
+    @classmethod
+    def of(cls, row: Row[Any], attempts: int, *, failed_attempts: int = 0, **more: Any) -> Self:
+        """From a row with `RUN_COLUMNS`; `more` is what a class that adds to them cannot read of it."""
         found = advice(row.reason, run_id=row.id, source=row.source, order_id=row.order_id)
-        return RunItem(
-            **_values(row, RUN_COLUMNS),
-            **_advised(found, found.step if found else None),
-            attempts=attempts,
-            failed_attempts=failed_attempts,
-        )
+        more |= _advised(found, found.step if found else None)
+        return record_of(cls, row, attempts=attempts, failed_attempts=failed_attempts, **more)
 
     @property
     def next_step(self) -> NextStep | None:
@@ -162,7 +134,7 @@ class RunItem:
         return found
 
 
-RUN_COLUMNS = _columns(runs, RunItem)
+RUN_COLUMNS = columns_of(RunItem, runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,13 +182,13 @@ class OrderItem:
     action: str | None
     actions: list[ActionItem]
 
-    @staticmethod
-    def of(row: Row[Any]) -> OrderItem:
-        """From a row with `ORDER_COLUMNS`."""
+    @classmethod
+    def of(cls, row: Row[Any], **more: Any) -> Self:
+        """From a row with `ORDER_COLUMNS`; `more` as for a run."""
         found = advice(row.reason, source=row.source, order_id=row.order_id)
-        step = _of_order(found, row.source, row.order_id)
+        more |= _advised(found, _of_order(found, row.source, row.order_id))
         total = None if row.total_minor_units is None else Total(row.total_minor_units, row.currency)
-        return OrderItem(**_values(row, _ORDER_MEMBERS), **_advised(found, step), total=total)
+        return record_of(cls, row, total=total, **more)
 
     @property
     def next_step(self) -> NextStep | None:
@@ -229,8 +201,7 @@ class OrderItem:
         return f"{self.source}/{self.order_id}"
 
 
-_ORDER_MEMBERS = _columns(orders, OrderItem)
-ORDER_COLUMNS = (*_ORDER_MEMBERS, orders.c.total_minor_units, orders.c.currency)
+ORDER_COLUMNS = (*columns_of(OrderItem, orders), orders.c.total_minor_units, orders.c.currency)
 
 
 def _of_order(found: Advice | None, source: str, order_id: str) -> NextStep | None:
@@ -319,11 +290,11 @@ class DeliveryItem:
     action: str | None
     actions: list[ActionItem]
 
-    @staticmethod
-    def of(row: Row[Any]) -> DeliveryItem:
-        """From a row with `DELIVERY_COLUMNS`."""
+    @classmethod
+    def of(cls, row: Row[Any], **more: Any) -> Self:
+        """From a row with `DELIVERY_COLUMNS`; `more` as for a run."""
         found = advice(row.reason, source=row.source, order_id=row.order_id)
-        return DeliveryItem(**_values(row, DELIVERY_COLUMNS), **_advised(found, found.step if found else None))
+        return record_of(cls, row, **_advised(found, found.step if found else None), **more)
 
     @property
     def next_step(self) -> NextStep | None:
@@ -332,7 +303,7 @@ class DeliveryItem:
         return found.step if found else None
 
 
-DELIVERY_COLUMNS = _columns(deliveries, DeliveryItem)
+DELIVERY_COLUMNS = columns_of(DeliveryItem, deliveries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, text
 
-from worker.errors import NotInLedgerError
 from worker.formatting import counted
+from worker.ledger.sql import record_of
 from worker.ledger.tables.page_indexes import OPERATORS_ACTED
 from worker.ledger.tables.runs import events
-from worker.ledger.views.paging import between, pages
+from worker.ledger.views.paging import between, mark_of, pages
 from worker.ledger.views.timeline import person
 from worker.settings.settings import SOURCES
 
@@ -114,20 +114,8 @@ class ActivityItem:
         words = _Words(detail | {"system": row.system, "source": row.source})
         text = _Sentences().vformat(_TEXTS[Act(row.kind)], (), words)
         tried = detail.get("operator")
-        return cls(
-            id=str(row.id),
-            at=row.at,
-            actor=row.actor,
-            who=tried if row.kind == Act.LOGIN_REFUSED and tried else person(row.actor),
-            kind=row.kind,
-            text=text,
-            source=row.source,
-            order_id=row.order_id,
-            run_id=row.run_id,
-            system=row.system,
-            reason=row.reason,
-            client=detail.get("client"),
-        )
+        who = tried if row.kind == Act.LOGIN_REFUSED and tried else person(row.actor)
+        return record_of(cls, row, id=str(row.id), who=who, text=text, client=detail.get("client"))
 
 
 class _Words(dict[str, Any]):
@@ -178,13 +166,10 @@ def list_activity(
     if about is not None:
         conditions.append(_is_about(about.strip()))
     query = select(events).where(*conditions, *between(events.c.at, since, until))
-    mark = None
-    if after is not None:
-        number = int(after) if after.isascii() and after.isdecimal() and len(after) < 19 else -1
-        mark = connection.execute(select(events.c.at, events.c.id).where(events.c.id == number)).one_or_none()
-        if mark is None:
-            raise NotInLedgerError(f"There is no act {after} to go on after.")
-    for page in pages(connection, query, (events.c.at, events.c.id), limit=limit, mark=mark):
+    columns = (events.c.at, events.c.id)
+    number = int(after) if after and after.isascii() and after.isdecimal() and len(after) < 19 else -1
+    mark = mark_of(connection, "act", after, columns, events.c.id == number)
+    for page in pages(connection, query, columns, limit=limit, mark=mark):
         for row in page:
             yield ActivityItem.of(row)
 

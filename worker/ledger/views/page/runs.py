@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, TextClause, select
+from sqlalchemy import Connection, select
 
-from worker.errors import NotInLedgerError
 from worker.ledger.states import RunState
 from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
 from worker.ledger.tables.runs import runs
-from worker.ledger.views.paging import between, pages, state_in, unindexed
+from worker.ledger.views.listing import NEWEST_RUNS
+from worker.ledger.views.paging import between, chosen, mark_of, pages
 from worker.ledger.views.records import RUN_COLUMNS, RunItem
 
 _USUAL_SYSTEM = "learningcart"
@@ -42,24 +42,13 @@ def page_of_runs(
     `system` is the destination a run was last claimed for. `after` is the last run's id of the page before;
     `NotInLedgerError` when there is none of that id.
     """
-    conditions: list[ColumnElement[bool] | TextClause] = []
-    if states:
-        conditions.append(state_in(connection, runs, states))
-        if _NEEDS_PERSON.issuperset(states):
-            conditions.append(by_index_of(connection, "runs", NEEDS_PERSON))
-    if reason is not None:
-        conditions.append(runs.c.reason == reason)
-    if source is not None:
-        conditions.append(unindexed(connection, runs.c.source) == source)
-    if system is not None:
-        conditions.append(runs.c.system == system)
-        if system != _USUAL_SYSTEM:
-            conditions.append(by_index_of(connection, "runs", OTHER_SYSTEM))
-    mark = None
-    if after is not None:
-        mark = connection.execute(select(runs.c.created_at, runs.c.id).where(runs.c.id == after)).one_or_none()
-        if mark is None:
-            raise NotInLedgerError(f"There is no run {after} to go on after.")
-    query = select(*RUN_COLUMNS).where(*conditions, *between(runs.c.created_at, since, None))
-    found = pages(connection, query, (runs.c.created_at, runs.c.id), limit=limit, mark=mark)
+    indexes = []
+    if states and _NEEDS_PERSON.issuperset(states):
+        indexes.append(by_index_of(connection, "runs", NEEDS_PERSON))
+    if system not in {None, _USUAL_SYSTEM}:
+        indexes.append(by_index_of(connection, "runs", OTHER_SYSTEM))
+    wanted = chosen(connection, runs, states=states, source=source, reason=reason, system=system)
+    query = select(*RUN_COLUMNS).where(*wanted, *indexes, *between(runs.c.created_at, since, None))
+    mark = mark_of(connection, "run", after, NEWEST_RUNS, runs.c.id == after)
+    found = pages(connection, query, NEWEST_RUNS, limit=limit, mark=mark)
     return [RunItem.of(row, 0) for page in found for row in page]

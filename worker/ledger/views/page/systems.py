@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, case, func, select
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.periodic.source_watches import Watch, watches
 from worker.ledger.runs import breaker
+from worker.ledger.sql import record_of
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
 from worker.ledger.views.overview import outage_sentence
@@ -98,7 +99,7 @@ def systems(
                 failed=failed,
                 error_rate=failed / asked if asked else None,
                 last_error=next((error for error in errors if error), None),
-                pause=_pause(paused.get(name)),
+                pause=record_of(PauseOfSystem, paused[name]) if name in paused else None,
                 breaker=outage_sentence(down[name], now) if name in down else None,
                 late_since=watch.late_since,
                 silent_since=watch.silent_since,
@@ -164,9 +165,3 @@ def _state(watch: Watch, *, is_paused: bool, is_down: bool) -> str:
     if watch.late_since is not None:
         return "late"
     return "well" if watch.silent_since is None else "quiet"
-
-
-def _pause(row: Row[Any] | None) -> PauseOfSystem | None:
-    if row is None:
-        return None
-    return PauseOfSystem(kind=row.kind, reason=row.reason, actor=row.actor, since=row.since)
