@@ -109,32 +109,25 @@ def _ledger_problems(settings: Settings, offers: Offers) -> tuple[list[str], lis
     """What the ledger says of destinations that did not answer, and of webhooks that could not be used; and what is
     left to do until the first order has gone through. It is asked of nothing it cannot tell.
     """
-    from sqlalchemy.exc import SQLAlchemyError
-
+    from worker.cli.check.result import read_or_none
     from worker.ledger.clock import utc_now
     from worker.ledger.runs import breaker
-    from worker.ledger.session import Ledger, SchemaMismatchError
     from worker.ledger.views.overview import outage_sentence
     from worker.ledger.views.webhook_refusals import refusal_sentences
     from workflows.monitoring.setup_steps import setup_steps
 
-    ledger = Ledger(settings.database_url.get_secret_value())
-    try:
-        ledger.check_schema()
-        with ledger.read() as connection:
-            warnings = [
-                *(
-                    f"{outage_sentence(found, utc_now())} To ask it at once: cartbridge resume {found.system}"
-                    for found in breaker.down(connection)
-                ),
-                *refusal_sentences(connection, now=utc_now()),
-                *_unverified_offers(connection, offers),
-            ]
-            return warnings, setup_steps(connection, settings, offers)
-    except (SchemaMismatchError, SQLAlchemyError):
-        return [], setup_steps(None, settings, offers)
-    finally:
-        ledger.close()
+    def read(connection: Connection) -> tuple[list[str], list[SetupStep]]:
+        warnings = [
+            *(
+                f"{outage_sentence(found, utc_now())} To ask it at once: cartbridge resume {found.system}"
+                for found in breaker.down(connection)
+            ),
+            *refusal_sentences(connection, now=utc_now()),
+            *_unverified_offers(connection, offers),
+        ]
+        return warnings, setup_steps(connection, settings, offers)
+
+    return read_or_none(settings, read) or ([], setup_steps(None, settings, offers))
 
 
 def _unverified_offers(connection: Connection, offers: Offers) -> list[str]:

@@ -6,15 +6,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from worker.cli.check.result import ProbeResult
+from worker.cli.check.result import Part, ProbeResult, read_or_none
 from worker.clients.mail.client import Mail, MailAddress, MailClient
 from worker.errors import ApiError, AuthenticationError, ConfigurationError, PermissionDeniedError
 from worker.formatting import counted, counted_days
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import PasswordSeal
-from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.mail_templates import MailTemplates
 from worker.observability.logs import known_secrets
 from worker.settings.mail import MailSettings, keys_in
@@ -49,25 +46,23 @@ def send_test_mail(settings: Settings, address: str) -> ProbeResult:
         try:
             message_id = client.send(Mail(recipient, SUBJECT, TEXT, f"test-{secrets.token_hex(8)}"))
         except ApiError as error:
-            return _refused("test mail", mail, error)
-    detail = f"taken by {mail.host} as {message_id}"
-    return ProbeResult("test mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
+            return _refused(Part("test mail", "mail"), mail, error)
+    return Part("test mail", "mail").works(f"taken by {mail.host} as {message_id}")
 
 
 def _probe_server(mail: MailSettings) -> ProbeResult:
-    missing = tuple(mail.missing())
+    part, missing = Part("mail", "mail"), tuple(mail.missing())
     if missing:
         step = f"Set {', '.join(missing)}." if mail.is_begun else f"Off. To use it, set {', '.join(missing)}."
-        return ProbeResult("mail", "mail", configured=False, next_step=step, missing=missing)
+        return part.is_off(step, missing)
     with closing(MailClient(mail, secrets=known_secrets)) as client:
         try:
-            detail = client.verify()
+            return part.works(client.verify())
         except ApiError as error:
-            return _refused("mail", mail, error)
-    return ProbeResult("mail", "mail", configured=True, reachable=True, accepted=True, detail=detail)
+            return _refused(part, mail, error)
 
 
-def _refused(name: str, mail: MailSettings, error: ApiError) -> ProbeResult:
+def _refused(part: Part, mail: MailSettings, error: ApiError) -> ProbeResult:
     address = f"{mail.host}:{mail.port_number}"
     if isinstance(error, AuthenticationError):
         step = "Correct CARTBRIDGE_MAIL__USERNAME and CARTBRIDGE_MAIL__PASSWORD."
@@ -75,10 +70,10 @@ def _refused(name: str, mail: MailSettings, error: ApiError) -> ProbeResult:
         step = "May this user send as CARTBRIDGE_MAIL__SENDER?"
     elif error.status is None:
         step = f"Is {address} right (CARTBRIDGE_MAIL__HOST, __PORT, __SECURITY), and the network open?"
-        return ProbeResult(name, "mail", configured=True, reachable=False, detail=str(error), next_step=step)
+        return part.is_away(str(error), step)
     else:
         step = "Read what the server answered, and try again."
-    return ProbeResult(name, "mail", configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    return part.refuses(str(error), step)
 
 
 def _probe_templates(mail: MailSettings) -> ProbeResult:
@@ -114,7 +109,7 @@ def _about_passwords(settings: Settings) -> ProbeResult:
             "A new customer asks LearningCart for a password. To mail them, set CARTBRIDGE_PASSWORDS__MODE=mail; "
             "`cartbridge check` then says how to make the key that this needs."
         )
-        return ProbeResult("passwords", "mail", configured=False, next_step=step)
+        return Part("passwords", "mail").is_off(step)
     detail = (
         f"mailed to new customers; {len(stored)} kept now, sealed by {counted(len(keys), 'key')}, "
         f"for {counted_days(passwords.keep_days)} at most"
@@ -124,17 +119,7 @@ def _about_passwords(settings: Settings) -> ProbeResult:
 
 def _sealed_passwords(settings: Settings) -> list[tuple[str, str]]:
     """The passwords that are kept; none where the ledger cannot be read, which its own finding says."""
-    ledger = Ledger(settings.database_url.get_secret_value())
-    if ledger.path is not None and not ledger.path.exists():
-        return []
-    try:
-        ledger.check_schema()
-        with ledger.read() as connection:
-            return sealed_passwords.all_sealed(connection)
-    except (SchemaMismatchError, SQLAlchemyError):
-        return []
-    finally:
-        ledger.close()
+    return read_or_none(settings, sealed_passwords.all_sealed) or []
 
 
 # Alerts
@@ -144,23 +129,17 @@ def send_test_alert(settings: Settings) -> ProbeResult:
     """Tell every receiver of alerts, and find who did not take it."""
     from worker.clients.alerts import AlertsClient
 
-    variable = "CARTBRIDGE_ALERTS__URLS"
+    part, variable = Part("alerts", "alerts"), "CARTBRIDGE_ALERTS__URLS"
     if not settings.alerts.is_configured:
-        return ProbeResult(
-            "alerts", "alerts", configured=False, next_step=f"Off. To be told of trouble, set {variable}."
-        )
+        return part.is_off(f"Off. To be told of trouble, set {variable}.")
     try:
         client = AlertsClient(settings.alerts.addresses, secrets=known_secrets)
         failed = client.send(ALERT_TITLE, ALERT_TEXT)
     except ConfigurationError as error:
-        return ProbeResult("alerts", "alerts", configured=True, reachable=False, next_step=str(error))
+        return part.is_away("", str(error))
     except ApiError as error:
-        step = f"Correct {variable}, or look at what the service says."
-        return ProbeResult("alerts", "alerts", configured=True, reachable=False, detail=str(error), next_step=step)
+        return part.is_away(str(error), f"Correct {variable}, or look at what the service says.")
     if failed:
-        step = f"Correct them in {variable}."
-        detail = f"receiver {', '.join(failed)} did not take it"
-        return ProbeResult("alerts", "alerts", configured=True, reachable=False, detail=detail, next_step=step)
+        return part.is_away(f"receiver {', '.join(failed)} did not take it", f"Correct them in {variable}.")
     many = len(settings.alerts.addresses)
-    detail = "a test was taken by " + ("its receiver" if many == 1 else f"all {many} receivers")
-    return ProbeResult("alerts", "alerts", configured=True, reachable=True, accepted=True, detail=detail)
+    return part.works("a test was taken by " + ("its receiver" if many == 1 else f"all {many} receivers"))

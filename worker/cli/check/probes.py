@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.dispatch import Dispatcher
 from worker.broker.app import create_celery
 from worker.cli.check.notification_probes import probe_mail
-from worker.cli.check.result import ProbeResult, StatusReading, with_notes
+from worker.cli.check.result import Part, ProbeResult, StatusReading, read_or_none, with_notes
 from worker.cli.check.threedcart_probe import ask_threedcart
 from worker.cli.check.warnings import follow_on_warnings
 from worker.clients.frontcore.client import FrontcoreClient
@@ -106,7 +106,7 @@ _ASK: dict[str, Callable[[Any], str]] = {
 
 def probe_system(name: str, system: SystemSettings) -> ProbeResult:
     """Whether one system is configured, reachable and accepts the credentials: asks it for real."""
-    kind = "destination" if name in DESTINATIONS else "source"
+    part = Part(name, "destination" if name in DESTINATIONS else "source")
     missing = tuple(system.missing())
     if isinstance(system, SourceSettings) and system.is_webhook_only:
         reading = "planned from its webhooks' bodies alone: it is neither asked nor polled"
@@ -116,25 +116,21 @@ def probe_system(name: str, system: SystemSettings) -> ProbeResult:
         )
     if missing:
         step = f"Set {', '.join(missing)}." if system.is_begun else f"Off. To use it, set {', '.join(missing)}."
-        return ProbeResult(name, kind, configured=False, next_step=step, missing=missing)
+        return part.is_off(step, missing)
     statuses: tuple[StatusReading, ...] = ()
     try:
         if isinstance(system, ThreedcartSettings):
             detail, statuses = ask_threedcart(system)
         else:
             detail = _ASK[name](system)
-        return ProbeResult(
-            name, kind, configured=True, reachable=True, accepted=True, detail=detail, order_statuses=statuses
-        )
+        return part.works(detail, statuses=statuses)
     except ApiError as error:
-        found = _refused(name, kind, system, error)
+        found = _refused(part, system, error)
         if not isinstance(system, ThreedcartSettings):
             return found
         return replace(found, next_step=f"{found.next_step} Until then no unused cart is deleted.")
     except CartbridgeError as error:
-        return ProbeResult(
-            name, kind, configured=True, reachable=False, detail=str(error), next_step="Correct its settings."
-        )
+        return part.is_away(str(error), "Correct its settings.")
 
 
 _STEPS: Final[dict[type[ApiError], str]] = {
@@ -148,36 +144,27 @@ _STEPS: Final[dict[type[ApiError], str]] = {
 """What to do about what an `ApiError`'s status does not tell."""
 
 
-def _refused(name: str, kind: str, system: SystemSettings, error: ApiError) -> ProbeResult:
+def _refused(part: Part, system: SystemSettings, error: ApiError) -> ProbeResult:
     credentials = ", ".join(system.variable(attribute) for attribute in system.required if attribute != "base_url")
     address = system.variable("base_url")
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         step = f"Correct {credentials}."
-        return ProbeResult(
-            name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
-        )
-    template = _STEPS.get(type(error))
-    if template is not None:
-        step = template.format(address=address)
-        return ProbeResult(
-            name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
-        )
-    if error.status is not None and 300 <= error.status < 400:
+    elif type(error) in _STEPS:
+        step = _STEPS[type(error)].format(address=address)
+    elif error.status is None:
+        return part.is_away(str(error), f"Is {system.base_url} right ({address}), and the network open?")
+    elif 300 <= error.status < 400:
         step = f"The site has moved: set {address} to the address that it names, with the API's path."
-        return ProbeResult(
-            name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step
-        )
-    if error.status is None:
-        step = f"Is {system.base_url} right ({address}), and the network open?"
-        return ProbeResult(name, kind, configured=True, reachable=False, detail=str(error), next_step=step)
-    step = f"Does {address} name the API itself? Else try again later."
-    return ProbeResult(name, kind, configured=True, reachable=True, accepted=False, detail=str(error), next_step=step)
+    else:
+        step = f"Does {address} name the API itself? Else try again later."
+    return part.refuses(str(error), step)
 
 
 _OWNER = "Its role owns the audit trail and could rewrite it. See docs/security.md, The role on PostgreSQL."
 
 
 def _probe_ledger(settings: Settings) -> ProbeResult:
+    part = Part("ledger", "ledger")
     label = settings.shown_database_url
     ledger = Ledger(settings.database_url.get_secret_value())
     if ledger.path is not None and not ledger.path.exists():
@@ -190,9 +177,7 @@ def _probe_ledger(settings: Settings) -> ProbeResult:
             changed, owned = guard_warning(connection), owned_tables(connection)
             unlisted = erasures_problem(settings, connection)
     except SchemaMismatchError as error:
-        return ProbeResult(
-            "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=str(error)
-        )
+        return part.refuses(label, str(error))
     except SQLAlchemyError as error:
         kind = type(getattr(error, "orig", None) or error).__name__
         step = (
@@ -200,48 +185,33 @@ def _probe_ledger(settings: Settings) -> ProbeResult:
             if ledger.is_sqlite
             else "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
         )
-        return ProbeResult(
-            "ledger", "ledger", configured=True, reachable=False, detail=f"{label}: {kind}", next_step=step
-        )
+        return part.is_away(f"{label}: {kind}", step)
     finally:
         ledger.close()
     if changed is not None:
-        return ProbeResult(
-            "ledger", "ledger", configured=True, reachable=True, accepted=False, detail=label, next_step=changed
-        )
+        return part.refuses(label, changed)
     step = " ".join(each for each in (unlisted, _OWNER if owned else "") if each)
-    detail = f"{label}; {retention_note(settings)}"
-    return ProbeResult(
-        "ledger", "ledger", configured=True, reachable=True, accepted=True, detail=detail, next_step=step
-    )
+    return part.works(f"{label}; {retention_note(settings)}", step)
 
 
 def paused_systems(settings: Settings) -> list[str]:
     """The systems nothing is sent to until they are resumed; none where the ledger cannot tell."""
-    ledger = Ledger(settings.database_url.get_secret_value())
-    try:
-        ledger.check_schema()
-        with ledger.read() as connection:
-            return sorted(connection.scalars(select(pauses.c.system)))
-    except (SchemaMismatchError, SQLAlchemyError):
-        return []
-    finally:
-        ledger.close()
+    return read_or_none(settings, lambda connection: sorted(connection.scalars(select(pauses.c.system)))) or []
 
 
 def _probe_broker(settings: Settings) -> ProbeResult:
-    label = settings.shown_broker_url
+    part, label = Part("broker", "broker"), settings.shown_broker_url
     if settings.embedded:
         return ProbeResult("broker", "broker", configured=True, detail=f"{label}, inside `cartbridge up`")
     ledger = Ledger(settings.database_url.get_secret_value())
     celery = create_celery(settings)
     try:
         if Dispatcher(celery, ledger).broker_ok():
-            return ProbeResult("broker", "broker", configured=True, reachable=True, accepted=True, detail=label)
+            return part.works(label)
     finally:
         celery.close()
     step = "Is it running, and CARTBRIDGE_BROKER_URL right? Webhooks are taken all the same; runs wait."
-    return ProbeResult("broker", "broker", configured=True, reachable=False, detail=label, next_step=step)
+    return part.is_away(label, step)
 
 
 def _probe_offers(settings: Settings) -> ProbeResult:
@@ -265,9 +235,7 @@ def _probe_offers(settings: Settings) -> ProbeResult:
     if offers.follow_ons:
         detail = f"{detail}, {counted(len(offers.follow_ons), 'follow-on')}"
         step = " ".join(filter(None, [step, *follow_on_warnings(settings)]))
-    return ProbeResult(
-        "offers", "offers", configured=True, reachable=True, accepted=True, detail=detail, next_step=step
-    )
+    return Part("offers", "offers").works(detail, step)
 
 
 def retention_note(settings: Settings) -> str:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.settings.settings import Settings
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,54 @@ class ProbeResult:
     def works(self) -> bool:
         """Whether it was asked and answered as it should."""
         return self.configured and self.accepted is True
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an installation, and how a probe of it can end."""
+
+    name: str
+    kind: str
+
+    def is_off(self, next_step: str, missing: tuple[str, ...] = ()) -> ProbeResult:
+        """Something is not set."""
+        return ProbeResult(self.name, self.kind, configured=False, next_step=next_step, missing=missing)
+
+    def is_away(self, detail: str, next_step: str) -> ProbeResult:
+        """Nothing answered."""
+        return ProbeResult(self.name, self.kind, configured=True, reachable=False, detail=detail, next_step=next_step)
+
+    def refuses(self, detail: str, next_step: str) -> ProbeResult:
+        """It answered, and not as it should."""
+        return replace(self.works(detail, next_step), accepted=False)
+
+    def works(self, detail: str, next_step: str = "", *, statuses: tuple[StatusReading, ...] = ()) -> ProbeResult:
+        """It answered as it should."""
+        return ProbeResult(
+            self.name,
+            self.kind,
+            configured=True,
+            reachable=True,
+            accepted=True,
+            detail=detail,
+            next_step=next_step,
+            order_statuses=statuses,
+        )
+
+
+def read_or_none(settings: Settings, read: Callable[[Connection], _Answer]) -> _Answer | None:
+    """What the ledger says; None where it is not there, or cannot be read, which its own finding says."""
+    ledger = Ledger(settings.database_url.get_secret_value())
+    if ledger.path is not None and not ledger.path.exists():
+        return None
+    try:
+        ledger.check_schema()
+        with ledger.read() as connection:
+            return read(connection)
+    except (SchemaMismatchError, SQLAlchemyError):
+        return None
+    finally:
+        ledger.close()
 
 
 def with_notes(detail: str, notes: Sequence[str]) -> str:
