@@ -49,35 +49,19 @@ class Dispatcher:
 
     def send_order(self, source: str, order_id: str) -> bool:
         """Say that an order's delivery is due."""
-        return self._send(
-            lambda: self._app.signature(
-                "cartbridge.ingest", args=(source, order_id), immutable=True, queue=INGEST_QUEUE
-            ).apply_async(retry=False)
-        )
+        return self._send_task("ingest", source, order_id)
 
     def send_poll(self, source: str) -> bool:
         """Say that a source should be polled now."""
-        return self._send(
-            lambda: self._app.signature(
-                "cartbridge.poll", args=(source,), immutable=True, queue=INGEST_QUEUE
-            ).apply_async(retry=False)
-        )
+        return self._send_task("poll", source)
 
     def send_backfills(self) -> bool:
         """Say that a backfill was asked for."""
-        return self._send(
-            lambda: self._app.signature("cartbridge.backfill", immutable=True, queue=INGEST_QUEUE).apply_async(
-                retry=False
-            )
-        )
+        return self._send_task("backfill")
 
     def send_sweep(self) -> bool:
         """Say that the ledger should be looked through for due work now."""
-        return self._send(
-            lambda: self._app.signature("cartbridge.dispatch_due", immutable=True, queue=CONTROL_QUEUE).apply_async(
-                retry=False
-            )
-        )
+        return self._send_task("dispatch_due", queue=CONTROL_QUEUE)
 
     def send_resumed(self, system: str) -> bool:
         """Say that a system was resumed: what waited for it is due, and a source is to be polled."""
@@ -130,6 +114,10 @@ class Dispatcher:
                     if step.name in left[run_id]
                 ]
         return positions
+
+    def _send_task(self, name: str, *args: str, queue: str = INGEST_QUEUE) -> bool:
+        message = self._app.signature(f"cartbridge.{name}", args=args, immutable=True, queue=queue)
+        return self._send(lambda: message.apply_async(retry=False))
 
     def _send(self, send: Callable[[], object]) -> bool:
         with self._lock:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -68,7 +69,6 @@ class LedgerCollector(Collector):
             yield from self._last
 
     def _read(self) -> list[Metric]:
-        up = GaugeMetricFamily("cartbridge_ledger_up", "1 while the ledger can be read.")
         try:
             with self._ledger.read() as connection:
                 now = self._clock()
@@ -85,48 +85,47 @@ class LedgerCollector(Collector):
                     found.append(_missed(connection, self._webhook_sources, now))
         except SQLAlchemyError as error:
             report_ledger_error(error)
-            up.add_metric([], 0)
-            return [up]
-        up.add_metric([], 1)
-        return [up, *found]
+            return [_ledger_up(0)]
+        return [_ledger_up(1), *found]
+
+
+def _gauge(name: str, says: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Metric:
+    """A gauge; each of the rows is its labels' values, and then its own."""
+    gauge = GaugeMetricFamily(f"cartbridge_{name}", says, labels=labels)
+    for *values, value in rows:
+        gauge.add_metric(values, value)
+    return gauge
+
+
+def _ledger_up(value: int) -> Metric:
+    return _gauge("ledger_up", "1 while the ledger can be read.", [], [(value,)])
 
 
 def _work(connection: Connection) -> Iterator[Metric]:
-    by_state = GaugeMetricFamily("cartbridge_runs", "Runs by workflow and state.", labels=["workflow", "state"])
-    counted = select(runs.c.workflow, runs.c.state, func.count()).group_by(runs.c.workflow, runs.c.state)
-    for workflow, state, count in connection.execute(counted):
-        by_state.add_metric([workflow, state], count)
-    yield by_state
-    arrived = GaugeMetricFamily("cartbridge_deliveries", "Deliveries by state.", labels=["state"])
-    for state, count in connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state)):
-        arrived.add_metric([state], count)
-    yield arrived
+    by_state = (runs.c.workflow, runs.c.state)
+    counted = connection.execute(select(*by_state, func.count()).group_by(*by_state))
+    yield _gauge("runs", "Runs by workflow and state.", ["workflow", "state"], counted)
+    arrived = connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
+    yield _gauge("deliveries", "Deliveries by state.", ["state"], arrived)
 
 
 def _needs_person(connection: Connection, now: datetime) -> Iterator[Metric]:
     """What waits for the operator, by reason: the reasons are ours, and few."""
     labels = ["state", "reason"]
-    waiting = GaugeMetricFamily("cartbridge_needs_person", "Runs that wait for a person.", labels=labels)
-    oldest = GaugeMetricFamily(
-        "cartbridge_needs_person_oldest_seconds", "Seconds since the oldest of them came to that.", labels=labels
-    )
     grouped = (
         select(runs.c.state, runs.c.reason, func.count().label("how_many"), func.min(runs.c.updated_at).label("since"))
         .where(runs.c.state.in_([RunState.REVIEW, RunState.FAILED]))
         .group_by(runs.c.state, runs.c.reason)
     )
-    for row in connection.execute(grouped):
-        waiting.add_metric([row.state, row.reason or ""], row.how_many)
-        oldest.add_metric([row.state, row.reason or ""], max(0.0, (now - row.since).total_seconds()))
-    yield waiting
-    yield oldest
+    rows = connection.execute(grouped).all()
+    counts = [(row.state, row.reason or "", row.how_many) for row in rows]
+    yield _gauge("needs_person", "Runs that wait for a person.", labels, counts)
+    ages = [(row.state, row.reason or "", _seconds_since(row.since, now)) for row in rows]
+    yield _gauge("needs_person_oldest_seconds", "Seconds since the oldest of them came to that.", labels, ages)
 
 
 def _calls(connection: Connection, now: datetime) -> Metric:
     """How the destinations answered lately."""
-    gauge = GaugeMetricFamily(
-        "cartbridge_calls_last_hour", "Calls begun in the last hour, by step and outcome.", labels=["step", "outcome"]
-    )
     # A run of several groups has numbered steps of one kind; a call without an outcome is under way.
     counted: Counter[tuple[str, str]] = Counter()
     for step, outcome, count in connection.execute(
@@ -135,89 +134,66 @@ def _calls(connection: Connection, now: datetime) -> Metric:
         .group_by(attempts.c.step, attempts.c.outcome)
     ):
         counted[step.rstrip("0123456789").rstrip("_"), outcome or "open"] += count
-    for labels, count in sorted(counted.items()):
-        gauge.add_metric(labels, count)
-    return gauge
+    rows = [(*labels, count) for labels, count in sorted(counted.items())]
+    return _gauge("calls_last_hour", "Calls begun in the last hour, by step and outcome.", ["step", "outcome"], rows)
 
 
 def _outbox(connection: Connection, now: datetime) -> Iterator[Metric]:
     """Events a receiver has not taken."""
-    by_state = GaugeMetricFamily("cartbridge_outbox_events", "Events not sent, by state.", labels=["state"])
-    oldest = GaugeMetricFamily("cartbridge_outbox_oldest_pending_seconds", "Seconds since the oldest unsent event.")
     grouped = (
         select(outbox.c.state, func.count().label("how_many"), func.min(outbox.c.created_at).label("since"))
         .where(outbox.c.state.in_([OutboxState.PENDING, OutboxState.FAILED]))
         .group_by(outbox.c.state)
     )
-    age_seconds = 0.0
-    for row in connection.execute(grouped):
-        by_state.add_metric([row.state], row.how_many)
-        if row.state == OutboxState.PENDING:
-            age_seconds = max(0.0, (now - row.since).total_seconds())
-    oldest.add_metric([], age_seconds)
-    yield by_state
-    yield oldest
+    rows = connection.execute(grouped).all()
+    yield _gauge("outbox_events", "Events not sent, by state.", ["state"], [(row.state, row.how_many) for row in rows])
+    age_seconds = next((_seconds_since(row.since, now) for row in rows if row.state == OutboxState.PENDING), 0.0)
+    yield _gauge("outbox_oldest_pending_seconds", "Seconds since the oldest unsent event.", [], [(age_seconds,)])
 
 
 def _oldest_due(connection: Connection, now: datetime) -> Metric:
     """How far the workers are behind; 0 when nothing is due."""
-    gauge = GaugeMetricFamily("cartbridge_oldest_due_run_seconds", "Seconds since the oldest due run became due.")
     claimable = runs.c.state.in_(sorted(CLAIMABLE))
     due_at = [
         connection.scalar(select(func.min(runs.c.next_attempt_at)).where(claimable, runs.c.next_attempt_at <= now)),
         connection.scalar(select(func.min(runs.c.created_at)).where(claimable, runs.c.next_attempt_at.is_(None))),
     ]
     oldest = min((moment for moment in due_at if moment is not None), default=now)
-    gauge.add_metric([], max(0.0, (now - oldest).total_seconds()))
-    return gauge
+    says = "Seconds since the oldest due run became due."
+    return _gauge("oldest_due_run_seconds", says, [], [(_seconds_since(oldest, now),)])
 
 
 def _missed(connection: Connection, webhook_sources: Collection[str], now: datetime) -> Metric:
     """Orders that only a poll or a reconciliation found: a rising number says that webhooks do not arrive."""
-    gauge = GaugeMetricFamily(
-        "cartbridge_orders_missed_by_webhook",
-        "Orders of 30 days found though no webhook told of them.",
-        labels=["source"],
-    )
-    for source, count in missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW).items():
-        gauge.add_metric([source], count)
-    return gauge
+    missed = missed_by_webhook(connection, webhook_sources, since=now - MISSED_WINDOW)
+    says = "Orders of 30 days found though no webhook told of them."
+    return _gauge("orders_missed_by_webhook", says, ["source"], missed.items())
+
+
+def _seconds_since(moment: datetime, now: datetime) -> float:
+    return max(0.0, (now - moment).total_seconds())
 
 
 def _systems(connection: Connection) -> Iterator[Metric]:
-    polled = GaugeMetricFamily(
-        "cartbridge_last_successful_poll_timestamp_seconds",
-        "When each source was last read to the end, as Unix time.",
-        labels=["source"],
-    )
     of_completions = list_polls.c.list_name == ListName.COMPLETIONS  # the other lists assist a source's orders
-    for source, moment in connection.execute(
+    polled = connection.execute(
         union_all(
             select(cursors.c.source, cursors.c.last_success_at),
             select(list_polls.c.source, list_polls.c.last_success_at).where(of_completions),
         )
-    ):
-        if moment is not None:
-            polled.add_metric([source], moment.timestamp())
-    yield polled
-    late = GaugeMetricFamily(
-        "cartbridge_source_poll_late", "1 while no poll has succeeded for three intervals.", labels=["source"]
     )
-    silent = GaugeMetricFamily(
-        "cartbridge_source_silent", "1 while a source brings no new orders for unusually long.", labels=["source"]
+    yield _gauge(
+        "last_successful_poll_timestamp_seconds",
+        "When each source was last read to the end, as Unix time.",
+        ["source"],
+        [(source, moment.timestamp()) for source, moment in polled if moment is not None],
     )
-    for source, watch in sorted(watches(connection).items()):
-        late.add_metric([source], watch.late_since is not None)
-        silent.add_metric([source], watch.silent_since is not None)
-    yield late
-    yield silent
-    paused = GaugeMetricFamily(
-        "cartbridge_system_paused", "1 for each system nothing is sent to.", labels=["system", "kind"]
-    )
-    for system, kind in connection.execute(select(pauses.c.system, pauses.c.kind)):
-        paused.add_metric([system, kind], 1)
-    yield paused
-    down = GaugeMetricFamily("cartbridge_breaker_open", "1 for each system that is down.", labels=["system"])
-    for found in breaker.down(connection):
-        down.add_metric([found.system], 1)
-    yield down
+    watched = sorted(watches(connection).items())
+    late = [(source, watch.late_since is not None) for source, watch in watched]
+    yield _gauge("source_poll_late", "1 while no poll has succeeded for three intervals.", ["source"], late)
+    silent = [(source, watch.silent_since is not None) for source, watch in watched]
+    yield _gauge("source_silent", "1 while a source brings no new orders for unusually long.", ["source"], silent)
+    paused = [(row.system, row.kind, 1) for row in connection.execute(select(pauses.c.system, pauses.c.kind))]
+    yield _gauge("system_paused", "1 for each system nothing is sent to.", ["system", "kind"], paused)
+    down = [(found.system, 1) for found in breaker.down(connection)]
+    yield _gauge("breaker_open", "1 for each system that is down.", ["system"], down)

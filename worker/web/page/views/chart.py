@@ -59,45 +59,35 @@ class Chart:
 
 def amounts(hours: Sequence[HourOfWork]) -> Chart:
     """Orders and enrolments, two bars an hour."""
-    top = nice_ceiling(max((max(hour.orders, hour.enrolments) for hour in hours), default=0))
-    slot = _slot(hours)
-    bars = []
-    for index, hour in enumerate(hours):
-        for offset, kind, count in ((0.14, "orders", hour.orders), (0.52, "enrolments", hour.enrolments)):
-            height = _scale(count, top)
-            title = f"{local(hour.begins_at):%a %H:%M %Z}: {counted(count, kind.removesuffix('s'))}"
-            bars.append(
-                Bar(
-                    round(_LEFT + (index + offset) * slot, 1),
-                    round(HEIGHT - _BOTTOM - height, 1),
-                    round(slot * 0.34, 1),
-                    round(height, 1),
-                    kind,
-                    title,
-                )
-            )
-    rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
-    return Chart(tuple(bars), (), (), rows, _columns(hours))
+    return _in_pairs(hours, [f"{local(hour.begins_at):%a %H:%M %Z}" for hour in hours], _columns(hours), width=WIDTH)
 
 
 def daily(days: Sequence[DayOfWork]) -> Chart:
     """Orders and enrolments of each day, over the whole width; Mondays are named."""
-    top = nice_ceiling(max((max(day.orders, day.enrolments) for day in days), default=0))
-    slot = (_WIDE - _LEFT) / max(1, len(days))
-    bars = []
-    for index, each in enumerate(days):
-        for offset, kind, count in ((0.14, "orders", each.orders), (0.52, "enrolments", each.enrolments)):
-            x, height = round(_LEFT + (index + offset) * slot, 1), _scale(count, top)
-            y = round(HEIGHT - _BOTTOM - height, 1)
-            title = f"{each.day:%a %Y-%m-%d}: {counted(count, kind.removesuffix('s'))}"
-            bars.append(Bar(x, y, round(slot * 0.34, 1), round(height, 1), kind, title))
-    rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
+    slot = _slot(days, _WIDE)
     columns = tuple(
         Tick(round(_LEFT + (index + 0.5) * slot, 1), f"{each.day:%b %-d}")
         for index, each in enumerate(days)
         if each.day.weekday() == 0
     )
-    return Chart(tuple(bars), (), (), rows, columns, width=_WIDE)
+    return _in_pairs(days, [f"{each.day:%a %Y-%m-%d}" for each in days], columns, width=_WIDE)
+
+
+def _in_pairs(
+    spans: Sequence[HourOfWork | DayOfWork], names: Sequence[str], columns: tuple[Tick, ...], *, width: int
+) -> Chart:
+    """Two bars for each hour or day: its orders, and its enrolments."""
+    top = nice_ceiling(max((max(each.orders, each.enrolments) for each in spans), default=0))
+    slot = _slot(spans, width)
+    bars = []
+    for index, (each, name) in enumerate(zip(spans, names, strict=True)):
+        for offset, kind, count in ((0.14, "orders", each.orders), (0.52, "enrolments", each.enrolments)):
+            x, height = round(_LEFT + (index + offset) * slot, 1), _scale(count, top)
+            y = round(HEIGHT - _BOTTOM - height, 1)
+            title = f"{name}: {counted(count, kind.removesuffix('s'))}"
+            bars.append(Bar(x, y, round(slot * 0.34, 1), round(height, 1), kind, title))
+    rows = tuple(Tick(_y(value, top), f"{value:,.0f}") for value in (0, top / 2, top) if value == int(value))
+    return Chart(tuple(bars), (), (), rows, columns, width=width)
 
 
 def latencies(hours: Sequence[HourOfWork]) -> Chart:
@@ -152,8 +142,8 @@ def _columns(hours: Sequence[HourOfWork]) -> tuple[Tick, ...]:
     )
 
 
-def _slot(hours: Sequence[HourOfWork]) -> float:
-    return (WIDTH - _LEFT) / max(1, len(hours))
+def _slot(spans: Sequence[HourOfWork | DayOfWork], width: int = WIDTH) -> float:
+    return (width - _LEFT) / max(1, len(spans))
 
 
 def _scale(value: float, top: float) -> float:
