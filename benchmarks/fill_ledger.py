@@ -4,7 +4,7 @@
 
 It may be a SQLite file, too. The ledger must be empty; it is migrated first. The same seed makes the same ledger,
 ending now. Indexes are dropped while the rows are copied, and made again afterwards; the foreign keys hold by
-construction.
+construction. On PostgreSQL more than a million runs are many years of a quarter of a million.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sqlalchemy import make_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.earlier_years import add_earlier_years
 from worker.ledger.search.texts import fill as fill_search_texts
 from worker.ledger.session import Ledger
 
@@ -34,36 +35,17 @@ YEAR_SECONDS = 365 * 86_400
 RUNS_PER_ORDER = 1.18
 LEARNERS_PER_RUN = 0.6
 BATCH_ORDERS = 5_000
+MOST_IN_ONE_YEAR = 1_000_000
+RUNS_OF_MANY_YEARS = 250_000
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 FIRST_NAMES = (
-    "Jane",
-    "Ola",
-    "Ada",
-    "Kari",
-    "Grace",
-    "Per",
-    "Mary",
-    "Linus",
-    "Ingrid",
-    "Alan",
-    "Sofie",
-    "Noor",
-    "Émile",
-)
+    "Jane", "Ola", "Ada", "Kari", "Grace", "Per", "Mary",
+    "Linus", "Ingrid", "Alan", "Sofie", "Noor", "Émile",
+)  # fmt: skip
 LAST_NAMES = (
-    "Doe",
-    "Nordmann",
-    "Byron",
-    "Hopper",
-    "Hansen",
-    "Turing",
-    "Berg",
-    "O'Neill",
-    "Lund",
-    "Okafor",
-    "Müller",
-    "Li",
-)
+    "Doe", "Nordmann", "Byron", "Hopper", "Hansen", "Turing",
+    "Berg", "O'Neill", "Lund", "Okafor", "Müller", "Li",
+)  # fmt: skip
 PRODUCTS = tuple((f"{1100 + number}", f"Course {number}: safety at work", 500 + number) for number in range(40))
 STEPS = ("add_customer", "add_customer_to_group", "add_comped_order")
 SOURCES = (("studiocart", 60), ("frontcore", 35), ("threedcart", 5))
@@ -95,6 +77,9 @@ COLUMNS = {
     "attempts": "run_id step number kind generation fence holder reference started_at finished_at outcome http_status "
     "error result_id",
     "events": "at kind actor run_id source order_id reason detail",
+}
+COPIED = {table: columns.split() for table, columns in COLUMNS.items()} | {
+    "search_texts": ["id", "source", "record_id", "text"]
 }
 
 Row = tuple[Any, ...]
@@ -278,8 +263,7 @@ def fill(database_url: str, runs: int, *, seed: int) -> None:
     """Migrate, fill, and analyse."""
     ledger = Ledger(database_url)
     ledger.migrate()
-    now = datetime.now(UTC)
-    company = Company(runs, seed=seed, now=now)
+    years = math.ceil(runs / RUNS_OF_MANY_YEARS) if runs > MOST_IN_ONE_YEAR and not ledger.is_sqlite else 1
     columns = (
         TextColumn("{task.description:<24}"),
         BarColumn(),
@@ -289,34 +273,44 @@ def fill(database_url: str, runs: int, *, seed: int) -> None:
     )
     with _connect(database_url) as connection, Progress(*columns) as progress:
         definitions = drop_indexes(connection)
-        copying = progress.add_task("learners", total=int(runs * LEARNERS_PER_RUN))
-        copy(connection, "learners", company.learners())
-        progress.update(copying, completed=int(runs * LEARNERS_PER_RUN))
-        writing = progress.add_task("orders and their runs", total=runs)
-        made = 0
-        batch: dict[str, list[Row]] = {table: [] for table in COLUMNS}
-        for number, moment in enumerate(moments(int(runs / RUNS_PER_ORDER), now=now, seed=seed), start=1):
-            made += company.order(moment, lambda table, row: batch[table].append(row))
-            if number % BATCH_ORDERS == 0:
-                flush(connection, batch)
-                progress.update(writing, completed=made)
-        flush(connection, batch)
-        progress.update(writing, completed=made, total=made)
-        indexing = progress.add_task("indexes", total=len(definitions))
-        for definition in definitions:
-            connection.execute(definition)
-            progress.advance(indexing)
+        _fill_year(connection, runs // years, seed, progress)
         connection.commit()
         texts = progress.add_task("search texts", total=1)
         with ledger.write() as writing_texts:
             fill_search_texts(writing_texts)
         progress.update(texts, completed=1)
+        if isinstance(connection, psycopg.Connection) and years > 1:
+            copying = progress.add_task("earlier years", total=(years - 1) * len(COPIED))
+            add_earlier_years(connection, COPIED, years - 1, lambda: progress.advance(copying))
+        indexing = progress.add_task("indexes", total=len(definitions))
+        for definition in definitions:
+            connection.execute(definition)
+            progress.advance(indexing)
+        connection.commit()
         if isinstance(connection, sqlite3.Connection):
             connection.execute("ANALYZE")
         else:
             connection.autocommit = True
             connection.execute("VACUUM ANALYZE")
     ledger.close()
+
+
+def _fill_year(connection: Target, runs: int, seed: int, progress: Progress) -> None:
+    now = datetime.now(UTC)
+    company = Company(runs, seed=seed, now=now)
+    copying = progress.add_task("learners", total=int(runs * LEARNERS_PER_RUN))
+    copy(connection, "learners", company.learners())
+    progress.update(copying, completed=int(runs * LEARNERS_PER_RUN))
+    writing = progress.add_task("orders and their runs", total=runs)
+    made = 0
+    batch: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+    for number, moment in enumerate(moments(int(runs / RUNS_PER_ORDER), now=now, seed=seed), start=1):
+        made += company.order(moment, lambda table, row: batch[table].append(row))
+        if number % BATCH_ORDERS == 0:
+            flush(connection, batch)
+            progress.update(writing, completed=made)
+    flush(connection, batch)
+    progress.update(writing, completed=made, total=made)
 
 
 def _connect(database_url: str) -> Target:
@@ -341,7 +335,7 @@ def drop_indexes(connection: Target) -> list[Any]:
     found = connection.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT LIKE 'pk_%%' "
         "AND tablename = ANY(%s)",
-        [list(COLUMNS)],
+        [list(COPIED)],
     ).fetchall()
     for name, _ in found:
         connection.execute(psycopg.sql.SQL("DROP INDEX {}").format(psycopg.sql.Identifier(name)))
