@@ -9,6 +9,7 @@ from worker.ledger import offers_in_force
 from worker.ledger.search.index import is_of_model
 from worker.ledger.tables import (
     follow_on,
+    indexes,
     learners,
     ledger,
     operator_entries,
@@ -20,6 +21,7 @@ from worker.ledger.tables.runs import LedgerModel
 
 _TABLES = (
     follow_on,
+    indexes,
     learners,
     ledger,
     offers_in_force,

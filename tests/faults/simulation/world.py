@@ -30,7 +30,7 @@ from tests.faults.simulation.virtual_time import Timeline
 from worker.broker.app import create_celery
 from worker.ledger import keys
 from worker.ledger.session import Ledger
-from worker.ledger.tables.page_indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
+from worker.ledger.tables.indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
 from worker.ledger.tables.runs import LedgerModel, cursors
 from worker.sandbox import SandboxConfig
 from worker.sandbox.clock import Clock

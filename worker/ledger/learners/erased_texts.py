@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import JSON, Column, Connection, String, Table, Text, and_, cast, not_, or_, select, update
+from sqlalchemy import Column, Connection, String, Table, Text, and_, cast, not_, or_, select, update
 
 from worker.ledger.keys import is_among
+from worker.ledger.tables.base import Json
 from worker.ledger.tables.ledger import recoveries
 from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.periodic import list_polls
@@ -109,7 +110,7 @@ def _mask_events(connection: Connection, condition: Any, words: frozenset[str]) 
 def _mask_column(connection: Connection, column: Column[Any], words: frozenset[str]) -> int:
     """One column of any row, whoever it is about."""
     table = column.table
-    is_json = isinstance(column.type, JSON)
+    is_json = isinstance(column.type, Json)
     text = cast(column, Text) if is_json or not isinstance(column.type, String) else column
     likely = or_(*(text.ilike(_pattern(word), escape="!") for word in sorted(words)))
     keys = list(table.primary_key.columns)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import JSON, Column, DateTime, Dialect, MetaData, Table, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
 SQLModel.metadata = MetaData(
@@ -43,9 +43,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Json(TypeDecorator[Any]):
+    """JSON, in PostgreSQL `jsonb`; Python's None is SQL's NULL."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Take PostgreSQL's type from its dialect, which a process on SQLite need not import."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(self.impl_instance)
+        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415 -- a twentieth of a command's start
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
+
+
 def json_column(*, nullable: bool = False) -> Any:
     """A column of JSON, in which Python's None is SQL's NULL."""
-    return Column(JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"), nullable=nullable)
+    return Column(Json(), nullable=nullable)
 
 
 def moment(*, nullable: bool = True) -> Any:

@@ -7,7 +7,6 @@ from sqlalchemy import ForeignKeyConstraint, Index
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.tables.base import json_column, moment, table_of
-from worker.ledger.tables.page_indexes import partial
 
 
 class ErasureKey(SQLModel, table=True):
@@ -52,10 +51,7 @@ class SealedPassword(SQLModel, table=True):
     """What a `welcome_mail` run is to mail. Once erased the row stays, without what was sealed."""
 
     __tablename__ = "sealed_passwords"
-    __table_args__ = (
-        ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_sealed_passwords_runs"),
-        partial("ix_sealed_passwords_sealed", "created_at", of="ciphertext IS NOT NULL"),
-    )
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_sealed_passwords_runs"),)
 
     run_id: str = Field(primary_key=True)
     """The `welcome_mail` run."""

@@ -1,16 +1,10 @@
-"""The indexes that the operator's page stands on. Most are partial: the undisturbed path does not write those."""
+"""How a query asks so that both databases find the index it stands on."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, TextClause, text, true
-
-
-def partial(name: str, *columns: str, of: str) -> Index:
-    """An index of those rows alone."""
-    return Index(name, *columns, sqlite_where=text(of), postgresql_where=text(of))
-
+from sqlalchemy import Column, ColumnElement, Connection, TextClause, text, true
 
 # What the partial indexes are of. Where that is a state it is their first column all the same: SQLite, which keeps no
 # statistics by itself, would rather use another index that begins with it.
@@ -20,31 +14,6 @@ REVOCATIONS = "workflow = 'revocation'"
 OTHER_SYSTEM = "system <> 'learningcart'"
 OPERATORS_ACTED = "actor NOT IN ('engine', 'source') OR kind = 'system_paused'"
 """Also pauses that a refused credential set."""
-
-RUN_INDEXES = (
-    # With all that is counted of what needs a person, so that no row is read for it.
-    partial("ix_runs_needs_reason", "state", "reason", "created_at", "id", "source", "order_id", of=NEEDS_PERSON),
-    partial("ix_runs_needs", "state", "created_at", "id", of=NEEDS_PERSON),
-    partial("ix_runs_reason", "reason", "created_at", "id", of="reason IS NOT NULL"),
-    partial("ix_runs_other_system", "system", "created_at", "id", of=OTHER_SYSTEM),
-    # All that a month's and a day's counts ask for: they read the index alone, and no row. It is not of one state:
-    # PostgreSQL would then take that state for granted, and read an index that begins with it from end to end.
-    partial(
-        "ix_runs_ended", "state", "finished_at", "workflow", "title", "source", "order_id", of="finished_at IS NOT NULL"
-    ),
-    partial("ix_runs_revoked_at", "created_at", of=REVOCATIONS),
-)
-ORDER_INDEXES = (
-    partial("ix_orders_needs_reason", "state", "reason", "updated_at", of=IN_REVIEW),
-    partial("ix_orders_reason", "reason", "updated_at", of="reason IS NOT NULL"),
-    Index("ix_orders_source_news", "source", "updated_at"),
-    Index("ix_orders_first_seen_at", "first_seen_at"),
-    # PostgreSQL finds a text's beginning by an index in this order only, whatever language the database speaks.
-    Index("ix_orders_buyer_name", "buyer_name", postgresql_ops={"buyer_name": "text_pattern_ops"}),
-)
-DELIVERY_INDEXES = (partial("ix_deliveries_needs_reason", "state", "reason", "received_at", of=IN_REVIEW),)
-EVENT_INDEXES = (partial("ix_events_activity", "at", "id", of=OPERATORS_ACTED),)
-LEARNER_INDEXES = (Index("ix_learners_email_begins", "email_key", postgresql_ops={"email_key": "text_pattern_ops"}),)
 
 
 def by_index_of(connection: Connection, table: str, of: str) -> ColumnElement[bool] | TextClause:

@@ -1,15 +1,16 @@
-"""The ledger's tables. The database enforces what it can: keys are unique, and a lane has at most one running run."""
+"""The ledger's tables. The database enforces what it can: keys are unique, and a lane has at most one running run.
+
+Indexes of some rows alone, that one among them, are in `worker.ledger.tables.indexes`.
+"""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, false, text
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, false
 from sqlmodel import Field, SQLModel
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
-from worker.ledger.tables import page_indexes
 from worker.ledger.tables.base import json_column, moment, table_of
-from worker.ledger.tables.page_indexes import partial
 
 LedgerModel = SQLModel
 
@@ -22,7 +23,6 @@ class Delivery(SQLModel, table=True):
         Index("ix_deliveries_due", "state", "next_attempt_at"),
         Index("ix_deliveries_order", "source", "order_id"),
         Index("ix_deliveries_received_at", "received_at"),
-        *page_indexes.DELIVERY_INDEXES,
     )
 
     id: str = Field(primary_key=True)
@@ -57,7 +57,6 @@ class OrderRecord(SQLModel, table=True):
         Index("ix_orders_buyer_email_key", "buyer_email_key"),
         Index("ix_orders_updated_at", "updated_at"),
         Index("ix_orders_replan_at", "replan_at"),
-        *page_indexes.ORDER_INDEXES,
     )
 
     source: str = Field(primary_key=True)
@@ -122,7 +121,7 @@ class LearnerRecord(SQLModel, table=True):
     """A learner; its id is the lane, so that lanes hold no personal data."""
 
     __tablename__ = "learners"
-    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True), *page_indexes.LEARNER_INDEXES)
+    __table_args__ = (Index("uq_learners_email_key", "email_key", unique=True),)
 
     id: str = Field(primary_key=True)
     email: str
@@ -138,20 +137,12 @@ class Run(SQLModel, table=True):
     __tablename__ = "runs"
     __table_args__ = (
         Index("uq_runs_key", "key", unique=True),
-        Index(
-            "uq_runs_one_running_per_lane",
-            "lane",
-            unique=True,
-            sqlite_where=text("state = 'running'"),
-            postgresql_where=text("state = 'running'"),
-        ),
         Index("ix_runs_due", "state", "next_attempt_at"),
         Index("ix_runs_lane", "lane", "state"),
         Index("ix_runs_order", "source", "order_id"),
         Index("ix_runs_email_key", "email_key"),
         Index("ix_runs_created_at", "created_at"),
         Index("ix_runs_result_id", "result_id"),
-        *page_indexes.RUN_INDEXES,
         Index("ix_runs_completion_id", "completion_id"),
         ForeignKeyConstraint(["source", "order_id"], ["orders.source", "orders.order_id"], name="fk_runs_orders"),
         ForeignKeyConstraint(["completion_id"], ["completions.id"], name="fk_runs_completions"),
@@ -227,7 +218,6 @@ class Attempt(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_attempts_runs"),
         Index("ix_attempts_started_at", "started_at"),
-        partial("ix_attempts_result_id", "result_id", of="result_id IS NOT NULL"),
     )
 
     run_id: str = Field(primary_key=True)
@@ -261,7 +251,6 @@ class Event(SQLModel, table=True):
         Index("ix_events_run_id", "run_id"),
         Index("ix_events_order", "source", "order_id"),
         Index("ix_events_at", "at"),
-        *page_indexes.EVENT_INDEXES,
     )
 
     id: int | None = Field(
