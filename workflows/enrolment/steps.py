@@ -58,7 +58,11 @@ def _add_customer(call: Call) -> StepResult:
     else:
         customer = _learningcart(call).add_customer(wanted, limits=call.limits)
         _keep_password(call, customer)
-    output = {"customer_id": customer.customer_id, "is_new": bool(customer.is_new)}
+    output = {
+        "customer_id": customer.customer_id,
+        "is_new": bool(customer.is_new),
+        "site": _learningcart(call).site_hostname,
+    }
     return StepResult(output, then=_welcome_without_password(call, customer))
 
 
@@ -358,4 +362,10 @@ def _sequence(planned: Mapping[str, Any]) -> tuple[PlannedStep, ...]:
     )
 
 
-ENROLMENT = Workflow("enrolment", (ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ADD_COMPED_ORDER), _sequence)
+def _is_elsewhere(clients: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the customer was made at another LearningCart site: the number is somebody else's at this one."""
+    site = outputs.get("add_customer", {}).get("site")
+    return site is not None and site != clients[LEARNINGCART].site_hostname
+
+
+ENROLMENT = Workflow("enrolment", (ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP, ADD_COMPED_ORDER), _sequence, _is_elsewhere)

@@ -104,6 +104,10 @@ class Executor:
             log.debug("not claimed: %s", error)
             return None
         held.lease_end_seconds = asked_at_seconds + self._timing.lease_seconds
+        is_elsewhere = self._workflows[held.workflow].is_elsewhere
+        if is_elsewhere is not None and is_elsewhere(self._clients, held.outputs):
+            log.warning("run %s: begun at another site of %s, it begins anew at this one", held.id, system)
+            held.begin_anew()
         return held
 
     def steps_left(self, held: HeldRun) -> list[PlannedStep]:

@@ -156,3 +156,8 @@ class Workflow:
     """All that its runs may have."""
     sequence: Callable[[Mapping[str, Any]], tuple[PlannedStep, ...]]
     """The steps of a run, by the JSON it was planned with (`runs.grant`)."""
+    is_elsewhere: Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], bool] | None = None
+    """By the clients and what the done steps gave: whether these were done at another site than the clients reach.
+
+    What they gave means nothing at this one, or something else, so they are done again. Only for a workflow whose steps
+    before its last are all safe to repeat."""

@@ -88,6 +88,8 @@ class LearningCartClient:
             )
         self._secrets = SecretRegistry() if secrets is None else secrets
         self._secrets.add(settings.password.get_secret_value())
+        self.site_hostname = settings.site_hostname.strip().lower()
+        """The site whose customers and orders the numbers are of."""
         self._credentials = {"sitehostname": settings.site_hostname, "username": settings.username}
         self._password = settings.password
         self._comped_order_method = settings.comped_order_method

@@ -117,6 +117,13 @@ class HeldRun:
         step.state, step.output, step.finished_at = StepState.DONE, output, now
         self.dirty.append(step)
 
+    def begin_anew(self) -> None:
+        """Note every step as one that is not done, to be written with the next commit. Attempts stay counted."""
+        for step in self.steps:
+            if step.state is StepState.DONE:
+                step.state, step.output, step.finished_at = StepState.PENDING, {}, None
+                self.dirty.append(step)
+
     def attempt(self, step: HeldStep, *, started_at: datetime, **known: Any) -> dict[str, Any]:
         """The row of the step's last attempt, a call unless `known` says otherwise.
 

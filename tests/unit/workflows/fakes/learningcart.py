@@ -49,6 +49,8 @@ class FakeLearningCart:
     elapsed_seconds: float = 0.0
     customers: list[CustomerFields] = field(default_factory=list)
     members: list[tuple[int, int]] = field(default_factory=list)
+    site_hostname: str = "academy.example"
+    customer_id: int = 5001
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
         self._act("ready", lambda: None)
@@ -56,7 +58,9 @@ class FakeLearningCart:
     def add_customer(self, fields: CustomerFields, *, limits: CallLimits = NO_LIMITS) -> Customer:
         self.limits.append(limits)
         self.customers.append(fields)
-        return self._act("add_customer", lambda: Customer.model_validate({"Customer ID": 5001, "isNew": True}))
+        return self._act(
+            "add_customer", lambda: Customer.model_validate({"Customer ID": self.customer_id, "isNew": True})
+        )
 
     def add_customer_to_group(self, customer_id: int, group_id: int, *, limits: CallLimits = NO_LIMITS) -> None:
         self.limits.append(limits)

@@ -90,13 +90,13 @@ def test_everything_is_sent_at_once_when_profiles_are_updated() -> None:
 
 def test_new_customer_is_created_by_email_and_then_named_when_profiles_are_kept() -> None:
     registry = Registry()
-    assert keep(registry) == {"customer_id": 5001, "is_new": True}
+    assert keep(registry) == {"customer_id": 5001, "is_new": True, "site": "academy.example"}
     assert sent(registry) == [{}, WHOLE]
 
 
 def test_nothing_more_is_sent_when_the_profile_is_whole() -> None:
     registry = Registry(dict.fromkeys(WHOLE, "as it was"))
-    assert keep(registry) == {"customer_id": 5001, "is_new": False}
+    assert keep(registry) == {"customer_id": 5001, "is_new": False, "site": "academy.example"}
     assert sent(registry) == [{}]
 
 

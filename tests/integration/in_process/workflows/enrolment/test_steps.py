@@ -75,7 +75,7 @@ def test_only_the_comped_order_needs_asking_when_steps_are_repeated() -> None:
 def test_no_password_is_sent_when_the_customer_is_added() -> None:
     learningcart = FakeLearningCart()
     result = ADD_CUSTOMER.call(a_call(learningcart, "add_customer"))
-    assert result.output == {"customer_id": 5001, "is_new": True}
+    assert result.output == {"customer_id": 5001, "is_new": True, "site": "academy.example"}
     (fields,) = learningcart.customers
     assert fields.parameters() == {"Email": JANE.email, "FirstName": "Jane", "LastName": "Doe"}
 
