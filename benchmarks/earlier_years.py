@@ -1,7 +1,7 @@
 """Makes a filled PostgreSQL ledger older: the settled orders of its year, once more for each earlier year.
 
 The server copies the rows itself, forty times as fast as they are told one by one. Each copy has ids, addresses and
-numbers of its own, and an earlier date; what is still under way is not copied.
+numbers of its own, and an earlier date. What is under way or waits for a person is not copied: that is of this year.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-UNDER_WAY = ("waiting", "pending", "running")
+OPEN = ("waiting", "pending", "running", "review", "failed")
 IDS_A_YEAR = 100_000_000
 """What an earlier year's numbers differ by."""
 SEARCH_IDS_A_YEAR = 10_000_000
@@ -35,8 +35,8 @@ OF_OTHER_KINDS = {
     ("search_texts", "id"): "{column} - {year} * {search_ids}",
 }
 LETTERS = "0abcdefghjkmnpqrstvwxyz"
-_BY_ORDER = "NOT EXISTS (SELECT FROM under_way u WHERE u.source = t.source AND u.order_id = t.{column})"
-_BY_RUN = "NOT EXISTS (SELECT FROM runs_under_way u WHERE u.id = t.run_id)"
+_BY_ORDER = "NOT EXISTS (SELECT FROM unsettled u WHERE u.source = t.source AND u.order_id = t.{column})"
+_BY_RUN = "NOT EXISTS (SELECT FROM unsettled_runs u WHERE u.id = t.run_id)"
 KEPT = {
     "orders": _BY_ORDER.format(column="order_id"),
     "order_versions": _BY_ORDER.format(column="order_id"),
@@ -55,14 +55,15 @@ def add_earlier_years(
 ) -> None:
     """Copy the rows of these tables and columns for each of the years; `advance` is called after each table."""
     connection.execute(
-        "CREATE TEMP TABLE under_way AS SELECT DISTINCT source, order_id FROM runs WHERE state = ANY(%s)",
-        [list(UNDER_WAY)],
+        "CREATE TEMP TABLE unsettled AS SELECT DISTINCT source, order_id FROM runs WHERE state = ANY(%s) "
+        "UNION SELECT source, order_id FROM orders WHERE state = 'review'",
+        [list(OPEN)],
     )
     connection.execute(
-        "CREATE TEMP TABLE runs_under_way AS SELECT r.id FROM runs r JOIN under_way u USING (source, order_id)"
+        "CREATE TEMP TABLE unsettled_runs AS SELECT r.id FROM runs r JOIN unsettled u USING (source, order_id)"
     )
-    connection.execute("CREATE INDEX ON under_way (source, order_id)")
-    connection.execute("CREATE INDEX ON runs_under_way (id)")
+    connection.execute("CREATE INDEX ON unsettled (source, order_id)")
+    connection.execute("CREATE INDEX ON unsettled_runs (id)")
     for table, names in columns.items():
         # What there is before the first copy: the copies of one year must not be copied by the next.
         connection.execute(

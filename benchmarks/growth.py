@@ -78,9 +78,11 @@ def measure(servers: Servers, size: int, advance: Callable[[str], None]) -> dict
             for name, seconds in measured.items() if number >= 5 else ():
                 took[each][name].append(seconds)
     advance("pages")
+    by_page: dict[int, dict[str, float]] = {}
     for each, ledger in ledgers.items():
         asked = asyncio.run(pages.ask(ledger.runtime.ledger, PAGE_TIMES, far=SMALL // 2))
-        took[each]["page"] = [statistics.median(times) / 1000 for times in asked.values()]
+        by_page[each] = {page: statistics.median(times) for page, times in asked.items()}
+        took[each]["page"] = [milliseconds / 1000 for milliseconds in by_page[each].values()]
         ledger.close()
     medians = {each: {name: statistics.median(all_) * 1000 for name, all_ in by.items()} for each, by in took.items()}
     ratios = {name: medians[size][name] / medians[SMALL][name] for name in medians[SMALL]}
@@ -90,6 +92,7 @@ def measure(servers: Servers, size: int, advance: Callable[[str], None]) -> dict
         "bytes_a_run": bytes_a_run,
         "milliseconds": {str(each): by for each, by in medians.items()},
         "ratios": ratios,
+        "milliseconds_by_page": {str(each): by for each, by in by_page.items()},
     }
 
 
