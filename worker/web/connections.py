@@ -30,6 +30,10 @@ _MOST_CONNECTIONS: Final = 1000
 _FEWEST_CONNECTIONS: Final = 16
 _SWEEP_SECONDS: Final = 0.5
 _READ_BYTES: Final = 64 * 1024
+_FREE_CHUNKS: Final = 200
+_SMALLEST_CHUNK_BYTES: Final = 64
+"""On average, of a body in more chunks than those. Each takes as long as a small request, and all that come at once are
+read before anybody else's turn."""
 
 
 def most_connections() -> int:
@@ -52,6 +56,28 @@ class Deadlines:
     write_seconds: float = WRITE_SECONDS
 
 
+class _Reader(h11.Connection):
+    """What a client says, of which nothing more is read once its body comes in more chunks than a body needs."""
+
+    def __init__(self, most_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, most_head_bytes)
+        self.is_wasteful = False
+        self._chunks = self._chunked_bytes = 0
+
+    def next_event(self) -> Any:
+        """The next event; `NEED_DATA` for ever where too many chunks have come."""
+        if self.is_wasteful:
+            return h11.NEED_DATA
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._chunked_bytes = 0
+        elif isinstance(event, h11.Data) and event.chunk_end:
+            self._chunks += 1
+            self._chunked_bytes += len(event.data)
+            self.is_wasteful = self._chunks > _FREE_CHUNKS + self._chunked_bytes // _SMALLEST_CHUNK_BYTES
+        return event
+
+
 class GuardedProtocol(H11Protocol):
     """Uvicorn's HTTP/1.1 connection, which is cut when it takes too long or its place is needed.
 
@@ -64,6 +90,7 @@ class GuardedProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn: _Reader = _Reader(self.config.h11_max_incomplete_event_size or _READ_BYTES)
         self.waiting_since = time.monotonic()
         """Since when the client owes what it owes."""
         self._unsent_bytes = 0
@@ -101,9 +128,12 @@ class GuardedProtocol(H11Protocol):
         return self.conn.their_state is h11.SEND_BODY
 
     def handle_events(self) -> None:
-        """Read what came; a request's head begins the time for its body."""
+        """Read what came; a request's head begins the time for its body. A body in crumbs is cut off."""
         cycle = self.cycle
         super().handle_events()
+        if self.conn.is_wasteful:
+            self.cut()
+            return
         if self.cycle is not cycle:
             self.waiting_since = time.monotonic()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,6 +108,31 @@ def test_connection_ends_when_the_client_takes_nothing_of_the_answer(tmp_path: P
                 with contextlib.suppress(TimeoutError):
                     connection.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
             pytest.fail("still open")
+
+
+def chunked(sizes: Iterable[int]) -> bytes:
+    head = (
+        b"POST /webhooks/studiocart HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+    )
+    return head + b"\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (size, b" " * size) for size in sizes) + b"0\r\n\r\n"
+
+
+def test_connection_ends_when_a_body_comes_in_crumbs(tmp_path: Path) -> None:
+    """Ten thousand of them fit in one read, and were half a second in which nobody else had a turn."""
+    with server_on(tmp_path, Deadlines()) as server, opened(server.port, chunked([1] * 10_000)) as connection:
+        received = b""
+        connection.settimeout(ENOUGH_SECONDS)
+        with contextlib.suppress(ConnectionError):
+            while chunk := connection.recv(65536):
+                received += chunk
+        assert received == b""
+
+
+@pytest.mark.parametrize("sizes", [[1] * 200, [64] * 900, [10] * 150 + [8192] * 7])
+def test_body_is_read_when_it_comes_in_chunks_as_programs_send_them(tmp_path: Path, sizes: list[int]) -> None:
+    with server_on(tmp_path, Deadlines()) as server, opened(server.port, chunked(sizes)) as connection:
+        connection.settimeout(ENOUGH_SECONDS)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
 
 
 def test_webhooks_and_provisioning_go_on_when_there_are_more_slow_connections_than_files(
