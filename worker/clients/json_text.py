@@ -190,11 +190,12 @@ def _is_noise(text: str) -> bool:
 
 def _plain(text: str) -> str:
     """A text without its comments and tags."""
-    parts = []
-    while text:
-        part, _, text = text.partition("<!--")
-        parts.append(part)
-        text = text.partition("-->")[2]
+    parts, at = [], 0
+    while (begin := text.find("<!--", at)) >= 0:
+        parts.append(text[at:begin])
+        end = text.find("-->", begin + 4)
+        at = end + 3 if end >= 0 else len(text)
+    parts.append(text[at:])
     return _TAG.sub(" ", " ".join(parts).replace(BOM, " ")).strip()
 
 

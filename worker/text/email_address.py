@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import Final
 
+from worker.text.normal_form import normal_form
+
 _LONGEST: Final = 254
 """RFC 5321, of an address that mail can be sent to."""
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -39,7 +41,7 @@ def trimmed_email(text: str | None) -> str:
 
     Its case stays as it was written.
     """
-    written = unicodedata.normalize("NFC", text or "")
+    written = normal_form("NFC", text or "")
     begin, end = 0, len(written)
     while begin < end and _is_blank(written[begin]):
         begin += 1
@@ -53,12 +55,12 @@ def email_key(email: str) -> str:
 
     Addresses that differ otherwise are two people's, however alike they fold: `straße@…` and `strasse@…`.
     """
-    return unicodedata.normalize("NFC", trimmed_email(email).lower())
+    return normal_form("NFC", trimmed_email(email).lower())
 
 
 def folded(text: str) -> str:
     """A text for finding what was meant by it: without case, accents and scripts. Never for telling people apart."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = normal_form("NFKD", text.casefold())
     return "".join(each for each in plain if not unicodedata.combining(each)).translate(_LOOK_ALIKES).casefold()
 
 
@@ -132,7 +134,7 @@ def _fault_of(character: str) -> str | None:
         return _named(character)
     is_typed = unicodedata.category(character) in _TYPED_CATEGORIES
     # Full-width letters, ligatures, superscripts: a keyboard writes what they stand for.
-    is_plain = unicodedata.normalize("NFKC", character) == character
+    is_plain = normal_form("NFKC", character) == character
     return None if is_typed and is_plain else _named(character)
 
 

@@ -5,11 +5,11 @@ Whatever no fold brings to ASCII stands as its code point (`z6797`), of which ea
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
 from worker.text.email_address import folded
+from worker.text.normal_form import normal_form
 
 Needle = tuple[str, ...]
 """One word that is looked for, in each way it may be written: any of them is enough."""
@@ -42,7 +42,7 @@ def holds(searched: str, wanted: Iterable[Needle]) -> bool:
 
 
 def _spellings(word: str) -> tuple[str, ...]:
-    small = unicodedata.normalize("NFC", word.casefold())
+    small = normal_form("NFC", word.casefold())
     return tuple(dict.fromkeys(filter(None, (_plain(small), _plain(small.translate(_DIGRAPHS))))))
 
 

@@ -14,7 +14,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from worker.sources.order import Learner
+from worker.text.normal_form import normal_form
 
+_LONGEST: Final = 200
+"""What stands beyond is not compared, nor are more words than that: no name is so long."""
 _APOSTROPHES: Final = re.compile(r"['\u2018\u2019\u02bc\u00b4`]")
 _WORD: Final = re.compile(r"[^\W_]+")
 _BARE: Final = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ß": "ss", "đ": "d", "ð": "d", "þ": "th", "ł": "l"})
@@ -41,13 +44,13 @@ def is_known_name(name: str, known: Iterable[str]) -> bool:
 
 def _spellings(name: str) -> tuple[tuple[str, ...], ...]:
     """The words of a name, with its special letters bare and as two letters each."""
-    plain = _APOSTROPHES.sub("", unicodedata.normalize("NFC", html.unescape(name)).casefold())
+    plain = _APOSTROPHES.sub("", normal_form("NFC", html.unescape(name[: 8 * _LONGEST])[:_LONGEST]).casefold())
     return tuple(_words(plain.translate(table)) for table in (_BARE, _PAIRED))
 
 
 def _words(text: str) -> tuple[str, ...]:
-    bare = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
-    return tuple(sorted(_WORD.findall(bare.translate(_BARE))))
+    bare = "".join(each for each in normal_form("NFKD", text) if not unicodedata.combining(each))
+    return tuple(sorted(_WORD.findall(bare.translate(_BARE))[:_LONGEST]))
 
 
 def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

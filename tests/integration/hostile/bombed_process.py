@@ -29,23 +29,33 @@ from worker.errors import ApiError, UnexpectedResponseError
 LIMIT_BYTES = 512 * 1024 * 1024
 UNPACKED = 64 * 1024 * 1024
 THREADS = 8
-BOMBS = {
-    name: gzip.compress(start + middle * (UNPACKED // len(middle)) + end, 9)
-    for name, (start, middle, end) in {
-        "zeros": (b"", b"\0", b""),
-        "empty objects": (b"[", b"{},", b"{}]"),
-        "deep xml": (b"", b"<a>", b""),
-    }.items()
-} | {
-    f"{name} that fit": gzip.compress(start + middle * (8 * 1024 * 1024 // len(middle) - 10) + end, 9)
-    for name, (start, middle, end) in {
-        "empty objects": (b"[", b"{},", b"{}]"),
-        "objects": (b"[", b'{"a":1},', b"{}]"),
-        "wide xml": (b"<r>", b"<a/>", b"</r>"),
-        "deep xml": (b"", b"<a>", b""),
-        "deep json": (b"", b'{"a":', b""),
-    }.items()
-}
+BOMBS = (
+    {
+        name: gzip.compress(start + middle * (UNPACKED // len(middle)) + end, 9)
+        for name, (start, middle, end) in {
+            "zeros": (b"", b"\0", b""),
+            "empty objects": (b"[", b"{},", b"{}]"),
+            "deep xml": (b"", b"<a>", b""),
+        }.items()
+    }
+    | {
+        f"{name} that fit": gzip.compress(start + middle * (8 * 1024 * 1024 // len(middle) - 10) + end, 9)
+        for name, (start, middle, end) in {
+            "empty objects": (b"[", b"{},", b"{}]"),
+            "objects": (b"[", b'{"a":1},', b"{}]"),
+            "wide xml": (b"<r>", b"<a/>", b"</r>"),
+            "deep xml": (b"", b"<a>", b""),
+            "deep json": (b"", b'{"a":', b""),
+            "xml of a long namespace": (b'<r xmlns="' + b"A" * 500_000 + b'">', b"<a/><b/>", b"</r>"),
+        }.items()
+    }
+    | {
+        "names of a long namespace": gzip.compress(
+            b'<r xmlns="' + b"A" * 500_000 + b'">' + b"".join(b"<a%d/>" % number for number in range(50_000)) + b"</x>",
+            9,
+        ),
+    }
+)
 """A few KiB each on the wire: of 64 MiB, and of what the limit lets through."""
 
 

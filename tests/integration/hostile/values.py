@@ -155,6 +155,21 @@ SIZE = 8 * 1024 * 1024 - 1024
 NOTICE = b"<br />\n<b>Notice</b>:  Undefined index: a in <b>/x.php</b> on line <b>3</b><br />\n"
 
 
+MARKS = "a" + "\u0301\u0316" * 30_000
+"""A letter with marks of two classes in turn, which Unicode's normal forms put in order."""
+
+
+def _with_words(value: Any, word: str) -> Any:
+    """A record with each of its names and emails, whatever is a text without digits, replaced by a word."""
+    if isinstance(value, dict):
+        return {key: _with_words(member, word) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_with_words(member, word) for member in value]
+    is_email = isinstance(value, str) and "@" in value
+    is_name = isinstance(value, str) and value.replace(" ", "").isalpha() and value[:1].isupper()
+    return f"{word}@example.com" if is_email else word if is_name else value
+
+
 def hostile_bodies(good: bytes) -> dict[str, bytes]:
     """Whole bodies, some of them made of a good one."""
     text = good.decode()
@@ -168,6 +183,8 @@ def hostile_bodies(good: bytes) -> dict[str, bytes]:
         "utf-32": text.encode("utf-32"),
         "latin": good.replace(b"a", b"\xe5"),
         "cut letters": good.replace(b"a", b"\xc3", 3),
+        "marks on letters": json.dumps(_with_words(json.loads(good), MARKS), ensure_ascii=False).encode(),
+        "words in letters": json.dumps(_with_words(json.loads(good), "\ufdfa" * 15_000), ensure_ascii=False).encode(),
         "bytes": bytes(range(256)) * 10,
         "null bytes": good.replace(b" ", b"\0"),
         "notice": NOTICE + good,
@@ -190,6 +207,8 @@ def _bombs() -> dict[str, bytes]:
     return {
         "slow page": b"<!---->" * 35 + b"<x></x>",
         "many comments": b"<!---->" * (SIZE // 7),
+        "many comments before a document": b"<!---->" * (SIZE // 7) + b"[]",
+        "many comments behind a document": b"[]" + b"<!---->" * (SIZE // 7),
         "open comment": b"<!--" * (SIZE // 4),
         "open tags": b"<" * SIZE,
         "spaces": b" " * SIZE,
@@ -206,5 +225,9 @@ def _bombs() -> dict[str, bytes]:
         "deep objects": b'{"a":' * 900 + b"1" + b"}" * 900,
         "deep xml": b"<a>" * (SIZE // 8) + b"</a>" * (SIZE // 8),
         "wide xml": b"<r>" + b"<a/>" * (SIZE // 4 - 10) + b"</r>",
+        "xml of a long namespace": b'<r xmlns="' + b"A" * 500_000 + b'">' + b"<a/>" * 100_000 + b"</r>",
+        "names of a long namespace": (
+            b'<r xmlns="' + b"A" * 500_000 + b'">' + b"".join(b"<a%d/>" % number for number in range(50_000)) + b"</r>"
+        ),
         "much of xml's attributes": b"<r " + b" ".join(b'a%d=""' % number for number in range(500_000)) + b"/>",
     }

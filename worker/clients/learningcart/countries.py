@@ -14,6 +14,8 @@ from typing import Final
 
 import pycountry
 
+from worker.text.normal_form import normal_form
+
 COUNTRIES_WITH_STATES: Final = frozenset({"US", "CA", "AU"})
 """Elsewhere the part of a country goes into `Province` (a guess)."""
 
@@ -87,7 +89,7 @@ def part_of_country(country_as_written: str, state: str, province: str) -> tuple
 
 def _plain(text: str) -> str:
     """A name without what people leave out: dots, accents, case and further space."""
-    letters = (each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    letters = (each for each in normal_form("NFKD", text) if not unicodedata.combining(each))
     return " ".join("".join(letters).replace(".", "").casefold().split())
 
 

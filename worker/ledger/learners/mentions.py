@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Text, cast, select
 
 from worker.sources.order import email_key
+from worker.text.normal_form import normal_form
 
 _LIKE = {"%": "!%", "_": "!_", "!": "!!", "\\": "%", '"': "%"}
 _IN_AN_EMAIL = r"[^@\s,;<>\"()]"
@@ -25,7 +25,7 @@ def whole_email(key: str) -> re.Pattern[str]:
 
 def normal_text(text: str) -> str:
     """A text in the normal form in which keys are."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return normal_form("NFC", text)
 
 
 def rows_naming(
