@@ -14,11 +14,22 @@ from decimal import Decimal
 from typing import Any, Final
 
 from worker.clients.frontcore import models as records
-from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
+from worker.sources.order import (
+    LARGEST_QUANTITY,
+    MOST_LINES,
+    Address,
+    Learner,
+    Line,
+    Product,
+    Seat,
+    address_note,
+    email_key,
+    has_too_many_seats,
+    is_email,
+    trimmed_email,
+)
 from worker.text.entities import decoded
 
-LARGEST_QUANTITY: Final = 1_000
-"""More seats than this on one line is taken for a mistake and looked at by a person."""
 WAITING_LIST: Final = 3
 COURSE_CANCELLED: Final = 3
 PARTICIPANT_STATUSES: Final = frozenset({1, WAITING_LIST})
@@ -47,12 +58,14 @@ def lines_of(record: records.Order) -> tuple[Line, ...]:
     """The order's lines. A line whose participants are on different courses comes in as many parts, under one id."""
     people = _people(record)
     lines: list[Line] = []
-    used_ids: set[str] = set()
-    for line in record.lines or ():
-        line_id = _line_id(line, used_ids)
-        used_ids.add(line_id)
+    line_ids = _LineIds()
+    given = record.lines or ()
+    is_too_large = has_too_many_seats(1 if line.quantity is None else line.quantity for line in given)
+    for line in given[:MOST_LINES] if is_too_large else given:
+        line_id = line_ids.take(line)
         if not is_price_negative(line):  # it takes something off the price, and sells nobody a place
-            lines += _parts(line, line_id, people)
+            quantity = Decimal(LARGEST_QUANTITY + 1) if is_too_large else line.quantity
+            lines += _parts(line, line_id, people, quantity)
     return _hold_shared_emails(lines)
 
 
@@ -118,19 +131,29 @@ def _people(record: records.Order) -> _People:
     )
 
 
-def _line_id(line: records.Line, used_ids: set[str]) -> str:
-    """The line's own id; without one its product's, since its position changes when another line is removed."""
-    name = line.id or f"product-{(line.product and line.product.id) or 'unknown'}"
-    number, line_id = 1, name
-    while line_id in used_ids:
-        number += 1
-        line_id = f"{name}-{number}"
-    return line_id
+class _LineIds:
+    """The ids of one order's lines, no two alike."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._numbers: dict[str, int] = {}
+
+    def take(self, line: records.Line) -> str:
+        """The line's own id; without one its product's, since its position changes when another line is removed."""
+        name = line.id or f"product-{(line.product and line.product.id) or 'unknown'}"
+        number = self._numbers.get(name, 1)
+        line_id = name if number == 1 else f"{name}-{number}"
+        while line_id in self._used:
+            number += 1
+            line_id = f"{name}-{number}"
+        self._numbers[name] = number
+        self._used.add(line_id)
+        return line_id
 
 
-def _parts(line: records.Line, line_id: str, people: _People) -> Iterator[Line]:
+def _parts(line: records.Line, line_id: str, people: _People, quantity: Decimal | None) -> Iterator[Line]:
     product = line.product or records.Product()
-    places = _places(line, people)
+    places = _places(line, people, quantity)
     seats: dict[str | None, list[Seat]] = {}
     # Only the main product is a course; places that name none go with the first that does.
     main_course_id = next((place.course_id for place in places if place.course_id and product.is_main_product), None)
@@ -146,7 +169,7 @@ def _parts(line: records.Line, line_id: str, people: _People) -> Iterator[Line]:
         )
 
 
-def _places(line: records.Line, people: _People) -> list[_Place]:
+def _places(line: records.Line, people: _People, quantity: Decimal | None) -> list[_Place]:
     places: dict[str, _Place] = {}
     users = {user.id: user for user in line.users or () if user.id is not None}
     unplaced = dict(users)
@@ -160,7 +183,7 @@ def _places(line: records.Line, people: _People) -> list[_Place]:
     for user_id, user in unplaced.items():
         places.setdefault(f"user-{user_id}", _Place(_named_seat(f"user-{user_id}", user, people.country)))
     anonymous = sum(user.id is None for user in line.users or ())
-    return _as_many_as_bought(list(places.values()), anonymous, line.quantity)
+    return _as_many_as_bought(list(places.values()), anonymous, quantity)
 
 
 def _is_place(relation: records.Relation) -> bool:

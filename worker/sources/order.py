@@ -5,9 +5,11 @@ A source that cannot tell something leaves it None and planning names the gap; n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +17,14 @@ from worker.sources.subscription import Subscription
 from worker.text.email_address import email_key, email_problem, is_email, trimmed_email, without_emails
 
 __all__ = ["email_key", "is_email", "trimmed_email", "without_emails"]
+
+
+LARGEST_QUANTITY: Final = 1_000
+"""More seats than this on one line is taken for a mistake and looked at by a person."""
+MOST_SEATS: Final = 5_000
+"""The same of a whole order: a few KiB of lines say millions of seats."""
+MOST_LINES: Final = 1_000
+"""So many lines are shown of an order that has more seats than that."""
 
 
 class Payment(StrEnum):
@@ -148,6 +158,11 @@ class Order(Frozen):
     """The subscription that lists it, where it was read beside the order. Kept on its own, not with the order."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
     """The source's record as received, less anything secret."""
+
+
+def has_too_many_seats(quantities: Iterable[int | Decimal]) -> bool:
+    """Whether lines of these quantities have more seats than an order may. One that is wrong by itself has one."""
+    return sum(quantity if 0 <= quantity <= LARGEST_QUANTITY else 1 for quantity in quantities) > MOST_SEATS
 
 
 def address_note(hold: str | None, email: str | None) -> str:

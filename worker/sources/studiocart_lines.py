@@ -11,13 +11,23 @@ import hashlib
 import html
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from worker.clients.reading import as_decimal
 from worker.clients.studiocart import models as records
-from worker.sources.order import Learner, Line, Product, Seat, address_note, is_email, trimmed_email
+from worker.sources.order import (
+    LARGEST_QUANTITY,
+    MOST_LINES,
+    Learner,
+    Line,
+    Product,
+    Seat,
+    address_note,
+    has_too_many_seats,
+    is_email,
+    trimmed_email,
+)
 
-LARGEST_QUANTITY = 1_000
-"""More seats than this on one line is taken for a mistake and looked at by a person."""
 _NO_SEAT = frozenset({"line item"})
 """Types of items that are no product: a priced field of the main product, under its id, with a quantity of its own."""
 _MAIN = "main"
@@ -57,6 +67,10 @@ def lines_of(record: records.Order) -> tuple[Line, ...]:
     Items of one product are one line, whatever their prices, and their quantities add up: the buyer gets one seat.
     """
     sold = _sold(record)
+    if has_too_many_seats(each.quantity for each in sold.values()):
+        sold = dict(islice(sold.items(), MOST_LINES))
+        for each in sold.values():
+            each.quantity = -1
     main_id = _main_id(record, sold)
     main = sold.pop(main_id, None)
     name = plain_text(record.product_name) or (main.name if main is not None else "")

@@ -6,14 +6,25 @@ import hashlib
 import html
 import re
 from decimal import Decimal
+from itertools import islice
 from typing import Final
 
 from worker.clients.threedcart.models import Order, OrderItem
-from worker.sources.order import Address, Learner, Line, Product, Seat, address_note, email_key, is_email, trimmed_email
+from worker.sources.order import (
+    LARGEST_QUANTITY,
+    MOST_LINES,
+    Address,
+    Learner,
+    Line,
+    Product,
+    Seat,
+    address_note,
+    email_key,
+    has_too_many_seats,
+    is_email,
+    trimmed_email,
+)
 from worker.text.entities import decoded
-
-LARGEST_QUANTITY: Final = 1_000
-"""More seats than this on one line is taken for a mistake and looked at by a person."""
 
 _PLAIN_SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _KIT_PART: Final = re.compile(r"\s*KIT ITEM\s*:", re.IGNORECASE)
@@ -39,7 +50,8 @@ def lines_of(record: Order) -> tuple[Line, ...]:
         quantities[line_id] = quantities.get(line_id, Decimal(0)) + _quantity(item)
     if not items:
         return (Line(id="order", title="no items", seats=_seats(record, Decimal(1))),)
-    is_empty = all(quantity == 0 for quantity in quantities.values())
+    is_too_large = has_too_many_seats(quantities.values())
+    is_wrong = is_too_large or all(quantity == 0 for quantity in quantities.values())
     return tuple(
         Line(
             id=line_id,
@@ -47,9 +59,9 @@ def lines_of(record: Order) -> tuple[Line, ...]:
             product=Product(
                 product_id=None if item.catalog_id is None else str(item.catalog_id), sku=trimmed(item.item_id) or None
             ),
-            seats=_seats(record, Decimal(-1) if is_empty else quantities[line_id]),
+            seats=_seats(record, Decimal(-1) if is_wrong else quantities[line_id]),
         )
-        for line_id, item in items.items()
+        for line_id, item in islice(items.items(), MOST_LINES if is_too_large else None)
     )
 
 

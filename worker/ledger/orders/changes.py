@@ -69,10 +69,14 @@ def _are_records(value: Any) -> bool:
 def _by_id(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Records by their ids; a further one of the same id is numbered."""
     found: dict[str, Mapping[str, Any]] = {}
+    numbers: dict[str, int] = {}
     for record in records:
-        key, number = str(record["id"]), 1
+        name = str(record["id"])
+        number = numbers.get(name, 1)
+        key = name if number == 1 else f"{name}#{number}"
         while key in found:
             number += 1
-            key = f"{record['id']}#{number}"
+            key = f"{name}#{number}"
+        numbers[name] = number
         found[key] = record
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.worker.sources.studiocart_records import item, read, seats
-from worker.sources.studiocart_lines import LARGEST_QUANTITY
+from worker.sources.order import LARGEST_QUANTITY
 
 
 def test_quantity_is_the_buyer_and_nameless_seats() -> None:
