@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def message(**changes: Any) -> bytes:
     return json.dumps(whole | changes).encode()
 
 
+PACKED = {"task": "cartbridge.dispatch_due", "id": "planted", "compression": "application/x-gzip"}
 POISON = [
     b"",
     b"not json",
@@ -63,6 +65,7 @@ POISON = [
     message(body=base64.b64encode(b"\x80\x04cos\nsystem\n").decode()),
     message(body=base64.b64encode(b"[[1, 2, 3], {}, {}]").decode()),
     message(body=base64.b64encode(b"{}").decode()),
+    message(headers=PACKED, body=base64.b64encode(zlib.compress(b" " * (256 << 20), 9)).decode()),
 ]
 
 

@@ -39,6 +39,7 @@ _T = TypeVar("_T")
 
 IDLE_LIMIT_SECONDS: Final = 4.0
 """A connection that was made ready longer ago is made anew: the server may be about to close it."""
+_LARGEST_REPLY_BYTES: Final = 64 * 1024
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 _monotonic: Final = time.monotonic
 
@@ -231,6 +232,30 @@ class MailClient:
         session.ask(Stage.ACCEPT, ".")
 
 
+class _BoundedReplies:
+    """A connection's lines, of which one reply has no more bytes than a reply needs: it may have lines without end."""
+
+    def __init__(self, lines: Any) -> None:
+        self._lines = lines
+        self._left_bytes = _LARGEST_REPLY_BYTES
+
+    def begin(self) -> None:
+        """What comes now is another reply."""
+        self._left_bytes = _LARGEST_REPLY_BYTES
+
+    def readline(self, size: int) -> bytes:
+        """The next line. Raises `OSError` where the reply is too large."""
+        line: bytes = self._lines.readline(size)
+        self._left_bytes -= len(line)
+        if self._left_bytes < 0:
+            raise OSError("too large a reply")
+        return line
+
+    def close(self) -> None:
+        """Close what is read from."""
+        self._lines.close()
+
+
 class _Session(smtplib.SMTP):
     """One connection, over by its deadline. Says nothing to anybody but the server."""
 
@@ -269,6 +294,14 @@ class _Session(smtplib.SMTP):
         except BaseException:
             connected.close()
             raise
+
+    def getreply(self) -> tuple[int, bytes]:
+        """One reply. Raises `SMTPServerDisconnected` for one that does not end as well."""
+        if self.file is None and self.sock is not None:
+            self.file = _BoundedReplies(self.sock.makefile("rb"))
+        if isinstance(self.file, _BoundedReplies):
+            self.file.begin()
+        return super().getreply()
 
     def protect(self) -> None:
         """Speak TLS from here on, and forget what the server said in clear (RFC 3207)."""
