@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from worker.web.server import WebServer
 
 pytestmark = pytest.mark.integration
 
+FILES_OF_A_TEST = 2048
 HEADS = [
     b"",
     b"POST /webhooks/studiocart HTTP/1.1\r\nHost: x\r\n",
@@ -135,6 +137,18 @@ def test_body_is_read_when_it_comes_in_chunks_as_programs_send_them(tmp_path: Pa
         assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
 
 
+@pytest.fixture
+def files_for_many_sockets() -> Iterator[None]:
+    """As many open files for this process as the sockets of one test need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES_OF_A_TEST:
+        pytest.skip(f"this process may not open {FILES_OF_A_TEST} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES_OF_A_TEST), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("files_for_many_sockets")
 def test_webhooks_and_provisioning_go_on_when_there_are_more_slow_connections_than_files(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -145,9 +159,9 @@ def test_webhooks_and_provisioning_go_on_when_there_are_more_slow_connections_th
         tmp_path,
         CARTBRIDGE_STUDIOCART__WEBHOOK_SECRET="planted-hook-secret",
     ) as product:
-        process = product.start_limited("up", files=256)
+        process = product.start_limited("up", files=1024)
         port = product.port_of(process)
-        held = [opened(port, HEADS[number % len(HEADS)]) for number in range(300)]
+        held = [opened(port, HEADS[number % len(HEADS)]) for number in range(1100)]
         answers = []
         for number in range(20):
             held += [opened(port, HEADS[1]) for _ in range(10)]
