@@ -20,6 +20,7 @@ from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.pausing import pause, resume
 from workflows.operations.replay import Operations
 
+WANG = Learner(email="wang@person.test", first_name="小明", last_name="王")
 MARKED = Learner(email="mark.erwin@person.test", first_name="Marquerite", last_name="Överskog")
 
 
@@ -29,6 +30,7 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     ledger.migrate()
     record(ledger, an_order(learner=MARKED))
     record(ledger, an_order("1110", learner=JANE))
+    record(ledger, an_order("1111", learner=WANG))
     yield ledger
     ledger.close()
 
@@ -43,6 +45,7 @@ def ledger(database_url: str) -> Iterator[Ledger]:
         ("Call Marquerite's boss about PL4", "Call [person]'s boss about PL4"),
         ("write to Mark.Erwin@person.test", "write to …"),
         ("John and Jane called", "John and [person] called"),
+        ("王小明来电", "王[person]来电"),
         ("The vendor's maintenance, until nine", "The vendor's maintenance, until nine"),
         ("maintenance", "maintenance"),
     ],
@@ -64,7 +67,7 @@ def test_no_other_person_is_named_when_a_run_is_settled_by_hand(ledger: Ledger) 
     operations = Operations(
         ledger, cast("DeliveryReader", None), check_source=str, clock=lambda: NOW
     )  # nothing is fetched here
-    first, second = (row.id for row in sorted(rows(ledger, runs), key=lambda row: row.order_id))
+    first, second, _ = (row.id for row in sorted(rows(ledger, runs), key=lambda row: row.order_id))
     typed = "Jane Doe gave it to Marquerite Överskog"
     operations.resolve(second, actor="operator:ann", note=typed)
     operations.replay(first, actor="operator:ann", reason=typed)

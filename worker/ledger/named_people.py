@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Text, cast, or_, select
 
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import orders, runs
+from worker.text.personal_text import UNSPACED
 
 _RECENT_ROWS: Final = 10_000
 """Among so many of the newest orders and runs any part of a name is looked for: no index finds it."""
@@ -33,6 +34,7 @@ def words_of_the_named(connection: Connection, text: str) -> frozenset[str]:
     if " " not in text and text.islower():
         return frozenset()  # one of our own codes
     found = [part for word in _NAME.findall(text) for part in (word, _APOSTROPHE.split(word)[0])]
+    found += [part for word in found if UNSPACED.search(word) for part in _windows(word)]
     words = list(dict.fromkeys(found))[:_MOST_WORDS]
     if not words:
         return frozenset()
@@ -43,6 +45,11 @@ def words_of_the_named(connection: Connection, text: str) -> frozenset[str]:
     named = frozenset(word for name in _names_with(connection, words) for word in _named(name, text, capital))
     connection.info[_CACHE] = (text, time.monotonic(), named)
     return named
+
+
+def _windows(word: str) -> Iterator[str]:
+    """Where a name may stand in a text whose script parts no words."""
+    return (word[start : start + length] for start in range(len(word) - 1) for length in (2, 3))
 
 
 def _named(name: tuple[str, str], text: str, capital: set[str]) -> Iterator[str]:

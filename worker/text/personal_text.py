@@ -20,7 +20,12 @@ _SHORTEST_NAME: Final = 2
 _SHORTEST_OTHER: Final = 3
 _NAMES: Final = ("first_name", "last_name", "name", "buyer_name")
 _EMAILS: Final = ("email", "buyer_email")
-_IN_AN_EMAIL: Final = r"[^@\s,;<>\"()]"
+EMAIL_BEGINS: Final = r"(?<![^@\s,;<>\"():\[\]\\=|/{}'])(?<!\w')"
+"""Where an address begins in a text: behind what no person's address holds. `'` is of one in `o'neil@…`, not before."""
+UNSPACED: Final = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+)
+"""A letter of a script that parts no words, or puts its particles right behind a name: Chinese, Korean, Thai, …"""
 _CODE: Final = re.compile(r"[a-z0-9]+(?:[_./:-][a-z0-9]+)+")
 """`refused_by_source`, `studiocart/1109`: one of our own words, in which nobody's name is looked for."""
 
@@ -38,12 +43,20 @@ def personal_words(*people: Mapping[str, Any] | None) -> frozenset[str]:
         found |= {_plain(person.get(key)) for key in _EMAILS}
         first, last = _plain(person.get("first_name")), _plain(person.get("last_name"))
         names = {_plain(person.get(key)) for key in _NAMES} | {f"{first} {last}".strip(), f"{last} {first}".strip()}
+        if UNSPACED.match(first) and UNSPACED.match(last):
+            names |= {f"{last}{first}", f"{first}{last}"}
         parts = {part.strip(".,;") for name in names for part in name.split()}
         found |= {name for name in names | parts if len(name) >= _SHORTEST_NAME}
         address = person.get("address")
         fields = address.values() if isinstance(address, Mapping) else (address,)
         found |= {text for text in map(_plain, fields) if len(text) >= _SHORTEST_OTHER}
     return frozenset(found - {""})
+
+
+def is_whole_name(word: str) -> bool:
+    """Whether a word that describes somebody is a name in full, which is looked for in texts about others as well."""
+    is_of_three = len(word) > _SHORTEST_NAME and all(map(UNSPACED.match, word))
+    return (" " in word or is_of_three) and not any(map(str.isdigit, word))
 
 
 def without_words(text: str, words: Iterable[str], *, mark: str = PERSON) -> str:
@@ -62,8 +75,13 @@ def without_words(text: str, words: Iterable[str], *, mark: str = PERSON) -> str
 def _whole(word: str) -> str:
     """A pattern for a word that is part of no longer one; an email, of no other email."""
     if "@" in word:
-        return rf"(?<!{_IN_AN_EMAIL}){re.escape(word)}(?![\w-]|\.\w)"
-    return rf"(?<!\w){re.escape(word)}(?!\w)"
+        return rf"{EMAIL_BEGINS}{re.escape(word)}(?![\w-]|\.\w)"
+    before, after = ("" if UNSPACED.match(letter) else boundary for letter, boundary in _edges(word))
+    return f"{before}{re.escape(word)}{after}"
+
+
+def _edges(word: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (word[0], r"(?<!\w)"), (word[-1], r"(?!\w)")
 
 
 def masked(text: str, words: Iterable[str], *, mark: str = PERSON) -> str:
@@ -84,18 +102,19 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
 
 def has_prose(value: Any) -> bool:
     """Whether a JSON value holds a text that may quote somebody: more than codes, ids and numbers."""
-    return any(" " in text or "@" in text or not text.isascii() for text in _texts(value))
+    return any(" " in text or "@" in text or not text.isascii() for text in texts_in(value))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Each text in a JSON value; the names of members are none."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _texts(each)
+            yield from texts_in(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _texts(each)
+            yield from texts_in(each)
 
 
 def _plain(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from worker.ledger.learners import tombstones
+from worker.ledger.learners.mentions import emails_in
 from worker.ledger.learners.tombstones import BUYER
 from worker.ledger.orders.order_rows import ANNOTATIONS, content_hash
 from worker.ledger.orders.recorded_orders import RecordedOrder
@@ -119,7 +120,8 @@ def _erased(connection: Connection, order: Order, row: RecordedOrder | None) -> 
     if not tombstones.has_any(connection):
         return None
     places = tombstones.places_in(connection, order.source, order.id)
-    known = tombstones.tombstones_by_key(connection, emails_of(order))
+    # Also those of whom the source's record tells where we read nothing: it is not kept then.
+    known = tombstones.tombstones_by_key(connection, emails_of(order) | emails_in(order.raw))
     keys = {key for key, found in known.items() if any(each.is_older(order, row) for each in found)}
     # A line that was planned under a name has another id by now: its seats are told by their own.
     lines = {line.id for line in order.lines}

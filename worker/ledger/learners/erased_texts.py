@@ -19,7 +19,7 @@ from worker.ledger.tables.ledger import recoveries
 from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.periodic import list_polls
 from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, events, outbox, pauses, runs, steps
-from worker.text.personal_text import ERASED, each_text, has_prose, without_words
+from worker.text.personal_text import ERASED, each_text, has_prose, is_whole_name, without_words
 
 _AT_ONCE: Final = 200
 _ERROR_CLASS: Final = re.compile(r"[A-Z]\w*(?:Error|Exception)?")
@@ -62,7 +62,7 @@ def erase(
     for start in range(0, len(pairs), _AT_ONCE):
         bought = is_among((events.c.source, events.c.order_id), pairs[start : start + _AT_ONCE])
         removed["events"] += _mask_events(connection, bought, words)
-    anywhere = frozenset({email, *(word for word in words if " " in word and not any(map(str.isdigit, word)))})
+    anywhere = frozenset({email, *(word for word in words if is_whole_name(word))})
     for column in TEXTS:
         removed[column.table.name] += _mask_column(connection, column, anywhere)
     return removed

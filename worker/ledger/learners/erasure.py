@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
 from worker.ledger.learners.mentions import normal_text, rows_naming, whole_email
-from worker.ledger.orders.operator_entries import erase_notes, follow_erasure, forget_named, of_person
+from worker.ledger.orders.operator_entries import erase_notes, follow_erasure, forget_named, given_to, of_person
 from worker.ledger.orders.subscription_rows import forget_buyer, subscriptions_bought
 from worker.ledger.runs import transitions
 from worker.ledger.search.texts import write_search_text
@@ -93,7 +93,10 @@ def find_person(connection: Connection, email: str) -> Person:
     # A seat that needed no run, of an older order or an ignored product, stands in its order's document alone.
     seated = rows_naming(connection, key, orders.c.document, orders.c.source, orders.c.order_id)
     named = of_person(connection, key)
-    involved = {(row.source, row.order_id) for row in [*rows, *bought, *seated, *named] if row.order_id is not None}
+    # Somebody whose address was corrected since, or of whom we read nothing, stands in the source's own record alone.
+    kept = rows_naming(connection, key, order_versions.c.raw, order_versions.c.source, order_versions.c.order_id)
+    found = [*rows, *bought, *seated, *named, *kept]
+    involved = {(row.source, row.order_id) for row in found if row.order_id is not None}
     return Person(
         learner_id=learner_id,
         email=key,
@@ -255,13 +258,17 @@ def _forget_in_order(
     removed: Counter[str] = Counter()
     if row is None:  # a completion's run has none
         return removed
-    values: dict[str, Any] = {"document": hold_places(replace(row.document))}
+    document, slips = _without_given(
+        row.document, given_to(connection, source, order_id, person.email), person.pseudonym
+    )
+    values: dict[str, Any] = {"document": hold_places(replace(document))}
     seated = [Learner.model_validate(each) for each in _learners_in(row.document)]
     theirs = [each for each in seated if email_key(each.email) == person.email]
     follow_erasure(connection, source, order_id, before=theirs, pseudonym=person.pseudonym)
     if row.buyer_email_key == person.email:
         values |= {"buyer_email": person.pseudonym, "buyer_email_key": person.pseudonym, "buyer_name": ""}
     removed["orders"] += connection.execute(update(orders).where(*one).values(**values)).rowcount
+    removed["learners"] += sum(_forget_unused(connection, slip) for slip in sorted(slips))
     removed["order_versions"] += connection.execute(
         update(order_versions)
         .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
@@ -277,6 +284,45 @@ def _forget_in_order(
         )
         removed["deliveries"] += 1
     return removed
+
+
+def _without_given(
+    document: dict[str, Any], given: Collection[tuple[str, str]], name: str
+) -> tuple[dict[str, Any], set[str]]:
+    """The document without whom its source names, maybe by an address with a slip, where an operator named the person;
+    and the keys of those addresses.
+
+    So is it read from now on, as the place was the person's. A line that has another id by now is told by its seats.
+    """
+    if not given:
+        return document, set()
+    known = {str(line.get("id", "")) for line in document.get("lines", ())}
+    moved = {seat_id for line_id, seat_id in given if line_id not in known}
+    slips: set[str] = set()
+    lines = []
+    for line in document.get("lines", ()):
+        seats = []
+        for seat in line.get("seats", ()):
+            is_theirs = (line.get("id"), seat.get("id")) in given or seat.get("id") in moved
+            named = seat.get("learner") if is_theirs else None
+            slips |= {email_key(named["email"])} if named else set()
+            seats.append(seat | {"learner": {"email": name}} if named else seat)
+        lines.append(line | {"seats": seats})
+    return document | {"lines": lines}, slips
+
+
+def _forget_unused(connection: Connection, key: str) -> int:
+    """Take an address out of the learners that no run and no buyer has."""
+    is_used = (
+        select(runs.c.id).where(runs.c.email_key == key).limit(1),
+        select(orders.c.order_id).where(orders.c.buyer_email_key == key).limit(1),
+    )
+    if any(connection.execute(each).first() is not None for each in is_used):
+        return 0
+    learner_id = connection.scalar(select(learners.c.id).where(learners.c.email_key == key))
+    name = pseudonym(learner_id)
+    forgotten = update(learners).where(learners.c.id == learner_id).values(email=name, email_key=name)
+    return connection.execute(forgotten).rowcount
 
 
 def _learners_in(document: dict[str, Any]) -> list[dict[str, Any]]:

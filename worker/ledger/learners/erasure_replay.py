@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, cast, select
 
 from worker.ledger.learners import tombstones as erasures
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile
+from worker.ledger.learners.mentions import emails_in
 from worker.ledger.learners.tombstones import BUYER, Tombstone
 from worker.ledger.tables.follow_on import completions
-from worker.ledger.tables.runs import learners, orders, outbox, runs
+from worker.ledger.tables.operator_entries import named_seats
+from worker.ledger.tables.runs import deliveries, learners, order_versions, orders, outbox, runs
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.sources.order import email_key
 
@@ -26,7 +28,10 @@ _KEYS = (
     orders.c.buyer_email_key,
     completions.c.email_key,
     subscriptions.c.buyer_email_key,
+    named_seats.c.email_key,
 )
+_RECORDS = (order_versions.c.raw, deliveries.c.body)
+"""What sources sent, in which somebody may stand of whom we read nothing."""
 _AT_ONCE = 500
 
 
@@ -74,6 +79,10 @@ def _addresses(connection: Connection) -> set[str]:
         data = payload.get("data")
         email = data.get("email") if isinstance(data, dict) else None
         found |= {email} if isinstance(email, str) else set()
+    for record in _RECORDS:
+        written = select(record).where(record.is_not(None), cast(record, Text).contains("@"))
+        for value in connection.scalars(written).yield_per(_AT_ONCE):
+            found |= emails_in(value)
     return {email_key(each) for each in found if not is_pseudonym(each)} - {""}
 
 

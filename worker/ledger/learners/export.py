@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 from worker.ledger.events import people_of
 from worker.ledger.learners.erasure import Person, words_of
-from worker.ledger.learners.mentions import rows_naming
+from worker.ledger.learners.mentions import emails_in, rows_naming
 from worker.ledger.orders.operator_entries import of_person
 from worker.ledger.tables.follow_on import carts, completions
 from worker.ledger.tables.learners import sealed_passwords
@@ -35,6 +35,7 @@ Document = dict[str, Any]
 """What a person is handed. Its members are the ledger's columns: nothing in Cartbridge reads them."""
 OTHER: Final = "[another person]"
 """Stands for what describes others."""
+_HOLDS_OTHERS: Final = "It holds other people too."
 _AT_ONCE: Final = 500
 _LEFT_OUT: Final = frozenset(
     {"ciphertext", "content_hash", "source_hash", "polled_hash", "offers_digest", "lease_holder"}
@@ -62,7 +63,8 @@ def export_person(connection: Connection, person: Person, *, now: datetime) -> D
         "subscriptions": _rows(connection, subscriptions, subscriptions.c.buyer_email_key == person.email),
         "messages": [hide(_shape(row)) for row in _messages(connection, person)],
         "waiting_deliveries": [
-            hide(each) for each in _rows(connection, deliveries, deliveries.c.id.in_(person.delivery_ids))
+            hide(each | _record_of(each, "body", person, has_others=False))
+            for each in _rows(connection, deliveries, deliveries.c.id.in_(person.delivery_ids))
         ],
     }
 
@@ -100,13 +102,13 @@ def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iter
             document = document | dict.fromkeys(("buyer_email", "buyer_name"), OTHER)
         shape["document"] = document | {"lines": [_line(line, person) for line in document.get("lines", ())]}
         shape["versions"] = [
-            version | ({"raw": "It holds other people too."} if has_others else {})
+            version | _record_of(version, "raw", person, has_others=has_others)
             for version in _rows(
                 connection, order_versions, *_of_order(order_versions, source, order_id), by=(order_versions.c.number,)
             )
         ]
         shape["deliveries"] = [
-            each | ({"body": None} if has_others else {})
+            each | _record_of(each, "body", person, has_others=has_others)
             for each in _rows(
                 connection, deliveries, *_of_order(deliveries, source, order_id), by=(deliveries.c.received_at,)
             )
@@ -117,6 +119,13 @@ def _orders(connection: Connection, person: Person, *, has_others: bool) -> Iter
         )
         shape["events"] = _rows(connection, events, *about, by=(events.c.id,))
         yield shape
+
+
+def _record_of(row: Document, column: str, person: Person, *, has_others: bool) -> Document:
+    """What takes the place of a source's own record in which somebody else stands."""
+    if column not in row or not (has_others or emails_in(row[column]) - {person.email}):
+        return {}
+    return {column: _HOLDS_OTHERS}
 
 
 def _of_order(table: Table, source: str, order_id: str) -> tuple[ColumnElement[bool], ...]:

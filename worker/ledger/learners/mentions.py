@@ -10,9 +10,11 @@ from sqlalchemy import Column, Connection, Row, Text, cast, select
 
 from worker.sources.order import email_key
 from worker.text.normal_form import normal_form
+from worker.text.personal_text import EMAIL_BEGINS, texts_in
 
 _LIKE = {"%": "!%", "_": "!_", "!": "!!", "\\": "%", '"': "%"}
-_IN_AN_EMAIL = r"[^@\s,;<>\"()]"
+_WORD = re.compile(r"[^\s,;<>\"():\[\]\\=|/{}]+")
+"""What an address in a text may stand in."""
 
 
 def whole_email(key: str) -> re.Pattern[str]:
@@ -20,7 +22,15 @@ def whole_email(key: str) -> re.Pattern[str]:
 
     Also some that only look alike to `re`, as a dotless i does to an i: the key of what is found decides.
     """
-    return re.compile(rf"(?<!{_IN_AN_EMAIL}){re.escape(key)}(?![\w-]|\.\w)", re.IGNORECASE)
+    return re.compile(rf"{EMAIL_BEGINS}{re.escape(key)}(?![\w-]|\.\w)", re.IGNORECASE)
+
+
+def emails_in(value: Any) -> set[str]:
+    """The keys of the addresses that stand anywhere in a JSON value."""
+    words = (word for text in texts_in(value) if "@" in text for word in _WORD.findall(text) if "@" in word)
+    parts = (word.strip("'.").rpartition("@") for word in words)
+    found = {(local.rpartition("@")[2], domain) for local, _, domain in parts}
+    return {email_key(f"{local}@{domain}") for local, domain in found if local and "." in domain}
 
 
 def normal_text(text: str) -> str:

@@ -104,6 +104,12 @@ def of_person(connection: Connection, key: str) -> list[Row[Any]]:
     return list(connection.execute(select(named_seats).where(named_seats.c.email_key == key).order_by(*order)))
 
 
+def given_to(connection: Connection, source: str, order_id: str, key: str) -> set[tuple[str, str]]:
+    """The seats of an order that were given to an address, as line and seat."""
+    theirs = select(named_seats.c.line_id, named_seats.c.seat_id).where(named_seats.c.email_key == key)
+    return {(row.line_id, row.seat_id) for row in connection.execute(theirs.where(*_of_order(source, order_id)))}
+
+
 def forget_named(connection: Connection, key: str) -> int:
     """Delete the seats that were given to an address; how many."""
     return connection.execute(delete(named_seats).where(named_seats.c.email_key == key)).rowcount

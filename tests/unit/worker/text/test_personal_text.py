@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from worker.text.personal_text import ERASED, has_prose, masked, personal_words, without_words
+from worker.text.personal_text import ERASED, PERSON, has_prose, masked, personal_words, without_words
 
 JANE = {
     "email": "jane@shop.test",
@@ -55,3 +55,31 @@ def test_one_letter_is_no_name_when_a_name_is_short() -> None:
 )
 def test_prose_is_told_from_codes_when_a_value_is_looked_at(value: object, *, expected_text: bool) -> None:
     assert has_prose(value) is expected_text
+
+
+@pytest.mark.parametrize("before", ["mailto:", "E-post:", "['", "{", "email=", "a/", "|", "x\\", "(", "<", '"', " '"])
+def test_email_is_masked_when_no_space_parts_it_from_what_stands_before(before: str) -> None:
+    assert without_words(f"{before}jane@example.test", ["jane@example.test"]) == f"{before}{PERSON}"
+
+
+@pytest.mark.parametrize(
+    "other", ["o'jane@example.test", "jo.jane@example.test", "a+jane@example.test", "øjane@example.test"]
+)
+def test_another_email_stays_when_it_ends_as_the_one_that_is_masked(other: str) -> None:
+    assert without_words(other, ["jane@example.test"]) == other
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "text"),
+    [
+        ("小明", "王", "王小明来电"),
+        ("小明", "王", "小明的母亲"),
+        ("花子", "山田", "山田花子さんから電話"),
+        ("철수", "김", "김철수가 전화했다"),
+        ("สมชาย", "ใจดี", "คุณสมชายโทรมา"),
+    ],
+)
+def test_name_is_masked_when_its_script_parts_no_words(first: str, last: str, text: str) -> None:
+    reported = without_words(text, personal_words({"first_name": first, "last_name": last}))
+    assert PERSON in reported
+    assert first not in reported
