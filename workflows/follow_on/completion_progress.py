@@ -12,6 +12,7 @@ from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.tables.follow_on import CompletionRecord
 from worker.ledger.views.serializers import iso
 from worker.text.email_address import trimmed_email
+from worker.text.personal_text import EXPIRED
 
 _LARGEST_SCORE: Final = 2**31 - 1
 """What a column holds: a garbled score must not hide the completion."""
@@ -64,6 +65,8 @@ class Progress:
         The report that moves the progress forward decides who the learner is; others fill in what is missing.
         """
         is_forward = other_progress.state is CompletionState.COMPLETED and self.state is CompletionState.BEGAN
+        if self.name == EXPIRED and not is_forward:  # kept for long enough: only news tells again whose it is
+            other_progress = replace(other_progress, email="", name="")
         leading, other = (other_progress, self) if is_forward else (self, other_progress)
         return replace(
             self,

@@ -14,6 +14,7 @@ from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, r
 from worker.ledger import guards
 from worker.ledger.events import record_event
 from worker.ledger.follow_on import completions as completion_rows
+from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.learners import retention
 from worker.ledger.learners.retention import RAW, RetentionDays
 from worker.ledger.orders.operator_entries import add_note
@@ -23,7 +24,10 @@ from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.follow_on import completions
 from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, outbox, runs
+from worker.reasons import Reason
 from worker.sources.order import Payment
+from workflows.follow_on.completion_progress import Progress
+from workflows.follow_on.completions import record_progress
 
 DAYS = RetentionDays(order_versions=90, deliveries=180, texts=365, completions=730)
 AFTER = NOW + timedelta(days=1000)
@@ -59,6 +63,7 @@ def test_what_is_too_old_goes_and_the_books_stay(ledger: Ledger, old: str) -> No
         "order_versions": 2,
         "deliveries": 1,
         "attempt_texts": 1,
+        "run_notes": 0,
         "event_texts": 2,
         "sent_messages": 1,
         "order_notes": 1,
@@ -77,7 +82,7 @@ def test_what_is_too_old_goes_and_the_books_stay(ledger: Ledger, old: str) -> No
     assert reasons["run_failed"] == (None, "InvalidRequestError: [expired]")
     assert [row.text for row in rows(ledger, order_notes)] == ["[expired]"]
     assert rows(ledger, outbox)[0].payload == RAW
-    assert (rows(ledger, completions)[0].email, rows(ledger, completions)[0].name) == ("", "")
+    assert (rows(ledger, completions)[0].email, rows(ledger, completions)[0].name) == ("", "[expired]")
     (run,) = rows(ledger, runs)
     assert (run.email, run.result_id, run.order_id, run.note) == (JANE.email, "7", "1109", "by Ann")
     with ledger.read() as connection:
@@ -143,3 +148,59 @@ def test_event_stays_as_it_is_when_anything_but_a_mark_is_written(ledger: Ledger
     for change in changes:
         with pytest.raises(DBAPIError, match="only added to"), ledger.write() as connection:
             connection.execute(update(events).where(events.c.kind == "run_replayed").values(**change))
+
+
+def test_message_goes_when_it_could_not_be_sent(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        add_event(connection, "enrolment.succeeded", {"email": JANE.email}, now=NOW)
+        add_event(connection, "enrolment.failed", {"email": JANE.email}, now=NOW)
+        given_up = outbox.c.payload["type"].as_string() == "enrolment.failed"
+        connection.execute(update(outbox).where(given_up).values(state="failed", last_error="no <jane@example.test>"))
+    retention.expire(ledger, DAYS, now=AFTER)
+    assert {row.state: (row.payload == RAW, row.last_error) for row in rows(ledger, outbox)} == {
+        "pending": (False, None),
+        "failed": (True, None),
+    }
+
+
+def reported(state: CompletionState) -> Progress:
+    return Progress("5/77/-", state, customer_id="5", course_id="77", email=JANE.email, name="Jane Doe")
+
+
+def test_completion_stays_nameless_when_learningcart_tells_it_again(ledger: Ledger) -> None:
+    events_sent: dict[str, Any] = {"sends_events": False}
+    began, completed = (reported(state) for state in (CompletionState.BEGAN, CompletionState.COMPLETED))
+    with ledger.write() as connection:
+        record_progress(connection, [began], now=NOW, **events_sent)
+    retention.expire(ledger, DAYS, now=AFTER)
+    with ledger.write() as connection:
+        assert record_progress(connection, [began], now=AFTER, **events_sent) == 0
+    assert retention.count_expired(ledger, DAYS, now=AFTER)["completions"] == 0
+    assert (rows(ledger, completions)[0].email, rows(ledger, completions)[0].name) == ("", "[expired]")
+    with ledger.write() as connection:  # what is new tells whose it is
+        assert record_progress(connection, [completed], now=AFTER, **events_sent) == 1
+    assert (rows(ledger, completions)[0].email, rows(ledger, completions)[0].name) == (JANE.email, "Jane Doe")
+
+
+def test_error_in_the_note_of_a_run_goes_when_it_has_ended(ledger: Ledger, old: str) -> None:
+    for state, note in ((RunState.CANCELLED, "InvalidRequestError: her mother"), (RunState.REVIEW, "FaultError: her")):
+        with ledger.write() as connection:
+            connection.execute(update(runs).values(state=state, note=note))
+        expected = note if state is RunState.REVIEW else "InvalidRequestError: [expired]"
+        retention.expire(ledger, DAYS, now=AFTER)
+        assert rows(ledger, runs)[0].note == expected
+        assert retention.count_expired(ledger, DAYS, now=AFTER)["run_notes"] == 0
+
+
+@pytest.mark.parametrize("typed", ["Przybylski", "przybylski", "王小明来电", "p@x"])
+def test_typed_reason_goes_when_it_is_one_word(ledger: Ledger, typed: str) -> None:
+    about: dict[str, Any] = {"at": NOW, "actor": "operator:ann"}
+    with ledger.write() as connection:
+        record_event(connection, kind="system_paused", system="learningcart", reason=typed, **about)
+        record_event(connection, kind="run_planned", source="studiocart", reason=Reason.UNMAPPED_PRODUCT, **about)
+        record_event(connection, kind="run_failed", at=NOW, actor="engine", reason=Reason.REFUSED)
+        # What only looks like an error's text is left, and not counted for ever.
+        record_event(connection, kind="x", at=NOW, actor="engine", detail={"error": None, "changes": ["error"]})
+    retention.expire(ledger, DAYS, now=AFTER)
+    assert [row.reason for row in rows(ledger, events)] == ["[expired]", "unmapped_product", "refused", None]
+    assert set(retention.count_expired(ledger, DAYS, now=AFTER).values()) == {0}

@@ -38,11 +38,13 @@ from worker.ledger.states import DeliveryState, OrderState, RunState
 from worker.ledger.tables.follow_on import completions
 from worker.ledger.tables.operator_entries import order_notes
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, outbox, runs
+from worker.reasons import Reason
 from worker.text.personal_text import ERASED, EXPIRED, has_prose
 
 RAW: Final = {"expired": True}
 _MARKS: Final = ('{"expired": true}', '{"forgotten": true}')
 _BATCH: Final = 500
+_ERROR_IN_NOTE: Final = "Error: "
 _ENDED: Final = (RunState.SUCCEEDED, RunState.CANCELLED)
 _BOOKED: Final = frozenset(
     {"run_resolved", "run_reopened", "learner_forgotten", "learner_exported", "ledger_recovered"}
@@ -180,9 +182,9 @@ def _old_errors(_: Connection, before: datetime) -> ColumnElement[bool]:
     return and_(attempts.c.started_at < before, is_quoting, has_ended)
 
 
-def _is_quoting(text: Any) -> ColumnElement[bool]:
+def _is_quoting(text: Any, colon: str = ": ") -> ColumnElement[bool]:
     """A class's name and a colon, then what may quote a vendor; not yet dropped."""
-    return and_(text.like("%: %"), text.not_like(f"%: {EXPIRED}"), text.not_like("%: [erased]"))
+    return and_(text.like(f"%{colon}%"), text.not_like(f"%: {EXPIRED}"), text.not_like(f"%: {ERASED}"))
 
 
 def _drop_errors(connection: Connection, rows: Sequence[Row[Any]]) -> None:
@@ -192,12 +194,25 @@ def _drop_errors(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         connection.execute(update(attempts).where(*of_row).values(error=without_quote(error, mark=EXPIRED)))
 
 
+def _old_notes_of_runs(_: Connection, before: datetime) -> ColumnElement[bool]:
+    has_ended = and_(runs.c.state.in_(_ENDED), runs.c.finished_at < before)
+    return and_(has_ended, _is_quoting(runs.c.note, _ERROR_IN_NOTE))
+
+
+def _cut_notes_of_runs(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """What an operator wrote of it by hand stays."""
+    of_rows = runs.c.id.in_([row.id for row in rows])
+    for row in connection.execute(select(runs.c.id, runs.c.note).where(of_rows)).all():
+        said, colon, _ = row.note.partition(_ERROR_IN_NOTE)
+        connection.execute(update(runs).where(runs.c.id == row.id).values(note=f"{said}{colon}{EXPIRED}"))
+
+
 def _old_event_texts(_: Connection, before: datetime) -> ColumnElement[bool]:
-    has_reason = and_(
-        events.c.reason.like("% %"), events.c.reason.not_like(f"%{EXPIRED}%"), events.c.kind.not_in(_BOOKED)
-    )
-    detail = cast(events.c.detail, Text)
-    has_error = and_(detail.like('%"error"%'), detail.not_like(f"%{EXPIRED}%"))
+    reason, error = events.c.reason, events.c.detail["error"].as_string()
+    # An operator's is typed, be it one word, but for the codes of what a plan of theirs came to.
+    is_typed = or_(reason.like("% %"), and_(events.c.actor.like("operator:%"), reason.not_in([*Reason])))
+    has_reason = and_(is_typed, reason.not_like(f"%{EXPIRED}%"), reason != "", events.c.kind.not_in(_BOOKED))
+    has_error = and_(error.is_not(None), error.not_like(f"%{EXPIRED}%"), error.not_like(f"%{ERASED}%"))
     return and_(events.c.at < before, or_(has_reason, has_error))
 
 
@@ -205,9 +220,10 @@ def _drop_event_texts(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     found = connection.execute(select(events).where(events.c.id.in_([row.id for row in rows]))).all()
     for row in found:
         values: dict[str, Any] = {}
-        if row.kind not in _BOOKED and has_prose(row.reason):
+        is_typed = row.actor.startswith("operator:") and row.reason not in {*Reason}
+        if row.reason and row.kind not in _BOOKED and (is_typed or has_prose(row.reason)):
             values["reason"] = EXPIRED
-        if isinstance(error := row.detail.get("error"), str):
+        if isinstance(error := row.detail.get("error"), str) and ERASED not in error:
             values["detail"] = row.detail | {"error": without_quote(error, mark=EXPIRED)}
         if values:
             connection.execute(update(events).where(events.c.id == row.id).values(**values))
@@ -215,12 +231,14 @@ def _drop_event_texts(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 
 def _old_messages(_: Connection, before: datetime) -> ColumnElement[bool]:
     is_there = cast(outbox.c.payload, Text) != _MARKS[0]
-    return and_(outbox.c.state == OutboxState.SENT, outbox.c.created_at < before, is_there)
+    is_done = outbox.c.state.in_((OutboxState.SENT, OutboxState.FAILED))
+    return and_(is_done, outbox.c.created_at < before, is_there)
 
 
 def _drop_messages(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     """Their rows stay: their ids keep an event from being sent twice."""
-    connection.execute(update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(payload=RAW))
+    of_rows = outbox.c.id.in_([row.id for row in rows])
+    connection.execute(update(outbox).where(of_rows).values(payload=RAW, last_error=None))
 
 
 def _old_notes(_: Connection, before: datetime) -> ColumnElement[bool]:
@@ -237,14 +255,15 @@ def _drop_notes(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 
 
 def _old_completions(_: Connection, before: datetime) -> ColumnElement[bool]:
-    is_named = or_(completions.c.email != "", completions.c.name != "")
+    is_named = or_(completions.c.email != "", completions.c.name.not_in(("", EXPIRED)))
     is_open = exists().where(runs.c.completion_id == completions.c.id, runs.c.state.not_in(_ENDED))
     return and_(completions.c.updated_at < before, is_named, not_(is_open))
 
 
 def _drop_names(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     of_rows = completions.c.id.in_([row.id for row in rows])
-    connection.execute(update(completions).where(of_rows).values(email="", email_key="", name=""))
+    # A name that is missing would be filled in by the next poll.
+    connection.execute(update(completions).where(of_rows).values(email="", email_key="", name=EXPIRED))
 
 
 _RULES: Final[Mapping[str, _Rule]] = {
@@ -258,6 +277,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "attempt_texts": _Rule(
         (attempts.c.run_id, attempts.c.step, attempts.c.number), _old_errors, _drop_errors, lambda days: days.texts
     ),
+    "run_notes": _Rule((runs.c.id,), _old_notes_of_runs, _cut_notes_of_runs, lambda days: days.texts),
     "event_texts": _Rule((events.c.id,), _old_event_texts, _drop_event_texts, lambda days: days.texts),
     "sent_messages": _Rule((outbox.c.id,), _old_messages, _drop_messages, lambda days: days.texts),
     "order_notes": _Rule((order_notes.c.id,), _old_notes, _drop_notes, lambda days: days.texts),

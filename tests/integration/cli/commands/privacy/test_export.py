@@ -89,8 +89,8 @@ def test_old_rows_are_counted_when_retention_is_only_looked_at(run: Run, filled:
     result = run("retention", "--dry-run", "--json")
     assert result.exit_code == 0
     assert set(json.loads(result.stdout)) == {
-        "order_versions", "deliveries", "attempt_texts", "event_texts", "sent_messages", "completions",
-        "order_notes",
+        "order_versions", "deliveries", "attempt_texts", "run_notes", "event_texts", "sent_messages",
+        "order_notes", "completions",
     }  # fmt: skip
     assert run("retention").exit_code == 2  # nobody to ask
     assert run("retention", "--yes").exit_code == 0
