@@ -17,20 +17,27 @@ ON_SQLITE: Mapping[str, str] = {
 }
 """The triggers on SQLite, each with the digest of its statement."""
 ON_POSTGRESQL: Mapping[str, str] = {
-    "events_refuse_change": "665a98021776665f",
-    "order_versions_refuse_change": "7858dccad0129a94",
+    "events_refuse_change": "5f6d0de0b9e1f5c6",
+    "events_refuse_truncate": "9a03847817e682d6",
+    "order_versions_refuse_change": "f1023fd6048415ba",
+    "order_versions_refuse_truncate": "5229d7a1cd661a55",
 }
-"""The triggers on PostgreSQL, each with the digest of its function's body."""
+"""The triggers on PostgreSQL, each with the digest of its definition and its function's body."""
 _OF_SQLITE = text(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('events', 'order_versions')"
 )
+# The tables that are meant by their names; a trigger that says of itself when it fires; none that our role skips.
 _OF_POSTGRESQL = text(
-    "SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-    "JOIN pg_class c ON c.oid = t.tgrelid "
-    "WHERE c.relname IN ('events', 'order_versions') AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')"
+    "SELECT t.tgname, replace(pg_get_triggerdef(t.oid, true), 'PROCEDURE', 'FUNCTION') || ' ' || p.prosrc "
+    "FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+    "WHERE t.tgrelid IN (to_regclass('events'), to_regclass('order_versions')) AND NOT t.tgisinternal "
+    "AND (t.tgenabled = 'A' OR t.tgenabled = 'O' AND current_setting('session_replication_role') <> 'replica')"
+)
+_RULES = text(
+    "SELECT r.rulename FROM pg_rewrite r WHERE r.ev_class IN (to_regclass('events'), to_regclass('order_versions'))"
 )
 _OWNED = text(
-    "SELECT c.relname FROM pg_class c WHERE c.relname IN ('events', 'order_versions') AND c.relkind IN ('r', 'p') "
+    "SELECT c.relname FROM pg_class c WHERE c.oid IN (to_regclass('events'), to_regclass('order_versions')) "
     "AND pg_has_role(current_user, c.relowner, 'USAGE') ORDER BY c.relname"
 )
 
@@ -44,9 +51,20 @@ def digests(connection: Connection) -> dict[str, str]:
 
 def missing_guards(connection: Connection) -> list[str]:
     """The triggers that are gone, switched off, or not what the migrations made."""
-    expected = ON_SQLITE if connection.dialect.name == "sqlite" else ON_POSTGRESQL
-    found = digests(connection)
+    expected, found = _expected(connection), digests(connection)
     return sorted(name for name, digest in expected.items() if found.get(name) != digest)
+
+
+def foreign_guards(connection: Connection) -> list[str]:
+    """Triggers and rules on these tables that no migration made: one may keep from the trail what belongs there."""
+    found = set(digests(connection)) - _expected(connection).keys()
+    if connection.dialect.name != "sqlite":
+        found |= {str(name) for name in connection.scalars(_RULES)}
+    return sorted(found)
+
+
+def _expected(connection: Connection) -> Mapping[str, str]:
+    return ON_SQLITE if connection.dialect.name == "sqlite" else ON_POSTGRESQL
 
 
 def owned_tables(connection: Connection) -> list[str]:
@@ -56,14 +74,23 @@ def owned_tables(connection: Connection) -> list[str]:
 
 def guard_warning(connection: Connection) -> str | None:
     """What to say where the audit trail can be rewritten; None where it cannot."""
-    gone = missing_guards(connection)
-    if not gone:
-        return None
-    return (
-        f"The audit trail can be rewritten: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone, switched off "
-        f"or changed. Somebody with access to the database did that; restore the triggers from a backup's schema, and "
-        f"see docs/security.md."
-    )
+    gone, foreign = missing_guards(connection), foreign_guards(connection)
+    if gone:
+        return (
+            f"The audit trail can be rewritten: {', '.join(gone)} {_are(gone)} gone, switched off or changed. Somebody "
+            f"with access to the database did that; restore the triggers from a backup's schema, and see "
+            f"docs/security.md."
+        )
+    if foreign:
+        return (
+            f"The audit trail may lose lines: {', '.join(foreign)} {_are(foreign)} no trigger or rule of Cartbridge's. "
+            f"Somebody with access to the database put that there; see docs/security.md."
+        )
+    return None
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _digest(definition: str) -> str:

@@ -269,7 +269,11 @@ def test_every_guard_is_in_place_when_the_schema_is_new(ledger: Ledger) -> None:
 
 def test_missing_guard_is_noticed_when_a_trigger_is_dropped_or_replaced(ledger: Ledger) -> None:
     ledger.migrate()
-    drop = "DROP TRIGGER events_refuse_update" if ledger.is_sqlite else "ALTER TABLE events DISABLE TRIGGER USER"
+    drop = (
+        "DROP TRIGGER events_refuse_update"
+        if ledger.is_sqlite
+        else "ALTER TABLE events DISABLE TRIGGER events_refuse_change"
+    )
     name = "events_refuse_update" if ledger.is_sqlite else "events_refuse_change"
     with ledger.write() as connection:
         connection.exec_driver_sql(drop)
