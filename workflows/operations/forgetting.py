@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from worker.errors import ConfigurationError
+from sqlalchemy import Connection
+
+from worker.errors import ConfigurationError, LedgerError
 from worker.formatting import counted
 from worker.ledger.compaction import FileInUseError, rewrite_file
+from worker.ledger.exclusion import shut_out_writers
 from worker.ledger.learners.erasure import Person, StillNeededError, find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile
 from worker.ledger.learners.erasure_replay import write_missing
@@ -27,6 +33,10 @@ ON_POSTGRESQL = (
     "PostgreSQL's dead rows until it vacuums them, and its archived write-ahead log for as long as you keep it "
     "(docs/security.md)."
 )
+
+
+class LedgerBusyError(LedgerError):
+    """Others write without a pause. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,22 @@ def refuse_if_needed(person: Person) -> None:
     )
 
 
+@contextmanager
+def _alone(ledger: Ledger, give_up_seconds: float) -> Iterator[Connection]:
+    """A transaction beside which nobody records anything: an order under way would bring the person back."""
+    give_up_at = time.monotonic() + give_up_seconds
+    while True:
+        with ledger.write() as connection:
+            if shut_out_writers(connection):
+                yield connection
+                return
+            connection.rollback()
+        if time.monotonic() > give_up_at:
+            raise LedgerBusyError(
+                "Nothing was forgotten: other processes wrote without a pause. Try again when less comes in."
+            )
+
+
 def forget_person(
     ledger: Ledger,
     email: str,
@@ -83,14 +109,15 @@ def forget_person(
     reason: str | None,
     now: datetime,
     rewrites: bool = True,
+    give_up_seconds: float = 60.0,
 ) -> Forgotten:
     """Erase in one transaction, note it in the file of erasures before the commit, and rewrite SQLite's file after it.
 
-    Raises `StillNeededError`. Where the file is in use, or it is not to be rewritten here, that is among what remains,
-    with the command that does it.
+    Raises `StillNeededError`, and `LedgerBusyError` where others write without a pause for so long. Where the file is
+    in use, or it is not to be rewritten here, that is among what remains, with the command that does it.
     """
     file = ErasureFile(erasures_path)
-    with ledger.write() as connection:
+    with _alone(ledger, give_up_seconds) as connection:
         # As it is now: something may have come in since somebody was asked.
         person = find_person(connection, email)
         refuse_if_needed(person)
