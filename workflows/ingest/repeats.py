@@ -17,6 +17,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.errors import ApiError, WebhookRejectedError
+from worker.ledger.learners.erased import FORGOTTEN
+from worker.ledger.learners.retention import RAW as EXPIRED_RAW
 from worker.ledger.orders.order_rows import TakenDelivery, content_hash
 from worker.ledger.orders.recorded_orders import OrderVersion, RecordedOrder, latest_versions
 from worker.ledger.states import OrderState
@@ -44,7 +46,7 @@ def judge(connection: Connection, source: Source, order: Order, row: RecordedOrd
     if order.payment_unproven and row.version > 0 and row.payment == Payment.PAID:
         return Novelty.OLD  # it says less than is known
     if row.version > 0 and row.payment == Payment.PAID:
-        return _beside_paid(connection, source, order)
+        return _beside_paid(connection, source, order, row)
     is_withdrawn = row.version > 0 and row.payment in {Payment.REFUNDED, Payment.CANCELLED}
     if not is_withdrawn:
         return Novelty.NEW
@@ -55,13 +57,15 @@ def judge(connection: Connection, source: Source, order: Order, row: RecordedOrd
     was_said = _was_said(connection, source, order)
     if row.payment == Payment.REFUNDED:
         return Novelty.OLD if was_said else Novelty.DOUBTFUL
-    return Novelty.DOUBTFUL if was_said else Novelty.NEW
+    versions = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
+    return Novelty.DOUBTFUL if was_said or any(map(_is_dropped, versions)) else Novelty.NEW
 
 
-def _beside_paid(connection: Connection, source: Source, order: Order) -> Novelty:
+def _beside_paid(connection: Connection, source: Source, order: Order, row: RecordedOrder) -> Novelty:
     """What a body is beside an order that is paid: one that says what was said before the latest change is doubtful.
 
-    Be it that it was refused then: the card was tried again since.
+    Be it that it was refused then: the card was tried again since. Where the record of a change is not kept any more,
+    whatever is not what is recorded now may be what was said before it.
     """
     if order.payment is Payment.WAITING:
         return Novelty.OLD  # of the checkout before it was paid
@@ -69,10 +73,19 @@ def _beside_paid(connection: Connection, source: Source, order: Order) -> Novelt
         return Novelty.NEW
     versions = latest_versions(connection, order.source, order.id, most=_LOOKED_AT)
     latest, before = versions[:1], versions[1:]
-    is_repeat = any(_says(source, each, order) for each in before) and not any(
-        _says(source, each, order) for each in latest
-    )
-    return Novelty.DOUBTFUL if is_repeat else Novelty.NEW
+    may_repeat = any(_says(source, each, order) or _is_dropped(each) for each in before)
+    is_present = any(_says(source, each, order) for each in latest) or _says_the_same(order, _kept(row))
+    return Novelty.DOUBTFUL if may_repeat and not is_present else Novelty.NEW
+
+
+def _kept(row: RecordedOrder) -> Order:
+    """Our own reading of the order's latest version, whose record may not be kept any more."""
+    return Order.model_validate(row.document)
+
+
+def _is_dropped(version: OrderVersion) -> bool:
+    """Whether nobody knows any more what a version said."""
+    return version.raw in (EXPIRED_RAW, {FORGOTTEN: True})
 
 
 def leave(connection: Connection, order: Order, row: RecordedOrder, look: Look, *, now: datetime) -> Recorded:

@@ -21,6 +21,7 @@ from tests.unit.workflows.fakes.storefront import (
 )
 from worker.clients.studiocart import models as records
 from worker.errors import NotFoundError, ServerError
+from worker.ledger.learners import retention
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState, Via
 from worker.ledger.tables.runs import orders
@@ -177,6 +178,33 @@ def test_address_that_was_corrected_is_a_question_when_an_old_body_brings_the_wr
     assert states(ledger) == {SEAT: ("pending", None)}
     hooks.says("paid")
     assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
+
+
+def drop_records(hooks: Hooks) -> None:
+    """Half a year passes, and what was sent is not kept any more."""
+    now = hooks.clock.advance(days=180)
+    days = retention.RetentionDays(order_versions=90, deliveries=0, texts=0, completions=0)
+    assert retention.expire(hooks.ledger, days, now=now)["order_versions"] == 2
+
+
+def test_old_paid_body_is_a_review_when_what_was_withdrawn_is_not_kept_any_more(ledger: Ledger, hooks: Hooks) -> None:
+    hooks.says("paid")
+    hooks.says("canceled")
+    drop_records(hooks)
+    hooks.says("paid", order_amount=57.98)
+    assert states(ledger) == {SEAT: ("review", "repeated_webhook")}
+
+
+@pytest.mark.usefixtures("bump_rule")
+def test_seat_that_was_removed_is_a_review_when_its_record_is_not_kept_any_more(ledger: Ledger, hooks: Hooks) -> None:
+    hooks.says("paid", items=WITH_BUMP)
+    hooks.says("paid")
+    put_run(ledger, SEAT, RunState.SUCCEEDED, reason=None)
+    drop_records(hooks)
+    hooks.says("paid", order_amount=57.98)  # says what is recorded
+    assert states(ledger)[BUMP] == ("cancelled", "removed_from_order")
+    hooks.says("paid", order_amount=57.98, items=WITH_BUMP)
+    assert states(ledger)[BUMP] == ("review", "repeated_webhook")
 
 
 @pytest.mark.usefixtures("bump_rule")
