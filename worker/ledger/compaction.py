@@ -5,18 +5,41 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from worker.errors import LedgerError
+from worker.ledger.periodic import periodic_tasks
+from worker.ledger.periodic.periodic_tasks import TaskName
 from worker.ledger.search.index import drop_traces
 from worker.ledger.session import Ledger
 
 _GIVE_UP_SECONDS = 60.0
 _WAIT_SECONDS = 0.05
+_DONE_WITHIN: Final = timedelta(minutes=10)
+"""Whoever forgot somebody rewrites the file at once: after that they died, or gave up."""
 
 
 class FileInUseError(LedgerError):
     """Another process kept the ledger busy for a minute: the file still holds what was overwritten."""
+
+
+def owe_rewrite(connection: Connection, *, now: datetime) -> None:
+    """Note, in the caller's transaction, that SQLite's file is to be rewritten, whoever dies before it is."""
+    if connection.dialect.name == "sqlite" and not periodic_tasks.begin(connection, TaskName.FILE_REWRITE, now=now):
+        periodic_tasks.note_done(connection, TaskName.FILE_REWRITE, now=now)
+
+
+def rewrite_if_owed(ledger: Ledger, *, now: datetime) -> bool:
+    """Rewrite the file where whoever was to do it has not done it in ten minutes; whether it was rewritten.
+
+    Raises `FileInUseError`.
+    """
+    with ledger.read() as connection:
+        owed_since = periodic_tasks.done_at(connection, TaskName.FILE_REWRITE)
+    return owed_since is not None and owed_since < now - _DONE_WITHIN and rewrite_file(ledger)
 
 
 def rewrite_file(ledger: Ledger, *, give_up_seconds: float = _GIVE_UP_SECONDS) -> bool:
@@ -28,6 +51,8 @@ def rewrite_file(ledger: Ledger, *, give_up_seconds: float = _GIVE_UP_SECONDS) -
     if not ledger.is_sqlite:
         return False
     give_up_at = time.monotonic() + give_up_seconds
+    with ledger.read() as connection:
+        owed_since = periodic_tasks.done_at(connection, TaskName.FILE_REWRITE)
     with closing(ledger.engine.raw_connection()) as connection:
         cursor = connection.cursor()
         while not _is_rewritten(cursor):
@@ -37,6 +62,9 @@ def rewrite_file(ledger: Ledger, *, give_up_seconds: float = _GIVE_UP_SECONDS) -
                     "out may still be found in its free pages and its -wal"
                 )
             time.sleep(_WAIT_SECONDS)
+    if owed_since is not None:
+        with ledger.write() as written:
+            periodic_tasks.drop_since(written, TaskName.FILE_REWRITE, owed_since)
     return True
 
 

@@ -90,6 +90,7 @@ def test_every_row_is_carried_over_when_the_tables_are_made(ledger: Ledger) -> N
             "frontcore": Watch(),
         }
         assert {name: periodic_tasks.done_at(connection, name) for name in TaskName} == {
+            TaskName.FILE_REWRITE: None,
             TaskName.MONTHLY_REPORT: None,
             TaskName.RUN_EVENTS: NOW,
             TaskName.NIGHTLY_RECONCILIATION: NOW - HOUR,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select, update
 
 from worker.errors import LedgerError
 from worker.formatting import counted
+from worker.ledger.compaction import owe_rewrite
 from worker.ledger.events import people_of, record_event
 from worker.ledger.learners import erased_texts, sealed_passwords, tombstones
 from worker.ledger.learners.erased import FORGOTTEN, HELD, hold_places, pseudonym
@@ -151,6 +152,7 @@ def forget(
     removed["learners"] += connection.execute(own.values(email=person.pseudonym, email_key=person.pseudonym)).rowcount
     removed += erased_texts.erase(connection, person.email, words, run_ids=person.run_ids, orders=person.orders)
     removed["search_texts"] += _write_search_texts(connection, person)
+    owe_rewrite(connection, now=now)
     tombstone = None if again else tombstones.add_tombstone(connection, email=person.email, places=places, now=now)
     record_event(
         connection,

@@ -6,6 +6,7 @@ order ids; the key is in the ledger alone, so that the file by itself tells noth
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,7 +62,7 @@ class ErasureFile:
             try:
                 size = os.fstat(handle).st_size
                 is_cut_off = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-                os.write(handle, (f"\n{lines}" if is_cut_off else lines).encode())
+                _write_whole(handle, (f"\n{lines}" if is_cut_off else lines).encode(), size)
                 os.fsync(handle)
             finally:
                 os.close(handle)
@@ -83,3 +84,13 @@ class ErasureFile:
             f"Cannot {verb} the file of erasures {self.path}: {why}. Nothing was forgotten. "
             f"CARTBRIDGE_ERASURES_FILE says where it is."
         )
+
+
+def _write_whole(handle: int, written: bytes, size: int) -> None:
+    """Add to a file of this size, or leave it as it was: a line that a full disk cut off would be unreadable."""
+    try:
+        if os.write(handle, written) < len(written):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(handle, size)
+        raise

@@ -19,6 +19,8 @@ class TaskName(StrEnum):
 
     NIGHTLY_RECONCILIATION = "nightly_reconciliation"
     RETENTION = "retention"
+    FILE_REWRITE = "file_rewrite"
+    """Owed since then, as somebody was forgotten: SQLite's file still holds what was overwritten."""
     MONTHLY_REPORT = "monthly_report"
     RUN_EVENTS = "run_events"
     """What became of runs is in the outbox until then."""
@@ -44,6 +46,11 @@ def done_at(connection: Connection, task: str) -> datetime | None:
 def drop(connection: Connection, task: str, *, holder: str) -> None:
     """Forget a task that is done for good, unless another holds it now."""
     connection.execute(delete(periodic_tasks).where(periodic_tasks.c.name == task, periodic_tasks.c.holder == holder))
+
+
+def drop_since(connection: Connection, task: str, since: datetime) -> None:
+    """Forget a task whose mark was not moved meanwhile."""
+    connection.execute(delete(periodic_tasks).where(periodic_tasks.c.name == task, periodic_tasks.c.done_at == since))
 
 
 def note_done(connection: Connection, task: str, *, now: datetime, holder: str | None = None) -> bool:
