@@ -15,8 +15,11 @@ from worker.cli.output import progress
 from worker.formatting import counted, local, minute, timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.runtime import Runtime
     from worker.ledger.learners.erasure_file import ErasureFile
+    from worker.ledger.learners.tombstones import Tombstone
     from workflows.execution.recovery import Recovered, Recoverer
 
 CopiedAt = Annotated[
@@ -38,11 +41,18 @@ WithoutErasures = Annotated[
 ]
 
 
+ForeignErasures = Annotated[
+    bool,
+    typer.Option("--foreign-erasures", help="Erasures that another key made are this ledger's all the same."),
+]
+
+
 def recover_command(
     context: typer.Context,
     *,
     since: CopiedAt,
     without_erasures: WithoutErasures = False,
+    foreign_erasures: ForeignErasures = False,
     reason: Why = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -57,12 +67,16 @@ def recover_command(
 
     must_be_askable(yes=yes or dry_run)
     file = ErasureFile(opening_of(context).settings.erasures_path)
-    if not without_erasures and not file.exists():
+    if not without_erasures and not file.read():
         _require(file)
     with opening_of(context).runtime() as runtime:
         if since >= runtime.clock():
             raise typer.BadParameter("it is not in the past", param_hint="--since")
         recoverer, actor, erased = _recoverer_of(runtime), current_actor(), file.read()
+        if not without_erasures:
+            _refuse_older(runtime, file)
+        if not foreign_erasures:
+            _refuse_foreign(runtime, file, erased)
         would = recoverer.recover(since, actor=actor, erased=erased, dry_run=True)
         typer.echo(_summary(would))
         if dry_run:
@@ -78,9 +92,41 @@ def recover_command(
 def _require(file: ErasureFile) -> None:
     """Exit with 2: whoever was forgotten since the copy was made would be known again."""
     complain(
-        f"The file of erasures {file.path} is not there: whoever was forgotten since the copy was made would be known "
-        f"again. Put it back from its newest copy (CARTBRIDGE_ERASURES_FILE says where it is), or, if nobody was ever "
-        f"forgotten, add --without-erasures. See docs/backup.md."
+        f"The file of erasures {file.path} is not there, or empty: whoever was forgotten since the copy was made would "
+        f"be known again. Put it back from its newest copy (CARTBRIDGE_ERASURES_FILE says where it is), or, if nobody "
+        f"was ever forgotten, add --without-erasures. See docs/backup.md."
+    )
+    raise typer.Exit(MISUSED)
+
+
+def _refuse_older(runtime: Runtime, file: ErasureFile) -> None:
+    """Exit with 2: a file that lacks what the copy itself has is older than the copy, or cut off."""
+    from worker.ledger.learners.erasure_replay import missing_in
+
+    with runtime.ledger.read() as connection:
+        missing = missing_in(connection, file)
+    if missing:
+        complain(
+            f"The file of erasures {file.path} lacks {counted(missing, 'erasure')} that the copy of the ledger has: it "
+            f"is older than the copy, or cut off. Put it back from its newest copy, or, if there is none, add "
+            f"--without-erasures: whoever was forgotten since is then known again. See docs/backup.md."
+        )
+        raise typer.Exit(MISUSED)
+
+
+def _refuse_foreign(runtime: Runtime, file: ErasureFile, erased: Sequence[Tombstone]) -> None:
+    """Exit with 2: by the places of another ledger's erasures the wrong people would be forgotten."""
+    from worker.ledger.learners.erasure_replay import foreign_in
+
+    with runtime.ledger.read() as connection:
+        foreign = foreign_in(connection, erased)
+    if not foreign:
+        return
+    complain(
+        f"{counted(len(foreign), 'erasure')} in {file.path} {_are(len(foreign))} another ledger's, the first "
+        f"{foreign[0].id}: by the places in orders it names, the wrong people would be forgotten. Put this ledger's "
+        f"own file there, or take those lines out. Where this ledger was restored from a copy of before version 0016 "
+        f"meanwhile, they are its own: add --foreign-erasures. See docs/backup.md."
     )
     raise typer.Exit(MISUSED)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Text, cast, select
+from sqlalchemy import Connection, Text, cast, func, select
 
 from worker.ledger.learners import tombstones as erasures
 from worker.ledger.learners.erased import is_pseudonym
@@ -17,6 +17,7 @@ from worker.ledger.learners.erasure_file import ErasureFile
 from worker.ledger.learners.mentions import emails_in
 from worker.ledger.learners.tombstones import BUYER, Tombstone
 from worker.ledger.tables.follow_on import completions
+from worker.ledger.tables.learners import erasure_keys
 from worker.ledger.tables.operator_entries import named_seats
 from worker.ledger.tables.runs import deliveries, learners, order_versions, orders, outbox, runs
 from worker.ledger.tables.subscriptions import subscriptions
@@ -45,6 +46,17 @@ def missing_in(connection: Connection, file: ErasureFile) -> int:
     """How many erasures of the ledger the file lacks. Raises `ErasureFileError`."""
     known = {each.id for each in file.read()}
     return sum(each.id not in known for each in erasures.all_tombstones(connection))
+
+
+def foreign_in(connection: Connection, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
+    """Those that another ledger made: their key is none of this one's, whose own was there already when they were made.
+
+    Their places are those of other people here. A copy from before there were keys has one that is younger.
+    """
+    own = erasures.key_ids(connection)
+    made_at = connection.scalar(select(func.min(erasure_keys.c.created_at)))
+    foreign = (each for each in tombstones if each.digest is not None and each.key_id not in own)
+    return [each for each in foreign if made_at is not None and made_at < each.erased_at]
 
 
 def forget_again(connection: Connection, tombstones: Sequence[Tombstone], *, now: datetime, actor: str) -> int:
