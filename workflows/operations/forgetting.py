@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from worker.errors import ConfigurationError, LedgerError
 from worker.formatting import counted
 from worker.ledger.compaction import FileInUseError, rewrite_file
 from worker.ledger.exclusion import shut_out_writers
-from worker.ledger.learners.erasure import Person, StillNeededError, find_person, forget
+from worker.ledger.learners.erasure import Person, StillNeededError, addresses_beside, find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile
 from worker.ledger.learners.erasure_replay import write_missing
 from worker.ledger.session import Ledger
@@ -57,7 +57,7 @@ def person_to_forget(ledger: Ledger, email: str) -> Person:
     with ledger.read() as connection:
         person = find_person(connection, email)
         if person.is_known:  # one may have been taken in before what it holds was refused
-            return person
+            return replace(person, beside=tuple(addresses_beside(connection, person)))
         if not is_email(trimmed_email(email)):
             raise ConfigurationError(f"This is no email: it {email_problem(email)}.")
         raise not_found(connection, "learner", email)
@@ -68,7 +68,14 @@ def what_is_held(person: Person) -> str:
     return (
         f"The ledger holds of {person.email}: {counted(len(person.run_ids), 'run')}, "
         f"{counted(len(person.orders), 'order')}, {counted(person.completions, 'completion')}, "
-        f"{counted(person.messages, 'outgoing event')}."
+        f"{counted(person.messages, 'outgoing event')}.{' ' + _beside(person.beside) if person.beside else ''}"
+    )
+
+
+def _beside(addresses: Collection[str]) -> str:
+    return (
+        f"The same name stands in the same orders under {', '.join(addresses)}: two addresses are two people here. "
+        f"Forget that one too, if it is theirs."
     )
 
 
@@ -121,10 +128,11 @@ def forget_person(
         # As it is now: something may have come in since somebody was asked.
         person = find_person(connection, email)
         refuse_if_needed(person)
+        beside = addresses_beside(connection, person)
         receipt = forget(connection, person, now=now, actor=actor, reason=reason)
         # Before the commit: an erasure that a restored copy would not know of is none.
         write_missing(connection, file)
-    remains = [*REMAINS]
+    remains = [*REMAINS, *([_beside(beside)] if beside else [])]
     is_rewritten = False
     if not ledger.is_sqlite:
         remains.append(ON_POSTGRESQL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, String, Table, Text, and_, cast, not_, or_, select, update
@@ -62,10 +62,21 @@ def erase(
     for start in range(0, len(pairs), _AT_ONCE):
         bought = is_among((events.c.source, events.c.order_id), pairs[start : start + _AT_ONCE])
         removed["events"] += _mask_events(connection, bought, words)
-    anywhere = frozenset({email, *(word for word in words if is_whole_name(word))})
     for column in TEXTS:
-        removed[column.table.name] += _mask_column(connection, column, anywhere)
+        removed[column.table.name] += _mask_column(connection, column, _anywhere(email, words))
     return removed
+
+
+def mentions(connection: Connection, email: str, words: frozenset[str]) -> Iterator[tuple[Column[Any], Any, Any]]:
+    """What such texts hold of the person, whoever they are about: the column, the row's keys, and its value."""
+    for column in TEXTS:
+        for row, _ in _naming(connection, column, _anywhere(email, words)):
+            yield column, {key.name: getattr(row, key.name) for key in column.table.primary_key}, row.value
+
+
+def _anywhere(email: str, words: frozenset[str]) -> frozenset[str]:
+    """What is looked for in texts about others as well."""
+    return frozenset({email, *(word for word in words if is_whole_name(word))})
 
 
 def without_quote(error: str, *, mark: str = ERASED) -> str:
@@ -109,19 +120,25 @@ def _mask_events(connection: Connection, condition: Any, words: frozenset[str]) 
 
 def _mask_column(connection: Connection, column: Column[Any], words: frozenset[str]) -> int:
     """One column of any row, whoever it is about."""
+    count = 0
+    for row, value in _naming(connection, column, words):
+        of_row = and_(*(key == getattr(row, key.name) for key in column.table.primary_key))
+        count += connection.execute(update(column.table).where(of_row).values({column.name: value})).rowcount
+    return count
+
+
+def _naming(connection: Connection, column: Column[Any], words: frozenset[str]) -> Iterator[tuple[Any, Any]]:
+    """The rows whose text names somebody, as their keys and `value`, each with what it is without them."""
     table = column.table
     is_json = isinstance(column.type, Json)
     text = cast(column, Text) if is_json or not isinstance(column.type, String) else column
     likely = or_(*(text.ilike(_pattern(word), escape="!") for word in sorted(words)))
     keys = list(table.primary_key.columns)
     rows = connection.execute(select(*keys, column.label("value")).where(column.is_not(None), likely)).all()
-    count = 0
     for row in rows:
         value = each_text(row.value, lambda each: without_words(each, words, mark=ERASED))
         if value != row.value:
-            of_row = and_(*(key == getattr(row, key.name) for key in keys))
-            count += connection.execute(update(table).where(of_row).values({column.name: value})).rowcount
-    return count
+            yield row, value
 
 
 def _write(connection: Connection, table: Table, condition: Any, row: Any, **values: Any) -> int:

@@ -58,6 +58,8 @@ class Person:
     """Seats that an operator gave to them."""
     delivery_ids: tuple[str, ...] = ()
     """Deliveries whose body names them, and that nobody has looked at yet."""
+    beside: tuple[str, ...] = ()
+    """What `addresses_beside` finds, where it was asked."""
 
     @property
     def is_known(self) -> bool:
@@ -222,6 +224,20 @@ def words_of(connection: Connection, person: Person) -> frozenset[str]:
             if each and email_key(each.get("email") or each.get("buyer_email") or "") == person.email
         ]
     return personal_words(*people) - {person.pseudonym}
+
+
+def addresses_beside(connection: Connection, person: Person) -> list[str]:
+    """Other addresses under the person's own name in their orders: maybe theirs as well; nobody knows here."""
+    found = [each for document in _documents(connection, person).values() for each in people_of(document) if each]
+    known = [*found, *connection.scalars(select(runs.c.learner).where(runs.c.id.in_(person.run_ids)))]
+    by_address = [(email_key(each.get("email") or each.get("buyer_email") or ""), _name_of(each)) for each in known]
+    own = {name for address, name in by_address if address == person.email} - {""}
+    return sorted({address for address, name in by_address if name in own} - {person.email, ""})
+
+
+def _name_of(value: Mapping[str, Any]) -> str:
+    name = value.get("buyer_name") or f"{value.get('first_name') or ''} {value.get('last_name') or ''}"
+    return " ".join(name.casefold().split())
 
 
 _DESCRIBING = frozenset({"email", "buyer_email", "first_name", "last_name", "name", "buyer_name", "address"})

@@ -9,8 +9,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 from worker.ledger.events import people_of
+from worker.ledger.learners.erased_texts import mentions
 from worker.ledger.learners.erasure import Person, words_of
 from worker.ledger.learners.mentions import emails_in, rows_naming
+from worker.ledger.named_people import words_of_the_named
 from worker.ledger.orders.operator_entries import of_person
 from worker.ledger.tables.follow_on import carts, completions
 from worker.ledger.tables.learners import sealed_passwords
@@ -29,7 +31,7 @@ from worker.ledger.tables.runs import (
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.ledger.views.serializers import iso
 from worker.sources.order import email_key
-from worker.text.personal_text import each_text, has_prose, personal_words, without_words
+from worker.text.personal_text import each_text, has_prose, personal_words, texts_in, without_words
 
 Document = dict[str, Any]
 """What a person is handed. Its members are the ledger's columns: nothing in Cartbridge reads them."""
@@ -52,7 +54,7 @@ def export_person(connection: Connection, person: Person, *, now: datetime) -> D
     others = _words_of_others(connection, person)
     own = words_of(connection, person)
     hide = _hiding(others - own)
-    return {
+    found: Document = {
         "email": person.email,
         "exported_at": iso(now),
         "learner": next(iter(_rows(connection, learners, learners.c.email_key == person.email)), None),
@@ -67,6 +69,7 @@ def export_person(connection: Connection, person: Person, *, now: datetime) -> D
             for each in _rows(connection, deliveries, deliveries.c.id.in_(person.delivery_ids))
         ],
     }
+    return found | {"mentions": [hide(each) for each in _mentions(connection, person, own)]}
 
 
 def _hiding(others: frozenset[str]) -> Any:
@@ -150,6 +153,19 @@ def _runs(connection: Connection, person: Person) -> Iterator[Document]:
             "carts": _rows(connection, carts, carts.c.run_id == run_id),
             "kept_passwords": _rows(connection, sealed_passwords, sealed_passwords.c.run_id == run_id),
         }
+
+
+def _mentions(connection: Connection, person: Person, own: frozenset[str]) -> Iterator[Document]:
+    """Texts about others, or about nobody, that name the person; whom else they name is left out."""
+    theirs = set(person.run_ids)
+    for column, keys, value in mentions(connection, person.email, own):
+        is_told = keys.get("run_id") in theirs or (column.table is runs and keys["id"] in theirs)
+        if is_told or column.table is outbox or column is deliveries.c.body:
+            continue
+        others = frozenset(word for text in texts_in(value) for word in words_of_the_named(connection, text)) - own
+        others |= emails_in(value) - {person.email}
+        shown = each_text(value, lambda text: without_words(text, others, mark=OTHER))  # noqa: B023  (called at once)
+        yield {"table": column.table.name, column.name: shown} | {name: str(each) for name, each in keys.items()}
 
 
 def _messages(connection: Connection, person: Person) -> list[Row[Any]]:

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from tests.integration.cli.conftest import Run
 from tests.unit.workflows.fakes.storefront import JANE, JOHN, NOW, a_line, an_order, record
 from worker.ledger.events import record_event
+from worker.ledger.orders.operator_entries import add_note
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, runs
@@ -94,3 +95,15 @@ def test_old_rows_are_counted_when_retention_is_only_looked_at(run: Run, filled:
     }  # fmt: skip
     assert run("retention").exit_code == 2  # nobody to ask
     assert run("retention", "--yes").exit_code == 0
+
+
+def test_text_about_others_is_told_when_it_names_the_person(run: Run, filled: Ledger) -> None:
+    with filled.write() as connection:
+        typed = "Jane Doe asked for Mary Moe <mary@example.test>"
+        add_note(connection, "studiocart", "1110", typed, actor="operator:ann", now=NOW)
+        add_note(connection, "studiocart", "1110", "About Mary Moe alone", actor="operator:ann", now=NOW)
+    [mention] = json.loads(run("export", JANE.email, "--json").stdout)["mentions"]
+    assert (mention["table"], mention["text"]) == (
+        "order_notes",
+        "Jane Doe asked for [another person] <[another person]>",
+    )

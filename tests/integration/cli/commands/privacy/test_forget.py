@@ -8,8 +8,10 @@ from sqlalchemy import select, update
 
 from tests.integration.cli.conftest import Run
 from tests.unit.worker.ledger.rows import add_order, add_run
+from tests.unit.workflows.fakes.storefront import JOHN, a_line, an_order, record
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, learners, runs
+from worker.sources.order import Learner, Seat
 
 
 @pytest.fixture
@@ -78,3 +80,18 @@ def test_nothing_is_forgotten_when_the_file_of_erasures_cannot_be_written(
     assert result.exit_code == 1
     assert "CARTBRIDGE_ERASURES_FILE" in result.stderr
     assert emails(ledger) == ["jane@example.com"]
+
+
+def test_other_address_of_the_same_name_is_told_when_it_stands_in_the_same_order(run: Run, ledger: Ledger) -> None:
+    slip = Learner(email="z@exmaple.test", first_name="Zelda", last_name="Quux")
+    zelda = slip.model_copy(update={"email": "z@example.test"})
+    seats = [Seat(id="1", learner=zelda), Seat(id="2", learner=JOHN)]
+    record(ledger, an_order(learner=slip, lines=[a_line(seats=seats)]))
+    with ledger.write() as connection:
+        connection.execute(update(runs).values(state="succeeded", next_attempt_at=None))
+    asked = run("forget", zelda.email, "--dry-run").stdout
+    receipt = json.loads(run("forget", zelda.email, "--yes", "--json").stdout)
+    for told in (asked, " ".join(receipt["remains"])):
+        assert "The same name stands in the same orders under z@exmaple.test:" in told
+        assert JOHN.email not in told
+    assert "same name" not in run("forget", slip.email, "--yes").stdout
