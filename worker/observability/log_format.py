@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor
 
 from worker.text.control_characters import CONTROL_CHARACTERS
+from worker.text.email_address import without_emails
 from worker.text.redaction import MASK, SecretRegistry
 
 _MOST_NAMES = 200
+# PostgreSQL's row that breaks a constraint, which may have several lines; and what pydantic could not read.
+_QUOTED: Final = re.compile(
+    r"^(DETAIL:)[^\n]*+(?:\n(?!HINT:|CONTEXT:|\[SQL:|\(Background|Traceback |The above |During |\n)[^\n]*+)*+"
+    r"|(input_value=)[^\n]*+",
+    re.MULTILINE,
+)
 _FIRST_MEMBERS = ("timestamp", "level", "logger", "event")
 
 
@@ -48,10 +56,19 @@ def _formatter(secrets: SecretRegistry, *last: Processor) -> structlog.stdlib.Pr
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
+            _leave_out_values,
             _Masking(secrets),
             *last,
         ],
     )
+
+
+def _leave_out_values(_logger: object, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take out of a traceback what an error quotes of a row or a record: it may be somebody's name and address."""
+    told = event_dict.get("exception")
+    if isinstance(told, str):
+        event_dict["exception"] = without_emails(_QUOTED.sub(lambda found: f"{found[1] or found[2]} …", told))
+    return event_dict
 
 
 def _add_what_it_is_about(_logger: object, _method: str, event_dict: EventDict) -> EventDict:

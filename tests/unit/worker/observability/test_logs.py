@@ -6,12 +6,12 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from worker.observability import logs
 from worker.settings.settings import Settings
@@ -290,3 +290,36 @@ def test_interrupt_keeps_its_usual_end_when_uncaught(stream: io.StringIO, monkey
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert seen == [KeyboardInterrupt]
     assert stream.getvalue() == ""
+
+
+class Record(BaseModel):
+    quantity: int
+
+
+ROW = "null value\nDETAIL:  Failing row contains (7, Jane, 1 Elm\nStreet, jane@example.test).\n[SQL: INSERT INTO runs]"
+WHO = "Jane of Elm Street"
+
+
+def refuse(told: str) -> None:
+    raise RuntimeError(told)
+
+
+@pytest.mark.parametrize(
+    ("raised_by", "quoted", "kept"),
+    [
+        (lambda told: Record(quantity=told), WHO, "Input should be a valid integer"),
+        (int, "jane@example.test", "invalid literal for int"),
+        (refuse, ROW, "[SQL: INSERT INTO runs]"),
+    ],
+)
+def test_nobody_is_named_when_an_error_quotes_a_row_or_a_record(
+    stream: io.StringIO, raised_by: Callable[[str], object], quoted: str, kept: str
+) -> None:
+    try:
+        raised_by(quoted)
+    except (ValueError, RuntimeError):
+        logging.getLogger("worker.test").exception("failed")
+    (line,) = lines(stream)
+    assert kept in line["exception"]
+    for trace in ("Jane", "Elm", "Street", "jane@example"):
+        assert trace not in line["exception"]
