@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Row,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    type_coerce,
     update,
 )
 
@@ -208,7 +210,7 @@ def _cut_notes_of_runs(connection: Connection, rows: Sequence[Row[Any]]) -> None
 
 
 def _old_event_texts(_: Connection, before: datetime) -> ColumnElement[bool]:
-    reason, error = events.c.reason, events.c.detail["error"].as_string()
+    reason, error = events.c.reason, type_coerce(events.c.detail, JSON)["error"].as_string()
     # An operator's is typed, be it one word, but for the codes of what a plan of theirs came to.
     is_typed = or_(reason.like("% %"), and_(events.c.actor.like("operator:%"), reason.not_in([*Reason])))
     has_reason = and_(is_typed, reason.not_like(f"%{EXPIRED}%"), reason != "", events.c.kind.not_in(_BOOKED))
