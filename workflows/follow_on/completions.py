@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol
@@ -81,37 +81,24 @@ class CompletionsPolled:
     """LearningCart is paused, or another poll is under way: nothing was done."""
 
 
+@dataclass(frozen=True)
 class CompletionsPoller:
     """Polls the completions. Harmless when two run: the cursor's lease lets one in."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        reader: CompletionReader,
-        *,
-        holder: str,
-        clock: Callable[[], datetime],
-        lease_seconds: float,
-        baseline: timedelta = DEFAULT_BASELINE,
-        span: timedelta = DEFAULT_SPAN,
-        sends_events: bool = False,
-        follow_on: FollowOnPlanner | None = None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """`baseline`: how far the first poll looks back. `sends_events`: every fact is also put into the outbox.
-
-        `follow_on`: plans what follows on a completed course, in the transaction that records it.
-        """
-        self._ledger = ledger
-        self._reader = reader
-        self._holder = holder
-        self._clock = clock
-        self._lease_seconds = lease_seconds
-        self._baseline = baseline
-        self._span = max(span, SHORTEST_SPAN)
-        self._sends_events = sends_events
-        self._follow_on = follow_on
-        self._should_stop = should_stop
+    ledger: Ledger
+    reader: CompletionReader
+    _: KW_ONLY
+    holder: str
+    clock: Callable[[], datetime]
+    lease_seconds: float
+    baseline: timedelta = DEFAULT_BASELINE
+    """How far the first poll looks back."""
+    span: timedelta = DEFAULT_SPAN
+    sends_events: bool = False
+    """Every fact is also put into the outbox."""
+    follow_on: FollowOnPlanner | None = None
+    """Plans what follows on a completed course, in the transaction that records it."""
+    should_stop: Callable[[], bool] = lambda: False
 
     def poll(self) -> CompletionsPolled:
         """Read what was begun and completed since the last poll, with an overlap; commits window by window.
@@ -120,12 +107,12 @@ class CompletionsPoller:
         an offers file that cannot be used while a course was completed: what follows on it cannot be planned.
         """
         polled = CompletionsPolled()
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             cursor = None
             if pauses.pause_of(connection, SYSTEM) is None:
                 cursor = completion_rows.take_poll(
-                    connection, holder=self._holder, now=now, lease_seconds=self._lease_seconds
+                    connection, holder=self.holder, now=now, lease_seconds=self.lease_seconds
                 )
         if cursor is None:
             polled.is_left_out = True
@@ -133,13 +120,13 @@ class CompletionsPoller:
         ended: dict[str, Any]
         try:
             self._read(cursor, polled, now=now)
-            ended = {"last_success_at": self._clock(), "last_error": _set_aside_text(polled.set_aside), "failures": 0}
+            ended = {"last_success_at": self.clock(), "last_error": _set_aside_text(polled.set_aside), "failures": 0}
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
             polled.error = _OFFERS_UNUSABLE if isinstance(error, ConfigurationError) else describe_failure(error)
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
             log.warning("polling LearningCart's completions failed: %s", polled.error)
-        with self._ledger.write() as connection:
-            completion_rows.write_poll(connection, holder=self._holder, **leases.FREE, **ended)
+        with self.ledger.write() as connection:
+            completion_rows.write_poll(connection, holder=self.holder, **leases.FREE, **ended)
         if polled.unreadable > cursor.position.get("unreadable", 0):
             log.warning("%d of LearningCart's completions name no learner or no course", polled.unreadable)
         return polled
@@ -148,19 +135,19 @@ class CompletionsPoller:
         covered_until = _moment(cursor.position.get("covered_until"))
         if covered_until is not None and is_ahead(covered_until, now):
             covered_until = None  # by a clock that was ahead: how far it is covered is not known
-        since = now - self._baseline if covered_until is None else covered_until - OVERLAP
+        since = now - self.baseline if covered_until is None else covered_until - OVERLAP
         # Whole seconds, as they are sent: a window must not come out wider than what the site allows.
         begin_at = (since - ZONE_MARGIN).replace(microsecond=0)
         end_at = (now + ZONE_MARGIN).replace(microsecond=0)
-        span = self._span
+        span = max(self.span, SHORTEST_SPAN)
         while begin_at < end_at:
-            if self._should_stop():
+            if self.should_stop():
                 raise ApiError("stopped: the process ends", system=SYSTEM, operation=OPERATION, retryable=True)
-            asked_at = self._clock()
+            asked_at = self.clock()
             upto = min(begin_at + span, end_at)
             polled.calls += 1
             try:
-                listed = self._reader.get_completions(begin_at, upto)
+                listed = self.reader.get_completions(begin_at, upto)
             except ApiError as error:
                 if upto - begin_at <= SHORTEST_SPAN or not is_refusal_of_window(error):
                     raise
@@ -218,7 +205,7 @@ class CompletionsPoller:
     def _commit(
         self, seen: Sequence[Progress], polled: CompletionsPolled, covered_until: datetime | None, cursor: ListPoll
     ) -> int:
-        now = self._clock()
+        now = self.clock()
         values: dict[str, Any] = {}
         if covered_until is not None:
             values["position"] = {
@@ -226,11 +213,11 @@ class CompletionsPoller:
                 "unreadable": polled.unreadable + len(polled.set_aside),
                 "set_aside": sorted(polled.set_aside),
             }
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             is_own = completion_rows.write_poll(
                 connection,
-                holder=self._holder,
-                **leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds),
+                holder=self.holder,
+                **leases.leased(self.holder, now=now, lease_seconds=self.lease_seconds),
                 **values,
             )
             if not is_own:
@@ -239,15 +226,15 @@ class CompletionsPoller:
                 known = cursor.position.get("set_aside", ())
                 _tell_set_aside(connection, {k: v for k, v in polled.set_aside.items() if k not in known}, now=now)
             return record_progress(
-                connection, seen, now=now, sends_events=self._sends_events, follow=self._following(cursor)
+                connection, seen, now=now, sends_events=self.sends_events, follow=self._following(cursor)
             )
 
     def _following(self, cursor: ListPoll) -> Follow | None:
-        if self._follow_on is None:
+        if self.follow_on is None:
             return None
         return partial(
-            self._follow_on.plan_completed,
-            first_contact_at=cursor.first_contact_at or self._clock(),
+            self.follow_on.plan_completed,
+            first_contact_at=cursor.first_contact_at or self.clock(),
             is_first_poll=cursor.last_success_at is None,
         )
 

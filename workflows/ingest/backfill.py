@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -111,41 +111,34 @@ def ignore_page(_done: Backfilled, _ready: list[str]) -> None:
     """Nobody looks on."""
 
 
+@dataclass(frozen=True)
 class Backfiller:
     """Backfills one source. Harmless when two run: an order that one has recorded is not recorded again."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        source: Source,
-        policy: SourcePolicy,
-        offers: OffersFile,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._ledger = ledger
-        self._source = source
-        self._policy = policy
-        self._offers = offers
-        self._clock = clock
+    ledger: Ledger
+    source: Source
+    policy: SourcePolicy
+    offers: OffersFile
+    _: KW_ONLY
+    clock: Callable[[], datetime]
 
     def preview(self, window: Window, on_page: OnPage = ignore_page) -> Backfilled:
         """Read everything and tell what a backfill would do; writes nothing. Raises `ApiError`, `OffersError`."""
-        offers = self._offers.checked()
-        done = Backfilled(self._source.name, window.since, window.until)
-        for page in self._source.walk_since(window.since):
-            with self._ledger.read() as connection:
+        offers = self.offers.checked()
+        done = Backfilled(self.source.name, window.since, window.until)
+        for page in self.source.walk_since(window.since):
+            with self.ledger.read() as connection:
                 known, new_orders = self._new_orders(connection, page, window, offers)
             # What a shifted page brings again was counted before.
             annotated = self._annotate([order for order in new_orders if order.id not in done.met])
-            with self._ledger.read() as connection:
+            with self.ledger.read() as connection:
                 for order in annotated:
                     if is_half_written(order) and order.id not in known:
                         _count_half_written(done, order)
                         continue
                     look = Look(fetched_at=page.fetched_at, manual=True, is_present=True, start_at=window.since)
-                    rules = self._policy.subscriptions
-                    plan = preview(connection, order, offers, look, start_at=self._policy.start_at, rules=rules)
+                    rules = self.policy.subscriptions
+                    plan = preview(connection, order, offers, look, start_at=self.policy.start_at, rules=rules)
                     _count(done, order, plan, is_new=order.id not in known)
             _count_page(done, page, window)
             _note_aside(done, page.unreadable)
@@ -169,12 +162,12 @@ class Backfiller:
         Safe to repeat: the second time nothing is recorded. Raises `ApiError` (what was recorded stays; begin it again)
         and `OffersError`.
         """
-        offers = self._offers.checked()
-        reread_orders(self._ledger, self._source, now=self._clock())
-        done = Backfilled(self._source.name, window.since, window.until)
+        offers = self.offers.checked()
+        reread_orders(self.ledger, self.source, now=self.clock())
+        done = Backfilled(self.source.name, window.since, window.until)
         done.add(earlier or {})
         self._event("backfill_begun", actor, reason, done, request_id)
-        for page in self._source.walk_since(window.since):
+        for page in self.source.walk_since(window.since):
             on_page(done, self._take_in(page, window, done, offers=offers, actor=actor))
         self._event("backfill_ended", actor, reason, done, request_id)
         return done
@@ -198,24 +191,24 @@ class Backfiller:
             failures = ((order, failure_of(replace(page, orders=(order,)))) for order in page.orders)
             aside += [unreadable(order, error) for order, error in failures if error is not None]
         if aside:
-            with self._ledger.write() as connection:
-                set_aside(connection, self._source.name, aside, now=self._clock())
+            with self.ledger.write() as connection:
+                set_aside(connection, self.source.name, aside, now=self.clock())
             _note_aside(done, aside)
         return ready
 
     def _record(self, page: Page, window: Window, done: Backfilled, *, offers: Offers, actor: str) -> list[str]:
         """Record what is new of a page in one transaction; returns the runs that are due."""
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             known, new_orders = self._new_orders(connection, page, window, offers)
         if not new_orders:
             _count_page(done, page, window)
             return []
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             late = put_off(connection, new_orders, now=now, via=Via.MANUAL, actor=actor)
         annotated = self._annotate([order for order in new_orders if order.id not in late])
-        with self._ledger.write() as connection:
-            rules, start_at = self._policy.subscriptions, self._policy.start_at
+        with self.ledger.write() as connection:
+            rules, start_at = self.policy.subscriptions, self.policy.start_at
             keep_subscriptions(connection, annotated, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             look = Look(
                 fetched_at=page.fetched_at,
@@ -227,7 +220,7 @@ class Backfiller:
             )
             seen = [(order, look) for order in annotated]
             recorded = record_orders(
-                connection, seen, offers, now=now, start_at=start_at, rules=rules, reread=self._source.reread
+                connection, seen, offers, now=now, start_at=start_at, rules=rules, reread=self.source.reread
             )
         for order, each in zip(annotated, recorded, strict=True):
             if not each.stale:
@@ -244,11 +237,11 @@ class Backfiller:
     ) -> tuple[Mapping[str, KnownOrder], list[Order]]:
         """What the ledger holds of a page, and the page's orders of the window that it lacks or holds otherwise."""
         orders = list({order.id: order for order in page.orders if order in window}.values())
-        known = known_orders(connection, self._source.name, [order.id for order in orders])
+        known = known_orders(connection, self.source.name, [order.id for order in orders])
         return known, [order for order in orders if self._is_new(connection, order, known.get(order.id), offers)]
 
     def _is_new(self, connection: Connection, order: Order, known: KnownOrder | None, offers: Offers) -> bool:
-        if known is None or not is_as_recorded(connection, order, known, self._source.reread):
+        if known is None or not is_as_recorded(connection, order, known, self.source.reread):
             return True
         if known.before_start:
             return order.payment is Payment.PAID
@@ -256,18 +249,18 @@ class Backfiller:
 
     def _annotate(self, orders: list[Order]) -> list[Order]:
         paid = [order for order in orders if order.payment is Payment.PAID]
-        annotated = {order.id: order for order in (self._source.annotate(paid) if paid else [])}
+        annotated = {order.id: order for order in (self.source.annotate(paid) if paid else [])}
         return [annotated.get(order.id, order) for order in orders]
 
     def _event(self, kind: str, actor: str, reason: str | None, done: Backfilled, request_id: str | None) -> None:
         request = {} if request_id is None else {"request": request_id}
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             record_event(
                 connection,
-                at=self._clock(),
+                at=self.clock(),
                 kind=kind,
                 actor=actor,
-                source=self._source.name,
+                source=self.source.name,
                 reason=reason,
                 detail=request
                 | {"since": done.since.isoformat(), "until": done.until.isoformat()}

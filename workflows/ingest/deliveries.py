@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -79,33 +79,21 @@ class _Read:
     """It was read from a webhook's body, of which nobody knows how old it is."""
 
 
+@dataclass(frozen=True)
 class DeliveryReader:
     """Answers open deliveries: one fetch for all of an order's."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        sources: Mapping[str, Source],
-        policies: Mapping[str, SourcePolicy],
-        offers: OffersFile,
-        *,
-        holder: str,
-        retry_base_seconds: float,
-        retry_max_seconds: float,
-        clock: Callable[[], datetime],
-        rng: Random,
-        lease_seconds: float = 120.0,
-    ) -> None:
-        self._lease_seconds = lease_seconds
-        self._ledger = ledger
-        self.sources = sources
-        self._policies = policies
-        self._offers = offers
-        self._holder = holder
-        self._retry_base_seconds = retry_base_seconds
-        self._retry_max_seconds = retry_max_seconds
-        self._clock = clock
-        self._rng = rng
+    ledger: Ledger
+    sources: Mapping[str, Source]
+    policies: Mapping[str, SourcePolicy]
+    offers: OffersFile
+    _: KW_ONLY
+    holder: str
+    retry_base_seconds: float
+    retry_max_seconds: float
+    clock: Callable[[], datetime]
+    rng: Random
+    lease_seconds: float = 120.0
 
     def look(self, source_name: str, order_id: str) -> Looked:
         """Fetch, record and plan one order if a hint of it is due; otherwise do nothing.
@@ -114,14 +102,14 @@ class DeliveryReader:
         lease runs out and the hint is due again. An order that cannot be fetched leaves its hints waiting, with a
         time; only the reasons a person must act on put them into review.
         """
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             taken = order_rows.take_deliveries(
                 connection,
                 source_name,
                 order_id,
-                holder=self._holder,
-                now=self._clock(),
-                lease_seconds=self._lease_seconds,
+                holder=self.holder,
+                now=self.clock(),
+                lease_seconds=self.lease_seconds,
             )
         groups = by_body(taken) if self._is_trusting(source_name, taken) else [taken]
         return self._look_at_each(source_name, order_id, groups if taken else [])
@@ -134,13 +122,13 @@ class DeliveryReader:
         return looked
 
     def _is_trusting(self, source_name: str, taken: list[TakenDelivery]) -> bool:
-        policy = self._policies.get(source_name)
+        policy = self.policies.get(source_name)
         return policy is not None and policy.trust_webhook and all(row.via == Via.WEBHOOK for row in taken)
 
     def _look_at(self, source_name: str, order_id: str, taken: list[TakenDelivery]) -> Looked:
         offers = Offers()
         try:
-            offers = self._offers.current()
+            offers = self.offers.current()
             found = self._read(source_name, order_id, taken)
             if is_half_written(found.order):
                 self._refuse_emptied(found.order)
@@ -170,9 +158,9 @@ class DeliveryReader:
             delivery_ids=tuple(row.id for row in taken),
             is_present=not found.is_trusted,
         )
-        now, order, policy = self._clock(), found.order, self._policies[source_name]
+        now, order, policy = self.clock(), found.order, self.policies[source_name]
         rules, start_at = policy.subscriptions, policy.start_at
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             unseen = order_rows.lock_open_deliveries(connection, source_name, order.id)
             keep_subscriptions(connection, [order], rules, fetched_at=found.at, now=now, start_at=start_at)
             source = self.sources[source_name]
@@ -234,13 +222,13 @@ class DeliveryReader:
             return None
 
     def _fetch(self, source: Source, order_id: str) -> _Read:
-        fetched_at = self._clock()
+        fetched_at = self.clock()
         order = source.fetch(order_id)
         return _Read(source.annotate([order])[0] if order.payment is Payment.PAID else order, fetched_at)
 
     def _refuse_emptied(self, order: Order) -> None:
         """Raises `AnotherRecordError` where the ledger knows the whole order: the record says nothing new of it."""
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             if not is_known_whole(connection, order):
                 return
         raise AnotherRecordError(
@@ -251,8 +239,8 @@ class DeliveryReader:
 
     def _read_again(self, order: Order, taken: list[TakenDelivery]) -> Looked:
         """Let the deliveries of a half-written order wait for a minute."""
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, order.source, order.id)
             order_rows.release_deliveries(
                 connection,
@@ -261,7 +249,7 @@ class DeliveryReader:
                 reason=Reason.ORDER_INCOMPLETE,
                 now=now,
                 next_attempt_at=now + READ_AGAIN_AFTER,
-                holder=self._holder,
+                holder=self.holder,
             )
         return Looked(error=ADVICE[Reason.ORDER_INCOMPLETE].sentence, taken=len(taken))
 
@@ -269,9 +257,9 @@ class DeliveryReader:
         self, source_name: str, order_id: str, taken: list[TakenDelivery], found: SubscriptionFoundError, offers: Offers
     ) -> Looked:
         """Keep the subscription that a hint turned out to be about, and plan the orders it lists by it."""
-        now, policy = self._clock(), self._policies[source_name]
+        now, policy = self.clock(), self.policies[source_name]
         looked = Looked(taken=len(taken), error=str(found))
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order_id)
             note_contact(connection, source_name, now=now, start_at=policy.start_at)
             if found.subscription is not None:
@@ -291,19 +279,19 @@ class DeliveryReader:
                 state=DeliveryState.IGNORED,
                 reason=Reason.SUBSCRIPTION_NEWS,
                 now=now,
-                holder=self._holder,
+                holder=self.holder,
             )
         return looked
 
     def _put_off(self, source_name: str, order_id: str, taken: list[TakenDelivery], error: Exception) -> Looked:
-        now = self._clock()
+        now = self.clock()
         failures = max(row.attempts for row in taken) + 1
         oldest = min(row.received_at for row in taken)
         wait = backoff_seconds(
             failures,
-            base_seconds=self._retry_base_seconds,
-            max_seconds=min(self._retry_max_seconds, 900.0),
-            rng=self._rng,
+            base_seconds=self.retry_base_seconds,
+            max_seconds=min(self.retry_max_seconds, 900.0),
+            rng=self.rng,
             retry_after_seconds=getattr(error, "retry_after_seconds", None),
         )
         state, reason = end_of_look(
@@ -313,7 +301,7 @@ class DeliveryReader:
             is_known=source_name in self.sources,
         )
         note = str(error) if isinstance(error, WebhookRejectedError) else describe_failure(error)
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order_id)
             order_rows.release_deliveries(
                 connection,
@@ -324,7 +312,7 @@ class DeliveryReader:
                 now=now,
                 next_attempt_at=now + timedelta(seconds=wait) if state is DeliveryState.WAITING else None,
                 failed=True,
-                holder=self._holder,
+                holder=self.holder,
             )
         level = logging.INFO if state is DeliveryState.IGNORED else logging.WARNING
         log.log(level, "%s order %s: %s", source_name, order_id, note)
@@ -344,15 +332,15 @@ class DeliveryReader:
 
         For an operator, who means the file as it stands, raises `OffersError` where it cannot be used.
         """
-        offers = self._offers.current() if actor == Actor.SOURCE else self._offers.checked()
-        now = self._clock()
-        with self._ledger.write() as connection:
+        offers = self.offers.current() if actor == Actor.SOURCE else self.offers.checked()
+        now = self.clock()
+        with self.ledger.write() as connection:
             order = order_rows.load_order(connection, source_name, order_id)
             if order is None:
                 return None
             fetched_at = order_rows.fetched_at(connection, source_name, order_id)
             look = Look(fetched_at=fetched_at, actor=actor, replan=replan, accepted=accepted)
-            policy = self._policies[source_name]
+            policy = self.policies[source_name]
             rules = policy.subscriptions
             recorded = record_order(connection, order, offers, look, now=now, start_at=policy.start_at, rules=rules)
             if then is not None:
@@ -372,8 +360,8 @@ class DeliveryReader:
 
         Raises `OffersError`.
         """
-        offers = self._offers.checked()
-        with self._ledger.read() as connection:
+        offers = self.offers.checked()
+        with self.ledger.read() as connection:
             order = order_rows.load_order(connection, source_name, order_id)
             if order is None:
                 return None
@@ -383,7 +371,7 @@ class DeliveryReader:
                 accepted=accepted,
                 named=named,
             )
-            policy = self._policies[source_name]
+            policy = self.policies[source_name]
             return preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
 
     def preview_fetched(self, source_name: str, order_id: str) -> tuple[Order, Plan]:
@@ -391,10 +379,10 @@ class DeliveryReader:
 
         Raises `ApiError`, `OffersError`.
         """
-        offers = self._offers.current()
+        offers = self.offers.current()
         found = self._fetch(self.sources[source_name], order_id)
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             look = Look(fetched_at=found.at, manual=True)
-            policy = self._policies[source_name]
+            policy = self.policies[source_name]
             plan = preview(connection, found.order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
             return found.order, plan

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -75,29 +75,19 @@ class _UnderWay:
     polled: Polled
 
 
+@dataclass(frozen=True)
 class Poller:
     """Polls one source. Harmless when two run: the cursor's lease lets one in."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        source: Source,
-        policy: SourcePolicy,
-        offers: OffersFile,
-        *,
-        holder: str,
-        clock: Callable[[], datetime],
-        should_stop: Callable[[], bool] = lambda: False,
-        lease_seconds: float = 300.0,
-    ) -> None:
-        self._lease_seconds = lease_seconds
-        self._ledger = ledger
-        self._should_stop = should_stop
-        self._source = source
-        self._policy = policy
-        self._offers = offers
-        self._holder = holder
-        self._clock = clock
+    ledger: Ledger
+    source: Source
+    policy: SourcePolicy
+    offers: OffersFile
+    _: KW_ONLY
+    holder: str
+    clock: Callable[[], datetime]
+    should_stop: Callable[[], bool] = lambda: False
+    lease_seconds: float = 300.0
 
     def poll(self) -> Polled:
         """Look for new and changed orders once; on the first time, and once a day, at all of the last days' orders.
@@ -105,15 +95,15 @@ class Poller:
         Never raises: whatever goes wrong is recorded at the cursor, which is let go of, and the next poll begins again.
         A record that cannot be read or recorded is set aside by name, and the others go on.
         """
-        polled = Polled(self._source.name)
+        polled = Polled(self.source.name)
         cursor = self._take_cursor()
         if cursor is None:
             polled.busy = True
             return polled
         try:
-            reread_orders(self._ledger, self._source, now=self._clock())
-            progress = Progress(Position.read(cursor.position), self._clock())
-            poll = _UnderWay(cursor, self._offers.current(), progress, polled)
+            reread_orders(self.ledger, self.source, now=self.clock())
+            progress = Progress(Position.read(cursor.position), self.clock())
+            poll = _UnderWay(cursor, self.offers.current(), progress, polled)
             if cursor.baseline_at is None:
                 self._sweep_baseline(poll)
             else:
@@ -121,38 +111,38 @@ class Poller:
                 self._sweep_deep(poll)
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
             polled.error = describe_failure(error)
-            log.warning("polling %s failed: %s", self._source.name, polled.error)
+            log.warning("polling %s failed: %s", self.source.name, polled.error)
             self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
         return polled
 
     def _take_cursor(self) -> SourceCursor | None:
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             return take_cursor(
-                connection, self._source.name, holder=self._holder, now=now, lease_seconds=self._lease_seconds
+                connection, self.source.name, holder=self.holder, now=now, lease_seconds=self.lease_seconds
             )
 
     def _let_go(self, **values: Any) -> None:
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             self._write_cursor(connection, **leases.FREE, **values)
 
     def _write_cursor(self, connection: Connection, **values: Any) -> bool:
-        of_source = cursors.c.source == self._source.name
-        return leases.write_held(connection, cursors, of_source, holder=self._holder, **values)
+        of_source = cursors.c.source == self.source.name
+        return leases.write_held(connection, cursors, of_source, holder=self.holder, **values)
 
     def _sweep_baseline(self, poll: _UnderWay) -> None:
         """Record what exists: the first sweep, over the last `baseline_days`, and what the next poll meets first."""
         progress = poll.progress
-        since = progress.began_at - timedelta(days=self._policy.baseline_days)
-        self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END), baseline=True))
-        for walk in self._source.walks(polled_at=progress.began_at, highest_id=progress.seen_id):
+        since = progress.began_at - timedelta(days=self.policy.baseline_days)
+        self._walk(poll, Steps(Walk(self.source.walk_since(since), Until.END), baseline=True))
+        for walk in self.source.walks(polled_at=progress.began_at, highest_id=progress.seen_id):
             if walk.is_of_changes:
                 self._walk(poll, Steps(walk, swept_since=since, baseline=True))
-        now = self._clock()
-        with self._ledger.write() as connection:  # a contact, even where the shop is empty
-            note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
-            note_first_list(connection, self._source.name, [NO_ORDER])
-            settle_absent(connection, self._source.name, progress.nameless, now=now)
+        now = self.clock()
+        with self.ledger.write() as connection:  # a contact, even where the shop is empty
+            note_contact(connection, self.source.name, now=now, start_at=self.policy.start_at)
+            note_first_list(connection, self.source.name, [NO_ORDER])
+            settle_absent(connection, self.source.name, progress.nameless, now=now)
         self._let_go(
             baseline_at=now,
             deep_swept_at=now,
@@ -165,16 +155,16 @@ class Poller:
     def _look_for_changes(self, poll: _UnderWay, baseline_at: datetime) -> None:
         """Record what is new or changed since the last successful poll, and only then move the cursor."""
         progress = poll.progress
-        swept_since = baseline_at - timedelta(days=self._policy.baseline_days)
+        swept_since = baseline_at - timedelta(days=self.policy.baseline_days)
         polled_at = min(progress.before.polled_at or baseline_at, progress.began_at)
-        for walk in self._source.walks(polled_at=polled_at, highest_id=progress.before.highest_id):
+        for walk in self.source.walks(polled_at=polled_at, highest_id=progress.before.highest_id):
             self._walk(poll, Steps(walk, swept_since=swept_since))
         position = progress.position_of_poll()
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             self._write_cursor(
                 connection,
                 position=position.document(),
-                last_success_at=self._clock(),
+                last_success_at=self.clock(),
                 last_error=None,
                 failures=0,
             )
@@ -187,11 +177,11 @@ class Poller:
         if last_at is not None and not is_ahead(last_at, now) and now - last_at < DEEP_SWEEP_EVERY:
             self._let_go()
             return
-        since = now - timedelta(days=self._policy.baseline_days)
-        self._walk(poll, Steps(Walk(self._source.walk_since(since), Until.END)))
-        with self._ledger.write() as connection:
-            settle_absent(connection, self._source.name, poll.progress.nameless, now=self._clock())
-        self._let_go(deep_swept_at=now, last_success_at=self._clock())
+        since = now - timedelta(days=self.policy.baseline_days)
+        self._walk(poll, Steps(Walk(self.source.walk_since(since), Until.END)))
+        with self.ledger.write() as connection:
+            settle_absent(connection, self.source.name, poll.progress.nameless, now=self.clock())
+        self._let_go(deep_swept_at=now, last_success_at=self.clock())
 
     def _walk(self, poll: _UnderWay, steps: Steps) -> None:
         """Record a walk page by page, as far as it has to go."""
@@ -212,8 +202,8 @@ class Poller:
 
     def _pages(self, walk: Iterator[Page], polled: Polled) -> Iterator[Page]:
         for page in walk:
-            if self._should_stop():
-                raise ApiError("stopped: the process ends", system=self._source.name, operation="poll", retryable=True)
+            if self.should_stop():
+                raise ApiError("stopped: the process ends", system=self.source.name, operation="poll", retryable=True)
             polled.pages += 1
             polled.orders += len(page.orders)
             yield page
@@ -233,8 +223,8 @@ class Poller:
                 has_changes = has_changes or steps.has_changes
             steps.has_changes = has_changes
         if aside:
-            with self._ledger.write() as connection:
-                set_aside(connection, self._source.name, aside, now=self._clock())
+            with self.ledger.write() as connection:
+                set_aside(connection, self.source.name, aside, now=self.clock())
             poll.polled.set_aside += [each.order_id or each.fingerprint for each in aside]
 
     def _try(self, page: Page, poll: _UnderWay, steps: Steps, *, of: Page) -> Exception | None:
@@ -259,19 +249,19 @@ class Poller:
         taken = [*new, *old]
         was_there = {order.id for order in (taken if steps.baseline else old)}
         planned = [order for order in taken if self._will_be_planned(order, poll.cursor, order.id in was_there)]
-        annotated = {order.id: order for order in (self._source.annotate(planned) if planned else [])}
-        now = self._clock()
+        annotated = {order.id: order for order in (self.source.annotate(planned) if planned else [])}
+        now = self.clock()
         poll.progress.recorded += len(taken)
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             # A long walk keeps its lease alive with every page; one that lost it stops before it writes.
             position = poll.progress.position_of_page().document()
-            lease = leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds)
+            lease = leases.leased(self.holder, now=now, lease_seconds=self.lease_seconds)
             if not self._write_cursor(connection, **lease, position=position):
-                raise ApiError("another poll took over", system=self._source.name, operation="poll", retryable=True)
-            note_contact(connection, self._source.name, now=now, start_at=self._policy.start_at)
+                raise ApiError("another poll took over", system=self.source.name, operation="poll", retryable=True)
+            note_contact(connection, self.source.name, now=now, start_at=self.policy.start_at)
             if steps.baseline:
-                note_first_list(connection, self._source.name, _ids(of))
-            rules, start_at = self._policy.subscriptions, self._policy.start_at
+                note_first_list(connection, self.source.name, _ids(of))
+            rules, start_at = self.policy.subscriptions, self.policy.start_at
             read_with = annotated.values()
             keep_subscriptions(connection, read_with, rules, fetched_at=page.fetched_at, now=now, start_at=start_at)
             misdated = self._misdated(of, poll.cursor)
@@ -284,9 +274,9 @@ class Poller:
                 for order in taken
             ]
             recorded = record_orders(
-                connection, seen, poll.offers, now=now, start_at=start_at, rules=rules, reread=self._source.reread
+                connection, seen, poll.offers, now=now, start_at=start_at, rules=rules, reread=self.source.reread
             )
-            settle_read(connection, page, self._source.name, unread=late, now=now)
+            settle_read(connection, page, self.source.name, unread=late, now=now)
         poll.polled.ready += [run_id for each in recorded for run_id in each.ready]
         poll.polled.changed += len(taken)
 
@@ -294,13 +284,13 @@ class Poller:
         """Have orders that are not written yet read again in a minute; the cursor may then move past them."""
         if not any(is_half_written(order) for order in orders):
             return set()
-        with self._ledger.write() as connection:
-            return put_off(connection, orders, now=self._clock())
+        with self.ledger.write() as connection:
+            return put_off(connection, orders, now=self.clock())
 
     def _sort(self, page: Page, offers: Offers, steps: Steps, *, of: Page) -> tuple[list[Order], list[Order]]:
         """What is new of a page, and orders that nobody has met though they were there before the last poll."""
-        with self._ledger.read() as connection:
-            known = known_orders(connection, self._source.name, [order.id for order in page.orders])
+        with self.ledger.read() as connection:
+            known = known_orders(connection, self.source.name, [order.id for order in page.orders])
         new: list[Order] = []
         old: list[Order] = []
         for order in page.orders:
@@ -321,14 +311,14 @@ class Poller:
 
         Not for what the first sweep only takes note of.
         """
-        start_at = start_of(cursor, self._policy.start_at, now=self._clock())
+        start_at = start_of(cursor, self.policy.start_at, now=self.clock())
         return order.payment is Payment.PAID and not is_only_noted(order, was_there=was_there, start_at=start_at)
 
     def _misdated(self, page: Page, cursor: SourceCursor) -> frozenset[str]:
         """The orders of a page that are dated before the start although a lower id is not, where ids only rise."""
-        if self._source.name not in COMPUTED_DATES:
+        if self.source.name not in COMPUTED_DATES:
             return frozenset()
-        start_at = start_of(cursor, self._policy.start_at, now=self._clock())
+        start_at = start_of(cursor, self.policy.start_at, now=self.clock())
         return misdated(((order.id, order.created_at) for order in page.orders), start_at)
 
     @staticmethod

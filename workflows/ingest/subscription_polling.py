@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -53,29 +53,19 @@ class SubscriptionsPolled:
     """Another poll is under way: nothing was done."""
 
 
+@dataclass(frozen=True)
 class SubscriptionPoller:
     """Polls one source's subscriptions. Harmless when two run: the cursor's lease lets one in."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        source: SubscriptionSource,
-        policy: SourcePolicy,
-        offers: OffersFile,
-        *,
-        holder: str,
-        clock: Callable[[], datetime],
-        should_stop: Callable[[], bool] = lambda: False,
-        lease_seconds: float = 300.0,
-    ) -> None:
-        self._ledger = ledger
-        self._source = source
-        self._policy = policy
-        self._offers = offers
-        self._holder = holder
-        self._clock = clock
-        self._should_stop = should_stop
-        self._lease_seconds = lease_seconds
+    ledger: Ledger
+    source: SubscriptionSource
+    policy: SourcePolicy
+    offers: OffersFile
+    _: KW_ONLY
+    holder: str
+    clock: Callable[[], datetime]
+    should_stop: Callable[[], bool] = lambda: False
+    lease_seconds: float = 300.0
 
     def poll(self) -> SubscriptionsPolled:
         """Read what changed, most recently changed first, until a full page is unchanged; then apply what is new.
@@ -85,21 +75,21 @@ class SubscriptionPoller:
         the cursor, and the next poll begins again.
         """
         polled = SubscriptionsPolled()
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             cursor = take_poll(
                 connection,
-                self._source.name,
+                self.source.name,
                 _LIST,
-                holder=self._holder,
+                holder=self.holder,
                 now=now,
-                lease_seconds=self._lease_seconds,
+                lease_seconds=self.lease_seconds,
             )
         if cursor is None:
             polled.busy = True
             return polled
         try:
-            offers = self._offers.current()
+            offers = self.offers.current()
             swept_at = cursor.deep_swept_at
             is_deep = swept_at is None or abs(now - swept_at) >= DEEP_SWEEP_EVERY or not cursor.position.get("whole")
             self._walk(polled, is_deep=is_deep)
@@ -109,23 +99,23 @@ class SubscriptionPoller:
         if polled.set_aside:  # all others are kept and applied; the next poll reads them all again
             return self._fail(polled, cursor, _set_aside_problem(polled.set_aside))
         done: dict[str, Any] = {"deep_swept_at": now} if is_deep else {}
-        done |= {"position": {"whole": True}, "last_success_at": self._clock(), "last_error": None, "failures": 0}
+        done |= {"position": {"whole": True}, "last_success_at": self.clock(), "last_error": None, "failures": 0}
         self._let_go(**done)
         return polled
 
     def _fail(self, polled: SubscriptionsPolled, cursor: ListPoll, error: str) -> SubscriptionsPolled:
         polled.error = error
-        log.warning("polling the subscriptions of %s failed: %s", self._source.name, error)
+        log.warning("polling the subscriptions of %s failed: %s", self.source.name, error)
         self._let_go(last_error=error[:500], failures=cursor.failures + 1)
         return polled
 
     def _let_go(self, **values: Any) -> None:
-        with self._ledger.write() as connection:
-            write_poll(connection, self._source.name, _LIST, holder=self._holder, **leases.FREE, **values)
+        with self.ledger.write() as connection:
+            write_poll(connection, self.source.name, _LIST, holder=self.holder, **leases.FREE, **values)
 
     def _walk(self, polled: SubscriptionsPolled, *, is_deep: bool) -> None:
-        for page in self._source.subscription_pages():
-            if self._should_stop():
+        for page in self.source.subscription_pages():
+            if self.should_stop():
                 raise self._stopped("the process ends")
             polled.pages += 1
             polled.set_aside |= {each.order_id or each.fingerprint: each.problem for each in page.unreadable}
@@ -137,7 +127,7 @@ class SubscriptionPoller:
                 return
 
     def _stopped(self, why: str) -> ApiError:
-        return ApiError(f"stopped: {why}", system=self._source.name, operation="subscriptions", retryable=True)
+        return ApiError(f"stopped: {why}", system=self.source.name, operation="subscriptions", retryable=True)
 
     def _keep_each(self, page: SubscriptionPage, polled: SubscriptionsPolled) -> int:
         """Keep a page; where one of its subscriptions prevents that, each by itself."""
@@ -159,9 +149,9 @@ class SubscriptionPoller:
     def _keep(self, page: SubscriptionPage) -> int:
         """Keep a page in one transaction; how much of it a poll had not seen."""
         by_id = {subscription.id: subscription for subscription in page.subscriptions}
-        now = self._clock()
-        with self._ledger.write() as connection:
-            seen = subscription_rows.polled_hashes(connection, self._source.name, list(by_id))
+        now = self.clock()
+        with self.ledger.write() as connection:
+            seen = subscription_rows.polled_hashes(connection, self.source.name, list(by_id))
             changed = [
                 subscription
                 for _, subscription in sorted(by_id.items())
@@ -169,14 +159,14 @@ class SubscriptionPoller:
             ]
             self._hold(connection, now, position={"whole": False})
             for subscription in changed:
-                rules = self._policy.subscriptions
+                rules = self.policy.subscriptions
                 record_subscription(connection, subscription, rules, fetched_at=page.fetched_at, now=now, polled=True)
         return len(changed)
 
     def _hold(self, connection: Connection, now: datetime, **values: Any) -> None:
         """Keep the cursor's lease alive; one that was lost stops the poll before it writes."""
-        lease = leases.leased(self._holder, now=now, lease_seconds=self._lease_seconds)
-        if not write_poll(connection, self._source.name, _LIST, holder=self._holder, **lease, **values):
+        lease = leases.leased(self.holder, now=now, lease_seconds=self.lease_seconds)
+        if not write_poll(connection, self.source.name, _LIST, holder=self.holder, **lease, **values):
             raise self._stopped("another poll took over")
 
     def _judge(self, polled: SubscriptionsPolled, offers: Offers) -> None:
@@ -186,11 +176,11 @@ class SubscriptionPoller:
         """
         done: set[str] = set()
         while True:
-            with self._ledger.read() as connection:
-                due = subscription_rows.to_judge(connection, self._source.name, limit=len(done) + _JUDGED_AT_ONCE)
+            with self.ledger.read() as connection:
+                due = subscription_rows.to_judge(connection, self.source.name, limit=len(done) + _JUDGED_AT_ONCE)
             fresh = [subscription_id for subscription_id in due if subscription_id not in done]
             for subscription_id in fresh:
-                if self._should_stop():
+                if self.should_stop():
                     raise self._stopped("the process ends")
                 due_before = len(polled.ready)
                 try:
@@ -206,16 +196,16 @@ class SubscriptionPoller:
                 return
 
     def _judge_one(self, subscription_id: str, offers: Offers, polled: SubscriptionsPolled) -> None:
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             self._hold(connection, now)
             polled.ready += plan_orders_of(
                 connection,
-                self._source.name,
+                self.source.name,
                 subscription_id,
                 offers,
-                rules=self._policy.subscriptions,
-                start_at=self._policy.start_at,
+                rules=self.policy.subscriptions,
+                start_at=self.policy.start_at,
                 now=now,
             )
 

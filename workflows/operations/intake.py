@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
 from worker.errors import ConfigurationError
@@ -28,22 +28,16 @@ class AskedOrder:
     plan: list[str]
 
 
+@dataclass(frozen=True)
 class Intake:
     """Each request is committed before a message about it is sent."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        delivery_reader: DeliveryReader,
-        *,
-        check_source: Callable[[str], object],
-        clock: Callable[[], datetime],
-    ) -> None:
-        """`check_source` raises `ConfigurationError` for a source that cannot be asked."""
-        self._ledger = ledger
-        self._delivery_reader = delivery_reader
-        self._check_source = check_source
-        self._clock = clock
+    ledger: Ledger
+    delivery_reader: DeliveryReader
+    _: KW_ONLY
+    check_source: Callable[[str], object]
+    """Raises `ConfigurationError` for a source that cannot be asked."""
+    clock: Callable[[], datetime]
 
     def ask(
         self, source: str, order_ids: Sequence[str], *, actor: str, reason: str | None = None, dry_run: bool = False
@@ -53,12 +47,12 @@ class Intake:
 
         Raises `ConfigurationError`; with `dry_run` also `ApiError` and `OffersError`.
         """
-        self._check_source(source)
+        self.check_source(source)
         if dry_run:
             return [self._preview(source, order_id) for order_id in order_ids]
         asked = []
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             for order_id in order_ids:
                 about = {"source": source, "order_id": order_id, "actor": actor}
                 delivery_id = order_rows.insert_delivery(connection, via=Via.MANUAL, now=now, sent=True, **about)
@@ -70,7 +64,7 @@ class Intake:
         return asked
 
     def _preview(self, source: str, order_id: str) -> AskedOrder:
-        order, plan = self._delivery_reader.preview_fetched(source, order_id)
+        order, plan = self.delivery_reader.preview_fetched(source, order_id)
         lines = list(describe_plan(plan))
         return AskedOrder(source=source, order_id=order.id, state=plan.state, delivery_id=None, plan=lines)
 
@@ -85,9 +79,9 @@ class Intake:
         dry_run: bool = False,
     ) -> BackfillItem:
         """Ask for a window of a source's history. Raises `ConfigurationError`."""
-        self._check_source(source)
-        now = self._clock()
+        self.check_source(source)
+        now = self.clock()
         window = Window(since, until or now)
         if window.since >= window.until:
             raise ConfigurationError("The window ends before it begins.")
-        return request_backfill(self._ledger, source, window, actor=actor, reason=reason, dry_run=dry_run, now=now)
+        return request_backfill(self.ledger, source, window, actor=actor, reason=reason, dry_run=dry_run, now=now)

@@ -7,7 +7,7 @@ stay: a seat has one run a grant, whoever it is for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -96,13 +96,14 @@ class _RefusedError(Exception):
     """It cannot be named, for the reason given."""
 
 
+@dataclass(frozen=True)
 class SeatNaming:
     """Names seats. Safe to repeat: the same person once more changes nothing; with `dry_run` nothing is written."""
 
-    def __init__(self, ledger: Ledger, delivery_reader: DeliveryReader, *, clock: Callable[[], datetime]) -> None:
-        self._ledger = ledger
-        self._delivery_reader = delivery_reader
-        self._clock = clock
+    ledger: Ledger
+    delivery_reader: DeliveryReader
+    _: KW_ONLY
+    clock: Callable[[], datetime]
 
     def name(
         self,
@@ -119,7 +120,7 @@ class SeatNaming:
         A run that gave another address access is begun anew under a new reference only with `again`: the comped order
         of before stays, and is cancelled in LearningCart by hand. Raises `NotInLedgerError`, `OffersError`.
         """
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             row = load_run(connection, run_id)
         [found] = self._name([(row, person)], actor=actor, reason=reason, again=again, dry_run=dry_run)
         return found
@@ -138,7 +139,7 @@ class SeatNaming:
 
         People who have a seat of this order already are left out, so that the same list once more changes nothing.
         """
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             of_order = (runs.c.source == source, runs.c.order_id == order_id, runs.c.workflow == ENROLMENT)
             rows = [record_of(Run, row) for row in connection.execute(select(runs).where(*of_order))]
             seen = _named(connection, source, order_id)
@@ -168,15 +169,15 @@ class SeatNaming:
         """Name seats of one order; where it is a list, only while nobody named one since `seen` was read."""
         try:
             order = _order_of(chosen[0][0])
-            with self._ledger.read() as connection:
+            with self.ledger.read() as connection:
                 seats = [_seat(connection, row, person, again=again) for row, person in chosen]
                 named = _found(connection, *order, [seat.named for seat in seats])
-            plan = self._delivery_reader.preview(*order, named=named)  # a broken offers file stops it here
+            plan = self.delivery_reader.preview(*order, named=named)  # a broken offers file stops it here
             if all(_is_so(seat, plan) for seat in seats) and not self._is_new(*order, named):
                 return [_outcome_of(seat, plan, "", ready=()) for seat in seats]
             if dry_run:
                 return [_outcome_of(seat, plan, "would name", ready=()) for seat in seats]
-            with self._ledger.write() as connection:
+            with self.ledger.write() as connection:
                 of_order = (orders.c.source == order[0], orders.c.order_id == order[1])
                 connection.execute(select(orders.c.order_id).where(*of_order).with_for_update()).one()
                 if seen is not None and _named(connection, *order) != seen:
@@ -184,12 +185,12 @@ class SeatNaming:
                 ready = self._keep(connection, *order, chosen, actor=actor, reason=reason, again=again)
         except _RefusedError as refused:
             return [SeatNamed(row.id, REFUSED, str(refused), person.email) for row, person in chosen]
-        recorded = self._delivery_reader.replan(*order, actor=actor)
+        recorded = self.delivery_reader.replan(*order, actor=actor)
         ready += () if recorded is None else tuple(recorded.ready)
         return [_outcome_of(seat, plan, "named", ready=ready) for seat in seats]
 
     def _is_new(self, source: str, order_id: str, named: Sequence[NamedSeat]) -> bool:
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             known = _named(connection, source, order_id)
         for each in named:
             before = known.get((each.line_id, each.seat_id))
@@ -209,7 +210,7 @@ class SeatNaming:
         again: bool,
     ) -> tuple[str, ...]:
         """Keep whom the seats are for, and begin anew what gave others access; what is due now."""
-        now = self._clock()
+        now = self.clock()
         seats = [_seat(connection, row, person, again=again) for row, person in chosen]
         found = _found(connection, source, order_id, [seat.named for seat in seats])
         keep_named(connection, source, order_id, found, actor=actor, now=now)

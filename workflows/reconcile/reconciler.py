@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -67,67 +67,57 @@ class Reconciled:
         return [finding for finding in self.findings if not finding.is_settled]
 
 
+@dataclass(frozen=True)
 class Reconciler:
     """Compares the three books. Finding changes nothing; `fix` and `keep` write."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        sources: Mapping[str, Source],
-        policies: Mapping[str, SourcePolicy],
-        offers: OffersFile,
-        *,
-        delivery_reader: DeliveryReader,
-        learningcart: OrderReader | None,
-        clock: Callable[[], datetime],
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """`learningcart` is None where it is not configured."""
-        self._ledger = ledger
-        self._sources = sources
-        self._policies = policies
-        self._offers = offers
-        self._delivery_reader = delivery_reader
-        self._learningcart = learningcart
-        self._clock = clock
-        self._should_stop = should_stop
+    ledger: Ledger
+    sources: Mapping[str, Source]
+    policies: Mapping[str, SourcePolicy]
+    offers: OffersFile
+    _: KW_ONLY
+    delivery_reader: DeliveryReader
+    learningcart: OrderReader | None
+    """None where it is not configured."""
+    clock: Callable[[], datetime]
+    should_stop: Callable[[], bool] = lambda: False
 
     def find(self, since: datetime) -> Reconciled:
         """Compare everything since then. Raises nothing that a source or LearningCart does."""
-        until = self._clock()
+        until = self.clock()
         return Reconciled(since, until, list(self._find(since, until)))
 
     def _find(self, since: datetime, until: datetime) -> Iterator[Finding]:
         provisioned: Collection[str] | None = None
-        if self._learningcart is None:
+        if self.learningcart is None:
             yield unchecked("LearningCart is not configured: what it holds could not be checked.")
         else:
-            effects = LearningCartDiff(self._ledger, self._learningcart, since, should_stop=self._should_stop)
+            effects = LearningCartDiff(self.ledger, self.learningcart, since, should_stop=self.should_stop)
             effects.read(now=until)
             yield from effects.compare()
             if effects.problem is None and not effects.has_nameless:
                 provisioned = effects.provisioned
-        offers = self._offers.current()
-        if problems := self._offers.problems():
+        offers = self.offers.current()
+        if problems := self.offers.problems():
             yield unchecked(
                 f"Paid seats are held against the last valid offers: the file cannot be used. {problems[0]}",
                 "cartbridge offers check",
             )
-        for name, source in sorted(self._sources.items()):
+        for name, source in sorted(self.sources.items()):
             source_diff = SourceDiff(
-                self._ledger,
+                self.ledger,
                 source,
-                self._policies[name],
+                self.policies[name],
                 offers,
                 provisioned=provisioned,
-                should_stop=self._should_stop,
+                should_stop=self.should_stop,
             )
             yield from source_diff.compare(since=since, until=until)
         yield from self._open_questions()
 
     def _open_questions(self) -> Iterator[Finding]:
         """What the ledger itself knows to be wrong, and a person has not settled yet; however old."""
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             rows = views.open_questions(connection, REVOCATION, {*REVOCATION_REASONS, Reason.DUPLICATE_EFFECT})
         for row in rows:
             is_duplicate = row.reason == Reason.DUPLICATE_EFFECT
@@ -167,8 +157,8 @@ class Reconciler:
 
     def _ingest(self, finding: Finding, *, actor: str, reason: str | None) -> tuple[Finding, Sequence[str]]:
         source, order_id = finding.source or "", finding.order_id or ""
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             order_rows.insert_delivery(
                 connection, source=source, order_id=order_id, via=Via.RECONCILE, actor=actor, now=now, sent=True
             )
@@ -176,7 +166,7 @@ class Reconciler:
         if is_paused:
             done = f"noted, and read after: cartbridge resume {source}, as {source} is paused"
             return finding.with_result(done, is_settled=False), ()
-        looked = self._delivery_reader.look(source, order_id)
+        looked = self.delivery_reader.look(source, order_id)
         if looked.error is not None:
             done = f"could not be read yet, and is tried again: {looked.error}"
             return finding.with_result(done, is_settled=False), ()
@@ -186,15 +176,15 @@ class Reconciler:
         done = f"ingested: {plan.state}{f' ({plan.reason})' if plan.reason else ''}, "
         done += f"{counted(len(looked.recorded.created), 'new run')}, {len(looked.ready)} of them due now"
         fixed = finding.with_result(done, is_settled=True)
-        with self._ledger.write() as connection:
+        with self.ledger.write() as connection:
             self._fixed_event(connection, fixed, actor=actor, reason=reason)
         return fixed, looked.ready
 
     def _note_effect(self, finding: Finding, *, since: datetime, actor: str, reason: str | None) -> Finding:
         """Tell a run of an effect that is its own: adopted where it has none, a question where it has."""
         [effect_id] = finding.effect_ids
-        with self._ledger.write() as connection:
-            before = claims.lock_run(connection, finding.run_id or "", now=self._clock())
+        with self.ledger.write() as connection:
+            before = claims.lock_run(connection, finding.run_id or "", now=self.clock())
             intent = None if before is None else self._intent_of(connection, before, finding, sent_at=since)
             row = None
             if intent is not None:
@@ -207,7 +197,7 @@ class Reconciler:
                     number=intent.number,
                     generation=intent.generation,
                     result_id=effect_id,
-                    now=self._clock(),
+                    now=self.clock(),
                 )
             done, is_settled = _became(row, effect_id)
             fixed = finding.with_result(done, is_settled=is_settled)
@@ -216,7 +206,7 @@ class Reconciler:
 
     def _intent_of(self, connection: Connection, row: Run, finding: Finding, *, sent_at: datetime) -> Intent:
         """The call behind a locked run's effect; one that a restored ledger forgot is recorded now, if it can be."""
-        reference, now = finding.reference or "", self._clock()
+        reference, now = finding.reference or "", self.clock()
         known = views.intents(connection, {reference}, since=now).get(reference)
         if known is not None:
             return known
@@ -230,7 +220,7 @@ class Reconciler:
     def _fixed_event(self, connection: Connection, finding: Finding, *, actor: str, reason: str | None) -> None:
         record_event(
             connection,
-            at=self._clock(),
+            at=self.clock(),
             kind="reconcile_fixed",
             actor=actor,
             run_id=finding.run_id,
@@ -248,8 +238,8 @@ class Reconciler:
         """
         signs = [finding for finding in reconciled.findings if finding.is_sign_of_restore]
         effects = sorted({effect_id for finding in signs for effect_id in finding.effect_ids}, key=int)
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             new_doubts = set(effects) - views.effects_doubted_since(connection, reconciled.since - _DOUBTED_ONCE_IN)
             if not new_doubts:
                 return False
@@ -275,8 +265,8 @@ class Reconciler:
 
     def keep(self, reconciled: Reconciled, *, actor: str, reason: str | None = None) -> None:
         """Write the findings to the audit trail, each at most once a week, and that somebody looked."""
-        now = self._clock()
-        with self._ledger.write() as connection:
+        now = self.clock()
+        with self.ledger.write() as connection:
             known = views.findings_since(connection, now - _RECORDED_AGAIN_AFTER)
             for finding in reconciled.findings:
                 if finding.mark in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -28,39 +29,31 @@ _LONGEST_WALK: Final = timedelta(days=1)
 """What was recorded later than this after a page was asked for was recorded by a clock that was ahead."""
 
 
+@dataclass(frozen=True)
 class SourceDiff:
     """One source against the ledger, for the orders made in [since, until). Reads only."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        source: Source,
-        policy: SourcePolicy,
-        offers: Offers,
-        *,
-        provisioned: Collection[str] | None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """`provisioned`: the orders (`SOURCE/ORDER`) that have an effect this ledger does not know.
+    ledger: Ledger
+    source: Source
+    policy: SourcePolicy
+    offers: Offers
+    _: KW_ONLY
+    provisioned: Collection[str] | None
+    """The orders (`SOURCE/ORDER`) that have an effect this ledger does not know.
 
-        None: nobody can tell, and nothing is safe to take in.
-        """
-        self._ledger = ledger
-        self._source = source
-        self._policy = policy
-        self._offers = offers
-        self._provisioned = provisioned
-        self._should_stop = should_stop
-        self._met: set[str] = set()
+    None: nobody can tell, and nothing is safe to take in.
+    """
+    should_stop: Callable[[], bool] = lambda: False
+    met: set[str] = field(default_factory=set, init=False)
 
     def compare(self, *, since: datetime, until: datetime) -> Iterator[Finding]:
         """Every difference. A source that fails is one finding, `unchecked`."""
-        name = self._source.name
-        with self._ledger.read() as connection:
-            start_at = start_of(cursor_of(connection, name), self._policy.start_at, now=until)
+        name = self.source.name
+        with self.ledger.read() as connection:
+            start_at = start_of(cursor_of(connection, name), self.policy.start_at, now=until)
         try:
-            for page in self._source.walk_since(since):
-                if self._should_stop():
+            for page in self.source.walk_since(since):
+                if self.should_stop():
                     raise ApiError("stopped: the process ends", system=name, operation="reconcile", retryable=True)
                 yield from self._compare_page(page, since=max(since, start_at), until=until)
         except Exception as error:  # noqa: BLE001  (of any class: what could not be compared is no finding)
@@ -70,19 +63,19 @@ class SourceDiff:
         yield from self._compare_absent(since=since, until=until)
 
     def _compare_page(self, page: Page, *, since: datetime, until: datetime) -> Iterator[Finding]:
-        fresh = [order for order in page.orders if order.id not in self._met]
-        self._met |= {order.id for order in fresh}
+        fresh = [order for order in page.orders if order.id not in self.met]
+        self.met.update(order.id for order in fresh)
         for each in page.unreadable:
-            if (each.order_id or each.fingerprint) not in self._met:
-                self._met.add(each.order_id or each.fingerprint)
+            if (each.order_id or each.fingerprint) not in self.met:
+                self.met.add(each.order_id or each.fingerprint)
                 yield self._unreadable(each)
         # Older ones are ignored by name, or were never looked at: they were there before Cartbridge.
         orders = [order for order in fresh if order.created_at is not None and since <= order.created_at < until]
         ids = [order.id for order in orders]
-        with self._ledger.read() as connection:
-            known = known_orders(connection, self._source.name, ids)
-            in_hand = comparison.orders_in_hand(connection, self._source.name, ids)
-            seats = comparison.seats_with_runs(connection, self._source.name, ids)
+        with self.ledger.read() as connection:
+            known = known_orders(connection, self.source.name, ids)
+            in_hand = comparison.orders_in_hand(connection, self.source.name, ids)
+            seats = comparison.seats_with_runs(connection, self.source.name, ids)
         for order in orders:
             row = known.get(order.id)
             if order.id in in_hand:
@@ -95,7 +88,7 @@ class SourceDiff:
                 yield from self._compare_seats(order, row, seats)
 
     def _unreadable(self, record: Unreadable) -> Finding:
-        source, order_id = self._source.name, record.order_id
+        source, order_id = self.source.name, record.order_id
         name = f"order {source}/{order_id}" if order_id else f"a record of {source} without an id"
         command = f"cartbridge why {source}/{order_id}" if order_id else "cartbridge deliveries list --state review"
         sentence = f"What {name} holds could not be checked: it cannot be read ({record.problem})."
@@ -105,7 +98,7 @@ class SourceDiff:
         name = f"{order.source}/{order.id}"
         sentence = f"Order {name} ({order.status or order.payment}) was never ingested."
         command = f"cartbridge ingest {order.source} {order.id}"
-        if self._provisioned is not None and name in self._provisioned:
+        if self.provisioned is not None and name in self.provisioned:
             sentence += (
                 " LearningCart holds a comped order of it that this ledger does not know: ingested as it is, the order "
                 "would get a second one. Was the ledger restored from an older copy? Then recover it first."
@@ -118,12 +111,12 @@ class SourceDiff:
             command,
             source=order.source,
             order_id=order.id,
-            is_safe_to_fix=self._provisioned is not None and name not in self._provisioned,
+            is_safe_to_fix=self.provisioned is not None and name not in self.provisioned,
         )
 
     def _is_as_recorded(self, order: Order, row: KnownOrder) -> bool:
-        with self._ledger.read() as connection:
-            return is_as_recorded(connection, order, row, self._source.reread)
+        with self.ledger.read() as connection:
+            return is_as_recorded(connection, order, row, self.source.reread)
 
     def _compare_content(self, order: Order, row: KnownOrder, page: Page) -> Iterator[Finding]:
         """A list may show an order otherwise than the order itself does: only what a fetch confirms is reported."""
@@ -133,7 +126,7 @@ class SourceDiff:
         ids: dict[str, Any] = {"source": order.source, "order_id": order.id}
         command = f"cartbridge ingest {order.source} {order.id}"
         try:
-            fetched = self._source.fetch(order.id)
+            fetched = self.source.fetch(order.id)
         except Exception as error:  # noqa: BLE001  (of any class, as above)
             what = describe_failure(error)
             yield unchecked(f"Whether order {name} has changed could not be checked: {what}", command, **ids)
@@ -158,8 +151,8 @@ class SourceDiff:
         }
         if not lacking:
             return
-        with self._ledger.read() as connection:
-            wanted = self._wanted(connection, order, row, self._offers)
+        with self.ledger.read() as connection:
+            wanted = self._wanted(connection, order, row, self.offers)
         for line_id, seat_id in sorted(lacking & wanted):
             yield Finding(
                 Kind.MISSING,
@@ -172,21 +165,21 @@ class SourceDiff:
 
     def _wanted(self, connection: Connection, order: Order, row: KnownOrder, offers: Offers) -> set[tuple[str, str]]:
         annotated = order.model_copy(update={"renewal": row.renewal})
-        look, policy = Look(fetched_at=row.fetched_at), self._policy
+        look, policy = Look(fetched_at=row.fetched_at), self.policy
         plan = preview(connection, annotated, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
         return {(action.line_id, action.seat_id) for action in plan.actions if isinstance(action, Create)}
 
     def _compare_absent(self, *, since: datetime, until: datetime) -> Iterator[Finding]:
         """Orders that gave access and are not in the source's list any more; each is asked for by name."""
-        name = self._source.name
-        with self._ledger.read() as connection:
+        name = self.source.name
+        with self.ledger.read() as connection:
             gave = comparison.orders_with_access(connection, name, since=since, until=until)
         for order_id in gave:
-            if order_id in self._met:
+            if order_id in self.met:
                 continue
             command = f"cartbridge why {name}/{order_id}"
             try:
-                self._source.fetch(order_id)
+                self.source.fetch(order_id)
             except NotFoundError:
                 sentence = f"Order {name}/{order_id} gave access, and {name} does not know it any more."
                 yield Finding(Kind.STALE, Cause.ORDER_GONE, sentence, command, source=name, order_id=order_id)

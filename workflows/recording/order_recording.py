@@ -7,7 +7,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -109,12 +109,13 @@ def _independent(seen: Sequence[tuple[Order, Look]]) -> list[list[int]]:
     return rounds
 
 
+@dataclass(frozen=True)
 class _Recorder:
-    def __init__(self, connection: Connection, reader: InputReader, offers: Offers, *, now: datetime) -> None:
-        self._connection = connection
-        self._reader = reader
-        self._offers = offers
-        self._now = now
+    connection: Connection
+    reader: InputReader
+    offers: Offers
+    _: KW_ONLY
+    now: datetime
 
     def reserve(self, seen: Sequence[tuple[Order, Look]]) -> None:
         """Take all orders, and then all their learners, before the first is planned: so does everybody.
@@ -123,9 +124,9 @@ class _Recorder:
         """
         orders = [(order, look.fetched_at) for order, look in seen]
         source = orders[0][0].source
-        recorded_orders.reserve_orders(self._connection, orders, now=self._now)
-        recorded_orders.lock_orders(self._connection, source, [order.id for order, _ in orders])
-        start = start_of(cursor_of(self._connection, source), self._reader.start_at, now=self._now)
+        recorded_orders.reserve_orders(self.connection, orders, now=self.now)
+        recorded_orders.lock_orders(self.connection, source, [order.id for order, _ in orders])
+        start = start_of(cursor_of(self.connection, source), self.reader.start_at, now=self.now)
         planned = [
             order
             for order, look in seen
@@ -133,9 +134,9 @@ class _Recorder:
             and not is_only_noted(order, was_there=look.baseline, start_at=look.start_at or start)
         ]
         people = [learner for order in planned for learner in learners_of(order)]
-        erased = tombstones_by_key(self._connection, {learner.email for learner in people})
+        erased = tombstones_by_key(self.connection, {learner.email for learner in people})
         known = [each for each in people if email_key(each.email) not in erased]
-        add_learners(self._connection, known, now=self._now, lock=source == SHARING_SOURCE)
+        add_learners(self.connection, known, now=self.now, lock=source == SHARING_SOURCE)
 
     def record(self, seen: Mapping[int, tuple[Order, Look]]) -> dict[int, Recorded]:
         """Record orders none of which bears on another, by their places."""
@@ -145,12 +146,12 @@ class _Recorder:
         cursor, facts = self._facts(source, ids, orders)
         if len(seen) > 1 and (facts.has_subscriptions or facts.has_named_seats):  # any of them may bear on another
             return {place: recorded for each in seen for place, recorded in self.record({each: seen[each]}).items()}
-        cursor = note_seen(self._connection, cursor, ids, seen_at=min(look.fetched_at for _, look in seen.values()))
-        runs = runs_of_orders(self._connection, source, ids) if facts.has_runs else {}
-        swept = swept_orders(self._connection, cursor, ids, has_early=facts.has_early_deliveries)
+        cursor = note_seen(self.connection, cursor, ids, seen_at=min(look.fetched_at for _, look in seen.values()))
+        runs = runs_of_orders(self.connection, source, ids) if facts.has_runs else {}
+        swept = swept_orders(self.connection, cursor, ids, has_early=facts.has_early_deliveries)
         around = Surroundings(cursor, facts, swept)
         found = {
-            place: self._reader.read(order, look, rows.get(order.id), runs.get(order.id, []), around)
+            place: self.reader.read(order, look, rows.get(order.id), runs.get(order.id, []), around)
             for place, (order, look) in seen.items()
             if order.id in rows or order.id not in runs
         }
@@ -160,19 +161,19 @@ class _Recorder:
 
     def _rows(self, source: str, ids: Sequence[str]) -> dict[str, RecordedOrder]:
         """The orders' rows, locked, and read anew where that is due."""
-        rows = recorded_orders.lock_orders(self._connection, source, ids)
+        rows = recorded_orders.lock_orders(self.connection, source, ids)
         old = [row for row in rows.values() if row.version > 0 and row.reading != READING]
-        if not old or self._reader.reread is None:
+        if not old or self.reader.reread is None:
             return rows
         for row in old:
-            reread_row(self._connection, row, self._reader.reread, now=self._now)
-        return recorded_orders.lock_orders(self._connection, source, ids)
+            reread_row(self.connection, row, self.reader.reread, now=self.now)
+        return recorded_orders.lock_orders(self.connection, source, ids)
 
     def _facts(self, source: str, ids: Sequence[str], orders: Iterable[Order]) -> tuple[SourceCursor, OrderFacts]:
         keys = sorted({key for order in orders for key in keys_of(order)})
-        read, facts = order_facts(self._connection, source, ids, keys) or (None, ANYTHING)
-        start_at = self._reader.start_at
-        return note_contact(self._connection, source, now=self._now, start_at=start_at, cursor=read), facts
+        read, facts = order_facts(self.connection, source, ids, keys) or (None, ANYTHING)
+        start_at = self.reader.start_at
+        return note_contact(self.connection, source, now=self.now, start_at=start_at, cursor=read), facts
 
     def _plan(self, found: Mapping[int, PlanningInput], facts: OrderFacts) -> dict[int, Recorded]:
         """Plan the orders and write what that comes to; those that another has added meanwhile are left out."""
@@ -184,10 +185,10 @@ class _Recorder:
         }
         fresh = {place: each for place, each in found.items() if not each.is_stale}
         named = [each.named.order for each in fresh.values()]
-        lock_addresses(self._connection, named, now=self._now)
+        lock_addresses(self.connection, named, now=self.now)
         is_any_known = facts.has_people_known or facts.has_named_seats
-        uses = uses_by_learners(self._connection, named, is_any_known=is_any_known)
-        plans = {place: each.plan(self._offers, uses) for place, each in fresh.items()}
+        uses = uses_by_learners(self.connection, named, is_any_known=is_any_known)
+        plans = {place: each.plan(self.offers, uses) for place, each in fresh.items()}
         added = self._add([(each, plans[place]) for place, each in fresh.items() if each.is_new])
         planned = PlannedRows()
         for place, each in fresh.items():
@@ -195,14 +196,14 @@ class _Recorder:
                 done[place] = self._apply(each, plans[place], planned)
         for place, recorded in done.items():
             self._finish(found[place], recorded, facts, planned)
-        planned.write(self._connection, now=self._now)
+        planned.write(self.connection, now=self.now)
         self._write_search_texts(found[place] for place, each in done.items() if _is_new(found[place], each))
         return done
 
     def _write_search_texts(self, found: Iterable[PlanningInput]) -> None:
         orders = [each.order for each in found]
         if orders:
-            write_search_texts(self._connection, orders[0].source, [order.id for order in orders])
+            write_search_texts(self.connection, orders[0].source, [order.id for order in orders])
 
     def _add(self, new: Iterable[tuple[PlanningInput, Plan]]) -> set[str]:
         """Add the rows of orders that are new; the ids of those that nobody has added meanwhile."""
@@ -210,17 +211,17 @@ class _Recorder:
             {
                 "source": each.order.source,
                 "order_id": each.order.id,
-                "first_seen_at": self._now,
+                "first_seen_at": self.now,
                 **self._content(each),
                 **self._decided(each, plan, refused=False),
             }
             for each, plan in sorted(new, key=lambda pair: pair[0].order.id)
         ]
-        return recorded_orders.insert_orders(self._connection, rows) if rows else set()
+        return recorded_orders.insert_orders(self.connection, rows) if rows else set()
 
     def _content(self, found: PlanningInput) -> dict[str, Any]:
         hashed, fetched_at = found.stored.content_hash, found.look.fetched_at
-        return recorded_orders.content_of(found.order, found.row, hashed=hashed, fetched_at=fetched_at, now=self._now)
+        return recorded_orders.content_of(found.order, found.row, hashed=hashed, fetched_at=fetched_at, now=self.now)
 
     def _decided(self, found: PlanningInput, plan: Plan, *, refused: bool) -> dict[str, Any]:
         """The columns that say what planning came to, and what the look says of itself."""
@@ -228,10 +229,10 @@ class _Recorder:
             "state": plan.state,
             "reason": plan.reason,
             "before_start": plan.before_start,
-            "offers_digest": self._offers.digest,
+            "offers_digest": self.offers.digest,
             "content_hash": found.stored.content_hash,
             "read_anew": found.read_anew,
-            "replan_at": _replan_at(found, plan, refused=refused, now=self._now),
+            "replan_at": _replan_at(found, plan, refused=refused, now=self.now),
         }
         if found.look.polled:
             values["polled_hash"] = found.stored.read_hash
@@ -247,25 +248,25 @@ class _Recorder:
         recorded = Recorded(plan, changed=found.is_changed)
         cause = look.delivery_ids[0] if look.delivery_ids else None
         existing = {run.id: run for run in found.existing}
-        PlanApplier(self._connection, order, existing, recorded, planned, look=look, cause=cause, now=self._now).apply()
+        PlanApplier(self.connection, order, existing, recorded, planned, look=look, cause=cause, now=self.now).apply()
         changes: dict[str, Any] = {}
         values: dict[str, Any] = {}
         if found.is_changed:
             changes, values = reported_changes(found.row, order), self._content(found)
             planned.versions.append(
-                recorded_orders.version_of(order, found.row, hashed=hashed, delivery_id=cause, now=self._now)
+                recorded_orders.version_of(order, found.row, hashed=hashed, delivery_id=cause, now=self.now)
             )
         elif order.subscription_id is not None or found.is_of_other_company:
             values = recorded_orders.annotation_of(order)
         if not found.is_new:
             values |= self._decided(found, plan, refused=bool(recorded.refused))
-            recorded_orders.update_order(self._connection, order.source, order.id, **values)
+            recorded_orders.update_order(self.connection, order.source, order.id, **values)
         if found.is_changed or plan.actions:
             detail: dict[str, Any] = {"status": order.status, "payment": order.payment, "state": plan.state}
             detail |= {"actions": len(plan.actions)}
             planned.events.append(
                 {
-                    "at": self._now,
+                    "at": self.now,
                     "kind": "order_planned",
                     "actor": look.actor,
                     "source": order.source,
@@ -283,7 +284,7 @@ class _Recorder:
         duplicate = not recorded.changed and not recorded.plan.actions
         if look.via is None:
             finish_deliveries(
-                self._connection, look, order, duplicate=duplicate, has_reviews=facts.has_reviews, now=self._now
+                self.connection, look, order, duplicate=duplicate, has_reviews=facts.has_reviews, now=self.now
             )
             return
         [delivery_id] = look.delivery_ids
@@ -293,13 +294,13 @@ class _Recorder:
             order_id=order.id,
             via=look.via,
             actor=look.actor,
-            now=self._now,
+            now=self.now,
             state=DeliveryState.PLANNED,
             duplicate=duplicate,
         )
         planned.deliveries.append(arrival)
         if facts.has_reviews:
-            order_rows.settle_reviews(self._connection, order.source, order.id, now=self._now)
+            order_rows.settle_reviews(self.connection, order.source, order.id, now=self.now)
 
 
 def _is_new(found: PlanningInput, recorded: Recorded) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -59,36 +59,29 @@ class PlannedRows:
         record_events(connection, events)
 
 
+@dataclass(frozen=True)
 class PlanApplier:
     """Carries out a plan's actions on the ledger."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        order: Order,
-        existing: dict[str, KnownRun],
-        recorded: Recorded,
-        planned: PlannedRows,
-        *,
-        look: Look,
-        cause: str | None,
-        now: datetime,
-    ) -> None:
-        self._connection = connection
-        self._order = order
-        self._existing = existing
-        self._look = look
-        self._recorded = recorded
-        self._planned = planned
-        self._cause = cause
-        self._now = now
-        self._transition_actor = Actor.OPERATOR if look.replan else Actor.SOURCE
+    connection: Connection
+    order: Order
+    existing: dict[str, KnownRun]
+    recorded: Recorded
+    planned: PlannedRows
+    _: KW_ONLY
+    look: Look
+    cause: str | None
+    now: datetime
+
+    @property
+    def _transition_actor(self) -> Actor:
+        return Actor.OPERATOR if self.look.replan else Actor.SOURCE
 
     def apply(self) -> None:
-        actions = self._recorded.plan.actions
+        actions = self.recorded.plan.actions
         people = [action.learner for action in actions if isinstance(action, _WITH_LEARNER) and action.learner]
         if len(people) > 1 and not all(isinstance(action, plans.Create) for action in actions):
-            add_learners(self._connection, people, now=self._now)
+            add_learners(self.connection, people, now=self.now)
         for action in actions:
             match action:
                 case plans.Create():
@@ -113,8 +106,8 @@ class PlanApplier:
             key=create.key,
             workflow=create.workflow,
             state=create.state,
-            source=self._order.source,
-            order_id=self._order.id,
+            source=self.order.source,
+            order_id=self.order.id,
             line_id=create.line_id,
             seat_id=create.seat_id,
             title=create.title,
@@ -124,93 +117,93 @@ class PlanApplier:
             grant=grant,
             step_names=[step.name for step in workflow.sequence(grant)] if workflow and grant else [],
             parent_id=create.parent_id,
-            delivery_id=self._cause,
+            delivery_id=self.cause,
         )
-        self._planned.runs.append((run, self._recorded))
-        self._planned.events.append(self._event("run_planned", create.reason) | {"run_key": create.key})
+        self.planned.runs.append((run, self.recorded))
+        self.planned.events.append(self._event("run_planned", create.reason) | {"run_key": create.key})
 
     def _cancel(self, cancel: plans.Cancel) -> None:
-        known = self._existing[cancel.run_id]
+        known = self.existing[cancel.run_id]
         moved = transitions.cancel(
-            self._connection, known, actor=self._transition_actor, by=cancel.by, reason=cancel.reason, now=self._now
+            self.connection, known, actor=self._transition_actor, by=cancel.by, reason=cancel.reason, now=self.now
         )
         if self._note_move(known, RunState.CANCELLED, cancel.reason, moved=moved) and cancel.by == "source":
-            ask_about_earlier_effect(self._connection, known.id, cancel.reason, now=self._now)
+            ask_about_earlier_effect(self.connection, known.id, cancel.reason, now=self.now)
 
     def _request_cancel(self, run_id: str, reason: str | None) -> None:
-        changed = transitions.request_cancel(self._connection, self._existing[run_id], reason, now=self._now)
+        changed = transitions.request_cancel(self.connection, self.existing[run_id], reason, now=self.now)
         self._note_change(run_id, "cancel_withdrawn" if reason is None else "cancel_requested", reason, changed=changed)
 
     def _revive(self, revive: plans.Revive) -> None:
         state = RunState.PENDING if revive.reason is None else RunState.REVIEW
-        known = self._existing[revive.run_id]
+        known = self.existing[revive.run_id]
         moved = transitions.revive(
-            self._connection,
+            self.connection,
             known,
             actor=self._transition_actor,
             reason=revive.reason,
             note=revive.note,
-            now=self._now,
+            now=self.now,
         )
         if not self._note_move(known, state, revive.reason, moved=moved):
             return
         if revive.learner is not None:
             self._change_learner(revive.run_id, revive.learner)
-        if revive.grant is not None and revive.grant != self._existing[revive.run_id].grant:
+        if revive.grant is not None and revive.grant != self.existing[revive.run_id].grant:
             self._change_grant(revive.run_id, revive.grant)
         if state is RunState.PENDING:
-            self._recorded.ready.append(revive.run_id)
+            self.recorded.ready.append(revive.run_id)
 
     def _change_learner(self, run_id: str, learner: Learner) -> None:
-        before = self._existing[run_id].learner
+        before = self.existing[run_id].learner
         if before == learner:
             return
-        changed = change_learner(self._connection, run_id, learner, **self._as_seen(run_id), now=self._now)
+        changed = change_learner(self.connection, run_id, learner, **self._as_seen(run_id), now=self.now)
         self._note_change(run_id, "learner_changed", None, changed=changed)
         self._start_over_if_failed(run_id)
 
     def _change_grant(self, run_id: str, grant: Grant) -> None:
         planned = grant.model_dump(mode="json")
         names = [step.name for step in WORKFLOWS[plans.ENROLMENT].sequence(planned)]
-        changed = change_grant(self._connection, run_id, planned, names, **self._as_seen(run_id), now=self._now)
+        changed = change_grant(self.connection, run_id, planned, names, **self._as_seen(run_id), now=self.now)
         self._note_change(run_id, "grant_changed", None, changed=changed)
         self._start_over_if_failed(run_id)
 
     def _as_seen(self, run_id: str) -> _Seen:
         """What a run must still be to be changed: anything will do for one that is cancelled."""
-        known = self._existing[run_id]
+        known = self.existing[run_id]
         is_any = known.state is RunState.CANCELLED
         return {"state": None if is_any else known.state, "fence": None if is_any else known.fence}
 
     def _start_over_if_failed(self, run_id: str) -> None:
         """What failed with the learner or the groups of before may succeed with the new."""
-        known = self._existing[run_id]
+        known = self.existing[run_id]
         if known.state is not RunState.FAILED:
             return
-        moved = transitions.start_over(self._connection, known, actor=self._transition_actor, now=self._now)
+        moved = transitions.start_over(self.connection, known, actor=self._transition_actor, now=self.now)
         if self._note_move(known, RunState.PENDING, None, moved=moved):
-            self._recorded.ready.append(run_id)
+            self.recorded.ready.append(run_id)
 
     def _note_move(self, known: KnownRun, after: RunState, reason: str | None, *, moved: bool) -> bool:
         """Record a transition; where the run is not what the plan saw any more, leave it for the next look."""
         if moved:
-            self._existing[known.id] = replace(known, state=after)
+            self.existing[known.id] = replace(known, state=after)
         self._note_change(known.id, f"run_{after}", reason, changed=moved)
         return moved
 
     def _note_change(self, run_id: str, kind: str, reason: str | None, *, changed: bool) -> None:
         if changed:
-            self._planned.events.append(self._event(kind, reason) | {"run_id": run_id})
+            self.planned.events.append(self._event(kind, reason) | {"run_id": run_id})
         else:
-            self._recorded.refused.append(run_id)
+            self.recorded.refused.append(run_id)
 
     def _event(self, kind: str, reason: str | None) -> dict[str, Any]:
         return {
-            "at": self._now,
+            "at": self.now,
             "kind": kind,
-            "actor": self._look.actor,
-            "source": self._order.source,
-            "order_id": self._order.id,
-            "delivery_id": self._cause,
+            "actor": self.look.actor,
+            "source": self.order.source,
+            "order_id": self.order.id,
+            "delivery_id": self.cause,
             "reason": reason,
         }

@@ -91,8 +91,8 @@ class MemoryPoller(Poller):
     """The poller, with its two statements about the cursor carried out in memory."""
 
     def _take_cursor(self) -> Any:
-        now = self._clock()
-        with self._ledger.write() as state:
+        now = self.clock()
+        with self.ledger.write() as state:
             cursor: dict[str, Any] = state.cursor  # type: ignore[attr-defined]
             for name in ("baseline_at", "deep_swept_at", "lease_until", "lease_holder", "start_at"):
                 cursor.setdefault(name, None)
@@ -100,11 +100,11 @@ class MemoryPoller(Poller):
             cursor.setdefault("failures", 0)
             if cursor["lease_until"] is not None and cursor["lease_until"] > now:
                 return None
-            cursor.update(lease_holder=self._holder, lease_until=now + timedelta(seconds=300), last_attempt_at=now)
+            cursor.update(lease_holder=self.holder, lease_until=now + timedelta(seconds=300), last_attempt_at=now)
             return SimpleNamespace(**cursor)
 
     def _write_cursor(self, connection: Any, **values: Any) -> bool:
-        if connection.cursor["lease_holder"] != self._holder:
+        if connection.cursor["lease_holder"] != self.holder:
             return False
         connection.cursor.update(values)
         return True
