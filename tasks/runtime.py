@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from celery import Celery
 
@@ -73,8 +73,16 @@ class IngestResult:
     created: tuple[str, ...] = ()
 
 
+_CLIENTS: Final[dict[str, Callable[..., Any]]] = {
+    "learningcart": LearningCartClient,
+    "studiocart": StudiocartClient,
+    "frontcore": FrontcoreClient,
+    "threedcart": ThreedcartClient,
+}
 _REQUESTS_A_PAGE = 5
 """So many, at most, are made between two pages of a walk."""
+
+_Poller = TypeVar("_Poller", Poller, SubscriptionPoller)
 
 Clock = Callable[[], datetime]
 """Tells the time, aware and in UTC."""
@@ -131,6 +139,12 @@ class Runtime:
         self.operations = Operations(self.ledger, self.delivery_reader, check_source=self.check_source, clock=clock)
         self.dispatcher = Dispatcher(self.app, self.ledger)
 
+    @property
+    def patience(self) -> Patience:
+        """How long runs are tried, and how long what was sent is waited for."""
+        retry, settle_seconds = self.settings.retry, self.settings.settle_seconds
+        return Patience(retry.base_seconds, retry.max_seconds, retry.max_attempts, settle_seconds)
+
     def _executor(self, rng: Random) -> Executor:
         settings = self.settings
         return Executor(
@@ -145,12 +159,7 @@ class Runtime:
                 }
                 | {MAIL: settings.mail.connect_timeout_seconds + settings.mail.read_timeout_seconds},
             ),
-            patience=Patience(
-                base_seconds=settings.retry.base_seconds,
-                max_seconds=settings.retry.max_seconds,
-                max_attempts=settings.retry.max_attempts,
-                settle_seconds=settings.settle_seconds,
-            ),
+            patience=self.patience,
             keep_profiles=settings.learningcart.existing_customers == "keep",
             holder=self.holder,
             clock=self.clock,
@@ -160,14 +169,9 @@ class Runtime:
     def _connect_systems(self) -> None:
         settings = self.settings
         slots = shared_slots(settings.broker_url.get_secret_value())
-        if settings.learningcart.is_configured:
-            self.clients["learningcart"] = LearningCartClient(settings.learningcart, secrets=known_secrets, slots=slots)
-        if settings.studiocart.is_configured:
-            self.clients["studiocart"] = StudiocartClient(settings.studiocart, secrets=known_secrets, slots=slots)
-        if settings.frontcore.is_configured:
-            self.clients["frontcore"] = FrontcoreClient(settings.frontcore, secrets=known_secrets, slots=slots)
-        if settings.threedcart.is_configured:
-            self.clients["threedcart"] = ThreedcartClient(settings.threedcart, secrets=known_secrets, slots=slots)
+        for name, system in settings.systems().items():
+            if system.is_configured:
+                self.clients[name] = _CLIENTS[name](system, secrets=known_secrets, slots=slots)
         for name, section in settings.sources().items():
             if name in self.clients:
                 self.sources[name] = self._source(name, self.clients[name])
@@ -210,25 +214,19 @@ class Runtime:
     def poller(self, source: str) -> Poller:
         """What polls a source; `ConfigurationError` if it is not configured."""
         self.check_source(source)
-        return Poller(
-            self.ledger,
-            self.sources[source],
-            self.policies[source],
-            self.offers,
-            holder=f"{self.holder}:{secrets.token_hex(4)}",
-            clock=self.clock,
-            should_stop=self.stopping.is_set,
-            lease_seconds=self._polling_lease_seconds(source),
-        )
+        return self._polling(Poller, source, self.sources[source])
 
     def subscription_poller(self, source: str) -> SubscriptionPoller | None:
         """What polls a source's subscriptions; None if it knows none, or is not configured."""
         found = self.sources.get(source)
         if not isinstance(found, SubscriptionSource):
             return None
-        return SubscriptionPoller(
+        return self._polling(SubscriptionPoller, source, found)
+
+    def _polling(self, kind: Callable[..., _Poller], source: str, asked: Source) -> _Poller:
+        return kind(
             self.ledger,
-            found,
+            asked,
             self.policies[source],
             self.offers,
             holder=f"{self.holder}:{secrets.token_hex(4)}",

@@ -144,17 +144,9 @@ def _finish_erasures(runtime: Runtime, file: ErasureFile, recovered: Recovered) 
 
 def _recoverer_of(runtime: Runtime) -> Recoverer:
     from workflows.execution.recovery import Recoverer
-    from workflows.execution.retry_policy import Patience
     from workflows.registry import WORKFLOWS
 
-    retry = runtime.settings.retry
-    patience = Patience(
-        base_seconds=retry.base_seconds,
-        max_seconds=retry.max_seconds,
-        max_attempts=retry.max_attempts,
-        settle_seconds=runtime.settings.settle_seconds,
-    )
-    return Recoverer(runtime.ledger, WORKFLOWS, patience=patience, clock=runtime.clock)
+    return Recoverer(runtime.ledger, WORKFLOWS, patience=runtime.patience, clock=runtime.clock)
 
 
 def _summary(would: Recovered) -> str:
