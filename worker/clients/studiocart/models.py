@@ -104,12 +104,8 @@ class OrderItem(StudiocartRecord):
     sub_summary: Text = None
 
 
-class Order(IdentifiedRecord):
-    """An order. `items` is None when the site did not send them.
-
-    `subscription_id` is the subscription's own id, or 0; the first purchase has it as well as the renewals. A record
-    with `invoices` or an `interval` is a subscription: `/orders/{id}` answers any post of that id.
-    """
+class Sale(IdentifiedRecord):
+    """What an order and a subscription tell alike: who buys what, by which plan, for how much."""
 
     customer_firstname: Text = None
     customer_lastname: Text = None
@@ -118,26 +114,35 @@ class Order(IdentifiedRecord):
     product_id: ProductId = None
     product_name: Text = None
     gateway: Text = None
-    shipping_amount: MinorUnits = None
     date: Text = None
     date_time: Text = None
     payment_plan: Text = None
     payment_plan_id: Text = None
     order_amount: MinorUnits = None
     tax_amount: MinorUnits = None
-    pre_tax_amount: MinorUnits = None
     tax_rate: Rate = None
     tax_type: Text = None
     currency: Text = None
-    transaction_id: Text = None
     subscription_id: Text = None
     status: Text = None
-    items: Annotated[tuple[OrderItem, ...] | None, BeforeValidator(_records)] = None
-    invoice_total: MinorUnits = None
-    invoice_subtotal: MinorUnits = None
     website_url: Text = None
     order_url: Text = None
     link: Text = None
+
+
+class Order(Sale):
+    """An order. `items` is None when the site did not send them.
+
+    `subscription_id` is the subscription's own id, or 0; the first purchase has it as well as the renewals. A record
+    with `invoices` or an `interval` is a subscription: `/orders/{id}` answers any post of that id.
+    """
+
+    shipping_amount: MinorUnits = None
+    pre_tax_amount: MinorUnits = None
+    transaction_id: Text = None
+    items: Annotated[tuple[OrderItem, ...] | None, BeforeValidator(_records)] = None
+    invoice_total: MinorUnits = None
+    invoice_subtotal: MinorUnits = None
 
 
 class Invoice(StudiocartRecord):
@@ -151,27 +156,9 @@ class Invoice(StudiocartRecord):
     link: Text = None
 
 
-class Subscription(IdentifiedRecord):
+class Subscription(Sale):
     """A subscription; `invoices` is the only tie to its orders, and None when the site did not send them."""
 
-    customer_firstname: Text = None
-    customer_lastname: Text = None
-    customer_name: Text = None
-    customer_email: Text = None
-    product_id: ProductId = None
-    product_name: Text = None
-    gateway: Text = None
-    date: Text = None
-    date_time: Text = None
-    payment_plan: Text = None
-    payment_plan_id: Text = None
-    order_amount: MinorUnits = None
-    tax_amount: MinorUnits = None
-    tax_rate: Rate = None
-    tax_type: Text = None
-    currency: Text = None
-    subscription_id: Text = None
-    status: Text = None
     amount: MinorUnits = None
     interval: Text = None
     frequency: Number = None
@@ -179,10 +166,7 @@ class Subscription(IdentifiedRecord):
     sign_up_fee: MinorUnits = None
     next_bill_date: Text = None
     next_bill_date_time: Text = None
-    website_url: Text = None
-    order_url: Text = None
     invoices: Annotated[tuple[Invoice, ...] | None, BeforeValidator(_records)] = None
-    link: Text = None
 
 
 class Plan(StudiocartRecord):

@@ -105,12 +105,9 @@ class ResultRow(ThreedcartRecord):
     message: Text = None
 
 
-class CartFields(ThreedcartRecord):
-    """What of a cart can be written. None leaves a field out, and so as it is."""
+class Billed(ThreedcartRecord):
+    """Who pays, as carts and orders tell it alike."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    customer_id: Number = None
     billing_first_name: Text = None
     billing_last_name: Text = None
     billing_company: Text = None
@@ -120,8 +117,16 @@ class CartFields(ThreedcartRecord):
     billing_state: Text = None
     billing_zip_code: Text = None
     billing_country: Text = None
-    billing_phone_number: Text = None
     billing_email: Text = None
+
+
+class CartFields(Billed):
+    """What of a cart can be written. None leaves a field out, and so as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    customer_id: Number = None
+    billing_phone_number: Text = None
     shipment_first_name: Text = None
     shipment_last_name: Text = None
     shipment_company: Text = None
@@ -231,7 +236,7 @@ class OrderStatus(ThreedcartRecord):
         return (self.status_text or self.status_definition or "").strip()
 
 
-class Order(ThreedcartRecord):
+class Order(Billed):
     """An order. Its fields are from public material, not from the document at hand, which only knows carts."""
 
     left_out = ("card", "paymenttoken", "token", "ip", "referer", "referrer", "continueurl")
@@ -245,16 +250,6 @@ class Order(ThreedcartRecord):
     """A text where it is no number."""
     order_amount: Amount = None
     billing_on_line_payment: Flag = None
-    billing_first_name: Text = None
-    billing_last_name: Text = None
-    billing_company: Text = None
-    billing_address: Text = None
-    billing_address_2: Text = None
-    billing_city: Text = None
-    billing_state: Text = None
-    billing_zip_code: Text = None
-    billing_country: Text = None
-    billing_email: Text = None
     order_item_list: Annotated[tuple[OrderItem, ...] | None, BeforeValidator(_items)] = None
     """None when the store did not tell."""
     transaction_list: Annotated[tuple[Transaction, ...] | None, BeforeValidator(_items)] = None
