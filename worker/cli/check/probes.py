@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -46,22 +47,16 @@ def probe_all(settings: Settings) -> Iterator[ProbeResult]:
 
 
 def _ask_learningcart(settings: Any) -> str:
-    client = LearningCartClient(settings, secrets=known_secrets)
-    try:
+    with closing(LearningCartClient(settings, secrets=known_secrets)) as client:
         token = client.request_token()
-    finally:
-        client.close()
     given = f"token until {minute(token.expires_at)}" if token.expires_at is not None else "gave a token"
     return with_notes(given, client.notes)
 
 
 def _ask_studiocart(settings: Any) -> str:
-    client = StudiocartClient(settings, secrets=known_secrets)
-    try:
+    with closing(StudiocartClient(settings, secrets=known_secrets)) as client:
         order = client.check_paging()
         refused = _refused_lists(client)
-    finally:
-        client.close()
     listed = "has no orders yet" if order is None else f"listed order {order.id}"
     said = f"{listed}; cannot read its {' and '.join(refused)}" if refused else listed
     return with_notes(said, client.notes)
@@ -88,11 +83,8 @@ def _refused_lists(client: StudiocartClient) -> list[str]:
 
 
 def _ask_frontcore(settings: Any) -> str:
-    client = FrontcoreClient(settings, secrets=known_secrets)
-    try:
+    with closing(FrontcoreClient(settings, secrets=known_secrets)) as client:
         order = client.check_paging()
-    finally:
-        client.close()
     return with_notes("has no orders yet" if order is None else f"listed order {order.id}", client.notes)
 
 

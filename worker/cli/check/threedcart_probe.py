@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from worker.cli.check.result import StatusReading, with_notes
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.errors import ApiError, NotFoundError
@@ -12,8 +14,7 @@ from worker.sources.threedcart_statuses import NOT_COMPLETED, STATUS_NAMES, read
 
 def ask_threedcart(settings: ThreedcartSettings) -> tuple[str, tuple[StatusReading, ...]]:
     """What the store answered, in words, and how each of its statuses is read. Raises `ApiError`."""
-    client = ThreedcartClient(settings, secrets=known_secrets)
-    try:
+    with closing(ThreedcartClient(settings, secrets=known_secrets)) as client:
         if not settings.orders_enabled:
             # A token for carts may not read orders, and carts cannot be listed.
             _ask_for_no_cart(client)
@@ -26,8 +27,6 @@ def ask_threedcart(settings: ThreedcartSettings) -> tuple[str, tuple[StatusReadi
         readings = _readings(client, settings.paid_status_ids)
         if readings is None:
             said.append("cannot read the labels of its order statuses")
-    finally:
-        client.close()
     return with_notes("; ".join(said), client.notes), readings or ()
 
 

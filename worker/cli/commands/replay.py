@@ -25,13 +25,11 @@ from worker.cli.arguments import (
     offered_runs,
     one_of,
 )
-from worker.cli.commands.runs import named_run, runs_table
-from worker.cli.confirm import ask
+from worker.cli.commands.runs import ask_about, named_run
 from worker.cli.context import current_actor, opening_of
 from worker.cli.errors import FAILED, complain
 from worker.cli.output import cell, console, note, print_json_array, progress, table
 from worker.errors import ConfigurationError, LedgerError
-from worker.formatting import counted
 from worker.ledger.states import RunState
 
 if TYPE_CHECKING:
@@ -43,7 +41,6 @@ STUCK = (RunState.FAILED, RunState.REVIEW)
 """The states a filter without `--state` takes: what is not finished and does not go on by itself."""
 _SEND_AT_ONCE = 100
 _STYLES = {"replayed": "green", "planned": "green", "nothing": "", "refused": "red"}
-_SHOWN_BEFORE_ASKING = 20
 _PLANS_OR_REPEATS = (
     "it plans the orders again; --from-step and --again repeat runs as they were planned: one of the two"
 )
@@ -100,8 +97,8 @@ def replay_command(
         names: dict[str, str | None] = dict.fromkeys(run or [])
         if is_filtered:
             chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
-            if chosen and not dry_run:
-                _ask(chosen, yes=yes)
+            if chosen and not dry_run and not yes:
+                ask_about(chosen, "Replay")
             names = {each.id: each.state for each in chosen}
             if not names:
                 note("No run matches: nothing to replay.")
@@ -175,16 +172,6 @@ def _choose(
                 until=until,
             )
         )
-
-
-def _ask(chosen: list[RunItem], *, yes: bool) -> None:
-    """Show what a filter chose, and ask."""
-    if yes:
-        return
-    console(stderr=True).print(runs_table(chosen[:_SHOWN_BEFORE_ASKING]))
-    if len(chosen) > _SHOWN_BEFORE_ASKING:
-        note(f"… and {len(chosen) - _SHOWN_BEFORE_ASKING} more.")
-    ask(f"Replay {counted(len(chosen), 'run')}?", yes=False)
 
 
 class _Report(ExitStack):

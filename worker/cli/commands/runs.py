@@ -37,6 +37,7 @@ from worker.cli.output import (
     cell,
     console,
     fields,
+    note,
     print_json,
     state_cell,
     table,
@@ -211,9 +212,16 @@ def _chosen(
     if not found:
         typer.echo("No run matches: nothing to do.")
     elif not dry_run and not yes:
-        console(stderr=True).print(runs_table(found[:_SHOWN_BEFORE_ASKING]))
-        ask(f"{verb} {counted(len(found), 'run')}?", yes=False)
+        ask_about(found, verb)
     return [each.id for each in found]
+
+
+def ask_about(chosen: Sequence[RunItem], verb: str) -> None:
+    """Show what a filter chose, and ask."""
+    console(stderr=True).print(runs_table(chosen[:_SHOWN_BEFORE_ASKING]))
+    if len(chosen) > _SHOWN_BEFORE_ASKING:
+        note(f"… and {len(chosen) - _SHOWN_BEFORE_ASKING} more.")
+    ask(f"{verb} {counted(len(chosen), 'run')}?", yes=False)
 
 
 def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) -> None:
