@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.harness.mail_product import Make, making_rigs
 from tests.faults.harness.product import NewRig, Rig
 from tests.integration.servers import PostgresServer
 from worker.ledger.session import Ledger
 from worker.sandbox import Sandbox
+from worker.sandbox.mailbox import Mailbox
 
 
 def _migrate(url: str) -> None:
@@ -81,3 +83,21 @@ def new_rig(sandbox: Sandbox, ledger_url: str, tmp_path: Path) -> Iterator[NewRi
 @pytest.fixture
 def rig(new_rig: NewRig) -> Rig:
     return new_rig()
+
+
+@pytest.fixture
+def other(new_rig: NewRig, rig: Rig) -> Rig:
+    """Another process on the same ledger."""
+    return new_rig(clock=rig.clock)
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox.start() as running:
+        yield running
+
+
+@pytest.fixture
+def make(sandbox: Sandbox, ledger_url: str, tmp_path: Path, mailbox: Mailbox) -> Iterator[Make]:
+    with making_rigs(sandbox, ledger_url, tmp_path, mailbox) as make:
+        yield make

@@ -13,7 +13,6 @@ from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
 from tests.faults.harness.product import (
     MAX_ATTEMPTS,
     Killed,
-    NewRig,
     Rig,
     assert_succeeded_once,
     die,
@@ -26,12 +25,6 @@ from worker.sandbox import Fault
 pytestmark = pytest.mark.faults
 
 ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def other(new_rig: NewRig, rig: Rig) -> Rig:
-    """Another process on the same ledger."""
-    return new_rig(clock=rig.clock)
 
 
 POINTS = ["claimed", "add_customer", "add_customer_to_group", "intent", "last_check", "made"]

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.faults.harness.mail_product import LEARNERS_PASSWORD, Make, assert_mailed_once, making_rigs
+from tests.faults.harness.mail_product import LEARNERS_PASSWORD, Make, assert_mailed_once
 from tests.faults.harness.product import Killed, die, let_lease_end, let_outcome_settle
 from worker.errors import IllegalTransitionError
-from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox
 
 pytestmark = pytest.mark.faults
 
 ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with Mailbox.start() as running:
-        yield running
-
-
-@pytest.fixture
-def make(sandbox: Sandbox, ledger_url: str, tmp_path: Path, mailbox: Mailbox) -> Iterator[Make]:
-    with making_rigs(sandbox, ledger_url, tmp_path, mailbox) as make:
-        yield make
 
 
 def test_no_kill_mails_twice_or_loses_a_mail_in_silence_whatever_the_boundary(

@@ -25,12 +25,6 @@ pytestmark = pytest.mark.faults
 ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
-@pytest.fixture
-def other(new_rig: NewRig, rig: Rig) -> Rig:
-    """Another process on the same ledger."""
-    return new_rig(clock=rig.clock)
-
-
 def test_answer_is_adopted_when_it_comes_after_the_lease_ended(rig: Rig, other: Rig) -> None:
     run_id = rig.enrol()
 

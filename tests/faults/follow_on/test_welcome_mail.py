@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD, MailRig, Make, assert_mailed_once, making_rigs
+from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD, MailRig, Make, assert_mailed_once
 from tests.faults.harness.product import let_lease_end
 from worker.errors import IllegalTransitionError
-from worker.sandbox import Fault, Sandbox
-from worker.sandbox.mailbox import Mailbox, MailFault
+from worker.sandbox import Fault
+from worker.sandbox.mailbox import MailFault
 from workflows.enrolment.welcome_mail import ERASED, erase_unmailed
 from workflows.operations.seats import NAMED, Person
 
@@ -21,18 +20,6 @@ pytestmark = pytest.mark.faults
 
 OTHER_KEY = "YW5vdGhlci1rZXktb2YtMzItYnl0ZXMtZXhhY3RseSE="
 ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with Mailbox.start() as running:
-        yield running
-
-
-@pytest.fixture
-def make(sandbox: Sandbox, ledger_url: str, tmp_path: Path, mailbox: Mailbox) -> Iterator[Make]:
-    with making_rigs(sandbox, ledger_url, tmp_path, mailbox) as make:
-        yield make
 
 
 @pytest.fixture

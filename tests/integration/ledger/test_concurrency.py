@@ -55,11 +55,6 @@ _Made = TypeVar("_Made")
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    yield from migrated(database_url)
-
-
-@pytest.fixture
 def postgres_ledger(postgres_url: str) -> Iterator[Ledger]:
     yield from migrated(postgres_url)
 

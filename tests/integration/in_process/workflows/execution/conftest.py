@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.workflows.fakes.learningcart import KEY, FakeLearningCart, an_executor
+from tests.unit.session_ledger import SessionLedger
+from tests.unit.workflows.fakes.learningcart import KEY, FakeLearningCart, a_run, an_executor
 from tests.unit.workflows.fakes.storefront import Clock, run_of
 from worker.ledger.session import Ledger
 from workflows.execution.executor import Executor
+
+
+@pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    """The ledger with one planned run in it."""
+    return session_ledger.filled_by(a_run)
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     CALL_SECONDS,
     KEY,
     LEASE_SECONDS,
     PATIENCE,
     FakeLearningCart,
-    a_run,
     an_executor,
     api_error,
     before_the_order,
@@ -40,12 +38,6 @@ from worker.ledger.tables.runs import attempts, breakers, events, runs, steps
 from workflows.execution.executor import Executor, Timing
 
 # Timing
-
-
-@pytest.fixture
-def ledger(session_ledger: SessionLedger) -> Ledger:
-    """The ledger with one planned run in it."""
-    return session_ledger.filled_by(a_run)
 
 
 def test_call_may_take_as_long_as_its_timeouts_when_the_lease_is_long() -> None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     CALL_SECONDS,
     KEY,
     LEASE_SECONDS,
     PATIENCE,
     FakeLearningCart,
-    a_run,
     an_executor,
     api_error,
     ask_and_settle,
@@ -42,12 +40,6 @@ from worker.ledger.tables.runs import attempts, pauses, runs, steps
 from worker.sources.order import Payment
 from workflows.execution import late_results
 from workflows.execution.executor import Executor
-
-
-@pytest.fixture
-def ledger(session_ledger: SessionLedger) -> Ledger:
-    """The ledger with one planned run in it."""
-    return session_ledger.filled_by(a_run)
 
 
 def test_effect_is_adopted_when_its_answer_was_lost(

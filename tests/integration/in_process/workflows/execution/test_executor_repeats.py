@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
+from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import LEASE_SECONDS, PATIENCE, FakeLearningCart, api_error, step_of
 from tests.unit.workflows.fakes.storefront import JANE, NOW, Clock, rows
 from worker.errors import ApiTimeoutError, ServerError
@@ -70,6 +71,11 @@ def noting(text: str) -> Any:
         connection.execute(insert(pauses).values(system=text, kind="note", reason="", actor="engine", since=now))
 
     return then
+
+
+@pytest.fixture
+def ledger(session_ledger: SessionLedger) -> Ledger:
+    return session_ledger.emptied()
 
 
 def executor(ledger: Ledger, two_steps: TwoSteps, clock: Clock, holder: str = "worker-1") -> Executor:

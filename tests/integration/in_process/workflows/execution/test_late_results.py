@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     KEY,
     FakeLearningCart,
     a_recorder,
-    a_run,
     an_executor,
     before_the_order,
     claimed,
@@ -23,12 +21,6 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from worker.ledger.tables.runs import attempts, events, runs, steps
 from workflows.execution import late_results
-
-
-@pytest.fixture
-def ledger(session_ledger: SessionLedger) -> Ledger:
-    """The ledger with one planned run in it."""
-    return session_ledger.filled_by(a_run)
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     KEY,
     LEASE_SECONDS,
     PATIENCE,
     FakeLearningCart,
     a_recorder,
-    a_run,
     an_executor,
     api_error,
     before_the_order,
@@ -40,12 +38,6 @@ from workflows.execution.steps import PlannedStep, StepResult
 
 ORDER = PlannedStep("add_comped_order", ADD_COMPED_ORDER)
 MADE = StepResult({"order_id": "90001"}, "90001")
-
-
-@pytest.fixture
-def ledger(session_ledger: SessionLedger) -> Ledger:
-    """The ledger with one planned run in it."""
-    return session_ledger.filled_by(a_run)
 
 
 @pytest.fixture

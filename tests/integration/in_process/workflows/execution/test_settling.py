@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.session_ledger import SessionLedger
 from tests.unit.workflows.fakes.learningcart import (
     KEY,
     PATIENCE,
     FakeLearningCart,
-    a_run,
     api_error,
     ask_and_settle,
     outcomes,
@@ -27,12 +25,6 @@ from worker.ledger.runs.held import PROMPT_ANSWER_SECONDS
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import runs
 from workflows.execution.executor import Executor
-
-
-@pytest.fixture
-def ledger(session_ledger: SessionLedger) -> Ledger:
-    """The ledger with one planned run in it."""
-    return session_ledger.filled_by(a_run)
 
 
 def test_run_asks_every_minute_when_it_gets_no_answer(
