@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
-from datetime import time, timedelta
 from random import Random
 
 from celery import Task, shared_task
@@ -36,12 +35,9 @@ def alert(self: Task) -> None:
     tell(
         runtime.ledger,
         AlertsClient(options.addresses, secrets=known_secrets).send,
+        options,
         holder=f"{runtime.holder}:{secrets.token_hex(4)}",
         now=runtime.clock(),
-        group=timedelta(seconds=options.group_seconds),
-        repeat=timedelta(seconds=options.repeat_seconds),
-        page_url=options.page_url,
-        summary_at=time.fromisoformat(options.summary_at) if options.summary_at else None,
         zone=zone_of(options.time_zone or "") or runtime.settings.zone,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 from worker.errors import ApiError
 from worker.ledger.periodic import alert_states
 from worker.ledger.session import Ledger
+from worker.settings.notifications import AlertsSettings
 from workflows.monitoring.alerts import AlertsSent, Problem, judge, problems
 
 log = logging.getLogger(__name__)
@@ -22,24 +23,16 @@ Send = Callable[[str, str], object]
 """Sends a title and a text; raises `ApiError` where nobody took it."""
 
 
-def tell(
-    ledger: Ledger,
-    send: Send,
-    *,
-    holder: str,
-    now: datetime,
-    group: timedelta,
-    repeat: timedelta,
-    page_url: str | None = None,
-    summary_at: time | None = None,
-    zone: tzinfo,
-) -> list[str]:
+def tell(ledger: Ledger, send: Send, options: AlertsSettings, *, holder: str, now: datetime, zone: tzinfo) -> list[str]:
     """Look once for what is wrong, and send what is new; returns the titles sent.
 
     Harmless when two run: the ledger lets one send. What was sent is written after the message is taken: killed
     between the two, the next tells again, for an alert twice is better than none. What nobody takes is tried again at
     the next look.
     """
+    page_url = options.page_url
+    group, repeat = timedelta(seconds=options.group_seconds), timedelta(seconds=options.repeat_seconds)
+    summary_at = time.fromisoformat(options.summary_at) if options.summary_at else None
     with ledger.write() as connection:
         position = alert_states.take(connection, holder=holder, now=now, lease_seconds=LEASE_SECONDS)
     if position is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
+from typing import Any
 
 from worker.errors import ConfigurationError
 from worker.ledger.events import record_event
@@ -54,7 +55,7 @@ class Intake:
         now = self.clock()
         with self.ledger.write() as connection:
             for order_id in order_ids:
-                about = {"source": source, "order_id": order_id, "actor": actor}
+                about: dict[str, Any] = {"source": source, "order_id": order_id, "actor": actor}
                 delivery_id = order_rows.insert_delivery(connection, via=Via.MANUAL, now=now, sent=True, **about)
                 record_event(connection, at=now, kind="order_ingested", delivery_id=delivery_id, reason=reason, **about)
                 state = DeliveryState.RECEIVED

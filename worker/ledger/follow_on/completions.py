@@ -18,7 +18,7 @@ from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.sql import parts, record_of
 from worker.ledger.tables.follow_on import CompletionRecord, completions
 from worker.ledger.tables.periodic import ListPoll, list_polls
-from worker.ledger.views.paging import between, chosen, mark_of, pages, unindexed
+from worker.ledger.views.paging import chosen, mark_of, pages, unindexed
 from worker.sources.order import email_key
 
 LISTED_BY = "learningcart"
@@ -150,12 +150,12 @@ def list_completions(
 
     `after` is the last one's id of the page before; `NotInLedgerError` when there is none of that id.
     """
-    key = None if email is None else email_key(email)
-    conditions = chosen(connection, completions, email_key=key)
+    filters = {"email": email, "since": since, "until": until}
+    conditions = chosen(connection, filters, completions.c.updated_at, email=completions.c.email_key)
     if course_id is not None:
         conditions.append(unindexed(connection, completions.c.course_id) == course_id)
     order = (completions.c.updated_at, completions.c.id)
-    query = select(completions).where(*conditions, *between(completions.c.updated_at, since, until))
+    query = select(completions).where(*conditions)
     mark = mark_of(connection, "completion", after, order, completions.c.id == after)
     for page in pages(connection, query, order, limit=limit, mark=mark):
         followed = follow_ons(connection, [row.id for row in page])

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, Required, TypedDict, Unpack, cast
 
 from sqlalchemy import Connection, Row, String, bindparam, insert, select, update
 
@@ -56,48 +56,46 @@ def content_hash(order: Order) -> str:
     return hashlib.sha256(document.encode()).hexdigest()[:32]
 
 
-def new_delivery(
-    delivery_id: str,
-    *,
-    source: str,
-    order_id: str | None,
-    via: Via,
-    actor: str,
-    now: datetime,
-    state: DeliveryState = DeliveryState.RECEIVED,
-    reason: str | None = None,
-    note: str | None = None,
-    body: dict[str, Any] | None = None,
-    duplicate: bool = False,
-    replan: bool = False,
-    sent: bool = False,
-    next_attempt_at: datetime | None = None,
-) -> dict[str, Any]:
+class Arrival(TypedDict, total=False):
+    """What is known of a new delivery."""
+
+    source: Required[str]
+    order_id: Required[str | None]
+    via: Required[Via]
+    actor: Required[str]
+    state: DeliveryState
+    reason: str | None
+    note: str | None
+    body: dict[str, Any] | None
+    duplicate: bool
+    replan: bool
+    next_attempt_at: datetime | None
+
+
+_UNTOLD: Final[dict[str, Any]] = {
+    **dict.fromkeys(("reason", "note", "body", "next_attempt_at")),
+    "state": DeliveryState.RECEIVED,
+    "duplicate": False,
+    "replan": False,
+}
+
+
+def new_delivery(delivery_id: str, *, now: datetime, sent: bool = False, **arrival: Unpack[Arrival]) -> dict[str, Any]:
     """The row of a new delivery. `sent`: its message goes out right after this commit."""
-    return {
+    row = _UNTOLD | arrival
+    return row | {
         "id": delivery_id,
-        "source": source,
-        "order_id": order_id,
-        "via": via,
-        "actor": actor,
-        "state": state,
-        "reason": reason,
-        "note": note,
-        "body": body,
-        "duplicate": duplicate,
-        "replan": replan,
         "attempts": 0,
         "received_at": now,
-        "next_attempt_at": next_attempt_at,
         "dispatched_at": now if sent else None,
-        "finished_at": None if state in _OPEN else now,
+        "finished_at": None if row["state"] in _OPEN else now,
     }
 
 
-def insert_delivery(connection: Connection, *, now: datetime, **values: Any) -> str:
-    """Add a delivery, with the values that `new_delivery` takes; returns its id."""
+def insert_delivery(connection: Connection, *, now: datetime, sent: bool = False, **arrival: Unpack[Arrival]) -> str:
+    """Add a delivery; returns its id."""
     delivery_id = new_id(now)
-    connection.execute(_INSERT, new_delivery(delivery_id, now=now, **values))
+    connection.execute(_INSERT, new_delivery(delivery_id, now=now, sent=sent, **arrival))
     return delivery_id
 
 
@@ -157,18 +155,24 @@ def lock_open_deliveries(connection: Connection, source: str, order_id: str) -> 
     return [row.id for row in rows if row.state == DeliveryState.RECEIVED and row.next_attempt_at is None]
 
 
+class Answer(TypedDict, total=False):
+    """What came of a delivery, beside its state."""
+
+    reason: str | None
+    note: str | None
+    duplicate: bool
+    next_attempt_at: datetime | None
+
+
 def release_deliveries(
     connection: Connection,
     delivery_ids: Sequence[str],
     *,
     state: DeliveryState,
     now: datetime,
-    reason: str | None = None,
-    note: str | None = None,
-    duplicate: bool | None = None,
-    next_attempt_at: datetime | None = None,
     failed: bool = False,
     holder: str | None = None,
+    **answer: Unpack[Answer],
 ) -> None:
     """Give leased deliveries their next state. A finished one forgets its body.
 
@@ -176,21 +180,10 @@ def release_deliveries(
     """
     if not delivery_ids:
         return
-    finished = state not in _OPEN
-    values: dict[str, Any] = {
-        "ids": list(delivery_ids),
-        "state": state,
-        "reason": reason,
-        "note": note,
-        "next_attempt_at": next_attempt_at,
-        **leases.FREE,
-        "dispatched_at": None,
-        "finished_at": now if finished else None,
-    }
-    if finished:
-        values["body"] = None
-    if duplicate is not None:
-        values["duplicate"] = duplicate
+    values = dict.fromkeys(("reason", "note", "next_attempt_at")) | answer | leases.FREE
+    values |= {"ids": list(delivery_ids), "state": state, "dispatched_at": None, "finished_at": None}
+    if state not in _OPEN:
+        values |= {"body": None, "finished_at": now}
     statement = _UPDATE_THESE
     if holder is not None:
         statement = _UPDATE_HELD

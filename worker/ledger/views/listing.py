@@ -6,9 +6,8 @@ Nothing here writes. Listings read page by page along an index, and count nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
@@ -19,7 +18,7 @@ from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
 from worker.ledger.views.overview import status
-from worker.ledger.views.paging import between, chosen, mark_of, pages
+from worker.ledger.views.paging import Filters, chosen, mark_of, pages
 from worker.ledger.views.records import (
     DELIVERY_COLUMNS,
     ORDER_COLUMNS,
@@ -37,7 +36,6 @@ from worker.ledger.views.records import (
     VersionItem,
 )
 from worker.ledger.views.timeline import subscription_line
-from worker.sources.order import email_key
 
 __all__ = [
     "list_deliveries",
@@ -55,18 +53,28 @@ NEWEST_RUNS = (runs.c.created_at, runs.c.id)
 """What orders runs and tells them apart."""
 
 
+class RunFilters(Filters, total=False):
+    """Which runs are listed; `email` is the learner's."""
+
+    email: str | None
+    order_id: str | None
+
+
+class OrderFilters(Filters, total=False):
+    """Which orders are listed; `email` is the buyer's."""
+
+    email: str | None
+
+
+class DeliveryFilters(Filters, total=False):
+    """Which deliveries are listed."""
+
+    order_id: str | None
+    via: str | None
+
+
 def list_runs(
-    connection: Connection,
-    *,
-    states: Sequence[str] = (),
-    source: str | None = None,
-    reason: str | None = None,
-    email: str | None = None,
-    order_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int | None = None,
-    after: str | None = None,
+    connection: Connection, *, limit: int | None = None, after: str | None = None, **filters: Unpack[RunFilters]
 ) -> Iterator[RunItem]:
     """Runs, newest first, as they are read.
 
@@ -74,9 +82,7 @@ def list_runs(
     `NotInLedgerError` when there is none of that id. `attempts` counts every try of every call and lookup,
     `failed_attempts` those that did not work.
     """
-    key = None if email is None else email_key(email)
-    wanted = chosen(connection, runs, states=states, source=source, order_id=order_id, reason=reason, email_key=key)
-    query = select(*RUN_COLUMNS).where(*wanted, *between(runs.c.created_at, since, until))
+    query = select(*RUN_COLUMNS).where(*chosen(connection, filters, runs.c.created_at, email=runs.c.email_key))
     mark = mark_of(connection, "run", after, NEWEST_RUNS, runs.c.id == after)
     for page in pages(connection, query, NEWEST_RUNS, limit=limit, mark=mark):
         counts = _attempt_counts(connection, [row.id for row in page])
@@ -109,24 +115,14 @@ def show_run(connection: Connection, run_id: str) -> RunDetail:
 
 
 def list_orders(
-    connection: Connection,
-    *,
-    states: Sequence[str] = (),
-    source: str | None = None,
-    reason: str | None = None,
-    email: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int | None = None,
-    after: str | None = None,
+    connection: Connection, *, limit: int | None = None, after: str | None = None, **filters: Unpack[OrderFilters]
 ) -> Iterator[OrderItem]:
     """Orders, those with the latest news first. `since` and `until` bound `updated_at`; `email` is the buyer's.
 
     `after` is `SOURCE/ORDER` of the last one of the page before; `NotInLedgerError` when there is none.
     """
-    key = None if email is None else email_key(email)
-    wanted = chosen(connection, orders, states=states, source=source, reason=reason, buyer_email_key=key)
-    query = select(*ORDER_COLUMNS).where(*wanted, *between(orders.c.updated_at, since, until))
+    wanted = chosen(connection, filters, orders.c.updated_at, email=orders.c.buyer_email_key)
+    query = select(*ORDER_COLUMNS).where(*wanted)
     columns = (orders.c.updated_at, orders.c.source, orders.c.order_id)
     after_source, _, after_id = (after or "").partition("/")
     is_row = (orders.c.source == after_source, orders.c.order_id == after_id)
@@ -178,24 +174,13 @@ def _lines(connection: Connection, source: str, lines: list[dict[str, Any]]) -> 
 
 
 def list_deliveries(
-    connection: Connection,
-    *,
-    states: Sequence[str] = (),
-    source: str | None = None,
-    reason: str | None = None,
-    order_id: str | None = None,
-    via: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int | None = None,
-    after: str | None = None,
+    connection: Connection, *, limit: int | None = None, after: str | None = None, **filters: Unpack[DeliveryFilters]
 ) -> Iterator[DeliveryItem]:
     """Deliveries, newest first. `since` and `until` bound `received_at`.
 
     `after` is the last one's id of the page before; `NotInLedgerError` when there is none.
     """
-    wanted = chosen(connection, deliveries, states=states, source=source, order_id=order_id, reason=reason, via=via)
-    query = select(*DELIVERY_COLUMNS).where(*wanted, *between(deliveries.c.received_at, since, until))
+    query = select(*DELIVERY_COLUMNS).where(*chosen(connection, filters, deliveries.c.received_at))
     columns = (deliveries.c.received_at, deliveries.c.id)
     mark = mark_of(connection, "delivery", after, columns, deliveries.c.id == after)
     for page in pages(connection, query, columns, limit=limit, mark=mark):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, or_, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.states import OrderState, RunState
 from worker.settings.systems import SOURCES
+from worker.sources.order import email_key
 
 PAGE_ROWS = 500
 _COMMON_STATES = frozenset({RunState.SUCCEEDED, RunState.CANCELLED, OrderState.PLANNED, OrderState.IGNORED})
 """States most rows end in: finding them by the state's index and sorting them all is slower than walking by time."""
+
+
+class Filters(TypedDict, total=False):
+    """Which rows every listing of what comes from the sources can be asked for; None chooses nothing."""
+
+    states: Sequence[str]
+    source: str | None
+    reason: str | None
+    since: datetime | None
+    """Inclusive."""
+    until: datetime | None
+    """Exclusive."""
 
 
 def pages(
@@ -84,26 +97,26 @@ def between(column: Column[Any], since: datetime | None, until: datetime | None)
 
 
 def chosen(
-    connection: Connection,
-    table: Table,
-    *,
-    states: Sequence[str] = (),
-    source: str | None = None,
-    order_id: str | None = None,
-    **equal: str | None,
+    connection: Connection, filters: Mapping[str, Any], moment: Column[Any], *, email: Column[Any] | None = None
 ) -> list[ColumnElement[bool]]:
-    """The rows that the filters of a listing choose, `equal` by the table's columns of that name. What is None, or no
-    state at all, chooses nothing.
+    """The rows that the filters of a listing choose. One that is None, or empty, chooses nothing.
+
+    `moment` is what `since` and `until` bound, and `email` has the key of an address; every other filter has the name
+    of its column.
     """
-    conditions = [table.c[name] == value for name, value in equal.items() if value is not None]
-    if order_id is not None:
+    table, wanted = moment.table, {name: value for name, value in filters.items() if value not in (None, ())}
+    conditions = between(moment, wanted.pop("since", None), wanted.pop("until", None))
+    if states := wanted.pop("states", ()):
+        conditions.append(state_in(connection, table, states))
+    source = wanted.pop("source", None)
+    if "order_id" in wanted:
         # The index begins with the source.
-        conditions += [table.c.order_id == order_id, table.c.source.in_(SOURCES if source is None else (source,))]
+        conditions.append(table.c.source.in_(SOURCES if source is None else (source,)))
     elif source is not None:
         conditions.append(unindexed(connection, table.c.source) == source)
-    if states:
-        conditions.append(state_in(connection, table, states))
-    return conditions
+    if email is not None and "email" in wanted:
+        conditions.append(email == email_key(wanted.pop("email")))
+    return conditions + [table.c[name] == value for name, value in wanted.items()]
 
 
 def state_in(connection: Connection, table: Table, states: Sequence[str]) -> ColumnElement[bool]:

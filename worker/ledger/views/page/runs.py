@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Unpack
 
 from sqlalchemy import Connection, select
 
@@ -11,7 +11,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.page_indexes import NEEDS_PERSON, OTHER_SYSTEM, by_index_of
 from worker.ledger.tables.runs import runs
 from worker.ledger.views.listing import NEWEST_RUNS
-from worker.ledger.views.paging import between, chosen, mark_of, pages
+from worker.ledger.views.paging import Filters, chosen, mark_of, pages
 from worker.ledger.views.records import RUN_COLUMNS, RunItem
 
 _USUAL_SYSTEM = "learningcart"
@@ -29,13 +29,10 @@ def learner_names(connection: Connection, run_ids: Sequence[str]) -> dict[str, s
 def page_of_runs(
     connection: Connection,
     *,
-    states: Sequence[RunState] = (),
-    reason: str | None = None,
-    source: str | None = None,
     system: str | None = None,
-    since: datetime | None = None,
     after: str | None = None,
     limit: int,
+    **filters: Unpack[Filters],
 ) -> list[RunItem]:
     """`limit` runs at most, as `listing.list_runs` gives them, whose `attempts` are not counted and 0.
 
@@ -43,12 +40,13 @@ def page_of_runs(
     `NotInLedgerError` when there is none of that id.
     """
     indexes = []
+    states = filters.get("states")
     if states and _NEEDS_PERSON.issuperset(states):
         indexes.append(by_index_of(connection, "runs", NEEDS_PERSON))
     if system not in {None, _USUAL_SYSTEM}:
         indexes.append(by_index_of(connection, "runs", OTHER_SYSTEM))
-    wanted = chosen(connection, runs, states=states, source=source, reason=reason, system=system)
-    query = select(*RUN_COLUMNS).where(*wanted, *indexes, *between(runs.c.created_at, since, None))
+    wanted = chosen(connection, {**filters, "system": system}, runs.c.created_at)
+    query = select(*RUN_COLUMNS).where(*wanted, *indexes)
     mark = mark_of(connection, "run", after, NEWEST_RUNS, runs.c.id == after)
     found = pages(connection, query, NEWEST_RUNS, limit=limit, mark=mark)
     return [RunItem.of(row, 0) for page in found for row in page]
