@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
@@ -18,6 +18,8 @@ from sqlalchemy import (
     Exists,
     FromClause,
     Insert,
+    Row,
+    Select,
     Table,
     bindparam,
     exists,
@@ -27,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Update
 from sqlmodel import SQLModel
 
+from worker.ledger.keys import is_among
 from worker.ledger.states import CLAIMABLE, RunState
 from worker.ledger.tables.base import UtcDateTime
 from worker.ledger.tables.runs import orders, runs
@@ -90,6 +93,19 @@ def parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
     """Cut values into parts that one statement can take."""
     for start in range(0, len(values), VALUES_AT_ONCE):
         yield values[start : start + VALUES_AT_ONCE]
+
+
+def rows_among(
+    connection: Connection,
+    statement: Select[Any],
+    columns: Column[Any] | tuple[Column[Any], ...],
+    values: Iterable[Any],
+) -> Iterator[Row[Any]]:
+    """The rows of a statement in which a column, or several together, have one of these values, in no order."""
+    for some in parts(sorted(set(values))):
+        yield from connection.execute(
+            statement.where(is_among(columns, some) if isinstance(columns, tuple) else columns.in_(some))
+        )
 
 
 def _fields_of(kind: type[DataclassInstance | SQLModel]) -> tuple[str, ...]:

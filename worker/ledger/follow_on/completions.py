@@ -15,7 +15,7 @@ from worker.ledger.follow_on.carts import CartItem, FollowOnItem, carts_of, foll
 from worker.ledger.keys import new_id
 from worker.ledger.periodic import list_polls as periodic
 from worker.ledger.periodic.list_polls import ListName
-from worker.ledger.sql import parts, record_of
+from worker.ledger.sql import record_of, rows_among
 from worker.ledger.tables.follow_on import CompletionRecord, completions
 from worker.ledger.tables.periodic import ListPoll, list_polls
 from worker.ledger.views.paging import chosen, mark_of, pages, unindexed
@@ -85,11 +85,8 @@ class CompletionsPoll:
 
 def known_completions(connection: Connection, keys: Sequence[str]) -> dict[str, CompletionRecord]:
     """The rows of these keys, by key."""
-    found: dict[str, CompletionRecord] = {}
-    for some in parts(keys):
-        statement = select(completions).where(completions.c.key.in_(some))
-        found |= {row.key: record_of(CompletionRecord, row) for row in connection.execute(statement)}
-    return found
+    found = rows_among(connection, select(completions), completions.c.key, keys)
+    return {row.key: record_of(CompletionRecord, row) for row in found}
 
 
 def add_completion(connection: Connection, values: dict[str, Any], *, now: datetime) -> str:

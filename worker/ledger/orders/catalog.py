@@ -8,21 +8,14 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import parts
+from worker.ledger.sql import rows_among
 from worker.ledger.tables.subscriptions import catalog
 
 
 def product_names(connection: Connection, source: str, ids: Collection[str]) -> dict[str, str]:
     """The names of these products of a source, by id. One that nobody has named yet is left out."""
-    found: dict[str, str] = {}
-    for some in parts(sorted(set(ids))):
-        rows = connection.execute(
-            select(catalog.c.product_id, catalog.c.name).where(
-                catalog.c.source == source, catalog.c.product_id.in_(some)
-            )
-        )
-        found |= {row.product_id: row.name for row in rows}
-    return found
+    statement = select(catalog.c.product_id, catalog.c.name).where(catalog.c.source == source)
+    return {row.product_id: row.name for row in rows_among(connection, statement, catalog.c.product_id, ids)}
 
 
 def write_names(connection: Connection, source: str, names: Mapping[str, str], *, now: datetime) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Result, and_, exists, func, or_, select, update
 
 from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import columns_of, parts, record_of
+from worker.ledger.sql import columns_of, record_of, rows_among
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions
@@ -52,13 +52,9 @@ def content_hash(subscription: Subscription) -> str:
 
 def polled_hashes(connection: Connection, source: str, subscription_ids: Sequence[str]) -> dict[str, str | None]:
     """The content a poll last saw of these subscriptions, by id; those the ledger does not know are left out."""
-    found: dict[str, str | None] = {}
-    for some in parts(subscription_ids):
-        statement = select(subscriptions.c.subscription_id, subscriptions.c.polled_hash).where(
-            subscriptions.c.source == source, subscriptions.c.subscription_id.in_(some)
-        )
-        found |= {row.subscription_id: row.polled_hash for row in connection.execute(statement)}
-    return found
+    name = subscriptions.c.subscription_id
+    statement = select(name, subscriptions.c.polled_hash).where(subscriptions.c.source == source)
+    return {row.subscription_id: row.polled_hash for row in rows_among(connection, statement, name, subscription_ids)}
 
 
 def lock_subscription(

@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
-from worker.ledger.keys import is_among
-from worker.ledger.sql import parts, record_of
+from worker.ledger.sql import record_of, rows_among
 from worker.ledger.states import DeliveryState, OrderState, RunState, Via
 from worker.ledger.tables.runs import Run, attempts, cursors, deliveries, events, orders, runs
 
@@ -39,29 +38,17 @@ class Intent:
 
 def orders_in_hand(connection: Connection, source: str, order_ids: Sequence[str]) -> set[str]:
     """Which of these orders have news that is not looked at yet: somebody is at it."""
-    found: set[str] = set()
-    for some in parts(order_ids):
-        found |= set(
-            connection.scalars(
-                select(deliveries.c.order_id).where(
-                    deliveries.c.source == source,
-                    deliveries.c.order_id.in_(some),
-                    deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING]),
-                )
-            )
-        )
-    return found
+    statement = select(deliveries.c.order_id).where(
+        deliveries.c.source == source, deliveries.c.state.in_([DeliveryState.RECEIVED, DeliveryState.WAITING])
+    )
+    return {row.order_id for row in rows_among(connection, statement, deliveries.c.order_id, order_ids)}
 
 
 def seats_with_runs(connection: Connection, source: str, order_ids: Sequence[str]) -> set[tuple[str, str, str]]:
     """The seats of these orders that have a run in any state, as `(order_id, line_id, seat_id)`."""
-    found: set[tuple[str, str, str]] = set()
-    for some in parts(order_ids):
-        statement = select(runs.c.order_id, runs.c.line_id, runs.c.seat_id).where(
-            runs.c.source == source, runs.c.order_id.in_(some)
-        )
-        found |= {(row.order_id, row.line_id, row.seat_id) for row in connection.execute(statement)}
-    return found
+    statement = select(runs.c.order_id, runs.c.line_id, runs.c.seat_id).where(runs.c.source == source)
+    found = rows_among(connection, statement, runs.c.order_id, order_ids)
+    return {(row.order_id, row.line_id, row.seat_id) for row in found}
 
 
 def orders_with_access(connection: Connection, source: str, *, since: datetime, until: datetime) -> list[str]:
@@ -92,10 +79,7 @@ def runs_with_effect(connection: Connection, workflow: str, *, since: datetime) 
 
 def runs_by_id(connection: Connection, run_ids: Collection[str]) -> dict[str, Run]:
     """These runs, by id."""
-    found: dict[str, Run] = {}
-    for some in parts(sorted(run_ids)):
-        found |= {row.id: record_of(Run, row) for row in connection.execute(select(runs).where(runs.c.id.in_(some)))}
-    return found
+    return {row.id: record_of(Run, row) for row in rows_among(connection, select(runs), runs.c.id, run_ids)}
 
 
 def intents(connection: Connection, references: Collection[str], *, since: datetime) -> dict[str, Intent]:
@@ -105,10 +89,8 @@ def intents(connection: Connection, references: Collection[str], *, since: datet
     )
     found = {row.reference: _intent(row) for row in recent if row.reference in references}
     # No index leads to the few that were sent still earlier: one pass over the table finds them all.
-    for some in parts(sorted(set(references) - set(found))):
-        older = connection.execute(select(attempts).where(attempts.c.reference.in_(some)))
-        found |= {row.reference: _intent(row) for row in older}
-    return found
+    older = rows_among(connection, select(attempts), attempts.c.reference, set(references) - set(found))
+    return found | {row.reference: _intent(row) for row in older}
 
 
 def _intent(row: Row[Any]) -> Intent:
@@ -117,53 +99,39 @@ def _intent(row: Row[Any]) -> Intent:
 
 def runs_of_orders(connection: Connection, workflow: str, names: Collection[tuple[str, str]]) -> list[Run]:
     """The runs of a workflow that these orders, named `(source, order_id)`, have, but those that never execute."""
-    found: list[Run] = []
-    for some in parts(sorted(names)):
-        statement = select(runs).where(
-            is_among((runs.c.source, runs.c.order_id), some), runs.c.workflow == workflow, runs.c.grant.is_not(None)
-        )
-        found += [record_of(Run, row) for row in connection.execute(statement)]
+    statement = select(runs).where(runs.c.workflow == workflow, runs.c.grant.is_not(None))
+    rows = rows_among(connection, statement, (runs.c.source, runs.c.order_id), names)
+    found = [record_of(Run, row) for row in rows]
     return sorted(found, key=lambda run: run.id)  # here, as SQLite would read all runs in their order instead
 
 
 def withdrawn_orders(connection: Connection, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Which of these orders are cancelled or refunded at their source, with its own word for it."""
-    found: dict[tuple[str, str], str] = {}
-    for some in parts(sorted(names)):
-        statement = select(orders.c.source, orders.c.order_id, orders.c.status, orders.c.payment).where(
-            is_among((orders.c.source, orders.c.order_id), some), orders.c.state == OrderState.CANCELLED
-        )
-        found |= {(row.source, row.order_id): row.status or row.payment for row in connection.execute(statement)}
-    return found
+    name = (orders.c.source, orders.c.order_id)
+    statement = select(*name, orders.c.status, orders.c.payment).where(orders.c.state == OrderState.CANCELLED)
+    found = rows_among(connection, statement, name, names)
+    return {(row.source, row.order_id): row.status or row.payment for row in found}
 
 
 def answered_results(connection: Connection, run_ids: Collection[str]) -> set[tuple[str, str]]:
     """The effects that the destination itself has named in an answer, as `(run_id, result_id)`."""
-    found: set[tuple[str, str]] = set()
-    for some in parts(sorted(run_ids)):
-        statement = select(attempts.c.run_id, attempts.c.result_id).where(
-            attempts.c.run_id.in_(some), attempts.c.result_id.is_not(None)
-        )
-        found |= {(row.run_id, row.result_id) for row in connection.execute(statement)}
-    return found
+    statement = select(attempts.c.run_id, attempts.c.result_id).where(attempts.c.result_id.is_not(None))
+    return {(row.run_id, row.result_id) for row in rows_among(connection, statement, attempts.c.run_id, run_ids)}
 
 
 def accounted_results(connection: Connection, result_ids: Collection[str]) -> set[str]:
     """Which of a destination's effect ids the ledger knows, from any run or attempt."""
-    found: set[str] = set()
-    for some in parts(sorted(result_ids)):
-        found |= set(connection.scalars(select(runs.c.result_id).where(runs.c.result_id.in_(some))))
-        found |= set(connection.scalars(select(attempts.c.result_id).where(attempts.c.result_id.in_(some))))
-    return found
+    return {
+        row.result_id
+        for column in (runs.c.result_id, attempts.c.result_id)
+        for row in rows_among(connection, select(column), column, result_ids)
+    }
 
 
 def runs_by_result(connection: Connection, result_ids: Collection[str]) -> dict[str, Run]:
     """The runs that name one of these effects as theirs, by the effect."""
-    found: dict[str, Run] = {}
-    for some in parts(sorted(result_ids)):
-        claiming = connection.execute(select(runs).where(runs.c.result_id.in_(some)))
-        found |= {row.result_id: record_of(Run, row) for row in claiming}
-    return found
+    claiming = rows_among(connection, select(runs), runs.c.result_id, result_ids)
+    return {row.result_id: record_of(Run, row) for row in claiming}
 
 
 def open_questions(connection: Connection, workflow: str, reasons: Collection[str]) -> list[Run]:
@@ -176,10 +144,7 @@ def open_questions(connection: Connection, workflow: str, reasons: Collection[st
 
 def keys_in_use(connection: Connection, keys: Collection[str]) -> set[str]:
     """Which of these run keys a run has."""
-    found: set[str] = set()
-    for some in parts(sorted(keys)):
-        found |= set(connection.scalars(select(runs.c.key).where(runs.c.key.in_(some))))
-    return found
+    return {row.key for row in rows_among(connection, select(runs.c.key), runs.c.key, keys)}
 
 
 def findings_since(connection: Connection, since: datetime) -> set[str]:
