@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
+from worker.ledger.keys import is_of_order
 from worker.ledger.named_people import words_of_the_named
 from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
@@ -107,10 +108,8 @@ def _words_of(connection: Connection, values: dict[str, Any]) -> frozenset[str]:
     if values.get("run_id") is not None:
         people += connection.scalars(select(runs.c.learner).where(runs.c.id == values["run_id"]))
     if order_id is not None:
-        people += connection.scalars(select(runs.c.learner).where(runs.c.source == source, runs.c.order_id == order_id))
-        document = connection.scalar(
-            select(orders.c.document).where(orders.c.source == source, orders.c.order_id == order_id)
-        )
+        people += connection.scalars(select(runs.c.learner).where(is_of_order(runs, source, order_id)))
+        document = connection.scalar(select(orders.c.document).where(is_of_order(orders, source, order_id)))
         people += people_of(document)
     return personal_words(*people)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, and_, tuple_
+from sqlalchemy import Column, ColumnElement, Table, and_, tuple_
 
 UNMAPPED = "unmapped"
 UNNAMED = "unnamed"
@@ -67,6 +67,11 @@ def later_references(key: str, step: str, generation: int) -> frozenset[str]:
 def references_in(text: str | None) -> set[str]:
     """Every whole reference in a text; case does not matter, since a destination may change it."""
     return set(REFERENCE_PATTERN.findall((text or "").lower()))
+
+
+def is_of_order(table: Table, source: str | None, order_id: str | None) -> ColumnElement[bool]:
+    """A condition: a row is of this order, or is it."""
+    return and_(table.c.source == source, table.c.order_id == order_id)
 
 
 def is_among(columns: Sequence[Column[Any]], keys: Sequence[Sequence[Any]]) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from worker.advice import advice
 from worker.formatting import local
+from worker.ledger.keys import is_of_order
 from worker.ledger.pauses import pause_of
 from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
@@ -97,9 +98,7 @@ def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot 
     if row.reason == Reason.REPEATED_WEBHOOK:
         return None
     order = f"{row.source}/{row.order_id}"
-    payment = connection.scalar(
-        select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
-    )
+    payment = connection.scalar(select(orders.c.payment).where(is_of_order(orders, row.source, row.order_id)))
     if row.workflow != ENROLMENT and payment not in {Payment.CANCELLED, Payment.REFUNDED}:
         return None  # what follows on access that was given, such as its mail
     if payment == Payment.UNKNOWN:

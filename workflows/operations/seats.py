@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from worker.errors import NotInLedgerError
 from worker.ledger.events import record_event
+from worker.ledger.keys import is_of_order
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.orders import order_rows
 from worker.ledger.orders.operator_entries import NamedSeat, keep_named, named_in
@@ -312,9 +313,7 @@ def _check(connection: Connection, row: Run, seat: _Seat, *, again: bool) -> Non
     if seat.runs and len({run.id for run in (*settled, *cancelled)}) == len(seat.runs):
         found = seat.runs[0].id
         raise _RefusedError(f"An operator settled it. First: cartbridge runs reopen {found} --reason TEXT")
-    payment = connection.scalar(
-        select(orders.c.payment).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
-    )
+    payment = connection.scalar(select(orders.c.payment).where(is_of_order(orders, row.source, row.order_id)))
     if payment != Payment.PAID:
         raise _RefusedError(f"The order {order} is {payment} at the source, so it gives nobody access.")
     if seat.given and not again:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, select
 
 from worker.clients.studiocart import models as records
+from worker.ledger.keys import is_of_order
 from worker.ledger.runs import run_rows
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.sql import record_of
@@ -60,9 +61,7 @@ def planned_lines(connection: Connection, order: Order, runs: Iterable[KnownRun]
     missing = planned_and_gone(order, runs) if order.source == STUDIOCART else set()
     if not missing:
         return {}
-    versions = select(order_versions.c.raw).where(
-        order_versions.c.source == order.source, order_versions.c.order_id == order.id
-    )
+    versions = select(order_versions.c.raw).where(is_of_order(order_versions, order.source, order.id))
     found: dict[str, PlannedLine] = {}
     for raw in connection.scalars(versions.order_by(order_versions.c.number)):
         try:

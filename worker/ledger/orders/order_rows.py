@@ -12,7 +12,7 @@ from typing import Any, Final, Required, TypedDict, Unpack, cast
 from sqlalchemy import Connection, Row, String, bindparam, insert, select, update
 
 from worker.ledger import leases
-from worker.ledger.keys import new_id
+from worker.ledger.keys import is_of_order, new_id
 from worker.ledger.pauses import is_held_back
 from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import DeliveryState, Via
@@ -208,9 +208,7 @@ def put_off_received(connection: Connection, delivery_ids: Sequence[str], *, unt
 
 def load_order(connection: Connection, source: str, order_id: str) -> Order | None:
     """The order as last recorded, without its raw record; None if it is not in the ledger."""
-    document = connection.scalar(
-        select(orders.c.document).where(orders.c.source == source, orders.c.order_id == order_id)
-    )
+    document = connection.scalar(select(orders.c.document).where(is_of_order(orders, source, order_id)))
     return Order.model_validate(document) if document else None
 
 
@@ -237,7 +235,7 @@ def fetched_at(connection: Connection, source: str, order_id: str) -> datetime:
     """When the request for the order's newest recorded content was sent."""
     return cast(
         "datetime",
-        connection.scalar(select(orders.c.fetched_at).where(orders.c.source == source, orders.c.order_id == order_id)),
+        connection.scalar(select(orders.c.fetched_at).where(is_of_order(orders, source, order_id))),
     )
 
 

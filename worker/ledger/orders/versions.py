@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from worker.ledger.keys import is_of_order
 from worker.ledger.orders.changes import differences
 from worker.ledger.tables.runs import order_versions
 
@@ -48,7 +49,7 @@ def compared_versions(connection: Connection, source: str, order_id: str) -> lis
     """The newest versions of an order, newest first, each compared with the one before."""
     newest = (
         select(order_versions)
-        .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
+        .where(is_of_order(order_versions, source, order_id))
         .order_by(order_versions.c.number.desc())
         .limit(MOST_VERSIONS + 1)
     )

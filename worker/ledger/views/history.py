@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, or_, select
 
 from worker.actions import ActionItem
+from worker.ledger.keys import is_of_order
 from worker.ledger.orders.operator_entries import notes_of
 from worker.ledger.tables.runs import attempts, events, orders, runs
 from worker.ledger.views import lookup
@@ -129,9 +130,7 @@ def _of_learner(connection: Connection, email: str) -> _Found:
     # A seat without a learner's email (its placeholder) belongs to the buyer's story.
     known = {run.id for run in found}
     for source, order_id in [(order.source, order.order_id) for order in story.orders]:
-        nameless = select(*RUN_COLUMNS).where(
-            runs.c.source == source, runs.c.order_id == order_id, runs.c.email_key.is_(None)
-        )
+        nameless = select(*RUN_COLUMNS).where(is_of_order(runs, source, order_id), runs.c.email_key.is_(None))
         rows = [row for row in connection.execute(nameless.limit(_MOST_RUNS)) if row.id not in known]
         story.runs += [RunItem.of(row, 0) for row in rows]
     return story
@@ -155,9 +154,7 @@ def _of_run(connection: Connection, text: str) -> _Found:
 def _with_orders(connection: Connection, names: Iterable[tuple[str, str]], found: list[RunItem]) -> _Found:
     story = _Found(runs=found)
     for source, order_id in names:
-        row = connection.execute(
-            select(*ORDER_COLUMNS).where(orders.c.source == source, orders.c.order_id == order_id)
-        ).one_or_none()
+        row = connection.execute(select(*ORDER_COLUMNS).where(is_of_order(orders, source, order_id))).one_or_none()
         if row is not None:
             subscription = subscription_line(connection, source, order_id)
             story.orders.append(OrderOfStory.of(row, subscription=subscription))
@@ -177,8 +174,7 @@ def _lines(connection: Connection, found: _Found) -> Iterator[TimelineLine]:
     for row in connection.execute(tried):
         yield attempt_line(row, by_id[row.run_id])
     about_orders = [
-        and_(events.c.run_id.is_(None), events.c.source == order.source, events.c.order_id == order.order_id)
-        for order in found.orders
+        and_(events.c.run_id.is_(None), is_of_order(events, order.source, order.order_id)) for order in found.orders
     ]
     recorded = select(events).where(or_(events.c.run_id.in_(by_id), *about_orders)).order_by(events.c.id)
     for row in connection.execute(recorded):

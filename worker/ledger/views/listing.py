@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from worker.errors import NotInLedgerError
+from worker.ledger.keys import is_of_order
 from worker.ledger.orders.catalog import product_names
 from worker.ledger.orders.operator_entries import named_now, notes_of
 from worker.ledger.sql import columns_of, record_of
@@ -134,17 +135,15 @@ def list_orders(
 
 def show_order(connection: Connection, source: str, order_id: str) -> OrderDetail:
     """One order with its lines, the versions seen of it, its runs, deliveries and events. Raises `NotInLedgerError`."""
-    row = connection.execute(
-        select(orders).where(orders.c.source == source, orders.c.order_id == order_id)
-    ).one_or_none()
+    row = connection.execute(select(orders).where(is_of_order(orders, source, order_id))).one_or_none()
     if row is None:
         raise NotInLedgerError(f"There is no order {source}/{order_id}.")
     versions = connection.execute(
         select(*columns_of(VersionItem, order_versions))
-        .where(order_versions.c.source == source, order_versions.c.order_id == order_id)
+        .where(is_of_order(order_versions, source, order_id))
         .order_by(order_versions.c.number)
     )
-    trail = _events(connection, events.c.source == source, events.c.order_id == order_id)
+    trail = _events(connection, is_of_order(events, source, order_id))
     changed = {event.detail["version"]: event.detail.get("changes", []) for event in trail if "version" in event.detail}
     return OrderDetail.of(
         row,
@@ -194,11 +193,9 @@ def show_delivery(connection: Connection, delivery_id: str) -> DeliveryDetail:
     if row is None:
         raise NotInLedgerError(f"There is no delivery {delivery_id}.")
     order = connection.execute(
-        select(*ORDER_COLUMNS).where(orders.c.source == row.source, orders.c.order_id == row.order_id)
+        select(*ORDER_COLUMNS).where(is_of_order(orders, row.source, row.order_id))
     ).one_or_none()
-    caused = select(runs.c.id).where(
-        runs.c.source == row.source, runs.c.order_id == row.order_id, runs.c.delivery_id == delivery_id
-    )
+    caused = select(runs.c.id).where(is_of_order(runs, row.source, row.order_id), runs.c.delivery_id == delivery_id)
     return DeliveryDetail.of(
         row,
         order=OrderItem.of(order) if order is not None else None,
