@@ -25,7 +25,7 @@ from worker.observability.tracing import tracing
 from worker.settings.systems import SystemSettings
 from worker.text.redaction import redact
 
-__all__ = ["Answer", "ApiClient", "Budget", "CallLimits"]
+__all__ = ["Answer", "ApiClient", "Budget", "CallLimits", "SystemClient"]
 
 USER_AGENT = "cartbridge"
 _LAST_STATUS: ContextVar[int | None] = ContextVar("answer_status", default=None)
@@ -300,6 +300,21 @@ class ApiClient:
     def close(self) -> None:
         """Close the idle connections. The client can be used again."""
         self._transport.close()
+
+
+class SystemClient:
+    """What the client of each of the four systems has."""
+
+    _api: ApiClient
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
+        return self._api.notes
+
+    def close(self) -> None:
+        """Close the idle connections. The client can be used again."""
+        self._api.close()
 
 
 def note_status(status: int | None) -> None:

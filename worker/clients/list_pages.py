@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError, ServerError, UnexpectedResponseError
@@ -91,6 +91,17 @@ def unpageable(system: str, operation: str, problem: str) -> UnpageableListError
     """Return the error of a list that cannot be walked; `problem` completes "the list …"."""
     message = f"{system} {operation}: the list {problem}. {IN_FRONT}"
     return UnpageableListError(message, system=system, operation=operation, retryable=True)
+
+
+def walked(system: str, operation: str, walk: Iterator[_R]) -> Iterator[_R]:
+    """The pages of a walk; `UnpageableListError` where it found no end."""
+    problem = ""
+    try:
+        yield from walk
+    except EndlessListError as endless:
+        problem = str(endless)
+    if problem:
+        raise unpageable(system, operation, problem)
 
 
 def prove_paging(

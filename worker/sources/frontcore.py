@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from worker.clients.frontcore import models as records
 from worker.clients.frontcore.client import FrontcoreClient
-from worker.clients.reading import as_datetime, id_of
-from worker.errors import NotFoundError, WebhookRejectedError
+from worker.clients.reading import as_datetime
+from worker.errors import WebhookRejectedError
 from worker.formatting import minor_digits
 from worker.sources.frontcore_seats import full_name, is_credited, lines_of, states_all_seats, total_amount, trimmed
 from worker.sources.order import Money, Order, Payment, without_emails
-from worker.sources.source import Page, Until, Walk, page_of
+from worker.sources.source import Page, Until, Walk, order_number, pages_of
 from worker.text.email_address import trimmed_email
 from worker.text.entities import decoded
 
@@ -50,10 +50,8 @@ class FrontcoreSource:
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the account does not know it."""
-        number = id_of(order_id)
-        if number is None:
-            raise NotFoundError(f"the order ids of {self.name} are whole numbers", system=self.name, operation="fetch")
-        return to_order(self._client.retrieve_order(number), provision_when=self._provision_when)
+        record = self._client.retrieve_order(order_number(self.name, order_id))
+        return to_order(record, provision_when=self._provision_when)
 
     def from_body(self, body: dict[str, Any]) -> Order:
         """An order from a webhook's body, which must be a whole order with its lines; else `WebhookRejectedError`.
@@ -105,12 +103,7 @@ class FrontcoreSource:
 
     def _walk(self, **filters: Any) -> Iterator[Page]:
         pages = self._client.iter_order_pages(**filters)
-        while True:
-            fetched_at = self._clock()
-            page = next(pages, None)
-            if page is None:
-                return
-            yield page_of(page, partial(to_order, provision_when=self._provision_when), fetched_at=fetched_at)
+        return pages_of(pages, partial(to_order, provision_when=self._provision_when), self._clock)
 
 
 def to_order(record: records.Order, *, provision_when: ProvisionWhen = "paid") -> Order:

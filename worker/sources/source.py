@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
+from worker.clients.reading import id_of
 from worker.clients.unreadable import Rows, UnreadableRow, problem_of
 from worker.errors import ApiError, NotFoundError
 from worker.sources.order import Order
@@ -98,6 +99,26 @@ def page_of(rows: Rows[_R], to_order: Callable[[_R], Order | None], *, fetched_a
             if order is not None:
                 orders.append(order)
     return Page(tuple(orders), fetched_at, tuple(broken))
+
+
+def pages_of(
+    walk: Iterator[Rows[_R]], to_order: Callable[[_R], Order | None], clock: Callable[[], datetime]
+) -> Iterator[Page]:
+    """The pages of a client's walk, each with the moment at which it was asked for."""
+    while True:
+        fetched_at = clock()
+        page = next(walk, None)
+        if page is None:
+            return
+        yield page_of(page, to_order, fetched_at=fetched_at)
+
+
+def order_number(source: str, order_id: str) -> int:
+    """The number that an order's id is, at every source; `NotFoundError` for anything else."""
+    number = id_of(order_id)
+    if number is None:
+        raise NotFoundError(f"the order ids of {source} are whole numbers", system=source, operation="fetch")
+    return number
 
 
 class Until(StrEnum):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeVar
 
-from worker.clients.reading import as_datetime, as_int, as_text, id_of
+from worker.clients.reading import as_datetime, as_int, as_text
 from worker.clients.studiocart import models as records
 from worker.clients.studiocart.client import StudiocartClient
 from worker.clients.unreadable import UnreadableRow
@@ -22,6 +22,7 @@ from worker.sources.source import (
     Unreadable,
     Until,
     Walk,
+    order_number,
     page_of,
     unreadable,
 )
@@ -88,10 +89,7 @@ class StudiocartSource:
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the site does not know it, as an order or as a subscription."""
-        number = id_of(order_id)
-        if number is None:
-            raise NotFoundError(f"the order ids of {self.name} are whole numbers", system=self.name, operation="fetch")
-        record = self._client.retrieve_order(number)
+        record = self._client.retrieve_order(order_number(self.name, order_id))
         whole = record.model_dump(mode="json", exclude_unset=True)
         if is_subscription_record(whole):
             raise self._found(self._subscriptions.read(records.Subscription.model_validate(whole)))

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from worker.clients.reading import as_datetime, as_int, fold, id_of
+from worker.clients.reading import as_datetime, as_int, fold
 from worker.clients.threedcart import models as records
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.unreadable import Rows
 from worker.errors import ApiError, AuthenticationError, NotFoundError, PermissionDeniedError, WebhookRejectedError
 from worker.sources.order import Order, Payment, without_emails
-from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, page_of
+from worker.sources.source import NoOrderError, Page, SampleOrderError, Until, Walk, order_number, pages_of
 from worker.sources.threedcart_lines import lines_of
 from worker.sources.threedcart_statuses import (
     NOT_COMPLETED,
@@ -65,9 +65,7 @@ class ThreedcartSource:
 
     def fetch(self, order_id: str) -> Order:
         """One order as it is now; `NotFoundError` if the store does not know it, `NoOrderError` if it is none."""
-        number = id_of(order_id)
-        if number is None:
-            raise NotFoundError(f"the order ids of {self.name} are whole numbers", system=self.name, operation="fetch")
+        number = order_number(self.name, order_id)
         try:
             return self._to_order(_completed(self._client.retrieve_order(number)))
         except NotFoundError as error:
@@ -124,12 +122,7 @@ class ThreedcartSource:
         return self._walk(self._client.iter_order_pages(date_start=since - OVERLAP))
 
     def _walk(self, pages: Iterator[Rows[records.Order]]) -> Iterator[Page]:
-        while True:
-            fetched_at = self._clock()
-            page = next(pages, None)
-            if page is None:
-                return
-            yield page_of(page, self._completed_order, fetched_at=fetched_at)
+        return pages_of(pages, self._completed_order, self._clock)
 
     def _completed_order(self, record: records.Order) -> Order | None:
         """None for a checkout that is not completed: its completion is a change, which the walk of changes meets."""

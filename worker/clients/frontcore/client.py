@@ -13,10 +13,10 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemClient
 from worker.clients.frontcore.models import Order
 from worker.clients.frontcore.paging import walk_newest_first
-from worker.clients.list_pages import EndlessListError, LastPage, PageSizes, prove_paging, unpageable
+from worker.clients.list_pages import LastPage, PageSizes, prove_paging, walked
 from worker.clients.outcomes import another_record
 from worker.clients.rate import SharedSlots
 from worker.clients.reading import UnreadableError, numbered_rows, word_of
@@ -85,7 +85,7 @@ class Filters(Details, total=False):
     exported_at_max: Moment
 
 
-class FrontcoreClient:
+class FrontcoreClient(SystemClient):
     """Reads one Frontcore account. Safe to share between threads; make one per process, after it forked.
 
     Orders come newest first; the vendor knows no other order. The vendor allows five requests a second per account:
@@ -130,18 +130,13 @@ class FrontcoreClient:
         `paging` tells how. One that appears or changes during the walk may be missed by it.
         """
         fetch = partial(self._page, dict(filters), limits)
-        problem = ""
-        try:
-            yield from walk_newest_first(
-                fetch,
-                largest_page=self._sizes.largest(_LIST, limit),
-                page_limit=self._page_limit,
-                smaller=partial(self._sizes.smaller_or_raise, _LIST),
-            )
-        except EndlessListError as endless:
-            problem = str(endless)
-        if problem:
-            raise unpageable(SYSTEM, _LIST, problem)
+        walk = walk_newest_first(
+            fetch,
+            largest_page=self._sizes.largest(_LIST, limit),
+            page_limit=self._page_limit,
+            smaller=partial(self._sizes.smaller_or_raise, _LIST),
+        )
+        return walked(SYSTEM, _LIST, walk)
 
     def check_paging(self, *, limits: CallLimits = NO_LIMITS) -> Order | UnreadableRow | None:
         """Return the newest order, having proved that the list can be walked; None where there is no order."""
@@ -164,15 +159,6 @@ class FrontcoreClient:
         if order.id != order_id:
             raise another_record(SYSTEM, _RETRIEVE, asked=order_id, answered=order.id, status=answer.status)
         return order
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
-        return self._api.notes
-
-    def close(self) -> None:
-        """Close the idle connections. The client can be used again."""
-        self._api.close()
 
     def _page(self, filters: Mapping[str, Any], limits: CallLimits, page: int, limit: int) -> Rows[Order]:
         parameters = [("limit", str(limit)), ("page", str(page)), *_parameters(filters)]

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, Budget, CallLimits, SystemClient
 from worker.clients.learningcart.models import (
     CourseCompletionInfo,
     Customer,
@@ -63,7 +63,7 @@ _EVERYBODYS: Final = "getOrdersByDate"
 """What tells a refusal of everybody from one of a single request: it holds nothing of a learner."""
 
 
-class LearningCartClient:
+class LearningCartClient(SystemClient):
     """Calls LearningCart. Safe to share between threads; make one per process, after it forked.
 
     One token serves every call, and a call refused for its token gets a new one and is repeated, once, also where it is
@@ -234,15 +234,6 @@ class LearningCartClient:
         rows = self._rows("CourseCompletionInfo", document, operation, answer)
         read = partial(self._record, CourseCompletionInfo, operation=operation, answer=answer, safe_to_repeat=True)
         return read_rows(rows, read, by_id=False)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
-        return self._api.notes
-
-    def close(self) -> None:
-        """Close the idle connections. The client can be used again."""
-        self._api.close()
 
     def _budget(self, limits: CallLimits) -> Budget:
         seconds = self._api.default_deadline_seconds if limits.deadline_seconds is None else limits.deadline_seconds

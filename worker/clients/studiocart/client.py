@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 
 from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemClient
 from worker.clients.list_pages import PageSizes, is_within, total_of, unpageable
 from worker.clients.outcomes import another_record
 from worker.clients.rate import SharedSlots
@@ -60,7 +60,7 @@ _PAST_THE_END: Final = "rest_post_invalid_page_number"
 """What WordPress's own lists answer, with 400, for a page past the last."""
 
 
-class StudiocartClient:
+class StudiocartClient(SystemClient):
     """Reads one Studiocart site. Safe to share between threads; make one per process, after it forked.
 
     List calls carry their parameters in the query or as a JSON body, in the way that `parameters_in` names first and
@@ -141,15 +141,6 @@ class StudiocartClient:
     def retrieve_product(self, product_id: int, *, limits: CallLimits = NO_LIMITS) -> Product:
         """Return one product. Raises `NotFoundError` when there is none of that id."""
         return self._retrieve(Product, "/products", product_id, limits)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
-        return self._api.notes
-
-    def close(self) -> None:
-        """Close the idle connections. The client can be used again."""
-        self._api.close()
 
     def check_paging(self, *, limits: CallLimits = NO_LIMITS) -> Order | UnreadableRow | None:
         """Return the order of the highest id, having proved that the list can be walked; None where there is no order.

@@ -13,9 +13,9 @@ from typing import Any, Final, TypedDict, TypeVar, Unpack
 
 from pydantic import ValidationError
 
-from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits
+from worker.clients.base import NO_LIMITS, Answer, ApiClient, CallLimits, SystemClient
 from worker.clients.json_text import without_trailing_commas
-from worker.clients.list_pages import EndlessListError, PageSizes, prove_paging, unpageable
+from worker.clients.list_pages import PageSizes, prove_paging, walked
 from worker.clients.outcomes import another_record
 from worker.clients.rate import SharedSlots
 from worker.clients.reading import UnreadableError, decode, fold, is_html, read_document
@@ -69,7 +69,7 @@ class Filters(TypedDict, total=False):
     """Their buyer's."""
 
 
-class ThreedcartClient:
+class ThreedcartClient(SystemClient):
     """Speaks to one 3dcart store. Safe to share between threads; make one per process, after it forked.
 
     Reading, updating and deleting are safe to repeat (what is gone already is a `NotFoundError` then). Creating a cart
@@ -198,18 +198,9 @@ class ThreedcartClient:
             for name, value in filters.items()
             if value is not None
         }
-        problem = ""
-        try:
-            yield from walk_by_offset(
-                partial(self._page, query, limits),
-                largest_page=limit,
-                page_limit=self._page_limit,
-                sizes=self._sizes,
-            )
-        except EndlessListError as endless:
-            problem = str(endless)
-        if problem:
-            raise unpageable(SYSTEM, _LIST, problem)
+        fetch = partial(self._page, query, limits)
+        walk = walk_by_offset(fetch, largest_page=limit, page_limit=self._page_limit, sizes=self._sizes)
+        return walked(SYSTEM, _LIST, walk)
 
     def check_paging(self, *, limits: CallLimits = NO_LIMITS) -> Order | UnreadableRow | None:
         """Return the first order, having proved that the list can be walked; None where there is no order."""
@@ -230,15 +221,6 @@ class ThreedcartClient:
         if order.id != order_id:
             raise another_record(SYSTEM, _RETRIEVE, asked=order_id, answered=order.id, status=answer.status)
         return order
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was read all the same, though something stood around it; see `ApiClient.notes`."""
-        return self._api.notes
-
-    def close(self) -> None:
-        """Close the idle connections. The client can be used again."""
-        self._api.close()
 
     def _store_time(self, moment: datetime) -> str:
         return moment.astimezone(self._zone).strftime("%m/%d/%Y %H:%M:%S")
