@@ -16,12 +16,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite
 
 
 @pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with Mailbox.start() as running:
-        yield running
-
-
-@pytest.fixture
 def rig(sandbox: Sandbox, ledger_url: str, tmp_path: Path, mailbox: Mailbox) -> Iterator[FollowOnRig]:
     variables: dict[str, Any] = dict(mailbox.environment())
     rig = FollowOnRig(sandbox, ledger_url, tmp_path, **variables)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Row
 
@@ -30,19 +30,6 @@ class TimelineLine:
     """`good`, `wait`, `bad` or `plain`."""
     order: str | None
     run_id: str | None
-
-
-class Labelled(Protocol):
-    """What names a run for people: of a record, or of a row."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def line_id(self) -> str: ...
-    @property
-    def seat_id(self) -> str: ...
-    @property
-    def grant(self) -> dict[str, Any] | None: ...
 
 
 _ARRIVALS = {
@@ -103,7 +90,7 @@ def person(actor: str) -> str:
     return {"engine": "Cartbridge", "source": "the source"}.get(actor, actor.removeprefix("operator:"))
 
 
-def run_label(run: Labelled) -> str:
+def run_label(run: RunItem | Row[Any]) -> str:
     """What a run gives, for people: the product, its price, and the seat unless it is the buyer's."""
     label = run.title or run.line_id
     price = (run.grant or {}).get("price_id")
