@@ -36,7 +36,6 @@ from sqlalchemy.exc import (
     InterfaceError,
     InternalError,
     OperationalError,
-    SQLAlchemyError,
 )
 
 from worker.errors import ConfigurationError
@@ -377,7 +376,3 @@ def violated_constraint(error: DBAPIError) -> str:
         return diagnostics.constraint_name or ""
     message = str(error.orig)
     return message.partition("constraint failed: ")[2]
-
-
-LedgerUnavailable = SQLAlchemyError
-"""What a ledger that cannot be reached or cannot commit raises."""
