@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.sources.subscription import Subscription
+from worker.text.bounded import Email, Id, Words
 from worker.text.email_address import email_key, email_problem, is_email, trimmed_email, without_emails
 
 __all__ = ["email_key", "is_email", "trimmed_email", "without_emails"]
@@ -59,21 +60,21 @@ class Money(Frozen):
 class Address(Frozen):
     """A postal address as the source wrote it; empty strings where it says nothing."""
 
-    line_1: str = ""
-    line_2: str = ""
-    city: str = ""
-    state: str = ""
-    province: str = ""
-    zip: str = ""
-    country: str = ""
+    line_1: Words = ""
+    line_2: Words = ""
+    city: Words = ""
+    state: Words = ""
+    province: Words = ""
+    zip: Words = ""
+    country: Words = ""
 
 
 class Learner(Frozen):
     """The person who gets access; known by email, kept as written and compared by `email_key`."""
 
-    email: str
-    first_name: str = ""
-    last_name: str = ""
+    email: Email
+    first_name: Words = ""
+    last_name: Words = ""
     address: Address | None = None
     keeps_profile: bool = False
     """The address is known under another name: what LearningCart has of it already is not written over."""
@@ -82,11 +83,11 @@ class Learner(Frozen):
 class Product(Frozen):
     """What a line sells, by every name an offer may use for it. All compared as text."""
 
-    product_id: str | None = None
-    plan_id: str | None = None
-    product_name: str | None = None
-    course_id: str | None = None
-    sku: str | None = None
+    product_id: Id | None = None
+    plan_id: Id | None = None
+    product_name: Words | None = None
+    course_id: Id | None = None
+    sku: Id | None = None
 
 
 class Seat(Frozen):
@@ -96,7 +97,7 @@ class Seat(Frozen):
     reason such as `unnamed_seat`), None when it can.
     """
 
-    id: str
+    id: Id
     """Stable within the line, and free of personal data: `buyer`, `seat-2`, `participant-124920-user-154420`."""
     learner: Learner | None = None
     hold: str | None = None
@@ -104,16 +105,16 @@ class Seat(Frozen):
     """What helps a person who has to settle a held seat. Holds no personal data."""
     undenied: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
     """Holds that the record says nothing for or against: what was said before of the same place stands."""
-    course_date_id: str | None = None
+    course_date_id: Id | None = None
     """The date of the course the place is on, where the source says so: another one is a change of the order."""
 
 
 class Line(Frozen):
     """One order line and its seats."""
 
-    id: str
+    id: Id
     """Stable within the order, and free of personal data."""
-    title: str = ""
+    title: Words = ""
     product: Product = Product()
     seats: tuple[Seat, ...] = ()
 
@@ -122,18 +123,18 @@ class Order(Frozen):
     """One order of one source at one moment."""
 
     source: str
-    id: str
+    id: Id
     """The source's own order id, as text."""
-    status: str = ""
+    status: Words = ""
     """The source's own word."""
     payment: Payment
     payment_unproven: bool = False
     """It waits though its status says that it is complete: nothing in it shows that money was taken."""
     created_at: datetime | None = None
     """Aware, UTC."""
-    buyer_email: str = ""
-    buyer_name: str = ""
-    company: str = ""
+    buyer_email: Email = ""
+    buyer_name: Words = ""
+    company: Words = ""
     """Who pays, where that is no person."""
     total: Money | None = None
     given_back: int = 0
@@ -143,7 +144,7 @@ class Order(Frozen):
     """False when the source did not send its lines: then nothing is taken as removed."""
     renewal: bool = False
     """A later payment of a subscription, not its first."""
-    subscription_id: str | None = None
+    subscription_id: Id | None = None
     recurring: bool = False
     """Its own record names a subscription, or a price by the period."""
     trial: bool = False

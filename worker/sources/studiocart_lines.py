@@ -8,7 +8,6 @@ name, with HTML entities decoded, and without the trailing " x N" where N is its
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +26,7 @@ from worker.sources.order import (
     is_email,
     trimmed_email,
 )
+from worker.text.entities import decoded
 
 _NO_SEAT = frozenset({"line item"})
 """Types of items that are no product: a priced field of the main product, under its id, with a quantity of its own."""
@@ -188,7 +188,7 @@ def _folded(name: str) -> str:
 
 def plain_text(name: str | None) -> str:
     """A name as people read it: HTML entities decoded, white space evened out."""
-    return " ".join(html.unescape(name or "").split())
+    return decoded(name)
 
 
 def name_id(name: str) -> str:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from worker.text.bounded import Email, Id, Words
+
 
 class Access(StrEnum):
     """What a subscription's status means for the access its orders gave."""
@@ -48,14 +50,14 @@ class Subscription(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     source: str
-    id: str
-    status: str = ""
+    id: Id
+    status: Words = ""
     """The source's own word."""
     access: Access
-    product_id: str | None = None
-    plan_id: str | None = None
-    product_name: str = ""
-    buyer_email: str = ""
+    product_id: Id | None = None
+    plan_id: Id | None = None
+    product_name: Words = ""
+    buyer_email: Email = ""
     invoices: tuple[Invoice, ...] | None = None
     """None where the source did not send them: then none is taken as gone."""
     installments: int | None = None

@@ -11,6 +11,7 @@ from worker.clients.learningcart.models import CourseCompletionInfo
 from worker.ledger.follow_on.completions import CompletionState
 from worker.ledger.tables.follow_on import CompletionRecord
 from worker.ledger.views.serializers import iso
+from worker.text import bounded
 from worker.text.email_address import trimmed_email
 from worker.text.personal_text import EXPIRED
 
@@ -45,9 +46,9 @@ class Progress:
             state=CompletionState.COMPLETED if is_completed else CompletionState.BEGAN,
             customer_id=str(customer.customer_id),
             course_id=str(course.course_id),
-            email=trimmed_email(_text(customer.email)),
-            name=_text(f"{customer.first_name or ''} {customer.last_name or ''}"),
-            course_name=_text(course.course_name),
+            email=bounded.email(trimmed_email(_text(customer.email))),
+            name=bounded.words(_text(f"{customer.first_name or ''} {customer.last_name or ''}")),
+            course_name=bounded.words(_text(course.course_name)),
             score=None if info.score is None or abs(info.score) > _LARGEST_SCORE else info.score,
             started_at=info.started_at,
             completed_at=info.completed_at if is_completed else None,
