@@ -13,8 +13,8 @@ from worker.ledger.keys import is_of_order
 from worker.ledger.named_people import words_of_the_named
 from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
-from worker.ledger.tables.runs import events, orders, runs
-from worker.text.personal_text import each_text, has_prose, masked, personal_words
+from worker.ledger.tables.runs import events, order_versions, orders, runs
+from worker.text.personal_text import each_text, has_prose, masked, personal_words, words_of_record
 
 log = logging.getLogger(__name__)
 
@@ -88,17 +88,20 @@ def new_event(connection: Connection, *, at: datetime, kind: str, actor: str, **
     return {"at": at, "kind": kind, "actor": actor, **values}
 
 
-def typed_text(
+def without_people(
     connection: Connection,
     text: str,
-    *,
+    *people: Mapping[str, Any] | None,
     run_id: str | None = None,
     source: str | None = None,
     order_id: str | None = None,
 ) -> str:
-    """What an operator typed, as it may be kept beside the trail: without the people it is about or names."""
+    """What an operator typed, or another system answered, as it may be kept and logged: without these people, those of
+    the run or order it is about, and whoever of the ledger's people it names.
+    """
     about = {"run_id": run_id, "source": source, "order_id": order_id}
-    return masked(text, _words_of(connection, about) | words_of_the_named(connection, text))
+    words = personal_words(*people) | _words_of(connection, about)
+    return masked(text, words | words_of_the_named(connection, text))
 
 
 def _words_of(connection: Connection, values: dict[str, Any]) -> frozenset[str]:
@@ -111,6 +114,9 @@ def _words_of(connection: Connection, values: dict[str, Any]) -> frozenset[str]:
         people += connection.scalars(select(runs.c.learner).where(is_of_order(runs, source, order_id)))
         document = connection.scalar(select(orders.c.document).where(is_of_order(orders, source, order_id)))
         people += people_of(document)
+        newest = select(order_versions.c.raw).where(is_of_order(order_versions, source, order_id))
+        record = connection.scalar(newest.order_by(order_versions.c.number.desc()).limit(1))
+        return personal_words(*people) | words_of_record(record)
     return personal_words(*people)
 
 

@@ -18,6 +18,8 @@ EXPIRED: Final = "[expired]"
 """Stands for a text that was kept for as long as the settings say. The triggers know it too."""
 _SHORTEST_NAME: Final = 2
 _SHORTEST_OTHER: Final = 3
+_DESCRIBES: Final = re.compile("address|street|zip|post_?code|phone|mobile|birth", re.IGNORECASE)
+"""In the name of a record's field."""
 _NAMES: Final = ("first_name", "last_name", "name", "buyer_name")
 _EMAILS: Final = ("email", "buyer_email")
 EMAIL_BEGINS: Final = r"(?<![^@\s,;<>\"():\[\]\\=|/{}'])(?<!\w')"
@@ -51,6 +53,24 @@ def personal_words(*people: Mapping[str, Any] | None) -> frozenset[str]:
         fields = address.values() if isinstance(address, Mapping) else (address,)
         found |= {text for text in map(_plain, fields) if len(text) >= _SHORTEST_OTHER}
     return frozenset(found - {""})
+
+
+def words_of_record(record: Any, email: str | None = None) -> frozenset[str]:
+    """What a source's own record says of addresses, telephones and birthdays, by its fields' names: our document of an
+    order does not hold all of it. With an `email`, only what stands beside that one.
+    """
+    found: set[str] = set()
+    if isinstance(record, Mapping):
+        is_theirs = email is None or email in {_plain(value).casefold() for value in record.values()}
+        for name, value in record.items():
+            if is_theirs and _DESCRIBES.search(str(name)):
+                found |= {text for text in map(_plain, texts_in(value)) if len(text) > _SHORTEST_OTHER}
+            else:
+                found |= words_of_record(value, email)
+    elif isinstance(record, list):
+        for each in record:
+            found |= words_of_record(each, email)
+    return frozenset(found)
 
 
 def is_whole_name(word: str) -> bool:

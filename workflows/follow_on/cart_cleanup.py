@@ -25,8 +25,8 @@ from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
-from workflows.execution.attempts import describe
 from workflows.follow_on.cart_orders import Bought, OrderList, SoughtCart, look_for_order
+from workflows.ingest.set_aside import describe_failure
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ class UnusedCarts:
         try:
             state = self._ask(row)
         except ApiError as error:
-            log.warning("cart %s of run %s is not dealt with yet: %s", row.id, row.run_id, describe(error))
+            why = describe_failure(error, self.ledger, run_id=row.run_id)
+            log.warning("cart %s of run %s is not dealt with yet: %s", row.id, row.run_id, why)
             return "failed"
         if state is None:
             return "kept"

@@ -122,7 +122,9 @@ class CompletionsPoller:
             self._read(cursor, polled, now=now)
             ended = {"last_success_at": self.clock(), "last_error": _set_aside_text(polled.set_aside), "failures": 0}
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
-            polled.error = _OFFERS_UNUSABLE if isinstance(error, ConfigurationError) else describe_failure(error)
+            polled.error = (
+                _OFFERS_UNUSABLE if isinstance(error, ConfigurationError) else describe_failure(error, self.ledger)
+            )
             ended = {"last_error": polled.error, "failures": cursor.failures + 1}
             log.warning("polling LearningCart's completions failed: %s", polled.error)
         with self.ledger.write() as connection:

@@ -50,10 +50,11 @@ def refresh(
     try:
         names = source.product_names()
     except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the look)
+        why = describe_failure(error, ledger)
         with ledger.write() as connection:
-            failed = {"last_error": describe_failure(error), "failures": row.failures + 1}
+            failed = {"last_error": why, "failures": row.failures + 1}
             write_poll(connection, source.name, _LIST, holder=holder, **failed, **leases.FREE)
-        log.warning("the products of %s could not be read: %s", source.name, describe_failure(error))
+        log.warning("the products of %s could not be read: %s", source.name, why)
         return False
     with ledger.write() as connection:
         is_own = write_poll(

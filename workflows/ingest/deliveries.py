@@ -300,7 +300,9 @@ class DeliveryReader:
             is_manual=all(row.via == Via.MANUAL for row in taken),
             is_known=source_name in self.sources,
         )
-        note = str(error) if isinstance(error, WebhookRejectedError) else describe_failure(error)
+        is_refused = isinstance(error, WebhookRejectedError)
+        about = {"source": source_name, "order_id": order_id}
+        note = str(error) if is_refused else describe_failure(error, self.ledger, **about)
         with self.ledger.write() as connection:
             order_rows.lock_open_deliveries(connection, source_name, order_id)
             order_rows.release_deliveries(

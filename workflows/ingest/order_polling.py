@@ -110,7 +110,7 @@ class Poller:
                 self._look_for_changes(poll, cursor.baseline_at)
                 self._sweep_deep(poll)
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
-            polled.error = describe_failure(error)
+            polled.error = describe_failure(error, self.ledger)
             log.warning("polling %s failed: %s", self.source.name, polled.error)
             self._let_go(last_error=polled.error[:500], failures=cursor.failures + 1)
         return polled

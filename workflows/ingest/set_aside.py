@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from worker.clients.unreadable import problem_of
 from worker.errors import ApiError, ConfigurationError, LeaseLostError
+from worker.ledger.events import without_people
 from worker.ledger.orders import order_rows
+from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, DeliveryState, Via
 from worker.ledger.tables.page_indexes import IN_REVIEW, by_index_of
 from worker.ledger.tables.runs import deliveries
@@ -27,8 +29,24 @@ _FINGERPRINT = "unreadable"
 """The field of a delivery's body that tells records without an id from each other. It holds nothing of theirs."""
 
 
-def describe_failure(error: Exception) -> str:
-    """Why a poll failed, in one line that quotes nothing a source sent."""
+def describe_failure(
+    error: Exception,
+    ledger: Ledger,
+    *,
+    run_id: str | None = None,
+    source: str | None = None,
+    order_id: str | None = None,
+) -> str:
+    """Why a poll failed, or a look at what belongs to this run or order, in one line.
+
+    A refusal may quote whom it is about: their people, and whoever else the ledger knows, are left out of it.
+    """
+    if isinstance(error, ApiError) and error.vendor_message:
+        try:
+            with ledger.read() as connection:
+                return without_people(connection, describe(error), run_id=run_id, source=source, order_id=order_id)
+        except SQLAlchemyError:  # nobody knows then whom it names
+            return f"{type(error).__name__}: {error.system} {error.operation} answered HTTP {error.status}"
     if isinstance(error, ApiError | LeaseLostError):
         return describe(error)
     if isinstance(error, ConfigurationError):

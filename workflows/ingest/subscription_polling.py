@@ -95,7 +95,7 @@ class SubscriptionPoller:
             self._walk(polled, is_deep=is_deep)
             self._judge(polled, offers)
         except Exception as error:  # noqa: BLE001  (of any class: the lease must not outlast the poll)
-            return self._fail(polled, cursor, describe_failure(error))
+            return self._fail(polled, cursor, describe_failure(error, self.ledger))
         if polled.set_aside:  # all others are kept and applied; the next poll reads them all again
             return self._fail(polled, cursor, _set_aside_problem(polled.set_aside))
         done: dict[str, Any] = {"deep_swept_at": now} if is_deep else {}

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from worker.backoff import backoff_seconds
 from worker.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from worker.ledger import outbox
-from worker.ledger.events import record_event
+from worker.ledger.events import record_event, without_people
 from worker.ledger.outbox import TakenEvent
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor
@@ -90,10 +90,20 @@ def body_of(payload: dict[str, Any]) -> str:
     return text.translate(JSON_CONTROLS)
 
 
+def _why(ledger: Ledger, error: ApiError, taken: TakenEvent) -> str:
+    """What went wrong, as it may be kept and logged: without whom the event is about, whom a receiver may quote."""
+    if not error.vendor_message:
+        return describe(error)
+    data = taken.payload.get("data") or {}
+    about = {name: data.get(name) for name in ("run_id", "source", "order_id")}
+    with ledger.read() as connection:
+        return without_people(connection, describe(error), data, **about)
+
+
 def _note_failure(
     ledger: Ledger, taken: TakenEvent, error: ApiError, delivered: Delivered, *, now: datetime, rng: Random
 ) -> None:
-    why = describe(error)
+    why = _why(ledger, error, taken)
     next_attempt_at = None
     if taken.attempts < MAX_ATTEMPTS:
         wait = backoff_seconds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from worker.ledger import pauses
-from worker.ledger.events import record_event, typed_text
+from worker.ledger.events import record_event, without_people
 from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
 from worker.ledger.views.overview import outage_sentence
@@ -24,7 +24,7 @@ def pause(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_ru
         is_paused = found is not None and not (holds_more and found.kind != pauses.BY_OPERATOR)
         return f"{system} is paused already" if is_paused else f"would pause {system}"
     with ledger.write() as connection:
-        typed = typed_text(connection, reason) if reason else None
+        typed = without_people(connection, reason) if reason else None
         kind = pauses.BY_OPERATOR
         if not pauses.pause(connection, system, kind=kind, reason=typed, actor=actor, now=now, takes_over=holds_more):
             return f"{system} is paused already"

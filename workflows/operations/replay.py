@@ -14,7 +14,7 @@ from worker.actions import Action
 from worker.advice import advice
 from worker.errors import IllegalTransitionError
 from worker.formatting import counted
-from worker.ledger.events import record_event, typed_text
+from worker.ledger.events import record_event, without_people
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.runs import transitions
@@ -292,7 +292,7 @@ class Operations:
                 connection,
                 known,
                 reason=Reason.DONE_BY_HAND,
-                note=typed_text(connection, note[:500], run_id=row.id, source=row.source, order_id=row.order_id),
+                note=without_people(connection, note[:500], run_id=row.id, source=row.source, order_id=row.order_id),
                 result_id=result_id or row.result_id,
                 now=now,
             )

@@ -26,7 +26,7 @@ from worker.reasons import Reason
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
 from workflows.enrolment.steps import LEARNINGCART
-from workflows.execution.attempts import describe
+from workflows.ingest.set_aside import describe_failure
 from workflows.planning.model import ENROLMENT
 from workflows.reconcile.findings import Cause, Finding, Kind, fix_command, unchecked
 
@@ -105,7 +105,7 @@ class LearningCartDiff:
                     self._listed[listed.id] = listed
                 begin_at += _WINDOW
         except ApiError as error:
-            self.problem = describe(error)
+            self.problem = describe_failure(error, self.ledger)
 
     def _stop_if_asked(self) -> None:
         if self.should_stop():
@@ -150,7 +150,8 @@ class LearningCartDiff:
                 exists = self._exists(row.result_id or "")
             except ApiError as error:
                 failures += 1
-                sentence = f"Whether LearningCart order {row.result_id} exists could not be checked: {describe(error)}"
+                why = describe_failure(error, self.ledger, run_id=row.id)
+                sentence = f"Whether LearningCart order {row.result_id} exists could not be checked: {why}"
                 yield unchecked(sentence, run_id=row.id, **_ids(row, row.result_id))
                 continue
             failures = 0

@@ -57,7 +57,7 @@ class SourceDiff:
                     raise ApiError("stopped: the process ends", system=name, operation="reconcile", retryable=True)
                 yield from self._compare_page(page, since=max(since, start_at), until=until)
         except Exception as error:  # noqa: BLE001  (of any class: what could not be compared is no finding)
-            what = describe_failure(error)
+            what = describe_failure(error, self.ledger)
             yield unchecked(f"The orders of {name} could not be checked to the end: {what}", source=name)
             return
         yield from self._compare_absent(since=since, until=until)
@@ -128,7 +128,7 @@ class SourceDiff:
         try:
             fetched = self.source.fetch(order.id)
         except Exception as error:  # noqa: BLE001  (of any class, as above)
-            what = describe_failure(error)
+            what = describe_failure(error, self.ledger, **ids)
             yield unchecked(f"Whether order {name} has changed could not be checked: {what}", command, **ids)
             return
         if self._is_as_recorded(fetched, row):
@@ -184,6 +184,6 @@ class SourceDiff:
                 sentence = f"Order {name}/{order_id} gave access, and {name} does not know it any more."
                 yield Finding(Kind.STALE, Cause.ORDER_GONE, sentence, command, source=name, order_id=order_id)
             except Exception as error:  # noqa: BLE001  (of any class, as above)
-                what = describe_failure(error)
+                what = describe_failure(error, self.ledger, source=name, order_id=order_id)
                 sentence = f"Whether order {name}/{order_id} still exists could not be checked: {what}"
                 yield unchecked(sentence, command, source=name, order_id=order_id)

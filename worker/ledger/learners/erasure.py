@@ -30,7 +30,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.follow_on import carts, completions
 from worker.ledger.tables.runs import deliveries, learners, order_versions, orders, outbox, runs, steps
 from worker.sources.order import Learner, email_key
-from worker.text.personal_text import ERASED, personal_words, without_words
+from worker.text.personal_text import ERASED, personal_words, without_words, words_of_record
 
 _RESTORED_OPEN = "The ledger was restored from a copy in which this was open; its learner was forgotten since."
 OPEN = (RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.REVIEW, RunState.FAILED)
@@ -223,7 +223,22 @@ def words_of(connection: Connection, person: Person) -> frozenset[str]:
             for each in people_of(document)
             if each and email_key(each.get("email") or each.get("buyer_email") or "") == person.email
         ]
-    return personal_words(*people) - {person.pseudonym}
+    return (personal_words(*people) | _words_of_records(connection, person)) - {person.pseudonym}
+
+
+def _words_of_records(connection: Connection, person: Person) -> frozenset[str]:
+    """What the sources' records of the person's orders say of them, but not of others, beyond our documents."""
+    found: frozenset[str] = frozenset()
+    for source, order_id in person.orders:
+        buyer = connection.scalar(
+            select(orders.c.buyer_email_key).where(orders.c.source == source, orders.c.order_id == order_id)
+        )
+        raw = select(order_versions.c.raw).where(
+            order_versions.c.source == source, order_versions.c.order_id == order_id
+        )
+        for record in connection.scalars(raw):
+            found |= words_of_record(record, None if buyer == person.email else person.email)
+    return found
 
 
 def addresses_beside(connection: Connection, person: Person) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
-from worker.ledger.events import typed_text
+from worker.ledger.events import without_people
 from worker.ledger.keys import new_id, reference
 from worker.ledger.runs.attempts import effect_open_runs
 from worker.ledger.sql import parts, record_of
@@ -58,7 +58,7 @@ def add(
             settled_at=settled_at,
             steps=sorted(steps_asked),
             actor=actor,
-            reason=typed_text(connection, reason) if reason else None,
+            reason=without_people(connection, reason) if reason else None,
         )
     )
     return recovery_id

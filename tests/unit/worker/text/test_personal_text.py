@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from worker.text.personal_text import ERASED, PERSON, has_prose, masked, personal_words, without_words
+from worker.text.personal_text import (
+    ERASED,
+    PERSON,
+    has_prose,
+    masked,
+    personal_words,
+    without_words,
+    words_of_record,
+)
 
 JANE = {
     "email": "jane@shop.test",
@@ -83,3 +91,25 @@ def test_name_is_masked_when_its_script_parts_no_words(first: str, last: str, te
     reported = without_words(text, personal_words({"first_name": first, "last_name": last}))
     assert PERSON in reported
     assert first not in reported
+
+
+def test_records_own_fields_describe_a_person_when_our_document_has_none_of_them() -> None:
+    record = {
+        "customer_address": "1 Planted Street",
+        "customer_phone": "+1 555 0100",
+        "status": "paid",
+        "id": 7001,
+        "shipping": {"zip_code": "PL4 9NT", "method": "by post"},
+    }
+    assert words_of_record(record) == {"1 Planted Street", "+1 555 0100", "PL4 9NT"}
+
+
+def test_only_what_stands_beside_an_email_is_theirs_when_a_record_is_of_several() -> None:
+    record = {
+        "invoice_address": {"address": "9 Company Road"},
+        "users": [
+            {"email": "Jane@Example.test", "home_address": {"address": "1 Planted Street", "phone": None}},
+            {"email": "john@example.test", "home_address": {"address": "2 Other Street"}},
+        ],
+    }
+    assert words_of_record(record, "jane@example.test") == {"1 Planted Street"}

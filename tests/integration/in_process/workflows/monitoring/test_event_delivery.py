@@ -74,6 +74,19 @@ def test_event_is_sent_again_in_the_same_words_when_it_was_not_taken(
     assert (row.state, row.attempts, row.last_error) == ("sent", 3, None)
 
 
+def test_nobody_is_named_when_the_receiver_quotes_whom_the_event_is_about(
+    ledger: Ledger, deliver: Deliver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ledger.write() as connection:
+        add_event(connection, "completion.began", {"email": "jane@shop.test", "name": "Jane Dough"}, now=NOW)
+    quote = "Jane Dough <jane@shop.test> is unknown"
+    deliver(Receiver(InvalidRequestError(f"no: {quote}", vendor_message=quote)))
+    (row,) = rows(ledger, outbox)
+    assert row.last_error == "InvalidRequestError: no: [person] <…> is unknown"
+    assert "was not taken" in caplog.text
+    assert "Dough" not in caplog.text
+
+
 def test_others_wait_when_the_receiver_does_not_answer_at_all(ledger: Ledger, deliver: Deliver) -> None:
     add(ledger, "completion.began", "completion.completed")
     receiver = Receiver(ApiConnectionError("refused"))
