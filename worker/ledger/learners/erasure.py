@@ -229,15 +229,11 @@ def words_of(connection: Connection, person: Person) -> frozenset[str]:
 def _words_of_records(connection: Connection, person: Person) -> frozenset[str]:
     """What the sources' records of the person's orders say of them, but not of others, beyond our documents."""
     found: frozenset[str] = frozenset()
+    records = select(order_versions.c.raw, orders.c.buyer_email_key).join_from(order_versions, orders)
     for source, order_id in person.orders:
-        buyer = connection.scalar(
-            select(orders.c.buyer_email_key).where(orders.c.source == source, orders.c.order_id == order_id)
-        )
-        raw = select(order_versions.c.raw).where(
-            order_versions.c.source == source, order_versions.c.order_id == order_id
-        )
-        for record in connection.scalars(raw):
-            found |= words_of_record(record, None if buyer == person.email else person.email)
+        one = records.where(orders.c.source == source, orders.c.order_id == order_id)
+        for raw, buyer in connection.execute(one):
+            found |= words_of_record(raw, None if buyer == person.email else person.email)
     return found
 
 
