@@ -20,7 +20,7 @@ READINGS = (
         "names compared as they are written",
         "An offer for a name with an ampersand matches no order, and a line that was planned under it is another.",
         _LINES,
-        '    return " ".join(html.unescape(name or "").split())\n',
+        "    return decoded(name)\n",
         '    return " ".join((name or "").split())\n',
         ByTest(
             f"{_IN_PROCESS}/workflows/planning/test_line_keys.py"
@@ -86,8 +86,8 @@ READINGS = (
         "invisible characters kept",
         "A learner is provisioned under an address that ends in a zero-width space, which nobody can type.",
         _EMAIL,
-        '    written = unicodedata.normalize("NFC", text or "")\n    begin, end',
-        '    return unicodedata.normalize("NFC", text or "").strip()\n    written = ""\n    begin, end',
+        '    written = normal_form("NFC", text or "")\n    begin, end',
+        '    return normal_form("NFC", text or "").strip()\n    written = ""\n    begin, end',
         ByTest(f"{_UNIT}/worker/text/test_email_address.py::test_what_nobody_sees_is_cut_when_it_stands_at_the_ends"),
     ),
     Bug(

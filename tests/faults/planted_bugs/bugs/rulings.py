@@ -134,10 +134,20 @@ RULINGS = (
         "repeat after a cancellation believed",
         "The webhook of a payment, sent again after its cancellation, gives access.",
         "workflows/ingest/repeats.py",
-        "    return Novelty.DOUBTFUL if was_said else Novelty.NEW\n",
+        "    return Novelty.DOUBTFUL if was_said or any(map(_is_dropped, versions)) else Novelty.NEW\n",
         "    return Novelty.NEW\n",
         ByTest(
             "tests/integration/in_process/workflows/ingest/test_repeats.py::test_old_paid_body_is_a_review_after_any_other_withdrawal"
+        ),
+    ),
+    Bug(
+        "customer of another site believed",
+        "A run goes on at another LearningCart site than it was begun at, and gives access to whoever has that number.",
+        "workflows/execution/executor.py",
+        "        if is_elsewhere is not None and is_elsewhere(self._clients, held.outputs):\n",
+        "        if is_elsewhere is not None and not held.id:\n",
+        ByTest(
+            "tests/integration/in_process/workflows/execution/test_other_site.py::test_strangers_number_is_not_used_when_the_site_has_changed"
         ),
     ),
     Bug(
@@ -190,7 +200,7 @@ RULINGS = (
         "repeat of a removed seat believed",
         "An old webhook, sent again, gives back a seat that was removed, or the wrong address that was corrected.",
         "workflows/ingest/repeats.py",
-        "    return Novelty.DOUBTFUL if is_repeat else Novelty.NEW\n",
+        "    return Novelty.DOUBTFUL if may_repeat and not is_present else Novelty.NEW\n",
         "    return Novelty.NEW\n",
         ByTest(
             "tests/integration/in_process/workflows/ingest/test_repeats.py::test_seat_that_was_removed_is_a_review_when_an_old_body_gives_it_back"
