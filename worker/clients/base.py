@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from worker.clients.transport import Answer, Exchange, Transport
 from worker.errors import ApiError, ConfigurationError, UnexpectedResponseError
 from worker.observability.tracing import tracing
 from worker.settings.systems import SystemSettings
-from worker.text.redaction import redact
+from worker.text.redaction import SecretRegistry
 
 __all__ = ["Answer", "ApiClient", "Budget", "CallLimits", "SystemClient"]
 
@@ -79,8 +78,8 @@ class ApiClient:
     """Calls one system over HTTP. Safe to share between threads: each has a keep-alive connection of its own.
 
     Follows no redirect, repeats nothing by itself, verifies TLS, and uses no proxy. `base_url` is
-    `http(s)://host[/path]`, or a WordPress's `…/?rest_route=/…`; anything else raises `ConfigurationError`. `secrets`
-    gives what must never show in an error's text; `redact` replaces the default way of taking it out.
+    `http(s)://host[/path]`, or a WordPress's `…/?rest_route=/…`; anything else raises `ConfigurationError`. `redact`
+    returns a text without any secret, whatever of it is to show in an error; without a `rate_limit` there is none.
     """
 
     def __init__(
@@ -90,14 +89,10 @@ class ApiClient:
         base_url: str,
         connect_timeout_seconds: float = 5.0,
         read_timeout_seconds: float = 30.0,
-        requests_per_second: float = 0.0,
-        secrets: Callable[[], Iterable[str]] = tuple,
+        rate_limit: RateLimit | None = None,
         redact: Callable[[str], str] | None = None,
-        slots: SharedSlots | None = None,
         transport: Transport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(base_url)
         if (
@@ -117,10 +112,10 @@ class ApiClient:
         self.read_timeout_seconds = read_timeout_seconds
         self._base_url = base_url.rstrip("/")
         self._is_routed = bool(parts.query)
-        self._secrets = secrets
-        self._redact = redact
+        self.redact = redact or SecretRegistry().redact
+        """Returns a text without any secret of this client."""
         self._now = now
-        self._rate_limit = RateLimit(system, requests_per_second, shared=slots, now=clock, sleep=sleep)
+        self._rate_limit = rate_limit or RateLimit(system, 0.0)
         self._transport = transport or Transport()
         self._notes: dict[str, None] = {}
         self._notes_lock = threading.Lock()
@@ -141,9 +136,8 @@ class ApiClient:
             base_url=base_url,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             read_timeout_seconds=settings.read_timeout_seconds,
-            requests_per_second=settings.requests_per_second,
+            rate_limit=RateLimit(system, settings.requests_per_second, shared=slots),
             redact=redact,
-            slots=slots,
         )
 
     def __repr__(self) -> str:
@@ -285,10 +279,6 @@ class ApiClient:
             self._notes[line] = None
             while len(self._notes) > NOTES_KEPT:
                 del self._notes[next(iter(self._notes))]
-
-    def redact(self, text: str) -> str:
-        """Return `text` without any secret of this client."""
-        return redact(text, self._secrets()) if self._redact is None else self._redact(text)
 
     def unexpected(
         self, operation: str, what: str, *, safe_to_repeat: bool, answer: Answer | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.unit.worker.clients.stub import StubTransport, answer
 from worker.clients.base import ApiClient, Budget, CallLimits, last_status
+from worker.clients.rate import RateLimit
 from worker.clients.reading import UnreadableError
 from worker.clients.transport import NoAnswer
 from worker.errors import (
@@ -19,6 +21,7 @@ from worker.errors import (
     ServerError,
     UnexpectedResponseError,
 )
+from worker.text.redaction import redact
 
 
 def client(transport: StubTransport, **options: Any) -> ApiClient:
@@ -75,7 +78,10 @@ def test_a_space_is_percent_encoded_when_it_is_in_a_parameter() -> None:
 
 @pytest.mark.parametrize("safe", [True, False])
 def test_an_error_is_raised_bare_when_the_server_fails(safe: bool) -> None:
-    api = client(StubTransport(answer({"message": "token=hunter2 refused s3cret"}, 503)), secrets=lambda: ["s3cret"])
+    api = client(
+        StubTransport(answer({"message": "token=hunter2 refused s3cret"}, 503)),
+        redact=partial(redact, secrets=["s3cret"]),
+    )
     with pytest.raises(ServerError) as caught:
         api.request("op", "GET", "/x", params={"password": "hunter2"}, safe_to_repeat=safe)
     assert str(caught.value) == "learningcart op answered HTTP 503: token=*** refused ***"
@@ -123,7 +129,8 @@ def test_a_slot_is_waited_for_when_the_caller_has_not(
 
 def test_the_rate_limit_is_asked_when_a_slot_is_taken() -> None:
     naps: list[float] = []
-    api = client(StubTransport(answer()), requests_per_second=1.0, clock=lambda: 1.1 * len(naps), sleep=naps.append)
+    limit = RateLimit("learningcart", 1.0, now=lambda: 1.1 * len(naps), sleep=naps.append)
+    api = client(StubTransport(answer()), rate_limit=limit)
     api.take_slot()
     api.take_slot()
     assert len(naps) == 1
@@ -174,7 +181,7 @@ NOTICE = b"<b>Notice</b>: hunter2 at line 3<br />\n"
 
 
 def test_an_answer_is_read_and_noted_when_notices_stand_around_it_and_the_call_is_safe() -> None:
-    api = client(StubTransport(answer()), secrets=lambda: ["hunter2"])
+    api = client(StubTransport(answer()), redact=partial(redact, secrets=["hunter2"]))
     for _ in range(2):
         assert api.read("op", answer(NOTICE + b"[1]"), safe_to_repeat=True) == [1]
     assert api.notes == ("op: the JSON is preceded by 'Notice : *** at line 3'",)
@@ -185,7 +192,7 @@ def test_an_answer_is_read_and_noted_when_notices_stand_around_it_and_the_call_i
 
 
 def test_an_answer_is_not_read_when_notices_stand_around_it_and_the_call_is_not_safe() -> None:
-    api = client(StubTransport(answer()), secrets=lambda: ["hunter2"])
+    api = client(StubTransport(answer()), redact=partial(redact, secrets=["hunter2"]))
     with pytest.raises(UnreadableError) as caught:
         api.read("op", answer(NOTICE + b"[1]"), safe_to_repeat=False)
     assert str(caught.value).endswith("XML: the JSON is preceded by 'Notice : *** at line 3'")

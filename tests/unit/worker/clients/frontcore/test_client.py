@@ -25,6 +25,7 @@ from tests.unit.worker.clients.stub import Asked, Reply, SlotsInMemory, StubTran
 from worker.clients.base import ApiClient, CallLimits
 from worker.clients.frontcore.client import FrontcoreClient
 from worker.clients.frontcore.models import Order
+from worker.clients.rate import RateLimit, SharedSlots
 from worker.clients.transport import Answer
 from worker.clients.unreadable import UnreadableRow
 from worker.errors import (
@@ -311,8 +312,9 @@ def test_two_clients_share_one_limit_when_they_share_slots() -> None:
 
     slots = SlotsInMemory()
     account = StubTransport(answer([{"id": 1}]))
-    options: dict[str, Any] = {"base_url": "https://api.example.test/v2", "transport": account, "sleep": sleep}
-    apis = [ApiClient("frontcore", requests_per_second=5.0, slots=slots, **options) for _ in range(2)]
+    limits = [RateLimit("frontcore", 5.0, shared=slots, sleep=sleep) for _ in range(2)]
+    options: dict[str, Any] = {"base_url": "https://api.example.test/v2", "transport": account}
+    apis = [ApiClient("frontcore", rate_limit=limit, **options) for limit in limits]
     clients = [FrontcoreClient(Access(), api=api) for api in apis]
     for number in range(5):
         clients[number % 2].retrieve_order(1)
@@ -323,18 +325,24 @@ def test_two_clients_share_one_limit_when_they_share_slots() -> None:
 
 
 def test_the_limit_of_the_settings_holds_when_a_client_makes_its_own_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {}
+    limits: list[tuple[object, ...]] = []
+    addresses: list[str] = []
 
     class Recorder(ApiClient):
-        def __init__(self, system: str, **options: Any) -> None:
-            given.update(options, system=system)
-            super().__init__(system, **options)
+        def __init__(self, system: str, *, base_url: str, **options: Any) -> None:
+            addresses.append(base_url)
+            super().__init__(system, base_url=base_url, **options)
+
+    def rate_limit(system: str, requests_per_second: float, *, shared: SharedSlots | None) -> RateLimit:
+        limits.append((system, requests_per_second, shared))
+        return RateLimit(system, requests_per_second, shared=shared)
 
     monkeypatch.setattr("worker.clients.frontcore.client.ApiClient", Recorder)
+    monkeypatch.setattr("worker.clients.base.RateLimit", rate_limit)
     slots = SlotsInMemory()
     FrontcoreClient(FrontcoreSettings(api_key=SECRET), slots=slots)
-    assert (given["system"], given["requests_per_second"], given["slots"]) == ("frontcore", 4.0, slots)
-    assert given["base_url"] == "https://api.frontcore.com/v2"
+    assert limits == [("frontcore", 4.0, slots)]
+    assert addresses == ["https://api.frontcore.com/v2"]
 
 
 def test_a_caller_s_limits_reach_every_call_when_it_pages() -> None:

@@ -25,6 +25,7 @@ from tests.unit.worker.clients.threedcart.store import (
     result_row,
 )
 from worker.clients.base import ApiClient, CallLimits
+from worker.clients.rate import RateLimit
 from worker.clients.threedcart.client import ThreedcartClient
 from worker.clients.threedcart.models import Cart, CartFields, ItemOption
 from worker.clients.transport import NoAnswer
@@ -76,10 +77,8 @@ def test_two_requests_a_second_are_kept_when_processes_share_a_store() -> None:
         api = ApiClient(
             "threedcart",
             base_url=str(settings.base_url),
-            requests_per_second=settings.requests_per_second,
-            slots=slots,
+            rate_limit=RateLimit("threedcart", settings.requests_per_second, shared=slots, sleep=wait),
             transport=StubTransport(answer(result_row())),
-            sleep=wait,
         )
         store = ThreedcartClient(settings, api=api)
         store.delete_cart(KEY)
