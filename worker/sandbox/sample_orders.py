@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 
-from worker.sandbox.studiocart.records import item_of, order_defaults, whole_seconds
+from worker.sandbox.studiocart.records import PaymentPlan, item_of, order_defaults, whole_seconds
 
 _SHOP_ZONE: Final = timezone(timedelta(minutes=330))
 _SITE_URL: Final = "http://studiocart.local"
@@ -119,8 +119,7 @@ def _order(
                 product_name=BUMP.name,
                 unit_price=BUMP.price,
                 item_type="bump",
-                price_id="bump",
-                price_name=BUMP.name,
+                plan=PaymentPlan("bump", BUMP.name),
                 number=2,
             )
         )

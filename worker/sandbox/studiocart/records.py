@@ -46,6 +46,17 @@ _SUBSCRIBED_FIELDS: Final = RENEWED_FIELDS | {
 
 
 @dataclass(frozen=True)
+class PaymentPlan:
+    """How a product is paid for, as an item shows it."""
+
+    id: str
+    name: str
+
+
+ONE_TIME: Final = PaymentPlan("price_1", "One Time Payment")
+
+
+@dataclass(frozen=True)
 class Row:
     """One record, never changed in place, and what WordPress keeps beside it. Times are UTC, in whole seconds."""
 
@@ -63,14 +74,13 @@ def order_defaults(order_id: int, given: Mapping[str, Any], local: datetime, sit
     """Return a whole paid order of one item, made of what is given; `local` is its time in the shop's zone."""
     first, last = given.get("customer_firstname", "Jane"), given.get("customer_lastname", "Doe")
     product_name, amount = given.get("product_name", "SC Product 1"), given.get("order_amount", 500)
-    product_id, plan = str(given.get("product_id", "1107")), given.get("payment_plan", "One Time Payment")
+    product_id, plan = str(given.get("product_id", "1107")), given.get("payment_plan", ONE_TIME.name)
     item = item_of(
         order_id,
         product_id=product_id,
         product_name=product_name,
         unit_price=amount,
-        price_id=given.get("payment_plan_id", "price_1"),
-        price_name=plan,
+        plan=PaymentPlan(given.get("payment_plan_id", ONE_TIME.id), plan),
     )
     return {
         "customer_firstname": first,
@@ -84,8 +94,8 @@ def order_defaults(order_id: int, given: Mapping[str, Any], local: datetime, sit
         "ip_address": "192.0.2.7",
         "date": f"{local:%Y-%m-%d}",
         "date_time": f"{local.astimezone(UTC):{DATE_TIME}}",
-        "payment_plan": "One Time Payment",
-        "payment_plan_id": "price_1",
+        "payment_plan": ONE_TIME.name,
+        "payment_plan_id": ONE_TIME.id,
         "order_amount": amount,
         "tax_amount": 0,
         "pre_tax_amount": 0,
@@ -114,8 +124,7 @@ def item_of(
     unit_price: int,
     quantity: int = 1,
     item_type: str = "main",
-    price_id: str = "price_1",
-    price_name: str = "One Time Payment",
+    plan: PaymentPlan = ONE_TIME,
     number: int = 1,
 ) -> dict[str, Any]:
     """Return one of an order's items: `main`, `bump`, or `line item` (a priced field of the main product).
@@ -126,10 +135,10 @@ def item_of(
         "id": str(order_id * 10 + number),
         "order_id": str(order_id),
         "product_id": product_id,
-        "price_id": price_id,
+        "price_id": plan.id,
         "item_type": item_type,
         "product_name": product_name,
-        "price_name": price_name,
+        "price_name": plan.name,
         "total_amount": quantity * unit_price,
         "tax_amount": 0,
         "unit_price": unit_price,
