@@ -102,7 +102,6 @@ class Operations:
         from_step: str | None = None,
         again: bool = False,
         seen: Seen = NOT_SEEN,
-        accepts_address: bool = True,
         dry_run: bool = False,
     ) -> Replayed:
         """Start a run again where it stands.
@@ -113,7 +112,7 @@ class Operations:
         reference. `seen`: as the operator saw the run, so that a request sent twice does not make two, and what
         a colleague cancelled since is not started.
         A seat whose address is another's too is given access under it, and its name and address go together from then
-        on; not where `accepts_address` is false, for runs that nobody named one by one.
+        on; not where it was `seen` as one of many.
         Raises `NotInLedgerError`, `OffersError` (a placeholder or `replan` with a broken offers file).
         """
         with self._ledger.read() as connection:
@@ -135,7 +134,7 @@ class Operations:
                 row, from_step, seen.generation_of(row), again=again, actor=actor, reason=reason, dry_run=dry_run
             )
         if row.order_id is not None and (known.is_placeholder or replan):
-            is_answer = accepts_address and known.is_placeholder and known.reason == Reason.SHARED_EMAIL
+            is_answer = not seen.is_one_of_many and known.is_placeholder and known.reason == Reason.SHARED_EMAIL
             accepted = frozenset({(row.line_id, row.seat_id)} if is_answer else ())
             return self._plan_again(
                 row, row.order_id, known, actor=actor, reason=reason, replan=replan, accepted=accepted, dry_run=dry_run

@@ -48,6 +48,8 @@ class Seen:
 
     generation: int | None = None
     state: str | None = None
+    is_one_of_many: bool = False
+    """It was chosen with others, and nobody named it: what needs a look at this very run is not taken as answered."""
 
     def generation_of(self, row: Run) -> int:
         """The generation that the operator means to repeat."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tasks.runtime import Runtime
     from worker.ledger.views.records import RunItem
     from workflows.operations.replay import Replayed
+    from workflows.operations.restarting import Seen
 
 STUCK = (RunState.FAILED, RunState.REVIEW)
 """The states a filter without `--state` takes: what is not finished and does not go on by itself."""
@@ -82,6 +83,8 @@ def replay_command(
     as_json: AsJson = False,
 ) -> None:
     """Start runs again where they stand. A plain replay repeats no effect: what may have been made is asked first."""
+    from workflows.operations.restarting import Seen
+
     is_filtered = bool(state or review_reason or source or since or until)
     if bool(run) == is_filtered:
         raise typer.BadParameter(
@@ -94,12 +97,12 @@ def replay_command(
             "--again makes effects a second time: say why with --reason TEXT", param_hint="--again"
         )
     with opening_of(context).runtime() as runtime:
-        names: dict[str, str | None] = dict.fromkeys(run or [])
+        names = {each: Seen() for each in run or []}
         if is_filtered:
             chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
             if chosen and not dry_run and not yes:
                 ask_about(chosen, "Replay")
-            names = {each.id: each.state for each in chosen}
+            names = {each.id: Seen(state=each.state, is_one_of_many=True) for each in chosen}
             if not names:
                 note("No run matches: nothing to replay.")
         report = _Report(as_json=as_json, total=len(names) if is_filtered and not dry_run else None)
@@ -110,7 +113,6 @@ def replay_command(
             replan=replan,
             from_step=from_step,
             again=again,
-            accepts_address=not is_filtered,
             reason=reason,
             dry_run=dry_run,
         )
@@ -121,19 +123,17 @@ def replay_command(
 
 
 def _replay_each(
-    runtime: Runtime, names: Mapping[str, str | None], report: _Report, *, dry_run: bool, **options: Any
+    runtime: Runtime, names: Mapping[str, Seen], report: _Report, *, dry_run: bool, **options: Any
 ) -> Iterator[str]:
     """Replay one run after the other, each in a transaction of its own; gives the runs that are ready to be sent.
 
-    `names`: with the state in which each was shown, where it was.
+    `names`: with how each was seen.
     """
-    from workflows.operations.restarting import Seen
-
     actor = current_actor()
-    for name, state in names.items():
+    for name, seen in names.items():
         try:
             run_id = named_run(runtime, name)
-            found = runtime.operations.replay(run_id, actor=actor, seen=Seen(state=state), dry_run=dry_run, **options)
+            found = runtime.operations.replay(run_id, actor=actor, seen=seen, dry_run=dry_run, **options)
         except (LedgerError, ConfigurationError) as error:
             if isinstance(error, ConfigurationError) and len(names) == 1:
                 raise

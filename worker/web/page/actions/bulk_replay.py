@@ -90,7 +90,7 @@ def _previewed(operator: Operator, found: Iterable[RunItem], *, actor: str) -> l
     listed, planned = [], set()
     for run in found:
         try:
-            replayed = operator.operations.replay(run.id, actor=actor, accepts_address=False, dry_run=True)
+            replayed = operator.operations.replay(run.id, actor=actor, seen=Seen(is_one_of_many=True), dry_run=True)
         except (LedgerError, ConfigurationError) as error:
             listed.append(Replayable(run, refused(error), is_repeated=False))
             continue
@@ -110,7 +110,7 @@ def _replay_all(operator: Operator, shown: Mapping[str, str | None], *, actor: s
     for run_id, state in shown.items():
         try:
             found = operator.operations.replay(
-                run_id, actor=actor, reason=reason, seen=Seen(state=state), accepts_address=False
+                run_id, actor=actor, reason=reason, seen=Seen(state=state, is_one_of_many=True)
             )
         except (LedgerError, ConfigurationError) as error:
             results["refused"] += 1
