@@ -46,7 +46,7 @@ from worker.sources.threedcart import ThreedcartSource
 from workflows.descriptions import describe_plan
 from workflows.enrolment.mailer import MAIL, Mailer
 from workflows.execution.executor import Executor, Timing
-from workflows.execution.retry_policy import Patience
+from workflows.execution.retry_policy import Patience, RetryPolicy
 from workflows.ingest.backfill import Backfiller
 from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
@@ -159,11 +159,9 @@ class Runtime:
                 }
                 | {MAIL: settings.mail.connect_timeout_seconds + settings.mail.read_timeout_seconds},
             ),
-            patience=self.patience,
-            keep_profiles=settings.learningcart.existing_customers == "keep",
+            retry_policy=RetryPolicy(self.patience, rng),
             holder=self.holder,
             clock=self.clock,
-            rng=rng,
         )
 
     def _connect_systems(self) -> None:

@@ -8,7 +8,8 @@ Each class can be pickled: the message comes first, the rest are keywords with d
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 _GATEWAY_STATUSES = frozenset({502, 503, 504})
 
@@ -24,19 +25,31 @@ class ConfigurationError(CartbridgeError):
     """
 
 
+@dataclass(frozen=True)
+class VendorNotice:
+    """What a system that refused a call, or failed at it, says of that itself."""
+
+    message: str = ""
+    """Its own sentence, one short line, redacted; empty where it gave none. It may quote whom the call was for."""
+    retry_after_seconds: float | None = None
+    """The least it asks us to wait."""
+
+
+NO_NOTICE: Final = VendorNotice()
+
+
 class ApiError(CartbridgeError):
     """A call to one of the four systems did not give the answer it should have.
 
     `system` and `operation` name the call (`learningcart`, `addCompOrder`); `status` is the HTTP status, or None when
     no status line was read. `retryable`: the same call may succeed later. `outcome_unknown`: the request was or may
     have been sent and the call is not safe to repeat, so the destination must be asked before anything is sent again.
-    `retry_after_seconds`: the least the server asked us to wait, or None. `sent`: a byte of the request may have left.
-    `for_credentials`: what failed is a request for a token; the call that it was for was not sent.
-    `vendor_code` and `vendor_message` are the system's own code (`rest_no_route`) and sentence, one short line each,
-    redacted; empty where it gave none. Decide by the code; the sentence is for people.
+    `sent`: a byte of the request may have left. `notice`: what the system itself says of it.
     """
 
     retryable_by_default = False
+    for_credentials = False
+    """What failed is a request for a token; the call that it was for was not sent. Set by whoever wanted the token."""
 
     def __init__(
         self,
@@ -47,24 +60,23 @@ class ApiError(CartbridgeError):
         status: int | None = None,
         retryable: bool | None = None,
         outcome_unknown: bool = False,
-        retry_after_seconds: float | None = None,
         sent: bool = True,
-        for_credentials: bool = False,
-        vendor_code: str = "",
-        vendor_message: str = "",
+        notice: VendorNotice = NO_NOTICE,
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.vendor_code = vendor_code
-        self.vendor_message = vendor_message
         self.system = system
         self.operation = operation
         self.status = status
         self.retryable = self.retryable_by_default if retryable is None else retryable
         self.outcome_unknown = outcome_unknown
-        self.retry_after_seconds = retry_after_seconds
         self.sent = sent
-        self.for_credentials = for_credentials
+        self.notice = notice
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """The least the server asked us to wait, or None."""
+        return self.notice.retry_after_seconds
 
     @property
     def may_have_acted(self) -> bool:

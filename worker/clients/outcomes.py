@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
@@ -25,6 +24,7 @@ from worker.errors import (
     RateLimitedError,
     ServerError,
     UnexpectedResponseError,
+    VendorNotice,
 )
 
 _E = TypeVar("_E", bound=ApiError)
@@ -79,13 +79,11 @@ def error_for_answer(
         return uncertain(
             kind, message, system=system, operation=operation, safe_to_repeat=safe_to_repeat, status=status
         )
-    said = vendor_error(answer)
-    word = redact(said.message)[:WORD_LIMIT]
+    word = redact(word_in(answer))[:WORD_LIMIT]
     message = f"{system} {operation} answered HTTP {status}" + (f": {word}" if word else "")
     if 300 <= status < 400:
         message += redact(_redirection(answer.headers.get("Location"), system, base_url))
     facts: dict[str, Any] = {"system": system, "operation": operation, "status": status}
-    facts |= {"vendor_code": redact(said.code), "vendor_message": word}
     retry_after_seconds = read_retry_after(answer.headers.get("Retry-After"), now)
     if 400 <= status < 500:
         kind = _BY_STATUS.get(status, InvalidRequestError)
@@ -95,10 +93,11 @@ def error_for_answer(
             kind = UnexpectedResponseError
         elif kind is not ApiTimeoutError:
             wait_seconds = retry_after_seconds if kind.retryable_by_default else None
-            return kind(message, retry_after_seconds=wait_seconds, **facts)
+            return kind(message, notice=VendorNotice(word, wait_seconds), **facts)
     else:
         kind = ServerError if status >= 500 else UnexpectedResponseError
-    return uncertain(kind, message, safe_to_repeat=safe_to_repeat, retry_after_seconds=retry_after_seconds, **facts)
+    notice = VendorNotice(word, retry_after_seconds)
+    return uncertain(kind, message, safe_to_repeat=safe_to_repeat, notice=notice, **facts)
 
 
 def _is_no_refusal(answer: Answer, kind: type[ApiError]) -> bool:
@@ -170,28 +169,20 @@ def uncertain(kind: type[_E], message: str, *, safe_to_repeat: bool, **details: 
     return kind(message, retryable=safe_to_repeat, outcome_unknown=not safe_to_repeat, **details)
 
 
-@dataclass(frozen=True)
-class VendorError:
-    """What an error's body says, on one line each: not yet redacted."""
-
-    code: str = ""
-    message: str = ""
-
-
-def vendor_error(answer: Answer) -> VendorError:
-    """Return an error's own code and short word; empty where there is none, as in a page of HTML."""
+def word_in(answer: Answer) -> str:
+    """Return an error's own short word, on one line and not yet redacted; empty where there is none, as in HTML."""
     if len(answer.body) > _ERROR_LIMIT_BYTES:
-        return VendorError()
+        return ""
     try:
         document = read_tolerantly(answer.body, charset_of(answer.headers.get("Content-Type"))).document
     except UnreadableError:
-        return VendorError()
-    return VendorError(code_of(document), _cut(word_of(document)))
+        return ""
+    return _cut(word_of(document))
 
 
 def error_word(body: bytes) -> str:
     """Return the short word of an error's body."""
-    return vendor_error(Answer(0, {}, body)).message
+    return word_in(Answer(0, {}, body))
 
 
 def _cut(word: str) -> str:

@@ -53,7 +53,7 @@ def _grant(call: Call) -> Grant:
 def _add_customer(call: Call) -> StepResult:
     """Idempotent by email (vendor). Never sends a password: for an existing customer it would reset theirs."""
     wanted = customer_fields(call.learner)
-    if call.keep_profiles or call.learner.keeps_profile:
+    if _learningcart(call).keeps_profiles or call.learner.keeps_profile:
         customer = _add_customer_keeping(call, wanted)
     else:
         customer = _learningcart(call).add_customer(wanted, limits=call.limits)

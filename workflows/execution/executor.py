@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from random import Random
 from typing import Any
 
 from sqlalchemy import Connection
@@ -22,6 +21,7 @@ from worker.formatting import counted
 from worker.ledger import keys
 from worker.ledger.runs import claims, due
 from worker.ledger.runs.held import HeldRun, HeldStep
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import AttemptKind, Outcome, RunState, StepState
 from worker.ledger.views.reconcile import accounted_results
@@ -31,7 +31,7 @@ from workflows.execution import late_results, settling
 from workflows.execution.attempts import unknown_note
 from workflows.execution.lookups import LookupRecorder
 from workflows.execution.recorder import AdoptedMeanwhileError, CancelledMeanwhileError, Recorder
-from workflows.execution.retry_policy import LeaseShortError, Patience
+from workflows.execution.retry_policy import LeaseShortError, RetryPolicy
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepResult, StopError, Workflow
 
 log = logging.getLogger(__name__)
@@ -62,24 +62,21 @@ class Executor:
         clients: Mapping[str, Any],
         *,
         timing: Timing,
-        patience: Patience,
+        retry_policy: RetryPolicy,
         holder: str,
         clock: Callable[[], datetime],
-        rng: Random,
-        keep_profiles: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic = monotonic
-        self._keep_profiles = keep_profiles
         self._ledger = ledger
         self._workflows = workflows
         self._clients = clients
         self._timing = timing
-        self._patience = patience
+        self._patience = retry_policy.patience
         self._holder = holder
         self._clock = clock
-        self._recorder = Recorder(ledger, lease_seconds=timing.lease_seconds, patience=patience, clock=clock, rng=rng)
-        self._lookups = LookupRecorder(self._recorder, patience=patience, clock=clock)
+        self._recorder = Recorder(ledger, lease_seconds=timing.lease_seconds, retry_policy=retry_policy, clock=clock)
+        self._lookups = LookupRecorder(self._recorder, patience=self._patience, clock=clock)
 
     def claim(self, run_id: str, system: str) -> HeldRun | None:
         """Claim a due run for work on `system`; None where it may not be worked on now. Commits the claim.
@@ -131,7 +128,7 @@ class Executor:
             raise ValueError(f"{planned.name} is not the next step of run {held.id}")
         try:
             if held.cancel_reason is not None and not any(each.unresolved for each in held.steps):
-                self._recorder.end(held, state=RunState.CANCELLED, reason=held.cancel_reason)
+                self._recorder.end(held, Ending(RunState.CANCELLED, held.cancel_reason))
                 return False
             if planned.definition.repeat is Repeat.SAFE:
                 return self._perform_safe(held, step, planned)
@@ -166,7 +163,8 @@ class Executor:
         )
         held.complete(step, result.output, now=now)
         if held.next_step is None:
-            self._recorder.end(held, state=RunState.SUCCEEDED, result_id=result.result_id, then=result.then)
+            ending = Ending(RunState.SUCCEEDED, result_id=result.result_id)
+            self._recorder.end(held, ending, then=result.then)
             return False
         if result.then is not None:
             self._recorder.renew(held, then=result.then)
@@ -189,12 +187,12 @@ class Executor:
         if step.state is StepState.DONE:  # adopted
             return True
         if step.counted >= self._patience.max_attempts:
-            spent = (
-                (RunState.REVIEW, Reason.OUTCOME_UNKNOWN)
+            ending = (
+                Ending(RunState.REVIEW, Reason.OUTCOME_UNKNOWN)
                 if step.spent_unknown
-                else (RunState.FAILED, Reason.ATTEMPTS_SPENT)
+                else Ending(RunState.FAILED, Reason.ATTEMPTS_SPENT)
             )
-            self._recorder.end(held, state=spent[0], reason=spent[1])
+            self._recorder.end(held, ending)
             return False
         if not self._is_ready(held, step, planned):
             return False
@@ -234,7 +232,7 @@ class Executor:
         Where nothing can be asked, a person must decide.
         """
         if planned.definition.look_up is None:
-            self._recorder.end(held, state=RunState.REVIEW, reason=Reason.OUTCOME_UNKNOWN, note=unknown_note(planned))
+            self._recorder.end(held, Ending(RunState.REVIEW, Reason.OUTCOME_UNKNOWN, unknown_note(planned)))
             return False
         started_at = self._clock()
         since = step.first_sent_at or started_at
@@ -297,16 +295,14 @@ class Executor:
             held.outcomes.append(attempt | {"outcome": Outcome.UNKNOWN, "error": note})
             self._recorder.end(
                 held,
-                state=RunState.REVIEW,
-                reason=Reason.OUTCOME_UNPROVABLE,
-                note=note,
+                Ending(RunState.REVIEW, Reason.OUTCOME_UNPROVABLE, note),
                 detail={"unaccounted": unaccounted[:50], "unreadable": found.unreadable},
             )
             return False
         held.outcomes.append(attempt | {"outcome": Outcome.ABSENT})
         step.unresolved = False
         if held.cancel_reason is not None:
-            self._recorder.end(held, state=RunState.CANCELLED, reason=held.cancel_reason)
+            self._recorder.end(held, Ending(RunState.CANCELLED, held.cancel_reason))
             return False
         return True
 
@@ -352,7 +348,6 @@ class Executor:
                 before_send=before_send,
                 slot_taken=True,
             ),
-            keep_profiles=self._keep_profiles,
             run_id=held.id,
             attempt=step.attempts,
             monotonic=self._monotonic,
@@ -382,7 +377,7 @@ class Executor:
     def _release(self, held: HeldRun, then: Callable[[Connection, datetime], None] | None = None) -> bool:
         """Let go of a run that is due at once; False where somebody else holds it by now."""
         try:
-            self._recorder.end(held, state=RunState.WAITING, next_attempt_at=self._clock(), then=then)
+            self._recorder.end(held, Ending(RunState.WAITING, next_attempt_at=self._clock()), then=then)
         except LeaseLostError as error:
             log.warning("run %s: %s", held.id, error)
             return False

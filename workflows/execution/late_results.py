@@ -31,6 +31,17 @@ _AFTER_CANCEL: dict[str, Reason] = {
 _WITHDRAWN = frozenset({*_AFTER_CANCEL, Reason.CANCELLED_BY_SOURCE})
 
 
+@dataclass(frozen=True)
+class LateAnswer:
+    """What is learned of an attempt whose holder has lost its run."""
+
+    step: str
+    number: int
+    generation: int
+    outcome: Outcome
+    result_id: str | None
+
+
 def append(
     connection: Connection, held: HeldRun, step: HeldStep, outcome: Outcome, result_id: str | None, *, now: datetime
 ) -> None:
@@ -42,17 +53,8 @@ def append(
     """
     row = claims.lock_run(connection, held.id, now=now)
     if row is not None:
-        _append(
-            connection,
-            row,
-            step.name,
-            outcome,
-            result_id,
-            number=step.attempts,
-            generation=held.generation,
-            is_effect=held.steps[-1].name == step.name,
-            now=now,
-        )
+        answer = LateAnswer(step.name, step.attempts, held.generation, outcome, result_id)
+        _append(connection, row, answer, is_effect=held.steps[-1].name == step.name, now=now)
 
 
 def note_found(
@@ -68,22 +70,13 @@ def note_found(
     if RunState(row.state) is RunState.CANCELLED and row.result_id is not None:
         _report_duplicate(connection, row, result_id, now)
     else:
-        _append(connection, row, step, Outcome.ADOPTED, result_id, number=number, generation=generation, now=now)
+        answer = LateAnswer(step, number, generation, Outcome.ADOPTED, result_id)
+        _append(connection, row, answer, is_effect=True, now=now)
     return claims.lock_run(connection, run_id, now=now)
 
 
-def _append(
-    connection: Connection,
-    row: Run,
-    step_name: str,
-    outcome: Outcome,
-    result_id: str | None,
-    *,
-    number: int,
-    generation: int,
-    is_effect: bool = True,
-    now: datetime,
-) -> None:
+def _append(connection: Connection, row: Run, answer: LateAnswer, *, is_effect: bool, now: datetime) -> None:
+    result_id = answer.result_id
     record_event(
         connection,
         at=now,
@@ -93,11 +86,11 @@ def _append(
         source=row.source,
         order_id=row.order_id,
         detail={
-            "step": step_name,
-            "attempt": number,
-            "outcome": outcome,
+            "step": answer.step,
+            "attempt": answer.number,
+            "outcome": answer.outcome,
             "result_id": result_id,
-            "generation": generation,
+            "generation": answer.generation,
         },
     )
     if result_id is None:
@@ -106,8 +99,8 @@ def _append(
         update(attempts)
         .where(
             attempts.c.run_id == row.id,
-            attempts.c.step == step_name,
-            attempts.c.number == number,
+            attempts.c.step == answer.step,
+            attempts.c.number == answer.number,
             attempts.c.result_id.is_(None),
         )
         .values(result_id=result_id)
@@ -115,14 +108,14 @@ def _append(
     if not is_effect:
         return
     state = RunState(row.state)
-    if row.generation != generation or state is RunState.SUCCEEDED:
+    if row.generation != answer.generation or state is RunState.SUCCEEDED:
         if row.result_id != result_id:
             _report_duplicate(connection, row, result_id, now)
     elif state is RunState.CANCELLED:
         _set_result(connection, row.id, result_id)
         open_revocation(connection, row.id, row.reason or "", now=now)
     elif state is not RunState.RUNNING:
-        _adopt_free(connection, row, step_name, result_id, now)
+        _adopt_free(connection, row, answer.step, result_id, now)
 
 
 def _output(workflow: str, result_id: str) -> dict[str, str]:

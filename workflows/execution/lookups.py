@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.ledger.runs.held import HeldRun, HeldStep
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.states import AttemptKind, RunState
 from workflows.execution import settling
 from workflows.execution.attempts import failed_attempt
@@ -65,10 +66,12 @@ class LookupRecorder:
         is_spent = decision.state is RunState.REVIEW
         self._recorder.end(
             held,
-            state=decision.state,
-            reason=decision.reason,
-            note=_UNPROVEN_NOTE.format(system=planned.definition.system) if is_spent else None,
-            next_attempt_at=decision.next_attempt_at,
-            lane_shut_until=decision.lane_shut_until,
+            Ending(
+                decision.state,
+                decision.reason,
+                note=_UNPROVEN_NOTE.format(system=planned.definition.system) if is_spent else None,
+                next_attempt_at=decision.next_attempt_at,
+                lane_shut_until=decision.lane_shut_until,
+            ),
             detail={"step": planned.name, "outcome": decision.outcome},
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from random import Random
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,7 +24,7 @@ from worker.ledger.states import Actor, AttemptKind, Outcome, RunState
 from workflows.execution import breaker_rules, late_results
 from workflows.execution.attempts import describe, failed_attempt, may_have_acted, unknown_note
 from workflows.execution.breaker_rules import Evidence
-from workflows.execution.retry_policy import Patience, RetryDecision, judge
+from workflows.execution.retry_policy import RetryDecision, RetryPolicy
 from workflows.execution.steps import PlannedStep, Repeat, StepResult, StopError
 from workflows.registry import steps_of_others
 
@@ -53,15 +53,14 @@ class Recorder:
         ledger: Ledger,
         *,
         lease_seconds: float,
-        patience: Patience,
+        retry_policy: RetryPolicy,
         clock: Callable[[], datetime],
-        rng: Random,
     ) -> None:
         self._ledger = ledger
         self._lease_seconds = lease_seconds
-        self._patience = patience
+        self._retry_policy = retry_policy
+        self._patience = retry_policy.patience
         self._clock = clock
-        self._rng = rng
 
     def renew(self, held: HeldRun, *, then: Then | None = None) -> None:
         """Commit what was done so far, and `then` with it, and hold the run for a whole lease from now."""
@@ -158,13 +157,11 @@ class Recorder:
         """Record a failed attempt that left nothing open, and let go of the run. `sent`: the call itself was made."""
         now = self._clock()
         is_own = sent and self.answers_others(held, step.failed_at)
-        decision = judge(
+        decision = self._retry_policy.judge(
             error,
             repeat=planned.definition.repeat,
             failures=(step.counted if sent and (is_own or not _unreachable(error)) else step.attempts) + 1,
-            patience=self._patience,
             now=now,
-            rng=self._rng,
             sent=sent,
             probing=held.probing,
             answers_others=is_own,
@@ -193,13 +190,11 @@ class Recorder:
         """Give the open attempt its outcome, and let go of the run."""
         now = self._clock()
         is_own = self.answers_others(held, step.failed_at)
-        decision = judge(
+        decision = self._retry_policy.judge(
             error,
             repeat=planned.definition.repeat,
             failures=step.counted if is_own or not _unreachable(error) else step.attempts,
-            patience=self._patience,
             now=now,
-            rng=self._rng,
             probing=held.probing,
             answers_others=is_own,
         )
@@ -292,7 +287,7 @@ class Recorder:
                 _pause(connection, system, describe(error, held.learner), now)
             cancelled = claims.write_progress(connection, held, now=now, closing=closing)
             if not self._adopt_late(connection, held, now):
-                if decision.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
+                if decision.outcome is Outcome.UNKNOWN or _is_open(held):
                     cancelled = None  # only the destination can tell whether there is anything left to cancel
                 late_results.release(
                     connection,
@@ -314,18 +309,13 @@ class Recorder:
     def end(
         self,
         held: HeldRun,
+        ending: Ending,
         *,
-        state: RunState,
-        reason: str | None = None,
-        note: str | None = None,
-        result_id: str | None = None,
-        next_attempt_at: datetime | None = None,
-        lane_shut_until: datetime | None = None,
         detail: dict[str, Any] | None = None,
         then: Then | None = None,
     ) -> None:
         """Let go of a run without recording another attempt. `then` is committed with it."""
-        now = self._clock()
+        now, state = self._clock(), ending.state
         with self._ledger.write() as connection:
             if state is RunState.CANCELLED or (state is not RunState.SUCCEEDED and held.fence > 1):
                 asked = claims.write_progress(connection, held, now=now)
@@ -333,10 +323,10 @@ class Recorder:
                     return
                 if state is RunState.CANCELLED and asked is None:
                     # Paid again since the run was claimed: nobody would look at a cancelled one any more.
-                    state, reason, next_attempt_at = RunState.WAITING, None, now
-            if state is RunState.WAITING and lane_shut_until is None and any(each.unresolved for each in held.steps):
-                lane_shut_until = now + timedelta(seconds=self._patience.settle_seconds)
-            ending = Ending(state, reason, note, result_id, next_attempt_at, lane_shut_until)
+                    state = RunState.WAITING
+                    ending = replace(ending, state=state, reason=None, next_attempt_at=now)
+            if state is RunState.WAITING and ending.lane_shut_until is None and _is_open(held):
+                ending = replace(ending, lane_shut_until=now + timedelta(seconds=self._patience.settle_seconds))
             late_results.release(connection, held, ending, now=now, detail=detail)
             if then is not None:
                 then(connection, now)
@@ -383,6 +373,11 @@ class Recorder:
             late_results.append(connection, held, step, outcome, result_id, now=self._clock())
             if then is not None:
                 then(connection, self._clock())
+
+
+def _is_open(held: HeldRun) -> bool:
+    """Whether a call of this run may have taken effect, and nobody knows yet."""
+    return any(each.unresolved for each in held.steps)
 
 
 def _unreachable(error: BaseException) -> bool:

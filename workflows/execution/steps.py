@@ -42,8 +42,6 @@ class Call:
     """What the steps before gave, by step name."""
     now: datetime
     limits: CallLimits = field(default_factory=CallLimits)
-    keep_profiles: bool = False
-    """Whether the profile of a customer who exists already is left as it is, but for what is empty in it."""
     run_id: str = ""
     attempt: int = 0
     """The number of this try of the step."""

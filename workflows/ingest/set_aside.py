@@ -41,7 +41,7 @@ def describe_failure(
 
     A refusal may quote whom it is about: their people, and whoever else the ledger knows, are left out of it.
     """
-    if isinstance(error, ApiError) and error.vendor_message:
+    if isinstance(error, ApiError) and error.notice.message:
         try:
             with ledger.read() as connection:
                 return without_people(connection, describe(error), run_id=run_id, source=source, order_id=order_id)

@@ -92,7 +92,7 @@ def body_of(payload: dict[str, Any]) -> str:
 
 def _why(ledger: Ledger, error: ApiError, taken: TakenEvent) -> str:
     """What went wrong, as it may be kept and logged: without whom the event is about, whom a receiver may quote."""
-    if not error.vendor_message:
+    if not error.notice.message:
         return describe(error)
     data = taken.payload.get("data") or {}
     about = {name: data.get(name) for name in ("run_id", "source", "order_id")}

@@ -22,7 +22,7 @@ from worker.settings.settings import load_settings
 from worker.sources.frontcore import FrontcoreSource
 from worker.text.redaction import SecretRegistry
 from workflows.execution.executor import Executor, Timing
-from workflows.execution.retry_policy import Patience
+from workflows.execution.retry_policy import Patience, RetryPolicy
 from workflows.planning.offers_file import OffersFile
 from workflows.recording.order_recording import Look, record_order
 from workflows.registry import WORKFLOWS
@@ -115,11 +115,9 @@ def found(tmp_path: Path) -> Iterator[Found]:
                 WORKFLOWS,
                 {"learningcart": learningcart},
                 timing=Timing(lease_seconds=120, call_seconds={"learningcart": 35}),
-                patience=patience,
+                retry_policy=RetryPolicy(patience, Random(1)),
                 holder="test",
                 clock=utc_now,
-                rng=Random(1),
-                keep_profiles=settings.learningcart.existing_customers == "keep",
             )
             clients.append(frontcore)
             companies.append(

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from worker import errors
-from worker.errors import ApiError, CartbridgeError
+from worker.errors import ApiError, CartbridgeError, VendorNotice
 
 API_ERRORS = [
     each
@@ -45,7 +45,7 @@ def test_error_survives_a_pickle_with_all_it_carries(kind: type[ApiError]) -> No
         operation="addCompOrder",
         status=502,
         outcome_unknown=True,
-        retry_after_seconds=3.5,
+        notice=VendorNotice("slower", 3.5),
     )
     again = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
     assert type(again) is kind

@@ -90,6 +90,8 @@ class LearningCartClient(SystemClient):
         self._secrets.add(settings.password.get_secret_value())
         self.site_hostname = settings.site_hostname.strip().lower()
         """The site whose customers and orders the numbers are of."""
+        self.keeps_profiles = settings.existing_customers == "keep"
+        """Whether the profile of a customer who exists already is left as it is, but for what is empty in it."""
         self._credentials = {"sitehostname": settings.site_hostname, "username": settings.username}
         self._password = settings.password
         self._comped_order_method = settings.comped_order_method

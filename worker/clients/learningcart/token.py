@@ -67,7 +67,9 @@ class TokenKeeper:
         requests_seen = self._requests
         if not self._lock.acquire(timeout=max(budget.left(), 0)):
             message = "learningcart requestToken: not answered in time"
-            raise ApiTimeoutError(message, system="learningcart", operation="requestToken", for_credentials=True)
+            late = ApiTimeoutError(message, system="learningcart", operation="requestToken")
+            late.for_credentials = True
+            raise late
         try:
             value = self._usable(refused)
             if value is not None:

@@ -18,6 +18,7 @@ from worker.errors import (
     RateLimitedError,
     ServerError,
     UnexpectedResponseError,
+    VendorNotice,
 )
 
 SYSTEM: Final = "mail"
@@ -74,9 +75,8 @@ def error_for_reply(stage: Stage, code: int, text: bytes, redact: Callable[[str]
     if code == 421 or is_before:  # a 421 closes the connection, at whatever stage
         return ServerError(message, system=SYSTEM, operation=stage, status=code, sent=not is_before)
     if code < 500:
-        return RateLimitedError(
-            message, system=SYSTEM, operation=stage, status=code, retry_after_seconds=TRY_AGAIN_SECONDS
-        )
+        notice = VendorNotice(retry_after_seconds=TRY_AGAIN_SECONDS)
+        return RateLimitedError(message, system=SYSTEM, operation=stage, status=code, notice=notice)
     kind = PermissionDeniedError if stage is Stage.SENDER else InvalidRequestError
     return kind(message, system=SYSTEM, operation=stage, status=code)
 

@@ -13,6 +13,7 @@ from worker.errors import (
     RateLimitedError,
     ServerError,
     UnexpectedResponseError,
+    VendorNotice,
 )
 
 
@@ -44,7 +45,7 @@ def test_sizes_are_forgotten_when_the_smallest_fails_too() -> None:
         (ApiConnectionError("cut"), True),
         (ApiConnectionError("refused", sent=False), False),
         (ServerError("500", status=500), True),
-        (ServerError("maintenance", status=503, retry_after_seconds=60), False),
+        (ServerError("maintenance", status=503, notice=VendorNotice(retry_after_seconds=60)), False),
         (RateLimitedError("429", status=429), False),
         (AuthenticationError("401", status=401), False),
         (UnexpectedResponseError("html", status=200), False),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.worker.clients.stub import answer
 from worker.clients.outcomes import error_for_answer, error_for_no_answer, error_word, read_retry_after, unexpected
+from worker.clients.reading import code_of
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import (
     ApiConnectionError,
@@ -311,25 +312,38 @@ def test_a_redirection_is_short_when_its_target_is_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "message"),
+    ("body", "message"),
     [
-        ({"code": "rest_no_route", "message": "No route hunter2"}, "rest_no_route", "No route ***"),
-        (b'<br /><b>Notice</b>: x<br />\n{"code": "rest_no_route", "message": "No"}', "rest_no_route", "No"),
-        ([{"Code": 30, "Message": "no"}], "30", "no"),
-        ({"error": {"code": "a.b", "message": "no"}}, "a.b", "no"),
-        ({"code": "a sentence, not a code", "message": "no"}, "", "no"),
-        ({"code": True, "errorCode": None}, "", ""),
-        ({"code": "x" * 65}, "", ""),
-        (b"<html>", "", ""),
+        ({"code": "rest_no_route", "message": "No route hunter2"}, "No route ***"),
+        (b'<br /><b>Notice</b>: x<br />\n{"code": "rest_no_route", "message": "No"}', "No"),
+        ([{"Code": 30, "Message": "no"}], "no"),
+        ({"error": {"code": "a.b", "message": "no"}}, "no"),
+        ({"code": True, "errorCode": None}, ""),
+        (b"<html>", ""),
     ],
 )
-def test_a_vendor_s_code_can_be_decided_by_when_it_gave_one(body: Any, code: str, message: str) -> None:
+def test_a_vendor_s_own_sentence_is_kept_when_it_gave_one(body: Any, message: str) -> None:
     error = error_of(answer(body, 404))
     assert error is not None
-    assert (error.vendor_code, error.vendor_message) == (code, message)
+    assert error.notice.message == message
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ({"code": "rest_no_route", "message": "No route"}, "rest_no_route"),
+        ([{"Code": 30, "Message": "no"}], "30"),
+        ({"error": {"code": "a.b", "message": "no"}}, "a.b"),
+        ({"code": "a sentence, not a code", "message": "no"}, ""),
+        ({"code": True, "errorCode": None}, ""),
+        ({"code": "x" * 65}, ""),
+    ],
+)
+def test_a_code_is_short_and_one_word_when_it_is_taken_for_one(document: Any, code: str) -> None:
+    assert code_of(document) == code
 
 
 def test_a_word_is_cut_before_it_is_matched_when_it_is_long() -> None:
     error = error_of(answer({"message": "word " * 15_000}, 400))
     assert error is not None
-    assert len(error.vendor_message) == 200
+    assert len(error.notice.message) == 200

@@ -4,6 +4,7 @@ import pytest
 
 from worker.errors import (
     ApiConnectionError,
+    ApiError,
     ApiTimeoutError,
     AuthenticationError,
     InvalidRequestError,
@@ -14,6 +15,11 @@ from worker.errors import (
 )
 from workflows.execution.attempts import may_have_acted
 from workflows.execution.retry_policy import LeaseShortError
+
+
+def of_a_token(error: ApiError) -> ApiError:
+    error.for_credentials = True
+    return error
 
 
 @pytest.mark.parametrize(
@@ -29,7 +35,7 @@ from workflows.execution.retry_policy import LeaseShortError
         (PermissionDeniedError("HTTP 403", status=403), False),
         (AuthenticationError("refused", status=200), False),
         (ApiConnectionError("no connection", sent=False), False),
-        (ServerError("no token", status=500, for_credentials=True), False),
+        (of_a_token(ServerError("no token", status=500)), False),
         (LeaseShortError("the call is not sent"), None),
         (KeyError("not sent"), None),
     ],

@@ -22,22 +22,17 @@ from worker.errors import (
     RequestRefusedError,
     ServerError,
     UnexpectedResponseError,
+    VendorNotice,
 )
 from worker.ledger.states import Outcome, RunState
 from worker.reasons import Reason
-from workflows.execution.retry_policy import LeaseShortError, RetryDecision, judge
+from workflows.execution.retry_policy import LeaseShortError, RetryDecision, RetryPolicy
 from workflows.execution.steps import Repeat
 
 
 def judged(error: BaseException, *, safe: bool = True, failures: int = 1, **more: Any) -> RetryDecision:
-    return judge(
-        error,
-        repeat=Repeat.SAFE if safe else Repeat.ASK,
-        failures=failures,
-        patience=PATIENCE,
-        now=NOW,
-        rng=Random(1),
-        **more,
+    return RetryPolicy(PATIENCE, Random(1)).judge(
+        error, repeat=Repeat.SAFE if safe else Repeat.ASK, failures=failures, now=NOW, **more
     )
 
 
@@ -68,23 +63,23 @@ def test_outcome_settles_and_the_lane_stays_shut_when_it_is_unknown(kind: Any, f
 
 def test_call_that_cannot_be_asked_about_is_repeated_after_the_settle_time_when_that_is_harmless() -> None:
     error = api_error(ApiTimeoutError, unknown=True, retryable=False)
-    decision = judge(error, repeat=Repeat.HARMLESS, failures=1, patience=PATIENCE, now=NOW, rng=Random(1))
+    decision = RetryPolicy(PATIENCE, Random(1)).judge(error, repeat=Repeat.HARMLESS, failures=1, now=NOW)
     assert decision.next_attempt_at == decision.lane_shut_until == NOW + timedelta(seconds=PATIENCE.settle_seconds)
 
 
 def test_lookup_waits_as_long_as_the_server_asks_when_that_is_longer_than_the_settle_time() -> None:
-    decision = judged(api_error(ServerError, unknown=True, retry_after_seconds=600), safe=False)
+    decision = judged(api_error(ServerError, unknown=True, notice=VendorNotice(retry_after_seconds=600)), safe=False)
     assert decision.next_attempt_at == NOW + timedelta(seconds=600)
     assert decision.lane_shut_until == NOW + timedelta(seconds=600)
 
 
 def test_wish_is_taken_for_a_mistake_when_it_is_beyond_a_day() -> None:
-    decision = judged(api_error(ServerError, unknown=True, retry_after_seconds=1e9), safe=False)
+    decision = judged(api_error(ServerError, unknown=True, notice=VendorNotice(retry_after_seconds=1e9)), safe=False)
     assert decision.next_attempt_at == NOW + timedelta(days=1)
 
 
 def test_server_is_left_alone_when_it_says_for_how_long() -> None:
-    decision = judged(api_error(RateLimitedError, retry_after_seconds=120))
+    decision = judged(api_error(RateLimitedError, notice=VendorNotice(retry_after_seconds=120)))
     assert decision.next_attempt_at == NOW + timedelta(seconds=120)
 
 

@@ -18,7 +18,7 @@ from worker.ledger.states import StepState
 from worker.ledger.tables.runs import attempts
 from workflows.execution.executor import Executor, Timing
 from workflows.execution.recorder import Recorder
-from workflows.execution.retry_policy import Patience
+from workflows.execution.retry_policy import Patience, RetryPolicy
 from workflows.registry import WORKFLOWS
 
 _T = TypeVar("_T")
@@ -50,6 +50,7 @@ class FakeLearningCart:
     customers: list[CustomerFields] = field(default_factory=list)
     members: list[tuple[int, int]] = field(default_factory=list)
     site_hostname: str = "academy.example"
+    keeps_profiles: bool = False
     customer_id: int = 5001
 
     def ready(self, *, limits: CallLimits = NO_LIMITS) -> None:
@@ -127,16 +128,15 @@ def an_executor(
         WORKFLOWS,
         {"learningcart": learningcart} if learningcart is not None else {},
         timing=Timing(lease_seconds=LEASE_SECONDS, call_seconds={"learningcart": CALL_SECONDS}),
-        patience=PATIENCE,
+        retry_policy=RetryPolicy(PATIENCE, Random(1)),
         holder=holder,
         clock=clock,
-        rng=Random(1),
         monotonic=lambda: 0.0 if learningcart is None else learningcart.elapsed_seconds,
     )
 
 
 def a_recorder(ledger: Ledger, clock: Clock) -> Recorder:
-    return Recorder(ledger, lease_seconds=LEASE_SECONDS, patience=PATIENCE, clock=clock, rng=Random(1))
+    return Recorder(ledger, lease_seconds=LEASE_SECONDS, retry_policy=RetryPolicy(PATIENCE, Random(1)), clock=clock)
 
 
 def a_run(ledger: Ledger) -> str:

@@ -58,6 +58,7 @@ class Registry(FakeLearningCart):
 
 
 def keep(registry: Registry, learner: Learner = KARI, *, keep_profiles: bool = True, **limits: Any) -> dict[str, Any]:
+    registry.keeps_profiles = keep_profiles
     call = Call(
         clients={"learningcart": registry},
         ledger=Ledger("sqlite://"),
@@ -70,7 +71,6 @@ def keep(registry: Registry, learner: Learner = KARI, *, keep_profiles: bool = T
         outputs={},
         now=NOW,
         limits=CallLimits(**limits),
-        keep_profiles=keep_profiles,
     )
     return ADD_CUSTOMER.call(call).output
 
@@ -160,8 +160,8 @@ def test_no_field_is_ever_overwritten_when_profiles_are_kept(
 def test_setting_reaches_the_step_when_a_run_is_worked(ledger: Ledger, clock: Clock, keep_profiles: bool) -> None:
     run_id = a_run(ledger)
     registry = Registry({"first_name": "J.", "last_name": "D."})
+    registry.keeps_profiles = keep_profiles
     executor = an_executor(ledger, registry, clock)
-    executor._keep_profiles = keep_profiles
     held = claimed(executor, run_id)
     perform(executor, held)
     assert sent(registry) == ([{}] if keep_profiles else [{"first_name": "Jane", "last_name": "Doe"}])

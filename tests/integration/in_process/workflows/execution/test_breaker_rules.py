@@ -35,7 +35,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from worker.ledger.tables.runs import breakers, events, runs, steps
 from workflows.execution.breaker_rules import Evidence, evidence_of
-from workflows.execution.retry_policy import LeaseShortError, judge
+from workflows.execution.retry_policy import LeaseShortError, RetryPolicy
 from workflows.execution.steps import Repeat
 
 
@@ -80,14 +80,8 @@ def test_nothing_is_said_of_a_destination_when_the_cause_is_another(error: Excep
 
 @pytest.mark.parametrize("error", [api_error(ServerError), api_error(ApiConnectionError, retryable=False)], ids=repr)
 def test_probe_costs_no_attempt_and_is_due_again_soon_when_the_destination_is_still_down(error: Exception) -> None:
-    verdict = judge(
-        error,
-        repeat=Repeat.SAFE,
-        failures=PATIENCE.max_attempts,
-        patience=PATIENCE,
-        now=NOW,
-        rng=Random(1),
-        probing=True,
+    verdict = RetryPolicy(PATIENCE, Random(1)).judge(
+        error, repeat=Repeat.SAFE, failures=PATIENCE.max_attempts, now=NOW, probing=True
     )
     assert (verdict.outcome, verdict.state, verdict.counted) == (Outcome.RETRYABLE, RunState.WAITING, False)
     assert verdict.next_attempt_at is not None

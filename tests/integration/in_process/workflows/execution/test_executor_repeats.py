@@ -24,6 +24,7 @@ from worker.ledger.states import RunState
 from worker.ledger.tables.runs import attempts, pauses, runs, steps
 from worker.reasons import Reason
 from workflows.execution.executor import Executor, Timing
+from workflows.execution.retry_policy import RetryPolicy
 from workflows.execution.steps import Call, Lookup, PlannedStep, Repeat, StepDefinition, StepResult, StopError, Workflow
 
 
@@ -84,10 +85,9 @@ def executor(ledger: Ledger, two_steps: TwoSteps, clock: Clock, holder: str = "w
         {"two_steps": two_steps.workflow()},
         {"learningcart": FakeLearningCart()},
         timing=Timing(lease_seconds=LEASE_SECONDS, call_seconds={"learningcart": 35.0}),
-        patience=PATIENCE,
+        retry_policy=RetryPolicy(PATIENCE, Random(1)),
         holder=holder,
         clock=clock,
-        rng=Random(1),
     )
 
 

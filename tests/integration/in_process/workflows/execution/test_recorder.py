@@ -22,6 +22,7 @@ from tests.unit.workflows.fakes.learningcart import (
 from tests.unit.workflows.fakes.storefront import NOW, Clock, rows, run_of
 from worker.errors import ApiTimeoutError, AuthenticationError, InvalidRequestError, LeaseLostError, ServerError
 from worker.ledger.runs.held import HeldRun
+from worker.ledger.runs.transitions import Ending
 from worker.ledger.session import Ledger
 from worker.ledger.states import Outcome, RunState
 from worker.ledger.tables.runs import attempts, events, pauses, runs, steps
@@ -95,7 +96,7 @@ def test_nothing_is_written_when_the_lease_was_lost(
     writes = {
         "renew": lambda: recorder.renew(held),
         "intent": lambda: recorder.commit_intent(held, step_of(held), "cb-reference"),
-        "end": lambda: recorder.end(held, state=RunState.REVIEW),
+        "end": lambda: recorder.end(held, Ending(RunState.REVIEW)),
     }
     with pytest.raises(LeaseLostError):
         writes[write]()
@@ -237,7 +238,7 @@ def test_late_answer_is_adopted_when_the_run_would_have_ended_otherwise(
     recorder: Recorder, held: HeldRun, ledger: Ledger, state: RunState
 ) -> None:
     tell_late(ledger, held)
-    recorder.end(held, state=state, reason="outcome_unknown")
+    recorder.end(held, Ending(state, "outcome_unknown"))
     run = run_of(ledger, KEY)
     assert (run.state, run.reason, run.result_id) == ("succeeded", None, "90009")
 

@@ -25,7 +25,7 @@ from tests.unit.workflows.fakes.storefront import (
     states,
 )
 from worker.clients.outcomes import another_record
-from worker.errors import ApiConnectionError, AuthenticationError, RateLimitedError
+from worker.errors import ApiConnectionError, AuthenticationError, RateLimitedError, VendorNotice
 from worker.ledger.runs import due
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, RunState, Via
@@ -207,7 +207,7 @@ def test_order_named_by_the_operator_is_ignored_by_name_when_there_is_none(
     [
         (ApiConnectionError("reset", system="studiocart", operation="fetch"), "source_unreachable"),
         (AuthenticationError("the key is refused", system="studiocart", operation="fetch"), "source_refused"),
-        (RateLimitedError("slow down", retry_after_seconds=600.0), "source_unreachable"),
+        (RateLimitedError("slow down", notice=VendorNotice(retry_after_seconds=600.0)), "source_unreachable"),
     ],
 )
 def test_hint_waits_with_a_time_and_a_reason_when_the_source_fails(

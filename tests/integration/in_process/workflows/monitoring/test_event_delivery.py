@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.workflows.fakes.storefront import NOW, Clock, rows
-from worker.errors import ApiConnectionError, ApiError, InvalidRequestError, RateLimitedError
+from worker.errors import ApiConnectionError, ApiError, InvalidRequestError, RateLimitedError, VendorNotice
 from worker.ledger.outbox import OutboxCounts, add_event, mark_failed, outbox_counts, take_due
 from worker.ledger.session import Ledger
 from worker.ledger.tables.runs import events, outbox
@@ -60,7 +60,9 @@ def test_event_is_sent_again_in_the_same_words_when_it_was_not_taken(
     ledger: Ledger, deliver: Deliver, clock: Clock
 ) -> None:
     add(ledger, "completion.completed")
-    receiver = Receiver(InvalidRequestError("no"), RateLimitedError("slower", retry_after_seconds=600))
+    receiver = Receiver(
+        InvalidRequestError("no"), RateLimitedError("slower", notice=VendorNotice(retry_after_seconds=600))
+    )
     assert deliver(receiver) == Delivered(failed=1)
     assert rows(ledger, outbox)[0].last_error == "InvalidRequestError: no"
     clock.advance(seconds=10)
@@ -80,7 +82,7 @@ def test_nobody_is_named_when_the_receiver_quotes_whom_the_event_is_about(
     with ledger.write() as connection:
         add_event(connection, "completion.began", {"email": "jane@shop.test", "name": "Jane Dough"}, now=NOW)
     quote = "Jane Dough <jane@shop.test> is unknown"
-    deliver(Receiver(InvalidRequestError(f"no: {quote}", vendor_message=quote)))
+    deliver(Receiver(InvalidRequestError(f"no: {quote}", notice=VendorNotice(quote))))
     (row,) = rows(ledger, outbox)
     assert row.last_error == "InvalidRequestError: no: [person] <…> is unknown"
     assert "was not taken" in caplog.text

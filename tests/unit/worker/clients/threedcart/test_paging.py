@@ -10,7 +10,7 @@ import pytest
 
 from worker.clients.list_pages import EndlessListError, PageSizes
 from worker.clients.threedcart.paging import SIZES, walk_by_offset
-from worker.errors import ApiError, ApiTimeoutError, AuthenticationError, ServerError
+from worker.errors import ApiError, ApiTimeoutError, AuthenticationError, ServerError, VendorNotice
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def test_a_smaller_page_is_not_asked_for_when_size_is_not_the_trouble() -> None:
     for error in (
         ApiTimeoutError("not sent", sent=False),
         AuthenticationError("no", status=401),
-        ServerError("down", status=503, retry_after_seconds=60.0),
+        ServerError("down", status=503, notice=VendorNotice(retry_after_seconds=60.0)),
     ):
         asked: list[int] = []
 
