@@ -19,6 +19,7 @@ from worker.ledger.tables.runs import Run, attempts, events, learners, runs, ste
 from worker.reasons import Reason
 from worker.sources.order import Learner
 from workflows.planning.model import ENROLMENT, HOLDS, PLACE_HOLDS, REVOCATION
+from workflows.planning.reviews import last_asked
 
 LATE_ANSWER = "late_answer"
 REPEATED = "run_repeated"
@@ -28,6 +29,8 @@ _AFTER_CANCEL: dict[str, Reason] = {
     Reason.REMOVED_FROM_ORDER: Reason.REMOVED_AFTER_PROVISIONING,
     **dict.fromkeys(PLACE_HOLDS, Reason.PLACE_LOST_AFTER_PROVISIONING),
 }
+_NO_QUESTION = {*HOLDS - PLACE_HOLDS, Reason.AWAITING_PAYMENT}
+"""What stops a run before its effect, and is no question after it."""
 _WITHDRAWN = frozenset({*_AFTER_CANCEL, Reason.CANCELLED_BY_SOURCE})
 
 
@@ -202,7 +205,7 @@ def report_duplicates(
 
 
 def _report_duplicate(connection: Connection, row: Run, result_id: str, now: datetime) -> None:
-    _open(connection, row, f"{keys.DUPLICATE}/{result_id}", Reason.DUPLICATE_EFFECT, result_id, now=now)
+    _open(connection, row, f"{row.key}/{keys.DUPLICATE}/{result_id}", Reason.DUPLICATE_EFFECT, result_id, now=now)
 
 
 def release(
@@ -253,9 +256,10 @@ def open_revocation(
 ) -> None:
     """The source cancelled a run whose effect took place all the same, this or an `earlier` one: a person is asked.
 
-    Not where it only held the seat for what is no question once access was given.
+    Anew where that was asked and settled before. Not where it only held the seat for what is no question once access
+    was given.
     """
-    if cancel_reason in HOLDS - PLACE_HOLDS:
+    if cancel_reason in _NO_QUESTION:
         return
     row = claims.lock_run(connection, run_id, now=now)
     if row is None:
@@ -263,15 +267,23 @@ def open_revocation(
     if earlier is not None and earlier.email is not None:
         learner = Learner(email=earlier.email)
         row = row.model_copy(update={"learner": learner.model_dump(mode="json"), "result_id": earlier.result_id})
-    reason = _AFTER_CANCEL.get(cancel_reason, Reason.CANCELLED_AFTER_PROVISIONING)
-    _open(connection, row, keys.REVOKE, reason, row.result_id, now=now)
+    asked, next_key = last_asked(_questions_about(connection, row), f"{row.key}/{keys.REVOKE}")
+    if asked != RunState.REVIEW:
+        reason = _AFTER_CANCEL.get(cancel_reason, Reason.CANCELLED_AFTER_PROVISIONING)
+        _open(connection, row, next_key, reason, row.result_id, now=now)
 
 
-def _open(connection: Connection, row: Run, word: str, reason: Reason, result_id: str | None, *, now: datetime) -> None:
+def _questions_about(connection: Connection, row: Run) -> dict[str, str]:
+    """The states of what a person was asked about a run, by key."""
+    of_order = (runs.c.source == row.source, runs.c.order_id == row.order_id, runs.c.workflow == REVOCATION)
+    return {each.key: each.state for each in connection.execute(select(runs.c.key, runs.c.state).where(*of_order))}
+
+
+def _open(connection: Connection, row: Run, key: str, reason: Reason, result_id: str | None, *, now: datetime) -> None:
     opened = insert_run(
         connection,
         NewRun(
-            key=f"{row.key}/{word}",
+            key=key,
             workflow=REVOCATION,
             state=RunState.REVIEW,
             source=row.source,

@@ -109,9 +109,10 @@ def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot 
     if payment not in {None, Payment.PAID}:
         is_now = "not paid" if payment == Payment.WAITING else payment
         return WhyNot(f"The order {order} is {is_now} at the source. Paying it again revives the run.", is_refused=True)
-    if not known.is_withdrawn or row.reason not in _WITHDRAWN:
+    taken_back = row.cancel_reason or (row.reason if known.is_withdrawn else None)
+    if taken_back not in _WITHDRAWN:
         return None
-    found = advice(row.reason)
+    found = advice(taken_back)
     said = found.sentence if found is not None else ""
     return WhyNot(f"{said} News from the source revives the run. See: cartbridge why {order}", is_refused=True)
 

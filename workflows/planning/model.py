@@ -53,7 +53,8 @@ class KnownRun:
     """`source`, `operator` or `superseded`."""
     effect_open: bool = False
     """A call that is not safe to repeat was or may have been sent, and its outcome is not known."""
-    cancel_requested: bool = False
+    cancel_reason: str | None = None
+    """Why it is cancelled as soon as it is known that its effect did not take place."""
     fence: int = 0
     finished_at: datetime | None = None
 
@@ -61,6 +62,11 @@ class KnownRun:
     def is_placeholder(self) -> bool:
         """Whether it only holds a seat's place until it can be planned."""
         return self.key.rpartition("/")[2] in PLACEHOLDERS
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether it is cancelled unless its effect took place."""
+        return self.cancel_reason is not None
 
     @property
     def is_withdrawn(self) -> bool:

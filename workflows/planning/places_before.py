@@ -41,6 +41,7 @@ class PlacesBefore:
         self._seating = seating
         self._before = before
         self._now = {(line.id, seat.id): line.product for line in order.lines for seat in line.seats}
+        self._held = {(line.id, seat.id) for line in order.lines for seat in line.seats if seat.hold in PLACE_HOLDS}
         self._runs = {run.key: run for run in runs}
         self.lost = taken_back(runs)
         """The keys of runs whose access was taken back."""
@@ -49,6 +50,12 @@ class PlacesBefore:
         """Whether the order had the seat of a run."""
         before = self._of(run)
         return before is not None and not before.is_lost
+
+    def is_lost_anew(self, run_id: str | None) -> bool:
+        """Whether the order had the seat of a run, and has it not, or only without a place on the course."""
+        place = next((self._seating.place_of(run) for run in self._runs.values() if run.id == run_id), ("", ""))
+        before = (self._before or {}).get(place)
+        return before is not None and not before.is_lost and (place not in self._now or place in self._held)
 
     def is_back(self, run: KnownRun) -> bool:
         """Whether the seat of a run is there now and was not before, or not on this course."""

@@ -46,9 +46,10 @@ from workflows.planning.reviews import (
     of_subscription,
     of_withdrawal,
     settled_about_order,
+    settled_regrant,
 )
 from workflows.planning.seat_matching import prices_of, seating
-from workflows.planning.withdrawals import held_back, is_in_doubt, out_of_doubt, withdrawn
+from workflows.planning.withdrawals import any_left, held_back, is_in_doubt, out_of_doubt, withdrawn
 
 
 def plan(order: Order, offers: Offers, runs: Iterable[KnownRun], situation: Situation) -> Plan:
@@ -101,8 +102,7 @@ class _Planner:
                 self._follow_subscription(run)
         stopped = held_back(self._seat_runs(), Reason.AWAITING_PAYMENT)
         self.actions += stopped
-        gone = {cancel.run_id for cancel in stopped}
-        planned = any(run.state is not RunState.CANCELLED and run.id not in gone for run in self._seat_runs())
+        planned = any_left(self._seat_runs(), stopped)
         if self.order.payment_unproven and self.situation.payment_overdue and not planned:
             return self._ask_about_order(keys.PAYMENT_UNPROVEN, Reason.PAYMENT_UNPROVEN)
         return (OrderState.PLANNED, None) if planned else (OrderState.WAITING, Reason.AWAITING_PAYMENT)
@@ -121,6 +121,7 @@ class _Planner:
         if run.state is RunState.SUCCEEDED:
             self._ensure_revocation(run, after)
         else:
+            self.actions += settled_regrant(run, self.by_key)
             self.actions += withdrawn(run, before, self.situation.doubt, is_present=self.situation.is_present)
 
     def _ensure_revocation(self, run: KnownRun, reason: Reason) -> None:
@@ -208,10 +209,7 @@ class _Planner:
         return [run for run in fixed if run not in former]
 
     def _hold_of(self, line: Line, seat: Seat, of_seat: list[KnownRun], fixed: list[KnownRun]) -> Reason | None:
-        """A seat that joins an order already planned is news, whatever the order's age; all others share its hold.
-
-        Unless it may be one that was planned before under another name.
-        """
+        """The order's hold; a seat that joins one already planned is news, unless it may be one that was renamed."""
         if self.situation.doubt is not None:
             return self.situation.doubt
         if (line.id, seat.id) in self.situation.read_anew:
@@ -252,11 +250,11 @@ class _Planner:
         self.actions.append(Revive(run.id, create.reason, create.learner, create.grant, create.note))
 
     def _reopen(self, run: KnownRun, create: Create) -> None:
-        """What the operator closed is a question again only once the order's payment has changed since."""
-        if self.order.payment is Payment.PAID:
-            if run.workflow == ENROLMENT:
-                self._review_if_paid_again(run, create.learner)
-        elif self.situation.paid_before:
+        """What the operator closed is a question again only once the order's payment, or the seat, has changed."""
+        is_paid = self.order.payment is Payment.PAID
+        if is_paid and run.workflow == ENROLMENT:
+            self._review_if_paid_again(run, create.learner)
+        elif self.before.is_lost_anew(create.parent_id) if is_paid else self.situation.paid_before:
             self.actions.append(Revive(run.id, create.reason, create.learner, create.grant, create.note))
 
     def _change_grant(self, run: KnownRun, grant: Grant) -> None:
@@ -321,7 +319,7 @@ class _Planner:
             return False
         if run.is_untouchable:
             self.look_again = True
-            if not run.cancel_requested:
+            if run.cancel_reason != hold:
                 self.actions.append(RequestCancel(run.id, hold))
             return False
         if run.reason == Reason.PAID_AFTER_CANCEL:
@@ -340,6 +338,7 @@ class _Planner:
         elif run.state is RunState.CANCELLED:
             hold = Reason.READ_ANEW if self.seating.place_of(run) in self.situation.read_anew else self.hold
             self.actions.append(Revive(run.id, hold, learner=seat.learner))
+            self._ask(of_payment(run, self.by_key, self.situation, is_owed=False))  # of what it gave before
         elif self.situation.is_present and is_in_doubt(run):
             self.actions += out_of_doubt(run, self.hold, seat.learner)
         else:

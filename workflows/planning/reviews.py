@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from worker.ledger import keys
 from worker.ledger.states import RunState
@@ -99,8 +100,11 @@ def closed_by_operator(run: KnownRun) -> bool:
     return run.state is RunState.SUCCEEDED or (run.state is RunState.CANCELLED and run.cancelled_by == "operator")
 
 
-def last_asked(by_key: Mapping[str, KnownRun], key: str) -> tuple[KnownRun | None, str]:
-    """The latest asking of a question, None if it was never asked, and the key for asking anew."""
+_Asked = TypeVar("_Asked")
+
+
+def last_asked(by_key: Mapping[str, _Asked], key: str) -> tuple[_Asked | None, str]:
+    """What is known of the latest asking of a question, None if it was never asked, and the key for asking anew."""
     asked, number = by_key.get(key), 1
     while (later := by_key.get(f"{key}-{number + 1}")) is not None:
         asked, number = later, number + 1
@@ -157,10 +161,15 @@ def of_withdrawal(run: KnownRun, reason: Reason, by_key: Mapping[str, KnownRun],
     question = about(run, keys.REVOKE, reason)
     asked, next_key = last_asked(by_key, question.key)
     is_first = asked is None or (asked.state is RunState.SUCCEEDED and is_anew)
+    key = next_key if is_first or asked is None else asked.key
+    return [*settled_regrant(run, by_key), replace(question, key=key)]
+
+
+def settled_regrant(run: KnownRun, by_key: Mapping[str, KnownRun]) -> list[Action]:
+    """What ends the question whether access is given again, of a seat that is taken back."""
     regrant, _ = last_asked(by_key, f"{run.key}/{keys.REGRANT}")
     is_open = regrant is not None and regrant.state is RunState.REVIEW
-    settled: list[Action] = [Cancel(regrant.id, Reason.SETTLED_BY_SOURCE)] if regrant is not None and is_open else []
-    return [*settled, replace(question, key=next_key if is_first or asked is None else asked.key)]
+    return [Cancel(regrant.id, Reason.SETTLED_BY_SOURCE)] if regrant is not None and is_open else []
 
 
 def open_revocation(run: KnownRun, by_key: Mapping[str, KnownRun]) -> KnownRun | None:

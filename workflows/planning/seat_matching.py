@@ -146,7 +146,8 @@ def is_nameless(seat_id: str) -> bool:
 
 
 def taken_back(runs: Iterable[KnownRun]) -> frozenset[str]:
-    """The keys of runs whose access was taken back, by an operator's word, and not given again."""
+    """The keys of runs whose access was taken back, by an operator's word, and not given again, by hand or by a run."""
+    runs = tuple(runs)
     latest: dict[str, tuple[datetime, int, bool]] = {}
     for run in runs:
         key, _, word = run.key.rpartition("/")
@@ -154,7 +155,10 @@ def taken_back(runs: Iterable[KnownRun]) -> frozenset[str]:
         if run.workflow == REVOCATION and run.state is RunState.SUCCEEDED and asked in {keys.REVOKE, keys.REGRANT}:
             answer = (run.finished_at or _NEVER, int(number or 1), asked == keys.REGRANT)
             latest[key] = max(answer, latest.get(key, answer))
-    return frozenset(key for key, (_, _, is_given) in latest.items() if not is_given)
+    given_at = {run.key: run.finished_at or _NEVER for run in runs if run.state is RunState.SUCCEEDED}
+    return frozenset(
+        key for key, (at, _, is_given) in latest.items() if not is_given and given_at.get(key, _NEVER) <= at
+    )
 
 
 def _is_of_person(runs: Sequence[KnownRun], learner: Learner | None) -> bool:

@@ -23,16 +23,35 @@ def withdrawn(run: KnownRun, reason: Reason, doubt: Reason | None, *, is_present
     if run.state is RunState.CANCELLED or is_asked:
         return []
     if run.is_untouchable:
-        return [] if run.cancel_requested else [RequestCancel(run.id, reason)]
+        return [] if run.cancel_reason == reason else [RequestCancel(run.id, reason)]
     if doubt is not None and run.state in _NOT_STARTED:
         return in_doubt(run, doubt)
     # What the operator cancelled stays his when the source cancels it too: paid again, it is a question again.
     return [Cancel(run.id, reason, "operator" if run.reason == Reason.PAID_AFTER_CANCEL else "source")]
 
 
-def held_back(runs: Iterable[KnownRun], reason: Reason) -> list[Cancel]:
-    """Stop the runs of an order that is not paid any more before their effect; paid again, they go on."""
-    return [Cancel(run.id, reason) for run in runs if run.state in _NOT_STARTED and not run.is_untouchable]
+def held_back(runs: Iterable[KnownRun], reason: Reason) -> list[Cancel | RequestCancel]:
+    """Stop the runs of an order that is not paid any more before their effect; paid again, they go on.
+
+    Where it may have taken place LearningCart is asked before; then that is no question.
+    """
+    found: list[Cancel | RequestCancel] = []
+    for run in runs:
+        if run.is_untouchable and not run.cancel_requested:
+            found.append(RequestCancel(run.id, reason))
+        elif run.state in _NOT_STARTED and not run.is_untouchable:
+            found.append(Cancel(run.id, reason))
+    return found
+
+
+def any_left(runs: Iterable[KnownRun], stopped: Iterable[Cancel | RequestCancel]) -> bool:
+    """Whether any run has given access, or goes on, where these are stopped."""
+    gone = {action.run_id for action in stopped}
+    return any(
+        run.state is RunState.SUCCEEDED
+        or not (run.state is RunState.CANCELLED or run.cancel_requested or run.id in gone)
+        for run in runs
+    )
 
 
 def out_of_doubt(run: KnownRun, hold: Reason | None, learner: Learner | None) -> list[Action]:

@@ -47,7 +47,6 @@ def known_run(run: Run, *, effect_open: bool) -> KnownRun:
         learner=Learner.model_validate(run.learner) if run.learner else None,
         grant=Grant.model_validate(run.grant) if run.grant and run.workflow in _PLANNED_HERE else None,
         effect_open=effect_open,
-        cancel_requested=run.cancel_reason is not None,
     )
 
 

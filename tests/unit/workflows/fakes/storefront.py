@@ -337,9 +337,9 @@ def apply(plan: Plan, before: Sequence[KnownRun]) -> list[KnownRun]:
                     after[action.run_id], state=RunState.CANCELLED, reason=action.reason, cancelled_by=action.by
                 )
             case RequestCancel():
-                after[action.run_id] = replace(after[action.run_id], cancel_requested=True)
+                after[action.run_id] = replace(after[action.run_id], cancel_reason=action.reason)
             case WithdrawCancel():
-                after[action.run_id] = replace(after[action.run_id], cancel_requested=False)
+                after[action.run_id] = replace(after[action.run_id], cancel_reason=None)
             case Revive():
                 run = after[action.run_id]
                 state = RunState.PENDING if action.reason is None else RunState.REVIEW
@@ -349,7 +349,7 @@ def apply(plan: Plan, before: Sequence[KnownRun]) -> list[KnownRun]:
                     state=state,
                     reason=action.reason,
                     cancelled_by=None,
-                    cancel_requested=False,
+                    cancel_reason=None,
                     learner=action.learner or run.learner,
                     grant=action.grant or run.grant,
                 )

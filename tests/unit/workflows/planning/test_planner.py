@@ -124,8 +124,6 @@ def test_seat_is_held_back_while_its_order_is_not_paid_any_more_and_goes_on_when
 @pytest.mark.parametrize(
     "run",
     [
-        known(state=RunState.RUNNING),
-        known(state=RunState.WAITING, effect_open=True),
         known(state=RunState.SUCCEEDED),
         known(state=RunState.FAILED),
         known(state=RunState.REVIEW, reason=Reason.PAID_AFTER_CANCEL),

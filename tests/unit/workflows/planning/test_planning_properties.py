@@ -97,9 +97,9 @@ def check(order: Order, rules: Offers, before: list[KnownRun], found: Plan, afte
     assert len({run.key for run in after}) == len(after)
     for run in before:
         if run.state is RunState.SUCCEEDED:
-            assert by_id[run.id] == replace(run, cancel_requested=by_id[run.id].cancel_requested)
+            assert by_id[run.id] == replace(run, cancel_reason=by_id[run.id].cancel_reason)
         if run.is_untouchable:
-            assert replace(by_id[run.id], cancel_requested=run.cancel_requested) == run
+            assert replace(by_id[run.id], cancel_reason=run.cancel_reason) == run
     moves = [action for action in found.actions if not isinstance(action, Create | RequestCancel | WithdrawCancel)]
     assert all(not next(run for run in before if run.id == action.run_id).is_untouchable for action in moves)
     if order.payment is Payment.PAID and found.reason != "before_start":

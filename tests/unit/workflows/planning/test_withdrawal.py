@@ -107,7 +107,7 @@ def test_run_returns_to_pending_when_the_order_is_paid_again(payment: Payment) -
 
 
 def test_cancellation_is_withdrawn_when_the_order_is_paid_again_before_it_was_carried_out() -> None:
-    run = known(state=RunState.WAITING, effect_open=True, cancel_requested=True)
+    run = known(state=RunState.WAITING, effect_open=True, cancel_reason="refunded_by_source")
     assert look(Payment.PAID, [run], UNPAID_BEFORE).actions == (WithdrawCancel(RUN),)
 
 
