@@ -13,6 +13,9 @@ from worker.cli.output import STATE_STYLES, cell, console, print_json, table, wa
 from worker.formatting import ago, clock, counted, duration, plain_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -68,7 +71,7 @@ def _print_status(found: Status) -> None:
         out.print(cell(f"  it is asked at once by: cartbridge resume {breaker.system}"))
     _print_polls(found)
     if found.reviews or found.failures or found.delivery_reviews:
-        _print_needs(found)
+        print_needs(out, failures=found.failures, reviews=found.reviews, delivery_reviews=found.delivery_reviews)
     else:
         out.print(cell("Nothing needs a person.", "green"))
     if found.sources:
@@ -143,16 +146,21 @@ def _of_orders(row: ReasonCount, what: str) -> str:
     return f", of {counted(row.orders, 'order')}" if is_of_runs else ""
 
 
-def _print_needs(found: Status) -> None:
+def print_needs(
+    out: Console,
+    *,
+    failures: Iterable[ReasonCount] = (),
+    reviews: Iterable[ReasonCount],
+    delivery_reviews: Iterable[ReasonCount] = (),
+) -> None:
     """What needs a person: what and how many in one line, below it what that means and what to do."""
     from rich.padding import Padding
 
-    out = console()
     out.print(cell("\nNeeds a person", "bold"))
     for counts, what, style in (
-        (found.failures, "failed", "bold red"),
-        (found.reviews, "review", "bold yellow"),
-        (found.delivery_reviews, "delivery", "bold yellow"),
+        (failures, "failed", "bold red"),
+        (reviews, "review", "bold yellow"),
+        (delivery_reviews, "delivery", "bold yellow"),
     ):
         for row in counts:
             line = cell(f"{row.count:>4}  ").append_text(cell(f"{what}: {row.reason or 'no reason'}", style))

@@ -13,10 +13,12 @@ from worker.formatting import counted
 from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.runs import orders
 from worker.ledger.views.listing import list_deliveries, list_orders, list_runs, show_run
+from worker.ledger.views.overview import reviews
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger
+    from worker.ledger.views.overview import ReasonCount
     from worker.ledger.views.records import DeliveryItem, OrderItem, RunDetail, RunItem
 
 _OPEN_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
@@ -34,6 +36,8 @@ class Facts:
     deliveries: tuple[DeliveryItem, ...] = ()
     to_look_at_again: int = 0
     """Orders with a change that waits until a run is released."""
+    reviews: tuple[ReasonCount, ...] = ()
+    """What needs a person, as `status` tells it."""
 
     def runs_by_state(self) -> Counter[str]:
         """How many runs are in each state."""
@@ -75,9 +79,9 @@ class Facts:
             for delivery in self.deliveries
             if delivery.state in _OPEN_DELIVERIES
         ]
-        return lines + [f"{counted(self.to_look_at_again, 'order')} to be looked at again"] * bool(
-            self.to_look_at_again
-        )
+        if self.to_look_at_again:
+            lines.append(f"{counted(self.to_look_at_again, 'order')} to be looked at again")
+        return lines
 
 
 def read_facts(ledger: Ledger, *, in_full: bool = False) -> Facts:
@@ -91,4 +95,5 @@ def read_facts(ledger: Ledger, *, in_full: bool = False) -> Facts:
             orders=tuple(list_orders(connection)),
             deliveries=tuple(list_deliveries(connection)),
             to_look_at_again=connection.scalar(to_look_at_again) or 0,
+            reviews=tuple(reviews(connection)),
         )

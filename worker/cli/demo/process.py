@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -91,19 +92,16 @@ class ProductProcess:
             self._process = None
             self.kills += 1
 
-    def stop(self) -> bool:
-        """Ask it to end (SIGTERM), and make it end if it does not. True: it ended as it should. Safe to repeat."""
+    def stop(self) -> None:
+        """Ask it to end (SIGTERM), and make it end if it does not. Safe to repeat."""
         process, self._process = self._process, None
         if process is None:
-            return True
+            return
         process.terminate()
-        try:
-            return process.wait(_STOP_SECONDS) == 0
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            process.kill()
-            process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:

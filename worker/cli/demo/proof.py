@@ -15,7 +15,7 @@ from worker.cli.demo.facts import Facts
 from worker.formatting import counted
 from worker.ledger.keys import references_in
 from worker.ledger.states import RunState
-from worker.sandbox import SECRET_MARKS, Effect
+from worker.sandbox import Effect
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
@@ -38,64 +38,45 @@ class Check:
         return not self.disagreements
 
 
-@dataclass(frozen=True, order=True)
-class CompedOrder:
-    """One comped order: as LearningCart's books have it, or as a succeeded run claims it."""
-
-    id: str
-    reference: str
-    price_id: int
-    email: str
-
-    def __str__(self) -> str:
-        return f"LearningCart order {self.id} under {self.reference}, price {self.price_id}, {self.email}"
-
-
 def check_effects(effects: Iterable[Effect], facts: Facts) -> Iterator[Check]:
     """LearningCart's books against the ledger, in both directions. `facts` are in full."""
-    made = Counter(_made(effect) for effect in effects if effect.operation == "addCompOrder")
     enrolments = [run for run in facts.details if run.workflow == ENROLMENT and run.state == RunState.SUCCEEDED]
-    claimed = Counter(_claimed(run) for run in enrolments)
-    yield Check(
-        f"each of {counted(len(enrolments), 'succeeded enrolment')} has exactly one comped order, with its reference, "
-        "price and learner",
-        tuple(f"not in LearningCart's books: {order}" for order in sorted((claimed - made).elements())),
+    made = Counter(_made(effect) for effect in effects if effect.operation == "addCompOrder")
+    order = "LearningCart order {0[0]} under {0[1]}, price {0[2]}, {0[3]}"
+    yield _same(
+        f"each of {counted(len(enrolments), 'succeeded enrolment')} has exactly one comped order, with a reference, "
+        f"price and learner of its own, and none of {counted(made.total(), 'comped order')} is without its run",
+        Counter(_claimed(run) for run in enrolments),
+        made,
+        (f"not in LearningCart's books: {order}", f"belongs to no succeeded run: {order}"),
     )
-    yield Check(
-        f"none of {counted(made.total(), 'comped order')} is without its run",
-        tuple(f"belongs to no succeeded run: {order}" for order in sorted((made - claimed).elements())),
-    )
-    references = Counter(order.reference for order in made.elements())
-    yield Check(
-        "no reference is in the books twice",
-        tuple(f"{reference} is there {count} times" for reference, count in references.items() if count > 1),
-    )
-    members = Counter(
-        (str(effect.facts["email"]).casefold(), int(effect.facts["group_id"]))
-        for effect in effects
-        if effect.operation == "addCustomerToGroup"
-    )
-    wanted = Counter(
-        (str(run.email).casefold(), group) for run in enrolments for group in (run.grant or {})["group_ids"]
-    )
+    wanted = {(str(run.email).casefold(), group) for run in enrolments for group in (run.grant or {})["group_ids"]}
     yield _same(
         f"each learner is in the groups of the course, and in no other: {counted(len(wanted), 'membership')}",
-        Counter(wanted.keys()),
-        Counter(members.keys()),
+        Counter(wanted),
+        Counter(
+            {
+                (str(effect.facts["email"]).casefold(), int(effect.facts["group_id"]))
+                for effect in effects
+                if effect.operation == "addCustomerToGroup"
+            }
+        ),
         ("{0[0]} is not in group {0[1]}", "{0[0]} is in group {0[1]}, for no run"),
     )
 
 
-def _made(effect: Effect) -> CompedOrder:
+def _made(effect: Effect) -> tuple[str, str, int, str]:
+    """A comped order as LearningCart's books have it: its id, our reference, the price and the learner."""
     facts = effect.facts
     references = " ".join(sorted(references_in(str(facts["comments"])))) or "no reference"
-    return CompedOrder(str(facts["order_id"]), references, int(facts["price_id"]), str(facts["email"]).casefold())
+    return str(facts["order_id"]), references, int(facts["price_id"]), str(facts["email"]).casefold()
 
 
-def _claimed(run: RunDetail) -> CompedOrder:
+def _claimed(run: RunDetail) -> tuple[str, str, int, str]:
+    """The comped order that a succeeded run claims."""
     attempts = [attempt for step in run.steps for attempt in step.attempts]
     references = " ".join(sorted({attempt.reference for attempt in attempts if attempt.reference}))
-    return CompedOrder(str(run.result_id), references, run.price_id or 0, str(run.email).casefold())
+    return str(run.result_id), references, run.price_id or 0, str(run.email).casefold()
 
 
 def _same(claim: str, wanted: Counter[_T], found: Counter[_T], sentences: tuple[str, str]) -> Check:
@@ -134,18 +115,17 @@ def check_reviews(facts: Facts, expected: Counter[tuple[str, str]]) -> Check:
 
 def check_finished(facts: Facts, statuses: dict[str, str], seconds: float) -> Check:
     """Nothing is left to do, and the ledger knows every order as the shop does (`{order id: status}`)."""
-    differing = sorted(statuses.items() ^ facts.statuses.items())
-    return Check(
-        f"nothing is left unfinished after {seconds:.0f} s: {counted(len(statuses), 'order')}, each as the shop has it",
-        (
-            *facts.unfinished(),
-            *(
-                f"order {order_id} is {status!r} in {'the shop' if statuses.get(order_id) == status else 'the ledger'} "
-                "alone"
-                for order_id, status in differing
-            ),
-        ),
+    shop, ledger = Counter(statuses.items()), Counter(facts.statuses.items())
+    claim = (
+        f"nothing is left unfinished after {seconds:.0f} s: {counted(len(statuses), 'order')}, each as the shop has it"
     )
+    same = _same(
+        claim,
+        shop,
+        ledger,
+        ("order {0[0]} is {0[1]!r} in the shop alone", "order {0[0]} is {0[1]!r} in the ledger alone"),
+    )
+    return Check(claim, (*facts.unfinished(), *same.disagreements))
 
 
 def check_faults(hits: dict[str, int]) -> Check:
@@ -153,29 +133,4 @@ def check_faults(hits: dict[str, int]) -> Check:
     return Check(
         f"every fault has struck: {len(hits)} of them",
         tuple(f"this never happened: {name}" for name, count in hits.items() if not count),
-    )
-
-
-def check_ends(kills: int, *, stopped_well: bool) -> Check:
-    """How the product ended, each time it did."""
-    found = {
-        "it was never killed": kills == 0,
-        "when it was asked to stop it took too long, or ended with an error": not stopped_well,
-    }
-    return Check(
-        "`cartbridge up` ended once by SIGKILL, and once cleanly when it was asked to",
-        tuple(sentence for sentence, is_so in found.items() if is_so),
-    )
-
-
-def check_secrecy(places: dict[str, bytes]) -> Check:
-    """No credential of the sandbox, each of which bears a mark, is in any of these places (`{name: content}`)."""
-    return Check(
-        f"no password, key or token is in {' or '.join(places)}",
-        tuple(
-            f"{name} holds one that begins with {mark}"
-            for name, content in places.items()
-            for mark in SECRET_MARKS
-            if mark.encode() in content
-        ),
     )

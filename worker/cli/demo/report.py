@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from rich.padding import Padding
 from rich.text import Text
 
-from worker.advice import advice
 from worker.cli.commands.runs import events_table, steps_table
+from worker.cli.commands.status import print_needs
 from worker.cli.demo.process import LOG_NAME, SETTINGS_NAME
+from worker.cli.demo.progress import Progress, listed
 from worker.cli.demo.proof import Check
-from worker.cli.demo.view import Progress, listed
 from worker.cli.output import cell, fields
 from worker.formatting import counted
-from worker.ledger.states import Outcome, RunState
+from worker.ledger.states import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from worker.ledger.views.records import RunDetail, RunItem
-
-_ORDERS_SHOWN: Final = 6
+    from worker.ledger.views.records import RunDetail
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,9 @@ class Result:
             "adopted": self.adopted,
             "faults": dict(progress.faults),
             "kills": progress.kills,
-            "reviews": _reviews(facts.runs),
+            "reviews": facts.reviews,
             "trail": self.trail,
-            "checks": [
-                {"claim": check.claim, "holds": check.holds, "disagreements": list(check.disagreements)}
-                for check in self.checks
-            ],
+            "checks": [{**asdict(check), "holds": check.holds} for check in self.checks],
             "folder": str(folder) if folder else None,
         }
 
@@ -77,10 +71,9 @@ def print_report(console: Console, result: Result, folder: Path | None) -> None:
     """Print all of it, the verdict last; `folder` is where everything is kept, if it is."""
     console.print()
     console.print(_summary(result))
+    if result.progress.facts.reviews:
+        print_needs(console, reviews=result.progress.facts.reviews)
     console.print()
-    reviews = _reviews(result.progress.facts.runs)
-    if reviews:
-        _print_reviews(console, reviews)
     if result.trail is not None:
         run = result.trail
         about = f"order {run.order_id}, {run.email}, price {run.price_id}"
@@ -120,35 +113,3 @@ def _summary(result: Result) -> Table:
         ("answers lost", f"{result.adopted} comped orders were made unheard, then found by reference and adopted"),
     ]
     return fields(rows)
-
-
-def _reviews(runs: Sequence[RunItem]) -> list[dict[str, Any]]:
-    """The runs that wait for a person, by reason."""
-    waiting = [run for run in runs if run.state == RunState.REVIEW]
-    reviews = []
-    for reason, count in sorted(Counter(str(run.reason) for run in waiting).items()):
-        found = advice(reason)
-        reviews.append(
-            {
-                "reason": reason,
-                "orders": sorted({str(run.order_id) for run in waiting if run.reason == reason}),
-                "runs": count,
-                "meaning": found.sentence if found else None,
-                "action": found.action if found else None,
-            }
-        )
-    return reviews
-
-
-def _print_reviews(console: Console, reviews: Sequence[dict[str, Any]]) -> None:
-    """By reason how many and of which orders, below it what that means and what to do, as `status` tells it."""
-    console.print(Text("What needs a person", style="bold"))
-    for review in reviews:
-        orders = ", ".join(review["orders"][:_ORDERS_SHOWN])
-        more = len(review["orders"]) - _ORDERS_SHOWN
-        line = cell(f"{review['runs']:>4}  ").append_text(cell(review["reason"], "bold yellow"))
-        console.print(line.append(f", of {orders} and {more} more" if more > 0 else f", of {orders}"))
-        for sentence in (review["meaning"], review["action"]):
-            if sentence:
-                console.print(Padding(cell(sentence), (0, 0, 0, 6)))
-    console.print()

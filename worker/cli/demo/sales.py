@@ -32,13 +32,6 @@ GRANTS: Final[Mapping[str, Mapping[int, tuple[int, ...]]]] = {
 """The LearningCart prices that a product grants, by its id, and the groups that go with each."""
 _BUMP: Final = "1150"
 _HANDBOOK: Final = "1200"
-_NAMES: Final = {
-    "1107": "SC Product 1",
-    "1130": "SC Product 2",
-    "1140": "First Aid at Work",
-    "1160": "Site Manager Bundle",
-    _HANDBOOK: "First Aid Handbook",
-}
 _PAID: Final = frozenset({"paid", "completed"})
 
 
@@ -159,7 +152,6 @@ def _buy(order_id: int, name: str, product_id: str, **fields: Any) -> Sale:
         "customer_lastname": last,
         "customer_email": f"{first}.{last}@example.test".lower(),
         "product_id": product_id,
-        "product_name": _NAMES[product_id],
     }
     return Sale(record | fields, _prices_of(product_id))
 

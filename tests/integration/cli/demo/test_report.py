@@ -10,9 +10,10 @@ from rich.console import Console
 
 from tests.records import record
 from worker.cli.demo.facts import Facts
+from worker.cli.demo.progress import Progress
 from worker.cli.demo.proof import Check
 from worker.cli.demo.report import Result, print_report, where_kept
-from worker.cli.demo.view import Progress
+from worker.ledger.views.overview import ReasonCount
 from worker.ledger.views.records import AttemptItem, DeliveryItem, EventItem, OrderItem, RunDetail, StepItem
 from worker.ledger.views.serializers import to_json
 
@@ -56,15 +57,14 @@ def run(**fields: Any) -> RunDetail:
 
 
 def result(*checks: Check, reviews: int = 8, trail: bool = True) -> Result:
-    waiting = [
-        run(id=f"w{number}", order_id=str(number), state="review", reason="unnamed_seat", grant=None, steps=[])
-        for number in range(reviews)
-    ]
+    waiting = [run(id=f"w{number}", state="review", grant=None, steps=[]) for number in range(reviews)]
+    why = record(ReasonCount, reason="unnamed_seat", count=reviews, orders=2, action="Ask the buyer.")
     facts = Facts(
         runs=(run(), *waiting),
         details=(run(), *waiting),
         orders=tuple(record(OrderItem, state=state) for state in ("planned", "planned", "ignored")),
         deliveries=(record(DeliveryItem, via="webhook", duplicate=True), record(DeliveryItem, via="poll")),
+        reviews=(why,) if reviews else (),
     )
     progress = Progress(
         seconds=12.34,
@@ -89,8 +89,8 @@ def test_everything_is_told_when_all_holds() -> None:
     text = printed(result(Check("all is well")), None)
     assert "2 planned, 1 ignored" in text
     assert "1 succeeded, 8 review" in text
-    assert "unnamed_seat" in text
-    assert "0, 1, 2, 3, 4, 5 and 2 more" in text
+    assert "   8  review: unnamed_seat, of 2 orders" in text
+    assert "      Ask the buyer." in text
     assert "Run r1: order 3201, kim@example.test, price 502" in text
     assert "the connection was cut" in text
     assert "order 90001" in text
@@ -109,7 +109,7 @@ def test_disagreement_and_place_are_told_when_something_does_not_hold() -> None:
     assert "     it is [not]" in text
     assert "1 claim of 2 not proven." in text
     assert str(FOLDER) in text
-    assert "What needs a person" not in text
+    assert "Needs a person" not in text
     assert "Audit trail" not in text
 
 
@@ -123,7 +123,7 @@ def test_summary_is_one_object_when_asked_for_json() -> None:
     assert found["orders"] == {"sold": 3, "planned": 2, "ignored": 1}
     assert found["deliveries"] == {"webhook": 1, "poll": 1, "duplicates": 1}
     assert found["adopted"] == 1
-    assert found["reviews"][0]["runs"] == 8
+    assert found["reviews"][0]["count"] == 8
     assert found["checks"] == [{"claim": "a", "holds": False, "disagreements": ["b"]}]
     assert found["folder"] == str(FOLDER)
     assert found["trail"]["id"] == "r1"
