@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.worker.clients.stub import whole
 from worker.clients.base import Answer, ApiClient, CallLimits
 from worker.errors import (
     ApiError,
@@ -143,7 +144,8 @@ def connecting() -> Iterator[Callable[..., ApiClient]]:
 
 
 def call(client: ApiClient, *, safe: bool = False, method: str = "GET", **limits: Any) -> Answer:
-    return client.request(
+    return whole(
+        client,
         "addCompOrder",
         method,
         "/addCompOrder",

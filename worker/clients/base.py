@@ -152,39 +152,6 @@ class ApiClient:
         """Wait until the rate limit allows one more request."""
         self._rate_limit.take()
 
-    def request(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-        safe_to_repeat: bool,
-        limits: CallLimits = NO_LIMITS,
-    ) -> Answer:
-        """Send one request, once, and return its whole 2xx answer.
-
-        `path` is appended to the base URL and must be escaped already. Raises the `ApiError` that fits, with
-        `outcome_unknown` set when the request was or may have been sent and is not `safe_to_repeat`; and whatever
-        `limits.before_send` raises.
-        """
-        answer = self.exchange(
-            operation,
-            method,
-            path,
-            params=params,
-            json=json,
-            headers=headers,
-            safe_to_repeat=safe_to_repeat,
-            limits=limits,
-        )
-        error = self.error_for(operation, answer, safe_to_repeat=safe_to_repeat)
-        if error is not None:
-            raise error
-        return answer
-
     def exchange(
         self,
         operation: str,
@@ -197,7 +164,12 @@ class ApiClient:
         safe_to_repeat: bool,
         limits: CallLimits = NO_LIMITS,
     ) -> Answer:
-        """Do as `request`, but return an answer of any status for `error_for` to judge; raise only where none came."""
+        """Send one request, once, and return its answer, of any status, for `error_for` to judge.
+
+        `path` is appended to the base URL and must be escaped already. Where no answer came it raises the `ApiError`
+        that fits, with `outcome_unknown` set when the request was or may have been sent and is not `safe_to_repeat`;
+        and whatever `limits.before_send` raises.
+        """
         if not limits.slot_taken:
             self.take_slot()
         # %20 and not +: the one form every server's query parser agrees on.

@@ -22,6 +22,7 @@ from tests.integration.loopback import (
     failure,
     free_port,
 )
+from tests.unit.worker.clients.stub import whole
 from worker.clients import transport as transport_module
 from worker.clients.base import ApiClient
 from worker.clients.transport import Exchange, NoAnswer, Transport
@@ -213,7 +214,7 @@ def test_nothing_is_sent_when_a_header_cannot_be_written(
 ) -> None:
     server = serve(answering(OK))
     with pytest.raises(InvalidRequestError) as caught:
-        connect(server).request("op", "GET", "/x", headers=headers, safe_to_repeat=False)
+        whole(connect(server), "op", "GET", "/x", headers=headers, safe_to_repeat=False)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert not caught.value.outcome_unknown
     assert server.requests == []

@@ -18,6 +18,7 @@ from tests.integration.loopback import (
     failure,
     free_port,
 )
+from tests.unit.worker.clients.stub import whole
 from worker.clients import transport as transport_module
 from worker.clients.base import ApiClient, CallLimits
 from worker.errors import (
@@ -213,7 +214,8 @@ def test_before_send_is_called_once_on_an_open_connection_when_a_call_has_a_body
 ) -> None:
     server = serve(answering(OK))
     seen: list[int] = []
-    connect(server).request(
+    whole(
+        connect(server),
         "op",
         "GET",
         "/x",

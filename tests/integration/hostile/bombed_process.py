@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 
 from tests.unit.worker.clients.frontcore import account
 from tests.unit.worker.clients.learningcart import site as learningcart_site
+from tests.unit.worker.clients.stub import whole
 from tests.unit.worker.clients.studiocart import test_client as test_studiocart
 from tests.unit.worker.clients.threedcart import store as threedcart_store
 from worker.cli.process_memory import spare_memory
@@ -92,7 +93,7 @@ def read_all(port: int, problems: list[str]) -> None:
     for name in BOMBS:
         for safe_to_repeat in (True, False):
             try:
-                answer = api.request("op", "GET", f"/{name.replace(' ', '-')}", safe_to_repeat=safe_to_repeat)
+                answer = whole(api, "op", "GET", f"/{name.replace(' ', '-')}", safe_to_repeat=safe_to_repeat)
                 api.read("op", answer, safe_to_repeat=safe_to_repeat)
             except UnexpectedResponseError as error:
                 if error.outcome_unknown is safe_to_repeat:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 from requests.structures import CaseInsensitiveDict
 
+from worker.clients.base import ApiClient
 from worker.clients.rate import OwnSlots, SharedSlots, SlotsAwayError, Window
 from worker.clients.transport import Answer, Exchange, NoAnswer, Transport
 
@@ -81,3 +82,12 @@ class SlotsInMemory(SharedSlots):
     def forget(self) -> None:
         """As if the window had passed."""
         self._own = None
+
+
+def whole(api: ApiClient, operation: str, method: str, path: str, *, safe_to_repeat: bool, **options: Any) -> Answer:
+    """Send one request and return its whole 2xx answer; raise the error that any other stands for."""
+    got = api.exchange(operation, method, path, safe_to_repeat=safe_to_repeat, **options)
+    error = api.error_for(operation, got, safe_to_repeat=safe_to_repeat)
+    if error is not None:
+        raise error
+    return got

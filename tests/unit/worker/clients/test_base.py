@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.clients.stub import StubTransport, answer
+from tests.unit.worker.clients.stub import StubTransport, answer, whole
 from worker.clients.base import ApiClient, Budget, CallLimits, last_status
 from worker.clients.rate import RateLimit
 from worker.clients.reading import UnreadableError
@@ -53,7 +53,8 @@ def test_a_client_cannot_be_made_when_its_base_url_is_no_plain_address(base_url:
 
 def test_the_answer_comes_back_when_a_call_succeeds() -> None:
     transport = StubTransport(answer([1]))
-    got = client(transport).request(
+    got = whole(
+        client(transport),
         "op",
         "GET",
         "/orders/1",
@@ -72,7 +73,7 @@ def test_the_answer_comes_back_when_a_call_succeeds() -> None:
 
 def test_a_space_is_percent_encoded_when_it_is_in_a_parameter() -> None:
     transport = StubTransport(answer())
-    client(transport).request("op", "GET", "/x", params={"a": "b c+"}, safe_to_repeat=True)
+    whole(client(transport), "op", "GET", "/x", params={"a": "b c+"}, safe_to_repeat=True)
     assert transport.asked[0].url == "https://cdn.example.test/Service.svc/x?a=b%20c%2B"
 
 
@@ -83,7 +84,7 @@ def test_an_error_is_raised_bare_when_the_server_fails(safe: bool) -> None:
         redact=partial(redact, secrets=["s3cret"]),
     )
     with pytest.raises(ServerError) as caught:
-        api.request("op", "GET", "/x", params={"password": "hunter2"}, safe_to_repeat=safe)
+        whole(api, "op", "GET", "/x", params={"password": "hunter2"}, safe_to_repeat=safe)
     assert str(caught.value) == "learningcart op answered HTTP 503: token=*** refused ***"
     assert caught.value.outcome_unknown is not safe
     assert caught.value.__cause__ is None
@@ -93,14 +94,14 @@ def test_an_error_is_raised_bare_when_the_server_fails(safe: bool) -> None:
 def test_an_error_is_raised_when_no_answer_came() -> None:
     api = client(StubTransport(NoAnswer("connection", "ConnectionResetError", sent=True)))
     with pytest.raises(ApiConnectionError) as caught:
-        api.request("op", "GET", "/x", safe_to_repeat=False)
+        whole(api, "op", "GET", "/x", safe_to_repeat=False)
     assert caught.value.outcome_unknown
 
 
 def test_the_caller_s_own_redaction_is_used_when_given() -> None:
     api = client(StubTransport(answer({"message": "abc"}, 500)), redact=str.upper)
     with pytest.raises(ServerError, match="ABC"):
-        api.request("op", "GET", "/x", safe_to_repeat=True)
+        whole(api, "op", "GET", "/x", safe_to_repeat=True)
 
 
 def test_what_before_send_raises_comes_out_when_it_refuses() -> None:
@@ -111,7 +112,7 @@ def test_what_before_send_raises_comes_out_when_it_refuses() -> None:
 
     transport = StubTransport(answer())
     with pytest.raises(LeaseLostError) as caught:
-        client(transport).request("op", "GET", "/x", safe_to_repeat=False, limits=CallLimits(before_send=refuse))
+        whole(client(transport), "op", "GET", "/x", safe_to_repeat=False, limits=CallLimits(before_send=refuse))
     assert caught.value is error
     assert transport.asked == []
 
@@ -123,7 +124,7 @@ def test_a_slot_is_waited_for_when_the_caller_has_not(
     slots: list[None] = []
     api = client(StubTransport(answer()))
     monkeypatch.setattr(api, "take_slot", counting(slots))
-    api.request("op", "GET", "/x", safe_to_repeat=True, limits=CallLimits(slot_taken=slot_taken))
+    whole(api, "op", "GET", "/x", safe_to_repeat=True, limits=CallLimits(slot_taken=slot_taken))
     assert len(slots) == slots_expected
 
 
@@ -140,7 +141,7 @@ def test_the_rate_limit_is_asked_when_a_slot_is_taken() -> None:
 def test_the_deadline_is_both_timeouts_when_none_is_named(asked_for: float | None, seconds: float) -> None:
     transport = StubTransport(answer())
     api = client(transport, connect_timeout_seconds=2.0, read_timeout_seconds=5.0)
-    api.request("op", "GET", "/x", safe_to_repeat=False, limits=CallLimits(deadline_seconds=asked_for))
+    whole(api, "op", "GET", "/x", safe_to_repeat=False, limits=CallLimits(deadline_seconds=asked_for))
     exchange = transport.asked[0].exchange
     assert exchange.deadline - exchange.started == pytest.approx(seconds, abs=0.05)
     assert (exchange.connect_timeout_seconds, exchange.read_timeout_seconds) == (2.0, 5.0)
@@ -209,8 +210,8 @@ def test_the_declared_charset_counts_when_an_answer_is_read() -> None:
 
 def test_the_status_of_the_last_answer_is_known_when_a_call_has_ended() -> None:
     transport = StubTransport(answer(status=202), NoAnswer("timeout", sent=True, cause="slow"))
-    client(transport).request("op", "GET", "/x", safe_to_repeat=True)
+    whole(client(transport), "op", "GET", "/x", safe_to_repeat=True)
     assert last_status() == 202
     with pytest.raises(ApiTimeoutError):
-        client(transport).request("op", "GET", "/x", safe_to_repeat=True)
+        whole(client(transport), "op", "GET", "/x", safe_to_repeat=True)
     assert last_status() is None
