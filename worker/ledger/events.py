@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from worker.ledger.keys import is_of_order
 from worker.ledger.named_people import words_of_the_named
 from worker.ledger.session import after_commit
 from worker.ledger.states import Actor, Outcome
-from worker.ledger.tables.runs import events, order_versions, orders, runs
+from worker.ledger.tables.runs import Run, events, order_versions, orders, runs
 from worker.text.personal_text import each_text, has_prose, masked, personal_words, words_of_record
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,11 @@ def record_event(connection: Connection, *, at: datetime, kind: str, actor: str,
     left out of a reason that was typed and of a refusal that is quoted; a typed one loses others' names as well.
     """
     record_events(connection, [{"at": at, "kind": kind, "actor": actor, **values}])
+
+
+def record_run_event(connection: Connection, run: Run | Row[Any], *, kind: str, actor: str, **values: Any) -> None:
+    """The same about a run and its order; `values`: `at`, and `reason` and `detail` where there are any."""
+    record_event(connection, kind=kind, actor=actor, run_id=run.id, source=run.source, order_id=run.order_id, **values)
 
 
 def record_events(connection: Connection, found: Sequence[dict[str, Any]]) -> None:

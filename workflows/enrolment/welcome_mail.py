@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from worker.formatting import counted_days
-from worker.ledger.events import record_event
+from worker.ledger.events import record_run_event
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.sealed_passwords import Credentials, SealBrokenError
 from worker.ledger.session import Ledger
@@ -99,14 +99,6 @@ def erase_unmailed(ledger: Ledger, *, keep_days: float, now: datetime) -> int:
     with ledger.write() as connection:
         erased = sealed_passwords.erase(connection, sealed_passwords.out_of_time(connection, before=before), now=now)
         for row in connection.execute(select(runs).where(runs.c.id.in_(erased))):
-            record_event(
-                connection,
-                at=now,
-                kind=ERASED,
-                actor=Actor.ENGINE,
-                run_id=row.id,
-                source=row.source,
-                order_id=row.order_id,
-                reason=f"not mailed within {counted_days(keep_days)}" if row.finished_at is None else "needed no more",
-            )
+            why = f"not mailed within {counted_days(keep_days)}" if row.finished_at is None else "needed no more"
+            record_run_event(connection, row, at=now, kind=ERASED, actor=Actor.ENGINE, reason=why)
     return len(erased)

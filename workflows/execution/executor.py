@@ -113,10 +113,6 @@ class Executor:
         sequence = self._workflows[held.workflow].sequence(held.grant)
         return [planned for planned in sequence if planned.name in pending]
 
-    def planned_step(self, held: HeldRun) -> PlannedStep | None:
-        """The definition of the held run's next step, None when all are done."""
-        return next(iter(self.steps_left(held)), None)
-
     def perform(self, held: HeldRun, planned: PlannedStep) -> bool:
         """Perform the held run's next step. True: go on with the step after; False: the run was let go of.
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from worker.ledger import keys
-from worker.ledger.events import record_event
+from worker.ledger.events import record_event, record_run_event
 from worker.ledger.runs import claims, transitions
 from worker.ledger.runs.held import HeldRun, HeldStep
 from worker.ledger.runs.run_rows import NewRun, insert_run
@@ -80,22 +80,14 @@ def note_found(
 
 def _append(connection: Connection, row: Run, answer: LateAnswer, *, is_effect: bool, now: datetime) -> None:
     result_id = answer.result_id
-    record_event(
-        connection,
-        at=now,
-        kind=LATE_ANSWER,
-        actor=Actor.ENGINE,
-        run_id=row.id,
-        source=row.source,
-        order_id=row.order_id,
-        detail={
-            "step": answer.step,
-            "attempt": answer.number,
-            "outcome": answer.outcome,
-            "result_id": result_id,
-            "generation": answer.generation,
-        },
-    )
+    detail = {
+        "step": answer.step,
+        "attempt": answer.number,
+        "outcome": answer.outcome,
+        "result_id": result_id,
+        "generation": answer.generation,
+    }
+    record_run_event(connection, row, at=now, kind=LATE_ANSWER, actor=Actor.ENGINE, detail=detail)
     if result_id is None:
         return
     connection.execute(
@@ -140,16 +132,8 @@ def _adopt_free(connection: Connection, row: Run, step_name: str, result_id: str
         .values(state=StepState.DONE, output=_output(row.workflow, result_id), finished_at=now)
     )
     transitions.adopt(connection, row.id, before=RunState(row.state), result_id=result_id, now=now)
-    record_event(
-        connection,
-        at=now,
-        kind="run_succeeded",
-        actor=Actor.ENGINE,
-        run_id=row.id,
-        source=row.source,
-        order_id=row.order_id,
-        detail={"outcome": Outcome.ADOPTED, "result_id": result_id, "late": True},
-    )
+    detail = {"outcome": Outcome.ADOPTED, "result_id": result_id, "late": True}
+    record_run_event(connection, row, at=now, kind="run_succeeded", actor=Actor.ENGINE, detail=detail)
     if row.cancel_reason is not None:
         open_revocation(connection, row.id, row.cancel_reason, now=now)
 

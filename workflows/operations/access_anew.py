@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from worker.ledger import keys
-from worker.ledger.events import record_event
+from worker.ledger.events import record_run_event
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import change_learner, load_run
 from worker.ledger.search.texts import write_search_text
@@ -47,17 +47,7 @@ def begin_anew(
             transitions.cancel(connection, question, actor=Actor.OPERATOR, **superseded, now=now)
     detail = {"from_step": "add_customer", "generation": row.generation + 1, "result_id_before": row.result_id}
     detail |= {"learner_id_before": row.lane}
-    record_event(
-        connection,
-        at=now,
-        kind=REPEATED,
-        actor=actor,
-        run_id=run.id,
-        source=row.source,
-        order_id=row.order_id,
-        reason=reason,
-        detail=detail,
-    )
+    record_run_event(connection, row, at=now, kind=REPEATED, actor=actor, reason=reason, detail=detail)
 
 
 def has_access(connection: Connection, run: KnownRun, email: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from worker.errors import IllegalTransitionError
-from worker.ledger.events import record_event
+from worker.ledger.events import record_run_event
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.runs import transitions
 from worker.ledger.runs.run_rows import load_run
@@ -36,17 +36,8 @@ def reopen(ledger: Ledger, run_id: str, *, actor: str, reason: str, dry_run: boo
         if dry_run:
             return f"would reopen {row.key} ({row.state}): in review as {asked}"
         transitions.reopen(connection, transitions.see(connection, run_id), reason=asked, now=now)
-        record_event(
-            connection,
-            at=now,
-            kind="run_reopened",
-            actor=actor,
-            run_id=run_id,
-            source=row.source,
-            order_id=row.order_id,
-            reason=reason,
-            detail={"from": row.state, "reason": asked},
-        )
+        detail = {"from": row.state, "reason": asked}
+        record_run_event(connection, row, at=now, kind="run_reopened", actor=actor, reason=reason, detail=detail)
     return f"reopened {row.key}: in review as {asked}"
 
 

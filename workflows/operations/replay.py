@@ -14,7 +14,7 @@ from worker.actions import Action
 from worker.advice import advice
 from worker.errors import IllegalTransitionError
 from worker.formatting import counted
-from worker.ledger.events import record_event, without_people
+from worker.ledger.events import record_run_event, without_people
 from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erased import is_pseudonym
 from worker.ledger.runs import transitions
@@ -160,7 +160,9 @@ class Operations:
         def tell(connection: Connection, recorded: Recorded) -> None:
             if recorded.plan.actions:
                 detail = {"from": known.state}
-                _event(connection, row, "run_replayed", actor, reason=reason, now=self._clock(), detail=detail)
+                record_run_event(
+                    connection, row, at=self._clock(), kind="run_replayed", actor=actor, reason=reason, detail=detail
+                )
 
         again = partial(self._delivery_reader.replan, row.source, order_id, actor=actor, then=tell)
         recorded = None if dry_run else again(**options)
@@ -211,7 +213,8 @@ class Operations:
                 cancel_reason=asked_cancellation(row, known),
                 now=now,
             )
-            _event(connection, row, "run_replayed", actor, reason=reason, now=now, detail={"from": known.state})
+            detail = {"from": known.state}
+            record_run_event(connection, row, at=now, kind="run_replayed", actor=actor, reason=reason, detail=detail)
         message = f"replayed. {held_back}" if held_back else "replayed"
         return Replayed(run_id, REPLAYED, message, ready=(run_id,), calls=calls)
 
@@ -269,7 +272,8 @@ class Operations:
                 now=now,
             )
             detail = {"from_step": first, "generation": generation, "result_id_before": row.result_id}
-            _event(connection, row, late_results.REPEATED, actor, reason=reason, now=now, detail=detail)
+            kind = late_results.REPEATED
+            record_run_event(connection, row, at=now, kind=kind, actor=actor, reason=reason, detail=detail)
         return Replayed(row.id, REPLAYED, f"repeats from {first}", ready=(row.id,), calls=calls)
 
     # Resolve and cancel
@@ -296,15 +300,8 @@ class Operations:
                 now=now,
             )
             sealed_passwords.erase(connection, [row.id], now=now)  # nothing is mailed any more
-            _event(
-                connection,
-                row,
-                RESOLVED,
-                actor,
-                reason=note[:500],
-                now=now,
-                detail={"from": known.state, "reason": row.reason, "result_id": result_id},
-            )
+            detail = {"from": known.state, "reason": row.reason, "result_id": result_id}
+            record_run_event(connection, row, at=now, kind=RESOLVED, actor=actor, reason=note[:500], detail=detail)
             if row.cancel_reason is not None:
                 late_results.open_revocation(connection, run_id, row.cancel_reason, now=now)
         return f"resolved {row.key}: done by hand"
@@ -329,7 +326,7 @@ class Operations:
             transitions.cancel_by_hand(connection, known, reason=Reason.CANCELLED_BY_OPERATOR, now=now)
             sealed_passwords.erase(connection, [row.id], now=now)  # nothing is mailed any more
             detail = {"from": known.state, "reason": row.reason}
-            _event(connection, row, "run_cancelled", actor, reason=reason, now=now, detail=detail)
+            record_run_event(connection, row, at=now, kind="run_cancelled", actor=actor, reason=reason, detail=detail)
         return f"cancelled {row.key}"
 
     def reopen(self, run_id: str, *, actor: str, reason: str, dry_run: bool = False) -> str:
@@ -373,26 +370,3 @@ def _check(known: KnownRun, after: RunState, word: str) -> None:
         then = " Try again when it has ended." if known.state is RunState.RUNNING else ""
         verb = "has" if known.state in {RunState.SUCCEEDED, RunState.FAILED} else "is"
         raise IllegalTransitionError(f"Run {known.id} {verb} {known.state} and cannot be {word}.{then}") from None
-
-
-def _event(
-    connection: Connection,
-    row: Run,
-    kind: str,
-    actor: str,
-    *,
-    reason: str | None,
-    now: datetime,
-    detail: dict[str, Any],
-) -> None:
-    record_event(
-        connection,
-        at=now,
-        kind=kind,
-        actor=actor,
-        run_id=row.id,
-        source=row.source,
-        order_id=row.order_id,
-        reason=reason,
-        detail=detail,
-    )

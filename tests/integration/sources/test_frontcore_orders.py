@@ -72,7 +72,9 @@ class Company:
         for run_id in run_ids:
             held = self.executor.claim(run_id, "learningcart")
             assert held is not None
-            while (planned := self.executor.planned_step(held)) and self.executor.perform(held, planned):
+            while (planned := next(iter(self.executor.steps_left(held)), None)) and self.executor.perform(
+                held, planned
+            ):
                 pass
 
     @property

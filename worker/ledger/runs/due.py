@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from worker.ledger import leases
-from worker.ledger.events import record_event
+from worker.ledger.events import record_run_event
 from worker.ledger.orders.order_rows import LOOK_AGAIN_SECONDS
 from worker.ledger.pauses import is_held_back
 from worker.ledger.runs import breaker, transitions
@@ -120,17 +120,9 @@ def _recover(
             ending = Ending(RunState.WAITING, "worker_vanished", next_attempt_at=due_at)
     ending = replace(ending, note="The worker vanished while it held the run.", lane_shut_until=lane_shut_until)
     transitions.recover(connection, run.id, ending, fence=run.fence, now=now)
-    record_event(
-        connection,
-        at=now,
-        kind="run_recovered",
-        actor=Actor.ENGINE,
-        run_id=run.id,
-        source=run.source,
-        order_id=run.order_id,
-        reason="worker_vanished",
-        detail={"holder": run.lease_holder, "open_calls": len(closed)},
-    )
+    detail = {"holder": run.lease_holder, "open_calls": len(closed)}
+    why = "worker_vanished"
+    record_run_event(connection, run, at=now, kind="run_recovered", actor=Actor.ENGINE, reason=why, detail=detail)
 
 
 def _count_death(connection: Connection, run: Row[Any], now: datetime) -> int:

@@ -116,7 +116,7 @@ def plan(ledger: Ledger, grant: Mapping[str, Any] | None = None) -> str:
 def work(by: Executor, run_id: str) -> HeldRun:
     held = by.claim(run_id, "learningcart")
     assert held is not None
-    while (planned := by.planned_step(held)) is not None and by.perform(held, planned):
+    while (planned := next(iter(by.steps_left(held)), None)) is not None and by.perform(held, planned):
         pass
     return held
 
@@ -266,7 +266,7 @@ def test_result_of_a_lost_run_is_kept_when_its_step_is_not_safe_to_repeat(
     by = executor(ledger, two_steps, clock)
     held = by.claim(run_id, "learningcart")
     assert held is not None
-    planned = by.planned_step(held)
+    planned = next(iter(by.steps_left(held)), None)
     assert planned is not None
     act = two_steps.act
 
