@@ -15,7 +15,7 @@ from worker.ledger.runs import breaker
 from worker.ledger.sql import record_of
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
-from worker.ledger.views.overview import outage_sentence
+from worker.ledger.views.overview import PauseItem, outage_sentence
 
 ERROR_HOURS = 1
 _SAMPLE_ROWS = 2000
@@ -23,16 +23,6 @@ _SAMPLE_ROWS = 2000
 _ERRORS = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
 _FAILED_STATES = (DeliveryState.WAITING, DeliveryState.REVIEW)
 _READS_COMPLETIONS = "learningcart"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseOfSystem:
-    """Why nothing is sent to a system."""
-
-    kind: str
-    reason: str
-    actor: str
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +43,7 @@ class SystemHealth:
     failed: int
     error_rate: float | None
     last_error: str | None
-    pause: PauseOfSystem | None
+    pause: PauseItem | None
     breaker: str | None
     late_since: datetime | None
     silent_since: datetime | None
@@ -99,7 +89,7 @@ def systems(
                 failed=failed,
                 error_rate=failed / asked if asked else None,
                 last_error=next((error for error in errors if error), None),
-                pause=record_of(PauseOfSystem, paused[name]) if name in paused else None,
+                pause=record_of(PauseItem, paused[name]) if name in paused else None,
                 breaker=outage_sentence(down[name], now) if name in down else None,
                 late_since=watch.late_since,
                 silent_since=watch.silent_since,
