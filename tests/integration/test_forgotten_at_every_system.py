@@ -7,9 +7,7 @@ where events go to quotes what it was sent.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,8 @@ from tests.integration.test_forgotten_everywhere import (
     TOKEN,
     TYPED,
     assert_forgotten,
+    assert_forgotten_in_copy,
+    copy_ledger,
     run,
     run_ids,
     sandbox,
@@ -140,9 +140,7 @@ def test_nothing_of_a_person_is_left_when_they_bought_everywhere(
             run(product, "ingest", source, order_id, code=1)
         held = stored(product).casefold()
         assert all(text in held for text in ("planted", "pl4 9nt", "2 planted street", EMAIL))
-        copied_at = datetime.now(UTC)
-        with closing(sqlite3.connect(tmp_path / "cartbridge.db")) as connection:
-            connection.execute(f"VACUUM INTO '{tmp_path / 'copy.sqlite'}'")
+        copied_at = copy_ledger(tmp_path)
 
         httpserver.clear()  # what it is sent from now on names nobody whom it could quote
         httpserver.expect_request("/events").respond_with_data("")
@@ -159,14 +157,7 @@ def test_nothing_of_a_person_is_left_when_they_bought_everywhere(
         assert product.stop(up) == 0
 
         # A copy from before is restored.
-        product.ledger.close()
-        for each in tmp_path.glob("cartbridge.db*"):
-            each.unlink()
-        (tmp_path / "copy.sqlite").rename(tmp_path / "cartbridge.db")
-        run(product, "recover", "--since", f"{copied_at:%Y-%m-%dT%H:%M:%S}", "--yes", "--reason", TYPED)
-        assert_forgotten({"ledger": stored(product)})
-        again = product.start("up")
-        assert_forgotten(shown(product, product.port_of(again)))
+        again = assert_forgotten_in_copy(product, tmp_path, copied_at)
         for sale in SALES:
             run(product, "ingest", *sale.split("/"))
         assert_forgotten({"ledger": stored(product), "log": product.log_of(again)})

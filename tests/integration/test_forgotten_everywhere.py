@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import Popen
 
 import httpx
 import pytest
@@ -124,6 +125,27 @@ def assert_forgotten(places: dict[str, str]) -> None:
     assert found == {}
 
 
+def copy_ledger(folder: Path) -> datetime:
+    """Copy the ledger on SQLite, and say when."""
+    copied_at = datetime.now(UTC)
+    with closing(sqlite3.connect(folder / "cartbridge.db")) as connection:
+        connection.execute(f"VACUUM INTO '{folder / 'copy.sqlite'}'")
+    return copied_at
+
+
+def assert_forgotten_in_copy(product: Product, folder: Path, copied_at: datetime) -> Popen[bytes]:
+    """Restore the copy, and start the product on it: it knows again whom it was to forget."""
+    product.ledger.close()
+    for each in folder.glob("cartbridge.db*"):
+        each.unlink()
+    (folder / "copy.sqlite").rename(folder / "cartbridge.db")
+    run(product, "recover", "--since", f"{copied_at:%Y-%m-%dT%H:%M:%S}", "--yes", "--reason", TYPED)
+    assert_forgotten({"ledger": stored(product)})
+    again = product.start("up")
+    assert_forgotten(shown(product, product.port_of(again)))
+    return again
+
+
 def in_redis(url: str) -> str:
     with closing(redis.Redis.from_url(url)) as client:
         return " ".join(f"{key!r} {client.dump(key)!r}" for key in client.scan_iter("*"))
@@ -157,10 +179,7 @@ def test_nothing_of_a_person_is_left_anywhere_when_they_were_forgotten(
             table = LedgerModel.metadata.tables["events"]
             reported = [row.reason for row in connection.execute(table.select()) if row.reason]
         assert_forgotten({"reasons": " ".join(reported)})
-        copied_at = datetime.now(UTC)
-        if where == "sqlite":
-            with closing(sqlite3.connect(tmp_path / "cartbridge.db")) as connection:
-                connection.execute(f"VACUUM INTO '{tmp_path / 'copy.sqlite'}'")
+        copied_at = copy_ledger(tmp_path) if where == "sqlite" else None
         assert "planted" in stored(product).casefold()
         with product.ledger.read() as connection:
             texts = connection.scalars(select(search_texts.c.text)).all()
@@ -178,20 +197,13 @@ def test_nothing_of_a_person_is_left_anywhere_when_they_were_forgotten(
         product.sell(1, first_id=7003)
         product.wait_until_succeeded(3)
         assert_forgotten({"ledger": stored(product), "log": "".join(map(product.log_of, services))})
-        if where == "postgresql":
+        if copied_at is None:
             assert_forgotten(shown(product, port))
             return
 
         # A copy from before is restored.
         for service in services:
             assert product.stop(service) == 0
-        product.ledger.close()
-        for each in tmp_path.glob("cartbridge.db*"):
-            each.unlink()
-        (tmp_path / "copy.sqlite").rename(tmp_path / "cartbridge.db")
-        run(product, "recover", "--since", f"{copied_at:%Y-%m-%dT%H:%M:%S}", "--yes", "--reason", TYPED)
-        assert_forgotten({"ledger": stored(product)})
-        again = product.start("up")
-        assert_forgotten(shown(product, product.port_of(again)))
+        again = assert_forgotten_in_copy(product, tmp_path, copied_at)
         wait_until(lambda: len(product.states()) == 3, seconds=ENOUGH_SECONDS, what="the order since the copy")
         assert_forgotten({"ledger": stored(product), "log": product.log_of(again)})

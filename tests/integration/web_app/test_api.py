@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, insert, update
 from structlog.testing import capture_logs
 
+from tests.unit.worker.ledger.rows import add_attempt, add_bare_run, add_order
 from tests.unit.worker.web.asking import (
     API_TOKEN,
     BEARER,
@@ -29,7 +30,6 @@ from worker.ledger.orders.order_rows import insert_delivery
 from worker.ledger.session import Ledger
 from worker.ledger.states import DeliveryState, Via
 from worker.ledger.tables.runs import (
-    attempts,
     breakers,
     cursors,
     deliveries,
@@ -57,66 +57,34 @@ PATHS = [
 def filled(ledger: Ledger) -> Ledger:
     """Two orders, three runs (one of them tried), and five deliveries."""
     with ledger.write() as connection:
+        buyer = {"buyer_email": EMAIL, "buyer_email_key": EMAIL, "buyer_name": "Ada"}
         for number in (1109, 1110):
-            connection.execute(
-                insert(orders).values(
-                    source="studiocart",
-                    order_id=str(number),
-                    state="planned",
-                    status="paid",
-                    payment="paid",
-                    buyer_email=EMAIL,
-                    buyer_email_key=EMAIL,
-                    buyer_name="Ada",
-                    renewal=False,
-                    document={"lines": [{"id": "1107"}]},
-                    content_hash="",
-                    offers_digest="",
-                    version=1,
-                    before_start=False,
-                    first_seen_at=NOW,
-                    fetched_at=NOW,
-                    updated_at=NOW + timedelta(seconds=number),
-                )
+            at = NOW + timedelta(seconds=number)
+            add_order(
+                connection,
+                str(number),
+                NOW,
+                **buyer,
+                document={"lines": [{"id": "1107"}]},
+                created_at=None,
+                updated_at=at,
             )
         for number, state in enumerate(["succeeded", "review", "waiting"]):
-            connection.execute(
-                insert(runs).values(
-                    id=f"run{number}",
-                    key=f"studiocart/1109/1107/buyer/{number}",
-                    workflow="enrolment",
-                    state=state,
-                    reason="unnamed_seat" if state == "review" else None,
-                    source="studiocart",
-                    order_id="1109",
-                    line_id="1107",
-                    seat_id="buyer",
-                    title="",
-                    email=EMAIL,
-                    email_key=EMAIL,
-                    lane=f"lane{number}",
-                    generation=0,
-                    fence=0,
-                    dispatches=0,
-                    created_at=NOW + timedelta(seconds=number),
-                    updated_at=NOW,
-                )
+            add_bare_run(
+                connection,
+                f"run{number}",
+                NOW,
+                key=f"studiocart/1109/1107/buyer/{number}",
+                state=state,
+                reason="unnamed_seat" if state == "review" else None,
+                title="",
+                email=EMAIL,
+                email_key=EMAIL,
+                created_at=NOW + timedelta(seconds=number),
             )
         step = {"position": 0, "name": "add_customer", "state": "done", "counted": 1}
         connection.execute(insert(steps).values(run_id="run0", **step))
-        connection.execute(
-            insert(attempts).values(
-                run_id="run0",
-                step="add_customer",
-                number=1,
-                kind="call",
-                generation=0,
-                fence=1,
-                holder="w",
-                started_at=NOW,
-                outcome="ok",
-            )
-        )
+        add_attempt(connection, "run0", "add_customer", at=NOW, holder="w", finished_at=None)
         connection.execute(insert(events).values(at=NOW, kind="run_planned", actor="source", run_id="run0", detail={}))
         connection.execute(insert(cursors).values(source="studiocart", position={}, failures=0, last_success_at=NOW))
         for number in range(5):

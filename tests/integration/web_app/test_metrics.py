@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from tests.unit.worker.ledger.rows import add_list_poll, add_watch
+from tests.unit.worker.ledger.rows import add_bare_run, add_list_poll, add_order, add_watch
 from tests.unit.worker.web.asking import NOW, SECRET, AppClient, ClientMaker, RecordingDispatcher, post, settings_with
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, outbox, pauses, runs
+from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, outbox, pauses
 from worker.web.app import create_app
 from worker.web.metrics.access_latency import AccessLatency
 from worker.web.metrics.ledger_metrics import LedgerCollector
@@ -42,46 +42,9 @@ def samples(client: AppClient) -> dict[tuple[str, tuple[str, ...]], float]:
 def add_run(ledger: Ledger, number: int, state: str, **values: Any) -> None:
     with ledger.write() as connection:
         if number == 1:
-            connection.execute(
-                insert(orders).values(
-                    source="studiocart",
-                    order_id="1109",
-                    state="planned",
-                    status="paid",
-                    payment="paid",
-                    buyer_email=EMAIL,
-                    buyer_email_key=EMAIL,
-                    buyer_name="",
-                    renewal=False,
-                    document={},
-                    content_hash="",
-                    offers_digest="",
-                    version=1,
-                    before_start=False,
-                    first_seen_at=NOW,
-                    fetched_at=NOW,
-                    updated_at=NOW,
-                )
-            )
-        row = {
-            "id": f"run{number}",
-            "key": f"studiocart/1109/{number}",
-            "workflow": "enrolment",
-            "state": state,
-            "source": "studiocart",
-            "order_id": "1109",
-            "line_id": "1",
-            "seat_id": "buyer",
-            "title": "",
-            "email": EMAIL,
-            "lane": f"lane{number}",
-            "generation": 0,
-            "fence": 0,
-            "dispatches": 0,
-            "created_at": NOW,
-            "updated_at": NOW,
-        }
-        connection.execute(insert(runs).values(**{**row, **values}))
+            add_order(connection, "1109", NOW, buyer_email=EMAIL, buyer_email_key=EMAIL)
+        given = {"state": state, "key": f"studiocart/1109/{number}", "line_id": "1", "email": EMAIL} | values
+        add_bare_run(connection, f"run{number}", NOW, **given)
 
 
 def test_ledger_is_told_when_it_is_scraped(client: AppClient, ledger: Ledger) -> None:

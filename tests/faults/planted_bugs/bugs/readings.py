@@ -105,7 +105,7 @@ READINGS = (
         "        if (line.id, seat.id) in accepted or (own_run is not None and is_same_name(name, _name(own_run))):\n",
         "        if own_run is not None and is_same_name(name, _name(own_run)):\n",
         ByTest(
-            "tests/integration/sources/test_shared_addresses.py"
+            "tests/integration/workflows/sources/test_shared_addresses.py"
             "::test_an_answer_holds_from_then_on_when_the_run_is_replayed"
         ),
     ),
@@ -276,7 +276,7 @@ READINGS = (
         "    if not order.payment_unproven:\n",
         "    if order.lines or not order.payment_unproven:\n",
         ByTest(
-            "tests/integration/sources/test_threedcart_orders.py"
+            "tests/integration/workflows/sources/test_threedcart_orders.py"
             "::test_a_completed_order_is_asked_about_a_day_later_when_it_shows_no_money"
         ),
     ),

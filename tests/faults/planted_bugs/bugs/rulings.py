@@ -118,7 +118,7 @@ RULINGS = (
         "workflows/ingest/order_polling.py",
         "        except Exception as error:  # noqa: BLE001  (of any class: a number, a text, a bug)\n",
         "        except KeyError as error:\n",
-        ByTest("tests/integration/sources/test_set_aside.py"),
+        ByTest("tests/integration/workflows/sources/test_set_aside.py"),
     ),
     Bug(
         "half-written order asked about",
@@ -224,7 +224,7 @@ RULINGS = (
         "    if reading in _OF_SALES and is_money_given_back(record):\n",
         "    if False:\n",
         ByTest(
-            "tests/integration/sources/test_threedcart_orders.py"
+            "tests/integration/workflows/sources/test_threedcart_orders.py"
             "::test_a_refund_is_acted_on_when_the_transactions_alone_tell_of_it"
         ),
     ),
@@ -320,7 +320,7 @@ RULINGS = (
         "        elif not order.lines_known and any(_is_asked(row) for row in own):\n",
         "        elif False:\n",
         ByTest(
-            "tests/integration/sources/test_shared_addresses.py"
+            "tests/integration/workflows/sources/test_shared_addresses.py"
             "::test_a_shared_address_is_still_asked_about_when_an_answer_leaves_the_others_out"
         ),
     ),

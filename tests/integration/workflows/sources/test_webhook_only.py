@@ -22,7 +22,7 @@ from worker.sandbox import Sandbox
 from worker.settings.warnings import warnings_of
 from worker.web.app import create_app
 
-CAPTURES = Path(__file__).parents[2] / "captures"
+CAPTURES = Path(__file__).parents[3] / "captures"
 TOKEN = "0123456789abcdef0123456789abcdef"
 OFFERS = """
 [[offer]]

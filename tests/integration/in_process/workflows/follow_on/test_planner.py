@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from tests.integration.in_process.workflows.follow_on.test_completions import BEGAN_AT, completed, info, progress
+from tests.unit.worker.ledger.rows import add_order
 from tests.unit.workflows.fakes.storefront import JANE, NOW, a_line, a_seat, an_order, offers, put_run, record, rows
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.session import Ledger
 from worker.ledger.sql import record_of
 from worker.ledger.states import RunState
 from worker.ledger.tables.follow_on import CompletionRecord, completions
-from worker.ledger.tables.runs import events, orders, runs, steps
+from worker.ledger.tables.runs import events, runs, steps
 from worker.sources.order import Address, Learner
 from workflows.follow_on.completion_progress import Progress
 from workflows.follow_on.completions import record_progress
@@ -225,26 +225,8 @@ def test_run_is_cancelled_when_the_store_has_a_paid_order_of_the_item(
 ) -> None:
     document = {"lines": [{"id": "1", "product": None}, {"id": "2", "product": {"product_id": product_id}}]}
     with ledger.write() as connection:
-        connection.execute(
-            insert(orders).values(
-                source="threedcart",
-                order_id="1001",
-                state="planned",
-                status="2",
-                payment=payment,
-                buyer_email=email_key,
-                buyer_email_key=email_key,
-                buyer_name="",
-                renewal=False,
-                document=document,
-                content_hash="",
-                offers_digest="",
-                version=1,
-                before_start=False,
-                first_seen_at=NOW,
-                fetched_at=NOW,
-                updated_at=NOW,
-            )
+        add_order(
+            connection, "1001", source="threedcart", payment=payment, buyer_email_key=email_key, document=document
         )
     hear(ledger)
     (run,) = rows(ledger, runs)
