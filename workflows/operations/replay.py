@@ -41,7 +41,7 @@ from workflows.operations.restarting import (
     what_holds_back,
     why_not_cancelled,
     why_not_restart,
-    why_not_wanted,
+    why_not_repeated,
 )
 from workflows.operations.seats import SeatNaming
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun
@@ -251,7 +251,7 @@ class Operations:
                 )
             is_access = row.workflow == ENROLMENT
             why_not = None if again else why_not_restart(connection, row, known, now)
-            why_not = why_not_wanted(connection, row, known) if again and is_access else why_not
+            why_not = why_not_repeated(connection, row, known) if again and is_access else why_not
             if why_not is not None:
                 return _not_restarted(row, why_not)
             if again and not (reason or "").strip():

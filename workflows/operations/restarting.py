@@ -95,6 +95,15 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
     return None if known.effect_open else why_not_wanted(connection, row, known)
 
 
+def why_not_repeated(connection: Connection, row: Run, known: KnownRun) -> WhyNot | None:
+    """Why what a run gives is not given on purpose once more, None where it is."""
+    why_not = why_not_wanted(connection, row, known)
+    if why_not is None and known.state is RunState.WAITING and known.effect_open:
+        said = "Whether its call took effect is being found out. Try again when that is settled."
+        return WhyNot(said, is_refused=True)
+    return why_not
+
+
 def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot | None:
     """That the source has taken the run's order or its seat back, None where it has not, or a person says so."""
     if row.reason == Reason.REPEATED_WEBHOOK:

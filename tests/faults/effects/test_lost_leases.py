@@ -221,11 +221,13 @@ def test_late_answer_is_the_effect_when_the_run_is_in_review(rig: Rig, other: Ri
 
 @ON_SQLITE
 def test_double_is_reported_when_an_operator_repeated_meanwhile(rig: Rig, other: Rig) -> None:
+    rig.sandbox.config.learningcart.echo_comments = False
     run_id = rig.enrol()
 
     def repeated() -> None:
         let_lease_end(rig)
-        other.sweep()
+        other.finish()
+        assert other.state(run_id) == ("review", "outcome_unprovable")
         other.runtime.operations.replay(
             run_id, actor="operator:test", from_step="add_comped_order", again=True, reason="nothing there"
         )

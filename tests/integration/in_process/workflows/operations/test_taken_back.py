@@ -71,6 +71,22 @@ def test_repeating_is_refused_when_the_seat_was_removed_and_its_outcome_is_unkno
     assert run_of(ledger, SECOND) == seat
 
 
+def test_repeating_is_refused_while_it_is_found_out_whether_the_call_took_effect(
+    ledger: Ledger, operations: Operations
+) -> None:
+    """It would be asked about no more: what it made would be nobody's question once the order is refunded."""
+    look(ledger, ONE, 0)
+    open_effect(ledger, SEAT, outcome="unknown")
+    put_run(ledger, SEAT, RunState.WAITING)
+    seat = run_of(ledger, SEAT)
+    for dry_run in (True, False):
+        found = operations.replay(seat.id, actor=ANN, again=True, reason="it takes too long", dry_run=dry_run)
+        assert (found.result, "being found out" in found.message) == (REFUSED, True)
+    assert run_of(ledger, SEAT) == seat
+    put_run(ledger, SEAT, RunState.REVIEW)  # somebody has looked
+    repeat(ledger, operations, SEAT)
+
+
 def test_replay_is_refused_when_the_seat_was_removed_while_it_was_worked_on(
     ledger: Ledger, operations: Operations
 ) -> None:
