@@ -202,9 +202,6 @@ class _Planner:
         prices = prices_of(self.offers.match(self.order.source, line))
         former = self.before.of_former_course(fixed, of_seat, prices)
         for run in former:
-            if run.is_withdrawn and run.reason in HOLDS:  # no confirmed place brings it back any more
-                self.actions.append(Revive(run.id, Reason(run.reason)))
-                self.actions.append(Cancel(run.id, Reason.REMOVED_FROM_ORDER))
             self._withdraw(run, Reason.REMOVED_FROM_ORDER, Reason.REMOVED_AFTER_PROVISIONING)
         return [run for run in fixed if run not in former]
 

@@ -8,8 +8,10 @@ from typing import Final
 from worker.ledger.states import RunState
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.planning.model import Action, Cancel, KnownRun, RequestCancel, Revive
+from workflows.planning.model import HOLDS, Action, Cancel, KnownRun, RequestCancel, Revive
 
+_HELD_BACK: Final = HOLDS | {Reason.AWAITING_PAYMENT}
+"""Why a source stops a run that it may let go on."""
 _NOT_STARTED: Final = frozenset({RunState.PENDING, RunState.WAITING})
 
 
@@ -20,6 +22,8 @@ def withdrawn(run: KnownRun, reason: Reason, doubt: Reason | None, *, is_present
     not taken as removed afterwards, unless the source itself says so (`is_present`).
     """
     is_asked = is_in_doubt(run) and reason is Reason.REMOVED_FROM_ORDER and not is_present
+    if run.is_withdrawn and run.reason in _HELD_BACK:  # no payment, and no confirmed place, brings it back any more
+        return [Revive(run.id, Reason(run.reason)), Cancel(run.id, reason)]
     if run.state is RunState.CANCELLED or is_asked:
         return []
     if run.is_untouchable:

@@ -197,3 +197,18 @@ def test_run_of_unknown_outcome_is_stopped_when_its_order_is_not_paid_any_more(
     assert run_of(ledger, SEAT).cancel_reason == "refunded_by_source"
     look(ledger, ONE, 4)
     assert run_of(ledger, SEAT).cancel_reason is None
+
+
+@pytest.mark.parametrize("payment", [Payment.WAITING, Payment.UNKNOWN])
+def test_what_was_given_before_is_asked_about_when_the_order_is_refunded_after_a_while_unpaid(
+    ledger: Ledger, operations: Operations, clock: Clock, payment: Payment
+) -> None:
+    look(ledger, ONE, 0)
+    give(ledger, SEAT, "7001", 0)
+    clock.advance(minutes=1)
+    repeat(ledger, operations, SEAT)
+    look(ledger, an_order(payment=payment), 2)
+    assert questions(ledger, SEAT) == {}
+    look(ledger, REFUNDED, 3)
+    assert questions(ledger, SEAT) == {"revoke": "refunded_after_provisioning"}
+    assert states(ledger)[SEAT] == ("cancelled", "refunded_by_source")
