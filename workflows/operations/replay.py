@@ -40,8 +40,8 @@ from workflows.operations.restarting import (
     how_to_find_out,
     what_holds_back,
     why_not_cancelled,
-    why_not_restart,
     why_not_repeated,
+    why_not_restart,
 )
 from workflows.operations.seats import SeatNaming
 from workflows.planning.model import ENROLMENT, REVOCATION, KnownRun

@@ -28,6 +28,8 @@ _NAMES: Final = {"learningcart": "LearningCart", "threedcart": "3dcart"}
 """The systems that can be asked what became of a call, as people call them."""
 _WITHDRAWN: Final = HOLDS | {Reason.REMOVED_FROM_ORDER}
 """Why a source takes back a seat of an order that is paid."""
+_ORDER_WITHDRAWN: Final = {Reason.REFUNDED_BY_SOURCE, Reason.CANCELLED_BY_SOURCE, Reason.AWAITING_PAYMENT}
+"""Why a source took back the whole order. Where that is paid again, and the run did not come back, its seat is gone."""
 RESOLVED: Final = "run_resolved"
 """The event of a run that a person did by hand."""
 
@@ -119,6 +121,7 @@ def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot 
         is_now = "not paid" if payment == Payment.WAITING else payment
         return WhyNot(f"The order {order} is {is_now} at the source. Paying it again revives the run.", is_refused=True)
     taken_back = row.cancel_reason or (row.reason if known.is_withdrawn else None)
+    taken_back = Reason.REMOVED_FROM_ORDER if taken_back in _ORDER_WITHDRAWN else taken_back
     if taken_back not in _WITHDRAWN:
         return None
     found = advice(taken_back)

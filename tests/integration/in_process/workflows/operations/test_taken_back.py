@@ -87,6 +87,21 @@ def test_repeating_is_refused_while_it_is_found_out_whether_the_call_took_effect
     repeat(ledger, operations, SEAT)
 
 
+@pytest.mark.parametrize("payment", [Payment.REFUNDED, Payment.CANCELLED, Payment.WAITING])
+@pytest.mark.parametrize("again", [True, False])
+def test_replay_is_refused_when_the_order_was_paid_again_without_the_seat(
+    ledger: Ledger, operations: Operations, payment: Payment, *, again: bool
+) -> None:
+    look(ledger, BOTH, 0)
+    look(ledger, an_order(payment=payment), 1)
+    look(ledger, ONE, 2)
+    seat = run_of(ledger, SECOND)
+    assert (seat.state, states(ledger)[SEAT]) == ("cancelled", ("pending", None))
+    refused = operations.replay(seat.id, actor=ANN, again=again, reason="she rang")
+    assert (refused.result, "removed" in refused.message) == (REFUSED, True)
+    assert run_of(ledger, SECOND) == seat
+
+
 def test_replay_is_refused_when_the_seat_was_removed_while_it_was_worked_on(
     ledger: Ledger, operations: Operations
 ) -> None:
