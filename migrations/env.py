@@ -17,7 +17,7 @@ from worker.ledger.tables import (
     subscriptions,
     web,
 )
-from worker.ledger.tables.runs import LedgerModel
+from worker.ledger.tables.base import LedgerModel
 
 _TABLES = (
     follow_on,

@@ -19,7 +19,8 @@ from sqlalchemy import select, update
 from tests.faults.harness.offers import OFFERS
 from tests.faults.harness.waiting import wait_until
 from worker.ledger.session import Ledger
-from worker.ledger.tables.runs import LedgerModel, attempts, runs
+from worker.ledger.tables.base import LedgerModel
+from worker.ledger.tables.runs import attempts, runs
 from worker.sandbox import Sandbox
 
 ENOUGH_SECONDS = 80.0

@@ -21,8 +21,9 @@ from sqlalchemy import select
 
 from tests.faults.harness.waiting import wait_until
 from tests.integration.product import ENOUGH_SECONDS, Product
+from worker.ledger.tables.base import LedgerModel
 from worker.ledger.tables.ledger import search_texts
-from worker.ledger.tables.runs import LedgerModel, runs
+from worker.ledger.tables.runs import runs
 from worker.sandbox import Fault, Sandbox
 from worker.sandbox.config import SandboxConfig
 

@@ -9,17 +9,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select, update
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from worker.ledger.events import record_event
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.tables.base import moment, table_of
+from worker.ledger.sql import insert_ignoring
+from worker.ledger.tables.base import LedgerModel, moment, table_of
 
 _NAME = "offers"
 _SOMEBODY = "operator:unknown"
 
 
-class OffersInForceRecord(SQLModel, table=True):
+class OffersInForceRecord(LedgerModel, table=True):
     """The one row, named `offers`."""
 
     __tablename__ = "offers_in_force"

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from worker.ledger.keys import new_id
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import record_of
+from worker.ledger.sql import insert_ignoring, record_of
 from worker.ledger.tables.runs import outbox
 from worker.ledger.views.serializers import iso
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, select, update
 
 from worker.ledger.events import record_event
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.states import DeliveryState, Via
 from worker.ledger.tables.runs import deliveries, pauses
 

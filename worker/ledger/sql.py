@@ -1,4 +1,4 @@
-"""Conditions and cuts that several modules of the ledger put into their statements."""
+"""Statements, conditions and cuts that several modules of the ledger share."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    TextClause,
     bindparam,
     exists,
     literal,
     or_,
+    text,
 )
 from sqlalchemy.sql.dml import Update
 from sqlmodel import SQLModel
@@ -106,6 +108,34 @@ def rows_among(
         yield from connection.execute(
             statement.where(is_among(columns, some) if isinstance(columns, tuple) else columns.in_(some))
         )
+
+
+def insert_ignoring(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert a row unless its key is taken; True if it was inserted. Two at once: one wins, neither fails."""
+    return bool(insert_new(connection, table, [values]))
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """The same for several rows of the same columns; the primary keys of those that were inserted."""
+    quote = connection.dialect.identifier_preparer.quote
+    inserted: set[tuple[Any, ...]] = set()
+    for some in parts(rows):
+        statement = _insert_new(table, tuple(some[0]), len(some), quote)
+        values = {f"{name}_{place}": value for place, row in enumerate(some) for name, value in row.items()}
+        # Asked for by RETURNING: drivers differ in the row count they give for an insert.
+        inserted.update(tuple(each) for each in connection.execute(statement, values))
+    return inserted
+
+
+@lru_cache(maxsize=128)
+def _insert_new(table: Table, names: tuple[str, ...], count: int, quote: Callable[[str], str]) -> TextClause:
+    """The same words on both databases. SQLAlchemy's own `on_conflict_do_nothing` is compiled anew at each use."""
+    columns = ", ".join(quote(name) for name in names)
+    rows = ", ".join("(" + ", ".join(f":{name}_{place}" for name in names) + ")" for place in range(count))
+    keys = ", ".join(quote(column.name) for column in table.primary_key.columns)
+    statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING RETURNING {keys}"  # noqa: S608  (names of our own tables)
+    types = (bindparam(f"{name}_{place}", type_=table.c[name].type) for name in names for place in range(count))
+    return text(statement).bindparams(*types)
 
 
 def _fields_of(kind: type[DataclassInstance | SQLModel]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from worker.ledger import pauses
 from worker.ledger.events import record_event, without_people
 from worker.ledger.runs import breaker
 from worker.ledger.session import Ledger
-from worker.ledger.views.overview import outage_sentence
 from worker.settings.settings import DESTINATIONS, SOURCES
 
 
@@ -52,4 +51,4 @@ def resume(ledger: Ledger, system: str, *, actor: str, reason: str | None, dry_r
         if paused or down is not None:
             record_event(connection, at=now, kind="system_resumed", actor=actor, system=system, reason=reason)
     resumed = f"resumed {system}" if paused else f"{system} is not paused"
-    return resumed if down is None else f"{resumed}. {outage_sentence(down, now)}"
+    return resumed if down is None else f"{resumed}. {down.sentence(now)}"

@@ -16,7 +16,6 @@ from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.runs import Run, events, orders, steps
-from worker.ledger.views.overview import outage_sentence
 from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.execution.late_results import EarlierEffect
@@ -148,7 +147,7 @@ def what_holds_back(connection: Connection, row: Run, *, now: datetime) -> str:
     if pause_of(connection, system) is not None:
         return f"{system} is paused; it goes on after: cartbridge resume {system}"
     outage = breaker.read(connection, system)
-    return "" if outage is None or outage.state is not BreakerState.OPEN else outage_sentence(outage, now)
+    return "" if outage is None or outage.state is not BreakerState.OPEN else outage.sentence(now)
 
 
 def how_to_find_out(connection: Connection, row: Run) -> str:

@@ -23,7 +23,8 @@ from tests.faults.simulation import boundaries
 from tests.faults.simulation.boundaries import Boundary
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.world import FreshLedger, Process, Stage
-from worker.ledger.tables.runs import LedgerModel, deliveries, orders, runs
+from worker.ledger.tables.base import LedgerModel
+from worker.ledger.tables.runs import deliveries, orders, runs
 
 _LONGEST_SECONDS = 4 * 3600.0
 _REPLAY_AFTER_SECONDS = 20.0

@@ -30,8 +30,9 @@ from tests.faults.simulation.virtual_time import Timeline
 from worker.broker.app import create_celery
 from worker.ledger import keys
 from worker.ledger.session import Ledger
+from worker.ledger.tables.base import LedgerModel
 from worker.ledger.tables.indexes import DELIVERY_INDEXES, LEARNER_INDEXES, ORDER_INDEXES, RUN_INDEXES
-from worker.ledger.tables.runs import LedgerModel, cursors
+from worker.ledger.tables.runs import cursors
 from worker.sandbox import SandboxConfig
 from worker.sandbox.clock import Clock
 from worker.sandbox.world import PREFIXES, World

@@ -28,7 +28,8 @@ from worker.ledger.runs.recoveries import shut_out_planners
 from worker.ledger.search.index import is_of_model
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import LedgerModel, events, order_versions, runs
+from worker.ledger.tables.base import LedgerModel
+from worker.ledger.tables.runs import events, order_versions, runs
 from worker.web.health import health_routes
 
 REPOSITORY = Path(__file__).parents[3]

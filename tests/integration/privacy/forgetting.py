@@ -10,10 +10,8 @@ from tests.unit.workflows.fakes.storefront import JANE, NOW, rows
 from worker.ledger.learners.erasure import Receipt, find_person, forget
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
-from worker.ledger.tables.runs import (
-    LedgerModel,
-    runs,
-)
+from worker.ledger.tables.base import LedgerModel
+from worker.ledger.tables.runs import runs
 from worker.sources.order import Address, Learner, Seat
 
 LATER = NOW + timedelta(days=1)

@@ -18,10 +18,10 @@ from worker.ledger.orders.operator_entries import NamedSeat, keep_named
 from worker.ledger.periodic.list_polls import ListName
 from worker.ledger.search.texts import write_search_text
 from worker.ledger.session import Ledger
-from worker.ledger.tables.base import UtcDateTime
+from worker.ledger.tables.base import LedgerModel, UtcDateTime
 from worker.ledger.tables.follow_on import carts, completions
 from worker.ledger.tables.periodic import list_polls
-from worker.ledger.tables.runs import LedgerModel, deliveries, runs, steps
+from worker.ledger.tables.runs import deliveries, runs, steps
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.ledger.tables.web import operators
 

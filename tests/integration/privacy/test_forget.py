@@ -15,8 +15,9 @@ from worker.ledger.learners import sealed_passwords
 from worker.ledger.learners.erasure import StillNeededError, find_person, forget
 from worker.ledger.outbox import add_event
 from worker.ledger.session import Ledger
+from worker.ledger.tables.base import LedgerModel
 from worker.ledger.tables.follow_on import carts, completions
-from worker.ledger.tables.runs import LedgerModel, learners, order_versions, orders, runs, steps
+from worker.ledger.tables.runs import learners, order_versions, orders, runs, steps
 from worker.ledger.tables.subscriptions import subscriptions
 from worker.ledger.views.page.search import search
 from worker.sources.order import Address, Learner, Line, Order, Payment, Seat

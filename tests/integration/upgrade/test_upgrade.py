@@ -23,7 +23,8 @@ from tests.unit.workflows.fakes.storefront import Clock
 from worker.ledger.orders import order_rows
 from worker.ledger.session import Ledger
 from worker.ledger.states import Actor, Via
-from worker.ledger.tables.runs import LedgerModel, cursors, events, orders, runs
+from worker.ledger.tables.base import LedgerModel
+from worker.ledger.tables.runs import cursors, events, orders, runs
 from workflows.ingest.backfill import Backfiller, Window
 from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.ingest.order_polling import Poller

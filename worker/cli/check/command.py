@@ -112,14 +112,13 @@ def _ledger_problems(settings: Settings, offers: Offers) -> tuple[list[str], lis
     from worker.cli.check.result import read_or_none
     from worker.ledger.clock import utc_now
     from worker.ledger.runs import breaker
-    from worker.ledger.views.overview import outage_sentence
     from worker.ledger.views.webhook_refusals import refusal_sentences
     from workflows.monitoring.setup_steps import setup_steps
 
     def read(connection: Connection) -> tuple[list[str], list[SetupStep]]:
         warnings = [
             *(
-                f"{outage_sentence(found, utc_now())} To ask it at once: cartbridge resume {found.system}"
+                f"{found.sentence(utc_now())} To ask it at once: cartbridge resume {found.system}"
                 for found in breaker.down(connection)
             ),
             *refusal_sentences(connection, now=utc_now()),

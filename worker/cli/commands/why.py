@@ -37,7 +37,6 @@ def why_command(
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.errors import NotInLedgerError
     from worker.ledger.views.history import story_of_order, why
-    from worker.ledger.views.page.search import search, titles_of
     from workflows.planning.offers_file import offers_problem
 
     opening = opening_of(context)
@@ -47,6 +46,8 @@ def why_command(
         try:
             story = why(connection, subject, now=now)
         except NotInLedgerError:
+            from worker.ledger.views.page.search import search, titles_of
+
             hits = search(connection, subject)
             meant = _meant(hits)
             if not len(hits):

@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, exists, select, update
 
 from worker.errors import LedgerError
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.states import RunState
 from worker.ledger.tables.learners import sealed_passwords
 from worker.ledger.tables.runs import runs

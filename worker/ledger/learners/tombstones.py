@@ -12,16 +12,18 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, select
 
 from worker.ledger.keys import new_id
-from worker.ledger.orders.recorded_orders import RecordedOrder
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.tables.learners import erased_places, erasure_keys, erasures
 from worker.ledger.tables.runs import orders
 from worker.sources.order import Order, email_key
+
+if TYPE_CHECKING:
+    from worker.ledger.orders.recorded_orders import RecordedOrder
 
 MARK_MARGIN: Final = timedelta(hours=48)
 """Dates may be computed or of another zone: an id above the mark is new, unless its date is older by more."""

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import rows_among
+from worker.ledger.sql import insert_ignoring, rows_among
 from worker.ledger.tables.subscriptions import catalog
 
 

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from worker.ledger.runs.run_rows import insert_new
-from worker.ledger.sql import columns_of, has_placeholders, parts, record_of
+from worker.ledger.sql import columns_of, has_placeholders, insert_new, parts, record_of
 from worker.ledger.states import OrderState
 from worker.ledger.tables.runs import order_versions, orders
 from worker.sources.order import Money, Order, email_key

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from worker.ledger import leases
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import columns_of, record_of
+from worker.ledger.sql import columns_of, insert_ignoring, record_of
 from worker.ledger.tables.runs import cursors
 
 

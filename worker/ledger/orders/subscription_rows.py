@@ -11,8 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Result, and_, exists, func, or_, select, update
 
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import columns_of, record_of, rows_among
+from worker.ledger.sql import columns_of, insert_ignoring, record_of, rows_among
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import orders, runs
 from worker.ledger.tables.subscriptions import subscription_orders, subscriptions

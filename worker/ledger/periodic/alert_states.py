@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from worker.ledger import leases
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.states import RunState
 from worker.ledger.tables.periodic import alert_states
 from worker.ledger.tables.runs import deliveries, orders, runs

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from worker.ledger import leases
-from worker.ledger.runs.run_rows import insert_ignoring
-from worker.ledger.sql import record_of
+from worker.ledger.sql import insert_ignoring, record_of
 from worker.ledger.tables.periodic import ListPoll, list_polls
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, select, update
 
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.tables.periodic import periodic_tasks
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.tables.periodic import source_watches
 from worker.ledger.tables.runs import cursors, orders
 

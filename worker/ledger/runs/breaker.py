@@ -25,7 +25,8 @@ from sqlalchemy import (
     update,
 )
 
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.formatting import local, minute, plain_error
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.states import Actor
 from worker.ledger.tables.runs import breakers, events
 
@@ -117,6 +118,16 @@ class Breaker:
         if self.state is not BreakerState.OPEN or self.probe_at is None:
             return False
         return not now < self.probe_at <= now + timedelta(seconds=probe_seconds)
+
+    def sentence(self, now: datetime) -> str:
+        """Say since when the destination is down, why, and when it is asked again."""
+        error = f" ({plain_error(self.last_error)})" if self.last_error else ""
+        probe = (
+            f"one of them asks it again at {local(self.probe_at):%H:%M:%S %Z}"
+            if self.probe_at is not None and self.probe_at > now
+            else "the next of them that is due asks it again"
+        )
+        return f"{self.system} is down since {minute(self.opened_at)}{error}. Its runs wait; {probe}."
 
 
 # What a claim and an end ask in the statement they make anyway

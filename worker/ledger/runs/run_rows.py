@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, TextClause, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.sql.dml import Update
 
 from worker.errors import NotInLedgerError
 from worker.ledger.keys import new_id
 from worker.ledger.runs import recoveries
-from worker.ledger.sql import parts, record_of
+from worker.ledger.sql import insert_new, parts, record_of
 from worker.ledger.states import RunState, StepState
 from worker.ledger.tables.ledger import recoveries as recoveries_table
 from worker.ledger.tables.runs import Run, learners, runs, steps
@@ -43,34 +42,6 @@ _OF_ORDERS = select(runs).where(
     runs.c.order_id.in_(bindparam("order_ids", expanding=True)),
     runs.c.workflow.in_(bindparam("workflows", expanding=True)),
 )
-
-
-def insert_ignoring(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert a row unless its key is taken; True if it was inserted. Two at once: one wins, neither fails."""
-    return bool(insert_new(connection, table, [values]))
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> set[tuple[Any, ...]]:
-    """The same for several rows of the same columns; the primary keys of those that were inserted."""
-    quote = connection.dialect.identifier_preparer.quote
-    inserted: set[tuple[Any, ...]] = set()
-    for some in parts(rows):
-        statement = _insert_new(table, tuple(some[0]), len(some), quote)
-        values = {f"{name}_{place}": value for place, row in enumerate(some) for name, value in row.items()}
-        # Asked for by RETURNING: drivers differ in the row count they give for an insert.
-        inserted.update(tuple(each) for each in connection.execute(statement, values))
-    return inserted
-
-
-@lru_cache(maxsize=128)
-def _insert_new(table: Table, names: tuple[str, ...], count: int, quote: Callable[[str], str]) -> TextClause:
-    """The same words on both databases. SQLAlchemy's own `on_conflict_do_nothing` is compiled anew at each use."""
-    columns = ", ".join(quote(name) for name in names)
-    rows = ", ".join("(" + ", ".join(f":{name}_{place}" for name in names) + ")" for place in range(count))
-    keys = ", ".join(quote(column.name) for column in table.primary_key.columns)
-    statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES {rows} ON CONFLICT DO NOTHING RETURNING {keys}"  # noqa: S608  (names of our own tables)
-    types = (bindparam(f"{name}_{place}", type_=table.c[name].type) for name in names for place in range(count))
-    return text(statement).bindparams(*types)
 
 
 def lanes_of(connection: Connection, people: Iterable[Learner], *, now: datetime) -> dict[str, str]:

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, column, func, or_, select, table, text, true
 
-from worker.ledger.runs.run_rows import insert_new
 from worker.ledger.search.index import INDEX, has_index, match_of
-from worker.ledger.sql import parts
+from worker.ledger.sql import insert_new, parts
 from worker.ledger.tables.ledger import search_texts
 from worker.ledger.tables.runs import orders, runs
 from worker.text.search_text import Needle, search_text

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import JSON, Column, DateTime, Dialect, MetaData, Table, TypeDecorator
+from sqlalchemy.ext.declarative import DeferredReflection
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
-SQLModel.metadata = MetaData(
+_METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -17,8 +18,17 @@ SQLModel.metadata = MetaData(
 )
 
 
-# Nothing is validated by a table's model: its schema would be built for nothing, in every process.
-SQLModel.model_config["defer_build"] = True
+class LedgerModel(DeferredReflection, SQLModel):
+    """What every table's model is of: a record of its rows, and the source of its Core table.
+
+    The product's statements are Core's. So a model is mapped for an ORM session only by `LedgerModel.prepare(engine)`,
+    which nothing here calls, and its validator is never built: each command would pay for both when it starts.
+    """
+
+    metadata = _METADATA
+
+
+LedgerModel.model_config["defer_build"] = True
 
 
 class UtcDateTime(TypeDecorator[datetime]):

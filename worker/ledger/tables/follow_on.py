@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from sqlalchemy import ForeignKeyConstraint, Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import moment, table_of
+from worker.ledger.tables.base import LedgerModel, moment, table_of
 
 
-class CompletionRecord(SQLModel, table=True):
+class CompletionRecord(LedgerModel, table=True):
     """A learner's progress in a course, as LearningCart last told it: one for each customer, course and start."""
 
     __tablename__ = "completions"
@@ -36,7 +36,7 @@ class CompletionRecord(SQLModel, table=True):
     updated_at: datetime = moment(nullable=False)
 
 
-class CartRecord(SQLModel, table=True):
+class CartRecord(LedgerModel, table=True):
     """One try of making a cart, and what became of the cart: no call of 3dcart's lists them."""
 
     __tablename__ = "carts"

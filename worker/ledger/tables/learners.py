@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import json_column, moment, table_of
+from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
 
 
-class ErasureKey(SQLModel, table=True):
+class ErasureKey(LedgerModel, table=True):
     """A key of the hashes. Made by the migration, so that every copy of the ledger from then on has it."""
 
     __tablename__ = "erasure_keys"
@@ -20,7 +20,7 @@ class ErasureKey(SQLModel, table=True):
     created_at: datetime = moment(nullable=False)
 
 
-class Erasure(SQLModel, table=True):
+class Erasure(LedgerModel, table=True):
     """One person was forgotten. Nothing in it tells who to somebody without the key."""
 
     __tablename__ = "erasures"
@@ -35,7 +35,7 @@ class Erasure(SQLModel, table=True):
     """By source, the highest order id known at that moment: what lies above it was ordered since."""
 
 
-class ErasedPlace(SQLModel, table=True):
+class ErasedPlace(LedgerModel, table=True):
     """A place in an order that was the person's: `line_id` and `seat_id`; both empty where they were the buyer."""
 
     __tablename__ = "erased_places"
@@ -47,7 +47,7 @@ class ErasedPlace(SQLModel, table=True):
     erasure_id: str
 
 
-class SealedPassword(SQLModel, table=True):
+class SealedPassword(LedgerModel, table=True):
     """What a `welcome_mail` run is to mail. Once erased the row stays, without what was sealed."""
 
     __tablename__ = "sealed_passwords"

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import json_column, moment, table_of
+from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
 
 
-class SchemaTolerance(SQLModel, table=True):
+class SchemaTolerance(LedgerModel, table=True):
     """Whether an older version may work on a schema it does not know; one row, written by every `migrate`.
 
     One whose `revision` is not the schema's own says nothing.
@@ -26,7 +26,7 @@ class SchemaTolerance(SQLModel, table=True):
     """The oldest revision whose code may run on it."""
 
 
-class Recovery(SQLModel, table=True):
+class Recovery(LedgerModel, table=True):
     """The operator's word that the ledger was brought back from an older copy, which forgot effects that may exist."""
 
     __tablename__ = "recoveries"
@@ -43,7 +43,7 @@ class Recovery(SQLModel, table=True):
     reason: str | None = None
 
 
-class SearchText(SQLModel, table=True):
+class SearchText(LedgerModel, table=True):
     """Everything that one order, or one completion with runs, may be looked for by. Written anew with each change."""
 
     __tablename__ = "search_texts"

@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import json_column, moment, table_of
+from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
 
 
-class NamedSeatRecord(SQLModel, table=True):
+class NamedSeatRecord(LedgerModel, table=True):
     """Whom an operator says a seat is for. Holds as long as the source says of the seat what it said then."""
 
     __tablename__ = "named_seats"
@@ -28,7 +28,7 @@ class NamedSeatRecord(SQLModel, table=True):
     named_at: datetime = moment(nullable=False)
 
 
-class OrderNote(SQLModel, table=True):
+class OrderNote(LedgerModel, table=True):
     """One note. It may name people, so it is not in the audit trail, and goes with whoever is forgotten."""
 
     __tablename__ = "order_notes"

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import json_column, moment, table_of
+from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
 
 
-class ListPoll(SQLModel, table=True):
+class ListPoll(LedgerModel, table=True):
     """How far a list that is not of orders has been read: a source's subscriptions or products, or completions."""
 
     __tablename__ = "list_polls"
@@ -28,7 +28,7 @@ class ListPoll(SQLModel, table=True):
     lease_until: datetime | None = moment()
 
 
-class SourceWatch(SQLModel, table=True):
+class SourceWatch(LedgerModel, table=True):
     """What the watch over a source found. A moment is empty where there is nothing to complain of."""
 
     __tablename__ = "source_watches"
@@ -42,7 +42,7 @@ class SourceWatch(SQLModel, table=True):
     silence_limit_seconds: float | None = None
 
 
-class AlertState(SQLModel, table=True):
+class AlertState(LedgerModel, table=True):
     """What was told to the operator, and who is telling right now. Of one name there is one row."""
 
     __tablename__ = "alert_states"
@@ -53,7 +53,7 @@ class AlertState(SQLModel, table=True):
     lease_until: datetime | None = moment()
 
 
-class PeriodicTask(SQLModel, table=True):
+class PeriodicTask(LedgerModel, table=True):
     """When a task that is done once in a while was last done: whoever moves the mark does it."""
 
     __tablename__ = "periodic_tasks"

@@ -7,15 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, false
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from worker.ledger.states import DeliveryState, OrderState, RunState, StepState
-from worker.ledger.tables.base import json_column, moment, table_of
-
-LedgerModel = SQLModel
+from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
 
 
-class Delivery(SQLModel, table=True):
+class Delivery(LedgerModel, table=True):
     """One arrival of news about an order. Holds the body only where a setting says to plan from it."""
 
     __tablename__ = "deliveries"
@@ -48,7 +46,7 @@ class Delivery(SQLModel, table=True):
     finished_at: datetime | None = moment()
 
 
-class OrderRecord(SQLModel, table=True):
+class OrderRecord(LedgerModel, table=True):
     """One order of one source, as last seen."""
 
     __tablename__ = "orders"
@@ -97,7 +95,7 @@ class OrderRecord(SQLModel, table=True):
     """When a change that could not be applied to a running run is looked at again."""
 
 
-class OrderVersion(SQLModel, table=True):
+class OrderVersion(LedgerModel, table=True):
     """One version of an order's content, as the source sent it. Only added to."""
 
     __tablename__ = "order_versions"
@@ -117,7 +115,7 @@ class OrderVersion(SQLModel, table=True):
     reading: int | None = None
 
 
-class LearnerRecord(SQLModel, table=True):
+class LearnerRecord(LedgerModel, table=True):
     """A learner; its id is the lane, so that lanes hold no personal data."""
 
     __tablename__ = "learners"
@@ -128,7 +126,7 @@ class LearnerRecord(SQLModel, table=True):
     email_key: str
 
 
-class Run(SQLModel, table=True):
+class Run(LedgerModel, table=True):
     """One execution of a workflow: for `enrolment`, one learner × one grant from one order line.
 
     `grant` holds what it was planned with, whatever its workflow; None for a run that is never executed.
@@ -192,7 +190,7 @@ class Run(SQLModel, table=True):
     finished_at: datetime | None = moment()
 
 
-class Step(SQLModel, table=True):
+class Step(LedgerModel, table=True):
     """One call of a run, in its place. `output` holds what later steps need, and nothing secret."""
 
     __tablename__ = "steps"
@@ -208,7 +206,7 @@ class Step(SQLModel, table=True):
     finished_at: datetime | None = moment()
 
 
-class Attempt(SQLModel, table=True):
+class Attempt(LedgerModel, table=True):
     """One try of a call or of a lookup.
 
     A row without an outcome is an intent: the request was or may have been sent.
@@ -243,7 +241,7 @@ class Attempt(SQLModel, table=True):
     """The ledger was restored from an older copy, and this call may have been sent in the time that it forgot."""
 
 
-class Event(SQLModel, table=True):
+class Event(LedgerModel, table=True):
     """One line of the audit trail. The database refuses to change or delete it. Holds no secret and no email."""
 
     __tablename__ = "events"
@@ -270,7 +268,7 @@ class Event(SQLModel, table=True):
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
 
 
-class Cursor(SQLModel, table=True):
+class Cursor(LedgerModel, table=True):
     """How far a source has been read. Moves only in the transaction that records what it covers."""
 
     __tablename__ = "cursors"
@@ -294,7 +292,7 @@ class Cursor(SQLModel, table=True):
     lease_until: datetime | None = moment()
 
 
-class Pause(SQLModel, table=True):
+class Pause(LedgerModel, table=True):
     """A system nothing is sent to until it is resumed."""
 
     __tablename__ = "pauses"
@@ -308,7 +306,7 @@ class Pause(SQLModel, table=True):
     since: datetime = moment(nullable=False)
 
 
-class BreakerRecord(SQLModel, table=True):
+class BreakerRecord(LedgerModel, table=True):
     """A destination whose calls failed lately; see `worker.ledger.runs.breaker`. No row: nothing is wrong with it."""
 
     __tablename__ = "breakers"
@@ -327,7 +325,7 @@ class BreakerRecord(SQLModel, table=True):
     """Redacted."""
 
 
-class OutboxRecord(SQLModel, table=True):
+class OutboxRecord(LedgerModel, table=True):
     """An event that a receiver is told of by webhook. Written in the transaction of the fact it tells of."""
 
     __tablename__ = "outbox"

@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import json_column, moment, table_of
+from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
 
 
-class SubscriptionRecord(SQLModel, table=True):
+class SubscriptionRecord(LedgerModel, table=True):
     """One subscription of one source, as last read."""
 
     __tablename__ = "subscriptions"
@@ -56,7 +56,7 @@ class SubscriptionRecord(SQLModel, table=True):
     updated_at: datetime = moment(nullable=False)
 
 
-class SubscriptionOrder(SQLModel, table=True):
+class SubscriptionOrder(LedgerModel, table=True):
     """An order that a subscription lists among its invoices, or that names it. The ledger need not know either."""
 
     __tablename__ = "subscription_orders"
@@ -67,7 +67,7 @@ class SubscriptionOrder(SQLModel, table=True):
     subscription_id: str
 
 
-class CatalogRecord(SQLModel, table=True):
+class CatalogRecord(LedgerModel, table=True):
     """The name a source gives one of its products."""
 
     __tablename__ = "catalog"

@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from sqlalchemy import Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from worker.ledger.tables.base import moment, table_of
+from worker.ledger.tables.base import LedgerModel, moment, table_of
 
 
-class OperatorRecord(SQLModel, table=True):
+class OperatorRecord(LedgerModel, table=True):
     """Somebody who signs in by a name and a password of their own."""
 
     __tablename__ = "operators"
@@ -25,7 +25,7 @@ class OperatorRecord(SQLModel, table=True):
     """When they last did."""
 
 
-class WebSession(SQLModel, table=True):
+class WebSession(LedgerModel, table=True):
     """A session of the operator's page that is signed in. Gone once it is signed out, or its time is up."""
 
     __tablename__ = "web_sessions"
@@ -37,7 +37,7 @@ class WebSession(SQLModel, table=True):
     """Whose it is, by `operators.name_key`; None where the admin password began it."""
 
 
-class WebLockout(SQLModel, table=True):
+class WebLockout(LedgerModel, table=True):
     """An address that failed to authenticate lately."""
 
     __tablename__ = "web_lockouts"
@@ -52,7 +52,7 @@ class WebLockout(SQLModel, table=True):
     """It may not try again before."""
 
 
-class WebhookRefusal(SQLModel, table=True):
+class WebhookRefusal(LedgerModel, table=True):
     """The last webhook of a source that could not be used as it came; for `cartbridge check`."""
 
     __tablename__ = "webhook_refusals"

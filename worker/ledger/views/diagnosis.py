@@ -15,7 +15,6 @@ from worker.ledger.runs import breaker
 from worker.ledger.runs.breaker import BreakerState
 from worker.ledger.states import DeliveryState, OrderState, RunState
 from worker.ledger.tables.runs import runs
-from worker.ledger.views.overview import outage_sentence
 from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.ledger.views.review_sentences import say_review
 from worker.ledger.views.timeline import person, run_label
@@ -231,7 +230,7 @@ def _due(connection: Connection, run: RunItem, who: str, label: str, now: dateti
     if outage is not None and outage.state is BreakerState.OPEN:
         text = "Nothing: it goes on by itself. {resume} asks it at once."
         action = NextStep.of(text, resume=resuming(_DESTINATION))
-        return Diagnosis(21, f"{waits}: {outage_sentence(outage, now)}", "wait", action)
+        return Diagnosis(21, f"{waits}: {outage.sentence(now)}", "wait", action)
     row = connection.execute(select(runs.c.lane, runs.c.next_attempt_at).where(runs.c.id == run.id)).one()
     ahead = connection.scalar(
         select(runs.c.id).where(

@@ -18,7 +18,6 @@ from worker.ledger.orders.operator_entries import named_now, notes_of
 from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import Outcome
 from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
-from worker.ledger.views.overview import status
 from worker.ledger.views.paging import Filters, chosen, mark_of, pages
 from worker.ledger.views.records import (
     DELIVERY_COLUMNS,
@@ -37,16 +36,6 @@ from worker.ledger.views.records import (
     VersionItem,
 )
 from worker.ledger.views.timeline import subscription_line
-
-__all__ = [
-    "list_deliveries",
-    "list_orders",
-    "list_runs",
-    "show_delivery",
-    "show_order",
-    "show_run",
-    "status",
-]
 
 FAILED_OUTCOMES = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
 """How an attempt ends that did not work."""

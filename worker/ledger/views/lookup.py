@@ -8,7 +8,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, or_, select
 
 from worker.errors import NotInLedgerError
-from worker.ledger.learners.tombstones import tombstones_by_key
 from worker.ledger.tables.runs import deliveries, learners, orders, runs
 from worker.settings.settings import SOURCES
 from worker.sources.order import email_key
@@ -105,6 +104,8 @@ def not_found(connection: Connection, what: str, text: str, *, otherwise: str = 
 
 def forgotten(connection: Connection, text: str) -> str | None:
     """That the person of an email was forgotten, and when, in a sentence; None where nobody of it was."""
+    from worker.ledger.learners.tombstones import tombstones_by_key  # noqa: PLC0415 -- four tables, and only here
+
     key = email_key(text)
     found = tombstones_by_key(connection, [key]).get(key) if "@" in key else None
     if not found:

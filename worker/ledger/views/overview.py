@@ -12,7 +12,6 @@ from sqlalchemy import Column, Connection, Row, Table, false, func, select
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
-from worker.formatting import local, minute, plain_error
 from worker.ledger.follow_on.completions import CompletionsPoll, completions_poll
 from worker.ledger.outbox import OutboxCounts, outbox_counts
 from worker.ledger.pauses import is_held_back
@@ -279,7 +278,7 @@ def _breaker(found: Breaker, now: datetime) -> BreakerItem:
         since=found.opened_at,
         probe_at=found.probe_at,
         last_error=found.last_error,
-        sentence=outage_sentence(found, now),
+        sentence=found.sentence(now),
     )
 
 
@@ -296,15 +295,3 @@ def _cursor(row: Row[Any], now: datetime, missed: Mapping[str, int], watch: Watc
 
 def _seconds(moment: datetime | None, now: datetime) -> float | None:
     return None if moment is None else max(0.0, (now - moment).total_seconds())
-
-
-def outage_sentence(breaker: Breaker, now: datetime) -> str:
-    """Since when the destination is down, why, and when it is asked again."""
-    error = f" ({plain_error(breaker.last_error)})" if breaker.last_error else ""
-    probe = (
-        f"one of them asks it again at {local(breaker.probe_at):%H:%M:%S %Z}"
-        if breaker.probe_at is not None and breaker.probe_at > now
-        else "the next of them that is due asks it again"
-    )
-    since = minute(breaker.opened_at)
-    return f"{breaker.system} is down since {since}{error}. Its runs wait; {probe}."

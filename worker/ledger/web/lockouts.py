@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.tables.web import web_lockouts
 
 LONGEST_WAIT_SECONDS: Final = 900

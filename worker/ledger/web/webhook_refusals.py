@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, update
 
-from worker.ledger.runs.run_rows import insert_ignoring
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.tables.web import webhook_refusals
 
 WRONG_METHOD: Final = "wrong_method"

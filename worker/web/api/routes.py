@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.completions import CompletionItem, list_completions
 from worker.ledger.session import Ledger
-from worker.ledger.views import listing
+from worker.ledger.views import listing, overview
 from worker.ledger.views.history import Story, why
 from worker.ledger.views.overview import Status
 from worker.ledger.views.page.activity import ActivityItem, list_activity
@@ -169,7 +169,7 @@ def _add_overviews(router: APIRouter, ledger: Ledger, settings: Settings, clock:
         webhook_sources = settings.webhook_sources()
         return _shown(
             ledger,
-            lambda connection: listing.status(
+            lambda connection: overview.status(
                 connection,
                 clock(),
                 webhook_sources=webhook_sources,

@@ -14,8 +14,9 @@ from worker.ledger.events import record_event
 from worker.ledger.runs.run_rows import NewRun, insert_run
 from worker.ledger.search.texts import write_search_text
 from worker.ledger.states import RunState
+from worker.ledger.tables.base import LedgerModel
 from worker.ledger.tables.periodic import list_polls, source_watches
-from worker.ledger.tables.runs import LedgerModel, attempts, breakers, cursors, deliveries, orders, pauses, runs
+from worker.ledger.tables.runs import attempts, breakers, cursors, deliveries, orders, pauses, runs
 from worker.sources.order import Learner
 
 NOW = datetime(2025, 3, 4, 12, 0, tzinfo=UTC)

@@ -15,7 +15,7 @@ from worker.ledger.runs import breaker
 from worker.ledger.sql import record_of
 from worker.ledger.states import AttemptKind, DeliveryState, Outcome, Via
 from worker.ledger.tables.runs import attempts, cursors, deliveries, pauses, runs
-from worker.ledger.views.overview import PauseItem, outage_sentence
+from worker.ledger.views.overview import PauseItem
 
 ERROR_HOURS = 1
 _SAMPLE_ROWS = 2000
@@ -90,7 +90,7 @@ def systems(
                 error_rate=failed / asked if asked else None,
                 last_error=next((error for error in errors if error), None),
                 pause=record_of(PauseItem, paused[name]) if name in paused else None,
-                breaker=outage_sentence(down[name], now) if name in down else None,
+                breaker=down[name].sentence(now) if name in down else None,
                 late_since=watch.late_since,
                 silent_since=watch.silent_since,
             )

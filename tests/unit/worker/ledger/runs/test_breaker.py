@@ -8,7 +8,6 @@ import pytest
 
 from tests.unit.worker.ledger.rows import NOW
 from worker.ledger.runs.breaker import Breaker, BreakerState
-from worker.ledger.views.overview import outage_sentence
 
 LATER = NOW + timedelta(minutes=10)
 DOWN = Breaker("learningcart", BreakerState.OPEN, opened_at=NOW, probe_at=NOW + timedelta(seconds=60))
@@ -64,8 +63,8 @@ def test_probe_is_due_when_its_time_has_come_or_cannot_be_right(seconds: float, 
 
 
 def test_sentence_says_since_when_it_is_down_why_and_what_comes_next() -> None:
-    assert outage_sentence(failed(DOWN, "a"), NOW) == (
+    assert failed(DOWN, "a").sentence(NOW) == (
         "learningcart is down since 2025-03-04 12:00 UTC (no). "
         "Its runs wait; one of them asks it again at 12:01:00 UTC."
     )
-    assert outage_sentence(DOWN, LATER).endswith("the next of them that is due asks it again.")
+    assert DOWN.sentence(LATER).endswith("the next of them that is due asks it again.")

@@ -30,8 +30,8 @@ from worker.ledger.views.listing import (
     show_delivery,
     show_order,
     show_run,
-    status,
 )
+from worker.ledger.views.overview import status
 from worker.ledger.views.serializers import to_json
 
 

@@ -14,7 +14,7 @@ from tests.unit.worker.ledger.rows import (
 )
 from worker.ledger.orders.recorded_orders import known_orders
 from worker.ledger.views import reconcile as views
-from worker.ledger.views.listing import status
+from worker.ledger.views.overview import status
 
 
 def test_an_order_was_missed_when_only_a_poll_or_a_reconciliation_found_it() -> None:

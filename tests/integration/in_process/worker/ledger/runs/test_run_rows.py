@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows
-from worker.ledger.runs.run_rows import NewRun, insert_ignoring, insert_run, insert_steps, lanes_of
+from worker.ledger.runs.run_rows import NewRun, insert_run, insert_steps, lanes_of
 from worker.ledger.session import Ledger
+from worker.ledger.sql import insert_ignoring
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import learners, pauses, runs, steps
 from worker.sources.order import Payment
