@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from socketserver import StreamRequestHandler, ThreadingTCPServer
-from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from socketserver import StreamRequestHandler
+from typing import Literal, Self, cast
 
-_POLL_SECONDS: Final = 0.05
-_GOODBYE_SECONDS: Final = 5.0
+from worker.sandbox.loopback import LoopbackServer, Running
 
 Stage = Literal["connect", "ehlo", "auth", "mail", "rcpt", "data", "content"]
 """`content` is the whole mail: its answer says whether it was taken."""
@@ -60,7 +57,7 @@ class Received:
         return "" if part is None else str(part.get_content())
 
 
-class Mailbox:
+class Mailbox(Running):
     """The server. `start` returns it running; use it as a context manager, or call `stop`."""
 
     def __init__(self) -> None:
@@ -69,10 +66,7 @@ class Mailbox:
         self._faults: list[MailFault] = []
         self._hits: dict[int, int] = {}
         self.stopping = threading.Event()
-        self._server = _Server(self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="mailbox", daemon=True
-        )
+        super().__init__(_Server(self), "mailbox")
 
     @classmethod
     def start(cls) -> Self:
@@ -80,28 +74,6 @@ class Mailbox:
         mailbox = cls()
         mailbox._thread.start()
         return mailbox
-
-    def stop(self) -> None:
-        """Cut what is under way, and return once all threads are done. Safe to repeat."""
-        if not self.stopping.is_set():
-            self.stopping.set()
-            self._server.stop()
-            self._thread.join()
-
-    def __enter__(self) -> Self:
-        """Return the running mailbox."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._server.server_address[1])
 
     @property
     def received(self) -> list[Received]:
@@ -148,34 +120,15 @@ class Mailbox:
             self._received += [Received(sender, recipient, message) for recipient in recipients]
 
 
-class _Server(ThreadingTCPServer):
+class _Server(LoopbackServer):
     allow_reuse_address = True
-    daemon_threads = True
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
-        self._open: set[socket.socket] = set()
-        self._changed = threading.Condition()
         super().__init__(("127.0.0.1", 0), _Conversation)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._changed:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
-        with self._changed:
-            self._open.discard(request)
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        self.shutdown()
-        with self._changed:
-            for connection in self._open:
-                _hang_up(connection)
-            self._changed.wait_for(lambda: not self._open, timeout=_GOODBYE_SECONDS)
-        self.server_close()
+    def end_waits(self) -> None:
+        self.mailbox.stopping.set()
 
 
 class _Conversation(StreamRequestHandler):
@@ -262,10 +215,3 @@ class _Conversation(StreamRequestHandler):
 def _path_in(rest: str) -> str:
     """The address in `FROM:<…>` or `TO:<…>`."""
     return rest.partition("<")[2].partition(">")[0]
-
-
-def _hang_up(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # the client was faster

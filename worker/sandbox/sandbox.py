@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.effects import Effect
 from worker.sandbox.faults import Fault
+from worker.sandbox.loopback import Running
 from worker.sandbox.server import SandboxServer
 from worker.sandbox.world import PREFIXES, World
 
-_POLL_SECONDS: Final = 0.05
 
-
-class Sandbox:
+class Sandbox(Running):
     """The four systems on one loopback port. `start` returns it running; use it as a context manager, or call `stop`.
 
     The systems themselves are `learningcart`, `studiocart`, `frontcore` and `threedcart`: look at what they hold and
@@ -31,10 +29,7 @@ class Sandbox:
         self.studiocart = world.studiocart
         self.frontcore = world.frontcore
         self.threedcart = world.threedcart
-        self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="sandbox", daemon=True)
-        self._stopping = threading.Lock()
-        self._stopped = False
+        super().__init__(server, "sandbox")
 
     @classmethod
     def start(cls, *, host: str = "127.0.0.1", port: int = 0, config: SandboxConfig | None = None) -> Self:
@@ -44,34 +39,10 @@ class Sandbox:
         sandbox._thread.start()
         return sandbox
 
-    def stop(self) -> None:
-        """Cut what is under way, close the port, and return once all threads are done. Safe to repeat."""
-        with self._stopping:
-            if self._stopped:
-                return
-            self._stopped = True
-            self._server.stop()
-            self._thread.join()
-
-    def __enter__(self) -> Self:
-        """Return the running sandbox."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop it."""
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
     @property
     def base_url(self) -> str:
         """Its root, without a slash at the end."""
-        host = self._server.server_name
+        host = str(self._server.server_address[0])
         return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self.port}"  # noqa: S104 -- compared, not bound
 
     @property

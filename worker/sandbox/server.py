@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-import threading
 import time
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,25 +13,22 @@ from urllib.parse import unquote
 
 from worker.sandbox.control import CONTROL_PREFIX, Control
 from worker.sandbox.faults import Fault
+from worker.sandbox.loopback import LoopbackServer, hang_up
 from worker.sandbox.wire import Answer, Request, System, is_id
 from worker.sandbox.world import World
 
 _LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-_GOODBYE_SECONDS: Final = 5.0
 
 
-class SandboxServer(ThreadingHTTPServer):
-    """One thread a connection, keep-alive; `stop` leaves neither a thread nor a socket behind."""
+class SandboxServer(LoopbackServer, ThreadingHTTPServer):
+    """One thread a connection, keep-alive."""
 
-    daemon_threads = True
     request_queue_size = 512  # a storm of webhooks or workers must not be refused at the door
 
     def __init__(self, address: tuple[str, int], world: World) -> None:
         self.world = world
         self.control = Control(world)
-        self._connections: set[socket.socket] = set()
-        self._changed = threading.Condition()
         super().__init__(address, _Connection)
 
     def server_bind(self) -> None:
@@ -43,28 +39,9 @@ class SandboxServer(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, so that `stop` can close it, and give it its thread."""
-        with self._changed:
-            self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close the connection and forget it."""
-        super().shutdown_request(request)
-        with self._changed:
-            self._connections.discard(request)
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Stop listening, end every wait, close every connection, and wait until their threads are done."""
-        self.shutdown()
+    def end_waits(self) -> None:
+        """End the hangs and the slow answers."""
         self.world.waits.stop()
-        with self._changed:
-            for connection in self._connections:
-                _hang_up(connection)
-            self._changed.wait_for(lambda: not self._connections, timeout=_GOODBYE_SECONDS)
-        self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that went away; anything else is a bug of the sandbox and is shown."""
@@ -200,11 +177,4 @@ class _Connection(BaseHTTPRequestHandler):
             self.rfile.close()
             self.connection.close()
         else:
-            _hang_up(self.connection)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # the client was faster
+            hang_up(self.connection)
