@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Result, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, Result, Select, Table, and_, exists, func, or_, select, update
 
 from worker.ledger.sql import columns_of, insert_ignoring, record_of, rows_among
 from worker.ledger.states import RunState
@@ -179,37 +179,19 @@ def subscriptions_of_buyer(
 
 def orders_of(connection: Connection, source: str, subscription_id: str) -> list[str]:
     """The orders of a subscription that the ledger holds, sorted as every transaction locks orders."""
-    listed = connection.scalars(
-        select(orders.c.order_id)
-        .join(
-            subscription_orders,
-            and_(subscription_orders.c.source == orders.c.source, subscription_orders.c.order_id == orders.c.order_id),
-        )
-        .where(
-            subscription_orders.c.source == source,
-            subscription_orders.c.subscription_id == subscription_id,
-            orders.c.version > 0,
-        )
-    )
-    return sorted(listed)
+    return sorted(connection.scalars(_listed(orders, source, subscription_id).where(orders.c.version > 0)))
 
 
 def orders_with_access(connection: Connection, source: str, subscription_id: str) -> list[str]:
     """The orders of a subscription that gave access."""
-    statement = (
-        select(runs.c.order_id)
-        .join(
-            subscription_orders,
-            and_(subscription_orders.c.source == runs.c.source, subscription_orders.c.order_id == runs.c.order_id),
-        )
-        .where(
-            subscription_orders.c.source == source,
-            subscription_orders.c.subscription_id == subscription_id,
-            *_gave_access(),
-        )
-        .distinct()
-    )
-    return list(connection.scalars(statement))
+    return list(connection.scalars(_listed(runs, source, subscription_id).where(*_gave_access()).distinct()))
+
+
+def _listed(table: Table, source: str, subscription_id: str) -> Select[tuple[str]]:
+    """The orders of a subscription that a table has rows of."""
+    of_subscription = (subscription_orders.c.source == source, subscription_orders.c.subscription_id == subscription_id)
+    of_order = and_(subscription_orders.c.source == table.c.source, subscription_orders.c.order_id == table.c.order_id)
+    return select(table.c.order_id).join(subscription_orders, of_order).where(*of_subscription)
 
 
 def to_judge(connection: Connection, source: str, *, limit: int) -> list[str]:
