@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
 from tests.faults.harness.product import (
     MAX_ATTEMPTS,
+    ON_SQLITE,
     Killed,
     Rig,
     assert_succeeded_once,
@@ -23,8 +24,6 @@ from worker.ledger.runs import due
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
-
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 POINTS = ["claimed", "add_customer", "add_customer_to_group", "intent", "last_check", "made"]

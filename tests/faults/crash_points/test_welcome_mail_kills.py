@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from tests.faults.harness.mail_product import LEARNERS_PASSWORD, Make, assert_mailed_once
-from tests.faults.harness.product import Killed, die, let_lease_end, let_outcome_settle
+from tests.faults.harness.product import ON_SQLITE, Killed, die, let_lease_end, let_outcome_settle
 from worker.errors import IllegalTransitionError
 from worker.sandbox.mailbox import Mailbox
 
 pytestmark = pytest.mark.faults
-
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 def test_no_kill_mails_twice_or_loses_a_mail_in_silence_whatever_the_boundary(

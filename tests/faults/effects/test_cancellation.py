@@ -7,13 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
-from tests.faults.harness.product import Killed, NewRig, Rig, die
+from tests.faults.harness.product import ON_SQLITE, Killed, NewRig, Rig, die
 from worker.errors import IllegalTransitionError
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
 
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 STATUSES = [
     ("canceled", "cancelled_by_source", "cancelled_after_provisioning"),
     ("failed", "cancelled_by_source", "cancelled_after_provisioning"),

@@ -12,7 +12,7 @@ from celery import signals
 from sqlalchemy import Connection, event
 
 from tasks.dispatch import Dispatcher
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from tests.integration.servers import PostgresServer
 
 pytestmark = pytest.mark.faults
@@ -62,7 +62,7 @@ def test_run_commits_three_times_when_it_has_many_groups(rig: Rig) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_run_is_three_round_trips_when_nothing_goes_wrong(
     new_rig: NewRig, postgres_server: PostgresServer, postgres_ledger: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_run_is_three_round_trips_when_nothing_goes_wrong(
     assert asked[3:] == ["SELECT runs"]  # the look at its state
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_second_message_commits_nothing_when_the_run_has_ended(rig: Rig) -> None:
     run_id = rig.enrol()
     rig.work(run_id)
@@ -86,7 +86,7 @@ def test_second_message_commits_nothing_when_the_run_has_ended(rig: Rig) -> None
     assert rig.everything_stored() == before
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_idle_sweep_commits_nothing_when_nothing_is_due(rig: Rig) -> None:
     rig.enrol()
     rig.finish()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.harness.deployment import SETTLE_SECONDS
 from tests.faults.harness.impatience import LONG_SECONDS
-from tests.faults.harness.product import MAX_ATTEMPTS, Rig
+from tests.faults.harness.product import MAX_ATTEMPTS, ON_SQLITE, Rig
 from tests.faults.harness.waiting import wait_until
 from worker.sandbox import Fault
 
@@ -77,7 +77,7 @@ def test_order_is_adopted_when_it_was_made_and_its_answer_was_lost(rig: Rig, nam
     assert rig.count("addCompOrder") == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("name", sorted(BROKEN_ANSWERS.keys() - NEEDS_THE_ANSWER))
 def test_order_is_sent_again_when_its_absence_was_proven(rig: Rig, name: str) -> None:
     run_id = rig.enrol()
@@ -87,7 +87,7 @@ def test_order_is_sent_again_when_its_absence_was_proven(rig: Rig, name: str) ->
     assert rig.outcomes(run_id) == [("call", "unknown"), ("lookup", "absent"), ("call", "ok")]
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("name", REFUSALS)
 def test_order_is_sent_again_unasked_when_it_was_refused_for_its_rate(rig: Rig, name: str) -> None:
     run_id = rig.enrol()
@@ -98,7 +98,7 @@ def test_order_is_sent_again_unasked_when_it_was_refused_for_its_rate(rig: Rig, 
     assert rig.count("getOrdersByDate") == 0
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("operation", SAFE_OPERATIONS)
 @pytest.mark.parametrize(("name", "when"), SIDES)
 def test_safe_call_is_repeated_when_its_answer_is_broken(
@@ -112,7 +112,7 @@ def test_safe_call_is_repeated_when_its_answer_is_broken(
     assert rig.count("addCompOrder") == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("name", ["hang", "half_answer", "html", "empty", "500", "302", "429_page"])
 def test_lookup_is_repeated_and_not_counted_when_its_answer_is_broken(rig: Rig, name: str) -> None:
     run_id = rig.enrol()
@@ -131,7 +131,7 @@ def test_lookup_is_repeated_and_not_counted_when_its_answer_is_broken(rig: Rig, 
     assert step["counted"] == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("operation", [*SAFE_OPERATIONS, "addCompOrder"])
 def test_server_is_left_alone_when_it_says_for_how_long(rig: Rig, operation: str) -> None:
     run_id = rig.enrol()
@@ -156,7 +156,7 @@ def test_order_waits_the_longer_of_settle_time_and_wish_when_503_says_when(rig: 
     assert_provisioned_once(rig, run_id)
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("form", ["json", "xml"])
 @pytest.mark.parametrize("wrap", ["d", "result", "bare"])
 @pytest.mark.parametrize("keys", ["spaced", "joined"])
@@ -171,7 +171,7 @@ def test_order_is_adopted_when_answers_have_another_shape(rig: Rig, form: Any, w
     assert rig.outcomes(run_id)[-1] == ("lookup", "adopted")
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("offset_minutes", [-720, 0, 840])
 def test_order_is_adopted_when_the_site_is_in_another_time_zone(rig: Rig, offset_minutes: int) -> None:
     rig.sandbox.config.learningcart.utc_offset_minutes = offset_minutes
@@ -182,7 +182,7 @@ def test_order_is_adopted_when_the_site_is_in_another_time_zone(rig: Rig, offset
     assert rig.outcomes(run_id)[-1] == ("lookup", "adopted")
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("refusal", ["401", "403", "200", "500"])
 @pytest.mark.parametrize("operation", ["addCustomer", "addCustomerToGroup", "addCompOrder", "getOrdersByDate"])
 def test_order_is_made_once_when_a_token_is_refused(rig: Rig, operation: str, refusal: Any) -> None:
@@ -212,7 +212,7 @@ def test_order_is_made_once_when_a_token_is_refused(rig: Rig, operation: str, re
     assert rig.rows("pauses") == []
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_every_order_is_made_once_when_tokens_expire_all_the_time(rig: Rig) -> None:
     """Before each call, the unsafe one too: it is refused, asks for a token, and is sent once more."""
     expire = rig.sandbox.learningcart.revoke_tokens
@@ -237,7 +237,7 @@ def test_run_fails_when_the_call_is_refused(rig: Rig) -> None:
     assert rig.count("addCompOrder") == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_run_fails_when_the_group_says_false(rig: Rig) -> None:
     rig.sandbox.config.learningcart.groups = frozenset({99})
     run_id = rig.enrol()
@@ -246,7 +246,7 @@ def test_run_fails_when_the_group_says_false(rig: Rig) -> None:
     assert rig.comped_orders == []
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_failed_run_goes_on_where_it_stood_when_it_is_replayed(rig: Rig) -> None:
     rig.sandbox.config.learningcart.prices = frozenset({1})
     run_id = rig.enrol()
@@ -258,7 +258,7 @@ def test_failed_run_goes_on_where_it_stood_when_it_is_replayed(rig: Rig) -> None
     assert rig.count("addCustomer") == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("operation", [each for each in SAFE_OPERATIONS if each != "requestToken"])
 def test_run_fails_at_the_cap_when_a_safe_call_never_works(rig: Rig, operation: str) -> None:
     run_id = rig.enrol()
@@ -272,7 +272,7 @@ def test_run_fails_at_the_cap_when_a_safe_call_never_works(rig: Rig, operation: 
     assert len(spent) == MAX_ATTEMPTS
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_settle_time_passes_before_absence_is_proven_when_an_outcome_is_unknown(rig: Rig) -> None:
     run_id = rig.enrol()
     rig.sandbox.inject(fault("cut", "addCompOrder", "before"))
@@ -292,7 +292,7 @@ def test_settle_time_passes_before_absence_is_proven_when_an_outcome_is_unknown(
     assert_provisioned_once(rig, run_id)
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_order_is_adopted_when_it_was_made_late_but_within_the_settle_time(rig: Rig) -> None:
     run_id = rig.enrol()
     rig.sandbox.inject(Fault("learningcart", "addCompOrder", kind="late", seconds=0.05))
@@ -304,7 +304,7 @@ def test_order_is_adopted_when_it_was_made_late_but_within_the_settle_time(rig: 
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_order_is_made_once_when_a_page_for_people_hides_that_it_was_made(rig: Rig, status: int) -> None:
     """Something between us and LearningCart may put its own page in place of the answer, whatever its status."""
     run_id = rig.enrol()

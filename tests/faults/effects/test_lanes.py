@@ -9,14 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from tests.faults.harness.waiting import wait_until
 from worker.ledger.runs import claims
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
 
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 BUNDLE = "1130"
 
 

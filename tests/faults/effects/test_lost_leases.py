@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.harness.deployment import LEASE_SECONDS
 from tests.faults.harness.product import (
+    ON_SQLITE,
     HandClock,
     NewRig,
     Rig,
@@ -21,8 +22,6 @@ from tests.faults.harness.product import (
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
-
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 def test_answer_is_adopted_when_it_comes_after_the_lease_ended(rig: Rig, other: Rig) -> None:

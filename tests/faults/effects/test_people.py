@@ -7,14 +7,14 @@ from decimal import InvalidOperation
 
 import pytest
 
-from tests.faults.harness.product import Rig
+from tests.faults.harness.product import ON_SQLITE, Rig
 from worker.ledger.tables.runs import cursors
 from worker.sources.order import Learner, Line, Order, Payment, Product, Seat
 from worker.sources.source import Page
 from workflows.planning.offers import parse_offers
 from workflows.recording.order_recording import Look, record_order
 
-pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.faults, ON_SQLITE]
 
 OFFERS = parse_offers('[[offer]]\nsource = "frontcore"\ncourse_id = 77\ngrants = [{ price_id = 601 }]\n')
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.faults.harness.product import MAX_ATTEMPTS, Rig
+from tests.faults.harness.product import MAX_ATTEMPTS, ON_SQLITE, Rig
 from tests.faults.outages.outages import enrol_many, kinds_of_breaker_events, let_probe_come, state_of
 from worker.ledger.runs.breaker import BreakerState
 from worker.sandbox import Fault
 
-pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.faults, ON_SQLITE]
 
 POISONED = (7002, 7005, 7008)
 

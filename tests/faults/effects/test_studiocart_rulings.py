@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from worker.ledger.orders import order_rows
 from worker.ledger.states import Actor, Via
 from worker.ledger.tables.runs import orders, runs
@@ -57,7 +57,7 @@ def hint(rig: Rig, order_id: int, body: dict[str, Any] | None = None) -> None:
     rig.go_on()
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("by_an_earlier_version", [False, True])
 def test_bump_is_granted_once_when_it_is_renamed_and_an_offer_comes_for_its_new_name(
     rig: Rig, tmp_path: Path, by_an_earlier_version: bool
@@ -79,7 +79,7 @@ def test_bump_is_granted_once_when_it_is_renamed_and_an_offer_comes_for_its_new_
     assert {row["state"] for row in rig.rows("runs")} == {"succeeded"}
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("names", [("Tips &#038; Tricks", "Hints"), ("Tips &#038; Tricks", "Hints") * 2])
 def test_renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart(
     rig: Rig, tmp_path: Path, names: tuple[str, ...]
@@ -98,7 +98,7 @@ def test_renamed_bump_is_a_question_when_nothing_but_names_tells_it_apart(
     }
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_subscription_is_no_order_when_a_webhook_carries_its_id(rig: Rig) -> None:
     rig.sell(ORDER)
     subscription = rig.sandbox.studiocart.add_subscription({"invoices": [ORDER], "status": "completed"})
@@ -107,7 +107,7 @@ def test_subscription_is_no_order_when_a_webhook_carries_its_id(rig: Rig) -> Non
     assert len(rig.comped_orders) == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_nothing_is_given_when_a_checkout_without_a_total_was_not_finished(rig: Rig) -> None:
     rig.sell(ORDER, status="pending-payment")
     rig.sandbox.studiocart.update_order(ORDER, order_amount=0)
@@ -118,7 +118,7 @@ def test_nothing_is_given_when_a_checkout_without_a_total_was_not_finished(rig: 
     assert len(rig.comped_orders) == 1
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_refund_stands_when_the_webhook_of_the_payment_is_sent_again(new_rig: NewRig) -> None:
     rig = new_rig(CARTBRIDGE_STUDIOCART__TRUST_WEBHOOK="true")
     rig.sell(ORDER)

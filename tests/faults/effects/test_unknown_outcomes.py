@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness.product import MAX_ATTEMPTS, Rig
+from tests.faults.harness.product import MAX_ATTEMPTS, ON_SQLITE, Rig
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
-
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 def lose_answer(rig: Rig, *, made: bool = True, times: int | None = 1) -> None:

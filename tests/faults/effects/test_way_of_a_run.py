@@ -17,7 +17,7 @@ import pytest
 
 import tasks
 from tests.faults.harness.mail_product import making_rigs
-from tests.faults.harness.product import Rig
+from tests.faults.harness.product import ON_SQLITE, Rig
 from tests.faults.harness.sales import studiocart_record
 from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox
@@ -76,7 +76,7 @@ def test_run_enters_the_files_that_the_documentation_lists_when_nothing_goes_wro
     assert len(entered) < MOST_FILES
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_run_enters_eight_files_when_its_learner_is_new_and_passwords_are_mailed(
     sandbox: Sandbox, ledger_url: str, tmp_path: Path
 ) -> None:

@@ -13,14 +13,13 @@ import pytest
 from tests.faults.harness.deployment import SETTLE_SECONDS
 from tests.faults.harness.follow_on_product import EMAIL, FollowOnRig, assert_one_cart_with_one_item
 from tests.faults.harness.offers import CATALOG_ID
-from tests.faults.harness.product import MAX_ATTEMPTS, HandClock, Killed, let_lease_end
+from tests.faults.harness.product import MAX_ATTEMPTS, ON_SQLITE, HandClock, Killed, let_lease_end
 from tests.faults.harness.waiting import wait_until
 from worker.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.faults
 
 NewFollowOnRig = Callable[..., FollowOnRig]
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 BROKEN: dict[str, dict[str, Any]] = {
     "hang": {"kind": "hang"},

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.faults.harness.follow_on_product import EMAIL, FollowOnRig
+from tests.faults.harness.product import ON_SQLITE
 from worker.sandbox import Sandbox
 from worker.sandbox.mailbox import Mailbox, MailFault
 
-pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.faults, ON_SQLITE]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD, MailRig, Make, assert_mailed_once
-from tests.faults.harness.product import let_lease_end
+from tests.faults.harness.product import ON_SQLITE, let_lease_end
 from worker.errors import IllegalTransitionError
 from worker.sandbox import Fault
 from worker.sandbox.mailbox import MailFault
@@ -19,7 +19,6 @@ from workflows.operations.seats import NAMED, Person
 pytestmark = pytest.mark.faults
 
 OTHER_KEY = "YW5vdGhlci1rZXktb2YtMzItYnl0ZXMtZXhhY3RseSE="
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, text
 
 from tasks.control import sweep
@@ -28,6 +29,8 @@ from worker.ledger.runs.held import HeldRun
 from worker.ledger.tables.runs import attempts, cursors, deliveries, events, pauses, runs, steps
 from worker.sandbox import Effect, Sandbox
 
+ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+"""For what one ledger tells as well as two."""
 MAX_ATTEMPTS = 4
 
 Row = Mapping[str, Any]

@@ -17,7 +17,16 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.faults.harness.deployment import LEASE_SECONDS, SETTLE_SECONDS
-from tests.faults.harness.product import HandClock, Killed, NewRig, Rig, assert_succeeded_once, die, let_lease_end
+from tests.faults.harness.product import (
+    ON_SQLITE,
+    HandClock,
+    Killed,
+    NewRig,
+    Rig,
+    assert_succeeded_once,
+    die,
+    let_lease_end,
+)
 from tests.unit.worker.web.asking import AppClient
 from worker.ledger.tables.runs import deliveries
 from worker.sandbox import Fault
@@ -25,7 +34,6 @@ from worker.web.app import create_app
 
 pytestmark = pytest.mark.faults
 
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 HOUR_SECONDS = 3600
 CARTBRIDGE = Path(sys.executable).with_name("cartbridge")
 

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from tests.faults.harness.product import (
     MAX_ATTEMPTS,
+    ON_SQLITE,
     NewRig,
     Rig,
     assert_succeeded_once,
@@ -31,7 +32,6 @@ from worker.ledger.tables.runs import breakers, runs
 
 pytestmark = pytest.mark.faults
 
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 SWEEP_SECONDS = 10
 HOUR_SECONDS = 3600
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.faults.harness.deployment import LEASE_SECONDS
-from tests.faults.harness.product import HandClock, Killed, NewRig, Rig, die
+from tests.faults.harness.product import ON_SQLITE, HandClock, Killed, NewRig, Rig, die
 from tests.faults.outages.outages import (
     breaker_of,
     let_probe_come,
@@ -22,7 +22,6 @@ from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
 
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 HOUR_SECONDS = 3600
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness.product import MAX_ATTEMPTS, NewRig, Rig
+from tests.faults.harness.product import MAX_ATTEMPTS, ON_SQLITE, NewRig, Rig
 from worker.sandbox import Fault
 
 pytestmark = pytest.mark.faults
 
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 EVERY_FORM = pytest.mark.parametrize("refusal", ["401", "403", "200"])
 
 

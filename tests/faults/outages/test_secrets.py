@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness.mail_product import KEY, LEARNERS_PASSWORD, MailRig
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from worker.observability.logs import configure_logging
 from worker.sandbox import SECRET_MARKS, Fault, Sandbox
 from worker.sandbox.mailbox import Mailbox, MailFault
@@ -95,7 +95,7 @@ def around(text: str, secret: str) -> str:
     return text[max(at - 200, 0) : at + 60]
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 @pytest.mark.parametrize("refusal", ["401", "403", "200", "500"])
 def test_no_secret_shows_when_every_fault_hits_every_call(new_rig: NewRig, said: EverythingSaid, refusal: Any) -> None:
     rig = new_rig(CARTBRIDGE_RETRY__MAX_ATTEMPTS="50")
@@ -143,7 +143,7 @@ def noting(call: Callable[..., Any], raised: list[str]) -> Callable[..., Any]:
     return noted
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_no_secret_shows_when_cartbridge_itself_fails(rig: Rig, said: EverythingSaid) -> None:
     """A fault of our own may carry anything in its text: the ledger gets its name alone, and the log masks it."""
     stream = StringIO()
@@ -167,7 +167,7 @@ def test_no_secret_shows_when_cartbridge_itself_fails(rig: Rig, said: Everything
     assert_no_secret(rig, rig.everything_stored(), stream.getvalue())
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_no_password_is_kept_when_a_customer_is_new(rig: Rig, said: EverythingSaid) -> None:
     rig.enrol()
     rig.finish()
@@ -181,7 +181,7 @@ def test_no_secret_shows_when_parts_are_printed(rig: Rig) -> None:
     assert_no_secret(rig, *(repr(part) + str(part) for part in parts))
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_no_password_shows_when_it_is_mailed_and_everything_goes_wrong(
     sandbox: Sandbox, ledger_url: str, tmp_path: Path, said: EverythingSaid
 ) -> None:

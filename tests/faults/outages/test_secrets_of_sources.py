@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from tests.faults.outages.test_secrets import PAGES, EverythingSaid, assert_no_secret, said, texts_of
 from tests.unit.worker.web.asking import AppClient, RecordingDispatcher
 from worker.clients.threedcart.models import CartFields
@@ -22,7 +22,7 @@ from worker.web.app import create_app
 
 __all__ = ["said"]
 
-pytestmark = [pytest.mark.faults, pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.faults, ON_SQLITE]
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SYSTEMS = ("learningcart", "studiocart", "frontcore", "threedcart")

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tests.faults.harness.product import ON_SQLITE
 from tests.faults.harness.sales import Sale
 from tests.faults.races.actors import Storm
 from tests.faults.races.batch import POSTGRESQL, SQLITE, batches_of, engine_of
@@ -20,7 +21,6 @@ from worker.ledger.tables.runs import attempts, deliveries, runs
 pytestmark = pytest.mark.faults
 
 TRIALS = 5
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from worker.ledger.compaction import rewrite_file
 from worker.ledger.learners.erasure import find_person, forget
 from worker.ledger.learners.erasure_file import ErasureFile
@@ -55,7 +55,7 @@ def sell(rig: Rig, order_id: int) -> str:
     return run_id
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_nobody_is_named_anywhere_when_their_orders_met_every_failure_and_they_were_forgotten(
     new_rig: NewRig, tmp_path: Path
 ) -> None:

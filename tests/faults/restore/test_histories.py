@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.crash_points.crash_run import CrashRun
 from tests.faults.crash_points.scenarios import SCENARIOS
-from tests.faults.harness.product import Rig
+from tests.faults.harness.product import ON_SQLITE, Rig
 from tests.faults.restore import histories
 from tests.faults.simulation.simulator import play
 from tests.faults.simulation.world import FreshLedger
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.faults
 SEEDS = range(1, 9)
 KILLED_EVERY = 5
 """Boundaries from one kill to the next, in one story: `crash_points/in_process.py` goes through all of all."""
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
 def _one_more(kind: str, outcome: str, step: str) -> str:

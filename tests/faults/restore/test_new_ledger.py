@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness.product import NewRig, Rig
+from tests.faults.harness.product import ON_SQLITE, NewRig, Rig
 from worker.sandbox import Sandbox
 from workflows.execution.recovery import Recoverer
 from workflows.execution.retry_policy import Patience
@@ -17,7 +17,7 @@ from workflows.registry import WORKFLOWS
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@ON_SQLITE
 def test_nothing_is_made_twice_when_a_new_ledger_was_told_of_the_one_before(
     new_rig: NewRig, sandbox: Sandbox, migrated_file: Path, tmp_path: Path
 ) -> None:
