@@ -52,16 +52,16 @@ def _grant(call: Call) -> Grant:
 
 def _add_customer(call: Call) -> StepResult:
     """Idempotent by email (vendor). Never sends a password: for an existing customer it would reset theirs."""
-    wanted = customer_fields(call.learner)
-    if _learningcart(call).keeps_profiles or call.learner.keeps_profile:
+    wanted, client = customer_fields(call.learner), _learningcart(call)
+    if client.keeps_profiles or call.learner.keeps_profile:
         customer = _add_customer_keeping(call, wanted)
     else:
-        customer = _learningcart(call).add_customer(wanted, limits=call.limits)
+        customer = client.add_customer(wanted, limits=call.limits)
         _keep_password(call, customer)
     output = {
         "customer_id": customer.customer_id,
         "is_new": bool(customer.is_new),
-        "site": _learningcart(call).site_hostname,
+        "site": client.site_hostname,
     }
     return StepResult(output, then=_welcome_without_password(call, customer))
 

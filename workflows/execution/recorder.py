@@ -287,7 +287,7 @@ class Recorder:
                 _pause(connection, system, describe(error, held.learner), now)
             cancelled = claims.write_progress(connection, held, now=now, closing=closing)
             if not self._adopt_late(connection, held, now):
-                if decision.outcome is Outcome.UNKNOWN or _is_open(held):
+                if decision.outcome is Outcome.UNKNOWN or any(each.unresolved for each in held.steps):
                     cancelled = None  # only the destination can tell whether there is anything left to cancel
                 late_results.release(
                     connection,
@@ -325,7 +325,8 @@ class Recorder:
                     # Paid again since the run was claimed: nobody would look at a cancelled one any more.
                     state = RunState.WAITING
                     ending = replace(ending, state=state, reason=None, next_attempt_at=now)
-            if state is RunState.WAITING and ending.lane_shut_until is None and _is_open(held):
+            leaves_lane_open = state is RunState.WAITING and ending.lane_shut_until is None
+            if leaves_lane_open and any(each.unresolved for each in held.steps):
                 ending = replace(ending, lane_shut_until=now + timedelta(seconds=self._patience.settle_seconds))
             late_results.release(connection, held, ending, now=now, detail=detail)
             if then is not None:
@@ -373,11 +374,6 @@ class Recorder:
             late_results.append(connection, held, step, outcome, result_id, now=self._clock())
             if then is not None:
                 then(connection, self._clock())
-
-
-def _is_open(held: HeldRun) -> bool:
-    """Whether a call of this run may have taken effect, and nobody knows yet."""
-    return any(each.unresolved for each in held.steps)
 
 
 def _unreachable(error: BaseException) -> bool:

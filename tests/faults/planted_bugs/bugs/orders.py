@@ -61,8 +61,8 @@ ORDERS = (
         "name sent over the known one",
         "A buyer who orders under another name overwrites the profile of the learner who has the address.",
         "workflows/enrolment/steps.py",
-        "_learningcart(call).keeps_profiles or call.learner.keeps_profile",
-        "_learningcart(call).keeps_profiles",
+        "client.keeps_profiles or call.learner.keeps_profile",
+        "client.keeps_profiles",
         ByTest(
             "tests/faults/effects/test_people.py::test_a_buyer_of_another_name_is_given_access_and_the_profile_stays"
         ),
