@@ -13,8 +13,8 @@ from rich.text import Text
 from worker.cli.commands.runs import events_table, steps_table
 from worker.cli.commands.status import print_needs
 from worker.cli.demo.process import LOG_NAME, SETTINGS_NAME
-from worker.cli.demo.progress import Progress, listed
 from worker.cli.demo.proof import Check
+from worker.cli.demo.scenario import Progress
 from worker.cli.output import cell, fields
 from worker.formatting import counted
 from worker.ledger.states import Outcome
@@ -46,21 +46,28 @@ class Result:
         steps = [step for run in self.progress.facts.details for step in run.steps]
         return sum(attempt.outcome == Outcome.ADOPTED for step in steps for attempt in step.attempts)
 
-    def to_json(self, folder: Path | None) -> dict[str, Any]:
-        """The summary as one JSON-able object; `folder` is where everything is kept, if it is."""
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many there were of everything that is counted, by what became of them."""
         progress, facts = self.progress, self.progress.facts
         return {
-            "ok": self.holds,
-            "seconds": round(progress.seconds, 1),
             "orders": {"sold": progress.orders, **Counter(order.state for order in facts.orders)},
-            "webhooks": dict(progress.webhooks),
+            "webhooks": progress.webhooks,
             "deliveries": {**facts.deliveries_by_way(), "duplicates": facts.duplicates},
-            "runs": dict(facts.runs_by_state()),
+            "runs": facts.runs_by_state(),
             "comped_orders": {"made": progress.comped_orders, "expected": progress.comped_orders_expected},
+        }
+
+    def to_json(self, folder: Path | None) -> dict[str, Any]:
+        """The summary as one JSON-able object; `folder` is where everything is kept, if it is."""
+        return {
+            "ok": self.holds,
+            "seconds": round(self.progress.seconds, 1),
+            **self.counts,
             "adopted": self.adopted,
-            "faults": dict(progress.faults),
-            "kills": progress.kills,
-            "reviews": facts.reviews,
+            "faults": self.progress.faults,
+            "kills": self.progress.kills,
+            "reviews": self.progress.facts.reviews,
             "trail": self.trail,
             "checks": [{**asdict(check), "holds": check.holds} for check in self.checks],
             "folder": str(folder) if folder else None,
@@ -103,13 +110,9 @@ def where_kept(folder: Path) -> Iterator[str]:
 
 
 def _summary(result: Result) -> Table:
-    progress = result.progress
-    states = dict(Counter(order.state for order in progress.facts.orders).most_common())
-    rows: list[tuple[str, Text | str | None]] = [
-        *progress.counters(),
-        ("orders became", listed(states)),
-        ("webhooks", listed(progress.webhooks)),
-        ("faults survived", "; ".join(progress.faults)),
-        ("answers lost", f"{result.adopted} comped orders were made unheard, then found by reference and adopted"),
-    ]
-    return fields(rows)
+    counted_rows = (
+        (name.replace("_", " "), ", ".join(f"{count} {what}" for what, count in counts.items()))
+        for name, counts in result.counts.items()
+    )
+    lost = f"{result.adopted} comped orders were made unheard, then found by reference and adopted"
+    return fields([*counted_rows, ("faults survived", "; ".join(result.progress.faults)), ("answers lost", lost)])

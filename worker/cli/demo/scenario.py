@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Literal
 
 from worker.cli.demo.facts import Facts
 from worker.cli.demo.process import DemoError, ProductProcess
-from worker.cli.demo.progress import Progress
 from worker.cli.demo.sales import CHANGES, SEED_ORDER_ID, SEED_SUBSCRIPTION_ID, Sale, Sales
 from worker.sandbox import Fault, Sandbox, studiocart_webhook
 
@@ -47,6 +48,23 @@ LAST_FAULT: Final = {
 }
 
 
+@dataclass
+class Progress:
+    """How far the demo has come, and what came of it."""
+
+    seconds: float = 0.0
+    orders: int = 0
+    """How many were sold."""
+    webhooks: Counter[str] = field(default_factory=Counter)
+    """Sent webhooks by what became of them: `accepted`, `refused` (a stranger's), `lost` (nobody listened)."""
+    comped_orders: int = 0
+    comped_orders_expected: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    """How many requests each planned fault has hit, by its name."""
+    kills: int = 0
+    facts: Facts = field(default_factory=Facts)
+
+
 class _OutOfTimeError(Exception):
     """The deadline has come."""
 
@@ -80,7 +98,6 @@ class Scenario:
         self._injected: list[str] = []
         self._forms = itertools.cycle(_FORMS)
         self.progress = Progress(
-            orders_planned=sum(1 for _ in sales),
             comped_orders_expected=sales.expected_orders().total(),
             faults=dict.fromkeys([*SHOP_FAULTS, *LEARNINGCART_FAULTS, *LAST_FAULT], 0),
         )

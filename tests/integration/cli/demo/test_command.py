@@ -12,9 +12,9 @@ import pytest
 
 from worker.cli.demo import command
 from worker.cli.demo.process import DemoError
-from worker.cli.demo.progress import Progress
 from worker.cli.demo.proof import Check
 from worker.cli.demo.report import Result
+from worker.cli.demo.scenario import Progress
 from worker.sandbox import SECRET_MARKS
 
 

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from tests.records import record
 from worker.cli.demo.facts import Facts
-from worker.cli.demo.progress import Progress
 from worker.cli.demo.proof import Check
 from worker.cli.demo.report import Result, print_report, where_kept
+from worker.cli.demo.scenario import Progress
 from worker.ledger.views.overview import ReasonCount
 from worker.ledger.views.records import AttemptItem, DeliveryItem, EventItem, OrderItem, RunDetail, StepItem
 from worker.ledger.views.serializers import to_json
@@ -87,7 +87,9 @@ def printed(found: Result, folder: Path | None) -> str:
 
 def test_everything_is_told_when_all_holds() -> None:
     text = printed(result(Check("all is well")), None)
-    assert "2 planned, 1 ignored" in text
+    assert "3 sold, 2 planned, 1 ignored" in text
+    assert "1 poll, 1 webhook, 1 duplicates" in text
+    assert "1 made, 1 expected" in text
     assert "1 succeeded, 8 review" in text
     assert "   8  review: unnamed_seat, of 2 orders" in text
     assert "      Ask the buyer." in text
