@@ -180,11 +180,6 @@ def word_in(answer: Answer) -> str:
     return _cut(word_of(document))
 
 
-def error_word(body: bytes) -> str:
-    """Return the short word of an error's body."""
-    return word_in(Answer(0, {}, body))
-
-
 def _cut(word: str) -> str:
     """Cut a word before patterns go over it, and not within a secret that the redaction then would not know."""
     if len(word) <= _WORD_READ:

@@ -11,7 +11,7 @@ from typing import Final
 
 from worker.clients.base import Answer, Budget
 from worker.clients.learningcart.models import Token
-from worker.clients.outcomes import error_word
+from worker.clients.outcomes import word_in
 from worker.clients.reading import UnreadableError, decode, fold, read_document, unwrap, word_of
 from worker.errors import ApiError, ApiTimeoutError
 
@@ -134,7 +134,7 @@ def speaks_of_token(answer: Answer, method: str) -> bool:
     if answer.status >= 500:
         word = _MARKUP.sub(" ", decode(answer.body[:_PAGE_LIMIT_BYTES]))
     else:
-        word = _sentence(answer.body, method) if answer.status < 300 else error_word(answer.body)
+        word = _sentence(answer.body, method) if answer.status < 300 else word_in(answer)
         text = decode(answer.body[:_PLAIN_WORD_LIMIT_BYTES]).lstrip()
         if not word and len(answer.body) <= _PLAIN_WORD_LIMIT_BYTES and not text.startswith(("<", "{", "[")):
             word = text

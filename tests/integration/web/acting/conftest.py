@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness.product import Rig
-from tests.integration.web.acting.office import API_TOKEN, PASSWORD, Office
+from tests.integration.web.acting.office import API_TOKEN, PASSWORD, REFUSED, Office
 from worker.sandbox import Sandbox, SandboxConfig
 
 
@@ -28,6 +28,15 @@ def rig(session_sandbox: Sandbox, migrated_file: Path, tmp_path: Path) -> Iterat
     rig = Rig(session_sandbox, f"sqlite:///{path}", tmp_path, **secrets)
     yield rig
     rig.close()
+
+
+@pytest.fixture
+def failed_run(rig: Rig) -> str:
+    run_id = rig.enrol()
+    rig.sandbox.inject(REFUSED)
+    rig.work(run_id)
+    rig.sandbox.clear_faults()
+    return run_id
 
 
 @pytest.fixture

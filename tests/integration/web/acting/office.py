@@ -14,11 +14,13 @@ from tasks.dispatch import Dispatcher
 from tests.faults.harness.product import Rig
 from tests.integration.web.browsing import Browser
 from worker.ledger.tables.runs import events, runs
+from worker.sandbox import Fault
 from worker.web.app import create_app
 from worker.web.page.actions.operator import Operator
 
 PASSWORD: Final = "planted-admin-password"
 API_TOKEN: Final = "planted-api-token"
+REFUSED: Final = Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state.")
 
 
 class RecordingDispatcher(Dispatcher):

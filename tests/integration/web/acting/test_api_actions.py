@@ -11,13 +11,11 @@ import pytest
 from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import API_TOKEN, RecordingDispatcher
 from tests.unit.worker.web.asking import AppClient, assert_problem
-from worker.sandbox import Fault
 from worker.web.app import create_app
 from worker.web.page.actions.operator import Operator
 
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"ann:{API_TOKEN}".encode()).decode()}
-REFUSED = Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state.")
 
 
 class Program(AppClient):
@@ -42,15 +40,6 @@ def program(rig: Rig) -> Iterator[Program]:
     program = Program(rig)
     yield program
     program.close()
-
-
-@pytest.fixture
-def failed_run(rig: Rig) -> str:
-    run_id = rig.enrol()
-    rig.sandbox.inject(REFUSED)
-    rig.work(run_id)
-    rig.sandbox.clear_faults()
-    return run_id
 
 
 def test_run_is_replayed_when_a_program_says_so(program: Program, rig: Rig, failed_run: str) -> None:

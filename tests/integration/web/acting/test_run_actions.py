@@ -6,17 +6,7 @@ from tests.faults.harness.product import Rig
 from tests.integration.web.acting.office import Form, Office
 from worker.sandbox import Fault
 
-REFUSED = Fault(system="learningcart", operation="addCustomer", status=400, body="Invalid state.")
 CUT = Fault(system="learningcart", operation="addCompOrder", kind="cut", when="after")
-
-
-@pytest.fixture
-def failed_run(rig: Rig) -> str:
-    run_id = rig.enrol()
-    rig.sandbox.inject(REFUSED)
-    rig.work(run_id)
-    rig.sandbox.clear_faults()
-    return run_id
 
 
 def comped_orders(rig: Rig) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worker.clients.stub import answer
-from worker.clients.outcomes import error_for_answer, error_for_no_answer, error_word, read_retry_after, unexpected
+from worker.clients.outcomes import error_for_answer, error_for_no_answer, read_retry_after, unexpected, word_in
 from worker.clients.reading import code_of
 from worker.clients.transport import Answer, NoAnswer
 from worker.errors import (
@@ -253,7 +253,7 @@ def test_retry_after_never_fails_when_it_is_garbage(text: str) -> None:
     ],
 )
 def test_only_a_short_word_is_quoted_when_an_error_has_a_body(body: Any, word: str) -> None:
-    assert error_word(answer(body).body) == word
+    assert word_in(answer(body)) == word
 
 
 def test_a_word_is_cut_when_it_is_long() -> None:
