@@ -14,6 +14,7 @@ from worker.ledger.tables import (
     ledger,
     operator_entries,
     periodic,
+    schema,
     subscriptions,
     web,
 )
@@ -27,6 +28,7 @@ _TABLES = (
     offers_in_force,
     operator_entries,
     periodic,
+    schema,
     subscriptions,
     web,
 )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Text, cast, or_, select
 
 from worker.ledger.tables.page_indexes import begins
 from worker.ledger.tables.runs import orders, runs
-from worker.text.personal_text import UNSPACED
+from worker.text.personal_text import is_unspaced
 
 _RECENT_ROWS: Final = 10_000
 """Among so many of the newest orders and runs any part of a name is looked for: no index finds it."""
@@ -34,7 +34,7 @@ def words_of_the_named(connection: Connection, text: str) -> frozenset[str]:
     if " " not in text and text.islower():
         return frozenset()  # one of our own codes
     found = [part for word in _NAME.findall(text) for part in (word, _APOSTROPHE.split(word)[0])]
-    found += [part for word in found if UNSPACED.search(word) for part in _windows(word)]
+    found += [part for word in found if any(map(is_unspaced, word)) for part in _windows(word)]
     words = list(dict.fromkeys(found))[:_MOST_WORDS]
     if not words:
         return frozenset()

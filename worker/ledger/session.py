@@ -41,7 +41,7 @@ from sqlalchemy.exc import (
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
 from worker.ledger.search.index import make_index
-from worker.ledger.tables.ledger import schema_tolerance
+from worker.ledger.tables.schema import schema_tolerance
 
 log = logging.getLogger(__name__)
 

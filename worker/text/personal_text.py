@@ -24,12 +24,23 @@ _NAMES: Final = ("first_name", "last_name", "name", "buyer_name")
 _EMAILS: Final = ("email", "buyer_email")
 EMAIL_BEGINS: Final = r"(?<![^@\s,;<>\"():\[\]\\=|/{}'])(?<!\w')"
 """Where an address begins in a text: behind what no person's address holds. `'` is of one in `o'neil@…`, not before."""
-UNSPACED: Final = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+_UNSPACED: Final = (
+    ("\u0e00", "\u0eff"),  # Thai, Lao
+    ("\u1000", "\u109f"),  # Burmese
+    ("\u1780", "\u17ff"),  # Khmer
+    ("\u3040", "\u30ff"),  # Japanese
+    ("\u3400", "\u9fff"),  # Chinese
+    ("\uac00", "\ud7af"),  # Korean
+    ("\uf900", "\ufaff"),  # Chinese
 )
-"""A letter of a script that parts no words, or puts its particles right behind a name: Chinese, Korean, Thai, …"""
+"""First and last letter. Not a pattern: to compile one of so many letters is a fiftieth of a command's start."""
 _CODE: Final = re.compile(r"[a-z0-9]+(?:[_./:-][a-z0-9]+)+")
 """`refused_by_source`, `studiocart/1109`: one of our own words, in which nobody's name is looked for."""
+
+
+def is_unspaced(letter: str) -> bool:
+    """Whether a letter is of a script that parts no words, or puts its particles right behind a name."""
+    return any(first <= letter <= last for first, last in _UNSPACED)
 
 
 def personal_words(*people: Mapping[str, Any] | None) -> frozenset[str]:
@@ -45,7 +56,7 @@ def personal_words(*people: Mapping[str, Any] | None) -> frozenset[str]:
         found |= {_plain(person.get(key)) for key in _EMAILS}
         first, last = _plain(person.get("first_name")), _plain(person.get("last_name"))
         names = {_plain(person.get(key)) for key in _NAMES} | {f"{first} {last}".strip(), f"{last} {first}".strip()}
-        if UNSPACED.match(first) and UNSPACED.match(last):
+        if is_unspaced(first[:1]) and is_unspaced(last[:1]):
             names |= {f"{last}{first}", f"{first}{last}"}
         parts = {part.strip(".,;") for name in names for part in name.split()}
         found |= {name for name in names | parts if len(name) >= _SHORTEST_NAME}
@@ -75,7 +86,7 @@ def words_of_record(record: Any, email: str | None = None) -> frozenset[str]:
 
 def is_whole_name(word: str) -> bool:
     """Whether a word that describes somebody is a name in full, which is looked for in texts about others as well."""
-    is_of_three = len(word) > _SHORTEST_NAME and all(map(UNSPACED.match, word))
+    is_of_three = len(word) > _SHORTEST_NAME and all(map(is_unspaced, word))
     return (" " in word or is_of_three) and not any(map(str.isdigit, word))
 
 
@@ -96,7 +107,7 @@ def _whole(word: str) -> str:
     """A pattern for a word that is part of no longer one; an email, of no other email."""
     if "@" in word:
         return rf"{EMAIL_BEGINS}{re.escape(word)}(?![\w-]|\.\w)"
-    before, after = ("" if UNSPACED.match(letter) else boundary for letter, boundary in _edges(word))
+    before, after = ("" if is_unspaced(letter) else boundary for letter, boundary in _edges(word))
     return f"{before}{re.escape(word)}{after}"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.web.problems import problem, report_ledger_error
-from workflows.planning.offers_file import offers_problem
+from workflows.planning.offers_problem import offers_problem
 
 log = structlog.get_logger(__name__)
 

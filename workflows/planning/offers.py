@@ -23,6 +23,7 @@ SELECTORS: dict[str, tuple[str, ...]] = {
 """What an offer or ignore may name, by source."""
 _SPECIFICITY = {"plan_id": 8, "course_id": 4, "sku": 3, "product_id": 2, "product_name": 1}
 _LARGEST_ID = 2**31 - 1
+_LONGEST_PROBLEM = 500
 _TOML_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
@@ -177,6 +178,12 @@ def parse_offers(text: str, *, name: str = "offers.toml") -> Offers:
 def _normal(selector: str, value: str) -> str:
     # A name copied out of Studiocart may hold HTML entities.
     return " ".join(html.unescape(value).split()).casefold() if selector == "product_name" else value.strip()
+
+
+def short_problem(problems: tuple[str, ...]) -> str:
+    """The first of several problems, and how many more there are, in a line."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return problems[0][:_LONGEST_PROBLEM] + more
 
 
 def refuse(name: str, problems: list[str]) -> OffersError:

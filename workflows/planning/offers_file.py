@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.ledger.offers_in_force import keep_offers, note_offers_problem, offers_in_force_row
 from worker.ledger.session import Ledger
-from workflows.planning.offers import Offers, OffersError, parse_offers, refuse
+from workflows.planning.offers import Offers, OffersError, parse_offers, refuse, short_problem
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PROBLEM = 500
 _Mark = tuple[int, int, int]
 
 
@@ -100,7 +98,7 @@ class OffersFile:
             return
         with self._ledger.write() as connection:
             if read.problems:
-                note_offers_problem(connection, _short(read.problems), now=now)
+                note_offers_problem(connection, short_problem(read.problems), now=now)
             else:
                 keep_offers(connection, read.text, digest=self.current().digest, now=now)
         self._recorded = read
@@ -132,24 +130,6 @@ class OffersFile:
         except (SQLAlchemyError, OffersError) as error:
             log.warning("the last valid offers cannot be read from the ledger: %s", type(error).__name__)
             return None
-
-
-def offers_problem(connection: Connection, path: Path) -> str | None:
-    """What is wrong with the offers file, in a line: as it is here, else as a worker last found it; None if nothing.
-
-    Writes nothing, so that pages and listings may ask.
-    """
-    try:
-        load_offers(path)
-    except OffersError as error:
-        return _short(error.problems)
-    row = offers_in_force_row(connection)
-    return None if row is None or row.problem is None else f"a worker found: {row.problem}"
-
-
-def _short(problems: tuple[str, ...]) -> str:
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return problems[0][:_LONGEST_PROBLEM] + more
 
 
 def _mark_of(path: Path) -> _Mark | None:

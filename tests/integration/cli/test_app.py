@@ -83,6 +83,19 @@ def test_a_command_imports_what_it_needs_when_it_runs(
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+def test_a_story_imports_no_table_and_no_view_that_it_is_not_made_from() -> None:
+    tables = {f"worker.ledger.tables.{name}" for name in ("follow_on", "learners", "ledger", "periodic", "web")}
+    spared = {*tables, "worker.ledger.views.overview", "worker.ledger.views.details", "workflows.planning.offers"}
+    code = (
+        "import sys, worker.ledger.views.history, workflows.planning.offers_problem\n"
+        f"print(sorted({spared!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_a_process_that_stays_imports_what_it_needs_when_it_starts() -> None:
     spared = {"redis", "apprise", "alembic", "psycopg", "opentelemetry.sdk"}
     code = f"import sys, worker.cli.processes\nprint(sorted({spared!r} & set(sys.modules)))"

@@ -40,7 +40,7 @@ from worker.ledger.tables.runs import (
     runs,
     steps,
 )
-from worker.ledger.views import listing, overview
+from worker.ledger.views import details, listing, overview
 from worker.ledger.views.serializers import to_json
 from worker.ledger.web import operators
 from worker.web.app import create_app
@@ -168,14 +168,14 @@ def test_listings_are_the_command_lines_when_they_are_read(client: AppClient, fi
         assert ask(client, "runs") == to_json(list(listing.list_runs(connection)))
         assert ask(client, "orders") == to_json(list(listing.list_orders(connection)))
         assert ask(client, "deliveries") == to_json(list(listing.list_deliveries(connection)))
-        assert ask(client, "runs/run0") == to_json(listing.show_run(connection, "run0"))
-        order = listing.show_order(connection, "studiocart", "1109")
+        assert ask(client, "runs/run0") == to_json(details.show_run(connection, "run0"))
+        order = details.show_order(connection, "studiocart", "1109")
         assert ask(client, "orders/studiocart/1109") == to_json(order)
         status = to_json(overview.status(connection, NOW, webhook_sources=["studiocart"]))
         assert ask(client, "status") == status | {"offers_problem": ask(client, "status")["offers_problem"]}
         assert "offers.toml" in ask(client, "status")["offers_problem"]
         delivery_id = next(listing.list_deliveries(connection)).id
-        delivery = listing.show_delivery(connection, delivery_id)
+        delivery = details.show_delivery(connection, delivery_id)
         assert ask(client, f"deliveries/{delivery_id}") == to_json(delivery)
 
 

@@ -26,7 +26,8 @@ from worker.ledger.states import DeliveryState, Via
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from worker.ledger.views.records import DeliveryDetail, DeliveryItem
+    from worker.ledger.views.details import DeliveryDetail
+    from worker.ledger.views.records import DeliveryItem
 
 app = typer.Typer(no_args_is_help=True, help="Deliveries: every arrival of news about an order.")
 
@@ -76,7 +77,7 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show one delivery, and what came of it."""
-    from worker.ledger.views.listing import show_delivery
+    from worker.ledger.views.details import show_delivery
     from worker.ledger.views.lookup import one_delivery
 
     with opening_of(context).reading() as connection:

@@ -28,8 +28,9 @@ from worker.ledger.states import OrderState
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from worker.ledger.views.details import LineItem, OrderDetail, VersionItem
     from worker.ledger.views.history import Story
-    from worker.ledger.views.records import LineItem, OrderDetail, OrderItem, VersionItem
+    from worker.ledger.views.records import OrderItem
 
 _WIDE = 120
 """Columns that an order needs to stand on one line."""
@@ -75,8 +76,8 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show one order: its lines and seats, its runs, and every delivery of it."""
+    from worker.ledger.views.details import named_seats_of, show_order
     from worker.ledger.views.history import story_of_order
-    from worker.ledger.views.listing import named_seats_of, show_order
     from worker.ledger.views.lookup import one_order
 
     with opening_of(context).reading() as connection:

@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from tasks.runtime import Runtime
+    from worker.ledger.views.details import AttemptItem, EventItem, RunDetail
     from worker.ledger.views.diagnosis import Diagnosis
-    from worker.ledger.views.records import AttemptItem, EventItem, RunDetail, RunItem
+    from worker.ledger.views.records import RunItem
 
 _WIDE = 120
 """Columns that a run needs to stand on one line."""
@@ -100,8 +101,8 @@ def list_command(
 @app.command("show")
 def show_command(context: typer.Context, run: RunName, as_json: AsJson = False) -> None:
     """Show one run: what it is about, its steps with every attempt, and its audit trail."""
+    from worker.ledger.views.details import show_run
     from worker.ledger.views.diagnosis import diagnose
-    from worker.ledger.views.listing import show_run
     from worker.ledger.views.lookup import one_run
 
     with opening_of(context).reading() as connection:
@@ -196,7 +197,8 @@ def _chosen(
     runtime: Runtime, run: str | None, review_reason: str | None, verb: str, *, dry_run: bool, yes: bool
 ) -> list[str]:
     """The run that was named, or those in review with a reason, once the operator has agreed."""
-    from worker.ledger.views.listing import list_runs, show_run
+    from worker.ledger.views.details import show_run
+    from worker.ledger.views.listing import list_runs
 
     if (run is None) == (review_reason is None):
         raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is done, what waits, what needs a person, and how the sources are doing."""
     from worker.ledger.views.overview import status
-    from workflows.planning.offers_file import offers_problem
+    from workflows.planning.offers_problem import offers_problem
 
     opening = opening_of(context)
     with opening.reading() as connection:

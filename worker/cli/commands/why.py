@@ -37,7 +37,7 @@ def why_command(
     """Tell why a learner has access or has none, and the one thing to do about it."""
     from worker.errors import NotInLedgerError
     from worker.ledger.views.history import story_of_order, why
-    from workflows.planning.offers_file import offers_problem
+    from workflows.planning.offers_problem import offers_problem
 
     opening = opening_of(context)
     with opening.reading() as connection:

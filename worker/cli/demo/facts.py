@@ -12,14 +12,16 @@ from sqlalchemy import func, select
 from worker.formatting import counted
 from worker.ledger.states import DeliveryState, RunState
 from worker.ledger.tables.runs import orders
-from worker.ledger.views.listing import list_deliveries, list_orders, list_runs, show_run
+from worker.ledger.views.details import show_run
+from worker.ledger.views.listing import list_deliveries, list_orders, list_runs
 from worker.ledger.views.overview import reviews
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger
+    from worker.ledger.views.details import RunDetail
     from worker.ledger.views.overview import ReasonCount
-    from worker.ledger.views.records import DeliveryItem, OrderItem, RunDetail, RunItem
+    from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 
 _OPEN_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
 _OPEN_DELIVERIES = frozenset({DeliveryState.RECEIVED, DeliveryState.WAITING})

@@ -19,7 +19,7 @@ from worker.sandbox import Effect
 from workflows.planning.model import ENROLMENT
 
 if TYPE_CHECKING:
-    from worker.ledger.views.records import RunDetail
+    from worker.ledger.views.details import RunDetail
 
 _T = TypeVar("_T", bound=tuple[object, ...])
 _SOURCE_ORDER = re.compile(r"\bstudiocart order (\d+)\b")

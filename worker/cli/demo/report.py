@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from worker.ledger.views.records import RunDetail
+    from worker.ledger.views.details import RunDetail
 
 
 @dataclass(frozen=True)

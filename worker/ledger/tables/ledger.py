@@ -1,4 +1,4 @@
-"""The tables about the ledger itself: who may work on its schema, what it was restored from, what it is searched by.
+"""The tables about the ledger itself: what it was restored from, and what it is searched by.
 
 The indexes over the texts that are searched are `worker.ledger.search.index`'s.
 """
@@ -10,20 +10,6 @@ from sqlalchemy import Index
 from sqlmodel import Field
 
 from worker.ledger.tables.base import LedgerModel, json_column, moment, table_of
-
-
-class SchemaTolerance(LedgerModel, table=True):
-    """Whether an older version may work on a schema it does not know; one row, written by every `migrate`.
-
-    One whose `revision` is not the schema's own says nothing.
-    """
-
-    __tablename__ = "schema_tolerance"
-
-    revision: str = Field(primary_key=True)
-    """The schema it is about."""
-    tolerates: str
-    """The oldest revision whose code may run on it."""
 
 
 class Recovery(LedgerModel, table=True):
@@ -59,6 +45,5 @@ class SearchText(LedgerModel, table=True):
     """A `worker.text.search_text`: folded, and in ASCII."""
 
 
-schema_tolerance = table_of(SchemaTolerance)
 recoveries = table_of(Recovery)
 search_texts = table_of(SearchText)

@@ -1,4 +1,4 @@
-"""The read side: listings of runs, orders and deliveries, and one of each in full, as records.
+"""The read side: listings of runs, orders and deliveries, as records. One of each in full is in `details`.
 
 The command line, the JSON API and the operator's page are made from the same records.
 Nothing here writes. Listings read page by page along an index, and count nothing beyond their page.
@@ -7,35 +7,21 @@ Nothing here writes. Listings read page by page along an index, and count nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Unpack
+from typing import Unpack
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import Connection, case, func, select
 
-from worker.errors import NotInLedgerError
-from worker.ledger.keys import is_of_order
-from worker.ledger.orders.catalog import product_names
-from worker.ledger.orders.operator_entries import named_now, notes_of
-from worker.ledger.sql import columns_of, record_of
 from worker.ledger.states import Outcome
-from worker.ledger.tables.runs import attempts, deliveries, events, order_versions, orders, runs, steps
+from worker.ledger.tables.runs import attempts, deliveries, orders, runs
 from worker.ledger.views.paging import Filters, chosen, mark_of, pages
 from worker.ledger.views.records import (
     DELIVERY_COLUMNS,
     ORDER_COLUMNS,
     RUN_COLUMNS,
-    AttemptItem,
-    DeliveryDetail,
     DeliveryItem,
-    EventItem,
-    LineItem,
-    OrderDetail,
     OrderItem,
-    RunDetail,
     RunItem,
-    StepItem,
-    VersionItem,
 )
-from worker.ledger.views.timeline import subscription_line
 
 FAILED_OUTCOMES = (Outcome.RETRYABLE, Outcome.UNKNOWN, Outcome.FINAL)
 """How an attempt ends that did not work."""
@@ -81,29 +67,6 @@ def list_runs(
             yield RunItem.of(row, tries, failed_attempts=failed)
 
 
-def show_run(connection: Connection, run_id: str) -> RunDetail:
-    """One run with its steps, their attempts and its events, oldest first. Raises `NotInLedgerError`.
-
-    A step that is no longer planned (its offer's groups were changed) is kept, as `removed`, for its attempts.
-    """
-    row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
-    if row is None:
-        raise NotInLedgerError(f"There is no run {run_id}.")
-    tries: dict[str, list[AttemptItem]] = {}
-    found = connection.execute(select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number))
-    for attempt in found:
-        tries.setdefault(attempt.step, []).append(record_of(AttemptItem, attempt))
-    planned = connection.execute(select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position))
-    shown = [record_of(StepItem, step, output=step.output or {}, attempts=tries.pop(step.name, [])) for step in planned]
-    shown += [
-        StepItem(name=name, state="removed", output={}, finished_at=None, attempts=rest) for name, rest in tries.items()
-    ]
-    outcomes = [attempt.outcome for step in shown for attempt in step.attempts]
-    failed = sum(outcome in FAILED_OUTCOMES for outcome in outcomes)
-    trail = _events(connection, events.c.run_id == run_id)
-    return RunDetail.of(row, len(outcomes), failed_attempts=failed, steps=shown, events=trail)
-
-
 def list_orders(
     connection: Connection, *, limit: int | None = None, after: str | None = None, **filters: Unpack[OrderFilters]
 ) -> Iterator[OrderItem]:
@@ -122,45 +85,6 @@ def list_orders(
             yield OrderItem.of(row)
 
 
-def show_order(connection: Connection, source: str, order_id: str) -> OrderDetail:
-    """One order with its lines, the versions seen of it, its runs, deliveries and events. Raises `NotInLedgerError`."""
-    row = connection.execute(select(orders).where(is_of_order(orders, source, order_id))).one_or_none()
-    if row is None:
-        raise NotInLedgerError(f"There is no order {source}/{order_id}.")
-    versions = connection.execute(
-        select(*columns_of(VersionItem, order_versions))
-        .where(is_of_order(order_versions, source, order_id))
-        .order_by(order_versions.c.number)
-    )
-    trail = _events(connection, is_of_order(events, source, order_id))
-    changed = {event.detail["version"]: event.detail.get("changes", []) for event in trail if "version" in event.detail}
-    return OrderDetail.of(
-        row,
-        subscription=subscription_line(connection, source, order_id),
-        lines=_lines(connection, source, (row.document or {}).get("lines", [])),
-        versions=[record_of(VersionItem, row, changes=changed.get(row.number, [])) for row in versions],
-        runs=list(list_runs(connection, source=source, order_id=order_id)),
-        deliveries=list(list_deliveries(connection, source=source, order_id=order_id)),
-        notes=notes_of(connection, [(source, order_id)]),
-        events=trail,
-    )
-
-
-def named_seats_of(connection: Connection, order: OrderDetail) -> dict[tuple[str, str], str]:
-    """The addresses that operators gave the order's seats, by line and seat; `lines` has what the source says."""
-    places = {(line.id, seat.id): seat.learner for line in order.lines for seat in line.seats}
-    return named_now(connection, order.source, order.order_id, places)
-
-
-def _lines(connection: Connection, source: str, lines: list[dict[str, Any]]) -> list[LineItem]:
-    """The lines; those whose source sends a product's number alone have the name it gives that product elsewhere."""
-    numbers = {
-        line["id"]: (line.get("product") or {}).get("product_id") or "" for line in lines if not line.get("title")
-    }
-    names = product_names(connection, source, set(numbers.values()) - {""})
-    return [LineItem.of(line, line.get("title") or names.get(numbers[line["id"]], "")) for line in lines]
-
-
 def list_deliveries(
     connection: Connection, *, limit: int | None = None, after: str | None = None, **filters: Unpack[DeliveryFilters]
 ) -> Iterator[DeliveryItem]:
@@ -176,28 +100,6 @@ def list_deliveries(
             yield DeliveryItem.of(row)
 
 
-def show_delivery(connection: Connection, delivery_id: str) -> DeliveryDetail:
-    """One delivery, with its order (None while it is not known) and the runs it caused. Raises `NotInLedgerError`."""
-    row = connection.execute(select(*DELIVERY_COLUMNS).where(deliveries.c.id == delivery_id)).one_or_none()
-    if row is None:
-        raise NotInLedgerError(f"There is no delivery {delivery_id}.")
-    order = connection.execute(
-        select(*ORDER_COLUMNS).where(is_of_order(orders, row.source, row.order_id))
-    ).one_or_none()
-    caused = select(runs.c.id).where(is_of_order(runs, row.source, row.order_id), runs.c.delivery_id == delivery_id)
-    return DeliveryDetail.of(
-        row,
-        order=OrderItem.of(order) if order is not None else None,
-        run_ids=list(connection.scalars(caused.order_by(runs.c.id))),
-        events=_events(
-            connection,
-            events.c.source == row.source,
-            events.c.order_id == row.order_id,
-            events.c.delivery_id == delivery_id,
-        ),
-    )
-
-
 def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, tuple[int, int]]:
     """All attempts of each run, and those that failed."""
     failed = func.count(case((attempts.c.outcome.in_(FAILED_OUTCOMES), 1)))
@@ -207,8 +109,3 @@ def _attempt_counts(connection: Connection, run_ids: list[str]) -> dict[str, tup
         .group_by(attempts.c.run_id)
     )
     return {row.run_id: (row.tries, row.failed) for row in connection.execute(counted)}
-
-
-def _events(connection: Connection, *conditions: ColumnElement[bool]) -> list[EventItem]:
-    found = connection.execute(select(events).where(*conditions).order_by(events.c.id))
-    return [EventItem.of(row) for row in found]

@@ -1,4 +1,4 @@
-"""What the listings give: runs, orders and deliveries, each as a record, and one of each in full.
+"""What the listings give: runs, orders and deliveries, each as a record.
 
 A record's fields are the members of its JSON, in their order (`worker.ledger.views.serializers.to_json`), and what the
 API's OpenAPI says of it. Ids are strings, moments aware and in UTC.
@@ -6,7 +6,6 @@ API's OpenAPI says of it. Ids are strings, moments aware and in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -15,7 +14,6 @@ from sqlalchemy import Row
 
 from worker.actions import RUN, ActionItem, NextStep, explaining, items
 from worker.advice import Advice, advice
-from worker.ledger.orders.operator_entries import NoteItem
 from worker.ledger.sql import columns_of, record_of
 from worker.ledger.tables.runs import deliveries, orders, runs
 
@@ -27,51 +25,6 @@ def _advised(found: Advice | None, step: NextStep | None) -> dict[str, Any]:
         "action": step.text if step else None,
         "actions": items(step),
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptItem:
-    """One try of a call or a lookup. Without an outcome, the request was or may have been sent."""
-
-    number: int
-    kind: str
-    generation: int
-    started_at: datetime
-    finished_at: datetime | None
-    outcome: str | None
-    http_status: int | None
-    error: str | None
-    reference: str | None
-    result_id: str | None
-    holder: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepItem:
-    """One step of a run, with every try of it."""
-
-    name: str
-    state: str
-    output: dict[str, Any]
-    finished_at: datetime | None
-    attempts: list[AttemptItem]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventItem:
-    """One line of the audit trail."""
-
-    at: datetime
-    kind: str
-    actor: str
-    run_id: str | None
-    reason: str | None
-    detail: dict[str, Any]
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        """From a row of `events`."""
-        return record_of(cls, row, detail=row.detail or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,20 +88,6 @@ class RunItem:
 
 
 RUN_COLUMNS = columns_of(RunItem, runs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunDetail(RunItem):
-    """One run in full: with its steps, their attempts, and its events."""
-
-    learner: dict[str, Any] | None
-    delivery_id: str | None
-    cancel_reason: str | None
-    lease_holder: str | None
-    lease_until: datetime | None
-    lane_shut_until: datetime | None
-    steps: list[StepItem]
-    events: list[EventItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,57 +158,6 @@ class OrderOfStory(OrderItem):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeatItem:
-    """One place on one line, as the source's record was read; `hold` says why it cannot be provisioned."""
-
-    id: str
-    learner: dict[str, Any] | None
-    hold: str | None
-    note: str
-    course_date_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineItem:
-    """One order line and its seats; `product` by every name that an offer may use for it."""
-
-    id: str
-    title: str
-    product: dict[str, str | None]
-    seats: list[SeatItem]
-
-    @classmethod
-    def of(cls, line: Mapping[str, Any], title: str) -> Self:
-        """From a line of an order's stored document, which an older version may have written."""
-        return cls(
-            id=line["id"],
-            title=title,
-            product=dict(line.get("product") or {}),
-            seats=[
-                SeatItem(
-                    id=seat["id"],
-                    learner=seat.get("learner"),
-                    hold=seat.get("hold"),
-                    note=seat.get("note", ""),
-                    course_date_id=seat.get("course_date_id"),
-                )
-                for seat in line.get("seats", ())
-            ],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionItem:
-    """One version of an order, and which of its fields changed with it."""
-
-    number: int
-    content_hash: str
-    delivery_id: str | None
-    seen_at: datetime
-    changes: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryItem:
     """One arrival of news about an order."""
 
@@ -304,24 +192,3 @@ class DeliveryItem:
 
 
 DELIVERY_COLUMNS = columns_of(DeliveryItem, deliveries)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderDetail(OrderOfStory):
-    """One order in full: its lines, the versions seen of it, its runs, deliveries, notes and events."""
-
-    lines: list[LineItem]
-    versions: list[VersionItem]
-    runs: list[RunItem]
-    deliveries: list[DeliveryItem]
-    notes: list[NoteItem]
-    events: list[EventItem]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryDetail(DeliveryItem):
-    """One delivery in full; `order` is null while the order is not known."""
-
-    order: OrderItem | None
-    run_ids: list[str]
-    events: list[EventItem]

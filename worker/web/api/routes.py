@@ -18,12 +18,13 @@ from starlette.exceptions import HTTPException
 from worker.errors import NotInLedgerError
 from worker.ledger.follow_on.completions import CompletionItem, list_completions
 from worker.ledger.session import Ledger
-from worker.ledger.views import listing, overview
+from worker.ledger.views import details, listing, overview
+from worker.ledger.views.details import DeliveryDetail, OrderDetail, RunDetail
 from worker.ledger.views.history import Story, why
 from worker.ledger.views.overview import Status
 from worker.ledger.views.page.activity import ActivityItem, list_activity
 from worker.ledger.views.page.offers import waiting_for_offer
-from worker.ledger.views.records import DeliveryDetail, DeliveryItem, OrderDetail, OrderItem, RunDetail, RunItem
+from worker.ledger.views.records import DeliveryItem, OrderItem, RunItem
 from worker.ledger.views.serializers import to_json
 from worker.ledger.web.operators import OperatorItem, list_operators
 from worker.reasons import Reason
@@ -48,7 +49,8 @@ from worker.web.page.actions.operator import Operator
 from worker.web.problems import MEDIA_TYPE
 from workflows.monitoring.unmapped_products import Unmapped, unmapped_products
 from workflows.planning.offers import OffersError
-from workflows.planning.offers_file import load_offers, offers_problem
+from workflows.planning.offers_file import load_offers
+from workflows.planning.offers_problem import offers_problem
 
 
 class ProblemDetail(BaseModel):
@@ -187,17 +189,17 @@ def _add_details(router: APIRouter, ledger: Ledger) -> None:
     @router.get("/runs/{run_id}", responses=_one(RunDetail))
     def show_run(run_id: str) -> JsonAnswer:
         """One run with its steps, their attempts, and its events."""
-        return _shown(ledger, lambda connection: listing.show_run(connection, run_id))
+        return _shown(ledger, lambda connection: details.show_run(connection, run_id))
 
     @router.get("/orders/{source}/{order_id}", responses=_one(OrderDetail))
     def show_order(source: str, order_id: str) -> JsonAnswer:
         """One order with its lines, versions, runs, deliveries and events."""
-        return _shown(ledger, lambda connection: listing.show_order(connection, source, order_id))
+        return _shown(ledger, lambda connection: details.show_order(connection, source, order_id))
 
     @router.get("/deliveries/{delivery_id}", responses=_one(DeliveryDetail))
     def show_delivery(delivery_id: str) -> JsonAnswer:
         """One delivery, with its order and the runs it caused."""
-        return _shown(ledger, lambda connection: listing.show_delivery(connection, delivery_id))
+        return _shown(ledger, lambda connection: details.show_delivery(connection, delivery_id))
 
 
 def _page(ledger: Ledger, query: PageQuery, read: Callable[..., Iterator[Listed]]) -> JsonAnswer:

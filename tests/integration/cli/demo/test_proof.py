@@ -15,7 +15,8 @@ from worker.cli.demo.proof import (
     check_reviews,
     check_sales,
 )
-from worker.ledger.views.records import AttemptItem, OrderItem, RunDetail, StepItem
+from worker.ledger.views.details import AttemptItem, RunDetail, StepItem
+from worker.ledger.views.records import OrderItem
 from worker.sandbox import Effect
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)

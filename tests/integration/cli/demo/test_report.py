@@ -13,8 +13,9 @@ from worker.cli.demo.facts import Facts
 from worker.cli.demo.proof import Check
 from worker.cli.demo.report import Result, print_report, where_kept
 from worker.cli.demo.scenario import Progress
+from worker.ledger.views.details import AttemptItem, EventItem, RunDetail, StepItem
 from worker.ledger.views.overview import ReasonCount
-from worker.ledger.views.records import AttemptItem, DeliveryItem, EventItem, OrderItem, RunDetail, StepItem
+from worker.ledger.views.records import DeliveryItem, OrderItem
 from worker.ledger.views.serializers import to_json
 
 BEGUN = datetime(2026, 3, 4, 12, tzinfo=UTC)

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Request, Response
 from worker.errors import CartbridgeError, ConfigurationError, LedgerError
 from worker.formatting import counted
 from worker.ledger.states import RunState
-from worker.ledger.views.listing import show_order, show_run
-from worker.ledger.views.records import RunDetail
+from worker.ledger.views.details import RunDetail, show_order, show_run
 from worker.ledger.views.timeline import run_label
 from worker.web.page.actions.confirm import LONGEST_REASON, Outcome, send, tell
 from worker.web.page.actions.links import order_path, run_path

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from worker.errors import ConfigurationError, LedgerError
 from worker.formatting import ORDER_NUMBER
-from worker.ledger.views.listing import show_run
-from worker.ledger.views.records import RunDetail
+from worker.ledger.views.details import RunDetail, show_run
 from worker.ledger.views.timeline import run_label
 from worker.web.page.actions.confirm import LONGEST_REASON, Confirmation, Outcome, confirm, refused, send, tell
 from worker.web.page.actions.links import order_path, run_path

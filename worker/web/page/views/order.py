@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from worker.ledger.orders.versions import compared_versions
 from worker.ledger.states import RunState
+from worker.ledger.views.details import OrderDetail, named_seats_of, show_order
 from worker.ledger.views.history import story_of_order
-from worker.ledger.views.listing import named_seats_of, show_order
-from worker.ledger.views.records import OrderDetail, RunItem
+from worker.ledger.views.records import RunItem
 from worker.web.page.actions.naming import names_path
 from worker.web.page.actions.notes import notes_path
 from worker.web.page.auth.guard import guarded_router

@@ -11,10 +11,9 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from worker.ledger.states import FINISHED, RunState
+from worker.ledger.views.details import AttemptItem, RunDetail, StepItem, show_run
 from worker.ledger.views.diagnosis import diagnose
 from worker.ledger.views.history import why
-from worker.ledger.views.listing import show_run
-from worker.ledger.views.records import AttemptItem, RunDetail, StepItem
 from worker.ledger.views.serializers import to_json
 from worker.web.page.actions.links import offered, repeat_path
 from worker.web.page.auth.guard import guarded_router

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from worker.ledger.views.records import AttemptItem, StepItem
+from worker.ledger.views.details import AttemptItem, StepItem
 
 WIDTH = 1000.0
 _THINNEST = 8.0

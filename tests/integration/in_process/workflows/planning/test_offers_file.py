@@ -12,7 +12,8 @@ from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.session import Ledger
 from workflows.monitoring.alerts import problems
 from workflows.planning.offers import OffersError
-from workflows.planning.offers_file import OffersFile, offers_problem
+from workflows.planning.offers_file import OffersFile
+from workflows.planning.offers_problem import offers_problem
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -99,3 +100,20 @@ def test_ledger_is_written_only_when_the_file_has_changed(path: Path, ledger: Le
         row = offers_in_force_row(connection)
     assert row is not None
     assert (row.valid_at, row.text) == (NOW, an_offer("1"))
+
+
+def test_a_text_in_force_is_not_checked_again_and_another_is(
+    path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, an_offer("1"))
+    OffersFile(path, ledger).keep(NOW)
+    monkeypatch.setattr("workflows.planning.offers_file.parse_offers", lambda *_, **__: pytest.fail("checked again"))
+    with ledger.read() as connection:
+        assert offers_problem(connection, path) is None
+    monkeypatch.undo()
+    write(path, an_offer("1") + "\nnonsense")
+    with ledger.read() as connection:
+        assert "offers.toml" in (offers_problem(connection, path) or "")
+    path.unlink()
+    with ledger.read() as connection:
+        assert "there is no such file" in (offers_problem(connection, path) or "")

@@ -14,7 +14,7 @@ from worker.ledger.orders.changes import MOST_PATHS, changes
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import events
-from worker.ledger.views.listing import show_order
+from worker.ledger.views.details import show_order
 from worker.reasons import Reason
 from worker.sources.order import Money, Order, Payment, Seat
 from workflows.planning.model import Cancel, Create, Situation

@@ -23,14 +23,8 @@ from worker.errors import NotInLedgerError
 from worker.ledger.orders.catalog import write_names
 from worker.ledger.tables.runs import order_versions, steps
 from worker.ledger.views import paging
-from worker.ledger.views.listing import (
-    list_deliveries,
-    list_orders,
-    list_runs,
-    show_delivery,
-    show_order,
-    show_run,
-)
+from worker.ledger.views.details import show_delivery, show_order, show_run
+from worker.ledger.views.listing import list_deliveries, list_orders, list_runs
 from worker.ledger.views.overview import status
 from worker.ledger.views.serializers import to_json
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.records import record
-from worker.ledger.views.records import AttemptItem, StepItem
+from worker.ledger.views.details import AttemptItem, StepItem
 from worker.web.page.views.step_bars import WIDTH, step_bars
 
 BEGUN = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
