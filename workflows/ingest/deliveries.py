@@ -376,6 +376,16 @@ class DeliveryReader:
             policy = self.policies[source_name]
             return preview(connection, order, offers, look, start_at=policy.start_at, rules=policy.subscriptions)
 
+    def has_seat(self, connection: Connection, source_name: str, order_id: str, run_id: str) -> bool:
+        """Whether an order still has the seat of a run, as far as the ledger knows."""
+        order = order_rows.load_order(connection, source_name, order_id)
+        if order is None:
+            return True
+        look, policy = Look(order_rows.fetched_at(connection, source_name, order_id)), self.policies[source_name]
+        offers, rules = self.offers.current(), policy.subscriptions
+        plan = preview(connection, order, offers, look, start_at=policy.start_at, rules=rules)
+        return run_id not in plan.gone
+
     def preview_fetched(self, source_name: str, order_id: str) -> tuple[Order, Plan]:
         """Fetch an order and tell what ingesting it by name would do, without doing it.
 

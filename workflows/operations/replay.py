@@ -199,7 +199,7 @@ class Operations:
         now = self._clock()
         with self._ledger.write() as connection:
             row, known = _load(connection, run_id)
-            why_not = why_not_restart(connection, row, known, now)
+            why_not = why_not_restart(connection, self._delivery_reader, row, known, now)
             if why_not is not None:
                 return _not_restarted(row, why_not)
             held_back = what_holds_back(connection, row, now=now)
@@ -250,8 +250,10 @@ class Operations:
                     f"Steps from {first} on may have taken effect; repeat them on purpose with --again --reason TEXT.",
                 )
             is_access = row.workflow == ENROLMENT
-            why_not = None if again else why_not_restart(connection, row, known, now)
-            why_not = why_not_repeated(connection, row, known) if again and is_access else why_not
+            why_not = None if again else why_not_restart(connection, self._delivery_reader, row, known, now)
+            why_not = (
+                why_not_repeated(connection, self._delivery_reader, row, known) if again and is_access else why_not
+            )
             if why_not is not None:
                 return _not_restarted(row, why_not)
             if again and not (reason or "").strip():

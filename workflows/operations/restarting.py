@@ -20,6 +20,7 @@ from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.execution.late_results import EarlierEffect
 from workflows.execution.steps import Repeat, StepDefinition
+from workflows.ingest.deliveries import DeliveryReader
 from workflows.planning.model import ENROLMENT, HOLDS, KnownRun
 from workflows.registry import WORKFLOWS
 
@@ -27,8 +28,6 @@ _NAMES: Final = {"learningcart": "LearningCart", "threedcart": "3dcart"}
 """The systems that can be asked what became of a call, as people call them."""
 _WITHDRAWN: Final = HOLDS | {Reason.REMOVED_FROM_ORDER}
 """Why a source takes back a seat of an order that is paid."""
-_ORDER_WITHDRAWN: Final = {Reason.REFUNDED_BY_SOURCE, Reason.CANCELLED_BY_SOURCE, Reason.AWAITING_PAYMENT}
-"""Why a source took back the whole order. Where that is paid again, and the run did not come back, its seat is gone."""
 RESOLVED: Final = "run_resolved"
 """The event of a run that a person did by hand."""
 
@@ -64,7 +63,9 @@ class Seen:
 NOT_SEEN: Final = Seen()
 
 
-def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: datetime) -> WhyNot | None:
+def why_not_restart(
+    connection: Connection, reader: DeliveryReader, row: Run, known: KnownRun, now: datetime
+) -> WhyNot | None:
     """Why the run is not started again, None where it is."""
     if known.state is RunState.SUCCEEDED:
         return WhyNot("It has succeeded; a replay repeats nothing.")
@@ -93,19 +94,19 @@ def why_not_restart(connection: Connection, row: Run, known: KnownRun, now: date
             f"cartbridge replay {row.id} --again --reason TEXT",
             is_refused=True,
         )
-    return None if known.effect_open else why_not_wanted(connection, row, known)
+    return None if known.effect_open else why_not_wanted(connection, reader, row, known)
 
 
-def why_not_repeated(connection: Connection, row: Run, known: KnownRun) -> WhyNot | None:
+def why_not_repeated(connection: Connection, reader: DeliveryReader, row: Run, known: KnownRun) -> WhyNot | None:
     """Why what a run gives is not given on purpose once more, None where it is."""
-    why_not = why_not_wanted(connection, row, known)
+    why_not = why_not_wanted(connection, reader, row, known)
     if why_not is None and known.state is RunState.WAITING and known.effect_open:
         said = "Whether its call took effect is being found out. Try again when that is settled."
         return WhyNot(said, is_refused=True)
     return why_not
 
 
-def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot | None:
+def why_not_wanted(connection: Connection, reader: DeliveryReader, row: Run, known: KnownRun) -> WhyNot | None:
     """That the source has taken the run's order or its seat back, None where it has not, or a person says so."""
     if row.reason == Reason.REPEATED_WEBHOOK:
         return None
@@ -120,11 +121,10 @@ def why_not_wanted(connection: Connection, row: Run, known: KnownRun) -> WhyNot 
         is_now = "not paid" if payment == Payment.WAITING else payment
         return WhyNot(f"The order {order} is {is_now} at the source. Paying it again revives the run.", is_refused=True)
     taken_back = row.cancel_reason or (row.reason if known.is_withdrawn else None)
-    taken_back = Reason.REMOVED_FROM_ORDER if taken_back in _ORDER_WITHDRAWN else taken_back
-    if taken_back not in _WITHDRAWN:
+    found = advice(taken_back) if taken_back in _WITHDRAWN else None
+    if found is None and (row.order_id is None or reader.has_seat(connection, row.source, row.order_id, row.id)):
         return None
-    found = advice(taken_back)
-    said = found.sentence if found is not None else ""
+    said = f"The order {order} has no such seat any more." if found is None else found.sentence
     return WhyNot(f"{said} News from the source revives the run. See: cartbridge why {order}", is_refused=True)
 
 

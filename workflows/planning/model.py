@@ -297,3 +297,5 @@ class Plan:
     actions: tuple[Action, ...] = ()
     before_start: bool = False
     look_again: bool = False
+    gone: frozenset[str] = frozenset()
+    """The runs of seats that the order has no more, if it is paid."""

@@ -70,6 +70,7 @@ class _Planner:
         self.seating = seating(order, offers, runs)
         places_before = self.line_keys.apply_to_places(situation.places_before)
         self.before = PlacesBefore(order, runs, self.seating, places_before)
+        self.gone = frozenset[str]()
         self.actions: list[Action] = []
         self.look_again = False
         self.hold: Reason | None = situation.doubt
@@ -90,7 +91,7 @@ class _Planner:
                 state, reason = self._plan_waiting()
             else:
                 state, reason = self._plan_cancelled()
-        return Plan(state, reason, tuple(self.actions), before_start, self.look_again)
+        return Plan(state, reason, tuple(self.actions), before_start, self.look_again, self.gone)
 
     def _ask_about_order(self, word: str, reason: Reason) -> tuple[OrderState, Reason | None]:
         self._ensure(about_order(self.order, word, reason))
@@ -146,7 +147,7 @@ class _Planner:
         if self.hold is None and answered_for_the_order(self.order, self.by_key):
             self.hold = Reason.ANSWERED_BY_HAND
         outcomes = [self._plan_seat(line, seat) for line in self.order.lines for seat in line.seats]
-        removed = self._withdraw_removed_seats() if self.order.lines_known else False
+        removed = self._withdraw_removed_seats()
         if not removed and refunds.is_partial(self.order, self.situation) and self._has_enrolments():
             self._ensure(refunds.question(self.order, self.by_key))
         ignored = [reason for reason in outcomes if reason is not None]
@@ -381,9 +382,9 @@ class _Planner:
     def _withdraw_removed_seats(self) -> bool:
         """Take back what seats had that are gone; True if there was anything to take back."""
         before = len(self.actions)
-        present = {(line.id, seat.id) for line in self.order.lines for seat in line.seats}
+        self.gone = self.seating.gone(self.order, self._seat_runs())
         for run in self._seat_runs():
-            if self.seating.place_of(run) not in present:
+            if run.id in self.gone:
                 self._withdraw(run, Reason.REMOVED_FROM_ORDER, Reason.REMOVED_AFTER_PROVISIONING)
         return len(self.actions) > before
 

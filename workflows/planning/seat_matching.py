@@ -44,6 +44,11 @@ class Seating:
         was = (run.line_id, run.seat_id)
         return self.named[was] if was in self.named and _is_fixed(run) else self.moved.get(was, was)
 
+    def gone(self, order: Order, runs: Iterable[KnownRun]) -> frozenset[str]:
+        """The runs whose seat the order has no more, by their ids; none where its source does not show its lines."""
+        present = {(line.id, seat.id) for line in order.lines for seat in line.seats}
+        return frozenset(run.id for run in runs if order.lines_known and self.place_of(run) not in present)
+
 
 def seating(order: Order, offers: Offers, runs: Sequence[KnownRun]) -> Seating:
     """How the order's seats go together, given all of its runs."""

@@ -24,7 +24,7 @@ from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.sources.order import Order, Payment
 from workflows.execution import late_results
-from workflows.operations.replay import REFUSED, REPLAYED, Operations
+from workflows.operations.replay import NOTHING, REFUSED, REPLAYED, Operations
 
 RULES = offers(ONE_OFFER + '\n[[offer]]\nsource = "studiocart"\nproduct_id = "1108"\ngrants = [{ price_id = 502 }]\n')
 SECOND = "1109/1108/buyer/502"
@@ -98,7 +98,32 @@ def test_replay_is_refused_when_the_order_was_paid_again_without_the_seat(
     seat = run_of(ledger, SECOND)
     assert (seat.state, states(ledger)[SEAT]) == ("cancelled", ("pending", None))
     refused = operations.replay(seat.id, actor=ANN, again=again, reason="she rang")
-    assert (refused.result, "removed" in refused.message) == (REFUSED, True)
+    assert (refused.result, "seat" in refused.message) == (REFUSED, True)
+    assert run_of(ledger, SECOND) == seat
+
+
+@pytest.mark.parametrize("end", ["cancelled", "reopened", "paid_after_cancel", "given"])
+@pytest.mark.parametrize("again", [True, False])
+def test_replay_is_refused_when_the_seat_was_removed_since_an_operator_dealt_with_it(
+    ledger: Ledger, operations: Operations, end: str, *, again: bool
+) -> None:
+    look(ledger, BOTH, 0)
+    if end == "given":
+        give(ledger, SECOND, "7001", 0)
+    else:
+        operations.cancel(run_of(ledger, SECOND).id, actor=ANN)
+    if end == "paid_after_cancel":
+        look(ledger, REFUNDED, 1)
+        look(ledger, BOTH, 2)
+        assert states(ledger)[SECOND] == ("review", "paid_after_cancel")
+    look(ledger, ONE, 3)
+    if end == "reopened":
+        operations.reopen(run_of(ledger, SECOND).id, actor=ANN, reason="she rang")
+    seat = run_of(ledger, SECOND)
+    for dry_run in (True, False):
+        found = operations.replay(seat.id, actor=ANN, again=again, reason="she rang", dry_run=dry_run)
+        is_done_already = end == "given" and not again
+        assert found.result == (NOTHING if is_done_already else REFUSED)
     assert run_of(ledger, SECOND) == seat
 
 
