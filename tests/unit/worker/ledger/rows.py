@@ -41,7 +41,7 @@ def add_order(connection: Connection, order_id: str = "1109", at: datetime = NOW
         "currency": "USD",
         "renewal": False,
         "before_start": False,
-        "document": {"lines": []},
+        "document": {"source": "studiocart", "id": order_id, "status": "paid", "payment": "paid", "lines_known": False},
         "content_hash": "",
         "offers_digest": "",
         "version": 1,
