@@ -6,33 +6,18 @@ from celery import Task, shared_task
 
 from tasks.base import LedgerTask
 from tasks.runtime import runtime_of
-from tasks.steps import StepTask, bind
+from tasks.steps import step_task
 from workflows.enrolment.steps import ADD_COMPED_ORDER, ADD_CUSTOMER, ADD_CUSTOMER_TO_GROUP
 from workflows.enrolment.welcome_mail import SEND_WELCOME_MAIL, erase_unmailed
 
-
-@shared_task(name="cartbridge.enrolment.add_customer", **bind(ADD_CUSTOMER))
-def add_customer(self: StepTask, run_id: str) -> None:
-    """Make sure that LearningCart knows the learner."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.enrolment.add_customer_to_group", **bind(ADD_CUSTOMER_TO_GROUP))
-def add_customer_to_group(self: StepTask, run_id: str) -> None:
-    """Put the learner into one group of the grant."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.enrolment.add_comped_order", **bind(ADD_COMPED_ORDER))
-def add_comped_order(self: StepTask, run_id: str) -> None:
-    """Make the comped order, or find the one that was made."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.welcome_mail.send_welcome_mail", **bind(SEND_WELCOME_MAIL))
-def send_welcome_mail(self: StepTask, run_id: str) -> None:
-    """Mail a new customer's password."""
-    self.work(run_id)
+add_customer = step_task("cartbridge.enrolment.add_customer", ADD_CUSTOMER)
+"""Make sure that LearningCart knows the learner."""
+add_customer_to_group = step_task("cartbridge.enrolment.add_customer_to_group", ADD_CUSTOMER_TO_GROUP)
+"""Put the learner into one group of the grant."""
+add_comped_order = step_task("cartbridge.enrolment.add_comped_order", ADD_COMPED_ORDER)
+"""Make the comped order, or find the one that was made."""
+send_welcome_mail = step_task("cartbridge.welcome_mail.send_welcome_mail", SEND_WELCOME_MAIL)
+"""Mail a new customer's password."""
 
 
 @shared_task(name="cartbridge.erase_passwords", base=LedgerTask, bind=True)

@@ -10,7 +10,7 @@ from celery import Task, shared_task
 
 from tasks.base import LedgerTask
 from tasks.runtime import Runtime, runtime_of
-from tasks.steps import StepTask, bind
+from tasks.steps import step_task
 from worker.broker.schedule import completions_ask_seconds, events_of
 from worker.clients.threedcart.client import SYSTEM as THREEDCART
 from worker.ledger.follow_on.completions import last_poll_at
@@ -24,34 +24,16 @@ from workflows.ingest.order_polling import is_due
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="cartbridge.follow_on.create_cart", **bind(CREATE_CART))
-def create_cart(self: StepTask, run_id: str) -> None:
-    """Make an empty cart for the learner, unless the item was bought meanwhile."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.follow_on.add_cart_item", **bind(ADD_CART_ITEM))
-def add_cart_item(self: StepTask, run_id: str) -> None:
-    """Put the item into the cart, or find the one that was put there."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.follow_on.check_cart", **bind(CHECK_CART))
-def check_cart(self: StepTask, run_id: str) -> None:
-    """Read the cart back, and keep the address of its checkout."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.follow_on.tell", **bind(TELL))
-def tell(self: StepTask, run_id: str) -> None:
-    """Tell the operator's own system of the cart, by an event."""
-    self.work(run_id)
-
-
-@shared_task(name="cartbridge.follow_on.send_follow_on_mail", **bind(SEND_FOLLOW_ON_MAIL))
-def send_follow_on_mail(self: StepTask, run_id: str) -> None:
-    """Tell the learner of the cart, by mail."""
-    self.work(run_id)
+create_cart = step_task("cartbridge.follow_on.create_cart", CREATE_CART)
+"""Make an empty cart for the learner, unless the item was bought meanwhile."""
+add_cart_item = step_task("cartbridge.follow_on.add_cart_item", ADD_CART_ITEM)
+"""Put the item into the cart, or find the one that was put there."""
+check_cart = step_task("cartbridge.follow_on.check_cart", CHECK_CART)
+"""Read the cart back, and keep the address of its checkout."""
+tell = step_task("cartbridge.follow_on.tell", TELL)
+"""Tell the operator's own system of the cart, by an event."""
+send_follow_on_mail = step_task("cartbridge.follow_on.send_follow_on_mail", SEND_FOLLOW_ON_MAIL)
+"""Tell the learner of the cart, by mail."""
 
 
 @shared_task(name="cartbridge.delete_unused_carts", base=LedgerTask, bind=True)

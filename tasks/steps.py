@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from celery import Task, shared_task
 from celery.exceptions import OperationalError
 from sqlalchemy import select
 
@@ -99,9 +100,13 @@ def _delivery_of(runtime: Runtime, held: HeldRun) -> str | None:
         return connection.scalar(select(runs.c.delivery_id).where(runs.c.id == held.id))
 
 
-def bind(definition: StepDefinition) -> dict[str, Any]:
-    """The options of a step's task: its class with its definition."""
-    return {
-        "base": type(f"{definition.kind}_task", (StepTask,), {"definition": definition, "abstract": True}),
-        "bind": True,
-    }
+def step_task(name: str, definition: StepDefinition) -> Task:
+    """The task of a workflow's step; `name` is what messages call it by."""
+    base = type(f"{definition.kind}_task", (StepTask,), {"definition": definition, "abstract": True})
+
+    @shared_task(name=name, base=base, bind=True)
+    def work(self: StepTask, run_id: str) -> None:
+        self.work(run_id)
+
+    task: Task = work
+    return task
