@@ -123,6 +123,8 @@ class Operations:
             return Replayed(
                 run_id, NOTHING, f"A colleague cancelled it meanwhile. After all: cartbridge replay {run_id}"
             )
+        if (other := seen.why_not_answered(row)) is not None:
+            return Replayed(run_id, NOTHING, other)
         if row.workflow == REVOCATION:
             return Replayed(
                 run_id, NOTHING, "It is a question to a person: take the access back by hand, then resolve it."
@@ -281,16 +283,24 @@ class Operations:
     # Resolve and cancel
 
     def resolve(
-        self, run_id: str, *, actor: str, note: str, result_id: str | None = None, dry_run: bool = False
+        self,
+        run_id: str,
+        *,
+        actor: str,
+        note: str,
+        result_id: str | None = None,
+        seen: Seen = NOT_SEEN,
+        dry_run: bool = False,
     ) -> str:
         """Record that a person did the run by hand: it has succeeded, with the note and the order id if given.
 
-        Raises `NotInLedgerError`, and `IllegalTransitionError` for a run that is running, or finished already.
+        Raises `NotInLedgerError`, and `IllegalTransitionError` for a run that is running, or finished already, or that
+        asks something else by now than what was `seen`.
         """
         now = self._clock()
         with self._ledger.write() as connection:
             row, known = _load(connection, run_id)
-            _check(known, RunState.SUCCEEDED, "resolved")
+            _check(known, RunState.SUCCEEDED, "resolved", seen.why_not_answered(row))
             if dry_run:
                 return f"would resolve {row.key} ({known.state}) as done by hand"
             transitions.resolve(
@@ -308,15 +318,18 @@ class Operations:
                 late_results.open_revocation(connection, run_id, row.cancel_reason, now=now)
         return f"resolved {row.key}: done by hand"
 
-    def cancel(self, run_id: str, *, actor: str, reason: str | None = None, dry_run: bool = False) -> str:
+    def cancel(
+        self, run_id: str, *, actor: str, reason: str | None = None, seen: Seen = NOT_SEEN, dry_run: bool = False
+    ) -> str:
         """Cancel a run that has had no effect.
 
-        Raises `IllegalTransitionError` for one that is running, finished, or that has had an effect, or may have had.
+        Raises `IllegalTransitionError` for one that is running, finished, or that has had an effect, or may have had,
+        or that asks something else by now than what was `seen`.
         """
         now = self._clock()
         with self._ledger.write() as connection:
             row, known = _load(connection, run_id)
-            _check(known, RunState.CANCELLED, "cancelled")
+            _check(known, RunState.CANCELLED, "cancelled", seen.why_not_answered(row))
             if known.effect_open:
                 how = how_to_find_out(connection, row)
                 raise IllegalTransitionError(f"Run {run_id} may have taken effect, so it cannot be cancelled. {how}")
@@ -365,10 +378,12 @@ def _not_restarted(row: Run, why: WhyNot) -> Replayed:
     return Replayed(row.id, REFUSED if why.is_refused else NOTHING, why.sentence, ready=ready)
 
 
-def _check(known: KnownRun, after: RunState, word: str) -> None:
+def _check(known: KnownRun, after: RunState, word: str, why_not: str | None) -> None:
     try:
         check_transition(known.state, after, Actor.OPERATOR)
     except IllegalTransitionError:
         then = " Try again when it has ended." if known.state is RunState.RUNNING else ""
         verb = "has" if known.state in {RunState.SUCCEEDED, RunState.FAILED} else "is"
         raise IllegalTransitionError(f"Run {known.id} {verb} {known.state} and cannot be {word}.{then}") from None
+    if why_not is not None:
+        raise IllegalTransitionError(why_not)

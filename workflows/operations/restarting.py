@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol, Self
 
 from sqlalchemy import Connection, select
 
@@ -42,18 +42,55 @@ class WhyNot:
     """It is at work's disposal already: the workers may be woken."""
 
 
+class _AnyRun(Protocol):
+    """A run, as far as it is seen."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Seen:
-    """A run as the operator saw it who wants it replayed; what is None was not seen."""
+    """A run as the operator saw it who acts on it; what is None was not seen."""
 
     generation: int | None = None
     state: str | None = None
+    question: str | None = None
+    """The reason it was in review for: what is answered is that, and nothing that is asked instead by now."""
     is_one_of_many: bool = False
     """It was chosen with others, and nobody named it: what needs a look at this very run is not taken as answered."""
 
     def generation_of(self, row: Run) -> int:
         """The generation that the operator means to repeat."""
         return row.generation if self.generation is None else self.generation
+
+    @classmethod
+    def of(cls, run: _AnyRun, *, is_one_of_many: bool = False) -> Self:
+        """A run that is shown now."""
+        question = run.reason if run.state == RunState.REVIEW else None
+        return cls(state=run.state, question=question, is_one_of_many=is_one_of_many)
+
+    @classmethod
+    def read(cls, text: str, *, is_one_of_many: bool = False) -> Self:
+        """One that was shown before, by its `text`."""
+        state, _, question = text.partition(" ")
+        return cls(state=state or None, question=question or None, is_one_of_many=is_one_of_many)
+
+    @property
+    def text(self) -> str:
+        """State and question, to be sent along with a form."""
+        return " ".join(filter(None, (self.state, self.question)))
+
+    def why_not_answered(self, row: Run) -> str | None:
+        """That the run is not in review any more for the reason that was seen, in a sentence; None where it is."""
+        if self.question is None or (row.state, row.reason) == (RunState.REVIEW, self.question):
+            return None
+        now = f"{row.state} ({row.reason})" if row.reason else row.state
+        return (
+            f"Run {row.id} is {now} by now, not in review as {self.question}. Look at it: cartbridge runs show {row.id}"
+        )
 
     def is_before_cancellation_of(self, known: KnownRun) -> bool:
         """Whether an operator has cancelled the run since."""

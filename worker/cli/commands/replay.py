@@ -102,7 +102,7 @@ def replay_command(
             chosen = _choose(runtime, state or STUCK, review_reason, source=source, since=since, until=until)
             if chosen and not dry_run and not yes:
                 ask_about(chosen, "Replay")
-            names = {each.id: Seen(state=each.state, is_one_of_many=True) for each in chosen}
+            names = {each.id: Seen.of(each, is_one_of_many=True) for each in chosen}
             if not names:
                 note("No run matches: nothing to replay.")
         report = _Report(as_json=as_json, total=len(names) if is_filtered and not dry_run else None)

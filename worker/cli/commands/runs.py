@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from worker.ledger.views.details import AttemptItem, EventItem, RunDetail
     from worker.ledger.views.diagnosis import Diagnosis
     from worker.ledger.views.records import RunItem
+    from workflows.operations.restarting import Seen
 
 _WIDE = 120
 """Columns that a run needs to stand on one line."""
@@ -190,15 +191,16 @@ def reopen_command(
         raise typer.BadParameter("say why", param_hint="--reason")
     with opening_of(context).runtime() as runtime:
         reopen = partial(runtime.operations.reopen, actor=current_actor(), reason=reason.strip())
-        _settle([named_run(runtime, run)], reopen, dry_run=dry_run)
+        typer.echo(reopen(named_run(runtime, run), dry_run=dry_run))
 
 
 def _chosen(
     runtime: Runtime, run: str | None, review_reason: str | None, verb: str, *, dry_run: bool, yes: bool
-) -> list[str]:
-    """The run that was named, or those in review with a reason, once the operator has agreed."""
+) -> dict[str, Seen]:
+    """The run that was named, or those in review with a reason, once the operator has agreed; each as it was seen."""
     from worker.ledger.views.details import show_run
     from worker.ledger.views.listing import list_runs
+    from workflows.operations.restarting import Seen
 
     if (run is None) == (review_reason is None):
         raise typer.BadParameter("name a run, or choose runs by --review-reason CODE; one of the two")
@@ -206,16 +208,18 @@ def _chosen(
         run_id = named_run(runtime, run)
         if verb == "Cancel" and not dry_run and not yes and is_terminal():
             with runtime.ledger.read() as connection:
-                console(stderr=True).print(runs_table([show_run(connection, run_id)]))
+                shown = show_run(connection, run_id)
+            console(stderr=True).print(runs_table([shown]))
             ask("Cancel this run? It will give nobody access.", yes=False)
-        return [run_id]
+            return {run_id: Seen.of(shown)}
+        return {run_id: Seen()}
     with runtime.ledger.read() as connection:
         found = list(list_runs(connection, states=(RunState.REVIEW,), reason=review_reason))
     if not found:
         typer.echo("No run matches: nothing to do.")
     elif not dry_run and not yes:
         ask_about(found, verb)
-    return [each.id for each in found]
+    return {each.id: Seen.of(each, is_one_of_many=True) for each in found}
 
 
 def ask_about(chosen: Sequence[RunItem], verb: str) -> None:
@@ -226,14 +230,14 @@ def ask_about(chosen: Sequence[RunItem], verb: str) -> None:
     ask(f"{verb} {counted(len(chosen), 'run')}?", yes=False)
 
 
-def _settle(run_ids: list[str], settle: Callable[..., str], *, dry_run: bool) -> None:
+def _settle(chosen: Mapping[str, Seen], settle: Callable[..., str], *, dry_run: bool) -> None:
     """Settle each run in a transaction of its own. A refusal is printed, and the exit code is 1 once all were tried."""
     has_refused = False
-    for run_id in run_ids:
+    for run_id, seen in chosen.items():
         try:
-            typer.echo(settle(run_id, dry_run=dry_run))
+            typer.echo(settle(run_id, seen=seen, dry_run=dry_run))
         except LedgerError as error:
-            if len(run_ids) == 1:
+            if len(chosen) == 1:
                 raise
             complain(str(error))
             has_refused = True

@@ -41,6 +41,11 @@ class Replayable:
     is_repeated: bool
     """Its order is planned again for another run above: that is one act for both."""
 
+    @property
+    def seen(self) -> str:
+        """As it is shown, to come back with the form."""
+        return Seen.of(self.run).text
+
 
 def bulk_replay_routes(page: Page, operator: Operator) -> APIRouter:
     """The routes: GET lists every run with every call, POST replays those of them that there is something to do for."""
@@ -103,14 +108,14 @@ def _previewed(operator: Operator, found: Iterable[RunItem], *, actor: str) -> l
 
 
 def _replay_all(operator: Operator, shown: Mapping[str, str | None], *, actor: str, reason: str | None) -> Outcome:
-    """Replay runs, each by its id with the state in which it was shown."""
+    """Replay runs, each by its id with how it was shown."""
     results: Counter[str] = Counter()
     refusals: list[str] = []
     ready: list[str] = []
     for run_id, state in shown.items():
         try:
             found = operator.operations.replay(
-                run_id, actor=actor, reason=reason, seen=Seen(state=state, is_one_of_many=True)
+                run_id, actor=actor, reason=reason, seen=Seen.read(state or "", is_one_of_many=True)
             )
         except (LedgerError, ConfigurationError) as error:
             results["refused"] += 1

@@ -38,7 +38,7 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
     def ask(request: Request, run_id: str, verb: Verb, step: str = "") -> Response:
         with page.reading() as connection:
             run = show_run(connection, run_id)
-        confirmation = _confirmation(run, verb, step, seen=str(run.generation), state=run.state)
+        confirmation = _confirmation(run, verb, step, seen=str(run.generation), state=Seen.of(run).text)
         outcome, _ = _act(
             operator,
             verb,
@@ -56,7 +56,7 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
         with page.reading() as connection:
             run = show_run(connection, run_id)
         seen = field(request, "seen") or str(run.generation)
-        state = field(request, "state") or run.state
+        state = field(request, "state") or Seen.of(run).text
         confirmation = _confirmation(run, verb, field(request, "step"), seen=seen, state=state)
         reason, order_id = field(request, "reason")[:LONGEST_REASON], field(request, "order_id")
         error = _missing(confirmation, reason, order_id)
@@ -86,7 +86,7 @@ def run_action_routes(page: Page, operator: Operator) -> APIRouter:
 
 
 def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str, state: str) -> Confirmation:
-    """What is asked. `seen` and `state`: which generation of the run was shown, and in which state."""
+    """What is asked. `seen` and `state`: which generation of the run was shown, and in which state and question."""
     who = f"{run.email or 'nobody named'}: {run_label(run)}"
     path, back = f"{run_path(run.id)}/{verb}", run_path(run.id)
     match verb:
@@ -96,7 +96,9 @@ def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str, state: st
             title = f"Plan {run.source}/{run.order_id} again"
             return Confirmation(title, "Plan again", path, back, fields={"state": state})
         case "cancel":
-            return Confirmation(f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True)
+            return Confirmation(
+                f"Cancel {who}", "Cancel the run", path, back, is_dangerous=True, fields={"state": state}
+            )
         case "reopen":
             return Confirmation(f"Reopen {who}", "Reopen the run", path, back, is_reason_required=True)
         case "resolve":
@@ -108,6 +110,7 @@ def _confirmation(run: RunDetail, verb: Verb, step: str, *, seen: str, state: st
                 reason_label="What was done, and by whom",
                 is_reason_required=True,
                 asks_order_id=True,
+                fields={"state": state},
             )
         case "repeat":
             return Confirmation(
@@ -152,16 +155,21 @@ def _act(
 ) -> tuple[Outcome, bool]:
     """Do it, or only look what it would do; and whether an order was planned again."""
     operations, run_id = operator.operations, run.id
+    shown = Seen.read(confirmation.fields.get("state", ""))
     try:
         match verb:
             case "resolve":
                 note = reason or ""
-                done = operations.resolve(run_id, actor=actor, note=note, result_id=result_id, dry_run=dry_run)
+                done = operations.resolve(
+                    run_id, actor=actor, note=note, result_id=result_id, seen=shown, dry_run=dry_run
+                )
                 return Outcome(done), False
             case "reopen":
                 return Outcome(operations.reopen(run_id, actor=actor, reason=reason or "", dry_run=dry_run)), False
             case "cancel":
-                return Outcome(operations.cancel(run_id, actor=actor, reason=reason, dry_run=dry_run)), False
+                return Outcome(
+                    operations.cancel(run_id, actor=actor, reason=reason, seen=shown, dry_run=dry_run)
+                ), False
             case "repeat":
                 seen = confirmation.fields["seen"]
                 found = operations.replay(
@@ -179,7 +187,7 @@ def _act(
                     actor=actor,
                     reason=reason,
                     replan=verb == "replan",
-                    seen=Seen(state=confirmation.fields["state"]),
+                    seen=shown,
                     dry_run=dry_run,
                 )
     except (LedgerError, ConfigurationError) as error:

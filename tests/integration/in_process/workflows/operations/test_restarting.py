@@ -4,12 +4,14 @@ import pytest
 
 from tests.unit.workflows.fakes.operations import ANN, SEAT, UNMAPPED, contents, note_down
 from tests.unit.workflows.fakes.storefront import an_order, put_run, record, rows, run_of, states
+from worker.errors import IllegalTransitionError
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
 from worker.ledger.tables.runs import events
 from worker.reasons import Reason
 from worker.sources.order import Payment
 from workflows.operations.replay import NOTHING, PLANNED, REFUSED, REPLAYED, Operations
+from workflows.operations.restarting import Seen
 from workflows.planning.offers import Offers
 
 
@@ -100,3 +102,23 @@ def test_the_reason_of_a_replay_is_kept_in_the_commit_that_plans_the_order_again
     monkeypatch.setattr(ledger, "write", only_one)
     assert operations.replay(placeholder, actor=ANN, reason="offer added").result == PLANNED
     assert [row.reason for row in rows(ledger, events) if row.kind == "run_replayed"] == ["offer added"]
+
+
+@pytest.mark.parametrize("now", [("pending", None), ("review", "paid_after_cancel"), ("failed", "refused")])
+def test_what_was_a_question_for_another_reason_is_not_answered_when_it_changed_meanwhile(
+    ledger: Ledger, operations: Operations, seat: str, now: tuple[str, str | None]
+) -> None:
+    """The operator agreed to what was listed: a run that gives access by now would have been cancelled unseen."""
+    put_run(ledger, SEAT, RunState.REVIEW, reason="read_anew")
+    shown = Seen.of(run_of(ledger, SEAT))
+    assert Seen.read(shown.text) == shown
+    put_run(ledger, SEAT, RunState(now[0]), reason=now[1])
+    before = contents(ledger)
+    for dry_run in (True, False):
+        with pytest.raises(IllegalTransitionError, match="by now, not in review as read_anew"):
+            operations.cancel(seat, actor=ANN, seen=shown, dry_run=dry_run)
+        with pytest.raises(IllegalTransitionError, match="by now, not in review as read_anew"):
+            operations.resolve(seat, actor=ANN, note="by hand", seen=shown, dry_run=dry_run)
+        assert operations.replay(seat, actor=ANN, seen=shown, dry_run=dry_run).result == NOTHING
+    assert contents(ledger) == before
+    assert operations.cancel(seat, actor=ANN, seen=Seen.of(run_of(ledger, SEAT))).startswith("cancelled")
