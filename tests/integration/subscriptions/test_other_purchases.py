@@ -113,7 +113,8 @@ def test_a_person_is_asked_when_the_access_of_a_refunded_purchase_was_taken_back
     watched.succeed(1109)
     is_paid_later(watched, Payment.REFUNDED)
     assert set(states(watched.ledger)) == {FIRST, f"{FIRST}/revoke"}  # she still has it
-    put_run(watched.ledger, f"{FIRST}/revoke", RunState.SUCCEEDED, reason="done_by_hand")
+    taken_back = {"reason": "done_by_hand", "finished_at": watched.clock()}
+    put_run(watched.ledger, f"{FIRST}/revoke", RunState.SUCCEEDED, **taken_back)
     is_paid_later(watched, Payment.REFUNDED)
     assert states(watched.ledger).items() >= ASKED.items()
 
