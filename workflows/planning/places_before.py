@@ -47,8 +47,8 @@ class PlacesBefore:
         """The keys of runs whose access was taken back."""
 
     def was_there(self, run: KnownRun) -> bool:
-        """Whether the order had the seat of a run."""
-        before = self._of(run)
+        """Whether the order had the seat of a run: that very one, not another that its person was booked anew on."""
+        before = self._here(run)
         return before is not None and not before.is_lost
 
     def is_lost_anew(self, run_id: str | None) -> bool:
@@ -101,11 +101,16 @@ class PlacesBefore:
         asked = open_revocation(run, self._runs)
         return run.key in self.lost or (asked is not None and asked.reason == Reason.REMOVED_AFTER_PROVISIONING)
 
+    def _here(self, run: KnownRun) -> PlaceBefore | None:
+        """What a run's place was, by its id now or when it was planned."""
+        before = self._before or {}
+        here = (self._seating.place_of(run), (run.line_id, run.seat_id))
+        return next((before[place] for place in here if place in before), None)
+
     def _of(self, run: KnownRun) -> PlaceBefore | None:
         """What a run's place was: the same, or the same person's that is gone now, or on another course."""
         before = self._before or {}
-        here = (self._seating.place_of(run), (run.line_id, run.seat_id))
-        if (found := next((before[place] for place in here if place in before), None)) is not None:
+        if (found := self._here(run)) is not None:
             return found
         key = "" if run.learner is None else email_key(run.learner.email)
         gone = (

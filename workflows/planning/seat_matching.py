@@ -127,7 +127,7 @@ def _moved(
     moved: dict[Place, Place] = {}
     given = {was: [run.key for run in gone[was] if run.state is RunState.SUCCEEDED] for was in gone}
     is_lost = {was for was, run_keys in given.items() if run_keys and lost.issuperset(run_keys)}
-    for was in sorted(gone, key=lambda place: (_rank(gone[place]), place)):
+    for was in sorted(gone, key=lambda place: (place in is_lost, _rank(gone[place]), place)):
         user = None if was in is_lost else _user_and_participant(was)[0]
         found = next((now for now in free if _is_renamed(was, now)), None) or next(
             (now for now in free if user is not None and user == _user_and_participant(now)[0] and stays(was, now)),

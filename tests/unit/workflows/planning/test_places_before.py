@@ -148,3 +148,31 @@ def test_person_is_asked_when_a_paid_order_shows_nothing_of_what_was_bought(oper
     }
     assert nothing.look(a_course_order())[f"{ONE}/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
     assert Operator(operator.rules).look(a_course_order(empty, total=0)) == {}
+
+
+def test_who_was_booked_anew_keeps_that_enrolment_when_the_participant_is_not_told_any_more() -> None:
+    """The one whose access was taken back took its place, and nobody had access, nor was anybody asked."""
+    operator = Operator(offers(COURSE_OFFER))
+    operator.look(one())
+    operator.succeed(f"{ONE}/601")
+    other = a_course_line(places=[a_place(2, 2)])
+    operator.look(a_course_order(other))
+    operator.set(f"{ONE}/601/revoke", state=SUCCEEDED, reason=Reason.DONE_BY_HAND, finished_at=START)
+    anew = "500/participant-3-user-1/601"
+    assert operator.look(a_course_order(a_course_line(places=[a_place(2, 2), a_place(3, 1)])))[anew] == DUE
+    found = operator.look(a_course_order(a_course_line(places=[a_place(2, 2), a_place(None, 1)])))
+    assert found[anew] == DUE
+
+
+def test_giving_access_again_is_asked_when_who_was_booked_anew_is_back_on_the_place_of_before() -> None:
+    """The new booking's enrolment was cancelled with its place, and nobody was asked about the old one's."""
+    operator = Operator(offers(COURSE_OFFER))
+    operator.look(one())
+    operator.succeed(f"{ONE}/601")
+    other = a_place(2, 2)
+    operator.look(a_course_order(a_course_line(places=[other])))
+    operator.set(f"{ONE}/601/revoke", state=SUCCEEDED, reason=Reason.DONE_BY_HAND, finished_at=START)
+    operator.look(a_course_order(a_course_line(places=[other, a_place(3, 1)])))
+    back = operator.look(a_course_order(a_course_line(places=[other, a_place(1, 1)])))
+    assert back["500/participant-3-user-1/601"] == (CANCELLED, Reason.REMOVED_FROM_ORDER)
+    assert back[f"{ONE}/601/regrant"] == (REVIEW, Reason.PAID_AFTER_REVOCATION)
