@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery.beat import Scheduler, SchedulingError
@@ -88,11 +88,29 @@ def events_of(settings: Settings) -> EventsSettings | None:
 
 
 class LedgerScheduler(Scheduler):  # type: ignore[misc]
-    """Beat without a file of its own (the ledger knows what is due), which says in one line that the broker is away."""
+    """Beat without a file of its own (the ledger knows what is due), which says in one line that the broker is away.
+
+    Celery's waits, after its machine's clock was set back, until that is again where it was: hours without a sweep.
+    """
+
+    _looked_at: datetime | None = None
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Send what is due; returns the seconds to the next look. A clock that was set back begins intervals anew."""
+        now = self.app.now()
+        if self._looked_at is not None and now < self._looked_at:
+            for entry in self.schedule.values():
+                entry.last_run_at = min(entry.last_run_at, now)
+            self._heap = None
+        self._looked_at = now
+        seconds: float = super().tick(*arguments, **options)
+        return seconds
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send one entry's task. A broker that is away costs this tick; the next one tries again."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
-            log.warning("beat cannot reach the broker: %s", type(error.__cause__ or error).__name__)
+            log.warning(
+                "beat cannot reach the broker: %s", type(error.__cause__ or error.__context__ or error).__name__
+            )
