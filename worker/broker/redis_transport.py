@@ -2,20 +2,28 @@
 workers with it.
 
 When the connection is lost, kombu 5.7 gives the messages a worker holds back to a broker that is not there; what that
-raises ends the worker ("Unrecoverable error"); so does a message that is no JSON, from whoever reaches Redis. A message
-is a hint: lost, the ledger sends it again.
+raises ends the worker ("Unrecoverable error"); so does a message that is no JSON, from whoever reaches Redis, and a
+Redis that answers and takes no writes: a replica after a failover, one whose memory or disk is full. A message is a
+hint: lost, the ledger sends it again.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import suppress
 from queue import Empty
-from typing import Any
+from typing import Any, Final
 
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.transport.virtual import Message, QoS
+from kombu.transport.virtual.base import queue_declare_ok_t  # type: ignore[attr-defined]
+from redis.exceptions import ResponseError
 
 log = logging.getLogger(__name__)
+
+REFUSED_SECONDS: Final = 5.0
+"""How long a Redis is left alone that answers and takes no writes. Without, a worker would ask it without end."""
 
 
 class Deliveries(QoS):
@@ -68,10 +76,29 @@ class Channel(redis.Channel):
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self.QoS: Any = Deliveries  # kombu has just chosen its plain one
 
+    def queue_declare(self, queue: Any = None, passive: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002  (kombu's own)
+        """Name a queue. A Redis that refuses it, though not asked for its length, does so again when it is used."""
+        try:
+            return super().queue_declare(queue, passive, **options)  # type: ignore[no-untyped-call]
+        except ResponseError:
+            if passive:
+                raise
+            return queue_declare_ok_t(queue, 0, 0)
+
+    def _queue_bind(self, *binding: Any) -> None:
+        with suppress(ResponseError):
+            super()._queue_bind(*binding)  # type: ignore[no-untyped-call]
+
     def _brpop_read(self, **options: Any) -> Any:
-        """Read one message and hand it over. What cannot be read or handed over is off the queue, and logged."""
+        """Read one message and hand it over. What cannot be read or handed over is off the queue, and logged.
+
+        Where Redis refuses to be read, the connection is given up: the next one may lead to the server that took over.
+        """
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            time.sleep(REFUSED_SECONDS)
+            raise ConnectionError(f"Redis refuses to be read ({_name(error)})") from None
         except (Empty, *self.connection_errors):
             raise
         except Exception as error:  # noqa: BLE001  (no JSON, no message, no known encoding: anything can stand there)

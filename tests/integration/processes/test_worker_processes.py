@@ -92,6 +92,30 @@ def test_every_order_is_made_once_when_redis_goes_and_comes_back(product: Produc
     assert beat.poll() is None
 
 
+@pytest.mark.parametrize("refusal", [("REPLICAOF", "127.0.0.1", "1"), ("CONFIG", "SET", "maxmemory", "1")])
+def test_every_order_is_made_once_when_redis_takes_no_writes_for_a_while(
+    product: Product, redis_server: RedisServer, refusal: tuple[str, ...]
+) -> None:
+    """A replica after a failover, and one without memory: both answer. The worker used to end."""
+    product.sell(2)
+    beat = product.start("beat")
+    worker = product.start("worker")
+    product.wait_until_done(2)
+    with redis_server.client() as client:
+        client.execute_command(*refusal)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+    product.sell(2, first_id=8001)
+    time.sleep(1.5)  # an outage has a length; nothing is waited for here
+    assert worker.poll() is None
+    assert beat.poll() is None
+    with redis_server.client() as client:
+        client.execute_command("REPLICAOF", "NO", "ONE")
+        client.execute_command("CONFIG", "SET", "maxmemory", "0")
+    product.wait_until_done(4)
+    assert worker.poll() is None
+    assert "it is dropped" not in product.log_of(worker)
+
+
 def test_every_order_is_made_once_when_two_workers_and_two_beats_run(product: Product) -> None:
     product.sell(40)
     for command in ("beat", "beat", "worker", "worker"):
