@@ -1,12 +1,15 @@
-"""A lock on a SQLite ledger's file: one `cartbridge up` at a time, and certainty that no earlier one is alive."""
+"""A SQLite ledger's file: one `cartbridge up` at a time, certain that no earlier one lives, and the file it opened."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
+
+from sqlalchemy.exc import OperationalError
 
 from worker.errors import ConfigurationError
 
@@ -68,3 +71,27 @@ class ProcessLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class SameFile:
+    """Refuses a SQLite ledger whose file was moved, deleted or replaced since this process opened it.
+
+    Its open connections would go on in the file that was there, and new ones in the other: what the one has sent, the
+    other would send again, and orders acknowledged in a file that nobody has any more are lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None
+
+    def __call__(self, _connection: Any, _record: Any, _proxy: Any) -> None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            is_same = False
+        else:
+            self._opened = self._opened or (found.st_dev, found.st_ino)
+            is_same = self._opened == (found.st_dev, found.st_ino)
+        if not is_same:
+            why = sqlite3.OperationalError("its file was moved or replaced: stop every process on it, and start again")
+            raise OperationalError(None, None, why)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
@@ -40,6 +40,7 @@ from sqlalchemy.exc import (
 
 from worker.errors import ConfigurationError
 from worker.ledger.clock import ServerClock, server_time
+from worker.ledger.lock import SameFile
 from worker.ledger.search.index import make_index
 from worker.ledger.tables.schema import schema_tolerance
 
@@ -54,6 +55,17 @@ _BUSY_TIMEOUT_MILLISECONDS = 15_000
 _LOCKED_WAIT_SECONDS = 0.02
 _REVISIONS = table("alembic_version", column("version_num", String))
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_POSTGRESQL_OPTIONS: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "application_name": "cartbridge",
+    # A server that vanished without a word (a failover, a firewall that forgot the connection) is noticed within half a
+    # minute. By the system's own times whoever waits for its answer waits for two hours, and a new question for 15 min.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Of each connection, unless the ledger's address says otherwise."""
 
 
 LEDGER_AWAY = (InterfaceError, InternalError, OperationalError)
@@ -127,7 +139,7 @@ class Ledger:
                 max_overflow=self._pool_size,
                 pool_use_lifo=True,  # the connection used last has the statements prepared
                 isolation_level="AUTOCOMMIT",  # once a connection, and not each time; what needs one says BEGIN itself
-                connect_args={"connect_timeout": 5, "application_name": "cartbridge"},
+                connect_args={key: each for key, each in _POSTGRESQL_OPTIONS.items() if key not in self._url.query},
             )
             event.listen(engine, "checkout", _replace_closed)
             event.listen(engine, "begin", _begin_postgresql)
@@ -143,6 +155,8 @@ class Ledger:
             connect_args={"timeout": _BUSY_TIMEOUT_MILLISECONDS / 1000, "check_same_thread": False},
         )
         event.listen(engine, "connect", _prepare_sqlite)
+        if self.path is not None:
+            event.listen(engine, "checkout", SameFile(self.path))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -50,3 +53,22 @@ def test_connection_is_used_again_when_it_lives_and_is_not_pinged(
     monkeypatch.setattr(ledger.engine.dialect, "do_ping", lambda _connection: pytest.fail("pinged"))
     assert backend_of(ledger) == before
     assert sent == ["SELECT pg_backend_pid()"]
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("", 30), ("?tcp_user_timeout=7000", 7)])
+def test_server_that_vanished_without_a_word_is_noticed_within_half_a_minute(
+    postgres_url: str, said: str, seconds: int
+) -> None:
+    """After a failover nobody answers, and nobody closes: by the system's own times a worker waits for two hours."""
+    ledger = Ledger(postgres_url + said)
+    with ledger.read() as connection:
+        found: Any = connection.connection.dbapi_connection
+        wire = socket.socket(fileno=os.dup(found.fileno()))
+        with wire:
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == seconds * 1000
+            idle, interval, count = (
+                wire.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+            assert idle + interval * count <= 30
+    ledger.close()

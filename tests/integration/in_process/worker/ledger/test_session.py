@@ -183,3 +183,28 @@ def test_no_constraint_is_named_when_the_error_is_of_another_kind(ledger: Ledger
     with pytest.raises(OperationalError) as caught, ledger.read() as connection:
         connection.exec_driver_sql("SELECT * FROM nowhere")
     assert violated_constraint(caught.value) == ""
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_ledger_whose_file_was_moved_or_replaced_takes_nothing_more(tmp_path: Path, *, is_replaced: bool) -> None:
+    """What is acknowledged in the file that was moved would be lost, and what it sent, sent again by the other."""
+    path = tmp_path / "cartbridge.db"
+    ledger = Ledger(f"sqlite:///{path}")
+    ledger.migrate()
+    with ledger.write() as connection:
+        connection.execute(insert(pauses).values(**a_pause()))
+    copy = Ledger(f"sqlite:///{tmp_path / 'copy.db'}")
+    copy.migrate()
+    copy.close()
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for file in tmp_path.glob("cartbridge.db*"):
+        file.rename(aside / file.name)
+    if is_replaced:
+        (tmp_path / "copy.db").rename(path)
+    for opening in (ledger.write, ledger.read):
+        with pytest.raises(OperationalError, match="moved or replaced"), opening():
+            pytest.fail("opened")
+    ledger.close()
+    with Ledger(f"sqlite:///{path if is_replaced else aside / path.name}").read() as connection:
+        assert len(connection.execute(select(pauses)).all()) == (0 if is_replaced else 1)
