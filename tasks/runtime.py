@@ -110,6 +110,7 @@ class Runtime:
         self.app.finalize()
         self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
         self.clock = clock = clock or self.ledger.clock(utc_now)
+        self.app.now = clock  # beat says by it until when a message counts, and a worker judges by it
         self.offers = OffersFile(settings.offers_file, self.ledger)
         self.clients: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}

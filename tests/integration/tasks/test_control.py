@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import pytest
+from celery.contrib.testing.mocks import TaskMessage
 
 from tasks.control import sweep
 from tasks.runtime import Runtime
@@ -34,6 +36,18 @@ def test_due_run_is_sent_once_when_sweeps_are_doubled(runtime: Runtime, publishe
     clock.advance(seconds=10)
     sweep(runtime)
     assert len(published) == 2
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(5, False), (11, True)])
+def test_message_is_too_late_by_the_clock_that_all_share_and_not_by_a_machines_own(
+    runtime: Runtime, clock: Clock, seconds: int, *, is_late: bool
+) -> None:
+    """This machine's is months ahead of the ledger's. By its own it dropped every sweep, and no retry was made."""
+    task = runtime.app.tasks["cartbridge.dispatch_due"]
+    message = TaskMessage(task.name)
+    message.headers["expires"] = (runtime.app.now() + timedelta(seconds=10)).isoformat()
+    clock.advance(seconds=seconds)
+    assert bool(task.Request(message, app=runtime.app).revoked()) is is_late
 
 
 def test_hint_is_sent_when_it_is_due(runtime: Runtime, published: Published, clock: Clock) -> None:
