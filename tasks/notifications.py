@@ -13,11 +13,13 @@ from tasks.runtime import runtime_of
 from worker.broker.schedule import events_of
 from worker.clients.events import EventsClient
 from worker.ledger.pauses import pause_of
+from worker.ledger.session import LEDGER_AWAY
 from worker.observability.logs import known_secrets
 from worker.settings.mail_address import MailAddress
+from worker.settings.notifications import AlertsSettings
 from worker.settings.types import zone_of
 from workflows.enrolment.mailer import MAIL
-from workflows.monitoring.alert_sender import tell
+from workflows.monitoring.alert_sender import Send, tell
 from workflows.monitoring.event_delivery import deliver_due
 from workflows.monitoring.report_mail import send_report
 from workflows.monitoring.run_events import note_run_events
@@ -25,21 +27,35 @@ from workflows.monitoring.run_events import note_run_events
 
 @shared_task(name="cartbridge.alert", base=LedgerTask, bind=True)
 def alert(self: Task) -> None:
-    """Look for what is wrong and send an alert about what is new. Safe to double: the ledger lets one process send."""
-    from worker.clients.alerts import AlertsClient  # noqa: PLC0415  (Apprise takes a fifth of a second to import)
+    """Look for what is wrong and send an alert about what is new. Safe to double: the ledger lets one process send.
 
+    That the ledger itself cannot be used is told by each process that sees it.
+    """
     runtime = runtime_of(self.app)
     options = runtime.settings.alerts
     if not options.is_configured:
         return
-    tell(
-        runtime.ledger,
-        AlertsClient(options.addresses, secrets=known_secrets).send,
-        options,
-        holder=f"{runtime.holder}:{secrets.token_hex(4)}",
-        now=runtime.clock(),
-        zone=zone_of(options.time_zone or "") or runtime.settings.zone,
-    )
+    send = sender_of(options)
+    try:
+        tell(
+            runtime.ledger,
+            send,
+            options,
+            holder=f"{runtime.holder}:{secrets.token_hex(4)}",
+            now=runtime.clock(),
+            zone=zone_of(options.time_zone or "") or runtime.settings.zone,
+        )
+    except LEDGER_AWAY:
+        runtime.ledger_alarm.note(send, is_away=True)
+        raise
+    runtime.ledger_alarm.note(send, is_away=False)
+
+
+def sender_of(options: AlertsSettings) -> Send:
+    """What sends to every receiver that is set."""
+    from worker.clients.alerts import AlertsClient  # noqa: PLC0415  (Apprise takes a fifth of a second to import)
+
+    return AlertsClient(options.addresses, secrets=known_secrets).send
 
 
 @shared_task(name="cartbridge.mail_report", base=LedgerTask, bind=True)

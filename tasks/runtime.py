@@ -51,6 +51,7 @@ from workflows.ingest.backfill import Backfiller
 from workflows.ingest.deliveries import DeliveryReader, SourcePolicy
 from workflows.ingest.order_polling import Poller
 from workflows.ingest.subscription_polling import SubscriptionPoller
+from workflows.monitoring.outage_alarm import LEDGER_AWAY_ALARM, OutageAlarm
 from workflows.operations.replay import Operations
 from workflows.planning.offers_file import OffersFile
 from workflows.recording.subscription_status import SubscriptionRules
@@ -110,6 +111,7 @@ class Runtime:
         self.app.finalize()
         self.ledger = Ledger(settings.database_url.get_secret_value(), pool_size=settings.worker.concurrency + 2)
         self.clock = clock = clock or self.ledger.clock(utc_now)
+        self.ledger_alarm = OutageAlarm(LEDGER_AWAY_ALARM, repeat_seconds=settings.alerts.repeat_seconds, clock=clock)
         self.app.now = clock  # beat says by it until when a message counts, and a worker judges by it
         self.offers = OffersFile(settings.offers_file, self.ledger)
         self.clients: dict[str, Any] = {}

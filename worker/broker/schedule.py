@@ -107,10 +107,18 @@ class LedgerScheduler(Scheduler):  # type: ignore[misc]
         return seconds
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send one entry's task. A broker that is away costs this tick; the next one tries again."""
+        """Send one entry's task. A broker that is away costs this tick; the next one tries again.
+
+        Whoever is to know of it is `app.note_broker`.
+        """
+        is_away = False
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
+            is_away = True
             log.warning(
                 "beat cannot reach the broker: %s", type(error.__cause__ or error.__context__ or error).__name__
             )
+        note = getattr(self.app, "note_broker", None)
+        if note is not None:
+            note(is_away=is_away)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from functools import partial
 from typing import Any
 
 from celery import signals
@@ -14,6 +15,7 @@ from celery.worker import state as worker_state
 from fastapi import FastAPI
 
 from tasks.control import queue_depths
+from tasks.notifications import sender_of
 from tasks.runtime import Runtime, adopt_runtime
 from worker.broker.queues import QUEUES
 from worker.broker.schedule import LedgerScheduler
@@ -29,6 +31,7 @@ from worker.settings.warnings import warnings_of
 from worker.web.app import create_app
 from worker.web.page.actions.operator import Operator
 from worker.web.server import WebServer
+from workflows.monitoring.outage_alarm import BROKER_AWAY_ALARM, OutageAlarm
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +108,7 @@ def run_beat(settings: Settings) -> int:
     runtime = Runtime(settings)
     runtime.ledger.check_schema()
     _send_first(runtime)
+    _watch_broker(runtime)
     spare_collections()
     runtime.app.Beat(loglevel="INFO", quiet=True).run()
     return 0
@@ -171,6 +175,19 @@ def _send_first(runtime: Runtime) -> None:
     for name, source in runtime.settings.sources().items():
         if source.asked_every_seconds > 0:
             runtime.dispatcher.send_poll(name)
+
+
+def _watch_broker(runtime: Runtime) -> None:
+    """Have beat tell the operator of a broker that is away: no worker is sent the task of telling."""
+    options = runtime.settings.alerts
+    if not options.is_configured:
+        return
+    alarm = OutageAlarm(BROKER_AWAY_ALARM, repeat_seconds=options.repeat_seconds, clock=runtime.clock)
+
+    def send(title: str, text: str) -> None:
+        sender_of(options)(title, text)
+
+    runtime.app.note_broker = partial(alarm.note, send)
 
 
 def _note_stopping(runtime: Runtime) -> None:

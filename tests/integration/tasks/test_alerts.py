@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 from sqlalchemy import insert, update
+from sqlalchemy.exc import OperationalError
 from werkzeug import Request, Response
 
 from tasks.control import watch_sources
@@ -23,6 +25,7 @@ from worker.ledger.tables.runs import breakers, cursors, pauses, runs
 from worker.settings.notifications import AlertsSettings
 from worker.settings.settings import Settings
 from workflows.monitoring.alerts import problems
+from workflows.monitoring.outage_alarm import LEDGER_AWAY_ALARM, OutageAlarm
 
 TOKEN = "planted-token-of-a-chat"
 
@@ -180,3 +183,27 @@ def test_addresses_are_read_one_by_one_when_they_are_set_together() -> None:
         "json://h",
     ]
     assert AlertsSettings().addresses == []
+
+
+def test_ledger_that_cannot_be_used_is_told_and_so_is_its_end(
+    alerting: Runtime, heard: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at night: nothing that is noted in the ledger could tell of it."""
+    seconds = [0.0]
+    alarm = OutageAlarm(LEDGER_AWAY_ALARM, repeat_seconds=86_400, clock=alerting.clock, seconds=lambda: seconds[0])
+    monkeypatch.setattr(alerting, "ledger_alarm", alarm)
+
+    def full(**_: Any) -> None:
+        raise OperationalError(None, None, sqlite3.OperationalError("database or disk is full"))
+
+    with monkeypatch.context() as night:
+        night.setattr(alerting.ledger, "write", full)
+        for _ in range(60):
+            look(alerting)
+            seconds[0] += 60.0
+    (message,) = heard
+    assert "the ledger cannot be used" in message["title"]
+    assert "cartbridge check" in message["message"]
+    look(alerting)
+    look(alerting)
+    assert [each["title"] for each in heard[1:]] == ["Cartbridge: over: the ledger cannot be used"]

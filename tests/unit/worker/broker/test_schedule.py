@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.beat import SchedulingError
 
 from worker.broker.schedule import LedgerScheduler
 
@@ -45,3 +46,18 @@ def test_beat_goes_on_at_once_when_its_clock_is_set(monkeypatch: pytest.MonkeyPa
     beat.now += timedelta(hours=hours)
     beat.run(6)
     assert len(beat.sent) in (2, 3)
+
+
+def test_whoever_is_to_know_hears_whether_the_broker_takes_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Celery("beat", broker="memory://", set_as_current=False)
+    noted: list[bool] = []
+    app.note_broker = lambda *, is_away: noted.append(is_away)
+    scheduler = LedgerScheduler(app, lazy=True)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise SchedulingError("away")
+
+    for send in (refuse, lambda *_, **__: None):
+        monkeypatch.setattr(scheduler, "apply_async", send)
+        scheduler.apply_entry(None)
+    assert noted == [True, False]
