@@ -53,6 +53,13 @@ class Opening:
         if found is not None:
             typer.secho(f"There are no settings here. {found}", fg=typer.colors.YELLOW, err=True)
 
+    @property
+    def ledger_path(self) -> Path | None:
+        """The file of a SQLite ledger, None on PostgreSQL."""
+        from worker.ledger.session import Ledger
+
+        return Ledger(self.settings.database_url.get_secret_value()).path
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One reading transaction on the ledger. Raises `SchemaMismatchError`, `SQLAlchemyError`."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.dispatch import Dispatcher
 from worker.ledger.session import Ledger, SchemaMismatchError
+from worker.ledger.views.writable import why_unwritable
 from worker.web.problems import problem, report_ledger_error
 from workflows.planning.offers_problem import offers_problem
 
@@ -41,7 +42,9 @@ def health_routes(ledger: Ledger, dispatcher: Dispatcher, offers_file: Path) -> 
             report["offers"] = "ok" if has_offers else "invalid"
             return JSONResponse(report if has_offers else {"detail": _OFFERS_INVALID, **report})
         detail = "The ledger cannot be reached."
-        if state["ledger"] == "ok":
+        if state["ledger"] == "read-only":
+            detail = "The ledger takes no writes. Run: cartbridge check"
+        elif state["ledger"] == "ok":
             detail = "The ledger's schema is not this version's. Run: cartbridge migrate"
         return problem(503, detail, headers={"Retry-After": "5"}, members=report)
 
@@ -60,10 +63,14 @@ def _offers_usable(ledger: Ledger, offers_file: Path) -> bool:
 def _ledger_state(ledger: Ledger) -> dict[str, str]:
     try:
         ledger.check_schema()
+        with ledger.read() as connection:
+            unwritable = why_unwritable(connection, ledger.path)
     except SchemaMismatchError as error:
         log.warning("not ready", why=str(error))
         return {"ledger": "ok", "schema": "mismatch"}
     except SQLAlchemyError as error:
         report_ledger_error(error)
         return {"ledger": "unreachable", "schema": "unknown"}
-    return {"ledger": "ok", "schema": "ok"}
+    if unwritable:
+        log.warning("not ready", why=f"the ledger takes no writes: {unwritable}")
+    return {"ledger": "read-only" if unwritable else "ok", "schema": "ok"}

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: kept, not asked whether they live, and replaced when the server closed them."""
+"""PostgreSQL: connections are kept, not pinged, and replaced when the server closed them; and what it only reads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event, text
 
 from worker.ledger.session import Ledger
+from worker.ledger.views.writable import forgets, why_unwritable
 
 pytestmark = pytest.mark.integration
 
@@ -72,3 +73,26 @@ def test_server_that_vanished_without_a_word_is_noticed_within_half_a_minute(
             )
             assert idle + interval * count <= 30
     ledger.close()
+
+
+def told(postgres_url: str, **settings: str) -> tuple[str, str]:
+    """What is told where the server has these settings for the database."""
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as server:
+        for name, value in settings.items():
+            server.execute(f"ALTER DATABASE {server.info.dbname} SET {name} = '{value}'")
+    ledger = Ledger(postgres_url)
+    try:
+        with ledger.read() as connection:
+            return why_unwritable(connection, ledger.path), forgets(connection)
+    finally:
+        ledger.close()
+
+
+def test_server_that_only_reads_is_told(postgres_url: str) -> None:
+    assert told(postgres_url)[0] == ""
+    assert "only reads" in told(postgres_url, default_transaction_read_only="on")[0]
+
+
+def test_server_that_may_forget_what_it_acknowledged_is_told(postgres_url: str) -> None:
+    assert "synchronous_commit" not in told(postgres_url, synchronous_commit="on")[1]
+    assert "synchronous_commit" in told(postgres_url, synchronous_commit="off")[1]

@@ -28,6 +28,7 @@ from worker.ledger.learners.erasure_file import ErasureFile, ErasureFileError
 from worker.ledger.learners.erasure_replay import missing_in
 from worker.ledger.session import Ledger, SchemaMismatchError
 from worker.ledger.tables.runs import pauses
+from worker.ledger.views.writable import forgets, why_unwritable
 from worker.observability.logs import known_secrets
 from worker.settings.settings import DESTINATIONS, Settings, SourceSettings, SystemSettings, ThreedcartSettings
 from workflows.planning.offers import OffersError
@@ -168,6 +169,7 @@ def _probe_ledger(settings: Settings) -> ProbeResult:
         with ledger.read() as connection:
             changed, owned = guard_warning(connection), owned_tables(connection)
             unlisted = erasures_problem(settings, connection)
+            unwritable, forgetful = why_unwritable(connection, ledger.path), forgets(connection)
     except SchemaMismatchError as error:
         return part.refuses(label, str(error))
     except SQLAlchemyError as error:
@@ -180,9 +182,11 @@ def _probe_ledger(settings: Settings) -> ProbeResult:
         return part.is_away(f"{label}: {kind}", step)
     finally:
         ledger.close()
+    if unwritable:
+        return part.refuses(f"{label} takes no writes", f"{unwritable[0].upper()}{unwritable[1:]}: nothing goes on.")
     if changed is not None:
         return part.refuses(label, changed)
-    step = " ".join(each for each in (unlisted, _OWNER if owned else "") if each)
+    step = " ".join(each for each in (forgetful, unlisted, _OWNER if owned else "") if each)
     return part.works(f"{label}; {retention_note(settings)}", step)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def status_command(context: typer.Context, as_json: AsJson = False) -> None:
     """Show what is done, what waits, what needs a person, and how the sources are doing."""
     from worker.ledger.views.overview import status
+    from worker.ledger.views.writable import why_unwritable
     from workflows.planning.offers_problem import offers_problem
 
     opening = opening_of(context)
@@ -38,11 +39,14 @@ def status_command(context: typer.Context, as_json: AsJson = False) -> None:
             webhook_sources=settings.webhook_sources(),
             offers_problem=offers_problem(connection, settings.offers_file),
         )
+        unwritable = why_unwritable(connection, opening.ledger_path)
     if as_json:
         print_json(found)
     else:
         if found.offers_problem:
             warn_of_offers(found.offers_problem)
+        if unwritable:
+            console().print(cell(f"The ledger takes no writes: {unwritable}. See: cartbridge check", "bold red"))
         _print_status(found)
 
 

@@ -292,6 +292,17 @@ def test_the_ledgers_trouble_is_told_when_it_has_some(
 
 
 @pytest.mark.usefixtures("configured")
+def test_a_ledger_that_takes_no_writes_is_told_by_check_and_status(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=0))
+    found = checked(run, 1)
+    assert marks(found["ledger"]) == (True, True, False)
+    assert found["ledger"]["next_step"] == "Its disk is full: nothing goes on."
+    assert "The ledger takes no writes: its disk is full" in run("status").stdout
+
+
+@pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize(("answers_now", "exit_code"), [(True, 0), (False, 1)])
 def test_the_broker_is_asked_when_there_is_one(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, answers_now: bool, exit_code: int

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -70,3 +71,13 @@ def test_app_is_not_ready_when_the_ledger_cannot_be_reached(tmp_path: Path, disp
     assert "folder" not in answer.text
     client.close()
     ledger.close()
+
+
+def test_app_is_not_ready_when_the_ledger_takes_no_writes(client: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every webhook is refused then: whoever asks from outside is to know."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=0))
+    with capture_logs() as lines:
+        answer = client.get("/readyz")
+    assert "takes no writes" in assert_problem(answer, 503)
+    assert (answer.json()["ready"], answer.json()["ledger"]) == (False, "read-only")
+    assert "disk is full" in str(lines)
