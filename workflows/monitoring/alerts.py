@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 
 from worker.formatting import counted, minute, plain_error
+from worker.ledger.clock import is_ahead
 from worker.ledger.follow_on.completions import completions_poll
 from worker.ledger.offers_in_force import offers_in_force_row
 from worker.ledger.outbox import outbox_counts
@@ -275,9 +276,9 @@ def judge(
     """What to send now, if anything, and the state once that is sent.
 
     New is what was not sent yet, and what was sent `repeat` ago and lasts. Within `group` of the last alert it waits,
-    to be sent with what else comes.
+    to be sent with what else comes. What a clock that was ahead noted is not waited for.
     """
-    if sent.sent_at is not None and now - sent.sent_at < group:
+    if sent.sent_at is not None and not is_ahead(sent.sent_at, now) and now - sent.sent_at < group:
         return None, sent
     reported = {problem.key: sent.reported[problem.key] for problem in found if problem.key in sent.reported}
     # Work that somebody did is no news to them.

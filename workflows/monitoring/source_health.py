@@ -11,6 +11,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from worker.formatting import minute
+from worker.ledger.clock import is_ahead
 from worker.ledger.periodic import source_watches
 from worker.ledger.periodic.source_watches import Watch
 from worker.ledger.session import Ledger
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MISSED_INTERVALS = 3
 WATCH_BROKEN_AFTER = timedelta(minutes=10)
-"""Without a check for so long nobody was there, and the watch begins anew."""
+"""Without a check for so long nobody was there, and the watch begins anew; also where a clock was ahead at the last."""
 _LEARN_EVERY = timedelta(hours=1)
 HISTORY = timedelta(days=28)
 """So far back is looked: four weekends."""
@@ -63,7 +64,8 @@ def _check(
     poll_seconds: float,
     now: datetime,
 ) -> Watch:
-    is_new = watch.checked_at is None or now - watch.checked_at > WATCH_BROKEN_AFTER
+    checked_at = watch.checked_at
+    is_new = checked_at is None or is_ahead(checked_at, now) or now - checked_at > WATCH_BROKEN_AFTER
     begun_at = now if is_new or watch.begun_at is None else watch.begun_at
     watch = replace(
         watch,
@@ -84,7 +86,8 @@ def late_since(
     Before the watch began nobody polled: what was down for a day is not late when it starts. Without `begun_at`, only
     the last success counts, and a source that never had one is late since now.
     """
-    since = max((moment for moment in (last_success_at, begun_at) if moment is not None), default=None)
+    moments = (each for each in (last_success_at, begun_at) if each is not None and not is_ahead(each, now))
+    since = max(moments, default=None)
     if since is None:
         return now if poll_seconds > 0 else None
     is_late = poll_seconds > 0 and now - since > timedelta(seconds=MISSED_INTERVALS * poll_seconds)

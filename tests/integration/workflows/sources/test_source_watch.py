@@ -157,3 +157,12 @@ def test_source_is_forgotten_when_it_is_not_polled_any_more(ledger: Ledger, watc
     check_sources(ledger, {"frontcore": INTERVAL_SECONDS}, now=NOW + WATCH_BROKEN_AFTER)
     with ledger.read() as connection:
         assert list(watches(connection)) == ["frontcore"]
+
+
+def test_polls_are_late_in_time_when_the_clock_was_ahead_before(shop: Shop, watchman: Watchman, clock: Clock) -> None:
+    """It started at a wrong time, and was set: what was noted meanwhile lies in the future for hours."""
+    clock.advance(hours=3)
+    shop.poll()
+    watchman.check()
+    clock.now -= timedelta(hours=3)
+    assert watchman.wait(minutes=30).late_since is not None

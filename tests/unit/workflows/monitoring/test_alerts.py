@@ -51,6 +51,13 @@ def test_second_problem_waits_when_an_alert_was_just_sent() -> None:
     assert "Still so:\n- learningcart is down" in alert.text(None)
 
 
+def test_nothing_is_waited_for_that_a_clock_noted_which_was_ahead() -> None:
+    _, sent = look(AlertsSent({}), DOWN, after=3 * HOUR)
+    alert, _ = look(sent, DOWN, unmapped(3))
+    assert alert is not None
+    assert alert.new == (unmapped(3),)
+
+
 def test_more_of_the_same_is_left_to_the_summary_when_it_was_told() -> None:
     _, sent = look(AlertsSent({}), unmapped(2))
     assert look(sent, unmapped(9), after=2 * HOUR)[0] is None
