@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 def run_up(settings: Settings) -> int:
     """Web, worker and beat in this process until SIGTERM or SIGINT; returns the exit code.
 
-    Migrates a SQLite ledger first. Nobody else works on it (a lock says so), so whatever an earlier process held is
-    taken over at once. Raises `ConfigurationError` before anything is started.
+    Migrates a SQLite ledger first. Where nobody else works on it (a lock and a broker of its own say so), whatever an
+    earlier process held is taken over at once. Raises `ConfigurationError` before anything is started.
     """
     spare_memory()
     configure_logging(settings)
@@ -54,7 +54,7 @@ def run_up(settings: Settings) -> int:
         _check_guards(runtime)
         _check_offers(runtime)
         _say_what_is_off(runtime)
-        if is_alone:
+        if is_alone and settings.embedded:  # else workers may share the broker and the file, and take no lock
             _take_over(runtime)
         adopt_runtime(runtime)
         return _run_all(runtime)

@@ -23,6 +23,7 @@ class ProcessLock:
     """Held from `acquire` to `release`, or until the process ends in any way: the kernel lets go of it."""
 
     def __init__(self, ledger: Path) -> None:
+        ledger = ledger.resolve()  # as SQLite does: a link leads to the same ledger
         self._path = ledger.with_name(ledger.name + ".lock")
         self._file: IO[str] | None = None
 

@@ -168,6 +168,23 @@ def test_second_up_is_refused_when_one_works_on_the_ledger(embedded: Product) ->
     assert embedded.stop(first) == 0
 
 
+def test_up_ends_no_lease_when_its_broker_is_shared(
+    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Workers may live on the same file, which take no lock: what they are about to send must not be asked for yet."""
+    url = f"sqlite:///{tmp_path / 'cartbridge.db'}"
+    with Product(sandbox, url, tmp_path, CARTBRIDGE_BROKER_URL=redis_server.url) as product:
+        no_answers(product.sandbox, times=1)
+        product.sell(1)
+        product.start("beat")
+        product.start("worker")
+        product.wait_for_effects(1)
+        up = product.start("up")
+        product.port_of(up)
+        assert product.states() == ["running"]
+        assert "took over" not in product.log_of(up)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_up_stops_in_order_when_calls_are_under_way(embedded: Product, number: signal.Signals) -> None:
     slow_answers(embedded.sandbox, times=4, seconds=1.0)

@@ -34,6 +34,17 @@ def test_second_holder_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
         assert again is not None
 
 
+def test_second_holder_is_refused_when_it_names_the_ledger_by_a_link(tmp_path: Path) -> None:
+    """Taken for alone, it would end the leases of the first, and ask for and repeat what that is about to send."""
+    (tmp_path / "data").mkdir()
+    ledger = tmp_path / "data" / "cartbridge.db"
+    ledger.touch()
+    link = tmp_path / "link.db"
+    link.symlink_to(ledger)
+    with ProcessLock(ledger), pytest.raises(ConfigurationError, match="works on this ledger"):
+        ProcessLock(link).acquire()
+
+
 def test_lock_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
     ledger = tmp_path / "cartbridge.db"
     program = HOLD.format(repository=str(REPOSITORY), path=str(ledger))
