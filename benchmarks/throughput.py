@@ -24,13 +24,16 @@ POOLS = {
     "two solo workers": (2, "solo", 1),
     "prefork of two": (1, "prefork", 2),
     "two workers of four threads": (2, "threads", 4),
+    "two workers of eight threads": (2, "threads", 8),
+    "two workers of twelve threads": (2, "threads", 12),
     "one worker of eight threads": (1, "threads", 8),
     "three workers of three threads": (3, "threads", 3),
 }
 """Workers, pool and concurrency of the distributed product."""
 RUNS = {"bare loop": 6000, "celery chain": 1500, "dbos": 600, "distributed": 1000, "embedded": 600}
 TRIAL_RUNS = 300
-DBOS_THREADS = 8
+DBOS_THREADS = (8, 16)
+"""Of each of its two processes."""
 
 
 @dataclass
@@ -64,10 +67,15 @@ def measure(servers: Servers, backlog: Backlog, rounds: int, advance: Callable[[
         advance(f"trial: {pool}")
         trials[pool] = max(trials[pool], distributed(servers, backlog, pool, TRIAL_RUNS))
     best = max(trials, key=trials.__getitem__)
+    dbos_trials = dict.fromkeys(DBOS_THREADS, 0.0)
+    for threads in [*DBOS_THREADS, *DBOS_THREADS]:
+        advance(f"trial: DBOS with {threads} threads")
+        dbos_trials[threads] = max(dbos_trials[threads], dbos(servers, python, TRIAL_RUNS, threads))
+    dbos_threads = max(dbos_trials, key=dbos_trials.__getitem__)
     contenders: dict[str, Callable[[int], float]] = {
         "bare loop": lambda count: bare_loop(servers, python, count),
         "celery chain": lambda count: celery_chain(servers, python, count),
-        "dbos": lambda count: dbos(servers, python, count),
+        "dbos": lambda count: dbos(servers, python, count, dbos_threads),
         "distributed": lambda count: distributed(servers, backlog, best, count),
         "embedded": lambda count: embedded(servers, count),
     }
@@ -81,6 +89,7 @@ def measure(servers: Servers, backlog: Backlog, rounds: int, advance: Callable[[
         "rounds": found,
         "pool": best,
         "pools": trials,
+        "dbos_threads": dbos_threads,
     }
 
 
@@ -91,15 +100,15 @@ def bare_loop(servers: Servers, python: str, count: int) -> float:
     )
 
 
-def dbos(servers: Servers, python: str, count: int) -> float:
-    """Two processes with threads, on a database of their own."""
+def dbos(servers: Servers, python: str, count: int, threads: int) -> float:
+    """Two processes of so many threads, on a database of their own."""
     url = servers.postgres.create_database()
     try:
         return _two_processes(
             servers,
             count,
             lambda first, half: [
-                python, "dbos_steps.py", str(servers.target.port), url, str(DBOS_THREADS), str(first), str(half)
+                python, "dbos_steps.py", str(servers.target.port), url, str(threads), str(first), str(half)
             ],
         )  # fmt: skip
     finally:
