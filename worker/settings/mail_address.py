@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.headerregistry import Address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from email.headerregistry import Address
 
 # Without quoted local parts and address literals: nobody enrols by one, and each is a way around the other checks.
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@(?:[\w-]+\.)*[\w-]+")
@@ -69,6 +72,8 @@ class MailAddress:
         Python's `email` takes the quotes from a name that it folds (seen with 3.11): a comma or an @ in such a name
         would make further addresses of it, so they are left out there.
         """
+        from email.headerregistry import Address  # noqa: PLC0415 -- every command reads settings, and few send mail
+
         local, _, domain = self.wire.rpartition("@")
         name = self.name
         encoded = sum(1 if each.isascii() else _LONGEST_ENCODED for each in name)
