@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.product import COMMAND, Backlog, Deployment
+from benchmarks.product import COMMAND, PATIENCE_SECONDS, Backlog, Deployment
 from benchmarks.target import ROOT
 from benchmarks.throughput import Servers, sqlite_backlog
 
 TIMES = 7
 ORDERS = 20
+SLOWEST_PER_SECOND = 20
+"""Runs of one worker: fewer are a benchmark that stands still."""
 SETTLED_SHARE = 0.2
 """Of the runs, after which a worker is as large as it needs to be: what it grows by later is growth."""
 
@@ -65,9 +67,11 @@ def measure_memory(servers: Servers, backlog: Backlog, runs: int) -> dict[str, f
     servers.target.reset(orders=runs)
     with backlog.copy(runs) as url, Deployment(servers.target, url, servers.broker.url) as product:
         worker = product.start("worker")
-        product.wait(lambda: servers.target.finished() >= runs * SETTLED_SHARE, "a settled worker")
+        patience = max(PATIENCE_SECONDS, runs / SLOWEST_PER_SECOND)
+        settled = runs * SETTLED_SHARE
+        product.wait(lambda: servers.target.finished() >= settled, "a settled worker", seconds=patience)
         found["worker_settled"] = megabytes(worker.pid)
-        product.wait(lambda: servers.target.finished() >= runs, f"{runs} runs")
+        product.wait(lambda: servers.target.finished() >= runs, f"{runs} runs", seconds=patience)
         found["worker_end"] = megabytes(worker.pid)
     return found | {"worker_runs": runs}
 

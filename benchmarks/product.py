@@ -100,9 +100,11 @@ class Deployment:
                 process.wait()
         self._started.clear()
 
-    def wait(self, is_done: Callable[[], bool], what: str, *, poll_seconds: float = 0.05) -> None:
+    def wait(
+        self, is_done: Callable[[], bool], what: str, *, poll_seconds: float = 0.05, seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait for it; ends the benchmark with what the processes said last when it never comes."""
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        give_up_at = time.monotonic() + seconds
         while not is_done():
             if time.monotonic() > give_up_at or any(process.poll() for process in self._started):
                 raise SystemExit(f"{what} never came:\n{self.last_words()}")
