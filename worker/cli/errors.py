@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -15,6 +15,12 @@ from worker.text.control_characters import CONTROL_CHARACTERS
 
 FAILED = 1
 MISUSED = 2
+_REFUSALS: Final = {
+    "ReadOnlySqlTransaction": ("only reads", "Is it a replica? CARTBRIDGE_DATABASE_URL must name the primary."),
+    "QueryCanceled": ("ended a statement", "Is a statement_timeout set for its role or database? Raise it."),
+    "DiskFull": ("takes no writes", "Its server's disk is full."),
+}
+"""What PostgreSQL refuses though it answers, and what to do, by the kind of the refusal."""
 
 
 class ExplainingGroup(TyperGroup):
@@ -64,9 +70,13 @@ def _lost_ledger(opening: Opening, error: Exception) -> str:
     settings = opening.settings
     label = redact(settings.shown_database_url, settings.secret_values())
     kind = type(getattr(error, "orig", None) or error).__name__
-    step = (
-        "Is the file writable, and its disk not full?"
-        if settings.on_sqlite
-        else "Is the database running, and CARTBRIDGE_DATABASE_URL right?"
+    what, step = _REFUSALS.get(
+        kind,
+        (
+            "cannot be reached",
+            "Is the file writable, and its disk not full?"
+            if settings.on_sqlite
+            else "Is the database running, and CARTBRIDGE_DATABASE_URL right?",
+        ),
     )
-    return f"The ledger {label} cannot be reached ({kind}). {step} See: cartbridge check"
+    return f"The ledger {label} {what} ({kind}). {step} See: cartbridge check"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 from sqlalchemy.exc import OperationalError
@@ -176,6 +177,26 @@ def test_the_ledger_is_named_without_its_password_when_it_cannot_be_reached(
     assert result.exit_code == 1
     assert "127.0.0.1:1/ledger cannot be reached (OSError). Is the database running" in result.stderr
     assert "s3cret" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (psycopg.errors.ReadOnlySqlTransaction, "only reads (ReadOnlySqlTransaction). Is it a replica?"),
+        (psycopg.errors.QueryCanceled, "ended a statement (QueryCanceled). Is a statement_timeout set"),
+        (psycopg.errors.DiskFull, "takes no writes (DiskFull). Its server's disk is full."),
+    ],
+)
+def test_a_ledger_that_answers_and_refuses_is_not_called_unreachable(
+    run: Run, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], said: str
+) -> None:
+    monkeypatch.setenv("CARTBRIDGE_DATABASE_URL", "postgresql://me:s3cret-pass@127.0.0.1:1/ledger")
+
+    def fail(self: Ledger) -> None:
+        raise OperationalError("UPDATE", {}, kind("refused"))
+
+    monkeypatch.setattr(Ledger, "check_schema", fail)
+    assert said in run("status").stderr
 
 
 def test_a_broken_ledger_file_is_told_when_it_is_no_database(run: Run, tmp_path: Path) -> None:

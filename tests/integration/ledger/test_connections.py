@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -96,3 +97,18 @@ def test_server_that_only_reads_is_told(postgres_url: str) -> None:
 def test_server_that_may_forget_what_it_acknowledged_is_told(postgres_url: str) -> None:
     assert "synchronous_commit" not in told(postgres_url, synchronous_commit="on")[1]
     assert "synchronous_commit" in told(postgres_url, synchronous_commit="off")[1]
+
+
+def test_migration_is_ended_by_no_statement_timeout(postgres_url: str) -> None:
+    """One that is set for the role would end each try at the same place: here, while another process migrates."""
+    told(postgres_url, statement_timeout="200ms")
+    plain = postgres_url.replace("+psycopg", "")
+    ledger = Ledger(postgres_url)
+    with psycopg.connect(plain) as other, ThreadPoolExecutor() as pool:
+        other.execute("SELECT pg_advisory_xact_lock(4027110977)")
+        migrating = pool.submit(ledger.migrate)
+        with pytest.raises(TimeoutError):
+            migrating.result(timeout=1.0)
+        other.rollback()
+        migrating.result()
+    ledger.close()
