@@ -13,7 +13,7 @@ from worker.cli.output import STATE_STYLES, cell, console, print_json, table, wa
 from worker.formatting import ago, clock, counted, duration, plain_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.console import Console
     from rich.table import Table
@@ -48,6 +48,7 @@ def status_command(context: typer.Context, as_json: AsJson = False) -> None:
         if unwritable:
             console().print(cell(f"The ledger takes no writes: {unwritable}. See: cartbridge check", "bold red"))
         _print_status(found)
+        _print_unasked(found, {name: each.poll_seconds for name, each in settings.sources().items()})
 
 
 def _print_status(found: Status) -> None:
@@ -104,6 +105,21 @@ def _print_polls(found: Status) -> None:
             out.print(
                 cell(f"The {each.list} of {each.source} cannot be read: {plain_error(each.last_error)}", "bold yellow")
             )
+
+
+def _print_unasked(found: Status, poll_seconds: Mapping[str, float]) -> None:
+    """The sources that nobody asks any more. A task of beat's calls them late, and beat may be what stands."""
+    from workflows.monitoring.source_health import MISSED_INTERVALS
+
+    paused = {pause.system for pause in found.pauses}
+    for source in found.sources:
+        seconds = 0.0 if source.source in paused else poll_seconds.get(source.source, 0.0)
+        asked_at = source.last_attempt_at
+        if seconds and asked_at and (found.at - asked_at).total_seconds() > MISSED_INTERVALS * seconds:
+            line = (
+                f"Nobody has asked {source.source} since {ago(asked_at)}: do beat and a worker run, or `cartbridge up`?"
+            )
+            console().print(cell(line, "bold red"))
 
 
 def _counts(counts: dict[str, int]) -> Text:

@@ -65,6 +65,20 @@ def test_status_says_when_polls_are_late_and_orders_stay_away(run: Run, ledger: 
     assert "No new order from studiocart since" in shown
 
 
+def test_status_says_that_nobody_asks_a_source_any_more(
+    run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beat, whose task calls a source late, may be what stands still."""
+    monkeypatch.setenv("CARTBRIDGE_STUDIOCART__BASE_URL", "https://shop.example.test/wp-json/sc/v1")
+    monkeypatch.setenv("CARTBRIDGE_STUDIOCART__API_KEY", "planted-key")
+    with ledger.write() as connection:
+        add_cursor(connection, last_success_at=minutes_ago(90), last_attempt_at=minutes_ago(90))
+    assert "Nobody has asked studiocart since" in run("status").stdout
+    with ledger.write() as connection:
+        add_pause(connection, system="studiocart")
+    assert "Nobody has asked" not in run("status").stdout
+
+
 def test_status_says_since_when_a_destination_is_down_and_blames_no_worker(run: Run, ledger: Ledger) -> None:
     with ledger.write() as connection:
         add_order(connection)
