@@ -224,15 +224,18 @@ def _with_error(error: str | None, advice: str) -> str:
 
 
 def _behind(connection: Connection, now: datetime) -> Iterator[Problem]:
-    due = overview.due_runs(connection, now)
-    age_seconds = due.oldest_age_seconds
-    if age_seconds is not None and age_seconds >= BEHIND_AFTER.total_seconds():
-        yield Problem(
-            "behind",
-            f"{counted(due.count, 'run')} due and not worked, the oldest since {minute(due.oldest_at)}",
-            "Are there enough workers? See: cartbridge status",
-            path="/",
-        )
+    for key, noun, verb, due in (
+        ("behind", "run", "worked", overview.due_runs(connection, now)),
+        ("behind/deliveries", "order notice", "looked at", overview.due_deliveries(connection, now)),
+    ):
+        age_seconds = due.oldest_age_seconds
+        if age_seconds is not None and age_seconds >= BEHIND_AFTER.total_seconds():
+            yield Problem(
+                key,
+                f"{counted(due.count, noun)} due and not {verb}, the oldest since {minute(due.oldest_at)}",
+                "Are there enough workers? See: cartbridge status",
+                path="/",
+            )
 
 
 def _by_reason(rows: Sequence[ReasonCount], kind: str, word: str, path: str) -> list[Problem]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, false, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Table, false, func, select
 
 from worker.actions import ActionItem, items
 from worker.advice import advice
@@ -163,7 +163,7 @@ def status(
         failures=failures(connection),
         delivery_reviews=delivery_reviews(connection),
         due=due_runs(connection, now),
-        due_deliveries=_due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now),
+        due_deliveries=due_deliveries(connection, now),
         pauses=list_pauses(connection),
         breakers=list_breakers(connection, now),
         sources=list_sources(connection, now, missed=missed),
@@ -191,6 +191,11 @@ def delivery_reviews(connection: Connection) -> list[ReasonCount]:
 def due_runs(connection: Connection, now: datetime) -> Due:
     """The runs that should be at work by now and are not."""
     return _due(connection, runs, sorted(CLAIMABLE), now)
+
+
+def due_deliveries(connection: Connection, now: datetime) -> Due:
+    """The news of orders that should have been looked at by now and was not."""
+    return _due(connection, deliveries, [DeliveryState.RECEIVED, DeliveryState.WAITING], now)
 
 
 def list_pauses(connection: Connection) -> list[PauseItem]:
@@ -262,11 +267,14 @@ def _by_reason(connection: Connection, begun_at: Column[Any], state: StrEnum) ->
 
 def _due(connection: Connection, table: Table, states: Sequence[str], now: datetime) -> Due:
     """What should be at work by now and is not."""
-    is_held = is_held_back() if table is deliveries else false()
+    due_at: ColumnElement[Any] = table.c.next_attempt_at
+    is_held: ColumnElement[bool] = false()
+    if table is deliveries:  # one without a time was due when it came
+        due_at, is_held = func.coalesce(due_at, table.c.received_at), is_held_back()
     row = connection.execute(
-        select(func.count().label("rows"), func.min(table.c.next_attempt_at).label("oldest_at")).where(
-            table.c.state.in_(states), table.c.next_attempt_at <= now, ~is_held
-        )
+        select(
+            func.count().label("rows"), func.min(due_at, type_=table.c.next_attempt_at.type).label("oldest_at")
+        ).where(table.c.state.in_(states), due_at <= now, ~is_held)
     ).one()
     return Due(count=row.rows, oldest_at=row.oldest_at, oldest_age_seconds=_seconds(row.oldest_at, now))
 

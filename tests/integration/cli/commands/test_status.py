@@ -65,6 +65,16 @@ def test_status_says_when_polls_are_late_and_orders_stay_away(run: Run, ledger: 
     assert "No new order from studiocart since" in shown
 
 
+def test_webhooks_that_nobody_looks_at_are_due(run: Run, ledger: Ledger) -> None:
+    """As they come: received, and without a time. For hours without a worker they were told as nothing."""
+    with ledger.write() as connection:
+        add_delivery(connection, "d1", state="received", next_attempt_at=None, received_at=minutes_ago(90))
+        assert [problem.key for problem in problems(connection, NOW)] == ["behind/deliveries"]
+    shown = " ".join(run("status").stdout.split())
+    assert "deliveries: 1, the oldest for" in shown
+    assert "is a worker running?" in shown
+
+
 def test_status_says_that_nobody_asks_a_source_any_more(
     run: Run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
