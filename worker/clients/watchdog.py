@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 import socket
 import threading
@@ -80,6 +81,8 @@ class _Rounds:
         self._condition = threading.Condition()
         self._waiting: list[tuple[float, int, Watched]] = []
         self._order = itertools.count()
+        self._wakes_at = math.inf
+        """When the thread looks again by itself."""
         self._thread: threading.Thread | None = None
 
     def add(self, watched: Watched) -> None:
@@ -87,10 +90,10 @@ class _Rounds:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cartbridge-deadlines", daemon=True)
                 self._thread.start()
-            entry = (watched.deadline, next(self._order), watched)
-            heapq.heappush(self._waiting, entry)
-            # Deadlines mostly come in order: the thread need not wake for one behind another.
-            if self._waiting[0] is entry:
+            self._drop_finished()
+            heapq.heappush(self._waiting, (watched.deadline, next(self._order), watched))
+            # Deadlines mostly come in order: the thread need not wake for one behind what it waits for anyway.
+            if watched.deadline < self._wakes_at:
                 self._condition.notify()
 
     def _run(self) -> None:
@@ -100,15 +103,21 @@ class _Rounds:
     def _next_due(self) -> Watched:
         with self._condition:
             while True:
-                while self._waiting and self._waiting[0][2].finished:
-                    heapq.heappop(self._waiting)
+                self._drop_finished()
                 if not self._waiting:
+                    self._wakes_at = math.inf
                     self._condition.wait()
                     continue
-                seconds = self._waiting[0][0] - _monotonic()
+                self._wakes_at = self._waiting[0][0]
+                seconds = self._wakes_at - _monotonic()
                 if seconds <= 0:
                     return heapq.heappop(self._waiting)[2]
                 self._condition.wait(seconds)
+
+    def _drop_finished(self) -> None:
+        """Hold nothing of a call that has ended, nor of the run that it was made for, until its deadline."""
+        while self._waiting and self._waiting[0][2].finished:
+            heapq.heappop(self._waiting)
 
 
 def _ignore(**_: object) -> None:

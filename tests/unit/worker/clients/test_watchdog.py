@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -109,3 +110,30 @@ def test_a_watchdog_starts_anew_when_the_process_was_forked() -> None:
 
 def test_nothing_happens_when_the_platform_knows_no_fork() -> None:
     _ignore(after_in_child=None)
+
+
+def end_one(watchdog: Watchdog) -> weakref.ref[Watched]:
+    each = watched(10)
+    watchdog.watch(each)
+    each.finish()
+    return weakref.ref(each)
+
+
+def test_nothing_is_held_of_what_has_ended_long_before_its_deadline() -> None:
+    watchdog = Watchdog()
+    ended = [end_one(watchdog) for _ in range(100)]
+    watchdog.watch(watched(10))
+    assert [each for each in ended if each() is not None] == []
+
+
+def test_an_earlier_deadline_is_kept_when_a_later_one_came_and_ended_before(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watchdog, later = Watchdog(), watched(10)
+    watchdog.watch(later)
+    later.finish()
+    each = watched(0.05)
+    each.attach(pair[0])
+    watchdog.watch(each)
+    assert pair[0].recv(1) == b""
+    each.finish()
