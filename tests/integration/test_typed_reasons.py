@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from tests.unit.workflows.fakes.storefront import JANE, NOW, an_order, record, rows
+from tests.unit.workflows.fakes.storefront import (
+    JANE,
+    NOW,
+    ONE_OFFER,
+    Clock,
+    FakeSource,
+    a_hint_reader,
+    an_order,
+    record,
+    rows,
+)
 from worker.ledger.runs import recoveries as recoveries_of
 from worker.ledger.session import Ledger
 from worker.ledger.states import RunState
@@ -16,9 +26,9 @@ from worker.ledger.tables.ledger import recoveries
 from worker.ledger.tables.runs import events, pauses, runs
 from worker.reasons import Reason
 from worker.sources.order import Learner
-from workflows.ingest.deliveries import DeliveryReader
 from workflows.operations.pausing import pause, resume
 from workflows.operations.replay import Operations
+from workflows.planning.offers_file import OffersFile
 
 WANG = Learner(email="wang@person.test", first_name="小明", last_name="王")
 MARKED = Learner(email="mark.erwin@person.test", first_name="Marquerite", last_name="Överskog")
@@ -61,12 +71,12 @@ def test_no_known_person_is_named_when_a_reason_belongs_to_no_order(ledger: Ledg
     assert said == {kept}
 
 
-def test_no_other_person_is_named_when_a_run_is_settled_by_hand(ledger: Ledger) -> None:
+def test_no_other_person_is_named_when_a_run_is_settled_by_hand(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "offers.toml").write_text(ONE_OFFER)
     with ledger.write() as connection:
         connection.execute(update(runs).values(state=RunState.REVIEW, reason=Reason.REFUSED, next_attempt_at=None))
-    operations = Operations(
-        ledger, cast("DeliveryReader", None), check_source=str, clock=lambda: NOW
-    )  # nothing is fetched here
+    reader = a_hint_reader(ledger, FakeSource(Clock()), OffersFile(tmp_path / "offers.toml"), Clock())
+    operations = Operations(ledger, reader, check_source=str, clock=lambda: NOW)
     first, second, _ = (row.id for row in sorted(rows(ledger, runs), key=lambda row: row.order_id))
     typed = "Jane Doe gave it to Marquerite Överskog"
     operations.resolve(second, actor="operator:ann", note=typed)
