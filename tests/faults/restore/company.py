@@ -6,7 +6,6 @@ what is asked is whether the restored ledger makes anything twice, or leaves a p
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -26,7 +25,7 @@ from tests.faults.judging.sold import Access
 from tests.faults.judging.verdict import Wrong, match
 from tests.faults.simulation.messages import Message
 from tests.faults.simulation.network import COMPED_ORDER, NEVER, SMOOTH, Fate
-from tests.faults.simulation.world import FreshLedger, Process, Stage
+from tests.faults.simulation.world import FreshLedger, Process, Stage, put_in_place
 from worker.ledger.tables.runs import runs
 from workflows.execution.recovery import Recoverer
 from workflows.execution.retry_policy import Patience
@@ -215,9 +214,8 @@ class RestoredCompany:
 
     def _bring_back(self, copy: Path) -> None:
         self._stage.fresh.engine.dispose()
-        for leftover in self._file.parent.glob(f"{self._file.name}*"):
-            leftover.unlink()
-        shutil.move(copy, self._file)
+        put_in_place(copy, self._file)
+        copy.unlink()
         self._stage.broker.waiting.clear()
 
     def _recover(self, since: datetime) -> None:

@@ -46,6 +46,13 @@ LONG_AGO = "2020-01-01"
 SIMULATED_OFFERS = ALL_OFFERS + FOLLOW_ON
 
 
+def put_in_place(copy: Path, file: Path) -> None:
+    """Put a copy into a ledger's own file: the product refuses another file in its place, and engines are kept."""
+    for leftover in file.parent.glob(f"{file.name}-*"):
+        leftover.unlink()
+    shutil.copyfile(copy, file)
+
+
 class FreshLedger:
     """An empty ledger, again and again: one file or one database, whose compiled statements are kept."""
 
@@ -85,9 +92,7 @@ class FreshLedger:
                 connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
             return
         self.engine.dispose()
-        for leftover in self._folder.glob("ledger.db*"):
-            leftover.unlink()
-        shutil.copy(self._template, self._ledger.path)
+        put_in_place(self._template, self._ledger.path)
 
     def observe(self) -> None:
         """Let SQLite itself note every change of a run's state, whatever code makes it."""
